@@ -1,0 +1,42 @@
+"""Process settings, the only reader of the environment."""
+
+from functools import cache
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Set any of these as `MFA_<NAME>` in the environment or in `.env`."""
+
+    model_config = SettingsConfigDict(env_prefix="MFA_", env_file=".env", extra="ignore", frozen=True)
+
+    database_url: str = Field(default="", description="Postgres with pgvector; empty: the embedded one")
+    broker_url: str = Field(default="", description="Redis or Valkey; empty: the embedded one")
+    data_dir: Path = Field(default=Path(".mfa"), description="uploads, models, embedded servers, logs")
+    host: str = Field(default="127.0.0.1", description="address the gateway listens on")
+    port: int = Field(default=8000, ge=1, le=65535, description="port the gateway listens on")
+    api_key: str = Field(default="", description="key the `mfa` command sends")
+    require_api_keys: bool | None = Field(
+        default=None, description="ask for API keys; unset: only when the gateway is not bound to loopback"
+    )
+    worker_processes: int = Field(default=0, ge=0, description="batch worker processes; 0: one per core")
+    device: str = Field(default="auto", pattern="^(auto|cpu|cuda)$", description="where models run")
+    max_upload_mb: int = Field(default=200, ge=1, description="largest request body in MB")
+    max_duration_s: float = Field(default=4 * 3600, gt=0, description="longest track in seconds")
+    lease_s: float = Field(default=90, gt=0, description="a unit not renewed for so long is given away")
+    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+
+    @property
+    def uploads_dir(self) -> Path:
+        return self.data_dir / "uploads"
+
+    @property
+    def models_dir(self) -> Path:
+        return self.data_dir / "models"
+
+
+@cache
+def get_settings() -> Settings:
+    return Settings()
