@@ -1,0 +1,98 @@
+"""Open files of a library by relative path, so that no path and no link can lead outside of it."""
+
+import errno
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import BinaryIO
+
+from core.errors import Disappeared, Invalid, ItemError, NotAFile, OutsideLibrary, Unreadable
+
+# O_NONBLOCK: opening a named pipe must not wait for a writer; it changes nothing for regular files.
+_FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+_FOLDER_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+def validate_relative(path: str) -> PurePosixPath:
+    """Check a path given by a client: relative, inside its library, unambiguous. "" is the library itself.
+
+    A backslash is an ordinary character of a POSIX file name; only where a Windows machine would read it
+    as a way out of the folder is it refused. Percent signs are never decoded.
+    """
+    if "\0" in path:
+        raise Invalid("A path cannot contain a NUL character.")
+    if not path.isprintable() and any("\ud800" <= char <= "\udfff" for char in path):
+        raise Invalid("A path must be valid Unicode.")
+    windows = PureWindowsPath(path)
+    if path.startswith("/") or windows.root or ".." in windows.parts:
+        raise OutsideLibrary
+    if windows.drive and "\\" in path:
+        raise OutsideLibrary
+    if path and any(part in ("", ".") for part in path.split("/")):
+        raise Invalid("A path cannot contain empty parts or a single dot.")
+    return PurePosixPath(path)
+
+
+def open_beneath(root: Path, relative: str) -> BinaryIO:
+    """Open a regular file below `root` for reading; the path is walked one descriptor at a time.
+
+    No link is followed below `root`, so swapping a folder for a link while this runs cannot lead outside.
+    """
+    parts = validate_relative(relative).parts
+    if not parts:
+        raise NotAFile
+    folder = open_folder(root, parts[:-1])
+    try:
+        descriptor = _open(parts[-1], _FILE_FLAGS, folder)
+    finally:
+        os.close(folder)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise NotAFile
+    return os.fdopen(descriptor, "rb")
+
+
+def open_folder(root: Path, parts: Sequence[str]) -> int:
+    """Descriptor of the folder `parts` below `root`; `root` itself may be a link. The caller closes it."""
+    descriptor = _open(str(root), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, None)
+    for part in parts:
+        parent = descriptor
+        try:
+            descriptor = open_subfolder(part, parent)
+        finally:
+            os.close(parent)
+    return descriptor
+
+
+def open_subfolder(name: str, parent: int) -> int:
+    """Descriptor of the folder `name` in the folder `parent` (a descriptor); links are not followed."""
+    return _open(name, _FOLDER_FLAGS, parent)
+
+
+def _open(name: str, flags: int, folder: int | None) -> int:
+    try:
+        return os.open(name, flags, dir_fd=folder)
+    except OSError as error:
+        raise _explain(error, name, folder) from error
+
+
+def _explain(error: OSError, name: str, folder: int | None) -> ItemError:
+    if error.errno == errno.ENOENT:
+        return Disappeared()
+    if error.errno in (errno.ELOOP, errno.ENOTDIR) and _is_link(name, folder):
+        return OutsideLibrary("The path goes through a symbolic link; links are not followed.")
+    if error.errno == errno.ENOTDIR:
+        return Disappeared()
+    if error.errno in (errno.ENXIO, errno.ENODEV):
+        return NotAFile()
+    if error.errno == errno.ENAMETOOLONG:
+        return Disappeared("No file can have a name that long.")
+    return Unreadable(f"{Unreadable.__doc__} ({error.strerror})")
+
+
+def _is_link(name: str, folder: int | None) -> bool:
+    try:
+        return stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+    except OSError:
+        return False
