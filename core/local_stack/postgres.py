@@ -1,7 +1,7 @@
 """The embedded Postgres: its binaries come from a wheel, its data live in one folder below the data dir.
 
-The wheel's own Python API is not used: it locks between processes, registers exit handlers, and its server outlives
-the process that started it.
+The wheel's own Python API is not used: it registers exit handlers, and its server outlives the process that
+started it.
 """
 
 import importlib.util
@@ -11,6 +11,7 @@ import secrets
 import shutil
 import signal
 import stat
+import time
 from pathlib import Path
 
 import psutil
@@ -38,7 +39,7 @@ def binaries() -> Path:
 
 
 def system_user(cluster: Path) -> tuple[int, int] | None:
-    """Uid and gid to run Postgres as: it refuses to be root, who lends it to the cluster's owner or to nobody."""
+    """Uid and gid to run Postgres as: it refuses to be root, who lends it to its owner or to nobody."""
     if os.geteuid() != 0:
         return None
     if cluster.exists() and cluster.stat().st_uid != 0:
@@ -56,7 +57,7 @@ def prepare(root: Path) -> Command | None:
     root.mkdir(parents=True, exist_ok=True)
     user = system_user(cluster)
     if user:
-        let_others_enter(cluster, binaries() / "postgres")
+        admit_server(cluster)
     if cluster.exists():
         return None
     shutil.rmtree(fresh, ignore_errors=True)
@@ -66,9 +67,17 @@ def prepare(root: Path) -> Command | None:
     if user:
         os.chown(fresh, *user)
         os.chown(password, *user)
-    argv = (str(binaries() / "initdb"), "-D", str(fresh), "-U", "mfa", f"--pwfile={password}")
+    argv: tuple[str, ...] = (
+        str(binaries() / "initdb"),
+        "-D",
+        str(fresh),
+        "-U",
+        "mfa",
+        f"--pwfile={password}",
+    )
     locale = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
-    return Command("initdb", (*argv, *locale, "--auth=scram-sha-256", "--no-instructions"), user=user)
+    argv = (*argv, *locale, "--auth=scram-sha-256", "--no-instructions")
+    return Command(name="initdb", argv=argv, user=user)
 
 
 def adopt(root: Path) -> None:
@@ -81,7 +90,14 @@ def server(root: Path, port: int) -> Command:
     cluster = root / "cluster"
     options = [part for name, value in OPTIONS.items() for part in ("-c", f"{name}={value}")]
     argv = (str(binaries() / "postgres"), "-D", str(cluster), "-p", str(port), *options)
-    return Command("postgres", argv, user=system_user(cluster), stop_signal=signal.SIGINT, grace_s=30)
+    return Command(
+        name="postgres",
+        argv=argv,
+        user=system_user(cluster),
+        stop_order=4,
+        stop_signal=signal.SIGINT,
+        grace_s=30,
+    )
 
 
 def url(root: Path, port: int) -> str:
@@ -99,26 +115,37 @@ def is_ready(root: Path, pid: int) -> bool:
     return len(lines) > 1 and lines[0] == str(pid) and lines[-1] == "ready"
 
 
-def forget_dead_server(root: Path) -> None:
-    """Remove the pid file of a killed server: were its pid another program's by now, Postgres would not start.
+def forget_dead_server(root: Path, patience_s: float = 30) -> None:
+    """Shut down the server that a killed stack left running, and remove the pid file of a dead one.
 
-    The caller holds the data dir's lock.
+    Were the pid another program's by now, Postgres would not start. The caller holds the data dir's lock.
     """
     pid_file = root / "cluster" / "postmaster.pid"
     try:
         process = psutil.Process(int(pid_file.read_text().split()[0]))
         if process.name() == "postgres" and str(root / "cluster") in process.cmdline():
             process.send_signal(signal.SIGINT)
-            process.wait(30)
+            deadline = time.monotonic() + patience_s
+            while pid_file.exists() and time.monotonic() < deadline:
+                time.sleep(0.05)
+            process.kill()
     except (OSError, ValueError, IndexError, psutil.NoSuchProcess):
         pass
     pid_file.unlink(missing_ok=True)
 
 
-def let_others_enter(*paths: Path) -> None:
-    """Root only: let the unprivileged server walk through (not list) the parents of these paths."""
-    for path in paths:
-        for parent in path.resolve().parents:
-            mode = parent.stat().st_mode
-            if not mode & stat.S_IXOTH:
-                parent.chmod(mode | stat.S_IXOTH)
+def admit_server(cluster: Path) -> None:
+    """Root only: let the unprivileged server pass the way to its data and read its installation."""
+    installation = binaries().parent
+    for parent in (*cluster.resolve().parents, *installation.resolve().parents):
+        add_mode(parent, stat.S_IXOTH)
+    if not (binaries() / "postgres").stat().st_mode & stat.S_IXOTH:  # installed under a strict umask
+        for path in (installation, *installation.rglob("*")):
+            enter = stat.S_IXOTH if path.stat().st_mode & stat.S_IXUSR else 0
+            add_mode(path, stat.S_IROTH | enter)
+
+
+def add_mode(path: Path, bits: int) -> None:
+    mode = path.stat().st_mode
+    if mode & bits != bits:
+        path.chmod(stat.S_IMODE(mode) | bits)

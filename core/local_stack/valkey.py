@@ -33,7 +33,8 @@ def new_password() -> str:
 
 def server(port: int, password: str) -> Command:
     """The server process on `127.0.0.1:port`. Its configuration goes to stdin: `ps` shows no password."""
-    return Command("valkey", (str(binary()), "-"), stdin=CONFIG.format(port=port, password=password))
+    config = CONFIG.format(port=port, password=password)
+    return Command(name="valkey", argv=(str(binary()), "-"), stdin=config, stop_order=3)
 
 
 def url(port: int, password: str) -> str:
