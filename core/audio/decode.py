@@ -1,0 +1,148 @@
+"""Turn any audio file into mono samples at one rate, without believing its header or its name."""
+
+import errno
+import os
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import chain
+from typing import BinaryIO
+
+import numpy as np
+import soxr
+
+from core.audio import ffmpeg
+from core.audio.ffmpeg import open_ffmpeg
+from core.audio.mixing import clip, mono
+from core.audio.sndfile import open_sndfile
+from core.audio.sniff import Format, sniff
+from core.audio.source import MIN_DURATION_S, SILENCE, Samples, Source, is_clearly_less
+from core.audio.windows import cut_windows, seek_windows, window_starts
+from core.errors import Corrupt, Empty, Silent, TooLong, TooShort, Unreadable
+
+# Up to here a track decoded as a whole for its windows is kept in memory, above it is decoded twice.
+_KEPT_S = 1800
+# Failures of the machine, not of the file: they must not be written down as the file's fault.
+_OUR_FAULT = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
+
+
+class _Progress:
+    """What was decoded so far, and whether that was worth it."""
+
+    def __init__(self, sample_rate: int, max_duration_s: float) -> None:
+        self._sample_rate, self._max_duration_s = sample_rate, max_duration_s
+        self._frames, self._peak = 0, 0.0
+
+    def add(self, mono: Samples) -> None:
+        self._frames += len(mono)
+        if self._frames > self._max_duration_s * self._sample_rate:
+            raise TooLong(f"The audio is longer than {self._max_duration_s / 60:.0f} minutes.")
+        self._peak = max(self._peak, clip(mono))
+
+    def finish(self, promised_s: float | None) -> None:
+        """Damaged comes before too short, and too short before silent."""
+        duration_s = self._frames / self._sample_rate
+        if promised_s is not None and is_clearly_less(duration_s, promised_s):
+            raise Corrupt(f"The audio is cut off: {duration_s:.1f} s of {promised_s:.1f} s are there.")
+        if not self._frames:
+            raise Empty
+        if duration_s < MIN_DURATION_S:
+            raise TooShort(f"The audio lasts {duration_s:.2f} s; at least {MIN_DURATION_S:g} s are needed.")
+        if self._peak < SILENCE:
+            raise Silent
+
+
+def stream(file: BinaryIO, sample_rate: int, *, max_duration_s: float) -> Generator[Samples, None, None]:
+    """Decode a file block by block: mono float32 (T,) in [-1, 1] at `sample_rate`, about 10 s each.
+
+    What is wrong with the file as a whole (cut off, too short, silent) is raised behind its last block.
+    Works on the descriptor, whose position is kept; the file must not be read elsewhere meanwhile.
+    """
+    with _descriptor_of(file) as descriptor:
+        form = sniff(descriptor)
+        with _open_source(descriptor, form, max_duration_s) as source:
+            progress = _Progress(source.sample_rate, max_duration_s)
+            yield from _resample(_mono_blocks(source, progress), source.sample_rate, sample_rate)
+            progress.finish(source.promised_s)
+
+
+def decode(file: BinaryIO, sample_rate: int, *, max_duration_s: float) -> Samples:
+    """The whole track as mono float32 (T,) in [-1, 1] at `sample_rate`."""
+    return np.concatenate(list(stream(file, sample_rate, max_duration_s=max_duration_s)))
+
+
+def decode_windows(
+    file: BinaryIO, sample_rate: int, windows: int, window_s: float, *, max_duration_s: float
+) -> tuple[list[Samples], float]:
+    """Evenly spaced windows, float32 (T,) in [-1, 1] at `sample_rate`, and the track's duration in seconds.
+
+    Each window lies in the middle of one of `windows` equal parts of the track. A track too short for that
+    gives as few windows as cover it wholly (these overlap), or a single shorter one.
+    """
+    length = round(window_s * sample_rate)
+    with _descriptor_of(file) as descriptor:
+        found = seek_windows(descriptor, sniff(descriptor), sample_rate, windows, length, max_duration_s)
+    if found:
+        return found
+    kept: list[Samples] = []
+    total = 0
+    for block in stream(file, sample_rate, max_duration_s=max_duration_s):
+        total += len(block)
+        if total <= _KEPT_S * sample_rate:
+            kept.append(block)
+        else:
+            kept.clear()
+    blocks: Iterable[Samples] = kept or stream(file, sample_rate, max_duration_s=max_duration_s)
+    starts = window_starts(total, windows, length)
+    return cut_windows(blocks, starts, min(length, total)), total / sample_rate
+
+
+@contextmanager
+def _descriptor_of(file: BinaryIO) -> Iterator[int]:
+    """The file's descriptor, put back to its position afterwards."""
+    descriptor = file.fileno()
+    position = os.lseek(descriptor, 0, os.SEEK_CUR)
+    try:
+        yield descriptor
+    except OSError as error:
+        if error.errno in _OUR_FAULT:
+            raise
+        raise Unreadable from error
+    finally:
+        os.lseek(descriptor, position, os.SEEK_SET)
+
+
+@contextmanager
+def _open_source(descriptor: int, form: Format, max_duration_s: float) -> Iterator[Source]:
+    """The decoder for a format: libsndfile, or ffmpeg where that cannot or will not open the file."""
+    with ExitStack() as stack:
+        source = None
+        if not form.needs_ffmpeg:
+            try:
+                source = stack.enter_context(open_sndfile(descriptor, form))
+            except Corrupt:
+                if not ffmpeg.is_installed():
+                    raise
+        if source is None:
+            source = stack.enter_context(open_ffmpeg(descriptor, form.demuxer, max_duration_s))
+        yield source
+
+
+def _mono_blocks(source: Source, progress: _Progress) -> Iterator[Samples]:
+    for block in source.blocks:
+        mixed = mono(block)
+        progress.add(mixed)
+        yield mixed
+
+
+def _resample(blocks: Iterator[Samples], source_rate: int, sample_rate: int) -> Iterator[Samples]:
+    """Blocks (T,) at another rate, seamlessly; the end of the signal comes with the last block."""
+    if source_rate == sample_rate:
+        yield from blocks
+        return
+    resampler = soxr.ResampleStream(source_rate, sample_rate, 1, dtype="float32", quality="HQ")
+    for samples in chain(blocks, [None]):
+        last = samples is None
+        block = resampler.resample_chunk(np.empty(0, np.float32) if last else samples, last=last)
+        clip(block)
+        if len(block):
+            yield block
