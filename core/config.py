@@ -1,4 +1,4 @@
-"""Typed configuration of features, models and jobs; torch-free, so the gateway can validate before queueing."""
+"""Typed configuration of features, models and jobs; torch-free, so the gateway can validate with it."""
 
 from typing import Annotated, Literal, Self
 
@@ -46,7 +46,7 @@ class FeatureConfig(Config):
 
 
 class MusicnnConfig(Config):
-    """musicnn (Pons and Serra, 2019): wide timbral and long temporal filters, then three convolutions over time."""
+    """musicnn (Pons and Serra, 2019): timbral and temporal filters, then three convolutions over time."""
 
     kind: Literal["musicnn"] = "musicnn"
     patch_frames: Annotated[int, Field(ge=1, description="frames seen at once")] = 187

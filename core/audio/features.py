@@ -1,4 +1,7 @@
-"""Log-mel features, the same in training and in serving. Shapes: B batch, T samples, F mel bands, N frames."""
+"""Log-mel features, the same in training and in serving.
+
+Shapes: B batch, T samples, F mel bands, N frames.
+"""
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +12,7 @@ from core.config import FeatureConfig
 
 
 class LogMel(nn.Module):
-    """`log10(1 + compression * mel)` of a waveform in [-1, 1]; frame n is centred on sample n * hop_length."""
+    """`log10(1 + compression * mel)` of a waveform; frame n is centred on sample n * hop_length."""
 
     def __init__(self, config: FeatureConfig) -> None:
         super().__init__()
@@ -33,7 +36,7 @@ class LogMel(nn.Module):
         return self.inner_frames(pad(waveform, (half, half)))
 
     def inner_frames(self, waveform: Tensor) -> Tensor:
-        """Only the frames that lie wholly inside: (B, T) -> (B, 1, F, N), N = 1 + (T - n_fft) // hop_length."""
+        """The frames wholly inside: (B, T) -> (B, 1, F, N) with N = 1 + (T - n_fft) // hop_length."""
         mel: Tensor = self.mel(waveform)
         return torch.log10(mel.mul_(self.config.compression).add_(1.0)).unsqueeze(1)
 

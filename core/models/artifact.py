@@ -26,7 +26,7 @@ class ArtifactError(ValueError):
 
 
 class Calibration(Config):
-    """Score of a label: `sigmoid(slope * logit + offset)`, one pair per label."""
+    """Score of a label: `sigmoid(slope * logit + offset)` of its mean score's logit, one pair per label."""
 
     slopes: tuple[float, ...]
     offsets: tuple[float, ...]
@@ -44,8 +44,8 @@ class ModelCard(Config):
     labels: tuple[str, ...]
     thresholds: Annotated[tuple[Probability, ...], Field(description="a label is given from this score on")]
     calibration: Calibration | None = None
-    metrics: dict[str, float] = {}
-    provenance: dict[str, str] = {}
+    metrics: dict[str, float] = Field(default_factory=dict)
+    provenance: dict[str, str] = Field(default_factory=dict)
     licence: Annotated[str, Field(description="licence notice of the weights")] = ""
 
     @model_validator(mode="after")

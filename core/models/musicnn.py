@@ -1,6 +1,7 @@
 """musicnn: a small CNN with musically motivated filter shapes, in a form that CPUs compute quickly.
 
-Architecture: Pons and Serra, "musicnn: Pre-trained convolutional neural networks for music audio tagging", 2019.
+Architecture: Pons and Serra, "musicnn: Pre-trained convolutional neural networks for music audio tagging"
+(2019).
 Shapes: B batch, F mel bands, N frames, C channels, L labels, D embedding size.
 """
 
@@ -53,7 +54,8 @@ class Musicnn(nn.Module):
         self.temporal = nn.ModuleList(Branch(1, taps, config.temporal_filters) for taps in TEMPORAL_TAPS)
         front = len(TIMBRAL_HEIGHTS) * config.timbral_filters + len(TEMPORAL_TAPS) * config.temporal_filters
         self.mid = nn.ModuleList(
-            MidLayer(inputs, config.mid_channels) for inputs in (front, config.mid_channels, config.mid_channels)
+            MidLayer(inputs, config.mid_channels)
+            for inputs in (front, config.mid_channels, config.mid_channels)
         )
         pooled = 2 * (front + len(self.mid) * config.mid_channels)
         self.pool_norm = nn.BatchNorm1d(pooled, eps=NORM_EPSILON)
@@ -84,12 +86,17 @@ def pool(*channels: Tensor) -> Tensor:
 def timbral_features(x: Tensor, branch: Branch) -> Tensor:
     """Convolution over bands and time, maximum over the band positions: (B, F, N) -> (B, C, N).
 
-    Every frame is unfolded once into its F * taps neighbours, bands outermost; the filter's input at each band
-    position is then a slice of that row, and the maximum is taken while the products are still in the cache.
+    Every frame is unfolded once into its F * taps neighbours, bands outermost; a filter's input at each
+    band position is then a slice of that row. The maximum is taken while the products are still in the cache.
     """
     batch, bands, frames = x.shape
     height, taps = cast(tuple[int, int], branch.conv.kernel_size)
-    rows = pad(x, (taps // 2, taps // 2)).unfold(2, taps, 1).transpose(1, 2).reshape(batch * frames, bands * taps)
+    rows = (
+        pad(x, (taps // 2, taps // 2))
+        .unfold(2, taps, 1)
+        .transpose(1, 2)
+        .reshape(batch * frames, bands * taps)
+    )
     sign = scale_sign(branch)
     weight = (branch.conv.weight * sign[:, None, None, None]).flatten(1).T.contiguous()
     highest = torch.mm(rows[:, : height * taps], weight)
@@ -114,14 +121,15 @@ def temporal_features(x: Tensor, branch: Branch) -> Tensor:
 
 
 def scale_sign(branch: Branch) -> Tensor:
-    """+1 or -1 per filter: where normalisation inverts a filter, its maximum comes from its smallest product."""
+    """+1 or -1 per filter: where normalisation inverts a filter, its smallest product gives the maximum."""
     return torch.where(branch.norm.weight < 0, -1.0, 1.0)
 
 
 def activate(highest: Tensor, sign: Tensor, branch: Branch) -> Tensor:
     """Bias, ReLU and normalisation of the extreme products (rows, C); exact, as all three are monotonic."""
     norm = branch.norm
-    assert norm.running_mean is not None and norm.running_var is not None
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
     scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
     positive = torch.relu(highest * sign + cast(Tensor, branch.conv.bias))
     return (positive - norm.running_mean) * scale + norm.bias

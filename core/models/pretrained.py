@@ -1,6 +1,6 @@
 """Obtains the default model: `python -m core.models.pretrained DIRECTORY` puts `musicnn-msd-1` there.
 
-The weights are MSD_musicnn of the `musicnn` package on PyPI, trained by its authors on the Million Song Dataset.
+The weights are MSD_musicnn of the `musicnn` package on PyPI, trained on the Million Song Dataset.
 """
 
 import hashlib
@@ -27,13 +27,17 @@ ARCHIVE_SHA256 = "674ccc1fb638e6894f99197cfc2794b90d96444292ea28cedee96de0f74c4a
 INDEX_MEMBER = "musicnn-0.1.0/musicnn/MSD_musicnn/.index"
 DATA_MEMBER = "musicnn-0.1.0/musicnn/MSD_musicnn/.data-00000-of-00001"
 LICENCE_MEMBER = "musicnn-0.1.0/LICENSE.md"
-# The label vocabulary in the order of the output layer.
+# fmt: off
+# In the order of the output layer.
 LABELS = (
-    "rock,pop,alternative,indie,electronic,female vocalists,dance,00s,alternative rock,jazz,beautiful,metal,chillout,"
-    "male vocalists,classic rock,soul,indie rock,Mellow,electronica,80s,folk,90s,chill,instrumental,punk,oldies,blues,"
-    "hard rock,ambient,acoustic,experimental,female vocalist,guitar,Hip-Hop,70s,party,country,easy listening,sexy,"
-    "catchy,funk,electro,heavy metal,Progressive rock,60s,rnb,indie pop,sad,House,happy"
-).split(",")
+    "rock", "pop", "alternative", "indie", "electronic", "female vocalists", "dance", "00s",
+    "alternative rock", "jazz", "beautiful", "metal", "chillout", "male vocalists", "classic rock", "soul",
+    "indie rock", "Mellow", "electronica", "80s", "folk", "90s", "chill", "instrumental", "punk", "oldies",
+    "blues", "hard rock", "ambient", "acoustic", "experimental", "female vocalist", "guitar", "Hip-Hop",
+    "70s", "party", "country", "easy listening", "sexy", "catchy", "funk", "electro", "heavy metal",
+    "Progressive rock", "60s", "rnb", "indie pop", "sad", "House", "happy",
+)
+# fmt: on
 # Scores follow how rarely listeners use a tag, so even a fitting one seldom comes near 0.5.
 THRESHOLD = 0.1
 # TensorFlow numbers layers by creation: where each parameter group of our model comes from.
@@ -47,7 +51,11 @@ CONVOLUTIONS = {
     "mid.1": ("conv2d_6", "batch_normalization_7"),
     "mid.2": ("conv2d_7", "batch_normalization_8"),
 }
-NORMS = {"input_norm": "batch_normalization", "pool_norm": "batch_normalization_9", "dense_norm": "batch_normalization_10"}
+NORMS = {
+    "input_norm": "batch_normalization",
+    "pool_norm": "batch_normalization_9",
+    "dense_norm": "batch_normalization_10",
+}
 LINEARS = {"dense": "dense", "output": "dense_1"}
 
 
@@ -108,7 +116,7 @@ def save_converted(index: bytes, data: bytes, licence: str, folder: Path) -> Non
         embedding="musicnn-msd-1/penultimate",
         model=config,
         features=features,
-        labels=tuple(LABELS),
+        labels=LABELS,
         thresholds=(THRESHOLD,) * len(LABELS),
         metrics={"macro_roc_auc": 0.88019, "macro_pr_auc": 0.28906},
         provenance={
@@ -126,7 +134,9 @@ def convert(tensors: dict[str, np.ndarray]) -> dict[str, Tensor]:
     """TensorFlow variables -> state of `Musicnn`."""
     state: dict[str, Tensor] = {}
     for ours, (conv, norm) in CONVOLUTIONS.items():
-        state[f"{ours}.conv.weight"] = _kernel(tensors[f"{conv}/kernel"], over_time_only=ours.startswith("mid"))
+        state[f"{ours}.conv.weight"] = _kernel(
+            tensors[f"{conv}/kernel"], over_time_only=ours.startswith("mid")
+        )
         state[f"{ours}.conv.bias"] = torch.from_numpy(tensors[f"{conv}/bias"])
         state |= _norm(f"{ours}.norm", tensors, norm)
     for ours, norm in NORMS.items():
@@ -138,14 +148,21 @@ def convert(tensors: dict[str, np.ndarray]) -> dict[str, Tensor]:
 
 
 def _kernel(kernel: np.ndarray, over_time_only: bool) -> Tensor:
-    """Timbral and temporal (time, bands, 1, out) -> (out, 1, bands, time); mid (time, in, 1, out) -> (out, in, time)."""
+    """Kernel (time, bands, 1, out) -> (out, 1, bands, time), or (out, bands, time) for `Conv1d`."""
     weight = torch.from_numpy(kernel.transpose(3, 2, 1, 0).copy())
     return weight.squeeze(1) if over_time_only else weight
 
 
 def _norm(ours: str, tensors: dict[str, np.ndarray], theirs: str) -> dict[str, Tensor]:
-    names = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
-    state = {f"{ours}.{name}": torch.from_numpy(tensors[f"{theirs}/{name_tf}"]) for name, name_tf in names.items()}
+    names = {
+        "weight": "gamma",
+        "bias": "beta",
+        "running_mean": "moving_mean",
+        "running_var": "moving_variance",
+    }
+    state = {
+        f"{ours}.{name}": torch.from_numpy(tensors[f"{theirs}/{name_tf}"]) for name, name_tf in names.items()
+    }
     return state | {f"{ours}.num_batches_tracked": torch.tensor(0)}
 
 

@@ -1,4 +1,4 @@
-"""Reads a TensorFlow checkpoint (`.index` table and `.data` file) without TensorFlow; every checksum is verified.
+"""Reads a TensorFlow checkpoint (`.index` table, `.data` file) without TensorFlow; verifies every checksum.
 
 The index is a leveldb table (https://github.com/google/leveldb/blob/main/doc/table_format.md) from a tensor's
 name to a `BundleEntryProto` (tensorflow/core/protobuf/tensor_bundle.proto).
@@ -7,13 +7,19 @@ name to a `BundleEntryProto` (tensorflow/core/protobuf/tensor_bundle.proto).
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 FOOTER_BYTES = 48
 MAGIC = 0xDB4775248B80FB57
 BLOCK_TRAILER = struct.Struct("<BI")  # compression type, masked CRC of the block and that type
-DTYPES = {1: np.dtype("<f4"), 2: np.dtype("<f8"), 3: np.dtype("<i4"), 9: np.dtype("<i8")}
+DTYPES: dict[int, np.dtype[Any]] = {
+    1: np.dtype("<f4"),
+    2: np.dtype("<f8"),
+    3: np.dtype("<i4"),
+    9: np.dtype("<i8"),
+}
 
 
 class CheckpointError(ValueError):
@@ -22,7 +28,7 @@ class CheckpointError(ValueError):
 
 @dataclass(frozen=True)
 class Entry:
-    dtype: np.dtype[np.generic]
+    dtype: np.dtype[Any]
     shape: tuple[int, ...]
     offset: int
     size: int
@@ -51,7 +57,7 @@ def _tensor(name: str, entry: Entry, data: bytes) -> np.ndarray:
 def _entry(name: str, message: bytes) -> Entry:
     fields = dict(_fields(message))
     shape = tuple(
-        int(dict(_fields(dimension)).get(1, 0))
+        _int(dict(_fields(_bytes(dimension))).get(1, 0))
         for number, dimension in _fields(_bytes(fields.get(2, b"")))
         if number == 2
     )
@@ -85,7 +91,7 @@ def _block(table: bytes, offset: int, size: int) -> bytes:
 
 
 def _block_items(block: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Keys share a prefix with the key before them; a list of restart points, not needed here, ends the block."""
+    """Keys share a prefix with the key before them; a list of restart points (unused) ends the block."""
     restarts = struct.unpack("<I", block[-4:])[0]
     end = len(block) - 4 * (restarts + 1)
     position, key = 0, b""

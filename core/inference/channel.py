@@ -1,0 +1,50 @@
+"""A bounded queue between threads that either end can close, which wakes everyone who waits."""
+
+from collections import deque
+from threading import Condition
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+
+
+class Closed(Exception):
+    """The other end of the channel is gone."""
+
+
+class Channel(Generic[Item]):
+    """`put` waits while `capacity` items are unread, `get` while there are none."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._items: deque[Item] = deque()
+        self._changed = Condition()
+        self._closed = False
+
+    def put(self, item: Item) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or len(self._items) < self._capacity)
+            if self._closed:
+                raise Closed
+            self._items.append(item)
+            self._changed.notify_all()
+
+    def get(self) -> Item:
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._items)
+            if self._closed:
+                raise Closed
+            item = self._items.popleft()
+            self._changed.notify_all()
+            return item
+
+    def would_wait(self) -> bool:
+        """Whether `get` would have to wait now."""
+        with self._changed:
+            return not self._items
+
+    def close(self) -> None:
+        """Refuse further items and forget those nobody has read."""
+        with self._changed:
+            self._closed = True
+            self._items.clear()
+            self._changed.notify_all()

@@ -1,0 +1,160 @@
+"""Labels and embeddings of many tracks: decodes ahead, batches patches across tracks, averages per track."""
+
+import os
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from core.audio.decode import decode_windows, stream
+from core.audio.features import LogMel
+from core.config import Coverage
+from core.errors import ItemError
+from core.inference.batching import Batcher, Patches, Track
+from core.inference.channel import Channel
+from core.inference.decoding import Decode, Message, Piece, Stop, decode_ahead
+from core.inference.patches import Patcher, WindowPatcher, patch_samples
+from core.inference.timings import StageTimings
+from core.models import artifact
+from core.models.artifact import Calibration, ModelCard
+
+K = TypeVar("K")
+
+BATCH_SIZE = {"cpu": 4, "cuda": 64}  # patches: on a CPU the work must stay in the cache
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What the model says about one track."""
+
+    duration_s: float
+    scores: np.ndarray  # (L,) float32 probabilities
+    embedding: np.ndarray  # (D,) float32
+
+
+class Tagger:
+    """A model with its features, ready to label tracks."""
+
+    def __init__(self, card: ModelCard, model: nn.Module, device: torch.device) -> None:
+        self.card = card
+        self.timings = StageTimings()
+        self._device = device
+        self._model = model.to(device)
+        self._log_mel = LogMel(card.features).to(device)
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "auto", threads: int | None = None) -> "Tagger":
+        """`device` is auto, cpu or cuda; `threads` is torch's in this whole process, 1 for bulk work."""
+        if threads is not None:
+            torch.set_num_threads(threads)
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        loaded = artifact.load(folder)
+        return cls(loaded.card, loaded.model, torch.device(device))
+
+    @property
+    def name(self) -> str:
+        return self.card.name
+
+    @property
+    def version(self) -> int:
+        return self.card.version
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.card.labels
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        return self.card.thresholds
+
+    @property
+    def embedding_size(self) -> int:
+        return self.card.model.embedding_size
+
+    def analyse(
+        self, sources: Iterable[tuple[K, BinaryIO]], coverage: Coverage = "full", *, max_duration_s: float
+    ) -> Iterator[tuple[K, Analysis | ItemError]]:
+        """What the model says about each track, or why it cannot, in the order in which that becomes known.
+
+        `sources` is asked for the next open file from another thread, a few tracks ahead; files are closed.
+        """
+        threads = 1 if self._device.type == "cpu" else min(4, os.cpu_count() or 1)
+        tracks = ((Track(key, self._patches(coverage)), file) for key, file in sources)
+        with decode_ahead(tracks, self._decode(coverage, max_duration_s), threads) as channel:
+            yield from self._outcomes(channel)
+
+    def given(self, scores: np.ndarray) -> list[tuple[str, float]]:
+        """The labels whose score (L,) reaches their threshold, best first; at least the best one."""
+        order = np.argsort(-scores, kind="stable")
+        return [
+            (self.labels[label], float(scores[label]))
+            for rank, label in enumerate(order)
+            if rank == 0 or scores[label] >= self.thresholds[label]
+        ]
+
+    def _patches(self, coverage: Coverage) -> Patches:
+        kind = Patcher if coverage == "full" else WindowPatcher
+        return kind(self._log_mel, self.card.model.patch_frames)
+
+    def _decode(self, coverage: Coverage, max_duration_s: float) -> Decode:
+        features, frames = self.card.features, self.card.model.patch_frames
+        rate = features.sample_rate
+
+        def whole(file: BinaryIO) -> Generator[np.ndarray, None, float]:
+            samples = 0
+            for block in stream(file, rate, max_duration_s=max_duration_s):
+                samples += len(block)
+                yield block
+            return samples / rate
+
+        def windows(file: BinaryIO, count: int) -> Generator[np.ndarray, None, float]:
+            window_s = patch_samples(features, frames) / rate
+            found, duration_s = decode_windows(file, rate, count, window_s, max_duration_s=max_duration_s)
+            yield from found
+            return duration_s
+
+        return whole if coverage == "full" else partial(windows, count=coverage.windows)
+
+    def _outcomes(self, channel: Channel[Message[Track[K]]]) -> Iterator[tuple[K, Analysis | ItemError]]:
+        batcher: Batcher[K] = Batcher(self._model, self._device, BATCH_SIZE[self._device.type], self.timings)
+        while not isinstance(message := channel.get(), Stop):
+            if isinstance(message, Piece):
+                completed = batcher.push(message.track, message.samples)
+            else:
+                self.timings.decode_s += message.decode_s
+                if isinstance(message.outcome, ItemError):
+                    batcher.drop(message.track)
+                    yield message.track.key, message.outcome
+                    continue
+                completed = batcher.end(message.track, message.outcome)
+            yield from map(self._analysis, completed)
+            while batcher.delays_a_track() and channel.would_wait():
+                yield from map(self._analysis, batcher.run())
+        while batcher.delays_a_track():
+            yield from map(self._analysis, batcher.run())
+        if message.error is not None:
+            raise message.error
+
+    def _analysis(self, track: Track[K]) -> tuple[K, Analysis]:
+        scores, embedding = track.mean.result()
+        if self.card.calibration is not None:
+            scores = calibrated(scores, self.card.calibration)
+        assert track.duration_s is not None
+        self.timings.tracks += 1
+        self.timings.audio_s += track.duration_s
+        return track.key, Analysis(track.duration_s, scores, embedding)
+
+
+def calibrated(scores: np.ndarray, calibration: Calibration) -> np.ndarray:
+    """Scores (L,) -> calibrated scores (L,)."""
+    probability = np.clip(scores.astype(np.float64), 1e-7, 1 - 1e-7)
+    logits = np.log(probability) - np.log1p(-probability)
+    logits = np.array(calibration.slopes) * logits + np.array(calibration.offsets)
+    calibrated_scores: np.ndarray = 1 / (1 + np.exp(-logits))
+    return calibrated_scores.astype(np.float32)

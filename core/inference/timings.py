@@ -1,0 +1,31 @@
+"""How long each stage of the analysis takes."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+
+
+@dataclass
+class StageTimings:
+    """Processor seconds of the thread that runs each stage, added up over tracks."""
+
+    decode_s: float = 0.0  # reading, decoding, mixing down and resampling
+    mel_s: float = 0.0
+    cnn_s: float = 0.0
+    audio_s: float = 0.0  # duration of the audio that was analysed
+    tracks: int = 0
+
+    def __add__(self, other: "StageTimings") -> "StageTimings":
+        return StageTimings(
+            *(getattr(self, field.name) + getattr(other, field.name) for field in fields(self))
+        )
+
+    @contextmanager
+    def measure(self, stage: str) -> Iterator[None]:
+        """Add the time spent in the block to one of the fields."""
+        start = time.thread_time()
+        try:
+            yield
+        finally:
+            setattr(self, stage, getattr(self, stage) + time.thread_time() - start)
