@@ -1,11 +1,11 @@
 """The process that runs a stack: starts everything, restarts what dies, stops all when its starter goes away.
 
-It has a session of its own and follows the pipe on its stdin: whether its starter ends the stack, is interrupted
-at any instruction or is killed, the pipe closes and the same stop follows. Nothing else interrupts it, so there
-is no moment at which a process runs but is not yet known.
+It has a session of its own and follows the pipe on its stdin: whether its starter ends the stack, is
+interrupted at any instruction or is killed, the pipe closes and the same stop follows. Nothing else stops
+it, so no process ever runs that is not yet known.
 
-Protocol: one line with the plan comes in on stdin; one JSON line goes out when the stack is ready, and one when
-it fails, before or after that.
+Protocol: one line with the plan comes in on stdin; one JSON line goes out when the stack is ready, and one
+when it fails, before or after that.
 """
 
 import json
@@ -169,12 +169,14 @@ class Supervisor:
     def mourn(self, service: Service, code: int) -> None:
         """Bury a dead service and set the time of its next life, or give up."""
         now, name = time.monotonic(), service.command.name
-        service.short_lives = service.short_lives + 1 if now - service.started_at < SHORT_LIFE_S else 0
+        young = now - service.started_at < SHORT_LIFE_S
+        # a SIGKILL comes from outside and says nothing about the service
+        service.short_lives = service.short_lives + 1 if young and code != -signal.SIGKILL else 0
         service.bury()
         self.write_record()
         if service.short_lives >= MAX_SHORT_LIVES:
             raise StackFailed(f"`{name}` died {MAX_SHORT_LIVES} times in a row. {log_of(service)}")
-        service.restart_at = now + (0.2 * 2**service.short_lives if service.short_lives > 1 else 0)
+        service.restart_at = now + (0.1 * 2**service.short_lives if service.short_lives > 1 else 0)
         logger.warning("%s died (%s), restarting it", name, ending(code))
 
     def stop(self) -> None:

@@ -15,6 +15,7 @@ save ""
 appendonly no
 maxmemory-policy noeviction
 daemonize no
+set-proc-title no
 loglevel notice
 """
 
