@@ -43,6 +43,62 @@ class Unavailable(MFAError):
     """A service this needs does not answer; try again shortly."""
 
 
+class LibraryNotFound(NotFound):
+    """There is no library of this name; `GET /api/v1/libraries` lists them."""
+
+
+class LibraryFolderMissing(Invalid):
+    """The folder does not exist on the server, or is no folder."""
+
+
+class LibraryExists(Conflict):
+    """A library of this name exists with another folder."""
+
+
+class ModelNotFound(NotFound):
+    """There is no such model; `GET /api/v1/models` lists them."""
+
+
+class JobNotFound(NotFound):
+    """There is no job with this id."""
+
+
+class JobNotFinished(Conflict):
+    """The job is still at work; wait until it has ended or cancel it."""
+
+
+class JobAlreadyEnded(Conflict):
+    """The job has ended and cannot be cancelled any more."""
+
+
+class NothingToRetry(Conflict):
+    """No item of this job has failed."""
+
+
+class IdempotencyKeyReused(Conflict):
+    """This Idempotency-Key came with another request before."""
+
+
+class TrackNotFound(NotFound):
+    """There is no track with this id."""
+
+
+class TrackNotAnalysed(Conflict):
+    """The track has no result of this model yet: submit an analysis job first."""
+
+
+class ApiKeyNotFound(NotFound):
+    """There is no API key with this id."""
+
+
+class InvalidCursor(Invalid):
+    """The cursor is not one that this list has given out."""
+
+
+class LeaseLost(MFAError):
+    """Another worker holds this unit now; nothing more may be written for it."""
+
+
 class ItemError(MFAError):
     """This file cannot be labelled. Costs one item, never a job."""
 
@@ -89,3 +145,11 @@ class Disappeared(ItemError):
 
 class OutsideLibrary(ItemError):
     """The path leaves its library's folder."""
+
+
+class Crashed(ItemError):
+    """The worker died twice while it was at this file; it is left alone."""
+
+
+class GaveUp(ItemError):
+    """The work on this file failed again and again for a reason that lies in the system."""

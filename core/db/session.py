@@ -1,0 +1,33 @@
+"""Engines and transactions. Only the two edges (a request, a step of a job) open one."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Engine, create_engine, make_url
+from sqlalchemy.orm import Session, sessionmaker
+
+SessionFactory = sessionmaker[Session]
+
+# Nothing here runs long: a statement that does is a mistake, and must not hold its locks.
+SERVER_OPTIONS = "-c statement_timeout=30s -c lock_timeout=5s -c idle_in_transaction_session_timeout=30s"
+
+
+def create_database_engine(url: str, pool_size: int = 5) -> Engine:
+    return create_engine(
+        make_url(url).set(drivername="postgresql+psycopg"),
+        pool_pre_ping=True,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        connect_args={"options": SERVER_OPTIONS, "connect_timeout": 5},
+    )
+
+
+def create_session_factory(engine: Engine) -> SessionFactory:
+    return sessionmaker(engine, expire_on_commit=False)
+
+
+@contextmanager
+def transaction(factory: SessionFactory) -> Iterator[Session]:
+    """A session that commits when the block ends and rolls back when it raises."""
+    with factory() as session, session.begin():
+        yield session

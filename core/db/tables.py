@@ -1,0 +1,239 @@
+"""Every table. Postgres is the truth: what is not written here did not happen."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from pgvector.sqlalchemy import VECTOR
+from sqlalchemy import (
+    ARRAY,
+    REAL,
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Identity,
+    Index,
+    LargeBinary,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from core.db.base import Base
+from core.states import ItemState, JobState, UnitState
+
+
+def _one_of(states: type[JobState] | type[UnitState] | type[ItemState]) -> CheckConstraint:
+    return CheckConstraint("state IN (" + ", ".join(f"'{state}'" for state in states) + ")", name="state")
+
+
+class ApiKey(Base):
+    __tablename__ = "api_keys"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    name: Mapped[str]
+    prefix: Mapped[str] = mapped_column(unique=True)
+    digest: Mapped[bytes] = mapped_column(LargeBinary)
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class Library(Base):
+    """A named folder of music on the workers' file system."""
+
+    __tablename__ = "libraries"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    name: Mapped[str] = mapped_column(unique=True)
+    path: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Track(Base):
+    """A file of a library as last seen; `content_hash` says which audio it held when last analysed."""
+
+    __tablename__ = "tracks"
+    __table_args__ = (
+        UniqueConstraint("library_id", "path"),
+        Index("ix_tracks_content_hash", "content_hash", postgresql_where=text("content_hash IS NOT NULL")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=func.gen_random_uuid())
+    library_id: Mapped[UUID] = mapped_column(ForeignKey("libraries.id", ondelete="CASCADE"))
+    path: Mapped[str]
+    size: Mapped[int] = mapped_column(BigInteger)
+    mtime_ns: Mapped[int] = mapped_column(BigInteger)
+    content_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
+    tags: Mapped[dict[str, Any] | None]
+    seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    missing_at: Mapped[datetime | None]
+
+
+class Model(Base):
+    """A version of a learned model; its weights live in the artifact folder."""
+
+    __tablename__ = "models"
+    __table_args__ = (UniqueConstraint("name", "version"),)
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    name: Mapped[str]
+    version: Mapped[int]
+    kind: Mapped[str]
+    labels: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    thresholds: Mapped[list[float]] = mapped_column(ARRAY(REAL))
+    embedding_size: Mapped[int]
+    artifact_url: Mapped[str]
+    sha256: Mapped[str]
+    metrics: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class ModelAlias(Base):
+    """A name that points to a version: `default` is what jobs use when they name no model."""
+
+    __tablename__ = "model_aliases"
+
+    alias: Mapped[str] = mapped_column(primary_key=True)
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id"))
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
+
+
+class Prediction(Base):
+    """What one model says of one piece of audio, wherever and how often that audio lies in a library."""
+
+    __tablename__ = "predictions"
+
+    content_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id"), primary_key=True)
+    coverage: Mapped[str]
+    duration_s: Mapped[float] = mapped_column(REAL)
+    scores: Mapped[list[float]] = mapped_column(ARRAY(REAL))
+    embedding: Mapped[Any] = mapped_column(VECTOR)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class PredictionLabel(Base):
+    """A label whose score reached its threshold, as a row, so that `genre and min_score` is an index scan."""
+
+    __tablename__ = "prediction_labels"
+    __table_args__ = (Index("ix_prediction_labels_model_id_label_score", "model_id", "label", "score"),)
+
+    content_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id"), primary_key=True)
+    label: Mapped[str] = mapped_column(primary_key=True)
+    score: Mapped[float] = mapped_column(REAL)
+
+
+class Job(Base):
+    """A request for asynchronous work; the row is the queue entry."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        UniqueConstraint("owner", "idempotency_key"),
+        Index("ix_jobs_created_at_id", "created_at", "id"),
+        Index("ix_jobs_open", "id", postgresql_where=text("state IN ('queued', 'running', 'cancelling')")),
+        _one_of(JobState),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    kind: Mapped[str]
+    owner: Mapped[str]
+    idempotency_key: Mapped[str | None]
+    request_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
+    params: Mapped[dict[str, Any]]
+    library_id: Mapped[UUID | None] = mapped_column(ForeignKey("libraries.id", ondelete="SET NULL"))
+    model_id: Mapped[int | None] = mapped_column(ForeignKey("models.id"))
+    retry_of: Mapped[UUID | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"))
+    state: Mapped[str] = mapped_column(default=JobState.QUEUED)
+    total: Mapped[int] = mapped_column(BigInteger, default=0)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    result: Mapped[dict[str, Any] | None]
+    error_code: Mapped[str | None]
+    error_detail: Mapped[str | None]
+
+
+class JobUnit(Base):
+    """A piece of a job that one worker does in one go. One doorbell names one unit.
+
+    Its counters are absolute, so a unit that runs again never counts twice.
+    """
+
+    __tablename__ = "job_units"
+    __table_args__ = (
+        UniqueConstraint("job_id", "seq"),
+        Index(
+            "ix_job_units_open",
+            "job_id",
+            "queue",
+            "id",
+            postgresql_where=text("state IN ('ready', 'dispatched', 'running')"),
+        ),
+        _one_of(UnitState),
+        {"postgresql_with": {"fillfactor": "50"}},
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    seq: Mapped[int]
+    kind: Mapped[str]
+    queue: Mapped[str]
+    state: Mapped[str] = mapped_column(default=UnitState.READY)
+    payload: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    attempt: Mapped[int] = mapped_column(SmallInteger, default=0)
+    crash_count: Mapped[int] = mapped_column(SmallInteger, default=0)
+    run_after: Mapped[datetime] = mapped_column(server_default=func.now())
+    claim_id: Mapped[UUID | None]
+    claimed_by: Mapped[str | None]
+    lease_until: Mapped[datetime | None]
+    current_pos: Mapped[int | None]
+    done: Mapped[int] = mapped_column(default=0)
+    failed: Mapped[int] = mapped_column(default=0)
+    skipped: Mapped[int] = mapped_column(default=0)
+    dispatched_at: Mapped[datetime | None]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    last_error: Mapped[str | None]
+
+
+class JobItem(Base):
+    """The outcome of one track in one job."""
+
+    __tablename__ = "job_items"
+    __table_args__ = (
+        Index("ix_job_items_job_id_unit_id_pos", "job_id", "unit_id", "pos"),
+        Index("ix_job_items_failed", "job_id", "unit_id", "pos", postgresql_where=text("state = 'failed'")),
+        _one_of(ItemState),
+        {"postgresql_with": {"fillfactor": "80"}},
+    )
+
+    unit_id: Mapped[int] = mapped_column(
+        BigInteger, ForeignKey("job_units.id", ondelete="CASCADE"), primary_key=True
+    )
+    pos: Mapped[int] = mapped_column(primary_key=True)
+    job_id: Mapped[UUID]
+    track_id: Mapped[UUID] = mapped_column(ForeignKey("tracks.id", ondelete="CASCADE"), index=True)
+    state: Mapped[str] = mapped_column(default=ItemState.PENDING)
+    content_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
+    error_code: Mapped[str | None]
+    error_detail: Mapped[str | None]
+    crash_count: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")
+
+
+class Worker(Base):
+    """A worker that has been heard of lately; the dispatcher sizes its window by the slots."""
+
+    __tablename__ = "workers"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    queues: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    slots: Mapped[int]
+    started_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    beat_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    draining: Mapped[bool] = mapped_column(default=False, server_default=text("false"))

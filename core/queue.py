@@ -1,0 +1,92 @@
+"""The Celery side: every setting of it, and how a doorbell is rung.
+
+A message carries a unit's id and nothing else. Losing one costs seconds, doubling one costs a failed claim.
+"""
+
+from uuid import uuid4
+
+from celery import Celery
+from redis import Redis
+from redis.exceptions import RedisError
+
+from core.errors import Unavailable
+from core.settings import Settings
+
+KEY_PREFIX = "mfa:"
+EPOCH_KEY = KEY_PREFIX + "epoch"
+PLAN, BATCH, INTERACTIVE = "plan", "batch", "interactive"
+QUEUES = (PLAN, BATCH, INTERACTIVE)
+TASK_TIME_LIMIT_S = 900  # far above what a unit takes: ends what hangs inside a C library
+
+
+def make_celery(settings: Settings) -> Celery:
+    app = Celery("mfa", broker=settings.broker_url, set_as_current=False)
+    app.conf.update(
+        task_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,
+        result_backend=None,
+        # The row's lease brings work back in 90 s; a late ack would only add redeliveries after an hour.
+        task_acks_late=False,
+        task_reject_on_worker_lost=False,
+        task_time_limit=TASK_TIME_LIMIT_S,
+        task_default_queue=BATCH,
+        task_create_missing_queues=True,
+        worker_prefetch_multiplier=1,
+        worker_disable_prefetch=True,
+        worker_pool="prefork",
+        worker_pool_start_method="spawn",  # a forked child cannot use CUDA and may hang in BLAS
+        worker_proc_alive_timeout=120,  # importing torch takes longer than the default 4 s
+        worker_lost_wait=2,
+        worker_max_tasks_per_child=200,
+        worker_enable_remote_control=False,
+        worker_send_task_events=False,
+        worker_hijack_root_logger=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options={
+            "global_keyprefix": KEY_PREFIX,
+            "queue_order_strategy": "priority",  # a worker looks at its queues in the order it was given
+            "visibility_timeout": 3600,
+            "socket_timeout": 10,  # by default a publish on a dead connection hangs for ever
+            "socket_connect_timeout": 3,
+            "socket_keepalive": True,
+            "health_check_interval": 15,
+        },
+    )
+    return app
+
+
+def ring(app: Celery, kind: str, queue: str, unit_id: int) -> None:
+    """Put a unit's doorbell into its queue."""
+    app.send_task(f"mfa.{kind}", args=[unit_id], queue=queue, retry=False)
+
+
+class Broker:
+    """What the dispatcher asks the broker itself."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._redis = Redis.from_url(
+            settings.broker_url, socket_timeout=5, socket_connect_timeout=3, decode_responses=True
+        )
+        self._epoch = uuid4().hex
+
+    def has_forgotten(self) -> bool:
+        """True once after the broker lost its memory (a restart, a flush), and at the dispatcher's start."""
+        if self._redis.get(EPOCH_KEY) == self._epoch:
+            return False
+        self._redis.set(EPOCH_KEY, self._epoch)
+        return True
+
+    def waiting(self, queue: str) -> int:
+        """How many doorbells lie in a queue."""
+        return int(self._redis.llen(KEY_PREFIX + queue))
+
+
+def ping(settings: Settings) -> None:
+    """Raise Unavailable when the broker does not answer."""
+    try:
+        with Redis.from_url(settings.broker_url, socket_timeout=2, socket_connect_timeout=2) as redis:
+            redis.ping()
+    except RedisError as error:
+        raise Unavailable(f"The broker does not answer: {error}") from error

@@ -1,0 +1,80 @@
+"""What the dispatcher does with units: bring ready ones to the broker, take back what got lost there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from core.db.tables import Job, JobUnit
+from core.services.units import seconds
+from core.states import JobState, UnitState
+
+
+@dataclass(frozen=True)
+class Doorbell:
+    unit_id: int
+    kind: str
+    queue: str
+
+
+def take_ready(session: Session, queue: str, window: int) -> list[Doorbell]:
+    """Mark the next ready units of a queue as dispatched, at most so many that `window` are on their way.
+
+    Jobs take turns: the first ready unit of every job comes before the second of any.
+    """
+    waiting = session.scalar(
+        select(func.count()).where(JobUnit.queue == queue, JobUnit.state == UnitState.DISPATCHED)
+    )
+    room = window - (waiting or 0)
+    if room <= 0:
+        return []
+    rank = func.row_number().over(order_by=JobUnit.id).label("rank")
+    candidates = (
+        select(JobUnit.id, rank)
+        .where(
+            JobUnit.job_id == Job.id,
+            JobUnit.queue == queue,
+            JobUnit.state == UnitState.READY,
+            JobUnit.run_after <= func.clock_timestamp(),
+        )
+        .order_by(JobUnit.id)
+        .limit(room)
+        .lateral()
+    )
+    chosen = session.scalars(
+        select(candidates.c.id)
+        .select_from(Job)
+        .join(candidates, Job.state.in_((JobState.QUEUED, JobState.RUNNING)))
+        .order_by(candidates.c.rank, Job.created_at)
+        .limit(room)
+    ).all()
+    return _dispatch(session, chosen)
+
+
+def _dispatch(session: Session, unit_ids: Sequence[int]) -> list[Doorbell]:
+    still_ready = (
+        select(JobUnit.id)
+        .where(JobUnit.id.in_(unit_ids), JobUnit.state == UnitState.READY)
+        .with_for_update(skip_locked=True)
+    )
+    rows = session.execute(
+        update(JobUnit)
+        .where(JobUnit.id.in_(still_ready))
+        .values(state=UnitState.DISPATCHED, dispatched_at=func.clock_timestamp())
+        .returning(JobUnit.id, JobUnit.kind, JobUnit.queue)
+    ).all()
+    order = {unit_id: position for position, unit_id in enumerate(unit_ids)}
+    return [Doorbell(*row) for row in sorted(rows, key=lambda row: order[row.id])]
+
+
+def take_back(session: Session, *, queue: str | None = None, older_than_s: float = 0) -> int:
+    """Make dispatched units ready again whose doorbells the broker has lost."""
+    lost = update(JobUnit).where(
+        JobUnit.state == UnitState.DISPATCHED,
+        JobUnit.dispatched_at <= func.clock_timestamp() - seconds(older_than_s),
+    )
+    if queue is not None:
+        lost = lost.where(JobUnit.queue == queue)
+    values = {"state": UnitState.READY, "dispatched_at": None}
+    return len(session.execute(lost.values(values).returning(JobUnit.id)).all())

@@ -1,0 +1,220 @@
+"""Jobs: submit, look at, cancel, retry."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import bindparam, case, exists, func, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from core.db.tables import Job, JobItem, JobUnit
+from core.errors import (
+    IdempotencyKeyReused,
+    JobAlreadyEnded,
+    JobNotFinished,
+    JobNotFound,
+    NothingToRetry,
+)
+from core.params import AnalysisParams, JobKind, PredictParams
+from core.services.cursor import Page, cut_page, decode_cursor
+from core.services.libraries import check_folder, get_library_by_name
+from core.services.registry import resolve_model
+from core.states import TERMINAL_JOB_STATES, TERMINAL_UNIT_STATES, ItemState, JobState, UnitState
+
+UNITS_CHANNEL = "mfa_units"
+OPEN_JOB_STATES = tuple(state for state in JobState if state not in TERMINAL_JOB_STATES)
+OPEN_UNIT_STATES = tuple(state for state in UnitState if state not in TERMINAL_UNIT_STATES)
+
+
+@dataclass(frozen=True)
+class Submission:
+    job: Job
+    replayed: bool  # the Idempotency-Key was known: this is the job it made before
+
+
+@dataclass(frozen=True)
+class Progress:
+    """`percent` and `eta_s` are None until the library is listed to its end, when `total` is known."""
+
+    total: int
+    done: int
+    failed: int
+    skipped: int
+    percent: float | None
+    rate_per_s: float | None
+    eta_s: float | None
+
+
+def notify_dispatcher(session: Session) -> None:
+    """Wake the dispatcher when this transaction commits; it would also look by itself soon."""
+    session.execute(select(func.pg_notify(bindparam("channel", UNITS_CHANNEL), "")))
+
+
+def submit_analysis(
+    session: Session, params: AnalysisParams, owner: str, idempotency_key: str | None = None
+) -> Submission:
+    library = get_library_by_name(session, params.library)
+    check_folder(library, params.path)
+    model = resolve_model(session, params.model)
+    job = {"kind": JobKind.ANALYSIS, "owner": owner, "params": params.model_dump(mode="json")}
+    return _submit(
+        session,
+        job | {"library_id": library.id, "model_id": model.id},
+        {"kind": "plan", "queue": "plan"},
+        idempotency_key,
+    )
+
+
+def submit_predict(
+    session: Session, job_id: UUID, params: PredictParams, owner: str, idempotency_key: str | None = None
+) -> Submission:
+    """Label the file that has been stored in the uploads folder under the job's id."""
+    model = resolve_model(session, params.model)
+    job = {"kind": JobKind.PREDICT, "owner": owner, "params": params.model_dump(mode="json")}
+    return _submit(
+        session,
+        job | {"id": job_id, "model_id": model.id, "total": 1},
+        {"kind": "predict", "queue": "interactive"},
+        idempotency_key,
+    )
+
+
+def retry_failed(session: Session, job_id: UUID, owner: str) -> Job:
+    """A new job over the failed items of an ended one."""
+    old = get_job(session, job_id)
+    if old.state not in TERMINAL_JOB_STATES:
+        raise JobNotFinished
+    failed = exists().where(JobItem.job_id == job_id, JobItem.state == ItemState.FAILED)
+    if not session.scalar(select(failed)):
+        raise NothingToRetry
+    job = {"kind": old.kind, "owner": owner, "params": old.params, "retry_of": old.id}
+    return _submit(
+        session,
+        job | {"library_id": old.library_id, "model_id": old.model_id},
+        {"kind": "plan", "queue": "plan", "payload": {"retry_of": str(old.id)}},
+        None,
+    ).job
+
+
+def _submit(
+    session: Session, job: dict[str, Any], first_unit: dict[str, Any], idempotency_key: str | None
+) -> Submission:
+    request = json.dumps([job["kind"], job["params"]], sort_keys=True)
+    request_hash = hashlib.sha256(request.encode()).digest()
+    created = session.scalars(
+        insert(Job)
+        .values(**job, state=JobState.QUEUED, idempotency_key=idempotency_key, request_hash=request_hash)
+        .on_conflict_do_nothing(index_elements=[Job.owner, Job.idempotency_key])
+        .returning(Job)
+    ).one_or_none()
+    if created is None:
+        known = session.scalars(
+            select(Job).where(Job.owner == job["owner"], Job.idempotency_key == idempotency_key)
+        ).one()
+        if known.request_hash != request_hash:
+            raise IdempotencyKeyReused
+        return Submission(known, replayed=True)
+    session.add(JobUnit(job_id=created.id, seq=0, **first_unit))
+    session.flush()
+    notify_dispatcher(session)
+    return Submission(created, replayed=False)
+
+
+def get_job(session: Session, job_id: UUID) -> Job:
+    job = session.get(Job, job_id)
+    if job is None:
+        raise JobNotFound
+    return job
+
+
+def list_jobs(session: Session, cursor: str | None, limit: int, state: JobState | None = None) -> Page[Job]:
+    """Newest first."""
+    query = select(Job).order_by(Job.created_at.desc(), Job.id.desc()).limit(limit + 1)
+    if state is not None:
+        query = query.where(Job.state == state)
+    if cursor is not None:
+        key = decode_cursor(cursor, datetime.fromisoformat, UUID)
+        query = query.where(tuple_(Job.created_at, Job.id) < key)
+    return cut_page(session.scalars(query).all(), limit, lambda job: (job.created_at, job.id))
+
+
+def get_progress(session: Session, jobs: list[Job]) -> dict[UUID, Progress]:
+    """Progress of several jobs, summed from the counters of their units."""
+    unfinished_plan = (JobUnit.kind == "plan") & JobUnit.state.in_(OPEN_UNIT_STATES)
+    sums = session.execute(
+        select(
+            JobUnit.job_id,
+            func.sum(JobUnit.done).label("done"),
+            func.sum(JobUnit.failed).label("failed"),
+            func.sum(JobUnit.skipped).label("skipped"),
+            func.bool_or(unfinished_plan).label("planning"),
+        )
+        .where(JobUnit.job_id.in_([job.id for job in jobs]))
+        .group_by(JobUnit.job_id)
+    )
+    by_job = {row.job_id: row for row in sums}
+    now = datetime.now(UTC)
+    return {job.id: _progress(job, by_job[job.id], now) for job in jobs}
+
+
+def _progress(job: Job, sums: Any, now: datetime) -> Progress:
+    outcomes = sums.done + sums.failed + sums.skipped
+    worked = sums.done + sums.failed
+    elapsed_s = ((job.finished_at or now) - job.started_at).total_seconds() if job.started_at else 0.0
+    rate = worked / elapsed_s if worked and elapsed_s > 0 else None
+    known = not sums.planning
+    percent = 100 * outcomes / job.total if job.total else 100.0
+    is_open = job.state in OPEN_JOB_STATES
+    return Progress(
+        total=job.total,
+        done=sums.done,
+        failed=sums.failed,
+        skipped=sums.skipped,
+        percent=round(percent, 1) if known else None,
+        rate_per_s=round(rate, 3) if rate else None,
+        eta_s=round((job.total - outcomes) / rate, 1) if known and rate and is_open else None,
+    )
+
+
+def cancel_job(session: Session, job_id: UUID) -> Job:
+    """Ask for a stop; workers see it within seconds, and what is done by then is kept."""
+    job = get_job(session, job_id)
+    session.refresh(job, with_for_update=True)
+    if job.state in (JobState.SUCCEEDED, JobState.FAILED):
+        raise JobAlreadyEnded
+    if job.state in (JobState.QUEUED, JobState.RUNNING):
+        job.state = JobState.CANCELLING
+        session.flush()
+        notify_dispatcher(session)
+    return job
+
+
+def finish_job_if_complete(session: Session, job_id: UUID) -> None:
+    """End a job whose last unit has ended. The lock makes two last units see each other."""
+    session.execute(select(Job.id).where(Job.id == job_id).with_for_update())
+    session.execute(_finish().where(Job.id == job_id))
+
+
+def finish_complete_jobs(session: Session) -> None:
+    """End every job without an open unit (what a crash between two statements may have left)."""
+    session.execute(_finish())
+
+
+def _finish() -> Any:
+    units = select(JobUnit.id).where(JobUnit.job_id == Job.id).correlate(Job)
+    unfinished = units.where(JobUnit.state.in_(OPEN_UNIT_STATES)).exists()
+    failed = units.where(JobUnit.state == UnitState.FAILED).exists()
+    ended_state = case(
+        (Job.state == JobState.CANCELLING, JobState.CANCELLED),
+        (failed, JobState.FAILED),
+        else_=JobState.SUCCEEDED,
+    )
+    return (
+        update(Job)
+        .where(Job.state.in_(OPEN_JOB_STATES), ~unfinished)
+        .values(state=ended_state, finished_at=func.now())
+    )

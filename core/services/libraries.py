@@ -1,0 +1,68 @@
+"""Named folders of music on the server."""
+
+import os
+from pathlib import Path
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from core.db.tables import Library, Track
+from core.errors import ItemError, LibraryExists, LibraryFolderMissing, LibraryNotFound, OutsideLibrary
+from core.library.paths import open_folder, validate_relative
+
+
+def create_library(session: Session, name: str, path: str) -> tuple[Library, bool]:
+    """Name a folder; True when it is new. Naming the same folder the same way again is no error."""
+    folder = _resolve_folder(path)
+    created = session.scalars(
+        insert(Library)
+        .values(name=name, path=folder)
+        .on_conflict_do_nothing(index_elements=[Library.name])
+        .returning(Library)
+    ).one_or_none()
+    if created is not None:
+        return created, True
+    known = get_library_by_name(session, name)
+    if known.path != folder:
+        raise LibraryExists(f"The library {name!r} exists and is the folder {known.path}.")
+    return known, False
+
+
+def _resolve_folder(path: str) -> str:
+    """A library's own folder may be a symlink; it is followed once, here, and never again."""
+    try:
+        folder = Path(path).resolve(strict=True)
+        is_folder = folder.is_dir()
+    except (OSError, ValueError, RuntimeError):
+        is_folder = False
+    if not Path(path).is_absolute() or not is_folder:
+        raise LibraryFolderMissing(f"{path} is not a folder on the server (an absolute path is needed).")
+    return str(folder)
+
+
+def get_library_by_name(session: Session, name: str) -> Library:
+    library = session.scalars(select(Library).where(Library.name == name)).one_or_none()
+    if library is None:
+        raise LibraryNotFound(f"There is no library {name!r}; GET /api/v1/libraries lists them.")
+    return library
+
+
+def check_folder(library: Library, path: str) -> None:
+    """Refuse a path inside the library that is not a folder there, before anything is queued."""
+    try:
+        os.close(open_folder(Path(library.path), validate_relative(path).parts))
+    except OutsideLibrary:
+        raise
+    except ItemError as error:
+        raise LibraryFolderMissing(f"There is no folder {path!r} in the library {library.name!r}.") from error
+
+
+def list_libraries(session: Session) -> list[tuple[Library, int]]:
+    """All libraries by name, each with the number of tracks known to be in it."""
+    present = (Track.library_id == Library.id) & Track.missing_at.is_(None)
+    query = select(Library, func.count(Track.id)).outerjoin(Track, present)
+    return [
+        (library, count)
+        for library, count in session.execute(query.group_by(Library.id).order_by(Library.name))
+    ]

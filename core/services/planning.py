@@ -1,0 +1,101 @@
+"""Cutting a job into units, page by page; a killed planner goes on behind the last page it committed."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from uuid import UUID
+
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.orm import Session
+
+from core.db.tables import Job, JobItem, JobUnit, Track
+from core.services.jobs import notify_dispatcher
+from core.services.units import Claim, hold_lease, seconds
+from core.states import ItemState, UnitState
+
+
+@dataclass(frozen=True)
+class PlannedItem:
+    """A track to deal with, or one whose outcome is known without opening it."""
+
+    track_id: UUID
+    state: ItemState = ItemState.PENDING
+    content_hash: bytes | None = None
+    error_code: str | None = None
+    error_detail: str | None = None
+
+
+@dataclass(frozen=True)
+class PlannedUnit:
+    kind: str
+    queue: str
+    items: Sequence[PlannedItem]
+
+
+def add_page(
+    session: Session,
+    claim: Claim,
+    units: Sequence[PlannedUnit],
+    *,
+    cursor: dict[str, str],
+    next_cursor: dict[str, str],
+) -> None:
+    """Add the units of the page at `cursor` and remember where the next one starts, all or nothing.
+
+    Does nothing when the planner stands elsewhere: then this page was added before.
+    """
+    hold_lease(session, claim)
+    if session.scalar(select(JobUnit.payload).where(JobUnit.id == claim.unit_id)) != cursor:
+        return
+    next_seq = 1 + (session.scalar(select(func.max(JobUnit.seq)).where(JobUnit.job_id == claim.job_id)) or 0)
+    for seq, unit in enumerate(units, next_seq):
+        _add_unit(session, claim.job_id, seq, unit)
+    total = sum(len(unit.items) for unit in units)
+    session.execute(update(Job).where(Job.id == claim.job_id).values(total=Job.total + total))
+    session.execute(
+        update(JobUnit)
+        .where(JobUnit.id == claim.unit_id)
+        .values(
+            payload=next_cursor, crash_count=0, lease_until=func.clock_timestamp() + seconds(claim.lease_s)
+        )
+    )
+    notify_dispatcher(session)
+
+
+def _add_unit(session: Session, job_id: UUID, seq: int, unit: PlannedUnit) -> None:
+    counts = Counter(item.state for item in unit.items)
+    complete = ItemState.PENDING not in counts
+    unit_id = session.scalars(
+        insert(JobUnit)
+        .values(
+            job_id=job_id,
+            seq=seq,
+            kind=unit.kind,
+            queue=unit.queue,
+            payload={},
+            skipped=counts[ItemState.SKIPPED],
+            failed=counts[ItemState.FAILED],
+            state=UnitState.DONE if complete else UnitState.READY,
+            finished_at=func.now() if complete else None,
+        )
+        .returning(JobUnit.id)
+    ).one()
+    session.execute(
+        insert(JobItem),
+        [
+            {"unit_id": unit_id, "pos": pos, "job_id": job_id, **asdict(item)}
+            for pos, item in enumerate(unit.items)
+        ],
+    )
+
+
+def list_failed_tracks(session: Session, job_id: UUID, after: UUID | None, limit: int) -> list[Track]:
+    """The tracks that a job could not label, in the order of their ids."""
+    query = (
+        select(Track)
+        .join(JobItem, JobItem.track_id == Track.id)
+        .where(JobItem.job_id == job_id, JobItem.state == ItemState.FAILED)
+        .order_by(Track.id)
+        .limit(limit)
+    )
+    return list(session.scalars(query if after is None else query.where(Track.id > after)))

@@ -1,0 +1,93 @@
+"""What models say of audio: one row per content and model, and the labels above threshold as rows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import delete, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from core.config import Coverage
+from core.db.tables import Model, Prediction, PredictionLabel
+
+
+@dataclass(frozen=True)
+class NewPrediction:
+    content_hash: bytes
+    coverage: Coverage
+    duration_s: float
+    scores: list[float]  # (L,)
+    embedding: list[float]  # (D,)
+
+
+@dataclass(frozen=True)
+class Label:
+    label: str
+    score: float
+
+
+def coverage_name(coverage: Coverage) -> str:
+    """`full`, or `windows:8`."""
+    return coverage if isinstance(coverage, str) else f"windows:{coverage.windows}"
+
+
+def is_covered(known: str, wanted: Coverage) -> bool:
+    """Whether a result of one coverage serves where another is asked for: a full one serves always."""
+    return known in ("full", coverage_name(wanted))
+
+
+def labels_above_threshold(model: Model, scores: Sequence[float]) -> list[Label]:
+    """Highest score first."""
+    rows = zip(model.labels, scores, model.thresholds, strict=True)
+    given = [Label(label, score) for label, score, threshold in rows if score >= threshold]
+    return sorted(given, key=lambda given_label: -given_label.score)
+
+
+def find_coverages(session: Session, content_hashes: Sequence[bytes], model_id: int) -> dict[bytes, str]:
+    """The coverage of each result that exists."""
+    rows = session.execute(
+        select(Prediction.content_hash, Prediction.coverage).where(
+            Prediction.content_hash.in_(content_hashes), Prediction.model_id == model_id
+        )
+    )
+    return {content_hash: coverage for content_hash, coverage in rows}
+
+
+def save_predictions(session: Session, model: Model, predictions: Sequence[NewPrediction]) -> None:
+    """Write results, replacing what the model said of the same audio before."""
+    if not predictions:
+        return
+    # A fixed order: two workers that find copies of the same files must not lock them crosswise.
+    by_content = {prediction.content_hash: prediction for prediction in predictions}
+    ordered = [by_content[content_hash] for content_hash in sorted(by_content)]
+    statement = insert(Prediction).values([_row(model, prediction) for prediction in ordered])
+    replaced = {name: statement.excluded[name] for name in ("coverage", "duration_s", "scores", "embedding")}
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=[Prediction.content_hash, Prediction.model_id], set_=replaced
+        )
+    )
+    session.execute(
+        delete(PredictionLabel).where(
+            PredictionLabel.content_hash.in_(list(by_content)), PredictionLabel.model_id == model.id
+        )
+    )
+    labels = [
+        {"content_hash": row.content_hash, "model_id": model.id, "label": given.label, "score": given.score}
+        for row in ordered
+        for given in labels_above_threshold(model, row.scores)
+    ]
+    if labels:
+        session.execute(insert(PredictionLabel), labels)
+
+
+def _row(model: Model, prediction: NewPrediction) -> dict[str, Any]:
+    return {
+        "content_hash": prediction.content_hash,
+        "model_id": model.id,
+        "coverage": coverage_name(prediction.coverage),
+        "duration_s": prediction.duration_s,
+        "scores": prediction.scores,
+        "embedding": prediction.embedding,
+    }

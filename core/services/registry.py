@@ -1,0 +1,105 @@
+"""The registry of learned models: versions, and aliases that point to them."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import func, select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from core.db.tables import Model, ModelAlias
+from core.errors import Conflict, ModelNotFound
+
+DEFAULT_ALIAS = "default"
+EMBEDDING_INDEX_PREFIX = "ix_predictions_embedding_model_"
+
+
+def register_artifact(session: Session, folder: Path) -> Model:
+    """Make the artifact in `folder` known; the first model of all becomes the default."""
+    card = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    values = _columns(card) | {"artifact_url": folder.resolve().as_uri()}
+    statement = insert(Model).values(values)
+    model = session.scalars(
+        statement.on_conflict_do_update(
+            index_elements=[Model.name, Model.version], set_={"artifact_url": values["artifact_url"]}
+        ).returning(Model)
+    ).one()
+    if model.sha256 != values["sha256"]:
+        raise Conflict(f"{model.name}@{model.version} is registered with other weights: use a new version.")
+    session.execute(text(_embedding_index_ddl(model)))
+    session.execute(
+        insert(ModelAlias).values(alias=DEFAULT_ALIAS, model_id=model.id).on_conflict_do_nothing()
+    )
+    return model
+
+
+def _columns(card: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": card["name"],
+        "version": card["version"],
+        "kind": card["model"]["kind"],
+        "labels": card["labels"],
+        "thresholds": card["thresholds"],
+        "embedding_size": card["model"]["embedding_size"],
+        "sha256": card["weights_sha256"],
+        "metrics": card["metrics"],
+    }
+
+
+def _embedding_index_ddl(model: Model) -> str:
+    """One HNSW index per model: embeddings of different models are never comparable."""
+    return (
+        f"CREATE INDEX IF NOT EXISTS {EMBEDDING_INDEX_PREFIX}{model.id:d} ON predictions "
+        f"USING hnsw ((embedding::vector({model.embedding_size:d})) vector_cosine_ops) "
+        f"WHERE model_id = {model.id:d}"
+    )
+
+
+def resolve_model(session: Session, reference: str) -> Model:
+    """The model that an alias, `name` (its newest version) or `name@version` stands for."""
+    aliased = select(Model).join(ModelAlias).where(ModelAlias.alias == reference)
+    model = session.scalars(aliased).one_or_none() or _by_version(session, reference)
+    if model is None:
+        raise ModelNotFound(f"There is no model {reference!r}; GET /api/v1/models lists them.")
+    return model
+
+
+def _by_version(session: Session, reference: str) -> Model | None:
+    name, _, version = reference.partition("@")
+    query = select(Model).where(Model.name == name).order_by(Model.version.desc()).limit(1)
+    if version:
+        if not re.fullmatch(r"\d{1,9}", version):
+            return None
+        query = query.where(Model.version == int(version))
+    return session.scalars(query).one_or_none()
+
+
+def list_models(session: Session, name: str | None = None) -> list[Model]:
+    """All versions, newest first, or those of one name; an unknown name is an error."""
+    query = select(Model).order_by(Model.name, Model.version.desc())
+    if name is not None:
+        query = query.where(Model.name == name)
+    models = list(session.scalars(query))
+    if name is not None and not models:
+        raise ModelNotFound(f"There is no model {name!r}; GET /api/v1/models lists them.")
+    return models
+
+
+def list_aliases(session: Session) -> dict[str, int]:
+    return {row.alias: row.model_id for row in session.scalars(select(ModelAlias))}
+
+
+def promote_model(session: Session, name: str, version: int | None, alias: str = DEFAULT_ALIAS) -> Model:
+    """Point an alias at a version (the newest when none is named)."""
+    model = _by_version(session, name if version is None else f"{name}@{version}")
+    if model is None:
+        raise ModelNotFound(f"There is no model {name!r} of that version; GET /api/v1/models lists them.")
+    statement = insert(ModelAlias).values(alias=alias, model_id=model.id)
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=[ModelAlias.alias], set_={"model_id": model.id, "updated_at": func.now()}
+        )
+    )
+    return model

@@ -1,0 +1,186 @@
+"""Tracks of a library: what was found, and what models say of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import REAL, Select, case, cast, func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from core.db.tables import Library, Model, Prediction, PredictionLabel, Track
+from core.errors import Invalid, TrackNotAnalysed, TrackNotFound
+from core.services.cursor import Page, cut_page, decode_cursor
+from core.services.libraries import get_library_by_name
+
+
+@dataclass(frozen=True)
+class SeenFile:
+    """A file as a scan found it."""
+
+    path: str  # relative to the library, with forward slashes
+    size: int  # bytes
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class AnalysedFile:
+    """A file as it was when it was opened for analysis."""
+
+    track_id: UUID
+    size: int
+    mtime_ns: int
+    content_hash: bytes
+    tags: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TrackRow:
+    """A track with what a model says of it; both None when that model has not heard it yet."""
+
+    track: Track
+    library: str
+    prediction: Prediction | None
+
+
+def upsert_tracks(session: Session, library_id: UUID, files: Sequence[SeenFile]) -> list[Track]:
+    """Make the files of one page of a scan known; the tracks in the order of the files.
+
+    `content_hash` survives only while size and modification time stay the same: it belongs to the file as
+    last seen.
+    """
+    if not files:
+        return []
+    rows = [
+        {"library_id": library_id, "path": file.path, "size": file.size, "mtime_ns": file.mtime_ns}
+        for file in files
+    ]
+    statement = insert(Track).values(rows)
+    new = statement.excluded
+    unchanged = (Track.size == new.size) & (Track.mtime_ns == new.mtime_ns)
+    upserted = session.scalars(
+        statement.on_conflict_do_update(
+            index_elements=[Track.library_id, Track.path],
+            set_={
+                "content_hash": case((unchanged, Track.content_hash)),
+                "size": new.size,
+                "mtime_ns": new.mtime_ns,
+                "seen_at": func.now(),
+                "missing_at": None,
+            },
+        ).returning(Track),
+        execution_options={"populate_existing": True},
+    )
+    by_path = {track.path: track for track in upserted}
+    return [by_path[file.path] for file in files]
+
+
+def mark_missing(session: Session, library_id: UUID, under: str, not_seen_since: datetime) -> int:
+    """Mark what a complete scan did not meet; the results are kept, the file may come back."""
+    gone = session.execute(
+        update(Track)
+        .where(
+            Track.library_id == library_id,
+            Track.path.startswith(f"{under}/" if under else "", autoescape=True),
+            Track.seen_at < not_seen_since,
+            Track.missing_at.is_(None),
+        )
+        .values(missing_at=func.now())
+        .returning(Track.id)
+    ).all()
+    return len(gone)
+
+
+def save_analysed(session: Session, files: Sequence[AnalysedFile]) -> None:
+    """Write what was found in the files themselves."""
+    if files:
+        session.execute(
+            update(Track),
+            [
+                {
+                    "id": file.track_id,
+                    "size": file.size,
+                    "mtime_ns": file.mtime_ns,
+                    "content_hash": file.content_hash,
+                    "tags": file.tags,
+                }
+                for file in sorted(files, key=lambda file: file.track_id)
+            ],
+        )
+
+
+def get_track(session: Session, track_id: UUID, model: Model) -> TrackRow:
+    row = session.execute(_tracks(model).where(Track.id == track_id)).one_or_none()
+    if row is None:
+        raise TrackNotFound
+    return TrackRow(*row)
+
+
+def get_prediction(session: Session, track_id: UUID, model: Model) -> Prediction:
+    row = get_track(session, track_id, model)
+    if row.prediction is None:
+        raise TrackNotAnalysed
+    return row.prediction
+
+
+def list_tracks(
+    session: Session,
+    model: Model,
+    *,
+    genre: str | None = None,
+    min_score: float = 0.0,
+    library: str | None = None,
+    cursor: str | None = None,
+    limit: int = 100,
+) -> Page[TrackRow]:
+    """Tracks that are there; with a genre, the most certain first."""
+    query = _tracks(model).where(Track.missing_at.is_(None)).limit(limit + 1)
+    if library is not None:
+        query = query.where(Track.library_id == get_library_by_name(session, library).id)
+    if genre is None:
+        query = query.order_by(Track.id)
+        if cursor is not None:
+            query = query.where(Track.id > decode_cursor(cursor, UUID)[0])
+        return cut_page(
+            [TrackRow(*row) for row in session.execute(query)], limit, lambda row: (row.track.id,)
+        )
+    query = _with_genre(query, model, genre, min_score, cursor)
+    rows = [(TrackRow(*row), score) for *row, score in session.execute(query)]
+    page = cut_page(rows, limit, lambda row: (row[1], row[0].track.id))
+    return Page([row for row, _ in page.items], page.next_cursor)
+
+
+def _tracks(model: Model) -> Select[*tuple[Any, ...]]:
+    heard = (Prediction.content_hash == Track.content_hash) & (Prediction.model_id == model.id)
+    return (
+        select(Track, Library.name, Prediction)
+        .join(Library, Library.id == Track.library_id)
+        .outerjoin(Prediction, heard)
+    )
+
+
+def _with_genre(
+    query: Select[*tuple[Any, ...]], model: Model, genre: str, min_score: float, cursor: str | None
+) -> Select[*tuple[Any, ...]]:
+    given = PredictionLabel
+    query = (
+        query.join(given, (given.content_hash == Track.content_hash) & (given.model_id == model.id))
+        .where(given.label == find_label(model, genre), given.score >= cast(min_score, REAL))
+        .order_by(given.score.desc(), Track.id)
+        .add_columns(given.score)
+    )
+    if cursor is None:
+        return query
+    score, track_id = decode_cursor(cursor, float, UUID)
+    at_score = given.score == cast(score, REAL)
+    return query.where(or_(given.score < cast(score, REAL), at_score & (Track.id > track_id)))
+
+
+def find_label(model: Model, name: str) -> str:
+    """The model's own spelling of a label."""
+    for label in model.labels:
+        if label.casefold() == name.casefold():
+            return label
+    raise Invalid(f"The model {model.name}@{model.version} has no label {name!r}.")

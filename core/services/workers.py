@@ -1,0 +1,39 @@
+"""Workers that have been heard of lately."""
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from core.db.tables import Worker
+from core.services.units import seconds
+
+SILENT_AFTER_S = 30.0
+
+
+def beat(session: Session, name: str, queues: list[str], slots: int, *, draining: bool) -> None:
+    """A worker says that it lives; one that drains offers no slots any more."""
+    statement = insert(Worker).values(name=name, queues=queues, slots=slots, draining=draining)
+    heard = {"queues": queues, "slots": slots, "draining": draining, "beat_at": func.now()}
+    session.execute(statement.on_conflict_do_update(index_elements=[Worker.name], set_=heard))
+
+
+def is_draining(session: Session, name: str) -> bool:
+    return bool(session.scalar(select(Worker.draining).where(Worker.name == name)))
+
+
+def remove_worker(session: Session, name: str) -> None:
+    session.execute(delete(Worker).where(Worker.name == name))
+
+
+def forget_silent(session: Session) -> None:
+    """Drop workers that have been silent for an hour."""
+    session.execute(delete(Worker).where(Worker.beat_at < func.now() - seconds(3600)))
+
+
+def slots_by_queue(session: Session) -> dict[str, int]:
+    """How many units the living workers can do at a time, per queue."""
+    queue = func.unnest(Worker.queues).label("queue")
+    alive = (Worker.beat_at > func.now() - seconds(SILENT_AFTER_S)) & Worker.draining.is_(False)
+    offered = select(queue, Worker.slots).where(alive).subquery()
+    rows = session.execute(select(offered.c.queue, func.sum(offered.c.slots)).group_by(offered.c.queue))
+    return {name: int(slots) for name, slots in rows}

@@ -1,0 +1,52 @@
+"""The states of a job, of its units and of its items, and the transitions that exist."""
+
+from enum import StrEnum
+
+
+class JobState(StrEnum):
+    QUEUED = "queued"  #: accepted, nothing of it has started
+    RUNNING = "running"  #: a unit of it has started
+    CANCELLING = "cancelling"  #: cancelled by its owner, units are being stopped
+    SUCCEEDED = "succeeded"  #: every item has an outcome
+    FAILED = "failed"  #: a unit gave up for a reason that lies in the system, not in the input
+    CANCELLED = "cancelled"  #: stopped; what was done until then is kept
+
+
+class UnitState(StrEnum):
+    READY = "ready"  #: waits for the dispatcher (not before `run_after`)
+    DISPATCHED = "dispatched"  #: a doorbell for it has been rung
+    RUNNING = "running"  #: claimed by a worker under a lease
+    DONE = "done"
+    FAILED = "failed"  #: gave up after bounded attempts
+    CANCELLED = "cancelled"
+
+
+class ItemState(StrEnum):
+    PENDING = "pending"  #: no outcome yet
+    DONE = "done"  #: analysed by this job
+    SKIPPED = "skipped"  #: the result was there already
+    FAILED = "failed"  #: cannot be labelled; `error_code` says why
+
+
+JOB_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
+    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.CANCELLING, JobState.CANCELLED, JobState.FAILED}),
+    JobState.RUNNING: frozenset(
+        {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLING, JobState.CANCELLED}
+    ),
+    JobState.CANCELLING: frozenset({JobState.CANCELLED}),
+    JobState.SUCCEEDED: frozenset(),
+    JobState.FAILED: frozenset(),
+    JobState.CANCELLED: frozenset(),
+}
+
+UNIT_TRANSITIONS: dict[UnitState, frozenset[UnitState]] = {
+    UnitState.READY: frozenset({UnitState.DISPATCHED, UnitState.RUNNING, UnitState.CANCELLED}),
+    UnitState.DISPATCHED: frozenset({UnitState.READY, UnitState.RUNNING, UnitState.CANCELLED}),
+    UnitState.RUNNING: frozenset({UnitState.READY, UnitState.DONE, UnitState.FAILED, UnitState.CANCELLED}),
+    UnitState.DONE: frozenset(),
+    UnitState.FAILED: frozenset(),
+    UnitState.CANCELLED: frozenset(),
+}
+
+TERMINAL_JOB_STATES = frozenset(state for state, following in JOB_TRANSITIONS.items() if not following)
+TERMINAL_UNIT_STATES = frozenset(state for state, following in UNIT_TRANSITIONS.items() if not following)

@@ -1,0 +1,31 @@
+"""Runs migrations against `MFA_DATABASE_URL`."""
+
+from alembic import context
+from sqlalchemy.schema import SchemaItem
+
+from core.db import tables
+from core.db.session import create_database_engine
+from core.services.registry import EMBEDDING_INDEX_PREFIX
+from core.settings import get_settings
+
+
+def include_object(
+    _item: SchemaItem, name: str | None, kind: str, _reflected: bool, _compare_to: SchemaItem | None
+) -> bool:
+    """The index of a model's embeddings comes with the model, not with a migration."""
+    return not (kind == "index" and name is not None and name.startswith(EMBEDDING_INDEX_PREFIX))
+
+
+def run() -> None:
+    url = context.config.attributes.get("url") or get_settings().database_url
+    engine = create_database_engine(url)
+    with engine.connect() as connection:
+        context.configure(
+            connection=connection, target_metadata=tables.Base.metadata, include_object=include_object
+        )
+        with context.begin_transaction():
+            context.run_migrations()
+    engine.dispose()
+
+
+run()

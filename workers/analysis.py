@@ -1,0 +1,129 @@
+"""Bodies that label audio: the tracks of an `analyse` unit, and the upload of a `predict` unit."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from sqlalchemy.orm import Session
+
+from core.db.tables import Job, Library, Model
+from core.errors import Disappeared, ItemError, LibraryNotFound, ModelNotFound, Unreadable
+from core.inference.tagger import Tagger
+from core.library.content import content_hash
+from core.library.paths import open_beneath
+from core.library.tags import read_tags
+from core.params import AnalysisParams
+from core.services.items import WorkItem, load_work
+from core.services.predictions import find_coverages, is_covered, save_predictions
+from core.services.tracks import AnalysedFile
+from core.services.units import count_unit_itself
+from core.settings import get_settings
+from workers.lease import Lease
+from workers.recorder import Recorder, new_prediction
+from workers.taggers import get_tagger
+
+Opened = tuple[tuple[WorkItem, AnalysedFile], BinaryIO]
+
+
+def analyse_tracks(lease: Lease) -> None:
+    """Label the open items of a unit; every one gets an outcome."""
+    params = AnalysisParams.model_validate(lease.claim.params)
+    with lease.sessions() as session:
+        library, model = session.get(Library, lease.claim.library_id), _get_model(session, lease)
+        items = load_work(session, lease.claim)
+    if library is None:
+        raise LibraryNotFound
+    label_items(lease, get_tagger(model, threads=1), model, Path(library.path), params, items)
+
+
+def label_items(
+    lease: Lease, tagger: Tagger, model: Model, root: Path, params: AnalysisParams, items: list[WorkItem]
+) -> None:
+    recorder = Recorder(lease, model, params.coverage)
+    sources = _open_items(lease, recorder, model, root, params, items)
+    results = tagger.analyse(sources, params.coverage, max_duration_s=get_settings().max_duration_s)
+    for (item, file), outcome in results:
+        if isinstance(outcome, ItemError):
+            recorder.fail(item, outcome)
+        else:
+            recorder.succeed(item, file, outcome)
+    recorder.flush()
+    lease.check()
+
+
+def _open_items(
+    lease: Lease, recorder: Recorder, model: Model, root: Path, params: AnalysisParams, items: list[WorkItem]
+) -> Iterator[Opened]:
+    """Open what has to be analysed, in order; ends early when the work should stop."""
+    for item in items:
+        if lease.stop is not None:
+            return
+        lease.at(item.pos)
+        try:
+            file = open_beneath(root, item.path)
+        except ItemError as error:
+            recorder.fail(item, error)
+            continue
+        try:
+            found = _examine(item, file)
+        except OSError as error:
+            file.close()
+            recorder.fail(item, Unreadable(f"The file cannot be read: {error.strerror}."))
+            continue
+        if not params.force and _is_known(lease, model, found, params):
+            file.close()
+            recorder.skip(item, found)
+        else:
+            yield (item, found), file
+
+
+def _examine(item: WorkItem, file: BinaryIO) -> AnalysedFile:
+    status = os.fstat(file.fileno())
+    return AnalysedFile(
+        item.track_id, status.st_size, status.st_mtime_ns, content_hash(file), read_tags(file)
+    )
+
+
+def _is_known(lease: Lease, model: Model, file: AnalysedFile, params: AnalysisParams) -> bool:
+    with lease.sessions() as session:
+        known = find_coverages(session, [file.content_hash], model.id).get(file.content_hash)
+    return known is not None and is_covered(known, params.coverage)
+
+
+def analyse_upload(lease: Lease) -> None:
+    """Label one uploaded file; its prediction is kept under the content hash that the job's result names."""
+    with lease.sessions() as session:
+        model = _get_model(session, lease)
+        written = session.get_one(Job, lease.claim.job_id).result
+    upload = get_settings().uploads_dir / str(lease.claim.job_id)
+    if written is None:
+        _write_upload(lease, model, upload)
+    upload.unlink(missing_ok=True)
+
+
+def _write_upload(lease: Lease, model: Model, upload: Path) -> None:
+    try:
+        file = upload.open("rb")
+    except FileNotFoundError:
+        raise Disappeared("The uploaded file is gone.") from None
+    digest = content_hash(file)
+    tagger = get_tagger(model, threads=None)
+    ((_, outcome),) = tagger.analyse([(None, file)], max_duration_s=get_settings().max_duration_s)
+    if isinstance(outcome, ItemError):
+        raise outcome
+
+    def write(session: Session) -> None:
+        save_predictions(session, model, [new_prediction(digest, "full", outcome)])
+        job = session.get_one(Job, lease.claim.job_id)
+        job.result = {"content_hash": digest.hex()}
+        count_unit_itself(session, lease.claim)
+
+    lease.write(write)
+
+
+def _get_model(session: Session, lease: Lease) -> Model:
+    model = session.get(Model, lease.claim.model_id)
+    if model is None:
+        raise ModelNotFound
+    return model

@@ -1,0 +1,150 @@
+"""The dispatcher: rings doorbells for ready units, takes back lost ones, reaps expired leases.
+
+Run it as `python -m workers.dispatcher`. Any number may run: rows are taken with SKIP LOCKED.
+"""
+
+import logging
+import signal
+import threading
+import time
+from pathlib import Path
+from uuid import UUID
+
+import psycopg
+from celery import Celery
+from kombu.exceptions import OperationalError as PublishError
+from redis.exceptions import RedisError
+from sqlalchemy import make_url, select
+from sqlalchemy.exc import DBAPIError
+
+from core.db.session import SessionFactory, create_database_engine, create_session_factory, transaction
+from core.db.tables import Job
+from core.queue import QUEUES, Broker, make_celery, ring
+from core.services.dispatch import Doorbell, take_back, take_ready
+from core.services.jobs import OPEN_JOB_STATES, UNITS_CHANNEL, finish_complete_jobs
+from core.services.units import cancel_waiting, reap_expired
+from core.services.workers import forget_silent, slots_by_queue
+from core.settings import Settings, get_settings
+
+log = logging.getLogger("workers.dispatcher")
+
+TICK_S = 0.5  # how long a unit waits at most when no notification wakes the dispatcher
+WINDOW_PER_SLOT = 4  # units on their way per slot: enough for no slot to wait, little enough to be fair
+LOST_AFTER_S = 5.0  # a doorbell neither in the broker nor answered for so long is lost
+STALE_AFTER_S = 600.0  # a doorbell still unanswered after this is rung again whatever the broker says
+SWEEP_EVERY_S = 60.0
+ORPHAN_UPLOAD_S = 3600.0
+
+
+class Dispatcher:
+    def __init__(self, settings: Settings) -> None:
+        self.sessions: SessionFactory = create_session_factory(
+            create_database_engine(settings.database_url, pool_size=2)
+        )
+        self.celery: Celery = make_celery(settings)
+        self.broker = Broker(settings)
+        self.uploads_dir = settings.uploads_dir
+
+    def tick(self) -> None:
+        """One round. Nothing is remembered from one round to the next but the broker's epoch."""
+        self._settle()
+        self._take_back_lost()
+        for queue, slots in self._slots().items():
+            with transaction(self.sessions) as session:
+                doorbells = take_ready(session, queue, WINDOW_PER_SLOT * slots)
+            self._ring(doorbells)
+
+    def _settle(self) -> None:
+        with transaction(self.sessions) as session:
+            if reaped := reap_expired(session):
+                log.warning("%d units lost their worker and are given to others", reaped)
+        with transaction(self.sessions) as session:
+            cancel_waiting(session)
+        with transaction(self.sessions) as session:
+            finish_complete_jobs(session)
+
+    def _take_back_lost(self) -> None:
+        forgotten = self.broker.has_forgotten()
+        with transaction(self.sessions) as session:
+            if forgotten:
+                taken = take_back(session)
+            else:
+                taken = take_back(session, older_than_s=STALE_AFTER_S)
+                for queue in QUEUES:
+                    if self.broker.waiting(queue) == 0:
+                        taken += take_back(session, queue=queue, older_than_s=LOST_AFTER_S)
+        if taken:
+            log.warning("%d doorbells got lost and are rung again", taken)
+
+    def _slots(self) -> dict[str, int]:
+        """At least one per queue: a worker that comes later shall find its work waiting."""
+        with transaction(self.sessions) as session:
+            return dict.fromkeys(QUEUES, 1) | slots_by_queue(session)
+
+    def _ring(self, doorbells: list[Doorbell]) -> None:
+        """What cannot be published is found lost a few seconds later and taken back."""
+        for doorbell in doorbells:
+            ring(self.celery, doorbell.kind, doorbell.queue, doorbell.unit_id)
+
+    def sweep(self) -> None:
+        """Housekeeping that may be late: silent workers, uploads that no open job needs."""
+        with transaction(self.sessions) as session:
+            forget_silent(session)
+            wanted = set(session.scalars(select(Job.id).where(Job.state.in_(OPEN_JOB_STATES))))
+        for upload in self.uploads_dir.glob("*"):
+            if not _is_wanted(upload, wanted):
+                upload.unlink(missing_ok=True)
+
+
+def _is_wanted(upload: Path, open_jobs: set[UUID]) -> bool:
+    """An upload is written before its job's row is, so a young one without a job may still get one."""
+    try:
+        return UUID(upload.name) in open_jobs or time.time() - upload.stat().st_mtime < ORPHAN_UPLOAD_S
+    except (ValueError, FileNotFoundError):
+        return False
+
+
+class Doorman:
+    """Waits for the next notification of new units, or for TICK_S."""
+
+    def __init__(self, database_url: str) -> None:
+        url = make_url(database_url).set(drivername="postgresql")
+        self._address = url.render_as_string(hide_password=False)
+        self._connection: psycopg.Connection | None = None
+
+    def wait(self) -> None:
+        try:
+            if self._connection is None:
+                self._connection = psycopg.connect(self._address, autocommit=True, connect_timeout=5)
+                self._connection.execute(f"LISTEN {UNITS_CHANNEL}")
+            for _ in self._connection.notifies(timeout=TICK_S, stop_after=1):
+                pass
+        except psycopg.Error:
+            self._connection = None
+            time.sleep(TICK_S)
+
+
+def run(settings: Settings) -> None:
+    """Until SIGTERM or SIGINT. Nothing that fails for a while ends it."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    dispatcher, doorman = Dispatcher(settings), Doorman(settings.database_url)
+    next_sweep = 0.0
+    while not stop.is_set():
+        try:
+            dispatcher.tick()
+            if time.monotonic() >= next_sweep:
+                dispatcher.sweep()
+                next_sweep = time.monotonic() + SWEEP_EVERY_S
+        except (DBAPIError, RedisError, PublishError) as error:
+            log.warning("a service is away, trying again: %s", error)
+            stop.wait(1.0)
+        doorman.wait()
+
+
+if __name__ == "__main__":
+    logging.basicConfig(
+        level=get_settings().log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+    run(get_settings())

@@ -1,0 +1,122 @@
+"""A claimed unit while it is worked on: keeps the lease alive, sees reasons to stop, guards the writes."""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from enum import StrEnum
+from types import TracebackType
+from typing import Self, TypeVar
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from core.db.session import SessionFactory, transaction
+from core.errors import LeaseLost
+from core.services.units import Claim, hold_lease, is_cancelling, mark_current, renew_lease
+from core.services.workers import is_draining
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+LOOK_EVERY_S = 1.0  # for a cancel or a drain
+MAX_UNIT_S = 120.0  # then the rest of a unit goes back into the queue
+STALL_S = 500.0  # the longest that one track may take: hours of audio on a slow core
+
+
+class Stop(StrEnum):
+    """Why a body should end before its work is done."""
+
+    CANCELLED = "the job was cancelled"
+    DRAINING = "the worker shuts down"
+    TIME_IS_UP = "the unit has had its time"
+    LEASE_LOST = "another worker holds the unit"
+
+
+class Stopped(Exception):
+    """A body ended early because it was asked to."""
+
+
+class Lease:
+    """Use as a context manager around the work; `stop` is set when the work should end."""
+
+    def __init__(self, claim: Claim, worker: str, sessions: SessionFactory) -> None:
+        self.claim = claim
+        self.sessions = sessions
+        self.stop: Stop | None = None
+        self._worker = worker
+        self._started = self._moved = self._renewed = time.monotonic()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="lease", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def check(self) -> None:
+        """Raise Stopped when the work should end here."""
+        if self.stop is not None:
+            raise Stopped(self.stop)
+
+    def at(self, pos: int) -> None:
+        """Note that the work has moved on to an item: a crash from now on is blamed on it."""
+        self._moved = time.monotonic()
+        with transaction(self.sessions) as session:
+            mark_current(session, self.claim, pos)
+
+    def write(self, work: Callable[[Session], T]) -> T:
+        """Run `work` in one transaction under the lease; after a lost connection again, while it lasts.
+
+        The outcome of a commit whose connection broke is unknown, so `work` must be safe to repeat.
+        """
+        delay_s = 0.2
+        while True:
+            try:
+                with transaction(self.sessions) as session:
+                    hold_lease(session, self.claim)
+                    answer = work(session)
+                self._moved = time.monotonic()
+                return answer
+            except DBAPIError as error:
+                if not error.connection_invalidated or not self._is_trusted():
+                    raise
+                log.warning("unit %s: the database is away, trying again", self.claim.unit_id)
+                time.sleep(delay_s * random.uniform(0.5, 1.5))
+                delay_s = min(delay_s * 2, 5.0)
+
+    def _is_trusted(self) -> bool:
+        """Whether the lease surely still holds: judged with a margin and without the database."""
+        return time.monotonic() - self._renewed < self.claim.lease_s * 5 / 6
+
+    def _watch(self) -> None:
+        while not self._ended.wait(LOOK_EVERY_S) and self.stop is not Stop.LEASE_LOST:
+            try:
+                self._look()
+            except LeaseLost:
+                self.stop = Stop.LEASE_LOST
+            except DBAPIError as error:
+                log.warning("unit %s: cannot renew the lease: %s", self.claim.unit_id, error.orig)
+                if not self._is_trusted():
+                    self.stop = Stop.LEASE_LOST
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        due = now - self._renewed > self.claim.lease_s * 2 / 9 and now - self._moved < STALL_S
+        with transaction(self.sessions) as session:
+            if due:
+                renew_lease(session, self.claim)
+            if is_cancelling(session, self.claim):
+                self.stop = Stop.CANCELLED
+            elif is_draining(session, self._worker):
+                self.stop = Stop.DRAINING
+            elif now - self._started > MAX_UNIT_S:
+                self.stop = Stop.TIME_IS_UP
+        if due:
+            self._renewed = now

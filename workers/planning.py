@@ -1,0 +1,153 @@
+"""Body of a `plan` unit: lists the tracks of a job page by page and cuts them into `analyse` units."""
+
+from collections.abc import Sequence
+from functools import partial
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from core.db.tables import Job, Library, Track
+from core.errors import ItemError, LibraryFolderMissing, LibraryNotFound
+from core.library.scan import FoundFile, scan
+from core.params import AnalysisParams
+from core.queue import BATCH
+from core.services.planning import PlannedItem, PlannedUnit, add_page, list_failed_tracks
+from core.services.predictions import find_coverages, is_covered
+from core.services.tracks import SeenFile, mark_missing, upsert_tracks
+from core.services.workers import slots_by_queue
+from core.states import ItemState
+from workers.lease import Lease
+
+PAGE = 1000  # files
+MAX_UNIT_ITEMS = 256
+TARGET_UNIT_S = 45.0
+SMALLEST_UNIT_S = 2.0
+UNITS_PER_SLOT = 4  # of a small library, so that all slots have work until the end
+
+# Guesses that only shape the units: a wrong one makes a unit longer or shorter, never wrong.
+REALTIME_FACTOR = 40.0  # seconds of audio that one slot analyses in a second
+BYTES_PER_S = {".wav": 176_400, ".wave": 176_400, ".aif": 176_400, ".aiff": 176_400, ".flac": 100_000}
+COMPRESSED_BYTES_PER_S = 20_000
+
+
+def plan_library(lease: Lease) -> None:
+    """Runs until the last page is written; started again after a crash, it goes on where it stood."""
+    cursor: dict[str, str] = lease.claim.payload
+    params = AnalysisParams.model_validate(lease.claim.params)
+    with lease.sessions() as session:
+        library = session.get(Library, lease.claim.library_id)
+    if library is None:
+        raise LibraryNotFound
+    while True:
+        lease.check()
+        if "retry_of" in cursor:
+            next_cursor = lease.write(partial(_plan_retry, lease=lease, cursor=cursor))
+        else:
+            next_cursor = _plan_files(lease, library, params, cursor)
+        if next_cursor is None:
+            return
+        cursor = next_cursor
+
+
+def _plan_files(
+    lease: Lease, library: Library, params: AnalysisParams, cursor: dict[str, str]
+) -> dict[str, str] | None:
+    """Plan one page of a folder's files; the cursor of the next page, None behind the last."""
+    try:
+        files = list(islice(scan(Path(library.path), params.path, cursor.get("after")), PAGE))
+    except ItemError as error:
+        raise LibraryFolderMissing(f"The folder {library.path}/{params.path} cannot be listed.") from error
+
+    def write(session: Session) -> None:
+        if files:
+            items = _known_outcomes(session, lease, library, params, files)
+            units = _cut(session, items, [_work_s(file.path, file.size, params) for file in files])
+            add_page(session, lease.claim, units, cursor=cursor, next_cursor={"after": files[-1].path})
+        if len(files) < PAGE:
+            _mark_missing(session, lease, params)
+
+    lease.write(write)
+    return {"after": files[-1].path} if len(files) == PAGE else None
+
+
+def _known_outcomes(
+    session: Session, lease: Lease, library: Library, params: AnalysisParams, files: Sequence[FoundFile]
+) -> list[PlannedItem]:
+    """Tracks for the files; those unchanged since a fitting result was made are skipped without a look."""
+    seen = [SeenFile(file.path, file.size, file.mtime_ns) for file in files]
+    tracks = upsert_tracks(session, library.id, seen)
+    hashes = [track.content_hash for track in tracks if track.content_hash and not params.force]
+    coverages = find_coverages(session, hashes, lease.claim.model_id) if lease.claim.model_id else {}
+    return [_item(file, track, coverages, params) for file, track in zip(files, tracks, strict=True)]
+
+
+def _item(file: FoundFile, track: Track, coverages: dict[bytes, str], params: AnalysisParams) -> PlannedItem:
+    if file.error is not None:
+        return PlannedItem(
+            track.id, ItemState.FAILED, error_code=file.error.code, error_detail=file.error.detail
+        )
+    known = coverages.get(track.content_hash) if track.content_hash else None
+    if known is not None and is_covered(known, params.coverage):
+        return PlannedItem(track.id, ItemState.SKIPPED, content_hash=track.content_hash)
+    return PlannedItem(track.id)
+
+
+def _mark_missing(session: Session, lease: Lease, params: AnalysisParams) -> None:
+    """After the last page. An empty listing is more likely an unmounted disk than an emptied library."""
+    job = session.get_one(Job, lease.claim.job_id)
+    if job.total and job.library_id and job.started_at:
+        mark_missing(session, job.library_id, params.path, job.started_at)
+
+
+def _plan_retry(session: Session, lease: Lease, cursor: dict[str, str]) -> dict[str, str] | None:
+    """Plan one page of the items that failed in an earlier job."""
+    after = UUID(cursor["after"]) if "after" in cursor else None
+    tracks = list_failed_tracks(session, UUID(cursor["retry_of"]), after, PAGE)
+    if not tracks:
+        return None
+    params = AnalysisParams.model_validate(lease.claim.params)
+    units = _cut(
+        session,
+        [PlannedItem(track.id) for track in tracks],
+        [_work_s(track.path, track.size, params) for track in tracks],
+    )
+    next_cursor = cursor | {"after": str(tracks[-1].id)}
+    add_page(session, lease.claim, units, cursor=cursor, next_cursor=next_cursor)
+    return next_cursor
+
+
+def _work_s(path: str, size: int, params: AnalysisParams) -> float:
+    """How long one slot will roughly need for a file, in seconds."""
+    audio_s = size / BYTES_PER_S.get(PurePosixPath(path).suffix.lower(), COMPRESSED_BYTES_PER_S)
+    if not isinstance(params.coverage, str):
+        audio_s = min(audio_s, params.coverage.windows * 3.0)
+    return audio_s / REALTIME_FACTOR
+
+
+def _cut(session: Session, items: Sequence[PlannedItem], work_s: Sequence[float]) -> list[PlannedUnit]:
+    slots = slots_by_queue(session).get(BATCH, 2)
+    target_s = min(TARGET_UNIT_S, max(SMALLEST_UNIT_S, sum(work_s) / (UNITS_PER_SLOT * slots)))
+    return [PlannedUnit("analyse", BATCH, chunk) for chunk in cut_by_time(items, work_s, target_s)]
+
+
+def cut_by_time(
+    items: Sequence[PlannedItem], work_s: Sequence[float], target_s: float
+) -> list[list[PlannedItem]]:
+    """Chunks in order, each of about `target_s` seconds of work and at most MAX_UNIT_ITEMS items.
+
+    Items whose outcome is known already cost nothing.
+    """
+    chunks: list[list[PlannedItem]] = [[]]
+    filled_s = 0.0
+    for item, cost_s in zip(items, work_s, strict=True):
+        if item.state is not ItemState.PENDING:
+            cost_s = 0.0
+        full = filled_s + cost_s > target_s or len(chunks[-1]) == MAX_UNIT_ITEMS
+        if full and chunks[-1]:
+            chunks.append([])
+            filled_s = 0.0
+        chunks[-1].append(item)
+        filled_s += cost_s
+    return chunks

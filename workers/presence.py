@@ -1,0 +1,82 @@
+"""A worker's own row: that it lives, what it offers, whether it drains; and the report of dead children."""
+
+import logging
+import threading
+from typing import Any
+
+from celery import signals
+from sqlalchemy.exc import SQLAlchemyError
+
+from core.db.session import SessionFactory, create_database_engine, create_session_factory, transaction
+from core.services.units import expire_lease
+from core.services.workers import beat, remove_worker
+from core.settings import get_settings
+
+log = logging.getLogger(__name__)
+BEAT_EVERY_S = 10.0
+
+
+class Presence:
+    """Beats in a thread of the pool's parent process."""
+
+    def __init__(self, name: str, queues: list[str], slots: int, sessions: SessionFactory) -> None:
+        self.sessions = sessions
+        self._row = (name, queues, slots)
+        self._draining = threading.Event()
+        self._changed = threading.Event()
+        self._stopped = False
+        self._thread = threading.Thread(target=self._beat, name="presence", daemon=True)
+        self._thread.start()
+
+    def drain(self) -> None:
+        """Callable from a signal handler: only sets flags, the thread writes."""
+        self._draining.set()
+        self._changed.set()
+
+    def stop(self) -> None:
+        self._stopped = True
+        self._changed.set()
+        self._thread.join(timeout=5)
+
+    def _beat(self) -> None:
+        while not self._stopped:
+            try:
+                with transaction(self.sessions) as session:
+                    beat(session, *self._row, draining=self._draining.is_set())
+            except SQLAlchemyError as error:
+                log.warning("the worker could not say that it lives: %s", error)
+            self._changed.wait(BEAT_EVERY_S)
+            self._changed.clear()
+        with transaction(self.sessions) as session:
+            remove_worker(session, self._row[0])
+
+
+_presence: Presence | None = None
+
+
+@signals.worker_ready.connect
+def _start(sender: Any, **_: Any) -> None:
+    global _presence
+    engine = create_database_engine(get_settings().database_url, pool_size=1)
+    queues = [queue.name for queue in sender.app.amqp.queues.consume_from.values()]
+    _presence = Presence(sender.hostname, queues, sender.concurrency, create_session_factory(engine))
+
+
+@signals.worker_shutting_down.connect
+def _drain(**_: Any) -> None:
+    if _presence is not None:
+        _presence.drain()
+
+
+@signals.worker_shutdown.connect
+def _stop(**_: Any) -> None:
+    if _presence is not None:
+        _presence.stop()
+
+
+@signals.task_failure.connect
+def _report_dead_child(task_id: str, **_: Any) -> None:
+    """Runs in the parent when a child died (or was killed at the time limit) and its task with it."""
+    if _presence is not None:
+        with transaction(_presence.sessions) as session:
+            expire_lease(session, task_id)

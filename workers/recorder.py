@@ -1,0 +1,76 @@
+"""Collects the outcomes of a unit's tracks and writes them a few at a time."""
+
+import threading
+import time
+
+from sqlalchemy.orm import Session
+
+from core.config import Coverage
+from core.db.tables import Model
+from core.errors import ItemError
+from core.inference.tagger import Analysis
+from core.services.items import Outcome, WorkItem, record_outcomes
+from core.services.predictions import NewPrediction, save_predictions
+from core.services.tracks import AnalysedFile, save_analysed
+from core.states import ItemState
+from workers.lease import Lease
+
+WRITE_EVERY_ITEMS = 8
+WRITE_EVERY_S = 2.0
+
+
+class Recorder:
+    """Called from the decoding thread (failed, skipped) and from the inferring one (succeeded)."""
+
+    def __init__(self, lease: Lease, model: Model, coverage: Coverage) -> None:
+        self._lease, self._model, self._coverage = lease, model, coverage
+        self._lock = threading.Lock()
+        self._written = time.monotonic()
+        self._outcomes: list[Outcome] = []
+        self._files: list[AnalysedFile] = []
+        self._predictions: list[NewPrediction] = []
+
+    def fail(self, item: WorkItem, error: ItemError) -> None:
+        self._add(Outcome(item.pos, ItemState.FAILED, error_code=error.code, error_detail=error.detail))
+
+    def skip(self, item: WorkItem, file: AnalysedFile) -> None:
+        """The same audio has been analysed before, under this path or another."""
+        self._add(Outcome(item.pos, ItemState.SKIPPED, file.content_hash), file)
+
+    def succeed(self, item: WorkItem, file: AnalysedFile, analysis: Analysis) -> None:
+        prediction = new_prediction(file.content_hash, self._coverage, analysis)
+        self._add(Outcome(item.pos, ItemState.DONE, file.content_hash), file, prediction)
+
+    def _add(
+        self, outcome: Outcome, file: AnalysedFile | None = None, prediction: NewPrediction | None = None
+    ) -> None:
+        with self._lock:
+            self._outcomes.append(outcome)
+            if file is not None:
+                self._files.append(file)
+            if prediction is not None:
+                self._predictions.append(prediction)
+            waited_s = time.monotonic() - self._written
+            if len(self._outcomes) >= WRITE_EVERY_ITEMS or waited_s >= WRITE_EVERY_S:
+                self._flush()
+
+    def flush(self) -> None:
+        with self._lock:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._outcomes:
+            self._lease.write(self._write)
+        self._outcomes, self._files, self._predictions = [], [], []
+        self._written = time.monotonic()
+
+    def _write(self, session: Session) -> None:
+        save_predictions(session, self._model, self._predictions)
+        save_analysed(session, self._files)
+        record_outcomes(session, self._lease.claim, self._outcomes)
+
+
+def new_prediction(content_hash: bytes, coverage: Coverage, analysis: Analysis) -> NewPrediction:
+    return NewPrediction(
+        content_hash, coverage, analysis.duration_s, analysis.scores.tolist(), analysis.embedding.tolist()
+    )

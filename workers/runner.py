@@ -1,0 +1,74 @@
+"""Runs one unit: claim it, do its body under the lease, then finish, cancel, hand back, retry or fail it."""
+
+import logging
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from core.db.session import SessionFactory, create_database_engine, create_session_factory, transaction
+from core.errors import LeaseLost, MFAError, Unavailable
+from core.services import units
+from core.services.units import Claim
+from core.settings import get_settings
+from workers.lease import Lease, Stop, Stopped
+
+log = logging.getLogger(__name__)
+
+Body = Callable[[Lease], None]
+
+
+@cache
+def get_sessions() -> SessionFactory:
+    """One engine per process; a pool child opens its own, it inherits none."""
+    return create_session_factory(create_database_engine(get_settings().database_url, pool_size=3))
+
+
+def run_unit(request: Any, unit_id: int, body: Body) -> None:
+    """What every task does with the unit its doorbell names; `request` is the Celery task's."""
+    sessions = get_sessions()
+    with transaction(sessions) as session:
+        claim = units.claim_unit(session, unit_id, request.id, get_settings().lease_s)
+    if claim is None:
+        log.debug("unit %s is not to be had: a doubled or late doorbell", unit_id)
+        return
+    run_claim(claim, request.hostname, sessions, body)
+
+
+def run_claim(claim: Claim, worker: str, sessions: SessionFactory, body: Body) -> None:
+    """Do the body and write how it ended; whatever it raises ends here."""
+    log.info("unit %s of job %s: %s starts", claim.unit_id, claim.job_id, claim.kind)
+    try:
+        with Lease(claim, worker, sessions) as lease:
+            ending = _do(lease, body)
+            lease.write(lambda session: ending(session, claim))
+    except LeaseLost:
+        log.warning("unit %s: the lease is lost, nothing more is written", claim.unit_id)
+    else:
+        log.info("unit %s of job %s: %s", claim.unit_id, claim.job_id, ending.__name__)
+
+
+def _do(lease: Lease, body: Body) -> Callable[[Session, Claim], None]:
+    """Run the body; the statement that its ending calls for."""
+    try:
+        body(lease)
+    except LeaseLost:
+        raise
+    except Stopped:
+        if lease.stop is Stop.LEASE_LOST:
+            raise LeaseLost from None
+        return units.cancel_unit if lease.stop is Stop.CANCELLED else units.release_unit
+    except MFAError as error:
+        return _failure(error.code, error.detail, permanent=not isinstance(error, Unavailable))
+    except Exception as error:
+        log.exception("unit %s failed", lease.claim.unit_id)
+        return _failure("internal", f"{type(error).__name__}: {error}", permanent=False)
+    return units.finish_unit
+
+
+def _failure(code: str, detail: str, *, permanent: bool) -> Callable[[Session, Claim], None]:
+    def fail_unit(session: Session, claim: Claim) -> None:
+        units.fail_unit(session, claim, code, detail, permanent=permanent)
+
+    return fail_unit
