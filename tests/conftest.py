@@ -4,9 +4,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import create_engine, make_url, text
+from sqlalchemy.orm import Session
 
+from core.db.base import Base
+from core.db.session import SessionFactory, create_database_engine, create_session_factory, transaction
 from core.local_stack import SERVERS_ONLY, Stack, local_stack
 from core.settings import Settings
+
+PROJECT = Path(__file__).resolve().parents[1]
 
 
 def stack_settings(data_dir: Path, port: int = 8000) -> Settings:
@@ -31,3 +39,59 @@ def postgres_url(servers: Stack) -> str:
 def broker_url(servers: Stack) -> str:
     """Address of an empty embedded Valkey."""
     return servers.broker_url
+
+
+def create_database(server_url: str, name: str) -> str:
+    """The address of a new, empty database of a server."""
+    server = create_engine(server_url, isolation_level="AUTOCOMMIT")
+    with server.connect() as connection:
+        connection.execute(text(f'CREATE DATABASE "{name}"'))
+    server.dispose()
+    return make_url(server_url).set(database=name).render_as_string(hide_password=False)
+
+
+def alembic_config(url: str) -> Config:
+    """What Alembic's commands need to work on the database at `url`."""
+    config = Config(str(PROJECT / "alembic.ini"), attributes={"url": url})
+    config.set_main_option("script_location", str(PROJECT / "migrations"))
+    return config
+
+
+@pytest.fixture(scope="session")
+def database_url(postgres_url: str) -> str:
+    """Address of a database with every migration applied, made once per run."""
+    url = create_database(postgres_url, "migrated")
+    command.upgrade(alembic_config(url), "head")
+    return url
+
+
+@pytest.fixture(scope="session")
+def sessions(database_url: str) -> Iterator[SessionFactory]:
+    """Sessions of the migrated database that commit for real; see `clean_database`."""
+    engine = create_database_engine(database_url, pool_size=20)
+    yield create_session_factory(engine)
+    engine.dispose()
+
+
+@pytest.fixture
+def session(sessions: SessionFactory) -> Iterator[Session]:
+    """A session whose commits are savepoints: whatever a test writes is rolled back after it."""
+    with sessions.kw["bind"].connect() as connection:
+        outer = connection.begin()
+        with sessions(bind=connection, join_transaction_mode="create_savepoint") as session:
+            yield session
+        outer.rollback()
+
+
+@pytest.fixture
+def clean_database(sessions: SessionFactory) -> Iterator[SessionFactory]:
+    """For tests that need real commits, not together with `session`: tables empty before and after."""
+    _truncate(sessions)
+    yield sessions
+    _truncate(sessions)
+
+
+def _truncate(sessions: SessionFactory) -> None:
+    tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
+    with transaction(sessions) as session:
+        session.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
