@@ -123,7 +123,7 @@ def _open_source(descriptor: int, form: Format, max_duration_s: float) -> Iterat
                 if not ffmpeg.is_installed():
                     raise
         if source is None:
-            source = stack.enter_context(open_ffmpeg(descriptor, form.demuxer, max_duration_s))
+            source = stack.enter_context(open_ffmpeg(descriptor, form, max_duration_s))
         yield source
 
 

@@ -12,6 +12,7 @@ from typing import IO
 
 import numpy as np
 
+from core.audio.sniff import Format
 from core.audio.source import Samples, Source, block_frames, check_layout
 from core.errors import Corrupt, Empty, UnsupportedFormat
 
@@ -20,8 +21,7 @@ _STALL_S = 60
 _STDERR_BYTES = 1 << 14
 _READ_BYTES = 1 << 16
 _DURATION = re.compile(rb"Duration: (\d+):(\d\d):(\d\d\.\d+)")
-# The length of a bare AAC stream is a guess from its first frames' bit rate.
-_GUESSED_DURATIONS = frozenset({"aac", "mp3"})
+_DURATION_IS_GUESSED = b"Estimating duration from bitrate"
 
 
 def is_installed() -> bool:
@@ -29,13 +29,13 @@ def is_installed() -> bool:
 
 
 @contextmanager
-def open_ffmpeg(descriptor: int, demuxer: str, max_duration_s: float) -> Iterator[Source]:
+def open_ffmpeg(descriptor: int, form: Format, max_duration_s: float) -> Iterator[Source]:
     """The audio of an open file; the process has ended when the context is left, however that happens."""
     program = shutil.which("ffmpeg")
     if program is None:
         raise UnsupportedFormat
     process = subprocess.Popen(
-        _arguments(program, demuxer, max_duration_s),
+        _arguments(program, form.demuxer, max_duration_s),
         stdin=descriptor,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -55,7 +55,7 @@ def open_ffmpeg(descriptor: int, demuxer: str, max_duration_s: float) -> Iterato
         check_layout(sample_rate, channels)
         _read(process.stdout, data_offset - 24)
         blocks = _blocks(process.stdout, sample_rate, channels)
-        yield Source(sample_rate, channels, blocks, _promised_s(bytes(log), demuxer))
+        yield Source(sample_rate, channels, blocks, form.promised_s or _promised_s(bytes(log)))
     finally:
         process.kill()
         process.wait()
@@ -104,9 +104,9 @@ def _drain(pipe: IO[bytes], log: bytearray) -> None:
         log += part[: _STDERR_BYTES - len(log)]
 
 
-def _promised_s(log: bytes, demuxer: str) -> float | None:
+def _promised_s(log: bytes) -> float | None:
     match = _DURATION.search(log)
-    if match is None or demuxer in _GUESSED_DURATIONS:
+    if match is None or _DURATION_IS_GUESSED in log:
         return None
     hours, minutes, seconds = match.groups()
     return int(hours) * 3600 + int(minutes) * 60 + float(seconds)

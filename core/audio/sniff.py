@@ -19,6 +19,8 @@ _PLAIN_AIFF_CODECS = frozenset(
     {b"NONE", b"twos", b"sowt", b"fl32", b"FL32", b"fl64", b"FL64", b"in24", b"in32", b"ulaw", b"alaw"}
 )
 _ASF = bytes.fromhex("3026b2758e66cf11")
+_ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+_ASF_HEADER_BYTES = 1 << 16
 _MATROSKA = bytes.fromhex("1a45dfa3")
 _MP4_ATOMS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 
@@ -53,7 +55,7 @@ def sniff(descriptor: int) -> Format:
     if head[4:8] in _MP4_ATOMS:
         return Format("mov", needs_ffmpeg=True)
     if head[:8] == _ASF:
-        return Format("asf", needs_ffmpeg=True)
+        return Format("asf", promised_s=_asf_promise(descriptor), needs_ffmpeg=True)
     if head[:4] == _MATROSKA:
         return Format("matroska", needs_ffmpeg=True)
     if _is_adts(descriptor, offset, head):
@@ -95,6 +97,17 @@ def _flac_promise(head: bytes) -> float | None:
     fields = int.from_bytes(head[18:26], "big")
     sample_rate, samples = fields >> 44, fields & (1 << 36) - 1
     return samples / sample_rate if sample_rate and samples else None
+
+
+def _asf_promise(descriptor: int) -> float | None:
+    """Play duration of the File Properties object (ASF specification, 3.2), less its preroll."""
+    head = os.pread(descriptor, _ASF_HEADER_BYTES, 0)
+    fields = head[head.find(_ASF_PROPERTIES) :][64:96] if _ASF_PROPERTIES in head else b""
+    if len(fields) < 28:
+        return None
+    duration, _, preroll_ms, flags = struct.unpack_from("<QQQI", fields)
+    is_broadcast = flags & 1
+    return None if is_broadcast else max(0.0, duration / 1e7 - preroll_ms / 1e3) or None
 
 
 def _sniff_wav(descriptor: int, offset: int) -> Format:

@@ -22,8 +22,10 @@ def validate_relative(path: str) -> PurePosixPath:
     """
     if "\0" in path:
         raise Invalid("A path cannot contain a NUL character.")
-    if not path.isprintable() and any("\ud800" <= char <= "\udfff" for char in path):
-        raise Invalid("A path must be valid Unicode.")
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        raise Invalid("A path must be valid Unicode.") from error
     windows = PureWindowsPath(path)
     if path.startswith("/") or windows.root or ".." in windows.parts:
         raise OutsideLibrary

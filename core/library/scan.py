@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.errors import Disappeared, ItemError, NotAFile, Unreadable
+from core.errors import Disappeared, ItemError, NotAFile, OutsideLibrary, Unreadable
 from core.library.paths import open_folder, open_subfolder, validate_relative
 
 AUDIO_SUFFIXES = frozenset(
@@ -116,7 +116,7 @@ def _examine(entry: os.DirEntry[str], path: str) -> FoundFile | None:
         return None
     if entry.is_symlink():
         if _has_audio_suffix(entry.name) or entry.is_dir():
-            return FoundFile(path, error=NotAFile("A symbolic link; links are not followed."))
+            return FoundFile(path, error=OutsideLibrary("A symbolic link; links are not followed."))
         return None
     if not _has_audio_suffix(entry.name):
         return None

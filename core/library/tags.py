@@ -2,9 +2,12 @@
 
 import logging
 import unicodedata
-from typing import Any, BinaryIO
+import zlib
+from types import SimpleNamespace
+from typing import Any, BinaryIO, NoReturn
 
 import mutagen
+from mutagen.id3 import _frames as id3_frames
 
 _logger = logging.getLogger(__name__)
 
@@ -25,6 +28,14 @@ _NAMES = {
     "bpm": ("bpm", "TBPM", "WM/BeatsPerMinute"),
     "isrc": ("isrc", "TSRC", "WM/ISRC"),
 }
+
+
+def _refuse(data: bytes) -> NoReturn:
+    raise zlib.error("compressed tags are not read")
+
+
+# mutagen inflates compressed ID3 frames without a limit: 0.5 MB of them would take 2 GB of memory.
+id3_frames.zlib = SimpleNamespace(decompress=_refuse, error=zlib.error)
 
 
 def read_tags(file: BinaryIO) -> dict[str, Any]:
@@ -59,7 +70,7 @@ def _values(tags: Any, source: str) -> list[str]:
         found = tags[source]
     except (KeyError, ValueError):
         return []
-    found = getattr(found, "text", found)
+    found = getattr(found, "genres", None) or getattr(found, "text", found)  # raw ID3 frames
     texts = [_printable(str(value)) for value in list(found)[:_MAX_VALUES]]
     return [text for text in texts if text]
 
