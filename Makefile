@@ -1,0 +1,79 @@
+# Needs make and Python 3.11 or newer, nothing else. `make` lists what it can do.
+#
+#   MFA_DATA_DIR   where everything is kept (default: what .env says, else .mfa)
+#   TORCH_INDEX    URL of a package index with CPU builds of torch AND torchaudio in the locked versions:
+#                    make setup TORCH_INDEX=<url>
+#                  installs those two from there and none of the CUDA packages (saves several GB). Both must come
+#                  from that index: the torchaudio of the default index is linked against CUDA and cannot be
+#                  imported beside a CPU build of torch. To change your mind, `make clean` first.
+
+SHELL := /bin/sh
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check --no-input --quiet
+DATA := $(or $(MFA_DATA_DIR),$(shell sed -n 's/^MFA_DATA_DIR=//p' .env 2>/dev/null | tail -n 1),.mfa)
+PIP_TOOLS := pip-tools==7.6.*
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help setup model samples demo serve test bench lock clean
+
+help: ## show this list
+	@echo "make <target>, where target is one of"
+	@sed -n 's/^\([a-z]*\):.*## /  \1@/p' $(MAKEFILE_LIST) | awk -F@ '{ printf "%-10s%s\n", $$1, $$2 }'
+
+setup: $(VENV)/.installed model samples ## make .venv, install the locked packages, fetch the model and the sample library
+
+demo: setup ## label the sample library, or your own: make demo MUSIC=/path/to/music
+	@$(PY) -m api.client.cli demo $(if $(MUSIC),"$$MUSIC")
+
+serve: setup ## start everything and keep it running until Ctrl-C
+	@$(PY) -m api.client.cli serve
+
+test: setup ## everything that CI checks: lint, format, types, import contracts, tests
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	$(VENV)/bin/pytest
+
+bench: setup ## measure the engine and the whole stack
+	@$(PY) -m tests.benchmarks
+
+lock: $(VENV)/.installed ## renew requirements.lock from pyproject.toml; keeps pins that still fit (UPGRADE=1: none)
+	@$(PIP) install "$(PIP_TOOLS)"
+	@$(VENV)/bin/pip-compile --quiet --output-file requirements.lock --extra worker --extra dev --strip-extras \
+	  --allow-unsafe --no-header --no-emit-options --no-emit-index-url --no-emit-find-links \
+	  --no-emit-trusted-host $(if $(UPGRADE),--upgrade) pyproject.toml
+
+clean: ## remove .venv and every cache; your data stay
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	find api core workers tests migrations -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Not tied to files: the data folder may have any name, and both programs do nothing when all is there.
+model: $(VENV)/.installed
+	@test "$(DATA)/models/.made" -nt core/models/pretrained.py && test -f "$(DATA)/models/musicnn-msd-1/model.json" \
+	  || { $(PY) -m core.models.pretrained "$(DATA)/models" && touch "$(DATA)/models/.made"; }
+
+samples: $(VENV)/.installed
+	@test -f "$(DATA)/samples/LICENSE-MUSIC" || $(PY) -m core.samples "$(DATA)/samples"
+
+$(VENV)/.made:
+	@for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11; do \
+	  if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    $$python -m venv $(VENV) && touch $@ && exit 0; exit 1; \
+	  fi; \
+	done; echo "Python 3.11 or newer is needed; name it with make PYTHON=/path/to/python" >&2; exit 1
+
+$(VENV)/.installed: requirements.lock pyproject.toml | $(VENV)/.made
+	@echo "Installing the packages of requirements.lock (the first time that takes minutes)"
+	@$(if $(TORCH_INDEX),$(install_cpu),$(PIP) install -r requirements.lock)
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+define install_cpu
+$(PIP) install --no-deps --index-url "$(TORCH_INDEX)" $(shell grep -E '^(torch|torchaudio)==' requirements.lock) && \
+	grep -vE '^(nvidia-|cuda-|triton==)' requirements.lock > $(VENV)/cpu.lock && $(PIP) install -r $(VENV)/cpu.lock && \
+	{ $(PY) -c 'import torchaudio' || { echo "That index has no torchaudio that fits its torch" >&2; exit 1; }; }
+endef
