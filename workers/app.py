@@ -1,13 +1,21 @@
 """Start of a Celery worker: `celery -A workers.app worker -Q plan,batch`."""
 
-import logging
+from typing import Any
+
+from celery import signals
 
 from core.queue import make_celery
 from core.settings import get_settings
-
-logging.basicConfig(level=get_settings().log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+from workers.logs import configure_logging
 
 app = make_celery(get_settings())
 app.set_default()
+
+
+@signals.setup_logging.connect
+def _setup_logging(**_: Any) -> None:
+    """In the parent and in each child; being connected keeps Celery from setting up its own."""
+    configure_logging()
+
 
 from workers import presence, tasks  # noqa: E402, F401 (both hook into the app made above)

@@ -25,6 +25,7 @@ from core.services.jobs import OPEN_JOB_STATES, UNITS_CHANNEL, finish_complete_j
 from core.services.units import cancel_waiting, reap_expired
 from core.services.workers import forget_silent, slots_by_queue
 from core.settings import Settings, get_settings
+from workers.logs import configure_logging
 
 log = logging.getLogger("workers.dispatcher")
 
@@ -144,7 +145,5 @@ def run(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(
-        level=get_settings().log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
+    configure_logging()
     run(get_settings())

@@ -57,9 +57,10 @@ _presence: Presence | None = None
 @signals.worker_ready.connect
 def _start(sender: Any, **_: Any) -> None:
     global _presence
-    engine = create_database_engine(get_settings().database_url, pool_size=1)
-    queues = [queue.name for queue in sender.app.amqp.queues.consume_from.values()]
-    _presence = Presence(sender.hostname, queues, sender.concurrency, create_session_factory(engine))
+    sessions = create_session_factory(create_database_engine(get_settings().database_url, pool_size=1))
+    worker = sender.controller
+    queues = [queue.name for queue in worker.app.amqp.queues.consume_from.values()]
+    _presence = Presence(worker.hostname, queues, worker.concurrency, sessions)
 
 
 @signals.worker_shutting_down.connect
