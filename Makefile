@@ -10,7 +10,7 @@
 SHELL := /bin/sh
 VENV := .venv
 PY := $(VENV)/bin/python
-PIP := $(PY) -m pip --disable-pip-version-check --no-input --quiet
+PIP := $(PY) -m pip --disable-pip-version-check --no-input -qq
 DATA := $(or $(MFA_DATA_DIR),$(shell sed -n 's/^MFA_DATA_DIR=//p' .env 2>/dev/null | tail -n 1),.mfa)
 PIP_TOOLS := pip-tools==7.6.*
 

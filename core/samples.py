@@ -17,9 +17,10 @@ LICENCE = PurePosixPath("immich_memories_music-0.1.0.dist-info/licenses/LICENSE-
 
 
 def install(directory: Path) -> int:
-    """Put the tracks, in folders by mood, and their licence into `directory`, all at once; returns their number.
+    """Put the tracks, in folders by mood, and their licence into `directory`; returns the number of tracks.
 
-    Nothing is fetched when they are there already. A folder that holds anything else is left alone.
+    All appear at once. Nothing is fetched when they are there already, and a folder that holds anything else
+    is left alone.
     """
     if not (directory / LICENCE.name).is_file():
         directory.parent.mkdir(parents=True, exist_ok=True)
