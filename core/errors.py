@@ -67,6 +67,18 @@ class JobNotFinished(Conflict):
     """The job is still at work; wait until it has ended or cancel it."""
 
 
+class JobHasNoItems(Conflict):
+    """A job of this kind has no items: its outcome is the job's own `result`."""
+
+
+class JobCancelled(Conflict):
+    """The job was cancelled."""
+
+
+class JobFailed(MFAError):
+    """The job failed for a reason that lies in the system, not in the request."""
+
+
 class JobAlreadyEnded(Conflict):
     """The job has ended and cannot be cancelled any more."""
 
@@ -153,3 +165,9 @@ class Crashed(ItemError):
 
 class GaveUp(ItemError):
     """The work on this file failed again and again for a reason that lies in the system."""
+
+
+def item_error(code: str, detail: str) -> MFAError:
+    """The error that a job has written down; `JobFailed` when it was none of an item's."""
+    kinds = {kind().code: kind for kind in ItemError.__subclasses__()}
+    return kinds[code](detail) if code in kinds else JobFailed()

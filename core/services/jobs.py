@@ -70,9 +70,15 @@ def submit_analysis(
 
 
 def submit_predict(
-    session: Session, job_id: UUID, params: PredictParams, owner: str, idempotency_key: str | None = None
+    session: Session,
+    job_id: UUID,
+    params: PredictParams,
+    owner: str,
+    idempotency_key: str | None = None,
+    *,
+    sha256: str = "",
 ) -> Submission:
-    """Label the file that has been stored in the uploads folder under the job's id."""
+    """Label the file that lies in the uploads folder under the job's id; `sha256` is its digest in hex."""
     model = resolve_model(session, params.model)
     job = {"kind": JobKind.PREDICT, "owner": owner, "params": params.model_dump(mode="json")}
     return _submit(
@@ -80,12 +86,20 @@ def submit_predict(
         job | {"id": job_id, "model_id": model.id, "total": 1},
         {"kind": "predict", "queue": "interactive"},
         idempotency_key,
+        sha256,
     )
 
 
-def retry_failed(session: Session, job_id: UUID, owner: str) -> Job:
+def retry_failed(
+    session: Session,
+    job_id: UUID,
+    owner: str,
+    idempotency_key: str | None = None,
+    *,
+    visible_to: str | None = None,
+) -> Submission:
     """A new job over the failed items of an ended one."""
-    old = get_job(session, job_id)
+    old = get_job(session, job_id, visible_to=visible_to)
     if old.state not in TERMINAL_JOB_STATES:
         raise JobNotFinished
     failed = exists().where(JobItem.job_id == job_id, JobItem.state == ItemState.FAILED)
@@ -96,14 +110,20 @@ def retry_failed(session: Session, job_id: UUID, owner: str) -> Job:
         session,
         job | {"library_id": old.library_id, "model_id": old.model_id},
         {"kind": "plan", "queue": "plan", "payload": {"retry_of": str(old.id)}},
-        None,
-    ).job
+        idempotency_key,
+        str(old.id),
+    )
 
 
 def _submit(
-    session: Session, job: dict[str, Any], first_unit: dict[str, Any], idempotency_key: str | None
+    session: Session,
+    job: dict[str, Any],
+    first_unit: dict[str, Any],
+    idempotency_key: str | None,
+    *fingerprint: str,
 ) -> Submission:
-    request = json.dumps([job["kind"], job["params"]], sort_keys=True)
+    """`fingerprint` is what makes two requests of equal params different ones."""
+    request = json.dumps([job["kind"], job["params"], *fingerprint], sort_keys=True)
     request_hash = hashlib.sha256(request.encode()).digest()
     created = session.scalars(
         insert(Job)
@@ -124,16 +144,29 @@ def _submit(
     return Submission(created, replayed=False)
 
 
-def get_job(session: Session, job_id: UUID) -> Job:
-    job = session.get(Job, job_id)
+def get_job(session: Session, job_id: UUID, *, visible_to: str | None = None) -> Job:
+    """A job; one of another owner than `visible_to` (None: anybody's) does not exist."""
+    query = select(Job).where(Job.id == job_id)
+    if visible_to is not None:
+        query = query.where(Job.owner == visible_to)
+    job = session.scalars(query).one_or_none()
     if job is None:
         raise JobNotFound
     return job
 
 
-def list_jobs(session: Session, cursor: str | None, limit: int, state: JobState | None = None) -> Page[Job]:
+def list_jobs(
+    session: Session,
+    cursor: str | None,
+    limit: int,
+    state: JobState | None = None,
+    *,
+    visible_to: str | None = None,
+) -> Page[Job]:
     """Newest first."""
     query = select(Job).order_by(Job.created_at.desc(), Job.id.desc()).limit(limit + 1)
+    if visible_to is not None:
+        query = query.where(Job.owner == visible_to)
     if state is not None:
         query = query.where(Job.state == state)
     if cursor is not None:
@@ -180,9 +213,9 @@ def _progress(job: Job, sums: Any, now: datetime) -> Progress:
     )
 
 
-def cancel_job(session: Session, job_id: UUID) -> Job:
+def cancel_job(session: Session, job_id: UUID, *, visible_to: str | None = None) -> Job:
     """Ask for a stop; workers see it within seconds, and what is done by then is kept."""
-    job = get_job(session, job_id)
+    job = get_job(session, job_id, visible_to=visible_to)
     session.refresh(job, with_for_update=True)
     if job.state in (JobState.SUCCEEDED, JobState.FAILED):
         raise JobAlreadyEnded

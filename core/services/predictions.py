@@ -54,6 +54,11 @@ def find_coverages(session: Session, content_hashes: Sequence[bytes], model_id: 
     return {content_hash: coverage for content_hash, coverage in rows}
 
 
+def find_prediction(session: Session, content_hash: bytes, model_id: int) -> Prediction | None:
+    """What a model says of a piece of audio, if it has heard it."""
+    return session.get(Prediction, (content_hash, model_id))
+
+
 def save_predictions(session: Session, model: Model, predictions: Sequence[NewPrediction]) -> None:
     """Write results, replacing what the model said of the same audio before."""
     if not predictions:

@@ -132,6 +132,7 @@ def list_tracks(
     genre: str | None = None,
     min_score: float = 0.0,
     library: str | None = None,
+    path: str | None = None,
     cursor: str | None = None,
     limit: int = 100,
 ) -> Page[TrackRow]:
@@ -139,6 +140,8 @@ def list_tracks(
     query = _tracks(model).where(Track.missing_at.is_(None)).limit(limit + 1)
     if library is not None:
         query = query.where(Track.library_id == get_library_by_name(session, library).id)
+    if path is not None:
+        query = query.where(Track.path == path)
     if genre is None:
         query = query.order_by(Track.id)
         if cursor is not None:
