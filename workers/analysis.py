@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from core.db.tables import Job, Library, Model
 from core.errors import Disappeared, ItemError, LibraryNotFound, ModelNotFound, Unreadable
 from core.inference.tagger import Tagger
+from core.inference.timings import StageTimings
 from core.library.content import content_hash
 from core.library.paths import open_beneath
 from core.library.tags import read_tags
@@ -17,7 +18,7 @@ from core.params import AnalysisParams
 from core.services.items import WorkItem, load_work
 from core.services.predictions import find_coverages, is_covered, save_predictions
 from core.services.tracks import AnalysedFile
-from core.services.units import count_unit_itself
+from core.services.units import count_unit_itself, save_timings
 from core.settings import get_settings
 from workers.lease import Lease
 from workers.recorder import Recorder, new_prediction
@@ -41,6 +42,7 @@ def label_items(
     lease: Lease, tagger: Tagger, model: Model, root: Path, params: AnalysisParams, items: list[WorkItem]
 ) -> None:
     recorder = Recorder(lease, model, params.coverage)
+    tagger.timings = StageTimings()
     sources = _open_items(lease, recorder, model, root, params, items)
     results = tagger.analyse(sources, params.coverage, max_duration_s=get_settings().max_duration_s)
     for (item, file), outcome in results:
@@ -49,6 +51,8 @@ def label_items(
         else:
             recorder.succeed(item, file, outcome)
     recorder.flush()
+    seconds = tagger.timings.stages() | {"store": recorder.store_s}
+    lease.write(lambda session: save_timings(session, lease.claim, seconds))
     lease.check()
 
 

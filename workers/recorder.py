@@ -26,6 +26,7 @@ class Recorder:
         self._lease, self._model, self._coverage = lease, model, coverage
         self._lock = threading.Lock()
         self._written = time.monotonic()
+        self.store_s = 0.0  # spent on writing
         self._outcomes: list[Outcome] = []
         self._files: list[AnalysedFile] = []
         self._predictions: list[NewPrediction] = []
@@ -59,8 +60,10 @@ class Recorder:
             self._flush()
 
     def _flush(self) -> None:
+        start = time.monotonic()
         if self._outcomes:
             self._lease.write(self._write)
+            self.store_s += time.monotonic() - start
         self._outcomes, self._files, self._predictions = [], [], []
         self._written = time.monotonic()
 

@@ -16,6 +16,10 @@ class StageTimings:
     audio_s: float = 0.0  # duration of the audio that was analysed
     tracks: int = 0
 
+    def stages(self) -> dict[str, float]:
+        """Seconds by stage, under the names that reports use."""
+        return {"decode": self.decode_s, "mel": self.mel_s, "cnn": self.cnn_s}
+
     def __add__(self, other: "StageTimings") -> "StageTimings":
         return StageTimings(
             *(getattr(self, field.name) + getattr(other, field.name) for field in fields(self))

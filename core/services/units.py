@@ -137,6 +137,11 @@ def count_unit_itself(session: Session, claim: Claim) -> None:
     session.execute(update(JobUnit).where(JobUnit.id == claim.unit_id).values(done=1))
 
 
+def save_timings(session: Session, claim: Claim, timings: dict[str, float]) -> None:
+    """What the stages of the work took, in seconds of this run of the unit."""
+    session.execute(update(JobUnit).where(JobUnit.id == claim.unit_id).values(timings=timings))
+
+
 def _items_in(state: ItemState) -> Any:
     return (
         select(func.count())
