@@ -123,6 +123,8 @@ def _sniff_wav(descriptor: int, offset: int) -> Format:
         elif name == b"data":
             data_bytes = length if length < _OPEN_ENDED_BYTES else data_bytes
             break
+    else:
+        raise Corrupt
     promised = data_bytes / byte_rate if byte_rate and data_bytes and is_plain else None
     return Format("wav", offset, promised, needs_ffmpeg=not is_plain)
 

@@ -12,6 +12,8 @@ from core.errors import Disappeared, Invalid, ItemError, NotAFile, OutsideLibrar
 # O_NONBLOCK: opening a named pipe must not wait for a writer; it changes nothing for regular files.
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _FOLDER_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
+# Failures of the machine, not of the file: they must not be written down as the file's fault.
+_OUR_FAULT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 def validate_relative(path: str) -> PurePosixPath:
@@ -76,13 +78,15 @@ def _open(name: str, flags: int, folder: int | None) -> int:
     try:
         return os.open(name, flags, dir_fd=folder)
     except OSError as error:
+        if error.errno in _OUR_FAULT:
+            raise
         raise _explain(error, name, folder) from error
 
 
 def _explain(error: OSError, name: str, folder: int | None) -> ItemError:
     if error.errno == errno.ENOENT:
         return Disappeared()
-    if error.errno in (errno.ELOOP, errno.ENOTDIR) and _is_link(name, folder):
+    if error.errno == errno.ELOOP or (error.errno == errno.ENOTDIR and _is_link(name, folder)):
         return OutsideLibrary("The path goes through a symbolic link; links are not followed.")
     if error.errno == errno.ENOTDIR:
         return Disappeared()

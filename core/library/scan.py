@@ -27,6 +27,8 @@ AUDIO_SUFFIXES = frozenset(
         ".wma",
     ]
 )
+# Every level holds a descriptor open; music is not nested deeper than this.
+_MAX_DEPTH = 200
 _SKIPPED_FOLDERS = frozenset({"__MACOSX"})
 
 
@@ -72,6 +74,9 @@ def scan(root: Path, under: str = "", after: str | None = None) -> Iterator[Foun
                 continue
             path = folder.prefix + name
             if _descends(entry):
+                if len(stack) == _MAX_DEPTH:
+                    yield FoundFile(path, error=Unreadable("This folder is nested too deeply."))
+                    continue
                 try:
                     stack.append(_enter(folder, name, path))
                 except Disappeared:

@@ -30,12 +30,12 @@ _NAMES = {
 }
 
 
-def _refuse(data: bytes) -> NoReturn:
+def _refuse(_: bytes) -> NoReturn:
     raise zlib.error("compressed tags are not read")
 
 
 # mutagen inflates compressed ID3 frames without a limit: 0.5 MB of them would take 2 GB of memory.
-id3_frames.zlib = SimpleNamespace(decompress=_refuse, error=zlib.error)
+id3_frames.zlib = SimpleNamespace(decompress=_refuse, error=zlib.error)  # type: ignore[attr-defined,assignment]
 
 
 def read_tags(file: BinaryIO) -> dict[str, Any]:

@@ -1,0 +1,254 @@
+"""Nothing outside of a library can be opened through it."""
+
+import os
+import threading
+import time
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from core.errors import Disappeared, Invalid, ItemError, MFAError, NotAFile, OutsideLibrary, Unreadable
+from core.library.paths import open_beneath, open_folder, validate_relative
+
+SECRET = b"secret"
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Path:
+    """A library with one song in a folder, and a secret outside of it."""
+    (tmp_path / "secret.mp3").write_bytes(SECRET)
+    root = tmp_path / "library"
+    (root / "album").mkdir(parents=True)
+    (root / "album" / "song.mp3").write_bytes(b"song")
+    return root
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "a.mp3",
+        "album/song.mp3",
+        "ä/ö 音楽.mp3",
+        "AC\\DC.mp3",
+        "C:a.mp3",
+        "...mp3",
+        "a..b/c",
+        "%2e%2e/a.mp3",
+        " a ",
+    ],
+)
+def test_ordinary_paths_are_valid(path):
+    assert validate_relative(path) == PurePosixPath(path)
+
+
+def test_the_library_itself_is_a_valid_path():
+    assert validate_relative("").parts == ()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/etc/passwd",
+        "//etc/passwd",
+        "..",
+        "../a",
+        "a/../b",
+        "a/..",
+        "..\\a",
+        "a\\..\\..\\b",
+        "\\a",
+        "C:\\a",
+        "a/..\\b",
+    ],
+)
+def test_paths_that_lead_out_are_outside(path):
+    with pytest.raises(OutsideLibrary):
+        validate_relative(path)
+
+
+@pytest.mark.parametrize("path", ["a\0b", "a//b", "a/", "./a", "a/./b", ".", "a/\udcff.mp3"])
+def test_ambiguous_paths_are_invalid(path):
+    with pytest.raises(Invalid):
+        validate_relative(path)
+
+
+def test_a_file_below_is_opened(library):
+    with open_beneath(library, "album/song.mp3") as file:
+        assert file.read() == b"song"
+        assert not os.get_inheritable(file.fileno())
+
+
+def test_the_library_may_itself_be_a_link(library, tmp_path):
+    (tmp_path / "link").symlink_to(library)
+    with open_beneath(tmp_path / "link", "album/song.mp3") as file:
+        assert file.read() == b"song"
+
+
+def test_a_hard_link_is_a_file_like_any_other(library):
+    os.link(library / "album" / "song.mp3", library / "again.mp3")
+    with open_beneath(library, "again.mp3") as file:
+        assert file.read() == b"song"
+
+
+def test_percent_signs_are_not_decoded(library):
+    with pytest.raises(Disappeared):
+        open_beneath(library, "%2e%2e/secret.mp3")
+
+
+@pytest.mark.parametrize("target", ["../../secret.mp3", "song.mp3", "/etc/passwd", "nowhere"])
+def test_a_linked_file_is_not_opened(library, target):
+    (library / "album" / "link.mp3").symlink_to(target)
+    with pytest.raises(OutsideLibrary, match="link"):
+        open_beneath(library, "album/link.mp3")
+
+
+@pytest.mark.parametrize("target", ["..", "album", "/", "nowhere"])
+def test_a_linked_folder_is_not_entered(library, target):
+    (library / "link").symlink_to(target)
+    with pytest.raises(OutsideLibrary, match="link"):
+        open_beneath(library, "link/song.mp3")
+
+
+@pytest.mark.parametrize("path", ["gone.mp3", "gone/song.mp3", "album/song.mp3/x.mp3", "x" * 300 + ".mp3"])
+def test_what_is_not_there_has_disappeared(library, path):
+    with pytest.raises(Disappeared):
+        open_beneath(library, path)
+
+
+def test_a_library_that_is_not_there_has_disappeared(tmp_path):
+    with pytest.raises(Disappeared):
+        open_beneath(tmp_path / "gone", "a.mp3")
+
+
+def test_a_folder_with_the_name_of_a_song_is_no_file(library):
+    (library / "x.mp3").mkdir()
+    with pytest.raises(NotAFile):
+        open_beneath(library, "x.mp3")
+    with pytest.raises(NotAFile):
+        open_beneath(library, "")
+
+
+def test_a_pipe_is_no_file_and_does_not_block(library):
+    os.mkfifo(library / "pipe.mp3")
+    started = time.monotonic()
+    with pytest.raises(NotAFile):
+        open_beneath(library, "pipe.mp3")
+    assert time.monotonic() - started < 1
+
+
+def test_a_socket_is_no_file(library, monkeypatch):
+    import socket
+
+    monkeypatch.chdir(library)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("socket.mp3")
+        with pytest.raises(NotAFile):
+            open_beneath(library, "socket.mp3")
+
+
+def test_a_folder_is_opened_to_be_listed(library):
+    descriptor = open_folder(library, ["album"])
+    assert os.listdir(descriptor) == ["song.mp3"]
+    os.close(descriptor)
+
+
+def as_nobody(library: Path, relative: str) -> str:
+    """Code of the error that an ordinary user meets; tests may run as root, who may read everything."""
+    read_end, write_end = os.pipe()
+    child = os.fork()
+    if child == 0:
+        code = b"unexpected"
+        try:
+            if os.geteuid() == 0:
+                os.chdir(library)  # the folders above are root's own
+                os.setgid(65534)
+                os.setuid(65534)
+                library = Path(".")
+            open_beneath(library, relative).close()
+            code = b"opened"
+        except MFAError as error:
+            code = error.code.encode()
+        finally:
+            os.write(write_end, code)
+            os._exit(0)
+    os.close(write_end)
+    os.waitpid(child, 0)
+    with os.fdopen(read_end) as answer:
+        return answer.read()
+
+
+def test_a_file_that_may_not_be_read_is_unreadable(library):
+    library.chmod(0o755)
+    assert as_nobody(library, "album/song.mp3") == "opened"
+    (library / "album" / "song.mp3").chmod(0)
+    assert as_nobody(library, "album/song.mp3") == "unreadable"
+
+
+def test_a_folder_that_may_not_be_entered_is_unreadable(library):
+    (library / "album").chmod(0)
+    assert as_nobody(library, "album/song.mp3") == "unreadable"
+    (library / "album").chmod(0o700)
+
+
+def test_too_many_open_files_are_not_the_fault_of_the_file(library, monkeypatch):
+    def fail(*args: object, **kwargs: object) -> int:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(os, "open", fail)
+    with pytest.raises(OSError, match="Too many"):
+        open_beneath(library, "album/song.mp3")
+
+
+def test_other_errors_of_the_disk_are_unreadable(library, monkeypatch):
+    def fail(*args: object, **kwargs: object) -> int:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "open", fail)
+    with pytest.raises(Unreadable, match="Input/output"):
+        open_beneath(library, "album/song.mp3")
+
+
+@pytest.mark.parametrize("swapped", ["album", "album/song.mp3"])
+def test_swapping_in_a_link_while_opening_never_leads_outside(library, tmp_path, swapped):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "song.mp3").write_bytes(SECRET)
+    place, aside = library / swapped, tmp_path / "aside"
+    link = tmp_path / "link"
+    link.symlink_to(outside if swapped == "album" else outside / "song.mp3")
+    done = threading.Event()
+
+    def swap() -> None:
+        while not done.is_set():
+            os.rename(place, aside)
+            os.rename(link, place)
+            os.rename(place, link)
+            os.rename(aside, place)
+
+    swapper = threading.Thread(target=swap)
+    swapper.start()
+    outcomes = set()
+    end = time.monotonic() + 0.6
+    try:
+        while time.monotonic() < end:
+            try:
+                with open_beneath(library, "album/song.mp3") as file:
+                    outcomes.add(file.read())
+            except ItemError as error:
+                outcomes.add(error.code.encode())
+    finally:
+        done.set()
+        swapper.join()
+    assert SECRET not in outcomes
+    assert outcomes <= {b"song", b"outside_library", b"disappeared"}
+    assert b"song" in outcomes
+
+
+def test_no_descriptor_is_left_open(library):
+    (library / "x.mp3").mkdir()
+    before = len(os.listdir("/proc/self/fd"))
+    open_beneath(library, "album/song.mp3").close()
+    for path in ["x.mp3", "gone.mp3", "gone/a.mp3", "album/song.mp3/a.mp3"]:
+        with pytest.raises(ItemError):
+            open_beneath(library, path)
+    assert len(os.listdir("/proc/self/fd")) == before
