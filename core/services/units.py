@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, Interval, and_, exists, func, literal, select, update
+from sqlalchemy import ColumnElement, Interval, and_, exists, func, literal, or_, select, update
 from sqlalchemy.orm import Session
 
 from core.db.tables import Job, JobItem, JobUnit
@@ -45,10 +45,15 @@ def seconds(value: float) -> ColumnElement[Any]:
 def claim_unit(session: Session, unit_id: int, claimed_by: str, lease_s: float) -> Claim | None:
     """Take a unit under a fresh lease; None when it is not to be had (a doubled or late doorbell)."""
     claim_id = uuid4()
+    # A doubled doorbell must not cut a back-off short.
+    is_due = or_(
+        JobUnit.state == UnitState.DISPATCHED,
+        and_(JobUnit.state == UnitState.READY, JobUnit.run_after <= func.clock_timestamp()),
+    )
     is_open = exists().where(Job.id == JobUnit.job_id, Job.state.in_((JobState.QUEUED, JobState.RUNNING)))
     unit = session.execute(
         update(JobUnit)
-        .where(JobUnit.id == unit_id, JobUnit.state.in_((UnitState.READY, UnitState.DISPATCHED)), is_open)
+        .where(JobUnit.id == unit_id, is_due, is_open)
         .values(
             state=UnitState.RUNNING,
             claim_id=claim_id,
@@ -191,6 +196,9 @@ def reap_expired(session: Session, limit: int = 200) -> int:
     expired = session.execute(
         select(JobUnit.id, JobUnit.current_pos, JobUnit.crash_count)
         .where(JobUnit.state == UnitState.RUNNING, JobUnit.lease_until < func.clock_timestamp())
+        .order_by(
+            JobUnit.job_id, JobUnit.id
+        )  # two reapers that end the same jobs must not lock them crosswise
         .with_for_update(skip_locked=True)
         .limit(limit)
     ).all()
