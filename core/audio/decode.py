@@ -4,6 +4,7 @@ import errno
 import os
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from itertools import chain
 from typing import BinaryIO
 
@@ -32,11 +33,11 @@ class _Progress:
         self._sample_rate, self._max_duration_s = sample_rate, max_duration_s
         self._frames, self._peak = 0, 0.0
 
-    def add(self, mono: Samples) -> None:
-        self._frames += len(mono)
+    def add(self, frames: int, peak: float) -> None:
+        self._frames += frames
+        self._peak = max(self._peak, peak)
         if self._frames > self._max_duration_s * self._sample_rate:
-            raise TooLong(f"The audio is longer than {self._max_duration_s / 60:.0f} minutes.")
-        self._peak = max(self._peak, clip(mono))
+            raise TooLong(f"The audio is longer than {timedelta(seconds=self._max_duration_s)}.")
 
     def finish(self, promised_s: float | None) -> None:
         """Damaged comes before too short, and too short before silent."""
@@ -62,7 +63,7 @@ def stream(file: BinaryIO, sample_rate: int, *, max_duration_s: float) -> Genera
         with _open_source(descriptor, form, max_duration_s) as source:
             progress = _Progress(source.sample_rate, max_duration_s)
             yield from _resample(_mono_blocks(source, progress), source.sample_rate, sample_rate)
-            progress.finish(source.promised_s)
+            progress.finish(source.promised_s())
 
 
 def decode(file: BinaryIO, sample_rate: int, *, max_duration_s: float) -> Samples:
@@ -130,7 +131,7 @@ def _open_source(descriptor: int, form: Format, max_duration_s: float) -> Iterat
 def _mono_blocks(source: Source, progress: _Progress) -> Iterator[Samples]:
     for block in source.blocks:
         mixed = mono(block)
-        progress.add(mixed)
+        progress.add(len(mixed), peak=clip(mixed))
         yield mixed
 
 

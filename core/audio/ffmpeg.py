@@ -6,7 +6,7 @@ import shutil
 import struct
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO
 
@@ -20,7 +20,9 @@ from core.errors import Corrupt, Empty, UnsupportedFormat
 _STALL_S = 60
 _STDERR_BYTES = 1 << 14
 _READ_BYTES = 1 << 16
+_AU_HEADER_BYTES = 24
 _DURATION = re.compile(rb"Duration: (\d+):(\d\d):(\d\d\.\d+)")
+_FILM = re.compile(rb"Video: (?!.*attached pic)")
 _DURATION_IS_GUESSED = b"Estimating duration from bitrate"
 
 
@@ -34,28 +36,45 @@ def open_ffmpeg(descriptor: int, form: Format, max_duration_s: float) -> Iterato
     program = shutil.which("ffmpeg")
     if program is None:
         raise UnsupportedFormat
+    with _running(_arguments(program, form.demuxer, max_duration_s), descriptor) as (process, pipe, log):
+        header = _read(pipe, _AU_HEADER_BYTES)
+        if len(header) < _AU_HEADER_BYTES:
+            raise Empty("The file holds no audio track.") if b"matches no streams" in log() else Corrupt()
+        data_offset, _, _, sample_rate, channels = struct.unpack(">IIIII", header[4:])
+        check_layout(sample_rate, channels)
+        _read(pipe, data_offset - _AU_HEADER_BYTES)
+        blocks = _blocks(process, pipe, sample_rate, channels)
+        yield Source(sample_rate, channels, blocks, lambda: form.promised_s or _promised_s(log()))
+
+
+@contextmanager
+def _running(
+    arguments: list[str], descriptor: int
+) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes], Callable[[], bytes]]]:
+    """A process reading the descriptor, its output, and the first words it has had to say when it has ended.
+
+    Its own session keeps the terminal's signals from it: they would pass for a fault of the file.
+    """
     process = subprocess.Popen(
-        _arguments(program, form.demuxer, max_duration_s),
+        arguments,
         stdin=descriptor,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         bufsize=0,
+        start_new_session=True,
     )
     assert process.stdout is not None
     assert process.stderr is not None
-    log = bytearray()
-    drain = threading.Thread(target=_drain, args=(process.stderr, log), daemon=True)
+    words = bytearray()
+    drain = threading.Thread(target=_drain, args=(process.stderr, words), daemon=True)
     drain.start()
+
+    def log() -> bytes:
+        drain.join(_STALL_S)
+        return bytes(words)
+
     try:
-        header = _read(process.stdout, 24)
-        if len(header) < 24:
-            drain.join(_STALL_S)
-            raise Empty("The file holds no audio track.") if b"matches no streams" in log else Corrupt()
-        data_offset, _, _, sample_rate, channels = struct.unpack(">IIIII", header[4:])
-        check_layout(sample_rate, channels)
-        _read(process.stdout, data_offset - 24)
-        blocks = _blocks(process.stdout, sample_rate, channels)
-        yield Source(sample_rate, channels, blocks, form.promised_s or _promised_s(bytes(log)))
+        yield process, process.stdout, log
     finally:
         process.kill()
         process.wait()
@@ -76,12 +95,20 @@ def _arguments(program: str, demuxer: str, max_duration_s: float) -> list[str]:
     return [program, *quiet, *reading, "-i", "file:/dev/fd/0", *writing]
 
 
-def _blocks(pipe: IO[bytes], sample_rate: int, channels: int) -> Iterator[Samples]:
+def _blocks(
+    process: subprocess.Popen[bytes], pipe: IO[bytes], sample_rate: int, channels: int
+) -> Iterator[Samples]:
     frame_bytes = 4 * channels
     block_bytes = block_frames(sample_rate, channels) * frame_bytes
     while data := _read(pipe, block_bytes):
         whole = len(data) // frame_bytes * channels
         yield np.frombuffer(data, dtype=">f4", count=whole).astype(np.float32).reshape(-1, channels)
+    try:
+        failed = process.wait(_STALL_S) != 0
+    except subprocess.TimeoutExpired:
+        failed = True
+    if failed:
+        raise Corrupt
 
 
 def _read(pipe: IO[bytes], length: int) -> bytearray:
@@ -98,15 +125,16 @@ def _read(pipe: IO[bytes], length: int) -> bytearray:
     return data
 
 
-def _drain(pipe: IO[bytes], log: bytearray) -> None:
-    """Keep the first words of what ffmpeg has to say, and let it talk on."""
-    while part := pipe.read(4096):
-        log += part[: _STDERR_BYTES - len(log)]
+def _drain(pipe: IO[bytes], words: bytearray) -> None:
+    """Keep the first words, and let it talk on."""
+    while part := pipe.read(_READ_BYTES):
+        words += part[: _STDERR_BYTES - len(words)]
 
 
 def _promised_s(log: bytes) -> float | None:
+    """Length of the container; a film's says little about its sound track."""
     match = _DURATION.search(log)
-    if match is None or _DURATION_IS_GUESSED in log:
+    if match is None or _DURATION_IS_GUESSED in log or _FILM.search(log):
         return None
     hours, minutes, seconds = match.groups()
     return int(hours) * 3600 + int(minutes) * 60 + float(seconds)

@@ -15,6 +15,7 @@ from core.audio.source import Samples, Source, block_frames, check_layout
 from core.errors import Corrupt, Unreadable
 
 _SF_ERR_SYSTEM = 2
+# Guesses of the length that are better than this do not matter.
 _GUESS_S = 0.25
 _COPY_BYTES = 1 << 20
 
@@ -35,7 +36,7 @@ def open_sndfile(descriptor: int, form: Format) -> Iterator[Source]:
     """The audio of an open file, from its start."""
     with open_seekable(descriptor, form) as file:
         promised_s = _duration_s(file) if form.demuxer == "ogg" else form.promised_s
-        yield Source(file.samplerate, file.channels, _blocks(file), promised_s)
+        yield Source(file.samplerate, file.channels, _blocks(file), lambda: promised_s)
 
 
 def read_segment(file: Seekable, start: int, frames: int) -> Samples | None:

@@ -52,7 +52,7 @@ def sniff(descriptor: int) -> Format:
     if head[:4] == b"OggS":
         _check_pages(descriptor, offset, size)
         return Format("ogg", offset)
-    if head[4:8] in _MP4_ATOMS:
+    if head[4:8] in _MP4_ATOMS and int.from_bytes(head[:4], "big") <= size:
         return Format("mov", needs_ffmpeg=True)
     if head[:8] == _ASF:
         return Format("asf", promised_s=_asf_promise(descriptor), needs_ffmpeg=True)

@@ -1,6 +1,6 @@
 """What every decoder hands over: the layout of the audio and its blocks."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +31,7 @@ class Source:
     sample_rate: int
     channels: int
     blocks: Iterator[Samples]
-    promised_s: float | None = None  # what the decoder believes the length to be
+    promised_s: Callable[[], float | None]  # the length that the file claims, asked behind the last block
 
 
 def block_frames(sample_rate: int, channels: int) -> int:

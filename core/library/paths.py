@@ -94,7 +94,7 @@ def _explain(error: OSError, name: str, folder: int | None) -> ItemError:
         return NotAFile()
     if error.errno == errno.ENAMETOOLONG:
         return Disappeared("No file can have a name that long.")
-    return Unreadable(f"{Unreadable.__doc__} ({error.strerror})")
+    return Unreadable(f"The worker may not read this file: {error.strerror}.")
 
 
 def _is_link(name: str, folder: int | None) -> bool:

@@ -1,7 +1,7 @@
 """List the audio files of a music folder, lazily and in an order that can be resumed."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,7 +52,7 @@ class _Folder:
     cursor: tuple[str, ...]
 
 
-def scan(root: Path, under: str = "", after: str | None = None) -> Iterator[FoundFile]:
+def scan(root: Path, under: str = "", after: str | None = None) -> Generator[FoundFile, None, None]:
     """Every audio file below `root/under`, ordered by path, part by part; only those behind path `after`.
 
     Depth first, one sorted folder at a time, so memory is bounded by the folders on the way down. Folders

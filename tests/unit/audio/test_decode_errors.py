@@ -63,16 +63,20 @@ def test_a_file_cut_in_its_header_is_corrupt(tmp_path, suffix, length):
         decode_bytes(tmp_path, sounds.encoded_music(suffix)[:length])
 
 
-@pytest.mark.parametrize("data", [
-    b"\xff\xfb\x90\x00" + b"but then nothing but text " * 100,
-    sounds.id3_tag(100) + b"nothing but text " * 100,
-    np.random.default_rng(0).bytes(100_000),
-    b"\xff" * 10_000,
-    bytes(10_000),
-    b"x",
-    b"#EXTM3U\nfile:///etc/passwd\n",
-    b"ffconcat version 1.0\nfile /etc/passwd\n",
-], ids=["sync", "tagged text", "random", "ones", "zeros", "one byte", "playlist", "concat"])  # fmt: skip
+NO_AUDIO = {
+    "a lone frame header": b"\xff\xfb\x90\x00" + b"but then nothing but text " * 100,
+    "tagged text": sounds.id3_tag(100) + b"nothing but text " * 100,
+    "random": np.random.default_rng(0).bytes(100_000),
+    "ones": b"\xff" * 10_000,
+    "zeros": bytes(10_000),
+    "one byte": b"x",
+    "the name of a box": b"Feelfree to read this " * 100,
+    "playlist": b"#EXTM3U\nfile:///etc/passwd\n",
+    "concatenation": b"ffconcat version 1.0\nfile /etc/passwd\n",
+}
+
+
+@pytest.mark.parametrize("data", NO_AUDIO.values(), ids=NO_AUDIO.keys())
 def test_content_that_is_no_audio_is_not_audio(tmp_path, data):
     with pytest.raises(NotAudio):
         decode_bytes(tmp_path, data)

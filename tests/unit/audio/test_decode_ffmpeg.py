@@ -147,6 +147,22 @@ class TestWithFFmpeg:
             decode_path(tmp_path / "a.m4a")
         assert children() == before
 
+    def test_a_process_that_fails_halfway_is_corrupt_although_samples_came(self, tmp_path, monkeypatch):
+        path = convert(tmp_path / "a.aac", sounds.noise(20), 16_000)
+        program = tmp_path / "ffmpeg"
+        program.write_text(f'#!/bin/sh\n{shutil.which("ffmpeg")} "$@"\nexit 1\n')
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+        with pytest.raises(Corrupt):
+            decode_path(path)
+
+    def test_a_film_with_a_shorter_sound_track_is_whole(self, tmp_path):
+        path, sound = tmp_path / "a.mp4", sounds.write(tmp_path / "a.wav", sounds.tone(440, 3))
+        picture = ["-f", "lavfi", "-i", "color=size=16x16:duration=6", "-c:v", "mpeg4"]
+        command = ["ffmpeg", "-v", "error", "-nostdin", "-i", str(sound), *picture, str(path)]
+        subprocess.run(command, check=True)
+        assert len(decode_path(path)) == pytest.approx(48_000, abs=2500)
+
     def test_a_flood_of_messages_neither_blocks_nor_fills_memory(self, tmp_path, monkeypatch):
         program = tmp_path / "ffmpeg"
         program.write_text("#!/bin/sh\nhead -c 20000000 /dev/zero >&2\nexit 1\n")

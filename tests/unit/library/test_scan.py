@@ -203,5 +203,5 @@ def test_no_descriptor_is_left_open_when_listing_is_given_up(tmp_path):
     found = scan(tmp_path)
     next(found)
     assert len(os.listdir("/proc/self/fd")) > before
-    found.close()  # type: ignore[attr-defined]
+    found.close()
     assert len(os.listdir("/proc/self/fd")) == before
