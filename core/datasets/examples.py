@@ -1,0 +1,31 @@
+"""What a dataset is to everything that learns from it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+
+class Part(StrEnum):
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+@dataclass(frozen=True)
+class Example:
+    """A labelled track."""
+
+    id: str  # unique in its dataset
+    path: Path
+    labels: tuple[str, ...]  # each once; empty where the dataset has none for the track
+    artist: str | None = None  # never in two parts of a split
+    album: str | None = None
+    part: Part | None = None  # of the dataset's own split
+
+
+@dataclass(frozen=True)
+class Dataset:
+    name: str
+    examples: tuple[Example, ...]  # in a fixed order
+    parents: Mapping[str, str] = field(default_factory=dict)  # label -> parent label, where labels form a tree
