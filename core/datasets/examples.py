@@ -28,4 +28,6 @@ class Example:
 class Dataset:
     name: str
     examples: tuple[Example, ...]  # in a fixed order
-    parents: Mapping[str, str] = field(default_factory=dict)  # label -> parent label, where labels form a tree
+    parents: Mapping[str, str] = field(
+        default_factory=dict
+    )  # label -> parent label, where labels form a tree

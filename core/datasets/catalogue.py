@@ -1,0 +1,34 @@
+"""Every dataset format by the name that a configuration calls it."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from core.dataset_config import DatasetConfig, LibraryDataset
+from core.datasets import fma, folder, gtzan, jamendo, library, magnatagatune, manifest, msd
+from core.datasets.examples import Dataset
+from core.datasets.library import TaggedTrack
+
+READERS: dict[str, Callable[..., Dataset]] = {
+    "folder": folder.read,
+    "manifest": manifest.read,
+    "fma": fma.read,
+    "gtzan": gtzan.read,
+    "jamendo": jamendo.read,
+    "magnatagatune": magnatagatune.read,
+    "msd": msd.read,
+    "library": library.read,
+}
+
+
+def read_dataset(config: DatasetConfig) -> Dataset:
+    """The dataset that a configuration names; a library's tracks must be read with `read_library`."""
+    if isinstance(config, LibraryDataset):
+        raise ValueError("the tracks of a library are known to the database only")
+    options = config.model_dump(exclude={"kind", "root"})
+    return READERS[config.kind](Path(config.root), **options)
+
+
+def read_library(config: LibraryDataset, root: Path, tracks: Iterable[TaggedTrack]) -> Dataset:
+    """The library at `root`, with the tracks that the caller knows to be in it."""
+    options = config.model_dump(exclude={"kind", "library", "path"})
+    return READERS[config.kind](root, tracks, **options)

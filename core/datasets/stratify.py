@@ -1,0 +1,64 @@
+"""Divide groups of tracks so that every label is spread over all parts as evenly as the groups allow.
+
+The greedy way of the Free Music Archive's split: the label with the fewest tracks first, its largest groups
+first, each into the part that lacks the label most.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+
+
+def allocate(counts: Ints, sizes: Ints, shares: Sequence[float], order: Sequence[int], seed: int) -> Ints:
+    """Part of each group (G,): `counts` (G, L) tracks per label, `sizes` (G,) tracks, `shares` (P,) of all.
+
+    `order` (P,) says which parts come first for labels that have fewer groups than there are parts.
+    """
+    shuffled = np.random.default_rng(seed).permutation(len(sizes))
+    division = _Division(counts, sizes, np.asarray(shares, dtype=np.float64), list(order))
+    while (label := division.scarcest_label()) is not None:
+        waiting = shuffled[(division.parts[shuffled] < 0) & (counts[shuffled, label] > 0)]
+        waiting = waiting[np.argsort(-counts[waiting, label], kind="stable")]
+        for place, group in enumerate(waiting):
+            division.put(group, division.part_for(label, group, left=len(waiting) - place))
+    unlabelled = shuffled[division.parts[shuffled] < 0]
+    for group in unlabelled[np.argsort(-sizes[unlabelled], kind="stable")]:
+        division.put(group, division.emptiest_part(group))
+    return division.parts
+
+
+class _Division:
+    """What has been put where so far."""
+
+    def __init__(self, counts: Ints, sizes: Ints, shares: npt.NDArray[np.float64], order: list[int]) -> None:
+        self._counts, self._sizes, self._shares, self._order = counts, sizes, shares, order
+        self._labels = np.zeros((len(shares), counts.shape[1]), np.int64)
+        self._tracks = np.zeros(len(shares), np.int64)
+        self._waiting = counts.sum(axis=0)  # tracks per label that are in no part yet
+        self.parts: Ints = np.full(len(sizes), -1, np.int64)
+
+    def scarcest_label(self) -> int | None:
+        left = np.flatnonzero(self._waiting)
+        return int(left[np.argmin(self._waiting[left])]) if len(left) else None
+
+    def part_for(self, label: int, group: int, left: int) -> int:
+        """The part that would have least of the label; the last of its `left` groups go where there is none."""
+        empty = [part for part in self._order if not self._labels[part, label]]
+        if left <= len(empty):
+            return empty[0]
+        fill = (self._labels[:, label] + self._counts[group, label]) / self._shares
+        tracks = (self._tracks + self._sizes[group]) / self._shares
+        return min(self._order, key=lambda part: (fill[part], tracks[part]))
+
+    def emptiest_part(self, group: int) -> int:
+        tracks = (self._tracks + self._sizes[group]) / self._shares
+        return min(self._order, key=lambda part: float(tracks[part]))
+
+    def put(self, group: int, part: int) -> None:
+        self.parts[group] = part
+        self._labels[part] += self._counts[group]
+        self._tracks[part] += self._sizes[group]
+        self._waiting -= self._counts[group]
