@@ -93,7 +93,7 @@ def _tags(path: Path) -> list[str]:
     try:
         for statement in ast.parse(text(path)).body:
             if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "TAGS":
-                return [str(tag) for tag in ast.literal_eval(statement.value)]
+                return [str(tag) for tag in list(ast.literal_eval(statement.value))]
     except (SyntaxError, ValueError, TypeError) as error:
         raise DatasetMalformed(f"{path} is no list of tags.") from error
     raise DatasetMalformed(f"{path} has no TAGS.")

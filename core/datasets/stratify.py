@@ -45,7 +45,7 @@ class _Division:
         return int(left[np.argmin(self._waiting[left])]) if len(left) else None
 
     def part_for(self, label: int, group: int, left: int) -> int:
-        """The part that would have least of the label; the last of its `left` groups go where there is none."""
+        """The part that would have least of the label; the last `left` groups go where there is none."""
         empty = [part for part in self._order if not self._labels[part, label]]
         if left <= len(empty):
             return empty[0]

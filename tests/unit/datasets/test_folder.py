@@ -1,0 +1,60 @@
+"""A folder of music is a dataset by its folders, or by words of its paths."""
+
+from pathlib import Path
+
+import pytest
+
+from core.datasets import folder
+from core.datasets.errors import DatasetFileMissing
+
+
+def make(root: Path, *paths: str):
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).touch()
+    return root
+
+
+def test_the_first_folder_is_the_label(tmp_path):
+    make(tmp_path, "Rock/b.mp3", "Rock/Band/Album/a.FLAC", "Hip-Hop/c.opus", "top.wav", "Rock/cover.jpg")
+    found = {example.id: example.labels for example in folder.read(tmp_path).examples}
+    assert found == {
+        "Hip-Hop/c.opus": ("Hip-Hop",),
+        "Rock/Band/Album/a.FLAC": ("Rock",),
+        "Rock/b.mp3": ("Rock",),
+        "top.wav": (),
+    }
+
+
+def test_the_order_is_the_same_on_every_disk(tmp_path):
+    make(tmp_path, "b/1.mp3", "a b/1.mp3", "a/2.mp3", "a/10.mp3")
+    ids = [example.id for example in folder.read(tmp_path).examples]
+    assert ids == ["a/10.mp3", "a/2.mp3", "a b/1.mp3", "b/1.mp3"]
+
+
+def test_hidden_and_leftover_entries_are_left_out(tmp_path):
+    make(tmp_path, "Rock/.a.mp3", ".git/a.mp3", "__MACOSX/Rock/._a.mp3", "Rock/__MACOSX/a.mp3", "Rock/a.mp3")
+    assert [example.id for example in folder.read(tmp_path).examples] == ["Rock/a.mp3"]
+
+
+def test_folders_below_the_first_level_are_albums(tmp_path):
+    make(tmp_path, "Rock/a.mp3", "Rock/Band/b.mp3")
+    assert [example.album for example in folder.read(tmp_path).examples] == ["Rock/Band", None]
+
+
+def test_labels_can_be_words_of_the_path(tmp_path):
+    make(tmp_path, "calm/calm_Acoustic-2.opus", "happy/hip hop/unhappy.mp3", "other/x.mp3")
+    vocabulary = ("acoustic", "happy", "calm", "Hip-Hop", "unhappy")
+    found = [e.labels for e in folder.read(tmp_path, labels_from="words", vocabulary=vocabulary).examples]
+    assert found == [("acoustic", "calm"), ("happy", "Hip-Hop", "unhappy"), ()]
+
+
+def test_empty_and_damaged_files_do_not_matter(tmp_path):
+    make(tmp_path, "Rock/a.mp3")
+    (tmp_path / "Rock/b.mp3").write_bytes(b"no audio")
+    assert len(folder.read(tmp_path).examples) == 2
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(DatasetFileMissing, match="nothing is not a folder"):
+        folder.read(tmp_path / "nothing")
