@@ -37,7 +37,8 @@ class _Division:
         self._counts, self._sizes, self._shares, self._order = counts, sizes, shares, order
         self._labels = np.zeros((len(shares), counts.shape[1]), np.int64)
         self._tracks = np.zeros(len(shares), np.int64)
-        self._waiting = counts.sum(axis=0)  # tracks per label that are in no part yet
+        self._totals = counts.sum(axis=0)
+        self._waiting = self._totals.copy()  # tracks per label that are in no part yet
         self.parts: Ints = np.full(len(sizes), -1, np.int64)
 
     def scarcest_label(self) -> int | None:
@@ -45,17 +46,27 @@ class _Division:
         return int(left[np.argmin(self._waiting[left])]) if len(left) else None
 
     def part_for(self, label: int, group: int, left: int) -> int:
-        """The part that would have least of the label; the last `left` groups go where there is none."""
+        """The part that would be least full, of the label and of tracks, with the group in it.
+
+        The last `left` groups go where there is none of the label yet.
+        """
         empty = [part for part in self._order if not self._labels[part, label]]
         if left <= len(empty):
             return empty[0]
-        fill = (self._labels[:, label] + self._counts[group, label]) / self._shares
-        tracks = (self._tracks + self._sizes[group]) / self._shares
-        return min(self._order, key=lambda part: (fill[part], tracks[part]))
+        fill = (self._labels[:, label] + self._counts[group, label]) / (self._shares * self._totals[label])
+        fill += self._track_fill(group)
+        return min(self._order, key=lambda part: float(fill[part]))
 
     def emptiest_part(self, group: int) -> int:
-        tracks = (self._tracks + self._sizes[group]) / self._shares
-        return min(self._order, key=lambda part: float(tracks[part]))
+        fill = self._track_fill(group)
+        return min(self._order, key=lambda part: float(fill[part]))
+
+    def _track_fill(self, group: int) -> npt.NDArray[np.float64]:
+        """Tracks of each part with the group, as a proportion of what it should have (P,)."""
+        fill: npt.NDArray[np.float64] = (self._tracks + self._sizes[group]) / (
+            self._shares * self._sizes.sum()
+        )
+        return fill
 
     def put(self, group: int, part: int) -> None:
         self.parts[group] = part
