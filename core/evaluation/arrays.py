@@ -1,0 +1,38 @@
+"""The arrays that every measure takes: N tracks, L labels."""
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+# What the tagger keeps away from 0 and 1 before it takes a logit.
+_CLOSEST = 1e-7
+
+
+def checked(targets: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[Bools, Floats]:
+    """Targets of 0 and 1 and scores in [0, 1], both (N, L) with N > 0, as they are computed with."""
+    truth, given = np.asarray(targets), np.asarray(scores, dtype=np.float64)
+    if truth.ndim != 2 or truth.shape != given.shape or not truth.size:
+        raise ValueError(f"targets {truth.shape} and scores {given.shape} must be the same (N, L)")
+    if not np.isin(truth, (0, 1)).all():
+        raise ValueError("targets must be 0 or 1")
+    if not ((given >= 0) & (given <= 1)).all():
+        raise ValueError("scores must lie in [0, 1]")
+    return truth.astype(bool), given
+
+
+def logit(scores: Floats) -> Floats:
+    """Logits of scores, of any shape."""
+    inner = np.clip(scores, _CLOSEST, 1 - _CLOSEST)
+    return np.asarray(np.log(inner) - np.log1p(-inner))
+
+
+def sigmoid(logits: Floats) -> Floats:
+    return np.asarray(1 / (1 + np.exp(-logits)))
+
+
+def mean_of_known(values: Floats) -> float:
+    """The mean without NaN; NaN where nothing is left."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")

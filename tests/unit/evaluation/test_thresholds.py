@@ -1,0 +1,53 @@
+"""Thresholds maximise F1 where there is enough to go by, and follow the others where there is not."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score, precision_recall_curve
+
+from core.evaluation.thresholds import best_f1_threshold, choose_thresholds, common_threshold
+
+
+def made_up(tracks: int = 300, labels: int = 3, seed: int = 0):
+    random = np.random.default_rng(seed)
+    targets = random.random((tracks, labels)) < 0.3
+    return targets, np.clip(0.25 * targets + 0.75 * random.random((tracks, labels)), 0, 1)
+
+
+@pytest.mark.parametrize("decimals", [9, 1])
+@pytest.mark.parametrize("seed", range(5))
+def test_no_other_threshold_has_a_higher_f1(seed, decimals):
+    targets, scores = made_up(seed=seed)
+    truth, given = targets[:, 0], np.round(scores[:, 0], decimals)
+    precision, recall, _ = precision_recall_curve(truth, given)
+    best = (2 * precision * recall / np.maximum(precision + recall, 1e-12)).max()
+    assert f1_score(truth, given >= best_f1_threshold(truth, given)) == pytest.approx(best)
+
+
+def test_a_threshold_lies_midway_between_the_scores_it_divides():
+    truth = np.array([True, False, True, False])
+    assert best_f1_threshold(truth, np.array([0.9, 0.2, 0.8, 0.4])) == pytest.approx(0.6)
+    assert best_f1_threshold(~truth, np.array([0.9, 0.2, 0.8, 0.4])) == pytest.approx(0.2)
+    assert best_f1_threshold(np.array([True]), np.array([0.7])) == 0.7
+
+
+def test_a_label_without_positives_has_no_threshold_of_its_own():
+    targets, scores = made_up()
+    targets[:, 1] = False
+    assert np.isnan(best_f1_threshold(targets[:, 1], scores[:, 1]))
+    assert choose_thresholds(targets, scores)[1] == common_threshold(targets, scores)
+
+
+def test_the_fewer_positives_the_nearer_to_the_common_threshold():
+    targets, scores = made_up()
+    common = common_threshold(targets, scores)
+    for label in range(3):
+        own, count = best_f1_threshold(targets[:, label], scores[:, label]), targets[:, label].sum()
+        weight = count / (count + 20)
+        assert choose_thresholds(targets, scores)[label] == pytest.approx(
+            weight * own + (1 - weight) * common
+        )
+        assert choose_thresholds(targets, scores, shrink=0)[label] == pytest.approx(own)
+
+
+def test_without_any_positive_the_threshold_is_a_half():
+    assert choose_thresholds(np.zeros((4, 2)), np.full((4, 2), 0.1)).tolist() == [0.5, 0.5]
