@@ -45,6 +45,12 @@ class FeatureConfig(Config):
         return self
 
 
+Dropout = Annotated[float, Field(ge=0, lt=1)]
+ArtifactName = Annotated[
+    str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", description="folder of a stored model")
+]
+
+
 class MusicnnConfig(Config):
     """musicnn (Pons and Serra, 2019): timbral and temporal filters, then three convolutions over time."""
 
@@ -56,4 +62,116 @@ class MusicnnConfig(Config):
     embedding_size: Annotated[int, Field(ge=1)] = 200
 
 
-ModelConfig = Annotated[MusicnnConfig, Field(discriminator="kind")]
+class AudioCNNConfig(Config):
+    """Four convolutions, the small baseline."""
+
+    kind: Literal["audio_cnn"] = "audio_cnn"
+    patch_frames: Annotated[int, Field(ge=16, description="frames seen at once")] = 312
+    base_channels: Annotated[int, Field(ge=1, description="of the first convolution; doubled by each")] = 32
+    embedding_size: Annotated[int, Field(ge=1)] = 128
+    dropout: Dropout = 0.3
+
+
+class MultiLabelAudioCNNConfig(Config):
+    """A residual network with squeeze-and-excitation and one small head per label."""
+
+    kind: Literal["multilabel_audio_cnn"] = "multilabel_audio_cnn"
+    patch_frames: Annotated[int, Field(ge=16, description="frames seen at once")] = 500
+    base_channels: Annotated[int, Field(ge=1, description="of the first stage; doubled by each")] = 64
+    use_attention: Annotated[bool, Field(description="squeeze-and-excitation in every block")] = True
+    embedding_size: Annotated[int, Field(ge=1)] = 256
+    head: Annotated[
+        Literal["per_label", "linear"], Field(description="a bottleneck of its own per label, or one layer")
+    ] = "per_label"
+    dropout: Dropout = 0.3
+
+
+class CRNNConfig(Config):
+    """The four convolutions, then an LSTM over time in both directions."""
+
+    kind: Literal["crnn"] = "crnn"
+    patch_frames: Annotated[int, Field(ge=16, description="frames seen at once")] = 312
+    base_channels: Annotated[int, Field(ge=1, description="of the first convolution; doubled by each")] = 32
+    hidden_size: Annotated[int, Field(ge=1, description="of the LSTM, per direction")] = 128
+    embedding_size: Annotated[int, Field(ge=1)] = 256
+    dropout: Dropout = 0.3
+
+
+NetworkConfig = Annotated[
+    MusicnnConfig | AudioCNNConfig | MultiLabelAudioCNNConfig | CRNNConfig, Field(discriminator="kind")
+]
+
+
+class TransferConfig(Config):
+    """A small head on the mean embedding that a stored model, the backbone, gives a track."""
+
+    kind: Literal["transfer"] = "transfer"
+    backbone: ArtifactName = "musicnn-msd-1"
+    network: Annotated[NetworkConfig | None, Field(description="the backbone's; taken from its artifact")] = (
+        None
+    )
+    network_labels: Annotated[int, Field(ge=1, description="the backbone's; taken from its artifact")] = 1
+    head: Literal["linear", "mlp"] = "linear"
+    hidden_size: Annotated[int, Field(ge=1, description="of the mlp head")] = 64
+    dropout: Dropout = 0.2
+
+    @property
+    def resolved(self) -> NetworkConfig:
+        if self.network is None:
+            raise ValueError(f"the backbone {self.backbone!r} has not been looked up yet")
+        return self.network
+
+    @property
+    def patch_frames(self) -> int:
+        return self.resolved.patch_frames
+
+    @property
+    def embedding_size(self) -> int:
+        return self.resolved.embedding_size
+
+
+class RandomForestConfig(Config):
+    """Decision trees on statistics of each mel band over time, the classical baseline."""
+
+    kind: Literal["random_forest"] = "random_forest"
+    patch_frames: Annotated[int, Field(ge=2, description="frames pooled at once")] = 312
+    bands: Annotated[int, Field(ge=1, description="groups that the mel bands are averaged to")] = 48
+    trees: Annotated[int, Field(ge=1, le=10_000)] = 200
+    max_leaves: Annotated[int, Field(ge=2, le=65_536, description="per tree")] = 64
+    min_leaf_patches: Annotated[int, Field(ge=1, description="patches in a leaf")] = 2
+    patches_per_track: Annotated[int, Field(ge=1, description="evenly spaced, to learn from")] = 8
+
+    @property
+    def embedding_size(self) -> int:
+        return 3 * self.bands
+
+
+MemberConfig = Annotated[NetworkConfig | TransferConfig | RandomForestConfig, Field(discriminator="kind")]
+
+
+class EnsembleConfig(Config):
+    """The mean of what several stored models say; they share features, patch length and labels."""
+
+    kind: Literal["ensemble"] = "ensemble"
+    members: Annotated[tuple[ArtifactName, ...], Field(min_length=1)]
+    networks: Annotated[tuple[MemberConfig, ...], Field(description="taken from the members")] = ()
+
+    @property
+    def patch_frames(self) -> int:
+        return self.networks[0].patch_frames
+
+    @property
+    def embedding_size(self) -> int:
+        return sum(network.embedding_size for network in self.networks)
+
+
+ModelConfig = Annotated[
+    MusicnnConfig
+    | AudioCNNConfig
+    | MultiLabelAudioCNNConfig
+    | CRNNConfig
+    | TransferConfig
+    | RandomForestConfig
+    | EnsembleConfig,
+    Field(discriminator="kind"),
+]

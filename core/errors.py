@@ -43,6 +43,18 @@ class Unavailable(MFAError):
     """A service this needs does not answer; try again shortly."""
 
 
+class InvalidConfig(Invalid):
+    """The configuration cannot be used."""
+
+
+class UnusableDataset(Invalid):
+    """This dataset cannot be learnt from."""
+
+
+class TrainingDiverged(MFAError):
+    """The loss is no longer a number: lower the learning rate."""
+
+
 class LibraryNotFound(NotFound):
     """There is no library of this name; `GET /api/v1/libraries` lists them."""
 

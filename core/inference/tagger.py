@@ -22,6 +22,7 @@ from core.inference.patches import Patcher, WindowPatcher, patch_samples
 from core.inference.timings import StageTimings
 from core.models import artifact
 from core.models.artifact import Calibration, ModelCard
+from core.models.transfer import Transfer
 
 K = TypeVar("K")
 
@@ -143,6 +144,8 @@ class Tagger:
 
     def _analysis(self, track: Track[K]) -> tuple[K, Analysis]:
         scores, embedding = track.mean.result()
+        if isinstance(self._model, Transfer):
+            scores = self._model.scores(embedding)
         if self.card.calibration is not None:
             scores = calibrated(scores, self.card.calibration)
         assert track.duration_s is not None

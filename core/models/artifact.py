@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -73,8 +74,11 @@ class Artifact:
     model: nn.Module  # in evaluation mode, on the CPU
 
 
-def save(card: ModelCard, model: nn.Module, folder: Path) -> None:
-    """Write the folder as a whole or not at all; one that is already there is replaced."""
+def save(card: ModelCard, model: nn.Module, folder: Path, records: Mapping[str, bytes] | None = None) -> None:
+    """Write the folder as a whole or not at all; one that is already there is replaced.
+
+    `records` are further files by name, which loading does not need.
+    """
     weights = save_tensors({name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()})
     stored = StoredCard(**card.model_dump(), weights_sha256=hashlib.sha256(weights).hexdigest())
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -83,6 +87,8 @@ def save(card: ModelCard, model: nn.Module, folder: Path) -> None:
         staging.chmod(0o755)
         _write(staging / WEIGHTS_FILE, weights)
         _write(staging / CARD_FILE, (stored.model_dump_json(indent=2) + "\n").encode())
+        for name, content in (records or {}).items():
+            _write(staging / name, content)
         _sync_folder(staging)
         if folder.exists():
             folder.rename(staging / "replaced")

@@ -5,11 +5,32 @@ from typing import Any
 
 from torch import nn
 
-from core.config import FeatureConfig, ModelConfig
+from core.config import EnsembleConfig, FeatureConfig, ModelConfig, TransferConfig
+from core.models import multilabel_audio_cnn
+from core.models.audio_cnn import AudioCNN
+from core.models.crnn import CRNN
+from core.models.ensemble import Ensemble
 from core.models.musicnn import Musicnn
+from core.models.random_forest import RandomForest
+from core.models.transfer import Transfer
+
+
+def _transfer(config: TransferConfig, features: FeatureConfig, num_labels: int) -> Transfer:
+    return Transfer(config, build(config.resolved, features, config.network_labels), num_labels)
+
+
+def _ensemble(config: EnsembleConfig, features: FeatureConfig, num_labels: int) -> Ensemble:
+    return Ensemble([build(network, features, num_labels) for network in config.networks])
+
 
 BUILDERS: dict[str, Callable[[Any, FeatureConfig, int], nn.Module]] = {
     "musicnn": Musicnn,
+    "audio_cnn": AudioCNN,
+    "multilabel_audio_cnn": multilabel_audio_cnn.from_config,
+    "crnn": CRNN,
+    "transfer": _transfer,
+    "random_forest": RandomForest,
+    "ensemble": _ensemble,
 }
 
 

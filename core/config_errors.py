@@ -1,0 +1,58 @@
+"""Says what is wrong in a configuration: which key, and which right one is nearest to it."""
+
+import difflib
+import typing
+from collections.abc import Iterator, Sequence
+from types import UnionType
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """One sentence per mistake."""
+    return " ".join(_sentence(dict(mistake), model) for mistake in error.errors(include_url=False))
+
+
+def _sentence(mistake: dict[str, Any], model: type[BaseModel]) -> str:
+    location: tuple[int | str, ...] = mistake["loc"]
+    owners, path = _follow(model, location)
+    key = ".".join(path) or "The configuration"
+    if mistake["type"] == "extra_forbidden":
+        known = sorted({name for owner in owners for name in owner.model_fields})
+        near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}."
+        return f"Unknown key {key!r}: {hint}"
+    return f"{key}: {mistake['msg'].removeprefix('Value error, ')}."
+
+
+def _follow(model: type[BaseModel], location: Sequence[int | str]) -> tuple[list[type[BaseModel]], list[str]]:
+    """The models that the last part of a location is a key of, and the keys on the way there.
+
+    pydantic names the member of a tagged union in the location, which is no key in the file.
+    """
+    owners: list[type[BaseModel]] = [model]
+    path: list[str] = []
+    for index, part in enumerate(map(str, location)):
+        tagged = [owner for owner in owners if _tag(owner) == part]
+        if tagged and len(owners) > 1:
+            owners = tagged
+            continue
+        path.append(part)
+        if index < len(location) - 1:
+            fields = [owner.model_fields[part] for owner in owners if part in owner.model_fields]
+            owners = [inner for field in fields for inner in _models(field.annotation)]
+    return owners, path
+
+
+def _tag(model: type[BaseModel]) -> str | None:
+    field = model.model_fields.get("kind")
+    return None if field is None else str(field.default)
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif isinstance(annotation, UnionType) or typing.get_origin(annotation) is not None:
+        for inner in typing.get_args(annotation):
+            yield from _models(inner)

@@ -1,0 +1,77 @@
+"""Grow a random forest with scikit-learn and keep it as tensors."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.ensemble import RandomForestClassifier
+from torch import Tensor
+
+from core.config import RandomForestConfig
+from core.models.random_forest import RandomForest, pool_over_time
+from core.training.reports import EpochReport
+from core.training.run import Run, Stage, Tracks
+
+
+def grow_forest(
+    model: RandomForest, config: RandomForestConfig, tracks: Tracks, stage: Stage, run: Run
+) -> tuple[RandomForest, list[EpochReport]]:
+    """The forest of the training tracks, and one report of no loss."""
+    began = time.perf_counter()
+    pooled, owners = pool_tracks(tracks, stage.train, config)
+    read_s = time.perf_counter() - began
+    forest = RandomForestClassifier(
+        n_estimators=config.trees,
+        max_leaf_nodes=config.max_leaves,
+        min_samples_leaf=config.min_leaf_patches,
+        class_weight=None if run.config.training.max_class_weight == 1 else "balanced",
+        random_state=run.config.seed + stage.number,
+        n_jobs=-1,
+    )
+    forest.fit(pooled.numpy(), tracks.targets[owners].numpy())
+    copy_trees(forest.estimators_, model)
+    report = EpochReport(
+        epoch=1,
+        epochs=1,
+        fold=stage.fold,
+        folds=stage.folds,
+        train_loss=0.0,
+        validation_loss=None,
+        validation={},
+        learning_rate=0.0,
+        steps=config.trees,
+        duration_s=time.perf_counter() - began,
+        data_wait_s=read_s,
+        validation_s=0.0,
+        is_best=True,
+    )
+    run.on_epoch(report)
+    return model, [report]
+
+
+def pool_tracks(tracks: Tracks, rows: Sequence[int], config: RandomForestConfig) -> tuple[Tensor, list[int]]:
+    """Pooled features of some patches of each track (P, D), and the row that each belongs to."""
+    pooled = [
+        pool_over_time(tracks.inputs.whole(row, config.patches_per_track), config.bands) for row in rows
+    ]
+    owners = [row for row, found in zip(rows, pooled, strict=True) for _ in range(len(found))]
+    return torch.cat(pooled), owners
+
+
+def copy_trees(trees: Sequence[Any], model: RandomForest) -> None:
+    """Write fitted decision trees into the model's tensors."""
+    for number, estimator in enumerate(trees):
+        tree = estimator.tree_
+        nodes = np.arange(tree.node_count)
+        is_leaf = tree.children_left < 0
+        model.feature[number, nodes] = torch.from_numpy(np.where(is_leaf, 0, tree.feature).astype(np.int32))
+        model.threshold[number, nodes] = torch.from_numpy(np.where(is_leaf, 0.0, tree.threshold))
+        for side, children in enumerate((tree.children_left, tree.children_right)):
+            model.child[side, number, nodes] = torch.from_numpy(
+                np.where(is_leaf, nodes, children).astype(np.int32)
+            )
+        # (nodes, labels, classes): the last class is that of tracks that have the label.
+        share = tree.value[..., -1] / tree.value.sum(-1)
+        model.value[number, nodes] = torch.from_numpy(share.astype(np.float32))

@@ -1,0 +1,164 @@
+"""Turns a dataset into what can be learnt: tracks that can be read, labels as numbers, and their parts."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from core.config import EnsembleConfig, TransferConfig
+from core.datasets.examples import Dataset, Example, Part
+from core.datasets.groups import same_origin
+from core.datasets.labels import LabelledDataset, multi_hot, select_labels
+from core.datasets.split_report import Split
+from core.datasets.splits import folds, split
+from core.errors import ItemError, UnusableDataset
+from core.experiment_config import ExperimentConfig
+from core.inference.tagger import Tagger
+from core.training.bases import Resolved
+from core.training.embedding_cache import cache_embeddings
+from core.training.feature_cache import Cached, Outcome, cache_log_mels
+from core.training.inputs import Inputs, Patches, Vectors, load_vectors
+from core.training.processes import gather, rank, world_size
+from core.training.run import OnTrack, Tracks
+
+
+@dataclass(frozen=True)
+class Material:
+    """A dataset ready to be learnt; tracks are named by their row."""
+
+    dataset: Dataset
+    tracks: Tracks
+    groups: tuple[int, ...]  # tracks of one artist, or of one content, have one number
+    splits: tuple[Split, ...]  # one, or one per fold
+    dropped: Mapping[str, str]  # id -> error code of tracks that cannot be read
+    fingerprint: str  # of ids, labels and contents
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.tracks.labels
+
+    def rows(self, examples: Iterable[Example]) -> list[int]:
+        number = {example.id: row for row, example in enumerate(self.dataset.examples)}
+        return [number[example.id] for example in examples]
+
+
+def prepare(
+    resolved: Resolved,
+    dataset: Dataset,
+    cache_dir: Path,
+    device: torch.device,
+    should_stop: Callable[[], bool],
+    on_track: OnTrack,
+) -> Material:
+    """Decode what is not cached yet, leave out what cannot be read, choose the labels and the split."""
+    config = resolved.config
+    labelled = _labelled(resolved, dataset)
+    examples = labelled.dataset.examples
+    outcomes = _cache(resolved, [one.path for one in examples], cache_dir, device, should_stop, on_track)
+    usable = [
+        (example, outcome)
+        for example, outcome in zip(examples, outcomes, strict=True)
+        if isinstance(outcome, Cached)
+    ]
+    if not usable:
+        raise UnusableDataset(f"None of the {len(examples)} tracks of {dataset.name} can be read.")
+    if len(usable) < len(examples):
+        labelled = _labelled(resolved, replace(dataset, examples=tuple(example for example, _ in usable)))
+    cached = {example.id: outcome for example, outcome in usable}
+    kept = labelled.dataset
+    contents = {example.id: bytes.fromhex(cached[example.id].content) for example in kept.examples}
+    splits = _splits(config, kept, contents)
+    material = Material(
+        dataset=kept,
+        tracks=Tracks(
+            _inputs(config, [cached[example.id].file for example in kept.examples]),
+            torch.from_numpy(multi_hot(kept.examples, labelled.labels)),
+            labelled.labels,
+        ),
+        groups=same_origin(kept.examples, contents).of,
+        splits=splits,
+        dropped=_dropped(examples, outcomes),
+        fingerprint=fingerprint(kept.examples, contents),
+    )
+    _check_parts(material)
+    return material
+
+
+def fingerprint(examples: Iterable[Example], contents: Mapping[str, bytes]) -> str:
+    """Equal for the same tracks with the same labels, wherever they lie and in whatever order."""
+    lines = sorted(
+        "\t".join((example.id, contents[example.id].hex(), *sorted(example.labels))) for example in examples
+    )
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _labelled(resolved: Resolved, dataset: Dataset) -> LabelledDataset:
+    labelled = select_labels(dataset, resolved.config.labels)
+    if isinstance(resolved.config.model, EnsembleConfig):
+        members = resolved.bases[0].card.labels
+        if set(labelled.labels) != set(members):
+            raise UnusableDataset(
+                f"The members label {', '.join(members)}; {dataset.name} has {', '.join(labelled.labels)}."
+            )
+        return replace(labelled, labels=members)
+    return labelled
+
+
+def _cache(
+    resolved: Resolved,
+    paths: Sequence[Path],
+    cache_dir: Path,
+    device: torch.device,
+    should_stop: Callable[[], bool],
+    on_track: OnTrack,
+) -> list[Outcome]:
+    """What each file became; every process sees to its own share."""
+    own = paths[rank() :: world_size()]
+    if isinstance(resolved.config.model, TransferConfig):
+        base = resolved.bases[0]
+        tagger = Tagger(base.card, base.model, device)
+        found = cache_embeddings(own, tagger, base.card.weights_sha256, cache_dir, should_stop, on_track)
+    else:
+        found = cache_log_mels(own, resolved.config.features, cache_dir, should_stop, on_track)
+    parts = gather(found)
+    return [parts[row % len(parts)][row // len(parts)] for row in range(len(paths))]
+
+
+def _inputs(config: ExperimentConfig, files: Sequence[Path]) -> Inputs:
+    if isinstance(config.model, TransferConfig):
+        return Vectors(load_vectors(files))
+    return Patches(files, config.model.patch_frames)
+
+
+def _dropped(examples: Sequence[Example], outcomes: Sequence[Outcome]) -> dict[str, str]:
+    return {
+        example.id: outcome.code
+        for example, outcome in zip(examples, outcomes, strict=True)
+        if isinstance(outcome, ItemError)
+    }
+
+
+def _splits(config: ExperimentConfig, dataset: Dataset, contents: Mapping[str, bytes]) -> tuple[Split, ...]:
+    if config.split.folds is None:
+        return (split(dataset, config.split, contents),)
+    return folds(dataset, config.split.folds, config.split.seed, contents)
+
+
+def _check_parts(material: Material) -> None:
+    """Every label must be there to learn from, and not on every track, in the part that is learnt from."""
+    if len(material.splits) > 1:
+        return  # the final model learns from everything; a label may be missing in a fold
+    for part in (Part.VALIDATION, Part.TEST):
+        if not material.splits[0].part(part):
+            raise UnusableDataset(f"No track is left for {part}: cross-validate (split: folds) instead.")
+    rows = material.rows(material.splits[0].part(Part.TRAIN))
+    share = material.tracks.targets[rows].mean(0)
+    for label, of_tracks in zip(material.labels, share.tolist(), strict=True):
+        if of_tracks in (0, 1):
+            which = "No" if of_tracks == 0 else "Every"
+            raise UnusableDataset(
+                f"{which} track to learn from has the label {label!r}: leave it out or add tracks "
+                f"({len(rows)} of {len(material.dataset.examples)} are learnt from)."
+            )

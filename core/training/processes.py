@@ -1,0 +1,60 @@
+"""The processes that `torchrun` starts for one training; a single process needs none of this."""
+
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+T = TypeVar("T")
+
+
+def join_group(device: torch.device) -> None:
+    """Join the others, if `torchrun` has started this process."""
+    if dist.is_available() and dist.is_torchelastic_launched() and not dist.is_initialized():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+
+
+def own_device(name: str) -> torch.device:
+    """`auto`, `cpu` or `cuda`; each process of a machine has a GPU of its own."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and dist.is_available() and dist.is_torchelastic_launched():
+        return torch.device("cuda", dist.get_node_local_rank())
+    return torch.device(name)
+
+
+def rank() -> int:
+    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes files."""
+    return rank() == 0
+
+
+def gather(value: T) -> list[T]:
+    """The values of all processes, in the order of their ranks."""
+    if world_size() == 1:
+        return [value]
+    values: list[T | None] = [None] * world_size()
+    dist.all_gather_object(values, value)
+    return values  # type: ignore[return-value]
+
+
+def share_gradients(model: nn.Module, device: torch.device) -> nn.Module:
+    """The model whose backward pass averages gradients over all processes."""
+    if world_size() == 1:
+        return model
+    return DistributedDataParallel(model, device_ids=[device] if device.type == "cuda" else None)
+
+
+def wait_for_all() -> None:
+    """Until every process has come here."""
+    if world_size() > 1:
+        dist.barrier()

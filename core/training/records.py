@@ -1,0 +1,53 @@
+"""The files that a training leaves beside the model."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from core.models.artifact import CARD_FILE, ModelCard, StoredCard
+from core.training import plots
+from core.training.fitting import Fitted
+from core.training.judgement import Judgement
+from core.training.material import Material
+from core.training.model_card import write_card
+from core.training.reports import EpochReport, TrainingResult
+
+HISTORY_FILE, RESULTS_FILE = "history.json", "test_results.json"
+CURVES_FILE, CO_OCCURRENCE_FILE, README_FILE = "training_curves.png", "co_occurrence.png", "MODEL_CARD.md"
+
+
+def make_records(
+    card: ModelCard, material: Material, fitted: Fitted, judgement: Judgement
+) -> dict[str, bytes]:
+    """Their contents by name."""
+    history = [report.as_dict() for report in fitted.history]
+    return {
+        HISTORY_FILE: _json(history),
+        RESULTS_FILE: _json(judgement.results),
+        CURVES_FILE: plots.training_curves(fitted.history),
+        CO_OCCURRENCE_FILE: plots.co_occurrence(judgement.together, material.labels),
+        README_FILE: write_card(card, judgement.results).encode(),
+    }
+
+
+def read_result(folder: Path, identity: Mapping[str, str]) -> TrainingResult | None:
+    """What a finished training left in `folder`, if it was this one."""
+    if not (folder / CARD_FILE).is_file():
+        return None
+    card = StoredCard.model_validate_json((folder / CARD_FILE).read_bytes())
+    if any(card.provenance.get(name) != value for name, value in identity.items()):
+        return None
+    results = json.loads((folder / RESULTS_FILE).read_bytes())
+    history = json.loads((folder / HISTORY_FILE).read_bytes())
+    return TrainingResult(
+        folder=folder,
+        labels=card.labels,
+        results=results,
+        metrics=card.metrics,
+        history=tuple(EpochReport.from_dict(report) for report in history),
+        dropped=results["dropped"],
+    )
+
+
+def _json(content: object) -> bytes:
+    return (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()

@@ -1,0 +1,55 @@
+"""What all parts of one training share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from core.experiment_config import ExperimentConfig
+from core.training.inputs import Inputs
+from core.training.reports import EpochReport
+
+OnTrack = Callable[[int, int], None]  # tracks made ready, tracks in all
+
+
+def unheard(_done: int, _total: int) -> None:
+    """For those who do not want to be told."""
+
+
+class TrainingStopped(Exception):
+    """Training was asked to stop; calling it again goes on from where it was."""
+
+
+@dataclass(frozen=True)
+class Run:
+    config: ExperimentConfig  # resolved
+    device: torch.device
+    on_epoch: Callable[[EpochReport], None]
+    should_stop: Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """Everything that can be learnt from or tested on; tracks are named by their row. L labels."""
+
+    inputs: Inputs
+    targets: Tensor  # (M, L) float32
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One fit of the run: the only one, a fold, or the final one after the folds."""
+
+    train: list[int]  # rows of the tracks
+    validation: list[int]  # empty: all epochs are trained and the last weights kept
+    checkpoints: Path
+    fold: int | None = None  # from 1
+    folds: int | None = None
+
+    @property
+    def number(self) -> int:
+        """Added to the seed, so that no two fits of a run draw the same."""
+        return self.fold or 0

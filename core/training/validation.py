@@ -1,0 +1,28 @@
+"""How good a network is after an epoch."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from core.evaluation.metrics import evaluate
+from core.training.losses import make_loss
+from core.training.prediction import predict
+from core.training.run import Run, Tracks
+
+LOWEST = 1e-7
+DECISION = 0.5  # thresholds are chosen when the training is over
+
+
+def validate(
+    model: nn.Module, tracks: Tracks, rows: Sequence[int], run: Run
+) -> tuple[float | None, dict[str, float]]:
+    """Loss of the tracks' mean probabilities, of the kind that is trained, and metrics; none without rows."""
+    if not rows:
+        return None, {}
+    training = run.config.training
+    scores = predict(model, tracks.inputs, rows, training.validation_patches, run.device)
+    logits = torch.logit(torch.from_numpy(scores).clamp(LOWEST, 1 - LOWEST))
+    targets = tracks.targets[list(rows)].double()
+    loss = float(make_loss(training.loss)(logits, targets))
+    return loss, evaluate(targets.numpy(), scores, tracks.labels, DECISION).summary()
