@@ -19,7 +19,7 @@ def allocate(counts: Ints, sizes: Ints, shares: Sequence[float], order: Sequence
     """
     shuffled = np.random.default_rng(seed).permutation(len(sizes))
     division = _Division(counts, sizes, np.asarray(shares, dtype=np.float64), list(order))
-    while (label := division.scarcest_label()) is not None:
+    for label in np.argsort(counts.sum(axis=0), kind="stable"):
         waiting = shuffled[(division.parts[shuffled] < 0) & (counts[shuffled, label] > 0)]
         waiting = waiting[np.argsort(-counts[waiting, label], kind="stable")]
         for place, group in enumerate(waiting):
@@ -38,23 +38,19 @@ class _Division:
         self._labels = np.zeros((len(shares), counts.shape[1]), np.int64)
         self._tracks = np.zeros(len(shares), np.int64)
         self._totals = counts.sum(axis=0)
-        self._waiting = self._totals.copy()  # tracks per label that are in no part yet
         self.parts: Ints = np.full(len(sizes), -1, np.int64)
 
-    def scarcest_label(self) -> int | None:
-        left = np.flatnonzero(self._waiting)
-        return int(left[np.argmin(self._waiting[left])]) if len(left) else None
-
     def part_for(self, label: int, group: int, left: int) -> int:
-        """The part that would be least full, of the label and of tracks, with the group in it.
+        """The part that would be least full, of the label, the group's other labels and tracks.
 
         The last `left` groups go where there is none of the label yet.
         """
         empty = [part for part in self._order if not self._labels[part, label]]
         if left <= len(empty):
             return empty[0]
-        fill = (self._labels[:, label] + self._counts[group, label]) / (self._shares * self._totals[label])
-        fill += self._track_fill(group)
+        own = np.flatnonzero(self._counts[group])
+        fills = (self._labels[:, own] + self._counts[group, own]) / np.outer(self._shares, self._totals[own])
+        fill = fills[:, own == label].ravel() + fills.mean(axis=1) + self._track_fill(group)
         return min(self._order, key=lambda part: float(fill[part]))
 
     def emptiest_part(self, group: int) -> int:
@@ -72,4 +68,3 @@ class _Division:
         self.parts[group] = part
         self._labels[part] += self._counts[group]
         self._tracks[part] += self._sizes[group]
-        self._waiting -= self._counts[group]

@@ -238,8 +238,11 @@ def test_a_small_library_by_mood_has_every_label_in_every_fold():
         )
         for n in range(28)
     ]
-    for fold in folds(Dataset("samples", tuple(data)), 5):
-        assert fold.report.missing[Part.TEST] == ()
+    for seed in range(5):
+        for fold in folds(Dataset("samples", tuple(data)), 4, seed):
+            assert fold.report.missing[Part.TEST] == ()
+        divided = split(Dataset("samples", tuple(data)), SplitConfig(validation=0.2, test=0.2, seed=seed))
+        assert divided.report.missing == dict.fromkeys(Part, ())
 
 
 def test_too_few_artists_are_an_error_with_their_number():

@@ -1,0 +1,110 @@
+"""What a dataset holds, and the split it would be learnt with."""
+
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.dataset_config import SplitConfig
+from core.datasets.errors import TooFewGroups
+from core.datasets.examples import Dataset, Example
+from core.datasets.probe import Unusable, probe
+from core.datasets.split_report import SplitReport
+from core.datasets.splits import Hashes, split
+
+
+@dataclass(frozen=True)
+class LabelCount:
+    label: str
+    tracks: int
+    artists: int  # known ones
+
+
+@dataclass(frozen=True)
+class Durations:
+    """Of the files that can be decoded, in seconds."""
+
+    total_s: float
+    shortest_s: float
+    median_s: float
+    longest_s: float
+    each_s: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Description:
+    name: str
+    tracks: int
+    unlabelled: int
+    labels: tuple[LabelCount, ...]  # most frequent first
+    labels_per_track: Mapping[int, int]  # number of labels -> tracks that have so many
+    artists: int
+    albums: int
+    durations: Durations | None  # None: no file was opened, or none can be decoded
+    unusable: tuple[Unusable, ...]
+    split: SplitReport | None  # None: there are too few artists to divide the tracks by
+
+
+def describe(
+    dataset: Dataset,
+    config: SplitConfig | None = None,
+    hashes: Hashes | None = None,
+    open_files: bool = True,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Description:
+    """Counts of a dataset; opens every audio file unless told not to, calling `on_progress(done, total)`."""
+    seconds, unusable = _probe_all(dataset.examples, on_progress) if open_files else ([], [])
+    broken = {one.path for one in unusable}
+    usable = tuple(example for example in dataset.examples if example.path not in broken)
+    try:
+        divided = split(Dataset(dataset.name, usable, dataset.parents), config, hashes).report
+    except TooFewGroups:
+        divided = None
+    return Description(
+        name=dataset.name,
+        tracks=len(dataset.examples),
+        unlabelled=sum(not example.labels for example in dataset.examples),
+        labels=_label_counts(dataset.examples),
+        labels_per_track=dict(sorted(Counter(len(one.labels) for one in dataset.examples).items())),
+        artists=len({one.artist for one in dataset.examples} - {None}),
+        albums=len({one.album for one in dataset.examples} - {None}),
+        durations=_durations(seconds),
+        unusable=tuple(unusable),
+        split=divided,
+    )
+
+
+def _probe_all(
+    examples: Iterable[Example], on_progress: Callable[[int, int], None] | None
+) -> tuple[list[float], list[Unusable]]:
+    paths: list[Path] = list(dict.fromkeys(example.path for example in examples))
+    seconds: list[float] = []
+    unusable: list[Unusable] = []
+    for done, path in enumerate(paths, 1):
+        found = probe(path)
+        if isinstance(found, Unusable):
+            unusable.append(found)
+        else:
+            seconds.append(found)
+        if on_progress is not None:
+            on_progress(done, len(paths))
+    return seconds, unusable
+
+
+def _label_counts(examples: Iterable[Example]) -> tuple[LabelCount, ...]:
+    tracks: Counter[str] = Counter()
+    artists: dict[str, set[str]] = defaultdict(set)
+    for example in examples:
+        tracks.update(example.labels)
+        for label in example.labels:
+            artists[label].update({example.artist} if example.artist else ())
+    ordered = sorted(tracks, key=lambda label: (-tracks[label], label))
+    return tuple(LabelCount(label, tracks[label], len(artists[label])) for label in ordered)
+
+
+def _durations(seconds: list[float]) -> Durations | None:
+    if not seconds:
+        return None
+    median = statistics.median(seconds)
+    return Durations(sum(seconds), min(seconds), median, max(seconds), tuple(seconds))
