@@ -1,0 +1,64 @@
+"""Server-sent events: a hint to re-read a job; the job itself stays the truth."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends
+from fastapi.concurrency import run_in_threadpool
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from api import schemas, views
+from api.deps import Reader, SessionsDep
+from api.routes import API, GUARDED, problems
+from core.db.session import SessionFactory, transaction
+from core.errors import Unavailable
+from core.services.jobs import get_job
+from core.states import TERMINAL_JOB_STATES
+
+router = APIRouter(prefix=f"{API}/jobs", tags=["jobs"], responses=GUARDED)
+
+LOOK_EVERY_S = 1.0
+MAX_STREAM_S = 600.0  # a client that wants more connects again
+MAX_STREAMS = 100  # in this process
+streams = asyncio.Semaphore(MAX_STREAMS)
+
+
+def read_job(sessions: SessionFactory, job_id: UUID, visible_to: str | None) -> schemas.Job:
+    with transaction(sessions) as session:
+        return views.job(session, get_job(session, job_id, visible_to=visible_to))
+
+
+async def open_stream(job_id: UUID, sessions: SessionsDep, caller: Reader) -> AsyncIterator[schemas.Job]:
+    """The job as it is now: errors must come before the stream starts. Holds one of the streams."""
+    if streams.locked():
+        raise Unavailable("Too many event streams are open; poll the job instead.")
+    async with streams:
+        yield await run_in_threadpool(read_job, sessions, job_id, caller.visible_to)
+
+
+@router.get("/{job_id}/events", response_class=EventSourceResponse, responses=problems(404))
+async def stream_events(
+    sessions: SessionsDep, caller: Reader, job: Annotated[schemas.Job, Depends(open_stream)]
+) -> AsyncIterator[ServerSentEvent]:
+    """The job each time it has changed, at most once a second; ends with the job or after ten minutes.
+
+    A comment every 15 seconds keeps the connection alive.
+    """
+    deadline = time.monotonic() + MAX_STREAM_S
+    yield ServerSentEvent(event="job", data=job)
+    shown = job
+    while job.state not in TERMINAL_JOB_STATES and time.monotonic() < deadline:
+        await asyncio.sleep(LOOK_EVERY_S)
+        job = await run_in_threadpool(read_job, sessions, job.id, caller.visible_to)
+        if _changed(shown, job):
+            shown = job
+            yield ServerSentEvent(event="job", data=job)
+
+
+def _changed(before: schemas.Job, after: schemas.Job) -> bool:
+    """Rate and time to go are reckoned anew at every look; they alone are no news."""
+    moving = {"progress": {"rate_per_s", "eta_s"}}
+    return before.model_dump(exclude=moving) != after.model_dump(exclude=moving)
