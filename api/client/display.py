@@ -14,7 +14,7 @@ from api import schemas
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
-TOP_LABELS = 4
+TOP_LABELS = 3
 FILE_WIDTH = 140  # columns of a table that goes into a file or a pipe
 
 if not console.is_terminal:
@@ -23,11 +23,11 @@ if not console.is_terminal:
 
 def say(line: str, style: str = "") -> None:
     """A line of the program's own; whatever stands in brackets is no markup."""
-    console.print(Text(line, style=style))
+    console.print(Text(line, style=style), soft_wrap=True)
 
 
 def complain(line: str) -> None:
-    errors.print(Text(line, style="red"))
+    errors.print(Text(line, style="red"), soft_wrap=True)
 
 
 def show_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
