@@ -82,15 +82,12 @@ def main() -> None:
     audio_s, plain_s = plain_loop(arguments.model_dir, files)
     print(f"{len(files)} files, {audio_s / 60:.1f} minutes of audio")
     print(f"plain loop:  {audio_s / plain_s:6.1f} x real time, {len(files) / plain_s:5.2f} tracks/s")
-    print(
-        f"tagger:      {timings.audio_s / tagger_s:6.1f} x real time, {timings.tracks / tagger_s:5.2f} tracks/s"
-    )
+    print(f"tagger:      {audio_s / tagger_s:6.1f} x real time, {len(files) / tagger_s:5.2f} tracks/s")
     print(f"ratio:       {plain_s / tagger_s:6.2f}")
     stages = {"decode": timings.decode_s, "mel": timings.mel_s, "cnn": timings.cnn_s}
     for stage, seconds in stages.items():
-        print(
-            f"  {stage:<7} {seconds / sum(stages.values()):6.1%}, {timings.audio_s / seconds:6.0f} x real time per core"
-        )
+        share = seconds / sum(stages.values())
+        print(f"  {stage:<7} {share:6.1%}, {timings.audio_s / seconds:6.0f} x real time per core")
 
 
 if __name__ == "__main__":
