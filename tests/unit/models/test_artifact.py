@@ -99,6 +99,14 @@ def test_a_card_that_is_not_understood_is_refused(saved, change):
         artifact.load(saved)
 
 
+def test_weights_of_another_model_are_refused(saved):
+    content = json.loads((saved / "model.json").read_text())
+    content["model"]["embedding_size"] += 1
+    (saved / "model.json").write_text(json.dumps(content))
+    with pytest.raises(ArtifactError, match="do not belong to this card"):
+        artifact.load(saved)
+
+
 @pytest.mark.parametrize("missing", ["model.json", "model.safetensors"])
 def test_an_incomplete_folder_is_refused(saved, missing):
     (saved / missing).unlink()
