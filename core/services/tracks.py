@@ -55,7 +55,8 @@ def upsert_tracks(session: Session, library_id: UUID, files: Sequence[SeenFile])
         return []
     rows = [
         {"library_id": library_id, "path": file.path, "size": file.size, "mtime_ns": file.mtime_ns}
-        for file in files
+        # Names that are not UTF-8 may be shown alike, and a statement can insert a path only once.
+        for file in {file.path: file for file in files}.values()
     ]
     statement = insert(Track).values(rows)
     new = statement.excluded

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import func, select
 
 from core.db.session import SessionFactory, transaction
-from core.db.tables import Job, JobItem, JobUnit, Library, Model, ModelAlias
+from core.db.tables import Job, JobItem, JobUnit
 from core.errors import (
     IdempotencyKeyReused,
     JobAlreadyEnded,
@@ -34,6 +34,7 @@ from core.services.jobs import (
     submit_predict,
 )
 from core.states import ItemState, JobState, UnitState
+from tests.builders import make_library, make_model
 from tests.planned import claim, finish, item_states, plan_job, read_job, read_unit, record
 
 PARAMS = AnalysisParams(library="music")
@@ -43,20 +44,8 @@ PARAMS = AnalysisParams(library="music")
 def music(clean_database: SessionFactory, tmp_path: Path) -> SessionFactory:
     """A database with a library and a default model."""
     with transaction(clean_database) as session:
-        model = Model(
-            name="stub",
-            version=1,
-            kind="musicnn",
-            labels=["rock"],
-            thresholds=[0.5],
-            embedding_size=2,
-            artifact_url="file:///nowhere",
-            sha256="0",
-            metrics={},
-        )
-        session.add_all([Library(name="music", path=str(tmp_path)), model])
-        session.flush()
-        session.add(ModelAlias(alias="default", model_id=model.id))
+        make_library(session, name="music", path=str(tmp_path))
+        make_model(session)
     return clean_database
 
 

@@ -19,22 +19,14 @@ from core.services.jobs import cancel_job
 from core.services.workers import beat, is_draining
 from core.states import ItemState
 from tests.planned import claim, counters, expire, item_states, plan_job, read_unit, reap, try_claim
+from tests.worker import WORKER, until
 from workers import lease as lease_module
 from workers.lease import Lease, Stop, Stopped
-
-WORKER = "worker@test"
 
 
 @pytest.fixture(autouse=True)
 def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease_module, "LOOK_EVERY_S", 0.02)
-
-
-def until(condition: Callable[[], bool], within_s: float = 10) -> None:
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
 
 
 class Outage:
