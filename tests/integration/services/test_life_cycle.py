@@ -88,7 +88,7 @@ class LifeCycle(RuleBasedStateMachine):
         self.claims: list[Claim] = []
         self.names = count()
         with transaction(self.sessions) as session:
-            session.execute(text("TRUNCATE jobs, libraries RESTART IDENTITY CASCADE"))
+            session.execute(text("DELETE FROM jobs; DELETE FROM libraries"))
             library = Library(name="music", path="/music")
             session.add(library)
             session.flush()

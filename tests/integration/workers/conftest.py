@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from core.db.session import SessionFactory, transaction
-from core.settings import Settings
+from core.db.tables import Model
+from core.services.registry import promote_model, register_artifact
+from core.settings import Settings, get_settings
 from tests.builders import make_library, make_model
 from tests.integration.workers.music import Music
 from tests.worker import StubTagger
@@ -37,3 +39,15 @@ def tagger(process_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> StubT
     stub = StubTagger()
     monkeypatch.setattr(analysis, "get_tagger", lambda model, threads: stub)
     return stub
+
+
+@pytest.fixture
+def registered_model(music: Music) -> Model:
+    """The real default model, as `make setup` puts it there; the default of every job."""
+    folder = get_settings().models_dir / "musicnn-msd-1"
+    if not (folder / "model.json").is_file():
+        pytest.fail(f"{folder} is missing: run `make setup` first.", pytrace=False)
+    with transaction(music.sessions) as session:
+        model = register_artifact(session, folder)
+        promote_model(session, model.name, model.version)
+    return model

@@ -44,6 +44,7 @@ class Music:
             select(Track.path, func.coalesce(JobItem.error_code, JobItem.state))
             .join(JobItem, JobItem.track_id == Track.id)
             .where(JobItem.job_id == job_id)
+            .order_by(JobItem.unit_id, JobItem.pos)
         )
         with self.sessions() as session:
             rows = [(path, outcome) for path, outcome in session.execute(query)]
