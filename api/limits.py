@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -10,6 +11,7 @@ from api.errors import CLOSE, BodyTooLarge, BodyTooSlow, problem_of
 from core.errors import MFAError
 
 IDLE_S = 30.0  # the longest pause in a body
+LINGER_S = 2.0  # how long the rest of a refused body is thrown away
 MB = 1_000_000
 
 
@@ -41,7 +43,9 @@ class LimitedBody:
         self.scope, self._receive, self._send = scope, receive, send
         self.limit, self.idle_s = limit, idle_s
         self.size = 0
-        self.complete = self.started = self.refused = False
+        headers = Headers(scope=scope)
+        self.complete = headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
+        self.started = self.refused = False
 
     def too_large(self) -> BodyTooLarge:
         return BodyTooLarge(f"The request body is larger than {self.limit:,} bytes.")
@@ -59,14 +63,33 @@ class LimitedBody:
         self.complete = not message.get("more_body", False)
         return await self.refuse(self.too_large()) if self.size > self.limit else message
 
-    async def send(self, message: Message) -> None:
-        if not self.refused:
-            self.started = True
-            await self._send(message)
-
     async def refuse(self, error: MFAError) -> Message:
         """Answer, and tell the route that its client is gone."""
-        self.refused = True
         if not self.started:
-            await problem_of(error, CLOSE)(self.scope, self._receive, self._send)
+            await problem_of(error, CLOSE)(self.scope, self._receive, self._respond)
+        self.refused = True
         return {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        """Pass on what the route answers, unless the request has been refused meanwhile."""
+        if not self.refused:
+            self.started = True
+            await self._respond(message)
+
+    async def _respond(self, message: Message) -> None:
+        """A response that ends before its request's body does must linger.
+
+        Closing a connection on which bytes are still coming in destroys the answer on its way.
+        """
+        is_last = message["type"] == "http.response.body" and not message.get("more_body", False)
+        if self.complete or not is_last:
+            await self._send(message)
+            return
+        await self._send({**message, "more_body": True})
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._drain(), LINGER_S)
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _drain(self) -> None:
+        while not self.complete:
+            self.complete = not (await self._receive()).get("more_body", False)

@@ -36,6 +36,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description=DESCRIPTION,
         lifespan=lifespan,
         redoc_url=None,
+        redirect_slashes=False,
     )
     app.state.settings = settings
     app.state.sessions = create_session_factory(engine)

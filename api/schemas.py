@@ -225,6 +225,8 @@ class Model(Response):
 
 
 class PromotionRequest(Request):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"version": 2, "alias": "default"}]})
+
     version: int | None = Field(
         default=None, ge=1, le=999_999_999, description="the newest when none is named"
     )
@@ -232,6 +234,8 @@ class PromotionRequest(Request):
 
 
 class ApiKeyRequest(Request):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "media player", "scope": "read"}]})
+
     name: str = Field(min_length=1, max_length=200, description="to recognise the key by")
     scope: Scope = Field(description="each scope includes the ones before it: read, write, admin")
     expires_in_days: int | None = Field(default=None, ge=1, le=36_500)

@@ -1,6 +1,10 @@
 """One file per noun. A route parses, calls a service and shapes its answer."""
 
+from collections.abc import Sequence
 from typing import Any
+
+from fastapi import APIRouter
+from fastapi.params import Depends
 
 from api.errors import MEDIA_TYPE, TYPE_PREFIX
 
@@ -31,3 +35,13 @@ def _describe(status: int, code: str, meaning: str) -> dict[str, Any]:
 
 
 GUARDED = problems(401, 403, 422, 503)  # what every route with a key may answer
+
+
+def make_router(noun: str, dependencies: Sequence[Depends] = ()) -> APIRouter:
+    """A router of `/api/v1/<noun>`, whose routes ask for a key."""
+    return APIRouter(
+        prefix=f"{API}/{noun}",
+        tags=[noun],
+        dependencies=dependencies,
+        responses=GUARDED,
+    )

@@ -6,7 +6,7 @@ import time
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import Header, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
@@ -14,7 +14,7 @@ from starlette.datastructures import FormData, UploadFile
 
 from api import schemas, views
 from api.deps import IdempotencyKey, Scores, SessionsDep, SettingsDep, Writer
-from api.routes import API, GUARDED, problems
+from api.routes import API, make_router, problems
 from api.routes.jobs import accepted
 from api.uploads import accept, display_name
 from core.db.session import SessionFactory, transaction
@@ -23,7 +23,7 @@ from core.params import PredictParams
 from core.services.jobs import get_job
 from core.states import TERMINAL_JOB_STATES, JobState
 
-router = APIRouter(prefix=f"{API}/analysis", tags=["analysis"], responses=GUARDED)
+router = make_router("analysis")
 
 PREDICT_PATH = f"{API}/analysis/predict"
 DEFAULT_WAIT_S, MAX_WAIT_S = 30, 120

@@ -6,19 +6,19 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from api import schemas, views
 from api.deps import Reader, SessionsDep
-from api.routes import API, GUARDED, problems
+from api.routes import make_router, problems
 from core.db.session import SessionFactory, transaction
 from core.errors import Unavailable
 from core.services.jobs import get_job
 from core.states import TERMINAL_JOB_STATES
 
-router = APIRouter(prefix=f"{API}/jobs", tags=["jobs"], responses=GUARDED)
+router = make_router("jobs")
 
 LOOK_EVERY_S = 1.0
 MAX_STREAM_S = 600.0  # a client that wants more connects again

@@ -3,17 +3,17 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from api import schemas, views
 from api.deps import Cursor, IdempotencyKey, Limit, Reader, SessionDep, Writer
-from api.routes import API, GUARDED, problems
+from api.routes import API, make_router, problems
 from core.services import jobs as service
 from core.services.items import list_items
 from core.services.jobs import OPEN_JOB_STATES, Submission
 from core.states import ItemState, JobState
 
-router = APIRouter(prefix=f"{API}/jobs", tags=["jobs"], responses=GUARDED)
+router = make_router("jobs")
 
 
 @router.post("", status_code=202, responses=problems(404, 413))

@@ -3,15 +3,13 @@
 from datetime import timedelta
 from uuid import UUID
 
-from fastapi import APIRouter
-
 from api import schemas
 from api.deps import ADMIN, SessionDep
-from api.routes import API, GUARDED, problems
+from api.routes import make_router, problems
 from core.services import api_keys as service
 from core.services.api_keys import Scope
 
-router = APIRouter(prefix=f"{API}/keys", tags=["keys"], dependencies=[ADMIN], responses=GUARDED)
+router = make_router("keys", dependencies=[ADMIN])
 
 
 @router.post("", status_code=201, responses=problems(413))

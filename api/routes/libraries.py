@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from api import schemas, views
 from api.deps import ADMIN, READ, SessionDep
-from api.routes import API, GUARDED, problems
+from api.routes import make_router, problems
 from core.services import libraries as service
 
-router = APIRouter(prefix=f"{API}/libraries", tags=["libraries"], responses=GUARDED)
+router = make_router("libraries")
 
 EXISTS: dict[int | str, dict[str, Any]] = {
     200: {"model": schemas.Library, "description": "The same folder had this name already"}

@@ -2,14 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 
 from api import schemas, views
 from api.deps import ADMIN, READ, SessionDep
-from api.routes import API, GUARDED, problems
+from api.routes import make_router, problems
 from core.services import registry as service
 
-router = APIRouter(prefix=f"{API}/models", tags=["models"], responses=GUARDED)
+router = make_router("models")
 
 Name = Annotated[str, Path(max_length=200, description="name of a model", examples=["musicnn-msd"])]
 

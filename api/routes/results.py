@@ -3,19 +3,19 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from fastapi.responses import StreamingResponse
 
 from api.deps import Reader, Scores, SessionDep, SessionsDep
 from api.exports import MEDIA_TYPES, Format, export
-from api.routes import API, GUARDED, problems
+from api.routes import make_router, problems
 from api.schemas import Result
 from core.db.tables import Model
 from core.errors import JobHasNoItems
 from core.params import JobKind
 from core.services.jobs import get_job
 
-router = APIRouter(prefix=f"{API}/jobs", tags=["jobs"], responses=GUARDED)
+router = make_router("jobs")
 
 TEXT: dict[str, Any] = {"schema": {"type": "string"}}
 FORMATS: dict[int | str, dict[str, Any]] = {

@@ -3,23 +3,21 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from api import schemas, views
 from api.deps import READ, Cursor, Limit, ModelName, SessionDep
-from api.routes import API, GUARDED, problems
+from api.routes import make_router, problems
 from core.services import tracks as service
 from core.services.registry import resolve_model
 from core.services.similarity import nearest_tracks
 
-router = APIRouter(
-    prefix=f"{API}/tracks", tags=["tracks"], dependencies=[READ], responses=GUARDED | problems(404)
-)
+router = make_router("tracks", dependencies=[READ])
 
 LibraryName = Annotated[str | None, Query(max_length=200, description="name of a library")]
 
 
-@router.get("")
+@router.get("", responses=problems(404))
 def list_tracks(
     session: SessionDep,
     genre: Annotated[str | None, Query(max_length=200, description="a label of the model")] = None,
@@ -46,14 +44,14 @@ def list_tracks(
     return schemas.Page(items=items, next_cursor=page.next_cursor)
 
 
-@router.get("/{track_id}")
+@router.get("/{track_id}", responses=problems(404))
 def get_track(track_id: UUID, session: SessionDep, model: ModelName = "default") -> schemas.Track:
     """A track with its labels, the score of every label, and the tags read from the file."""
     said_by = resolve_model(session, model)
     return views.track(said_by, service.get_track(session, track_id, said_by), all_scores=True)
 
 
-@router.get("/{track_id}/similar", responses=problems(409))
+@router.get("/{track_id}/similar", responses=problems(404, 409))
 def list_similar_tracks(
     track_id: UUID,
     session: SessionDep,
@@ -68,7 +66,7 @@ def list_similar_tracks(
     return schemas.SimilarTracks(track_id=track_id, model=views.model_name(heard_by), items=items)
 
 
-@router.get("/{track_id}/embedding", responses=problems(409))
+@router.get("/{track_id}/embedding", responses=problems(404, 409))
 def get_embedding(track_id: UUID, session: SessionDep, model: ModelName = "default") -> schemas.Embedding:
     """The vector itself. Vectors of different models cannot be compared."""
     heard_by = resolve_model(session, model)
