@@ -69,7 +69,7 @@ class Broker:
         self._redis = Redis.from_url(
             settings.broker_url, socket_timeout=5, socket_connect_timeout=3, decode_responses=True
         )
-        self._epoch: str | None = None
+        self._epoch: bytes | str | None = None
 
     def has_forgotten(self) -> bool:
         """True once after the broker lost its memory (a restart, a flush), and at the dispatcher's start.

@@ -178,8 +178,9 @@ def _with_genre(
     if cursor is None:
         return query
     score, track_id = decode_cursor(cursor, float, UUID)
-    at_score = given.score == cast(score, REAL)
-    return query.where(or_(given.score < cast(score, REAL), at_score & (Track.id > track_id)))
+    last = cast(score, REAL)
+    # A bound on the score alone lets the index scan start where the page does.
+    return query.where(given.score <= last, or_(given.score < last, Track.id > track_id))
 
 
 def find_label(model: Model, name: str) -> str:

@@ -230,6 +230,7 @@ def test_what_could_not_be_published_is_rung_later(
 ):
     unit_ids = plan_job(clean_database, 1, 1).unit_ids
     there, dispatcher.celery = dispatcher.celery, make_celery(unreachable(own_settings))
+    dispatcher.celery.conf.broker_connection_timeout = 0.1
     with pytest.raises(PublishError):
         dispatcher.tick()
     dispatcher.celery.close()
