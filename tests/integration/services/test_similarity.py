@@ -29,12 +29,12 @@ def model(session: Session) -> Model:
 
 
 def test_the_nearest_come_first_whatever_their_length(session, library, model):
-    wanted = make_heard_track(session, library, model, "wanted", embedding=[1, 0, 0, 0])
+    wanted = make_heard_track(session, library, model, "wanted", embedding=[1.0, 0.0, 0.0, 0.0])
     for path, embedding in [
-        ("far", [0, 1, 0, 0]),
-        ("near and long", [50, 5, 0, 0]),
-        ("opposite", [-1, 0, 0, 0]),
-        ("same direction", [0.01, 0, 0, 0]),
+        ("far", [0.0, 1.0, 0.0, 0.0]),
+        ("near and long", [50.0, 5.0, 0.0, 0.0]),
+        ("opposite", [-1.0, 0.0, 0.0, 0.0]),
+        ("same direction", [0.01, 0.0, 0.0, 0.0]),
     ]:
         make_heard_track(session, library, model, path, embedding=embedding)
     found = nearest_tracks(session, wanted.id, model, 10)
@@ -59,7 +59,8 @@ def test_a_copy_of_a_track_is_its_nearest(session, library, model):
     wanted = make_heard_track(session, library, model, "wanted")
     make_track(session, library, path="copy", content_hash=wanted.content_hash)
     (copy,) = nearest_tracks(session, wanted.id, model, 10)
-    assert (copy.path, copy.similarity) == ("copy", pytest.approx(1))
+    assert copy.path == "copy"
+    assert copy.similarity == pytest.approx(1)
 
 
 def test_a_track_that_the_model_has_not_heard_has_no_neighbours(session, library, model):

@@ -309,7 +309,12 @@ def doorman(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Door
 def test_new_units_wake_the_dispatcher(doorman, clean_database, monkeypatch):
     monkeypatch.setattr(dispatcher_module, "TICK_S", 60.0)
     awake = threading.Event()
-    thread = threading.Thread(target=lambda: (doorman.wait(), awake.set()), daemon=True)
+
+    def wait() -> None:
+        doorman.wait()
+        awake.set()
+
+    thread = threading.Thread(target=wait, daemon=True)
     thread.start()
     assert not awake.is_set()
     with transaction(clean_database) as session:
