@@ -40,6 +40,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = settings
     app.state.sessions = create_session_factory(engine)
+    app.state.reads = create_session_factory(engine.execution_options(isolation_level="AUTOCOMMIT"))
     app.state.registry = CollectorRegistry()
     for module in ROUTERS:
         app.include_router(module.router)

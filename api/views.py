@@ -1,14 +1,16 @@
 """Rows as response shapes."""
 
 from collections.abc import Sequence
+from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from api import schemas
 from core.db import tables
+from core.db.session import SessionFactory
 from core.params import JobKind
 from core.services.items import ItemRow, ResultRow
-from core.services.jobs import Progress, get_progress
+from core.services.jobs import Progress, get_job, get_progress
 from core.services.predictions import find_prediction, labels_above_threshold
 from core.services.tracks import TrackRow
 from core.states import JobState
@@ -45,6 +47,12 @@ def job_prediction(session: Session, job: tables.Job, *, all_scores: bool) -> sc
     model = session.get_one(tables.Model, job.model_id)
     row = find_prediction(session, bytes.fromhex(job.result["content_hash"]), model.id)
     return prediction(model, row.scores, row.duration_s, all_scores=all_scores) if row else None
+
+
+def read_job(reads: SessionFactory, job_id: UUID, visible_to: str | None) -> schemas.Job:
+    """A job as it is now."""
+    with reads() as session:
+        return job(session, get_job(session, job_id, visible_to=visible_to))
 
 
 def job(session: Session, row: tables.Job) -> schemas.Job:

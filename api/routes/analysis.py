@@ -13,11 +13,11 @@ from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 
 from api import schemas, views
-from api.deps import IdempotencyKey, Scores, SessionsDep, SettingsDep, Writer
+from api.deps import IdempotencyKey, ReadsDep, Scores, SessionsDep, SettingsDep, Writer
 from api.routes import API, make_router, problems
 from api.routes.jobs import accepted
 from api.uploads import accept, display_name
-from core.db.session import SessionFactory, transaction
+from core.db.session import SessionFactory
 from core.errors import Invalid, JobCancelled, JobFailed, item_error
 from core.params import PredictParams
 from core.services.jobs import get_job
@@ -66,6 +66,7 @@ async def predict(
     request: Request,
     response: Response,
     sessions: SessionsDep,
+    reads: ReadsDep,
     settings: SettingsDep,
     caller: Writer,
     prefer: Annotated[
@@ -88,7 +89,7 @@ async def predict(
     if prefer is not None and wait_s is not None:
         response.headers["Preference-Applied"] = f"wait={wait_s}"
     answer = await wait_for(
-        sessions, submission.job.id, DEFAULT_WAIT_S if wait_s is None else wait_s, all_scores=scores == "all"
+        reads, submission.job.id, DEFAULT_WAIT_S if wait_s is None else wait_s, all_scores=scores == "all"
     )
     if isinstance(answer, schemas.Job):
         response.status_code = 202
@@ -117,12 +118,12 @@ def wished_wait_s(prefer: str | None) -> int | None:
 
 
 async def wait_for(
-    sessions: SessionFactory, job_id: UUID, wait_s: float, *, all_scores: bool
+    reads: SessionFactory, job_id: UUID, wait_s: float, *, all_scores: bool
 ) -> schemas.Prediction | schemas.Job:
     """The prediction, or the job when the time is up. Between two looks nothing is held."""
     deadline, pause_s = time.monotonic() + wait_s, FIRST_LOOK_S
     while True:
-        answer = await run_in_threadpool(look, sessions, job_id, all_scores=all_scores)
+        answer = await run_in_threadpool(look, reads, job_id, all_scores=all_scores)
         left_s = deadline - time.monotonic()
         if isinstance(answer, schemas.Prediction) or left_s <= 0:
             return answer
@@ -130,9 +131,9 @@ async def wait_for(
         pause_s = min(pause_s * 1.3, LAST_LOOK_S)
 
 
-def look(sessions: SessionFactory, job_id: UUID, *, all_scores: bool) -> schemas.Prediction | schemas.Job:
+def look(reads: SessionFactory, job_id: UUID, *, all_scores: bool) -> schemas.Prediction | schemas.Job:
     """The prediction once there is one; raises the error of a job that ended without."""
-    with transaction(sessions) as session:
+    with reads() as session:
         job = get_job(session, job_id)
         if job.state not in TERMINAL_JOB_STATES:
             return views.job(session, job)

@@ -11,11 +11,9 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from api import schemas, views
-from api.deps import Reader, SessionsDep
+from api.deps import Reader, ReadsDep
 from api.routes import make_router, problems
-from core.db.session import SessionFactory, transaction
 from core.errors import Unavailable
-from core.services.jobs import get_job
 from core.states import TERMINAL_JOB_STATES
 
 router = make_router("jobs")
@@ -26,22 +24,17 @@ MAX_STREAMS = 100  # in this process
 streams = asyncio.Semaphore(MAX_STREAMS)
 
 
-def read_job(sessions: SessionFactory, job_id: UUID, visible_to: str | None) -> schemas.Job:
-    with transaction(sessions) as session:
-        return views.job(session, get_job(session, job_id, visible_to=visible_to))
-
-
-async def open_stream(job_id: UUID, sessions: SessionsDep, caller: Reader) -> AsyncIterator[schemas.Job]:
+async def open_stream(job_id: UUID, reads: ReadsDep, caller: Reader) -> AsyncIterator[schemas.Job]:
     """The job as it is now: errors must come before the stream starts. Holds one of the streams."""
     if streams.locked():
         raise Unavailable("Too many event streams are open; poll the job instead.")
     async with streams:
-        yield await run_in_threadpool(read_job, sessions, job_id, caller.visible_to)
+        yield await run_in_threadpool(views.read_job, reads, job_id, caller.visible_to)
 
 
 @router.get("/{job_id}/events", response_class=EventSourceResponse, responses=problems(404))
 async def stream_events(
-    sessions: SessionsDep, caller: Reader, job: Annotated[schemas.Job, Depends(open_stream)]
+    reads: ReadsDep, caller: Reader, job: Annotated[schemas.Job, Depends(open_stream)]
 ) -> AsyncIterator[ServerSentEvent]:
     """The job each time it has changed, at most once a second; ends with the job or after ten minutes.
 
@@ -52,7 +45,7 @@ async def stream_events(
     shown = job
     while job.state not in TERMINAL_JOB_STATES and time.monotonic() < deadline:
         await asyncio.sleep(LOOK_EVERY_S)
-        job = await run_in_threadpool(read_job, sessions, job.id, caller.visible_to)
+        job = await run_in_threadpool(views.read_job, reads, job.id, caller.visible_to)
         if _changed(shown, job):
             shown = job
             yield ServerSentEvent(event="job", data=job)

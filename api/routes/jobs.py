@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import Query, Response
 
 from api import schemas, views
-from api.deps import Cursor, IdempotencyKey, Limit, Reader, SessionDep, Writer
+from api.deps import Cursor, IdempotencyKey, Limit, Reader, ReadsDep, SessionDep, Writer
 from api.routes import API, make_router, problems
 from core.services import jobs as service
 from core.services.items import list_items
@@ -66,9 +66,9 @@ def list_jobs(
 
 
 @router.get("/{job_id}", responses=problems(404))
-def get_job(job_id: UUID, session: SessionDep, caller: Reader, response: Response) -> schemas.Job:
+def get_job(job_id: UUID, reads: ReadsDep, caller: Reader, response: Response) -> schemas.Job:
     """State and progress. `Retry-After` says when to ask again; it is missing once the job has ended."""
-    job = views.job(session, service.get_job(session, job_id, visible_to=caller.visible_to))
+    job = views.read_job(reads, job_id, caller.visible_to)
     suggest_retry(response, job)
     return job
 
