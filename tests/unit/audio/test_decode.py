@@ -34,7 +34,9 @@ def test_streaming_gives_the_same_samples_as_resampling_in_one_go(tmp_path, suff
     with path.open("rb") as file:
         samples = decode(file, 16_000, max_duration_s=MAX_S)
     assert samples.dtype == np.float32
-    np.testing.assert_allclose(samples, one_shot(path, 16_000), atol=1e-5)
+    # the Opus specification lets decoders differ: here another one is compared
+    atol = 1e-2 if suffix == "opus" else 1e-5
+    np.testing.assert_allclose(samples, one_shot(path, 16_000), atol=atol)
 
 
 def test_blocks_are_about_ten_seconds_long(tmp_path):
