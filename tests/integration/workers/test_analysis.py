@@ -21,6 +21,12 @@ from workers.lease import Lease, Stop
 PATHS = [f"{number:02}.mp3" for number in range(20)]
 
 
+@pytest.fixture(autouse=True)
+def _writes_by_number_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine is."""
+    monkeypatch.setattr(recorder, "WRITE_EVERY_S", 3600.0)
+
+
 class Killed(BaseException):
     """The worker process is gone: no handler runs."""
 

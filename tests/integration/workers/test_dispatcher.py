@@ -31,6 +31,12 @@ DATABASE_OF_THESE_TESTS = 9
 DAY_S = 24 * 3600
 
 
+@pytest.fixture(autouse=True)
+def _nothing_gets_lost_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine is."""
+    monkeypatch.setattr(dispatcher_module, "LOST_AFTER_S", 600.0)
+
+
 @pytest.fixture
 def own_settings(database_url: str, broker_url: str, tmp_path: Path) -> Settings:
     broker_url = broker_url.rpartition("/")[0] + f"/{DATABASE_OF_THESE_TESTS}"
