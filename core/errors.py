@@ -152,15 +152,15 @@ class Silent(ItemError):
 
 
 class UnsupportedFormat(ItemError):
-    """This format needs ffmpeg, which is not installed on the worker."""
+    """The worker cannot decode this format without ffmpeg, which is not installed there."""
 
 
 class NotAFile(ItemError):
-    """The path is not a regular file."""
+    """The path names a folder, a pipe or a device, not a regular file."""
 
 
 class Unreadable(ItemError):
-    """The worker may not read this file."""
+    """The worker may not read this file; check its permissions and the disk."""
 
 
 class Disappeared(ItemError):
@@ -168,7 +168,7 @@ class Disappeared(ItemError):
 
 
 class OutsideLibrary(ItemError):
-    """The path leaves its library's folder."""
+    """The path leaves its library's folder, or goes through a link that might."""
 
 
 class Crashed(ItemError):

@@ -69,18 +69,24 @@ class Broker:
         self._redis = Redis.from_url(
             settings.broker_url, socket_timeout=5, socket_connect_timeout=3, decode_responses=True
         )
-        self._epoch = uuid4().hex
+        self._epoch: bytes | str | None = None
 
     def has_forgotten(self) -> bool:
-        """True once after the broker lost its memory (a restart, a flush), and at the dispatcher's start."""
-        if self._redis.get(EPOCH_KEY) == self._epoch:
-            return False
-        self._redis.set(EPOCH_KEY, self._epoch)
-        return True
+        """True once after the broker lost its memory (a restart, a flush), and at the dispatcher's start.
+
+        All dispatchers share the epoch that one of them wrote: each overwriting the other's would look like a
+        loss to both.
+        """
+        self._redis.set(EPOCH_KEY, uuid4().hex, nx=True)
+        known, self._epoch = self._epoch, self._redis.get(EPOCH_KEY)
+        return known != self._epoch
 
     def waiting(self, queue: str) -> int:
         """How many doorbells lie in a queue."""
         return int(self._redis.llen(KEY_PREFIX + queue))
+
+    def close(self) -> None:
+        self._redis.close()
 
 
 def ping(settings: Settings) -> None:

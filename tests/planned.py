@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
 
 from core.db.session import SessionFactory, transaction
 from core.db.tables import Job, JobItem, JobUnit, Library, Track
@@ -40,7 +41,7 @@ def plan_job(sessions: SessionFactory, *sizes: int) -> Planned:
         return Planned(job.id, [unit.id for unit in created])
 
 
-def _add_items(session, library: Library, unit: JobUnit, size: int) -> None:
+def _add_items(session: Session, library: Library, unit: JobUnit, size: int) -> None:
     tracks = [
         Track(library_id=library.id, path=f"{unit.id}/{pos}.mp3", size=1, mtime_ns=1) for pos in range(size)
     ]

@@ -39,9 +39,8 @@ ORPHAN_UPLOAD_S = 3600.0
 
 class Dispatcher:
     def __init__(self, settings: Settings) -> None:
-        self.sessions: SessionFactory = create_session_factory(
-            create_database_engine(settings.database_url, pool_size=2)
-        )
+        self.engine = create_database_engine(settings.database_url, pool_size=2)
+        self.sessions: SessionFactory = create_session_factory(self.engine)
         self.celery: Celery = make_celery(settings)
         self.broker = Broker(settings)
         self.uploads_dir = settings.uploads_dir
@@ -93,14 +92,23 @@ class Dispatcher:
             forget_silent(session)
             wanted = set(session.scalars(select(Job.id).where(Job.state.in_(OPEN_JOB_STATES))))
         for upload in self.uploads_dir.glob("*"):
-            if not _is_wanted(upload, wanted):
+            if _is_orphan(upload, wanted):
                 upload.unlink(missing_ok=True)
 
+    def close(self) -> None:
+        self.celery.close()
+        self.broker.close()
+        self.engine.dispose()
 
-def _is_wanted(upload: Path, open_jobs: set[UUID]) -> bool:
-    """An upload is written before its job's row is, so a young one without a job may still get one."""
+
+def _is_orphan(upload: Path, open_jobs: set[UUID]) -> bool:
+    """An upload is written before its job's row is, so a young one without a job may still get one.
+
+    What does not bear the name of a job is no upload, and not ours to delete.
+    """
     try:
-        return UUID(upload.name) in open_jobs or time.time() - upload.stat().st_mtime < ORPHAN_UPLOAD_S
+        is_old = time.time() - upload.stat().st_mtime > ORPHAN_UPLOAD_S
+        return is_old and upload.is_file() and UUID(upload.name) not in open_jobs
     except (ValueError, FileNotFoundError):
         return False
 
@@ -121,8 +129,13 @@ class Doorman:
             for _ in self._connection.notifies(timeout=TICK_S, stop_after=1):
                 pass
         except psycopg.Error:
-            self._connection = None
+            self.close()
             time.sleep(TICK_S)
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
 
 
 def run(settings: Settings) -> None:
@@ -142,6 +155,8 @@ def run(settings: Settings) -> None:
             log.warning("a service is away, trying again: %s", error)
             stop.wait(1.0)
         doorman.wait()
+    doorman.close()
+    dispatcher.close()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from enum import StrEnum
 from types import TracebackType
 from typing import Self, TypeVar
 
-from sqlalchemy.exc import DBAPIError
+from psycopg.errors import QueryCanceled
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from core.db.session import SessionFactory, transaction
@@ -68,26 +69,34 @@ class Lease:
     def at(self, pos: int) -> None:
         """Note that the work has moved on to an item: a crash from now on is blamed on it."""
         self._moved = time.monotonic()
-        with transaction(self.sessions) as session:
-            mark_current(session, self.claim, pos)
+        self._commit(lambda session: mark_current(session, self.claim, pos))
 
     def write(self, work: Callable[[Session], T]) -> T:
-        """Run `work` in one transaction under the lease; after a lost connection again, while it lasts.
+        """Run `work` in one transaction under the lease; again, while it lasts, when the database is away.
 
         The outcome of a commit whose connection broke is unknown, so `work` must be safe to repeat.
         """
+
+        def guarded(session: Session) -> T:
+            hold_lease(session, self.claim)
+            return work(session)
+
+        answer = self._commit(guarded)
+        self._moved = time.monotonic()
+        return answer
+
+    def _commit(self, work: Callable[[Session], T]) -> T:
         delay_s = 0.2
         while True:
             try:
                 with transaction(self.sessions) as session:
-                    hold_lease(session, self.claim)
-                    answer = work(session)
-                self._moved = time.monotonic()
-                return answer
+                    return work(session)
             except DBAPIError as error:
-                if not error.connection_invalidated or not self._is_trusted():
+                if not _will_pass(error):
                     raise
-                log.warning("unit %s: the database is away, trying again", self.claim.unit_id)
+                if not self._is_trusted():
+                    raise LeaseLost from error
+                log.warning("unit %s: trying again after: %s", self.claim.unit_id, error.orig)
                 time.sleep(delay_s * random.uniform(0.5, 1.5))
                 delay_s = min(delay_s * 2, 5.0)
 
@@ -101,8 +110,8 @@ class Lease:
                 self._look()
             except LeaseLost:
                 self.stop = Stop.LEASE_LOST
-            except DBAPIError as error:
-                log.warning("unit %s: cannot renew the lease: %s", self.claim.unit_id, error.orig)
+            except SQLAlchemyError as error:
+                log.warning("unit %s: cannot renew the lease: %s", self.claim.unit_id, error)
                 if not self._is_trusted():
                     self.stop = Stop.LEASE_LOST
 
@@ -120,3 +129,12 @@ class Lease:
                 self.stop = Stop.TIME_IS_UP
         if due:
             self._renewed = now
+
+
+def _will_pass(error: DBAPIError) -> bool:
+    """Whether the server is to blame, not the statement: it is away, or chose this side of a deadlock.
+
+    A refused connection is not an invalidated one. A statement that ran out of time would do so again.
+    """
+    refused = isinstance(error, OperationalError) and not isinstance(error.orig, QueryCanceled)
+    return error.connection_invalidated or refused

@@ -14,6 +14,7 @@ import soxr
 from core.audio import ffmpeg
 from core.audio.ffmpeg import open_ffmpeg
 from core.audio.mixing import clip, mono
+from core.audio.opus import open_opus
 from core.audio.sndfile import open_sndfile
 from core.audio.sniff import Format, sniff
 from core.audio.source import MIN_DURATION_S, SILENCE, Samples, Source, is_clearly_less
@@ -114,12 +115,13 @@ def _descriptor_of(file: BinaryIO) -> Iterator[int]:
 
 @contextmanager
 def _open_source(descriptor: int, form: Format, max_duration_s: float) -> Iterator[Source]:
-    """The decoder for a format: libsndfile, or ffmpeg where that cannot or will not open the file."""
+    """The decoder for a format: the library's, or ffmpeg where that cannot or will not open the file."""
     with ExitStack() as stack:
         source = None
         if not form.needs_ffmpeg:
             try:
-                source = stack.enter_context(open_sndfile(descriptor, form))
+                opened = open_opus(descriptor) if form.is_opus else open_sndfile(descriptor, form)
+                source = stack.enter_context(opened)
             except Corrupt:
                 if not ffmpeg.is_installed():
                     raise

@@ -34,6 +34,7 @@ class Format:
     promised_s: float | None = None  # what its own header claims; None: nothing, or not believable
     needs_ffmpeg: bool = False
     is_uncounted: bool = False  # MPEG audio without a count of its frames
+    is_opus: bool = False
 
 
 def sniff(descriptor: int) -> Format:
@@ -51,7 +52,8 @@ def sniff(descriptor: int) -> Format:
         return _sniff_aiff(descriptor, offset)
     if head[:4] == b"OggS":
         _check_pages(descriptor, offset, size)
-        return Format("ogg", offset)
+        is_opus = offset == 0 and head[28:36] == b"OpusHead"
+        return Format("ogg", offset, is_opus=is_opus)
     if head[4:8] in _MP4_ATOMS and int.from_bytes(head[:4], "big") <= size:
         return Format("mov", needs_ffmpeg=True)
     if head[:8] == _ASF:

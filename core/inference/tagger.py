@@ -26,7 +26,7 @@ from core.models.transfer import Transfer
 
 K = TypeVar("K")
 
-BATCH_SIZE = {"cpu": 4, "cuda": 64}  # patches: on a CPU the work must stay in the cache
+BATCH_SIZE = {"cpu": 6, "cuda": 64}  # patches: on a CPU the work must stay in the cache
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,10 @@ def load(folder: Path) -> Artifact:
     if hashlib.sha256(weights).hexdigest() != stored.weights_sha256:
         raise ArtifactError(f"{folder / WEIGHTS_FILE} is damaged: its checksum differs from {CARD_FILE}")
     model = build(stored.model, stored.features, len(stored.labels))
-    model.load_state_dict(load_tensors(weights))
+    try:
+        model.load_state_dict(load_tensors(weights))
+    except RuntimeError as error:
+        raise ArtifactError(f"{folder}: the weights do not belong to this card: {error}") from error
     return Artifact(stored, model.eval().requires_grad_(False))
 
 

@@ -9,9 +9,9 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
 
 from core.config import FeatureConfig, MusicnnConfig
+from core.models.fast_convolution import highest_of_long_filters, highest_of_short_filters
 
 NORM_EPSILON = 1e-3  # TensorFlow's default, which the published weights were trained with
 TIMBRAL_HEIGHTS = (0.4, 0.7)  # share of the mel bands that a timbral filter covers
@@ -20,13 +20,27 @@ TEMPORAL_TAPS = (128, 64, 32)
 MID_TAPS = 7
 
 
-class Branch(nn.Module):
-    """Parameters of one convolution of the input: bias, ReLU and batch normalisation follow it."""
+class FrontLayer(nn.Module):
+    """Convolution with bias, ReLU, batch normalisation, maximum over the bands: (B, F, N) -> (B, C, N).
+
+    The maximum is taken first, of the bare products. That is exact, as all that follows is monotonic; where
+    normalisation inverts a filter, its smallest product is the one to take.
+    """
 
     def __init__(self, bands: int, taps: int, filters: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(1, filters, (bands, taps))
-        self.norm = nn.BatchNorm2d(filters, eps=NORM_EPSILON)
+        self.norm = nn.BatchNorm1d(filters, eps=NORM_EPSILON)
+
+    def forward(self, x: Tensor) -> Tensor:
+        sign = torch.where(self.norm.weight < 0, -1.0, 1.0)
+        filters = (self.conv.weight * sign[:, None, None, None]).squeeze(1)
+        if filters.shape[1] == 1:
+            highest = highest_of_long_filters(x, filters.squeeze(1))
+        else:
+            highest = highest_of_short_filters(x, filters)
+        activated = torch.relu(highest * sign + cast(Tensor, self.conv.bias))
+        return cast(Tensor, self.norm(activated.transpose(1, 2)))
 
 
 class MidLayer(nn.Module):
@@ -48,10 +62,10 @@ class Musicnn(nn.Module):
         super().__init__()
         self.input_norm = nn.BatchNorm2d(1, eps=NORM_EPSILON)
         self.timbral = nn.ModuleList(
-            Branch(int(share * features.n_mels), TIMBRAL_TAPS, config.timbral_filters)
+            FrontLayer(int(share * features.n_mels), TIMBRAL_TAPS, config.timbral_filters)
             for share in TIMBRAL_HEIGHTS
         )
-        self.temporal = nn.ModuleList(Branch(1, taps, config.temporal_filters) for taps in TEMPORAL_TAPS)
+        self.temporal = nn.ModuleList(FrontLayer(1, taps, config.temporal_filters) for taps in TEMPORAL_TAPS)
         front = len(TIMBRAL_HEIGHTS) * config.timbral_filters + len(TEMPORAL_TAPS) * config.temporal_filters
         self.mid = nn.ModuleList(
             MidLayer(inputs, config.mid_channels)
@@ -65,11 +79,7 @@ class Musicnn(nn.Module):
 
     def forward(self, patches: Tensor) -> tuple[Tensor, Tensor]:
         x = self.input_norm(patches).squeeze(1)
-        front = torch.cat(
-            [timbral_features(x, cast(Branch, branch)) for branch in self.timbral]
-            + [temporal_features(x, cast(Branch, branch)) for branch in self.temporal],
-            dim=1,
-        )
+        front = torch.cat([layer(x) for layer in (*self.timbral, *self.temporal)], dim=1)
         first = self.mid[0](front)
         second = self.mid[1](first) + first
         third = self.mid[2](second) + second
@@ -81,55 +91,3 @@ def pool(*channels: Tensor) -> Tensor:
     """Maximum and mean over time, interleaved per channel: (B, C, N) each -> (B, 2 * sum of C)."""
     x = torch.cat(channels, dim=1)
     return torch.stack((x.amax(2), x.mean(2)), dim=2).flatten(1)
-
-
-def timbral_features(x: Tensor, branch: Branch) -> Tensor:
-    """Convolution over bands and time, maximum over the band positions: (B, F, N) -> (B, C, N).
-
-    Every frame is unfolded once into its F * taps neighbours, bands outermost; a filter's input at each
-    band position is then a slice of that row. The maximum is taken while the products are still in the cache.
-    """
-    batch, bands, frames = x.shape
-    height, taps = cast(tuple[int, int], branch.conv.kernel_size)
-    rows = (
-        pad(x, (taps // 2, taps // 2))
-        .unfold(2, taps, 1)
-        .transpose(1, 2)
-        .reshape(batch * frames, bands * taps)
-    )
-    sign = scale_sign(branch)
-    weight = (branch.conv.weight * sign[:, None, None, None]).flatten(1).T.contiguous()
-    highest = torch.mm(rows[:, : height * taps], weight)
-    product = torch.empty_like(highest)
-    for position in range(1, bands - height + 1):
-        torch.mm(rows[:, position * taps : (position + height) * taps], weight, out=product)
-        torch.maximum(highest, product, out=highest)
-    return activate(highest, sign, branch).view(batch, frames, -1).transpose(1, 2)
-
-
-def temporal_features(x: Tensor, branch: Branch) -> Tensor:
-    """Convolution over time within each band, maximum over the bands: (B, F, N) -> (B, C, N)."""
-    batch, _, frames = x.shape
-    taps = cast(tuple[int, int], branch.conv.kernel_size)[1]
-    windows = pad(x, ((taps - 1) // 2, taps // 2)).unfold(2, taps, 1).transpose(0, 1)
-    sign = scale_sign(branch)
-    weight = (branch.conv.weight * sign[:, None, None, None]).flatten(1).T.contiguous()
-    highest = torch.full((batch * frames, weight.shape[1]), -torch.inf, device=x.device)
-    for band in windows:
-        torch.maximum(highest, torch.mm(band.reshape(batch * frames, taps), weight), out=highest)
-    return activate(highest, sign, branch).view(batch, frames, -1).transpose(1, 2)
-
-
-def scale_sign(branch: Branch) -> Tensor:
-    """+1 or -1 per filter: where normalisation inverts a filter, its smallest product gives the maximum."""
-    return torch.where(branch.norm.weight < 0, -1.0, 1.0)
-
-
-def activate(highest: Tensor, sign: Tensor, branch: Branch) -> Tensor:
-    """Bias, ReLU and normalisation of the extreme products (rows, C); exact, as all three are monotonic."""
-    norm = branch.norm
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-    positive = torch.relu(highest * sign + cast(Tensor, branch.conv.bias))
-    return (positive - norm.running_mean) * scale + norm.bias

@@ -72,7 +72,7 @@ def install(directory: Path) -> Path:
 def _is_valid(folder: Path) -> bool:
     try:
         return artifact.load(folder).card.name == "musicnn-msd"
-    except (ArtifactError, RuntimeError):
+    except ArtifactError:
         return False
 
 

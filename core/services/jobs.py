@@ -248,6 +248,7 @@ def _finish() -> Any:
     )
     return (
         update(Job)
-        .where(Job.state.in_(OPEN_JOB_STATES), ~unfinished)
+        # A queued job cannot succeed: one without units must not stop the round for all others.
+        .where(Job.state.in_((JobState.RUNNING, JobState.CANCELLING)), ~unfinished)
         .values(state=ended_state, finished_at=func.now())
     )

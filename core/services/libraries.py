@@ -58,6 +58,12 @@ def check_folder(library: Library, path: str) -> None:
         raise LibraryFolderMissing(f"There is no folder {path!r} in the library {library.name!r}.") from error
 
 
+def count_tracks(session: Session, library: Library) -> int:
+    """Tracks known to be in a library."""
+    query = select(func.count()).where(Track.library_id == library.id, Track.missing_at.is_(None))
+    return session.scalar(query) or 0
+
+
 def list_libraries(session: Session) -> list[tuple[Library, int]]:
     """All libraries by name, each with the number of tracks known to be in it."""
     present = (Track.library_id == Library.id) & Track.missing_at.is_(None)

@@ -50,7 +50,7 @@ def measure_activity(session: Session) -> Activity:
     ready = select(ready_s).where(JobUnit.state == UnitState.READY, JobUnit.run_after <= now)
     expired = select(expired_s).where(JobUnit.state == UnitState.RUNNING, JobUnit.lease_until < now)
     return Activity(
-        jobs=dict(jobs.tuples().all()),
+        jobs={state: count for state, count in jobs},
         units={(state, queue): count for state, queue, count in session.execute(counts)},
         oldest_ready_s=float(session.scalar(ready) or 0),
         oldest_expired_lease_s=float(session.scalar(expired) or 0),

@@ -55,7 +55,8 @@ def upsert_tracks(session: Session, library_id: UUID, files: Sequence[SeenFile])
         return []
     rows = [
         {"library_id": library_id, "path": file.path, "size": file.size, "mtime_ns": file.mtime_ns}
-        for file in files
+        # Names that are not UTF-8 may be shown alike, and a statement can insert a path only once.
+        for file in {file.path: file for file in files}.values()
     ]
     statement = insert(Track).values(rows)
     new = statement.excluded
@@ -177,8 +178,9 @@ def _with_genre(
     if cursor is None:
         return query
     score, track_id = decode_cursor(cursor, float, UUID)
-    at_score = given.score == cast(score, REAL)
-    return query.where(or_(given.score < cast(score, REAL), at_score & (Track.id > track_id)))
+    last = cast(score, REAL)
+    # A bound on the score alone lets the index scan start where the page does.
+    return query.where(given.score <= last, or_(given.score < last, Track.id > track_id))
 
 
 def find_label(model: Model, name: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, Interval, and_, exists, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, Interval, and_, case, exists, func, literal, or_, select, update
 from sqlalchemy.orm import Session
 
 from core.db.tables import Job, JobItem, JobUnit
@@ -269,7 +269,9 @@ def _give_up(session: Session, unit_id: int, code: str, detail: str) -> None:
     job_id = session.scalars(
         update(JobUnit)
         .where(JobUnit.id == unit_id)
-        .values(failed=_items_in(ItemState.FAILED), last_error=detail)
+        .values(
+            failed=case((JobUnit.kind == "predict", 1), else_=_items_in(ItemState.FAILED)), last_error=detail
+        )
         .returning(JobUnit.job_id)
     ).one()
     session.execute(update(Job).where(Job.id == job_id).values(error_code=code, error_detail=detail))

@@ -5,10 +5,8 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,102 +16,22 @@ import pytest
 import redis
 
 from core import local_stack as stacks
-from core.local_stack import SERVERS_ONLY, Command, Plan, Stack, local_stack
-from core.local_stack.command import PROJECT, free_port
-from core.settings import Settings
-
-GATEWAY = """
-import http.server, sys
-class Ready(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200)
-        self.end_headers()
-http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Ready).serve_forever()
-"""
-# a worker parent with a child of its own, which both ignore everything but SIGKILL
-STUBBORN = """
-import signal, subprocess, sys, time
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
-child = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
-subprocess.Popen([sys.executable, "-c", child])
-time.sleep(600)
-"""
-# starts the stack of argv: data folder, port, plan
-STARTER = """
-import sys, time
-from pathlib import Path
-from core.local_stack import Plan, local_stack
-from core.settings import Settings
-settings = Settings(database_url="", broker_url="", data_dir=Path(sys.argv[1]), port=int(sys.argv[2]))
-with local_stack(settings, Plan.model_validate_json(sys.argv[3])):
-    print("up", flush=True)
-    time.sleep(600)
-"""
-
-
-def script(name: str, source: str, *arguments: str, grace_s: float = 0.5) -> Command:
-    return Command(name=name, argv=(sys.executable, "-c", source, *arguments), grace_s=grace_s)
-
-
-def settings_of(data_dir: Path, port: int = 8000) -> Settings:
-    return Settings(database_url="", broker_url="", data_dir=data_dir, host="127.0.0.1", port=port)
-
-
-def external(data_dir: Path, port: int = 8000) -> Settings:
-    """Settings with which no server is started."""
-    servers = {"database_url": "postgresql://elsewhere", "broker_url": "redis://elsewhere"}
-    return settings_of(data_dir, port).model_copy(update=servers)
-
-
-def plan_of(*services: Command) -> Plan:
-    return Plan(services=services)
-
-
-def entries(data_dir: Path) -> dict[str, dict[str, Any]]:
-    """`stack.json` by name."""
-    with suppress(FileNotFoundError):
-        return {entry["name"]: entry for entry in json.loads((data_dir / "stack.json").read_text())}
-    return {}
-
-
-def processes_of(data_dir: Path) -> list[psutil.Process]:
-    """Every running process that belongs to this data folder, found without the stack's bookkeeping."""
-    found = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error, OSError):
-            named = str(data_dir) in " ".join(process.cmdline())
-            ours = process.environ().get("MFA_DATA_DIR") == str(data_dir)
-            if (named or ours) and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-    return found
-
-
-def eventually(condition: Callable[[], Any], seconds: float = 10) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "this never happened"
-        time.sleep(0.02)
-    return value
-
-
-def query(stack: Stack, sql: str) -> Any:
-    with psycopg.connect(stack.database_url.replace("+psycopg", "")) as connection:
-        cursor = connection.execute(sql.encode())
-        row = cursor.fetchone() if cursor.description else None
-        return row and row[0]
-
-
-@contextmanager
-def starter(data_dir: Path, plan: Plan, port: int = 8000) -> Iterator[subprocess.Popen[str]]:
-    """Another Python process that runs a stack."""
-    argv = (sys.executable, "-c", STARTER, str(data_dir), str(port), plan.model_dump_json())
-    with subprocess.Popen(
-        argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=PROJECT
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+from core.local_stack import SERVERS_ONLY, Plan, checks, local_stack
+from core.local_stack.command import free_port
+from tests.stack import (
+    GATEWAY,
+    STUBBORN,
+    entries,
+    eventually,
+    external,
+    install_model,
+    plan_of,
+    processes_of,
+    query,
+    script,
+    settings_of,
+    starter,
+)
 
 
 def test_data_outlive_the_stack_and_a_killed_postgres(tmp_path: Path) -> None:
@@ -174,8 +92,7 @@ def test_a_service_that_keeps_dying_ends_the_stack_and_shows_its_log(tmp_path: P
 
 @pytest.mark.parametrize("where", ["steps", "services"])
 def test_a_process_that_fails_during_the_start_is_reported_with_its_log(tmp_path: Path, where: str) -> None:
-    (tmp_path / "models" / "some").mkdir(parents=True)
-    (tmp_path / "models" / "some" / "model.json").touch()
+    install_model(tmp_path)
     failing = script("migrate", "raise SystemExit('table is on fire')")
     plan = Plan(gateway=True, **{where: (failing,)})
     with (
@@ -187,8 +104,7 @@ def test_a_process_that_fails_during_the_start_is_reported_with_its_log(tmp_path
 
 
 def test_the_stack_is_ready_when_the_gateway_answers(tmp_path: Path) -> None:
-    (tmp_path / "models" / "some").mkdir(parents=True)
-    (tmp_path / "models" / "some" / "model.json").touch()
+    install_model(tmp_path)
     port = free_port()
     plan = Plan(services=(script("api", GATEWAY, str(port)),), gateway=True)
     with local_stack(external(tmp_path, port), plan) as stack:
@@ -201,8 +117,7 @@ def test_the_stack_is_ready_when_the_gateway_answers(tmp_path: Path) -> None:
 
 
 def test_a_used_port_is_named(tmp_path: Path) -> None:
-    (tmp_path / "models" / "some").mkdir(parents=True)
-    (tmp_path / "models" / "some" / "model.json").touch()
+    install_model(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         with (
@@ -227,6 +142,12 @@ def test_an_unusable_data_folder_is_named(tmp_path: Path) -> None:
         local_stack(external(tmp_path / "file" / "data"), SERVERS_ONLY),
     ):
         pass
+
+
+def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "MIN_FREE_BYTES", 10**18)
+    with pytest.raises(stacks.NoDiskSpace, match=r"^Only [\d.]+ GB are free where .* is"):
+        checks.check_data_dir(tmp_path)
 
 
 def test_a_second_stack_in_the_same_folder_is_refused(tmp_path: Path) -> None:

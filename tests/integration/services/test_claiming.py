@@ -1,19 +1,25 @@
 """One worker holds a unit at a time, and only who holds it may write for it."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from functools import partial
 from threading import Barrier
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import func, update
+from sqlalchemy.orm import Session
 
-from core.db.session import transaction
+from core.db.session import SessionFactory, transaction
 from core.db.tables import JobItem, JobUnit
 from core.errors import LeaseLost
 from core.services import units
 from core.services.dispatch import take_ready
 from core.services.items import Outcome, load_work, record_outcomes
 from core.services.jobs import cancel_job
+from core.services.units import Claim
 from core.states import ItemState, JobState, UnitState
 from tests.planned import (
     claim,
@@ -30,12 +36,14 @@ from tests.planned import (
     try_claim,
 )
 
+T = TypeVar("T")
 
-def together(count, work):
+
+def together(count: int, work: Callable[[int], T]) -> list[T]:
     """The answers of `count` threads that do the same at the same moment."""
     start = Barrier(count)
 
-    def one(index):
+    def one(index: int) -> T:
         start.wait(timeout=10)
         return work(index)
 
@@ -43,10 +51,14 @@ def together(count, work):
         return list(pool.map(one, range(count), timeout=30))
 
 
+def claim_of_a_thread(sessions: SessionFactory, unit_id: int, _: int) -> Claim | None:
+    return try_claim(sessions, unit_id)
+
+
 def test_of_eight_workers_that_answer_a_doorbell_one_gets_the_unit(clean_database):
     planned = plan_job(clean_database, 1, 1, 1)
     for unit_id in planned.unit_ids:
-        claims = together(8, lambda _, unit_id=unit_id: try_claim(clean_database, unit_id))
+        claims = together(8, partial(claim_of_a_thread, clean_database, unit_id))
         (won,) = [claimed for claimed in claims if claimed is not None]
         unit = read_unit(clean_database, unit_id)
         assert (unit.state, unit.claim_id, unit.attempt) == (UnitState.RUNNING, won.claim_id, 1)
@@ -102,11 +114,11 @@ def test_the_work_of_a_claim_is_what_has_no_outcome_yet(clean_database):
         assert [item.pos for item in load_work(session, claimed)] == [0, 2]
 
 
-def write_something(session, claimed):
+def write_something(session: Session, claimed: Claim) -> None:
     record_outcomes(session, claimed, [Outcome(0, ItemState.DONE, b"late")])
 
 
-def fail(session, claimed):
+def fail(session: Session, claimed: Claim) -> None:
     units.fail_unit(session, claimed, "internal", "Something.")
 
 
@@ -121,21 +133,21 @@ WRITES = [
 ]
 
 
-def lose_by_time(sessions, unit_id):
+def lose_by_time(sessions: SessionFactory, unit_id: int) -> None:
     expire(sessions, unit_id)
 
 
-def lose_to_the_reaper(sessions, unit_id):
+def lose_to_the_reaper(sessions: SessionFactory, unit_id: int) -> None:
     expire(sessions, unit_id)
     assert reap(sessions) == 1
 
 
-def lose_to_another_worker(sessions, unit_id):
+def lose_to_another_worker(sessions: SessionFactory, unit_id: int) -> None:
     lose_to_the_reaper(sessions, unit_id)
     claim(sessions, unit_id)
 
 
-def lose_to_the_end(sessions, unit_id):
+def lose_to_the_end(sessions: SessionFactory, unit_id: int) -> None:
     lose_to_the_reaper(sessions, unit_id)
     finish(sessions, claim(sessions, unit_id))
 
@@ -153,7 +165,7 @@ def test_who_has_lost_the_lease_changes_nothing(clean_database, lose, write):
     assert item_states(clean_database, unit_id) == ["pending", "pending"]
 
 
-def columns(unit):
+def columns(unit: JobUnit) -> dict[str, Any]:
     return {column.name: getattr(unit, column.name) for column in JobUnit.__table__.columns}
 
 
@@ -178,7 +190,7 @@ def test_a_write_that_has_begun_keeps_the_reaper_out(clean_database):
     assert counters(clean_database, unit_id) == (1, 0, 0)
 
 
-def record_outcomes_of_a_held_lease(session, claimed):
+def record_outcomes_of_a_held_lease(session: Session, claimed: Claim) -> None:
     session.execute(update(JobItem).values(state=ItemState.DONE))
     units.count_items(session, claimed)
 
@@ -186,14 +198,20 @@ def record_outcomes_of_a_held_lease(session, claimed):
 def test_renewing_and_writing_extend_the_lease(clean_database):
     unit_id = plan_job(clean_database, 2).unit_ids[0]
     claimed = claim(clean_database, unit_id)
-    ends = [read_unit(clean_database, unit_id).lease_until]
+    ends = [lease_end(clean_database, unit_id)]
     with transaction(clean_database) as session:
         units.renew_lease(session, claimed)
-    ends.append(read_unit(clean_database, unit_id).lease_until)
+    ends.append(lease_end(clean_database, unit_id))
     record(clean_database, claimed, [0])
-    ends.append(read_unit(clean_database, unit_id).lease_until)
+    ends.append(lease_end(clean_database, unit_id))
     assert ends == sorted(ends)
     assert len(set(ends)) == 3
+
+
+def lease_end(sessions: SessionFactory, unit_id: int) -> datetime:
+    lease_until = read_unit(sessions, unit_id).lease_until
+    assert lease_until is not None
+    return lease_until
 
 
 def test_counters_are_those_of_the_rows_however_often_an_outcome_is_written(clean_database):

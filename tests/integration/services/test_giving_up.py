@@ -5,12 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import func, select, update
 
-from core.db.session import transaction
+from core.db.session import SessionFactory, transaction
 from core.db.tables import JobUnit
 from core.services import units
-from core.services.units import MAX_ATTEMPTS, MAX_CRASHES, MAX_ITEM_CRASHES
+from core.services.units import MAX_ATTEMPTS, MAX_CRASHES, MAX_ITEM_CRASHES, Claim
 from core.states import ItemState, JobState, UnitState
 from tests.planned import (
+    Planned,
     claim,
     counters,
     expire,
@@ -26,12 +27,12 @@ from tests.planned import (
 )
 
 
-def fail(sessions, claimed, *, permanent=False):
+def fail(sessions: SessionFactory, claimed: Claim, *, permanent: bool = False) -> None:
     with transaction(sessions) as session:
         units.fail_unit(session, claimed, "unavailable", "The store was away.", permanent=permanent)
 
 
-def crash(sessions, unit_id, at=None):
+def crash(sessions: SessionFactory, unit_id: int, at: int | None = None) -> None:
     """A worker claims the unit, comes to an item and dies there."""
     make_due(sessions, unit_id)
     claimed = claim(sessions, unit_id)
@@ -67,11 +68,11 @@ def test_a_failed_unit_waits_longer_each_time_and_is_given_up_in_the_end(clean_d
     assert job.finished_at is not None
 
 
-def delay(sessions, unit_id):
+def delay(sessions: SessionFactory, unit_id: int) -> float:
     unit = read_unit(sessions, unit_id)
     with sessions() as session:
-        now = session.scalar(select(func.clock_timestamp()))
-    return (unit.run_after - now).total_seconds()
+        now = session.scalars(select(func.clock_timestamp())).one()
+    return float((unit.run_after - now).total_seconds())
 
 
 def test_what_would_fail_again_for_certain_is_given_up_at_once(clean_database):
@@ -183,7 +184,7 @@ def test_reapers_that_end_the_same_jobs_do_not_wait_for_each_other_in_a_circle(c
     for unit_id in [*(job.unit_ids[0] for job in jobs), *planned]:
         claim(clean_database, unit_id, lease_s=0.001)
 
-    def reap_half(_):
+    def reap_half(_: int) -> int:
         with transaction(clean_database) as session:
             return units.reap_expired(session, limit=21)
 
@@ -193,11 +194,11 @@ def test_reapers_that_end_the_same_jobs_do_not_wait_for_each_other_in_a_circle(c
     assert {read_job(clean_database, job.job_id).state for job in jobs} == {JobState.FAILED}
 
 
-def plan_unit(sessions, job):
+def plan_unit(sessions: SessionFactory, job: Planned) -> int:
     """One more unit of a job, without items."""
     with transaction(sessions) as session:
         last = session.scalar(select(func.max(JobUnit.seq)).where(JobUnit.job_id == job.job_id))
-        unit = JobUnit(job_id=job.job_id, seq=last + 1, kind="analyse", queue="batch")
+        unit = JobUnit(job_id=job.job_id, seq=(last or 0) + 1, kind="analyse", queue="batch")
         session.add(unit)
         session.flush()
         return unit.id

@@ -1,6 +1,7 @@
 """The database itself refuses every transition that the tables of states do not know."""
 
 from itertools import product
+from uuid import UUID
 
 import pytest
 from sqlalchemy import insert, text
@@ -18,12 +19,12 @@ from core.states import (
 )
 
 
-def make_job(session: Session, state: str):
+def make_job(session: Session, state: str) -> UUID:
     job = {"kind": "analysis", "owner": "tests", "params": {}, "state": state}
     return session.scalars(insert(Job).values(job).returning(Job.id)).one()
 
 
-def make_unit(session: Session, state: str):
+def make_unit(session: Session, state: str) -> int:
     unit = {"job_id": make_job(session, JobState.RUNNING), "seq": 0, "kind": "plan", "queue": "plan"}
     return session.scalars(insert(JobUnit).values(unit | {"state": state}).returning(JobUnit.id)).one()
 

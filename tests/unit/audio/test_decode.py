@@ -30,11 +30,13 @@ def music(duration_s: float, sample_rate: int) -> sounds.Samples:
 @pytest.mark.parametrize("suffix", ["wav", "flac", "aiff", "mp3", "ogg", "opus"])
 def test_streaming_gives_the_same_samples_as_resampling_in_one_go(tmp_path, suffix):
     source_rate = LOSSY.get(suffix, 44_100)
-    path = sounds.write(tmp_path / f"a.{suffix}", music(24.3, source_rate), source_rate)
+    path = sounds.write(tmp_path / f"a.{suffix}", music(12.3, source_rate), source_rate)
     with path.open("rb") as file:
         samples = decode(file, 16_000, max_duration_s=MAX_S)
     assert samples.dtype == np.float32
-    np.testing.assert_allclose(samples, one_shot(path, 16_000), atol=1e-5)
+    # the Opus specification lets decoders differ: here another one is compared
+    atol = 1e-2 if suffix == "opus" else 1e-5
+    np.testing.assert_allclose(samples, one_shot(path, 16_000), atol=atol)
 
 
 def test_blocks_are_about_ten_seconds_long(tmp_path):
@@ -103,14 +105,14 @@ class TestWindows:
     @pytest.mark.parametrize("sample_rate", [16_000, 22_050])
     def test_seeking_gives_the_samples_of_the_whole_track(self, tmp_path, suffix, sample_rate):
         source_rate = LOSSY.get(suffix, 44_100)
-        path = sounds.write(tmp_path / f"a.{suffix}", music(30, source_rate), source_rate)
+        path = sounds.write(tmp_path / f"a.{suffix}", music(15, source_rate), source_rate)
         with path.open("rb") as file:
             whole = decode(file, sample_rate, max_duration_s=MAX_S)
-            windows, duration_s = decode_windows(file, sample_rate, 3, 4.0, max_duration_s=MAX_S)
-        assert duration_s == pytest.approx(30, abs=0.01)
-        assert [len(window) for window in windows] == [4 * sample_rate] * 3
-        for window, middle_s in zip(windows, (5, 15, 25), strict=True):
-            start = round((middle_s - 2) * sample_rate)
+            windows, duration_s = decode_windows(file, sample_rate, 3, 3.0, max_duration_s=MAX_S)
+        assert duration_s == pytest.approx(15, abs=0.01)
+        assert [len(window) for window in windows] == [3 * sample_rate] * 3
+        for window, middle_s in zip(windows, (2.5, 7.5, 12.5), strict=True):
+            start = round((middle_s - 1.5) * sample_rate)
             np.testing.assert_allclose(window, whole[start : start + len(window)], atol=1e-5)
 
     def test_a_track_too_short_for_them_is_covered_wholly(self, tmp_path):

@@ -1,0 +1,117 @@
+"""The `mfa` command."""
+
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+from typer.core import TyperGroup
+
+from api.client import display, jobs, keys, label, local, tracks
+from api.client.connection import connect, load_settings
+from api.client.http import ClientError
+from core.errors import MFAError
+
+
+class Commands(TyperGroup):
+    """Every error that a user can meet is one line."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ClientError as error:
+            display.complain(str(error))
+        except MFAError as error:
+            display.complain(error.detail)
+        except OSError as error:
+            display.complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        except KeyboardInterrupt:
+            display.complain("Interrupted.")
+            raise typer.Exit(130) from None
+        raise typer.Exit(1)
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Label music libraries: genres with scores, embeddings, similar tracks.",
+)
+app.add_typer(keys.app, name="keys")
+
+
+@app.command("label")
+def label_folder(
+    folder: Annotated[Path, typer.Argument(help="A folder of music, on the machine of the server.")],
+    library: Annotated[
+        str | None, typer.Option(help="Name of the library to make of it; by default the folder's.")
+    ] = None,
+    coverage: Annotated[
+        str, typer.Option(help="`full`, or how many evenly spaced windows to listen to.")
+    ] = "full",
+    force: Annotated[bool, typer.Option("--force", help="Analyse again what has a result.")] = False,
+    csv: Annotated[Path | None, typer.Option(help="Write all scores of all tracks to this file.")] = None,
+) -> None:
+    """Label every track of a folder and show what came out."""
+    with connect() as client:
+        label.label_folder(client, folder, library, coverage, force=force, csv=csv)
+
+
+@app.command("jobs")
+def show_jobs(
+    job_id: Annotated[UUID | None, typer.Argument(help="Show this one; without it, list the newest.")] = None,
+    cancel: Annotated[bool, typer.Option("--cancel", help="Stop it; what is done is kept.")] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Submit its failed items again.")] = False,
+) -> None:
+    """List jobs, or show, cancel or retry one."""
+    if job_id is None and (cancel or retry):
+        raise ClientError("Name the job to cancel or retry: `mfa jobs ID --cancel`.")
+    if cancel and retry:
+        raise ClientError("A job can be cancelled or retried, not both.")
+    with connect() as client:
+        if job_id is None:
+            jobs.show_jobs(client)
+        elif cancel:
+            jobs.cancel(client, job_id)
+        elif retry:
+            jobs.retry(client, job_id)
+        else:
+            jobs.show_job(client, job_id)
+
+
+@app.command()
+def similar(
+    track: Annotated[str, typer.Argument(help="Id of a track, path of its file, or path in its library.")],
+    limit: Annotated[int, typer.Option(min=1, max=100)] = 10,
+) -> None:
+    """List the tracks that sound most like one."""
+    with connect() as client:
+        tracks.show_similar(client, track, limit)
+
+
+@app.command()
+def models() -> None:
+    """List the models."""
+    with connect() as client:
+        tracks.show_models(client)
+
+
+@app.command()
+def serve() -> None:
+    """Run the whole stack on this machine until Ctrl-C."""
+    local.serve(load_settings())
+
+
+@app.command()
+def demo(
+    music: Annotated[
+        Path | None, typer.Argument(help="A folder of music; by default the sample library.")
+    ] = None,
+) -> None:
+    """Start the stack, label a folder, show and save the results, stop everything."""
+    local.demo(load_settings(), music)
+
+
+if __name__ == "__main__":
+    app(prog_name="mfa")

@@ -1,0 +1,96 @@
+"""What the terminal shows: tables, sentences, progress."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from api import schemas
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+TOP_LABELS = 3
+FILE_WIDTH = 140  # columns of a table that goes into a file or a pipe
+
+if not console.is_terminal:
+    console.width = FILE_WIDTH
+
+
+def say(line: str, style: str = "") -> None:
+    """A line of the program's own; whatever stands in brackets is no markup."""
+    console.print(Text(line, style=style), soft_wrap=True)
+
+
+def complain(line: str) -> None:
+    errors.print(Text(line, style="red"), soft_wrap=True)
+
+
+def show_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+    table = Table(title=title or None, title_justify="left", title_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console.print(table)
+
+
+def labels_of(prediction: schemas.Prediction, top: int = TOP_LABELS) -> str:
+    """`jazz 0.62, piano 0.41`."""
+    return ", ".join(f"{given.label} {given.score:.2f}" for given in prediction.labels[:top]) or "no label"
+
+
+def date_of(when: datetime | None) -> str:
+    return when.astimezone().strftime("%Y-%m-%d %H:%M") if when else ""
+
+
+def duration_of(seconds: float) -> str:
+    """`8 s`, `3:05 min`, `2:10 h`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60}:{whole % 60:02} min"
+    return f"{whole // 3600}:{whole % 3600 // 60:02} h"
+
+
+def progress_of(progress: schemas.Progress) -> str:
+    """`listing… 200 found, 10 done`, or `30 of 200, 4.1 tracks/s, 42 s to go`."""
+    done = progress.done + progress.failed + progress.skipped
+    if progress.percent is None:
+        return f"listing… {progress.total} found, {done} done"
+    parts = [f"{done} of {progress.total}"]
+    if progress.failed:
+        parts.append(f"{progress.failed} failed")
+    if progress.rate_per_s:
+        parts.append(f"{progress.rate_per_s:.1f} tracks/s")
+    if progress.eta_s:
+        parts.append(f"{duration_of(progress.eta_s)} to go")
+    return ", ".join(parts)
+
+
+class JobBar:
+    """A progress bar that follows a job."""
+
+    def __init__(self, bars: Progress, bar: TaskID) -> None:
+        self._bars, self._bar = bars, bar
+
+    def show(self, job: schemas.Job) -> None:
+        done = job.progress.done + job.progress.failed + job.progress.skipped
+        total = job.progress.total if job.progress.percent is not None else None
+        text = progress_of(job.progress) if job.state != "queued" else "waiting for a worker"
+        self._bars.update(self._bar, completed=done, total=total, text=text)
+
+    def note(self, text: str) -> None:
+        self._bars.update(self._bar, text=text)
+
+
+@contextmanager
+def job_bar() -> Iterator[JobBar]:
+    columns = (SpinnerColumn(), BarColumn(), TextColumn("{task.fields[text]}", markup=False))
+    with Progress(*columns, TimeElapsedColumn(), console=console) as bars:
+        yield JobBar(bars, bars.add_task("", total=None, text="submitted"))

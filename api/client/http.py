@@ -1,0 +1,167 @@
+"""A typed client of the gateway."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from urllib.parse import quote
+from uuid import UUID
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from api import schemas
+from core.params import AnalysisParams
+from core.states import ItemState
+
+API = "/api/v1"
+TIMEOUT = httpx.Timeout(60, connect=5)
+T = TypeVar("T", bound=BaseModel)
+
+
+class ClientError(Exception):
+    """What went wrong, as a sentence for the user."""
+
+
+class Unreachable(ClientError):
+    """No gateway answers."""
+
+
+class Refused(ClientError):
+    """The gateway answered with a problem."""
+
+    def __init__(self, problem: schemas.Problem) -> None:
+        fields = [f"{error.location}: {error.detail}" for error in problem.errors or ()]
+        super().__init__(" ".join([problem.detail, "; ".join(fields)]).strip())
+        self.problem = problem
+
+
+class Client:
+    """Use as a context manager."""
+
+    def __init__(self, url: str, api_key: str = "") -> None:
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        # a proxy of the environment has nothing to do with a server that the user named
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT, trust_env=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def create_library(self, name: str, path: Path) -> schemas.Library:
+        return self._post(schemas.Library, "/libraries", {"name": name, "path": str(path)})
+
+    def list_libraries(self) -> list[schemas.Library]:
+        return self._get(schemas.Page[schemas.Library], "/libraries").items
+
+    def submit_analysis(self, params: AnalysisParams) -> schemas.Job:
+        body = {"kind": "analysis", "params": params.model_dump(mode="json")}
+        return self._post(schemas.Job, "/jobs", body)
+
+    def get_job(self, job_id: UUID) -> schemas.Job:
+        return self._get(schemas.Job, f"/jobs/{job_id}")
+
+    def list_jobs(self, limit: int) -> list[schemas.Job]:
+        return self._get(schemas.Page[schemas.Job], "/jobs", {"limit": limit}).items
+
+    def cancel_job(self, job_id: UUID) -> schemas.Job:
+        return self._post(schemas.Job, f"/jobs/{job_id}/cancel")
+
+    def retry_job(self, job_id: UUID) -> schemas.Job:
+        return self._post(schemas.Job, f"/jobs/{job_id}/retry")
+
+    def list_failed(self, job_id: UUID, limit: int) -> list[schemas.Item]:
+        query = {"state": str(ItemState.FAILED), "limit": limit}
+        return self._get(schemas.Page[schemas.Item], f"/jobs/{job_id}/items", query).items
+
+    def iterate_results(self, job_id: UUID) -> Iterator[schemas.Result]:
+        with self._stream(f"/jobs/{job_id}/results", {"format": "jsonl"}) as response:
+            for line in response.iter_lines():
+                yield schemas.Result.model_validate_json(line)
+
+    def save_results(self, job_id: UUID, file: Path, form: str = "csv") -> None:
+        """Write the results with all scores; the file appears when it is complete."""
+        partial = file.with_name(f"{file.name}.part")
+        query = {"format": form, "scores": "all"}
+        try:
+            with self._stream(f"/jobs/{job_id}/results", query) as response, partial.open("wb") as out:
+                for block in response.iter_bytes():
+                    out.write(block)
+            partial.replace(file)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def find_tracks(self, path: str, library: str | None = None) -> list[schemas.Track]:
+        query = {"path": path, "library": library}
+        return self._get(schemas.Page[schemas.Track], "/tracks", query).items
+
+    def get_track(self, track_id: UUID) -> schemas.Track:
+        return self._get(schemas.Track, f"/tracks/{track_id}")
+
+    def list_similar(
+        self, track_id: UUID, limit: int, library: str | None = None
+    ) -> list[schemas.SimilarTrack]:
+        query = {"limit": limit, "library": library}
+        return self._get(schemas.SimilarTracks, f"/tracks/{track_id}/similar", query).items
+
+    def list_models(self) -> list[schemas.Model]:
+        return self._get(schemas.Page[schemas.Model], "/models").items
+
+    def create_key(self, request: schemas.ApiKeyRequest) -> schemas.NewApiKey:
+        return self._post(schemas.NewApiKey, "/keys", request.model_dump())
+
+    def list_keys(self) -> list[schemas.ApiKey]:
+        return self._get(schemas.Page[schemas.ApiKey], "/keys").items
+
+    def revoke_key(self, key_id: UUID) -> schemas.ApiKey:
+        return self._call(schemas.ApiKey, "DELETE", f"/keys/{key_id}")
+
+    def _get(self, shape: type[T], path: str, query: Mapping[str, Any] | None = None) -> T:
+        return self._call(
+            shape, "GET", path, params={k: v for k, v in (query or {}).items() if v is not None}
+        )
+
+    def _post(self, shape: type[T], path: str, body: dict[str, Any] | None = None) -> T:
+        return self._call(shape, "POST", path, json=body)
+
+    def _call(self, shape: type[T], method: str, path: str, **request: Any) -> T:
+        with reaching(self._http):
+            response = self._http.request(method, API + quote(path), **request)
+        check(response)
+        return shape.model_validate_json(response.content)
+
+    @contextmanager
+    def _stream(self, path: str, query: dict[str, str]) -> Iterator[httpx.Response]:
+        with reaching(self._http), self._http.stream("GET", API + path, params=query) as response:
+            if response.is_error:
+                response.read()
+            check(response)
+            yield response
+
+
+@contextmanager
+def reaching(http: httpx.Client) -> Iterator[None]:
+    """Say it plainly when nobody answers."""
+    try:
+        yield
+    except httpx.TransportError as error:
+        raise Unreachable(
+            f"The gateway at {http.base_url} does not answer ({error}). Start it with `make serve`."
+        ) from error
+
+
+def check(response: httpx.Response) -> None:
+    """Raise `Refused` for an error."""
+    if response.is_success:
+        return
+    try:
+        problem = schemas.Problem.model_validate_json(response.content)
+    except ValidationError:
+        # Something else listens there, or stands in between.
+        raise ClientError(f"{response.url} answered {response.status_code} and is no gateway.") from None
+    raise Refused(problem)

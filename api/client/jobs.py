@@ -1,0 +1,64 @@
+"""The `jobs` command."""
+
+from uuid import UUID
+
+from api import schemas
+from api.client import display
+from api.client.http import Client
+from api.client.label import show_failures
+from core.states import TERMINAL_JOB_STATES
+
+SHOWN_JOBS = 20
+
+
+def show_jobs(client: Client) -> None:
+    display.show_table(
+        "",
+        ("id", "kind", "of", "state", "progress", "submitted"),
+        (
+            (
+                str(job.id),
+                job.kind,
+                subject_of(job),
+                job.state,
+                display.progress_of(job.progress),
+                display.date_of(job.created_at),
+            )
+            for job in client.list_jobs(SHOWN_JOBS)
+        ),
+    )
+
+
+def subject_of(job: schemas.Job) -> str:
+    """The library and folder, or the uploaded file."""
+    parts = (job.params.get("library"), job.params.get("path"), job.params.get("filename"))
+    return "/".join(part for part in parts if part)
+
+
+def show_job(client: Client, job_id: UUID) -> None:
+    job = client.get_job(job_id)
+    display.say(f"{job.kind} of {subject_of(job)}: {job.state}", "bold")
+    if job.state in TERMINAL_JOB_STATES:
+        counts = job.progress
+        display.say(f"{counts.done} done, {counts.skipped} known already, {counts.failed} failed")
+    else:
+        display.say(display.progress_of(job.progress))
+    display.say(
+        f"submitted {display.date_of(job.created_at)}, ended {display.date_of(job.finished_at) or '–'}"
+    )
+    if job.error is not None:
+        display.say(f"{job.error.code}: {job.error.detail}", "red")
+    if job.result is not None:
+        display.say(display.labels_of(job.result, top=10))
+    if job.progress.failed:
+        show_failures(client, job.id, job.progress.failed)
+
+
+def cancel(client: Client, job_id: UUID) -> None:
+    job = client.cancel_job(job_id)
+    display.say(f"Job {job.id} is {job.state}; what is done is kept.")
+
+
+def retry(client: Client, job_id: UUID) -> None:
+    job = client.retry_job(job_id)
+    display.say(f"The failed items are submitted as job {job.id}; `mfa jobs {job.id}` shows it.")

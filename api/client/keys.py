@@ -1,0 +1,64 @@
+"""The `keys` commands."""
+
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from api import schemas
+from api.client import display
+from api.client.connection import connect
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Create, list and revoke API keys. The first one: `python -m api.bootstrap` on the server.",
+)
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="To recognise the key by.")],
+    scope: Annotated[schemas.Scope, typer.Option(help="Each includes the ones before it.")] = "write",
+    days: Annotated[int | None, typer.Option(help="Days until it expires.", min=1)] = None,
+) -> None:
+    """Create a key and print it, this once."""
+    with connect() as client:
+        key = client.create_key(schemas.ApiKeyRequest(name=name, scope=scope, expires_in_days=days))
+    display.errors.print("Nobody can look this key up again; set it as MFA_API_KEY.")
+    display.say(key.key)
+
+
+@app.command("list")
+def list_keys() -> None:
+    """List all keys."""
+    with connect() as client:
+        found = client.list_keys()
+    display.show_table(
+        "",
+        ("id", "name", "starts with", "scope", "created", "state"),
+        (
+            (
+                str(key.id),
+                key.name,
+                f"mfa_{key.prefix}",
+                key.scopes[-1],
+                display.date_of(key.created_at),
+                state_of(key),
+            )
+            for key in found
+        ),
+    )
+
+
+def state_of(key: schemas.ApiKey) -> str:
+    if key.revoked_at:
+        return f"revoked {display.date_of(key.revoked_at)}"
+    return f"until {display.date_of(key.expires_at)}" if key.expires_at else "valid"
+
+
+@app.command()
+def revoke(key_id: UUID) -> None:
+    """Refuse a key from now on."""
+    with connect() as client:
+        key = client.revoke_key(key_id)
+    display.say(f"The key {key.name} is revoked.")

@@ -1,0 +1,173 @@
+"""Label a folder: name it as a library, submit the job, follow it, show what came out."""
+
+import re
+import sys
+import time
+from itertools import islice
+from pathlib import Path
+from uuid import UUID
+
+import typer
+
+from api import schemas
+from api.client import display
+from api.client.http import Client, ClientError, Refused, Unreachable
+from core.config import Coverage, Windows
+from core.params import AnalysisParams
+from core.states import TERMINAL_JOB_STATES, JobState
+
+LOOK_EVERY_S = 0.5
+PATIENCE_S = 60.0  # with a gateway that restarts while a job runs
+SHOWN_TRACKS = 100
+SHOWN_FAILURES = 50
+
+
+def label_folder(
+    client: Client, folder: Path, library: str | None, coverage: str, *, force: bool, csv: Path | None
+) -> None:
+    folder = folder.expanduser().resolve()
+    if not folder.is_dir():
+        raise ClientError(f"There is no folder {folder}.")
+    listened = parse_coverage(coverage)
+    name, path = find_or_create_library(client, folder, library)
+    params = AnalysisParams(library=name, path=path, coverage=listened, force=force)
+    job = client.submit_analysis(params)
+    try:
+        job = follow(client, job)
+    except KeyboardInterrupt:
+        leave_or_cancel(client, job)
+        raise
+    if csv is not None:
+        client.save_results(job.id, csv)
+    show_outcome(client, job, name)
+    display.say(summary(job, None), "bold")
+
+
+def leave_or_cancel(client: Client, job: schemas.Job) -> None:
+    """Ctrl-C ends the command; whether it ends the job is for the user to say."""
+    if sys.stdin.isatty() and typer.confirm("\nCancel the job too?", default=False):
+        client.cancel_job(job.id)
+        display.say("The job is being cancelled; what is done is kept.")
+    else:
+        display.say(
+            f"The job goes on in the background. `mfa jobs {job.id}` shows it, "
+            f"`mfa jobs {job.id} --cancel` stops it."
+        )
+
+
+def find_or_create_library(client: Client, folder: Path, name: str | None) -> tuple[str, str]:
+    """The name of a library that holds `folder`, and the path of the folder in it."""
+    if name is not None:
+        return client.create_library(name, folder).name, ""
+    known = client.list_libraries()
+    holding = [library for library in known if folder.is_relative_to(library.path)]
+    if holding:
+        closest = max(holding, key=lambda library: len(library.path))
+        path = folder.relative_to(closest.path).as_posix()
+        return closest.name, "" if path == "." else path
+    taken = {library.name for library in known}
+    base = folder.name or "music"
+    name = next(
+        candidate for candidate in (base, *(f"{base}-{n}" for n in range(2, 9999))) if candidate not in taken
+    )
+    return client.create_library(name, folder).name, ""
+
+
+def parse_coverage(coverage: str) -> Coverage:
+    """`full`, or a number of windows."""
+    if coverage == "full":
+        return "full"
+    if re.fullmatch(r"[1-9]\d{0,2}|1000", coverage):
+        return Windows(windows=int(coverage))
+    raise ClientError("--coverage is `full` or a number of windows from 1 to 1000.")
+
+
+def follow(client: Client, job: schemas.Job) -> schemas.Job:
+    """Show the progress of a job until it has ended."""
+    last_answer = time.monotonic()
+    with display.job_bar() as bar:
+        while True:
+            bar.show(job)
+            if job.state in TERMINAL_JOB_STATES:
+                return job
+            time.sleep(LOOK_EVERY_S)
+            try:
+                job = client.get_job(job.id)
+                last_answer = time.monotonic()
+            except (Unreachable, Refused) as error:
+                if not is_passing(error) or time.monotonic() - last_answer > PATIENCE_S:
+                    raise
+                bar.note("the gateway does not answer, trying again")
+
+
+def is_passing(error: ClientError) -> bool:
+    """Whether waiting may help."""
+    return isinstance(error, Unreachable) or (isinstance(error, Refused) and error.problem.status == 503)
+
+
+def show_outcome(client: Client, job: schemas.Job, library: str) -> None:
+    """The tracks with labels and nearest track, then what failed; an error when nothing is labelled."""
+    results = list(islice(client.iterate_results(job.id), SHOWN_TRACKS))
+    if results:
+        show_results(client, results, library)
+    labelled = job.progress.done + job.progress.skipped
+    if labelled > len(results):
+        display.say(f"… and {labelled - len(results)} more; `--csv FILE` writes all.")
+    if job.progress.failed:
+        show_failures(client, job.id, job.progress.failed)
+    if job.state == JobState.FAILED:
+        raise ClientError(f"The job failed: {job.error.detail if job.error else 'no reason is known.'}")
+    if job.state == JobState.CANCELLED:
+        raise ClientError("The job was cancelled.")
+    if not labelled:
+        raise ClientError("Nothing was labelled: the folder holds no audio that can be read.")
+
+
+def show_results(client: Client, results: list[schemas.Result], library: str) -> None:
+    display.show_table(
+        "Labels",
+        ("track", "top labels", "sounds most like"),
+        (
+            (result.path, display.labels_of(result), nearest(client, result.track_id, library))
+            for result in results
+        ),
+    )
+
+
+def nearest(client: Client, track_id: UUID, library: str) -> str:
+    found = client.list_similar(track_id, 1, library)
+    return f"{found[0].path} ({found[0].similarity:.2f})" if found else "–"
+
+
+def show_failures(client: Client, job_id: UUID, count: int) -> None:
+    items = client.list_failed(job_id, SHOWN_FAILURES)
+    display.show_table(
+        f"Not labelled: {count}",
+        ("file", "code", "why"),
+        (
+            (item.path, item.error.code if item.error else "", item.error.detail if item.error else "")
+            for item in items
+        ),
+    )
+    if count > len(items):
+        display.say(f"… and {count - len(items)} more: GET /api/v1/jobs/{job_id}/items?state=failed")
+
+
+def summary(job: schemas.Job, audio_s: float | None) -> str:
+    """How much was done in which time."""
+    progress = job.progress
+    parts = [f"{progress.done} tracks labelled"]
+    if progress.skipped:
+        parts.append(f"{progress.skipped} known already")
+    if progress.failed:
+        parts.append(f"{progress.failed} not labelled")
+    text = ", ".join(parts)
+    if job.started_at is None or job.finished_at is None:
+        return text + "."
+    took_s = (job.finished_at - job.started_at).total_seconds()
+    text += f" in {took_s:.1f} s"
+    if audio_s is not None:
+        text += f", {audio_s:.0f} s of audio"
+        if took_s > 0 and not progress.skipped:  # what was skipped took no time
+            text += f", {audio_s / took_s:.0f} times real time"
+    return text + "."

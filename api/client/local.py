@@ -1,0 +1,62 @@
+"""The commands that run the whole stack on this machine: `serve` and `demo`."""
+
+import time
+from pathlib import Path
+
+from api.client import display
+from api.client.http import Client, ClientError
+from api.client.label import find_or_create_library, follow, show_outcome, summary
+from core.errors import ItemError
+from core.library.scan import scan
+from core.local_stack import local_stack
+from core.params import AnalysisParams
+from core.settings import Settings
+
+RESULTS = Path("results.csv")
+
+
+def serve(settings: Settings) -> None:
+    """Keep the stack up until Ctrl-C."""
+    display.say("Starting …")
+    try:
+        with local_stack(settings) as stack:
+            display.say(f"Gateway        {stack.url}/api/v1", "bold")
+            display.say(f"Documentation  {stack.url}/docs")
+            display.say(f"Readiness      {stack.url}/readyz")
+            display.say(f"Metrics        {stack.url}/metrics")
+            display.say("Ctrl-C stops everything.")
+            stack.wait()
+    except KeyboardInterrupt:
+        display.say("Stopped.")
+
+
+def demo(settings: Settings, music: Path | None) -> None:
+    """Start the stack, label a folder through REST, show and save the results, stop everything."""
+    folder = check_music(music or settings.data_dir / "samples", is_own=music is not None)
+    display.say("Starting Postgres, Valkey, the gateway and the workers …")
+    began = time.monotonic()
+    with local_stack(settings) as stack, Client(stack.url, settings.api_key) as client:
+        display.say(f"Ready at {stack.url} after {time.monotonic() - began:.1f} s. Labelling {folder}")
+        library, path = find_or_create_library(client, folder, None)
+        job = follow(client, client.submit_analysis(AnalysisParams(library=library, path=path)))
+        client.save_results(job.id, RESULTS)
+        audio_s = sum(result.duration_s for result in client.iterate_results(job.id))
+        show_outcome(client, job, library)
+        display.say(summary(job, audio_s), "bold")
+        display.say(f"All scores are in {RESULTS.resolve()}")
+    display.say("Everything is stopped; `make serve` keeps it running.")
+
+
+def check_music(folder: Path, *, is_own: bool) -> Path:
+    """The absolute folder, if there is something to label in it."""
+    folder = folder.expanduser().resolve()
+    hint = "" if is_own else " Run `make setup`, which fetches the samples."
+    if not folder.is_dir():
+        raise ClientError(f"There is no folder {folder}.{hint}")
+    try:
+        first = next(scan(folder), None)
+    except ItemError as error:
+        raise ClientError(f"{folder} cannot be read: {error.detail}") from error
+    if first is None:
+        raise ClientError(f"There are no audio files in {folder}.{hint}")
+    return folder

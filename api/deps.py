@@ -1,0 +1,105 @@
+"""What routes depend on: a session, the caller and his rights, a page of a list."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from fastapi import Depends, Header, Query, Request, Security
+from fastapi.concurrency import run_in_threadpool
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
+from sqlalchemy.orm import Session
+
+from api.hosts import needs_api_keys
+from core.db.session import SessionFactory, transaction
+from core.db.tables import ApiKey
+from core.errors import Forbidden, Unauthenticated
+from core.services.api_keys import Scope, find_api_key
+from core.settings import Settings
+
+LOCAL_OWNER = "local"  # whoever uses a server that asks for no keys
+
+
+def get_session(request: Request) -> Iterator[Session]:
+    with transaction(request.app.state.sessions) as session:
+        yield session
+
+
+# Of scope "function": the commit comes before the response is sent, so one that fails is no success.
+SessionDep = Annotated[Session, Depends(get_session, scope="function")]
+
+
+async def get_sessions(request: Request) -> SessionFactory:
+    """For routes that outlive one transaction."""
+    sessions: SessionFactory = request.app.state.sessions
+    return sessions
+
+
+async def get_reads(request: Request) -> SessionFactory:
+    """Like `get_sessions`, for reading only: spares a poll the round trips of BEGIN and COMMIT."""
+    reads: SessionFactory = request.app.state.reads
+    return reads
+
+
+async def get_settings(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+SessionsDep = Annotated[SessionFactory, Depends(get_sessions)]
+ReadsDep = Annotated[SessionFactory, Depends(get_reads)]
+SettingsDep = Annotated[Settings, Depends(get_settings)]
+
+
+@dataclass(frozen=True)
+class Caller:
+    owner: str  # of the jobs he submits
+    visible_to: str | None  # whose jobs he may see; None: everybody's
+
+
+bearer = HTTPBearer(auto_error=False, scheme_name="ApiKey", description="An API key: `mfa_...`")
+
+
+async def get_caller(
+    needed: SecurityScopes,
+    settings: SettingsDep,
+    reads: ReadsDep,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
+) -> Caller:
+    """Who calls. Needs no session of the route, which may go on long after the check."""
+    if not needs_api_keys(settings):
+        return Caller(LOCAL_OWNER, None)
+    if credentials is None:
+        raise Unauthenticated
+    key = await run_in_threadpool(_find_key, reads, credentials.credentials)
+    if not set(needed.scopes) <= set(key.scopes):
+        raise Forbidden(f"This API key lacks the scope `{needed.scope_str}`.")
+    return Caller(str(key.id), None if Scope.ADMIN in key.scopes else str(key.id))
+
+
+def _find_key(reads: SessionFactory, secret: str) -> ApiKey:
+    with reads() as session:
+        key = find_api_key(session, secret)
+    if key is None:
+        raise Unauthenticated
+    return key
+
+
+READ = Security(get_caller, scopes=[str(Scope.READ)])
+WRITE = Security(get_caller, scopes=[str(Scope.WRITE)])
+ADMIN = Security(get_caller, scopes=[str(Scope.ADMIN)])
+Reader = Annotated[Caller, READ]
+Writer = Annotated[Caller, WRITE]
+
+Cursor = Annotated[str | None, Query(max_length=1000, description="`next_cursor` of the page before")]
+Limit = Annotated[int, Query(ge=1, le=1000, description="items on a page")]
+ModelName = Annotated[str, Query(max_length=200, description="model alias, `name` or `name@version`")]
+Scores = Annotated[Literal["all"] | None, Query(description="`all` adds the score of every label")]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=255,
+        pattern=r"^[\x21-\x7e]+$",
+        description="Makes a repeated request harmless: it answers the job that the first one made.",
+    ),
+]

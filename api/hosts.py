@@ -1,0 +1,60 @@
+"""Who may call a server that asks for no API keys: programs of this machine, but no web page.
+
+A page cannot forge the two headers that give it away: `Host` names the page's own domain even when that
+domain resolves to this machine, and `Origin` says where the page came from.
+"""
+
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.errors import ForeignHost, problem_of
+from core.errors import Forbidden
+from core.settings import Settings
+
+
+def is_loopback(host: str | None) -> bool:
+    """`localhost`, `127.0.0.1`, `::1` and their like."""
+    try:
+        return host == "localhost" or ip_address(host or "").is_loopback
+    except ValueError:
+        return False
+
+
+def needs_api_keys(settings: Settings) -> bool:
+    if settings.require_api_keys is None:
+        return not is_loopback(settings.host)
+    return settings.require_api_keys
+
+
+def is_guarded(settings: Settings) -> bool:
+    """Bound to loopback and open: then the address is all that protects it."""
+    return is_loopback(settings.host) and not needs_api_keys(settings)
+
+
+class LoopbackOnly:
+    """Refuses requests that were not addressed to this machine itself."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            headers = Headers(scope=scope)
+            if not is_loopback(_host_name(f"//{headers.get('host', '')}")):
+                await problem_of(ForeignHost())(scope, receive, send)
+                return
+            if "origin" in headers and not is_loopback(_host_name(headers["origin"])):
+                foreign = Forbidden("Web pages of other sites may not use this server.")
+                await problem_of(foreign)(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+
+def _host_name(address: str) -> str | None:
+    try:
+        return urlsplit(address).hostname
+    except ValueError:
+        return None

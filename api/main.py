@@ -1,0 +1,55 @@
+"""The gateway: `uvicorn --factory api.main:create_app`."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from api.errors import add_error_handlers
+from api.hosts import LoopbackOnly, is_guarded
+from api.limits import MB, BodyLimit
+from api.openapi import DESCRIPTION, describe
+from api.requests import RequestLog, make_durations
+from api.routes import analysis, events, health, jobs, keys, libraries, models, results, tracks
+from core.db.session import create_database_engine, create_session_factory
+from core.settings import Settings, get_settings
+
+POOL_SIZE = 10
+JSON_LIMIT = MB
+ROUTERS = (jobs, results, events, analysis, libraries, tracks, models, keys, health)
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Routers, error handlers and middleware; the outermost middleware is added last."""
+    settings = settings or get_settings()
+    engine = create_database_engine(settings.database_url, POOL_SIZE)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        engine.dispose()
+
+    app = FastAPI(
+        title="Music Feature Analysis",
+        version="1",
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.settings = settings
+    app.state.sessions = create_session_factory(engine)
+    app.state.reads = create_session_factory(engine.execution_options(isolation_level="AUTOCOMMIT"))
+    app.state.registry = CollectorRegistry()
+    for module in ROUTERS:
+        app.include_router(module.router)
+    describe(app)
+    add_error_handlers(app)
+    if is_guarded(settings):
+        app.add_middleware(LoopbackOnly)
+    app.add_middleware(
+        BodyLimit, limit=JSON_LIMIT, by_path={analysis.PREDICT_PATH: settings.max_upload_mb * MB}
+    )
+    app.add_middleware(RequestLog, durations=make_durations(app.state.registry))
+    return app

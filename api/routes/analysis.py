@@ -1,0 +1,147 @@
+"""Label one uploaded file, and wait for it a while."""
+
+import asyncio
+import re
+import time
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Header, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.datastructures import FormData, UploadFile
+
+from api import schemas, views
+from api.deps import IdempotencyKey, ReadsDep, Scores, SessionsDep, SettingsDep, Writer
+from api.routes import API, make_router, problems
+from api.routes.jobs import accepted
+from api.uploads import accept, display_name
+from core.db.session import SessionFactory
+from core.errors import Invalid, JobCancelled, JobFailed, item_error
+from core.params import PredictParams
+from core.services.jobs import get_job
+from core.states import TERMINAL_JOB_STATES, JobState
+
+router = make_router("analysis")
+
+PREDICT_PATH = f"{API}/analysis/predict"
+DEFAULT_WAIT_S, MAX_WAIT_S = 30, 120
+FIRST_LOOK_S, LAST_LOOK_S = 0.05, 0.5
+MAX_FIELD_BYTES = 1000
+# The form is read in the route, behind the check of the caller: strangers shall not fill the disk.
+FORM: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {
+                        "file": {"type": "string", "format": "binary", "description": "the audio"},
+                        "model": {
+                            "type": "string",
+                            "default": "default",
+                            "description": "alias, `name` or `name@version`",
+                        },
+                    },
+                }
+            }
+        },
+    }
+}
+STILL_AT_WORK: dict[int | str, dict[str, Any]] = {
+    202: {"model": schemas.Job, "description": "Not done in time; poll the job at `Location`"}
+}
+
+
+@router.post(
+    "/predict",
+    response_model=schemas.Prediction | schemas.Job,
+    responses=STILL_AT_WORK | problems(400, 404, 409, 413, 500),
+    openapi_extra=FORM,
+)
+async def predict(
+    request: Request,
+    response: Response,
+    sessions: SessionsDep,
+    reads: ReadsDep,
+    settings: SettingsDep,
+    caller: Writer,
+    prefer: Annotated[
+        str | None, Header(description="`wait=N`: seconds to wait for the result, 0 to 120; default 30")
+    ] = None,
+    scores: Scores = None,
+    idempotency_key: IdempotencyKey = None,
+) -> schemas.Prediction | schemas.Job:
+    """Label one file: 200 with the prediction when it is done in time, else 202 with the job.
+
+    A file that cannot be labelled is a 422 whose `type` says why, for example `urn:mfa:error:not_audio`.
+    """
+    form = request.form(max_files=1, max_fields=1, max_part_size=MAX_FIELD_BYTES)
+    async with form as fields:
+        file, params = read_form(fields)
+        submission = await run_in_threadpool(
+            accept, sessions, settings.uploads_dir, file.file, params, caller.owner, idempotency_key
+        )
+    wait_s = wished_wait_s(prefer)
+    if prefer is not None and wait_s is not None:
+        response.headers["Preference-Applied"] = f"wait={wait_s}"
+    answer = await wait_for(
+        reads, submission.job.id, DEFAULT_WAIT_S if wait_s is None else wait_s, all_scores=scores == "all"
+    )
+    if isinstance(answer, schemas.Job):
+        response.status_code = 202
+        accepted(response, submission, answer)
+    elif submission.replayed:
+        response.headers["Idempotent-Replayed"] = "true"
+    return answer
+
+
+def read_form(form: FormData) -> tuple[UploadFile, PredictParams]:
+    file, model = form.get("file"), form.get("model", "default")
+    if not isinstance(file, UploadFile):
+        raise Invalid("The form needs a part `file` that is a file.")
+    try:
+        return file, PredictParams(filename=display_name(file.filename), model=str(model))
+    except ValidationError as error:
+        raise RequestValidationError(error.errors()) from error
+
+
+def wished_wait_s(prefer: str | None) -> int | None:
+    """`wait` out of a `Prefer` header, within bounds; what cannot be understood is no wish (RFC 7240)."""
+    found = re.search(
+        r'(?:^|[,;\s])wait\s*=\s*"?(\d{1,9})"?(?=$|[,;\s])', prefer or "", re.IGNORECASE | re.ASCII
+    )
+    return min(int(found[1]), MAX_WAIT_S) if found else None
+
+
+async def wait_for(
+    reads: SessionFactory, job_id: UUID, wait_s: float, *, all_scores: bool
+) -> schemas.Prediction | schemas.Job:
+    """The prediction, or the job when the time is up. Between two looks nothing is held."""
+    deadline, pause_s = time.monotonic() + wait_s, FIRST_LOOK_S
+    while True:
+        answer = await run_in_threadpool(look, reads, job_id, all_scores=all_scores)
+        left_s = deadline - time.monotonic()
+        if isinstance(answer, schemas.Prediction) or left_s <= 0:
+            return answer
+        await asyncio.sleep(min(pause_s, left_s))
+        pause_s = min(pause_s * 1.3, LAST_LOOK_S)
+
+
+def look(reads: SessionFactory, job_id: UUID, *, all_scores: bool) -> schemas.Prediction | schemas.Job:
+    """The prediction once there is one; raises the error of a job that ended without."""
+    with reads() as session:
+        job = get_job(session, job_id)
+        if job.state not in TERMINAL_JOB_STATES:
+            return views.job(session, job)
+        if job.state == JobState.CANCELLED:
+            raise JobCancelled
+        if job.state == JobState.FAILED:
+            raise item_error(job.error_code or "", job.error_detail or "")
+        answer = views.job_prediction(session, job, all_scores=all_scores)
+    if answer is None:
+        raise JobFailed
+    return answer

@@ -1,0 +1,94 @@
+"""Liveness, readiness and metrics, for those who run the server."""
+
+from collections.abc import Iterable
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Metric, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+from sqlalchemy.exc import SQLAlchemyError
+
+from api import schemas
+from api.deps import READ, SessionDep, SessionsDep, SettingsDep
+from api.routes import GUARDED
+from core.db.session import SessionFactory, transaction
+from core.errors import Unavailable
+from core.queue import QUEUES, ping
+from core.services.monitoring import Activity, is_migrated, measure_activity
+from core.services.workers import slots_by_queue
+from core.settings import Settings
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/healthz")
+async def check_health() -> schemas.Health:
+    """Liveness: the process answers."""
+    return schemas.Health(status="ok")
+
+
+@router.get("/readyz", responses={503: {"model": schemas.Readiness, "description": "Not ready"}})
+def check_readiness(sessions: SessionsDep, settings: SettingsDep, response: Response) -> schemas.Readiness:
+    """Readiness: the database is migrated, the broker answers, every queue has a worker."""
+    missing = [*_missing_in_database(sessions), *_missing_broker(settings)]
+    if missing:
+        response.status_code = 503
+    return schemas.Readiness(ready=not missing, missing=missing)
+
+
+def _missing_in_database(sessions: SessionFactory) -> list[str]:
+    try:
+        with transaction(sessions) as session:
+            if not is_migrated(session):
+                return ["The database has not had every migration: run `alembic upgrade head`."]
+            served = slots_by_queue(session)
+    except SQLAlchemyError:
+        return ["The database does not answer."]
+    return [f"No worker takes from the queue `{queue}`." for queue in QUEUES if not served.get(queue)]
+
+
+def _missing_broker(settings: Settings) -> list[str]:
+    try:
+        ping(settings)
+    except Unavailable:
+        return ["The broker does not answer."]
+    return []
+
+
+@router.get("/metrics", dependencies=[READ], response_class=Response, responses=GUARDED)
+def get_metrics(request: Request, session: SessionDep) -> Response:
+    """What Prometheus scrapes: the queue as the database knows it, and this process' request durations."""
+    registry = CollectorRegistry()
+    registry.register(ActivityCollector(measure_activity(session)))
+    text = generate_latest(registry) + generate_latest(request.app.state.registry)
+    return Response(text, media_type=CONTENT_TYPE_LATEST)
+
+
+class ActivityCollector(Collector):
+    def __init__(self, activity: Activity) -> None:
+        self.activity = activity
+
+    def collect(self) -> Iterable[Metric]:
+        seen = self.activity
+        jobs = GaugeMetricFamily("mfa_jobs", "Jobs", labels=["state"])
+        for state, count in seen.jobs.items():
+            jobs.add_metric([state], count)
+        units = GaugeMetricFamily("mfa_units", "Units of work", labels=["state", "queue"])
+        for labels, count in seen.units.items():
+            units.add_metric(labels, count)
+        yield jobs
+        yield units
+        single = {
+            "mfa_oldest_ready_unit_seconds": (
+                "How long the oldest ready unit has waited",
+                seen.oldest_ready_s,
+            ),
+            "mfa_oldest_expired_lease_seconds": (
+                "For how long the oldest expired lease has not been taken back",
+                seen.oldest_expired_lease_s,
+            ),
+            "mfa_tracks": ("Tracks known in all libraries", seen.tracks),
+            "mfa_workers": ("Workers heard of lately", seen.workers),
+        }
+        for name, (meaning, value) in single.items():
+            yield GaugeMetricFamily(name, meaning, value=value)

@@ -1,0 +1,111 @@
+"""Jobs: submit, look at, cancel, retry."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Query, Response
+
+from api import schemas, views
+from api.deps import Cursor, IdempotencyKey, Limit, Reader, ReadsDep, SessionDep, Writer
+from api.routes import API, make_router, problems
+from core.services import jobs as service
+from core.services.items import list_items
+from core.services.jobs import OPEN_JOB_STATES, Submission
+from core.states import ItemState, JobState
+
+router = make_router("jobs")
+
+
+@router.post("", status_code=202, responses=problems(404, 413))
+def submit_job(
+    body: schemas.JobRequest,
+    session: SessionDep,
+    caller: Writer,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
+) -> schemas.Job:
+    """Queue asynchronous work and answer at once. Poll the URL in `Location`.
+
+    `analysis` labels every track of a library or of one of its folders. Tracks that have a result of the
+    model already are skipped unless `force` is set.
+    """
+    submission = service.submit_analysis(session, body.params, caller.owner, idempotency_key)
+    return accepted(response, submission, views.job(session, submission.job))
+
+
+def accepted(response: Response, submission: Submission, job: schemas.Job) -> schemas.Job:
+    """Say where the job is."""
+    point_to(response, job)
+    if submission.replayed:
+        response.headers["Idempotent-Replayed"] = "true"
+    return job
+
+
+def point_to(response: Response, job: schemas.Job) -> None:
+    response.headers["Location"] = f"{API}/jobs/{job.id}"
+    suggest_retry(response, job)
+
+
+def suggest_retry(response: Response, job: schemas.Job) -> None:
+    """`Retry-After` while there is something to wait for."""
+    if job.state in OPEN_JOB_STATES:
+        response.headers["Retry-After"] = views.RETRY_AFTER_S
+
+
+@router.get("")
+def list_jobs(
+    session: SessionDep,
+    caller: Reader,
+    state: JobState | None = None,
+    cursor: Cursor = None,
+    limit: Limit = 100,
+) -> schemas.Page[schemas.Job]:
+    """The caller's jobs, newest first; with an `admin` key everybody's."""
+    page = service.list_jobs(session, cursor, limit, state, visible_to=caller.visible_to)
+    return schemas.Page(items=views.jobs(session, page.items), next_cursor=page.next_cursor)
+
+
+@router.get("/{job_id}", responses=problems(404))
+def get_job(job_id: UUID, reads: ReadsDep, caller: Reader, response: Response) -> schemas.Job:
+    """State and progress. `Retry-After` says when to ask again; it is missing once the job has ended."""
+    job = views.read_job(reads, job_id, caller.visible_to)
+    suggest_retry(response, job)
+    return job
+
+
+@router.post("/{job_id}/cancel", status_code=202, responses=problems(404, 409))
+def cancel_job(job_id: UUID, session: SessionDep, caller: Writer, response: Response) -> schemas.Job:
+    """Ask for a stop. Workers see it within seconds; what is done by then is kept."""
+    job = views.job(session, service.cancel_job(session, job_id, visible_to=caller.visible_to))
+    point_to(response, job)
+    return job
+
+
+@router.post("/{job_id}/retry", status_code=202, responses=problems(404, 409))
+def retry_job(
+    job_id: UUID,
+    session: SessionDep,
+    caller: Writer,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
+) -> schemas.Job:
+    """A new job over the failed items of a job that has ended."""
+    submission = service.retry_failed(
+        session, job_id, caller.owner, idempotency_key, visible_to=caller.visible_to
+    )
+    return accepted(response, submission, views.job(session, submission.job))
+
+
+@router.get("/{job_id}/items", responses=problems(404))
+def list_job_items(
+    job_id: UUID,
+    session: SessionDep,
+    caller: Reader,
+    state: Annotated[ItemState | None, Query(description="only items in this state")] = None,
+    cursor: Cursor = None,
+    limit: Limit = 100,
+) -> schemas.Page[schemas.Item]:
+    """The outcome of each track, in the order of the library; `state=failed` lists what went wrong."""
+    service.get_job(session, job_id, visible_to=caller.visible_to)
+    page = list_items(session, job_id, state, cursor, limit)
+    return schemas.Page(items=[views.item(row) for row in page.items], next_cursor=page.next_cursor)

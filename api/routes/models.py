@@ -1,0 +1,38 @@
+"""Models: versions of learned models, and the aliases that point to them."""
+
+from typing import Annotated
+
+from fastapi import Path
+
+from api import schemas, views
+from api.deps import ADMIN, READ, SessionDep
+from api.routes import make_router, problems
+from core.services import registry as service
+
+router = make_router("models")
+
+Name = Annotated[str, Path(max_length=200, description="name of a model", examples=["musicnn-msd"])]
+
+
+@router.get("", dependencies=[READ])
+def list_models(session: SessionDep) -> schemas.Page[schemas.Model]:
+    """Every version of every model, newest first."""
+    return _page(session, None)
+
+
+@router.get("/{name}", dependencies=[READ], responses=problems(404))
+def list_versions(name: Name, session: SessionDep) -> schemas.Page[schemas.Model]:
+    """The versions of one model, newest first."""
+    return _page(session, name)
+
+
+def _page(session: SessionDep, name: str | None) -> schemas.Page[schemas.Model]:
+    aliases = service.list_aliases(session)
+    return schemas.Page(items=[views.model(row, aliases) for row in service.list_models(session, name)])
+
+
+@router.post("/{name}/promote", dependencies=[ADMIN], responses=problems(404, 413))
+def promote_model(name: Name, body: schemas.PromotionRequest, session: SessionDep) -> schemas.Model:
+    """Point an alias at a version. `default` is the model of jobs that name none."""
+    model = service.promote_model(session, name, body.version, body.alias)
+    return views.model(model, service.list_aliases(session))

@@ -1,0 +1,55 @@
+"""Results of a job, streamed."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Query
+from fastapi.responses import StreamingResponse
+
+from api.deps import Reader, Scores, SessionDep, SessionsDep
+from api.exports import MEDIA_TYPES, Format, export
+from api.routes import make_router, problems
+from api.schemas import Result
+from core.db.tables import Model
+from core.errors import JobHasNoItems
+from core.params import JobKind
+from core.services.jobs import get_job
+
+router = make_router("jobs")
+
+TEXT: dict[str, Any] = {"schema": {"type": "string"}}
+FORMATS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "model": list[Result],
+        "description": "The labelled tracks",
+        "content": {"application/x-ndjson": TEXT, "text/csv": TEXT},
+    }
+}
+
+
+@router.get("/{job_id}/results", response_class=StreamingResponse, responses=FORMATS | problems(404, 409))
+def get_results(
+    job_id: UUID,
+    session: SessionDep,
+    sessions: SessionsDep,
+    caller: Reader,
+    form: Annotated[Format, Query(alias="format")] = Format.JSON,
+    scores: Scores = None,
+) -> StreamingResponse:
+    """Every track that is labelled so far, in the order of the library.
+
+    In CSV, text that a spreadsheet would take for a formula has a `'` in front, and `scores=all` adds a
+    column per label.
+    """
+    job = get_job(session, job_id, visible_to=caller.visible_to)
+    if job.kind == JobKind.PREDICT:
+        raise JobHasNoItems
+    model = session.get_one(Model, job.model_id)
+    return StreamingResponse(
+        export(sessions, job, model, form, all_scores=scores == "all"),
+        media_type=MEDIA_TYPES[form],
+        headers={
+            "Content-Disposition": f'attachment; filename="results-{job_id}.{form}"',
+            "X-Content-Type-Options": "nosniff",
+        },
+    )

@@ -1,0 +1,63 @@
+"""Uploaded files: on disk, completely, before the job that names them exists."""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import BinaryIO
+from uuid import UUID, uuid4
+
+from core.db.session import SessionFactory, transaction
+from core.errors import Unavailable
+from core.params import PredictParams
+from core.services.jobs import Submission, submit_predict
+
+BLOCK_BYTES = 1 << 20
+MAX_NAME = 255
+
+
+def accept(
+    sessions: SessionFactory, folder: Path, file: BinaryIO, params: PredictParams, owner: str, key: str | None
+) -> Submission:
+    """Store the file and submit its job; without a new job the file is not kept."""
+    job_id = uuid4()
+    accepted = False
+    try:
+        sha256 = store(folder, job_id, file)
+        with transaction(sessions) as session:
+            submission = submit_predict(session, job_id, params, owner, key, sha256=sha256)
+        accepted = not submission.replayed
+        return submission
+    finally:
+        if not accepted:
+            (folder / str(job_id)).unlink(missing_ok=True)
+
+
+def store(folder: Path, job_id: UUID, file: BinaryIO) -> str:
+    """Write the upload where its worker will look for it, safe from a power cut; its SHA-256 in hex."""
+    digest = hashlib.sha256()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / str(job_id)).open("xb") as upload:
+            while block := file.read(BLOCK_BYTES):
+                digest.update(block)
+                upload.write(block)
+            upload.flush()
+            os.fsync(upload.fileno())
+        _sync_folder(folder)
+    except OSError as error:
+        raise Unavailable(f"The upload cannot be stored: {error.strerror}.") from error
+    return digest.hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def display_name(filename: str | None) -> str:
+    """A client's file name without folders and control characters; only ever shown, never opened."""
+    base = (filename or "").replace("\\", "/").rsplit("/", 1)[-1]
+    return "".join(char for char in base if char.isprintable())[:MAX_NAME]

@@ -1,0 +1,122 @@
+"""Rows as response shapes."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from api import schemas
+from core.db import tables
+from core.db.session import SessionFactory
+from core.params import JobKind
+from core.services.items import ItemRow, ResultRow
+from core.services.jobs import Progress, get_job, get_progress
+from core.services.predictions import find_prediction, labels_above_threshold
+from core.services.tracks import TrackRow
+from core.states import JobState
+
+RETRY_AFTER_S = "1"
+SCORE_DIGITS = 6  # all that a 32-bit float holds
+
+
+def model_name(model: tables.Model) -> str:
+    return f"{model.name}@{model.version}"
+
+
+def prediction(
+    model: tables.Model, scores: Sequence[float], duration_s: float, *, all_scores: bool
+) -> schemas.Prediction:
+    rounded = [round(score, SCORE_DIGITS) for score in scores]
+    return schemas.Prediction(
+        labels=[schemas.Label.model_validate(given) for given in labels_above_threshold(model, rounded)],
+        duration_s=round(duration_s, 3),
+        model=model_name(model),
+        scores=dict(zip(model.labels, rounded, strict=True)) if all_scores else None,
+    )
+
+
+def result(model: tables.Model, row: ResultRow, *, all_scores: bool) -> schemas.Result:
+    said = prediction(model, row.scores, row.duration_s, all_scores=all_scores)
+    return schemas.Result(track_id=row.track_id, path=row.path, **dict(said))
+
+
+def job_prediction(session: Session, job: tables.Job, *, all_scores: bool) -> schemas.Prediction | None:
+    """What a finished `predict` job has found out."""
+    if job.kind != JobKind.PREDICT or job.state != JobState.SUCCEEDED or not job.result:
+        return None
+    model = session.get_one(tables.Model, job.model_id)
+    row = find_prediction(session, bytes.fromhex(job.result["content_hash"]), model.id)
+    return prediction(model, row.scores, row.duration_s, all_scores=all_scores) if row else None
+
+
+def read_job(reads: SessionFactory, job_id: UUID, visible_to: str | None) -> schemas.Job:
+    """A job as it is now."""
+    with reads() as session:
+        return job(session, get_job(session, job_id, visible_to=visible_to))
+
+
+def job(session: Session, row: tables.Job) -> schemas.Job:
+    return jobs(session, [row])[0]
+
+
+def jobs(session: Session, rows: Sequence[tables.Job]) -> list[schemas.Job]:
+    progress = get_progress(session, list(rows))
+    return [_job(row, progress[row.id], job_prediction(session, row, all_scores=False)) for row in rows]
+
+
+def _job(row: tables.Job, progress: Progress, found: schemas.Prediction | None) -> schemas.Job:
+    return schemas.Job(
+        id=row.id,
+        kind=JobKind(row.kind),
+        state=JobState(row.state),
+        progress=schemas.Progress.model_validate(progress),
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        params=row.params,
+        result=found,
+        error=_error(row.error_code, row.error_detail),
+    )
+
+
+def item(row: ItemRow) -> schemas.Item:
+    error = _error(row.error_code, row.error_detail)
+    return schemas.Item(track_id=row.track_id, path=row.path, state=row.state, error=error)
+
+
+def _error(code: str | None, detail: str | None) -> schemas.JobError | None:
+    return schemas.JobError(code=code, detail=detail or "") if code else None
+
+
+def track(model: tables.Model, row: TrackRow, *, all_scores: bool) -> schemas.Track:
+    heard = row.prediction
+    return schemas.Track(
+        id=row.track.id,
+        library=row.library,
+        path=row.track.path,
+        size=row.track.size,
+        tags=row.track.tags,
+        missing=row.track.missing_at is not None,
+        prediction=prediction(model, heard.scores, heard.duration_s, all_scores=all_scores)
+        if heard
+        else None,
+    )
+
+
+def library(row: tables.Library, tracks: int) -> schemas.Library:
+    return schemas.Library(id=row.id, name=row.name, path=row.path, created_at=row.created_at, tracks=tracks)
+
+
+def model(row: tables.Model, aliases: dict[str, int]) -> schemas.Model:
+    return schemas.Model(
+        name=row.name,
+        version=row.version,
+        kind=row.kind,
+        aliases=sorted(alias for alias, model_id in aliases.items() if model_id == row.id),
+        labels=row.labels,
+        thresholds=[round(threshold, SCORE_DIGITS) for threshold in row.thresholds],
+        embedding_size=row.embedding_size,
+        metrics=row.metrics,
+        sha256=row.sha256,
+        created_at=row.created_at,
+    )

@@ -1,0 +1,45 @@
+"""What must be true of every ended batch job, read from the rows themselves."""
+
+from collections import Counter
+from uuid import UUID
+
+from sqlalchemy import func, select
+
+from core.db.session import SessionFactory
+from core.db.tables import Job, JobItem, JobUnit, Prediction, PredictionLabel
+from core.states import TERMINAL_UNIT_STATES, ItemState
+
+
+def assert_nothing_lost_or_doubled(sessions: SessionFactory, job_id: str, tracks: int) -> Counter[str]:
+    """Every track has one outcome, every success one result, and the counters equal the rows."""
+    job_key = UUID(job_id)
+    with sessions() as session:
+        job = session.get_one(Job, job_key)
+        items = session.scalars(select(JobItem).where(JobItem.job_id == job_key)).all()
+        units = session.scalars(select(JobUnit).where(JobUnit.job_id == job_key)).all()
+        heard = [item.content_hash for item in items if item.state in (ItemState.DONE, ItemState.SKIPPED)]
+        results = session.scalar(
+            select(func.count()).where(
+                Prediction.content_hash.in_(heard), Prediction.model_id == job.model_id
+            )
+        )
+        labelled = session.scalar(
+            select(func.count(func.distinct(PredictionLabel.content_hash))).where(
+                PredictionLabel.content_hash.in_(heard), PredictionLabel.model_id == job.model_id
+            )
+        )
+    states = Counter(item.state for item in items)
+    assert job.total == len(items) == tracks
+    assert len({item.track_id for item in items}) == tracks
+    assert states[ItemState.PENDING] == 0
+    assert {unit.state for unit in units} <= TERMINAL_UNIT_STATES
+    for unit in units:
+        own = Counter(item.state for item in items if item.unit_id == unit.id)
+        assert (unit.done, unit.failed, unit.skipped) == (
+            own[ItemState.DONE],
+            own[ItemState.FAILED],
+            own[ItemState.SKIPPED],
+        )
+    assert None not in heard
+    assert results == labelled == len(set(heard))
+    return states

@@ -1,0 +1,157 @@
+"""Who may do what: every route with every kind of key, and whose jobs a key can see."""
+
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import httpx
+import pytest
+from fastapi.routing import APIRoute
+
+from api.main import ROUTERS
+from core.db.session import SessionFactory
+from tests.builders import make_api_key, make_job, make_library, make_model
+from tests.integration.api.gateway import bearer, problem_of
+
+OPEN = {"/healthz", "/readyz"}
+READ = {
+    "GET /api/v1/jobs",
+    "GET /api/v1/jobs/{job_id}",
+    "GET /api/v1/jobs/{job_id}/items",
+    "GET /api/v1/jobs/{job_id}/results",
+    "GET /api/v1/jobs/{job_id}/events",
+    "GET /api/v1/libraries",
+    "GET /api/v1/tracks",
+    "GET /api/v1/tracks/{track_id}",
+    "GET /api/v1/tracks/{track_id}/similar",
+    "GET /api/v1/tracks/{track_id}/embedding",
+    "GET /api/v1/models",
+    "GET /api/v1/models/{name}",
+    "GET /metrics",
+}
+WRITE = {
+    "POST /api/v1/jobs",
+    "POST /api/v1/jobs/{job_id}/cancel",
+    "POST /api/v1/jobs/{job_id}/retry",
+    "POST /api/v1/analysis/predict",
+}
+ADMIN = {
+    "POST /api/v1/libraries",
+    "POST /api/v1/models/{name}/promote",
+    "GET /api/v1/keys",
+    "POST /api/v1/keys",
+    "DELETE /api/v1/keys/{key_id}",
+}
+NEEDS = dict.fromkeys(READ, "read") | dict.fromkeys(WRITE, "write") | dict.fromkeys(ADMIN, "admin")
+SCOPES = ["read", "write", "admin"]
+
+
+def routes() -> list[str]:
+    """Every route but the open ones, as `METHOD /path`."""
+    found = [route for module in ROUTERS for route in module.router.routes if isinstance(route, APIRoute)]
+    return [
+        f"{method} {route.path}"
+        for route in found
+        if route.path not in OPEN
+        for method in route.methods or ()
+    ]
+
+
+def call(http: httpx.Client, route: str, headers: dict[str, str]) -> httpx.Response:
+    method, path = route.split()
+    for name in ("job_id", "track_id", "key_id", "name"):
+        path = path.replace(f"{{{name}}}", str(uuid4()))
+    return http.request(method, path, headers=headers)
+
+
+@pytest.fixture
+def keys(db: SessionFactory) -> dict[str, str]:
+    """A key of each scope."""
+    with db.begin() as session:
+        return {scope: make_api_key(session, scope)[1] for scope in SCOPES}
+
+
+def test_the_table_names_every_route():
+    assert set(routes()) == set(NEEDS)
+
+
+@pytest.mark.parametrize("route", routes())
+def test_a_route_opens_to_its_scope_and_to_no_lesser_one(keyed_http, keys, route):
+    without = call(keyed_http, route, {})
+    assert problem_of(without, 401) == "unauthenticated"
+    assert without.headers["www-authenticate"].startswith("Bearer")
+    for scope in SCOPES:
+        response = call(keyed_http, route, bearer(keys[scope]))
+        if SCOPES.index(scope) < SCOPES.index(NEEDS[route]):
+            assert problem_of(response, 403) == "forbidden"
+        else:
+            assert response.status_code not in (401, 403, 500)
+
+
+@pytest.mark.parametrize("path", [*OPEN, "/docs", "/openapi.json"])
+def test_health_and_documentation_are_open(keyed_http, path):
+    assert keyed_http.get(path).status_code in (200, 503)
+
+
+def test_a_key_that_is_wrong_in_any_way_is_refused(keyed_http, db):
+    with db.begin() as session:
+        _, expired = make_api_key(session, expires_at=datetime(2020, 1, 1, tzinfo=UTC))
+        _, revoked = make_api_key(session, revoked_at=datetime(2020, 1, 1, tzinfo=UTC))
+        _, valid = make_api_key(session)
+    wrong = [
+        expired,
+        revoked,
+        valid[:-1],
+        valid + "x",
+        valid.upper(),
+        "mfa__",
+        "mfa_a",
+        "x",
+        "\x7f",
+        "mfa_é_é",
+    ]
+    for secret in wrong:
+        headers = [(b"Authorization", f"Bearer {secret}".encode())]
+        assert problem_of(keyed_http.get("/api/v1/jobs", headers=headers), 401) == "unauthenticated"
+    for header in (f"Basic {valid}", valid, "Bearer", f"Bearer  {valid} x"):
+        response = keyed_http.get("/api/v1/jobs", headers={"Authorization": header})
+        assert problem_of(response, 401) == "unauthenticated"
+    assert keyed_http.get("/api/v1/jobs", headers=bearer(valid)).status_code == 200
+
+
+def test_jobs_of_other_keys_do_not_exist(keyed_http, db):
+    with db.begin() as session:
+        owner, own = make_api_key(session)
+        _, other = make_api_key(session)
+        _, admin = make_api_key(session, "admin")
+        job = make_job(session, owner=str(owner.id))
+        make_job(session, owner="local")
+    address = f"/api/v1/jobs/{job.id}"
+    calls = [("GET", ""), ("GET", "/items"), ("GET", "/results"), ("GET", "/events"), ("POST", "/retry")]
+    for method, suffix in [*calls, ("POST", "/cancel")]:
+        response = keyed_http.request(method, address + suffix, headers=bearer(other))
+        assert problem_of(response, 404) == "job_not_found"
+    assert keyed_http.get("/api/v1/jobs", headers=bearer(other)).json()["items"] == []
+    assert len(keyed_http.get("/api/v1/jobs", headers=bearer(own)).json()["items"]) == 1
+    assert len(keyed_http.get("/api/v1/jobs", headers=bearer(admin)).json()["items"]) == 2
+    assert keyed_http.get(address, headers=bearer(own)).status_code == 200
+    assert keyed_http.post(f"{address}/cancel", headers=bearer(admin)).status_code == 202
+
+
+def test_idempotency_keys_of_two_owners_do_not_meet(keyed_http, db, music):
+    with db.begin() as session:
+        secrets = [make_api_key(session)[1] for _ in range(2)]
+        make_library(session, name="home", path=str(music))
+        make_model(session)
+    body = {"kind": "analysis", "params": {"library": "home"}}
+    jobs = [
+        keyed_http.post("/api/v1/jobs", json=body, headers=bearer(secret) | {"Idempotency-Key": "k"}).json()
+        for secret in secrets
+    ]
+    assert jobs[0]["id"] != jobs[1]["id"]
+
+
+def test_a_stranger_cannot_make_the_server_store_an_upload(keyed_http, open_settings):
+    before = list(open_settings.uploads_dir.glob("*"))
+    response = keyed_http.post("/api/v1/analysis/predict", files={"file": b"x" * 1_000_000})
+    assert problem_of(response, 401) == "unauthenticated"
+    assert list(open_settings.uploads_dir.glob("*")) == before

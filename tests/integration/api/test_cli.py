@@ -1,0 +1,289 @@
+"""The `mfa` command against a real gateway."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from sqlalchemy import select
+from typer.testing import CliRunner
+
+from api.client import connection, display, local
+from api.client.cli import app
+from api.client.http import Client
+from core.db.session import SessionFactory
+from core.db.tables import ApiKey, Job, Library
+from core.local_stack import PortInUse
+from core.local_stack.command import free_port
+from core.settings import Settings
+from core.states import JobState
+from tests.builders import (
+    make_api_key,
+    make_finished_job,
+    make_heard_track,
+    make_job,
+    make_library,
+    make_model,
+    make_track,
+)
+from tests.integration.api.stand_in import worker
+
+Run = Callable[..., Any]  # its answer is a `Result` of Click
+
+
+@pytest.fixture
+def mfa(open_url: str, db: SessionFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs the command in an empty folder, with the settings of the open gateway."""
+    return runner(open_url, tmp_path, monkeypatch)
+
+
+def runner(url: str, data_dir: Path, monkeypatch: pytest.MonkeyPatch, **overrides: Any) -> Run:
+    address = httpx.URL(url)
+    settings = Settings(host=address.host, port=address.port, data_dir=data_dir, **overrides)
+    monkeypatch.setattr(connection, "get_settings", lambda: settings)
+    monkeypatch.setattr(display.console, "width", 200)
+    monkeypatch.chdir(data_dir)
+    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def files(music: Path, db: SessionFactory) -> Path:
+    """A folder with four files, two of them bad; and a model to label them with."""
+    for name in ("a.mp3", "jazz/b [live].mp3", "jazz/bad.mp3", "bad.flac"):
+        (music / name).write_bytes(b"")
+    with db.begin() as session:
+        make_model(session)
+    return music
+
+
+def test_label_shows_labels_neighbours_and_what_failed(mfa, db, files, tmp_path):
+    with worker(db):
+        result = mfa("label", files, "--library", "home", "--csv", "out.csv")
+    assert result.exit_code == 0, result.output
+    lines = {line.split("│")[1].strip(): line for line in result.stdout.splitlines() if line.startswith("│")}
+    assert "rock 0.60, jazz 0.20" in lines["a.mp3"]
+    assert "jazz/b [live].mp3 (" in lines["a.mp3"]
+    assert "a.mp3 (" in lines["jazz/b [live].mp3"]
+    assert "not_audio" in lines["bad.flac"]
+    assert "The content is not audio." in lines["jazz/bad.mp3"]
+    assert "2 tracks labelled, 2 not labelled" in result.stdout
+    rows = (tmp_path / "out.csv").read_text().splitlines()
+    assert rows[0] == "track_id,path,duration_s,labels,model,rock,jazz,ambient"
+    assert len(rows) == 3
+    assert not (tmp_path / "out.csv.part").exists()
+
+
+def test_label_names_the_library_after_the_folder_and_finds_it_again(mfa, db, files):
+    with db.begin() as session:
+        make_library(session, name="music")  # another folder has that name already
+    with worker(db):
+        assert mfa("label", files).exit_code == 0
+        assert mfa("label", files / "jazz").exit_code == 0
+    with db() as session:
+        assert session.scalars(select(Library.name).order_by(Library.name)).all() == ["music", "music-2"]
+        jobs = session.scalars(select(Job.params).order_by(Job.created_at)).all()
+    assert [(params["library"], params["path"]) for params in jobs] == [("music-2", ""), ("music-2", "jazz")]
+
+
+def test_label_passes_coverage_and_force_on(mfa, db, files):
+    with worker(db):
+        assert mfa("label", files, "--coverage", "8", "--force").exit_code == 0
+    with db() as session:
+        params = session.scalars(select(Job.params)).one()
+    assert (params["coverage"], params["force"]) == ({"windows": 8}, True)
+
+
+def test_label_fails_when_nothing_was_labelled(mfa, db, files):
+    (files / "a.mp3").unlink()
+    (files / "jazz" / "b [live].mp3").unlink()
+    with worker(db):
+        result = mfa("label", files)
+    assert result.exit_code == 1
+    assert "Nothing was labelled" in result.stderr
+    assert "not_audio" in result.stdout
+
+
+def test_interrupting_label_leaves_the_job_at_work_and_says_so(mfa, db, files, monkeypatch):
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Client, "get_job", interrupt)
+    result = mfa("label", files)
+    assert result.exit_code == 130
+    with db() as session:
+        job = session.scalars(select(Job)).one()
+    assert job.state == JobState.QUEUED
+    assert f"mfa jobs {job.id} --cancel" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["label", "/no/such/folder"], "There is no folder /no/such/folder."),
+        (["label", ".", "--coverage", "0"], "--coverage is `full` or a number of windows from 1 to 1000."),
+        (["label", ".", "--coverage", "half"], "--coverage is `full` or a number of windows from 1 to 1000."),
+        (["label", ".", "--library", "x" * 201], "body.name: String should have at most 200 characters"),
+        (["jobs", str(uuid4())], "There is no job with this id."),
+        (["jobs", "--cancel"], "Name the job to cancel or retry"),
+        (["jobs", str(uuid4()), "--cancel", "--retry"], "not both"),
+        (["similar", "nothing.mp3"], "There is no track nothing.mp3"),
+        (["keys", "revoke", str(uuid4())], "There is no API key with this id."),
+    ],
+)
+def test_an_error_is_one_line_and_no_traceback(mfa, db, arguments, sentence):
+    with db.begin() as session:
+        make_model(session)
+    result = mfa(*arguments)
+    assert result.exit_code == 1
+    assert sentence in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_without_a_gateway_the_command_says_how_to_start_one(tmp_path, monkeypatch):
+    result = runner(f"http://127.0.0.1:{free_port()}", tmp_path, monkeypatch)("models")
+    assert result.exit_code == 1
+    assert "make serve" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_settings_that_are_wrong_are_named(monkeypatch):
+    monkeypatch.setattr(connection, "get_settings", lambda: Settings(port=0))
+    result = CliRunner().invoke(app, ["models"])
+    assert result.exit_code == 1
+    assert "MFA_PORT" in result.stderr
+
+
+def test_jobs_lists_shows_cancels_and_retries(mfa, db):
+    with db.begin() as session:
+        library, model = make_library(session), make_model(session)
+        ended = make_finished_job(session, library, model, [], [make_track(session, library, path="x.mp3")])
+        open_job = make_job(session)
+    listed = mfa("jobs").stdout
+    assert str(ended.id) in listed
+    assert "listing…" in listed
+    shown = mfa("jobs", ended.id).stdout
+    assert "analysis of music: succeeded" in shown
+    assert "x.mp3" in shown
+    assert "not_audio" in shown
+    assert "cancelling" in mfa("jobs", open_job.id, "--cancel").stdout
+    assert "submitted as job" in mfa("jobs", ended.id, "--retry").stdout
+    with db() as session:
+        assert session.get_one(Job, open_job.id).state == JobState.CANCELLING
+        assert session.scalars(select(Job).where(Job.retry_of == ended.id)).one()
+
+
+def test_a_track_can_be_named_by_its_id_its_file_or_its_path(mfa, db, tmp_path):
+    with db.begin() as session:
+        model, library = make_model(session), make_library(session, path=str(tmp_path))
+        track = make_heard_track(session, library, model, "sub/one.mp3")
+        make_heard_track(session, library, model, "two.mp3")
+    for name in (track.id, tmp_path / "sub" / "one.mp3", "sub/one.mp3"):
+        result = mfa("similar", name)
+        assert result.exit_code == 0, result.stderr
+        assert "1.000" in result.stdout
+        assert "two.mp3" in result.stdout
+
+
+def test_a_path_that_several_libraries_have_is_not_guessed(mfa, db):
+    with db.begin() as session:
+        model = make_model(session)
+        for _ in range(2):
+            make_heard_track(session, make_library(session), model, "one.mp3")
+    result = mfa("similar", "one.mp3")
+    assert result.exit_code == 1
+    assert "Several libraries have a track one.mp3" in result.stderr
+
+
+def test_models_are_listed(mfa, db):
+    with db.begin() as session:
+        make_model(session)
+    assert "test-model@1" in mfa("models").stdout
+
+
+def test_keys_are_created_listed_and_revoked(keyed_url, db, tmp_path, monkeypatch):
+    with db.begin() as session:
+        _, secret = make_api_key(session, "admin")
+    mfa = runner(keyed_url, tmp_path, monkeypatch, api_key=secret)
+    created = mfa("keys", "create", "player", "--scope", "read", "--days", "7")
+    assert created.exit_code == 0, created.stderr
+    assert created.stdout.startswith("mfa_")
+    assert "player" in mfa("keys", "list").stdout
+    with db() as session:
+        key = session.scalars(select(ApiKey).where(ApiKey.name == "player")).one()
+    assert "revoked" in mfa("keys", "revoke", key.id).stdout
+    assert "revoked" in mfa("keys", "list").stdout
+    without = runner(keyed_url, tmp_path, monkeypatch)("jobs")
+    assert without.exit_code == 1
+    assert "API key" in without.stderr
+
+
+@contextmanager
+def _forbidden(*_: object) -> Iterator[None]:
+    pytest.fail("the stack was started")
+    yield
+
+
+@pytest.mark.parametrize(
+    ("folder", "sentence"),
+    [
+        ("missing", "There is no folder"),
+        ("empty", "There are no audio files"),
+        ("file.mp3", "There is no folder"),
+    ],
+)
+def test_a_demo_of_nothing_ends_before_anything_starts(mfa, tmp_path, monkeypatch, folder, sentence):
+    monkeypatch.setattr(local, "local_stack", _forbidden)
+    (tmp_path / "empty" / ".hidden").mkdir(parents=True)
+    (tmp_path / "empty" / "notes.txt").write_text("no music")
+    (tmp_path / "file.mp3").write_text("no folder")
+    result = mfa("demo", tmp_path / folder)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(sentence)
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_demo_without_the_samples_says_how_to_get_them(mfa, monkeypatch):
+    monkeypatch.setattr(local, "local_stack", _forbidden)
+    result = mfa("demo")
+    assert result.exit_code == 1
+    assert "make setup" in result.stderr
+
+
+class _Stack:
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+
+def test_a_demo_labels_the_folder_writes_the_results_and_sums_up(
+    mfa, open_url, db, files, tmp_path, monkeypatch
+):
+    @contextmanager
+    def running(_: Settings) -> Iterator[_Stack]:
+        yield _Stack(open_url)
+
+    monkeypatch.setattr(local, "local_stack", running)
+    with worker(db):
+        result = mfa("demo", files)
+        again = mfa("demo", files)
+    for outcome in (result, again):
+        assert outcome.exit_code == 0, outcome.output
+        assert "2 tracks labelled" in outcome.stdout
+        assert "20 s of audio" in outcome.stdout
+        assert "times real time" in outcome.stdout
+    assert len((tmp_path / "results.csv").read_text().splitlines()) == 3
+
+
+def test_a_stack_that_cannot_start_is_one_line(mfa, files, monkeypatch):
+    @contextmanager
+    def taken(_: Settings) -> Iterator[None]:
+        raise PortInUse
+        yield
+
+    monkeypatch.setattr(local, "local_stack", taken)
+    for command in (["demo", str(files)], ["serve"]):
+        result = mfa(*command)
+        assert result.exit_code == 1
+        assert result.stderr == f"{PortInUse.__doc__}\n"

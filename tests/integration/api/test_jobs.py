@@ -1,0 +1,287 @@
+"""Submit, look at, list, cancel and retry jobs over HTTP."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from sqlalchemy import func, select, text
+
+from core.db.session import SessionFactory
+from core.db.tables import Job, JobUnit
+from core.states import JobState
+from tests.builders import make_finished_job, make_heard_track, make_job, make_library, make_model, make_track
+from tests.integration.api.gateway import problem_of
+
+JOBS = "/api/v1/jobs"
+
+
+@pytest.fixture
+def library(db: SessionFactory, music: Path) -> str:
+    """A library and a default model, ready to be analysed."""
+    with db.begin() as session:
+        make_model(session)
+        return make_library(session, name="home", path=str(music)).name
+
+
+def submit(http: httpx.Client, key: str | None = None, **params: Any) -> httpx.Response:
+    headers = {"Idempotency-Key": key} if key else {}
+    return http.post(JOBS, json={"kind": "analysis", "params": params}, headers=headers)
+
+
+def count(db: SessionFactory, table: type[Job] | type[JobUnit]) -> int | None:
+    with db() as session:
+        return session.scalar(select(func.count()).select_from(table))
+
+
+def test_a_submitted_job_is_committed_with_its_first_unit(http, db, library):
+    response = submit(http, library=library, path="jazz")
+    assert response.status_code == 202
+    job = response.json()
+    assert response.headers["location"] == f"{JOBS}/{job['id']}"
+    assert int(response.headers["retry-after"]) >= 1
+    assert job["state"] == "queued"
+    assert job["params"] == {
+        "library": "home",
+        "path": "jazz",
+        "model": "default",
+        "coverage": "full",
+        "force": False,
+    }
+    assert job["progress"]["percent"] is None
+    with db() as session:
+        unit = session.scalars(select(JobUnit).where(JobUnit.job_id == UUID(job["id"]))).one()
+        assert (unit.kind, unit.queue, unit.state) == ("plan", "plan", "ready")
+
+
+def test_a_commit_that_fails_is_an_error_and_no_promise(http, db, library):
+    """The constraint is checked at the commit, when the route has long returned its answer."""
+    with db.begin() as session:
+        session.execute(
+            text(
+                "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+                "$$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = 'serialization_failure'; END $$"
+            )
+        )
+        session.execute(
+            text(
+                "CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON jobs DEFERRABLE INITIALLY DEFERRED "
+                "FOR EACH ROW EXECUTE FUNCTION refuse()"
+            )
+        )
+    try:
+        response = submit(http, library=library)
+    finally:
+        with db.begin() as session:
+            session.execute(text("DROP FUNCTION refuse CASCADE"))
+    assert problem_of(response, 503) == "unavailable"
+    assert int(response.headers["retry-after"]) >= 1
+    assert "location" not in response.headers
+    assert count(db, Job) == 0
+
+
+def test_the_same_key_answers_the_same_job(http, db, library):
+    first = submit(http, "k1", library=library)
+    again = submit(http, "k1", library=library)
+    assert again.status_code == 202
+    assert again.json()["id"] == first.json()["id"]
+    assert again.headers["location"] == first.headers["location"]
+    assert again.headers["idempotent-replayed"] == "true"
+    assert "idempotent-replayed" not in first.headers
+    assert count(db, Job) == 1
+
+
+def test_the_same_key_with_another_request_is_refused(http, db, library):
+    submit(http, "k1", library=library)
+    assert problem_of(submit(http, "k1", library=library, force=True), 422) == "idempotency_key_reused"
+    assert count(db, Job) == 1
+
+
+def test_twenty_posts_of_one_key_at_once_make_one_job(http, db, library):
+    with ThreadPoolExecutor(20) as pool:
+        responses = list(pool.map(lambda _: submit(http, "k1", library=library), range(20)))
+    assert {response.status_code for response in responses} == {202}
+    assert len({response.json()["id"] for response in responses}) == 1
+    assert sum("idempotent-replayed" in response.headers for response in responses) == 19
+    assert (count(db, Job), count(db, JobUnit)) == (1, 1)
+
+
+@pytest.mark.parametrize("key", ["", "k" * 256, "a b", "naïve"])
+def test_a_strange_key_is_refused(http, db, library, key):
+    headers = [(b"Idempotency-Key", key.encode("latin-1"))]
+    response = http.post(JOBS, json={"kind": "analysis", "params": {"library": library}}, headers=headers)
+    assert problem_of(response, 422) == "invalid"
+    assert response.json()["errors"][0]["location"] == "header.idempotency-key"
+
+
+@pytest.mark.parametrize(
+    ("body", "location"),
+    [
+        ({"kind": "analysis"}, "body.params"),
+        ({"kind": "analysis", "params": {}}, "body.params.library"),
+        ({"kind": "analysis", "params": {"library": "home", "colour": 1}}, "body.params.colour"),
+        ({"kind": "analysis", "params": {"library": "home"}, "extra": 1}, "body.extra"),
+        ({"kind": "predict", "params": {"filename": "x"}}, "body.kind"),
+        ({"kind": "dance", "params": {}}, "body.kind"),
+        ({"kind": "analysis", "params": {"library": "h" * 201}}, "body.params.library"),
+        ([], "body"),
+    ],
+)
+def test_a_wrong_body_is_explained_field_by_field(http, library, body, location):
+    response = http.post(JOBS, json=body)
+    assert problem_of(response, 422) == "invalid"
+    assert location in [error["location"] for error in response.json()["errors"]]
+    assert {*response.json()["errors"][0]} == {"location", "code", "detail"}
+
+
+@pytest.mark.parametrize("windows", [0, -1, 1001, "many"])
+def test_a_coverage_out_of_bounds_is_refused(http, library, windows):
+    assert problem_of(submit(http, library=library, coverage={"windows": windows}), 422) == "invalid"
+
+
+@pytest.mark.parametrize(
+    ("params", "status", "name"),
+    [
+        ({"library": "nope"}, 404, "library_not_found"),
+        ({"library": "home", "model": "nope"}, 404, "model_not_found"),
+        ({"library": "home", "path": "rock"}, 422, "library_folder_missing"),
+        ({"library": "home", "path": "../.."}, 422, "outside_library"),
+        ({"library": "home", "path": "jazz/../../x"}, 422, "outside_library"),
+        ({"library": "home", "path": "/etc"}, 422, "outside_library"),
+        ({"library": "home", "path": "..\\.."}, 422, "outside_library"),
+        ({"library": "home", "path": "%2e%2e"}, 422, "library_folder_missing"),
+        ({"library": "home", "path": "jazz//x"}, 422, "invalid"),
+        ({"library": "home", "path": "way-out"}, 422, "outside_library"),
+    ],
+)
+def test_what_a_job_names_must_exist_inside_its_library(http, db, library, music, params, status, name):
+    (music / "way-out").symlink_to("/etc")
+    assert problem_of(submit(http, **params), status) == name
+    assert count(db, Job) == 0
+
+
+def test_a_job_shows_its_progress_and_when_to_ask_again(http, db, library):
+    with db.begin() as session:
+        job = make_job(
+            session, state=JobState.RUNNING, total=10, unit={"state": "done", "done": 4, "failed": 1}
+        )
+    response = http.get(f"{JOBS}/{job.id}")
+    assert response.status_code == 200
+    assert int(response.headers["retry-after"]) >= 1
+    progress = response.json()["progress"]
+    assert (progress["total"], progress["done"], progress["failed"]) == (10, 4, 1)
+    assert progress["percent"] == 50
+
+
+def test_an_ended_job_has_no_retry_after(http, db):
+    with db.begin() as session:
+        job = make_job(session, state=JobState.FAILED, error_code="gave_up", error_detail="Too often.")
+    response = http.get(f"{JOBS}/{job.id}")
+    assert "retry-after" not in response.headers
+    assert response.json()["error"] == {"code": "gave_up", "detail": "Too often."}
+
+
+def test_jobs_are_listed_newest_first_and_pages_stay_stable(http, db):
+    with db.begin() as session:
+        old = [str(make_job(session).id) for _ in range(5)]  # all created at the same instant
+    first = http.get(JOBS, params={"limit": 2}).json()
+    with db.begin() as session:
+        newest = str(make_job(session).id)
+    seen = [job["id"] for job in first["items"]]
+    cursor = first["next_cursor"]
+    while cursor:
+        page = http.get(JOBS, params={"limit": 2, "cursor": cursor}).json()
+        seen += [job["id"] for job in page["items"]]
+        cursor = page["next_cursor"]
+    assert sorted(seen) == sorted(old)
+    assert http.get(JOBS, params={"limit": 1}).json()["items"][0]["id"] == newest
+
+
+def test_jobs_can_be_listed_by_state(http, db):
+    with db.begin() as session:
+        make_job(session)
+        done = make_job(session, state=JobState.SUCCEEDED)
+    items = http.get(JOBS, params={"state": "succeeded"}).json()["items"]
+    assert [job["id"] for job in items] == [str(done.id)]
+
+
+def test_a_cancelled_job_is_answered_at_once_and_twice_is_once(http, db):
+    with db.begin() as session:
+        job = make_job(session, state=JobState.RUNNING)
+    for _ in range(2):
+        response = http.post(f"{JOBS}/{job.id}/cancel")
+        assert response.status_code == 202
+        assert response.json()["state"] == "cancelling"
+        assert response.headers["location"] == f"{JOBS}/{job.id}"
+    with db() as session:
+        assert session.get_one(Job, job.id).state == "cancelling"
+
+
+@pytest.mark.parametrize("state", [JobState.SUCCEEDED, JobState.FAILED])
+def test_an_ended_job_cannot_be_cancelled(http, db, state):
+    with db.begin() as session:
+        job = make_job(session, state=state)
+    assert problem_of(http.post(f"{JOBS}/{job.id}/cancel"), 409) == "job_already_ended"
+
+
+def test_retry_makes_a_new_job_of_the_failed_items(http, db):
+    with db.begin() as session:
+        library, model = make_library(session), make_model(session)
+        job = make_finished_job(session, library, model, [], [make_track(session, library)])
+    response = http.post(f"{JOBS}/{job.id}/retry", headers={"Idempotency-Key": "again"})
+    assert response.status_code == 202
+    new_id = response.json()["id"]
+    assert new_id != str(job.id)
+    assert response.headers["location"] == f"{JOBS}/{new_id}"
+    with db() as session:
+        assert session.get_one(Job, UUID(new_id)).retry_of == job.id
+    replayed = http.post(f"{JOBS}/{job.id}/retry", headers={"Idempotency-Key": "again"})
+    assert replayed.json()["id"] == new_id
+
+
+def test_there_must_be_something_to_retry(http, db):
+    with db.begin() as session:
+        library, model = make_library(session), make_model(session)
+        track = make_heard_track(session, library, model, "a.mp3")
+        complete = make_finished_job(session, library, model, [track])
+        at_work = make_job(session, state=JobState.RUNNING)
+    assert problem_of(http.post(f"{JOBS}/{complete.id}/retry"), 409) == "nothing_to_retry"
+    assert problem_of(http.post(f"{JOBS}/{at_work.id}/retry"), 409) == "job_not_finished"
+
+
+def test_items_can_be_listed_by_state_and_page_by_page(http, db):
+    with db.begin() as session:
+        library, model = make_library(session), make_model(session)
+        heard = [make_heard_track(session, library, model, f"{n}.mp3") for n in range(3)]
+        bad = [make_track(session, library, path=f"bad-{n}.mp3") for n in range(3)]
+        job = make_finished_job(session, library, model, heard, bad)
+    failed = http.get(f"{JOBS}/{job.id}/items", params={"state": "failed"}).json()
+    assert [item["path"] for item in failed["items"]] == ["bad-0.mp3", "bad-1.mp3", "bad-2.mp3"]
+    assert failed["items"][0]["error"] == {"code": "not_audio", "detail": "The content is not audio."}
+    seen, cursor = [], None
+    while True:
+        query = {"limit": 4} | ({"cursor": cursor} if cursor else {})
+        page = http.get(f"{JOBS}/{job.id}/items", params=query).json()
+        seen += [item["path"] for item in page["items"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert seen == ["0.mp3", "1.mp3", "2.mp3", "bad-0.mp3", "bad-1.mp3", "bad-2.mp3"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", ""),
+        ("POST", "/cancel"),
+        ("POST", "/retry"),
+        ("GET", "/items"),
+        ("GET", "/results"),
+        ("GET", "/events"),
+    ],
+)
+def test_an_unknown_job_is_not_found(http, method, path):
+    assert problem_of(http.request(method, f"{JOBS}/{uuid4()}{path}"), 404) == "job_not_found"
+    assert problem_of(http.request(method, f"{JOBS}/no-uuid{path}"), 422) == "invalid"

@@ -1,0 +1,116 @@
+"""Bodies that are too large, lie about their length, or never end."""
+
+import socket
+import time
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from api.limits import MB
+from api.main import JSON_LIMIT, create_app
+from core.settings import Settings
+from tests.integration.api.gateway import problem_of, running
+
+PREDICT = "/api/v1/analysis/predict"
+JSON = {"Content-Type": "application/json"}
+
+
+def chunked(size: int) -> Iterator[bytes]:
+    """A body whose length nobody knows before."""
+    block = b" " * 10_000
+    for _ in range(size // len(block)):
+        yield block
+    yield block[: size % len(block)]
+
+
+def raw(url: str, request: bytes, *, timeout_s: float = 10) -> bytes:
+    """Send bytes and read until the server hangs up."""
+    address = urlsplit(url)
+    with socket.create_connection((address.hostname, address.port), timeout=timeout_s) as connection:
+        connection.sendall(request)
+        answer = b""
+        while block := connection.recv(65536):
+            answer += block
+        return answer
+
+
+@pytest.mark.parametrize("path", ["/api/v1/jobs", "/api/v1/libraries", "/nowhere", f"{PREDICT}/"])
+def test_a_json_body_may_be_one_megabyte(http, path):
+    below = http.post(path, content=b" " * JSON_LIMIT, headers=JSON)
+    assert below.status_code in (404, 422)
+    above = http.post(path, content=b" " * (JSON_LIMIT + 1), headers=JSON)
+    assert problem_of(above, 413) == "body_too_large"
+    assert above.headers["connection"] == "close"
+
+
+@pytest.mark.parametrize("surplus", [0, 1])
+def test_a_chunked_body_is_counted_as_it_arrives(http, surplus):
+    response = http.post("/api/v1/jobs", content=chunked(JSON_LIMIT + surplus), headers=JSON)
+    assert response.status_code == (413 if surplus else 422)
+
+
+def test_a_route_that_reads_no_body_does_nothing_for_a_large_one(http):
+    response = http.post("/api/v1/models/x/promote", content=b" " * (JSON_LIMIT + 1))
+    assert problem_of(response, 413) == "body_too_large"
+
+
+def test_an_upload_has_a_limit_of_its_own_and_leaves_nothing_behind(http, open_settings, db):
+    limit = open_settings.max_upload_mb * MB
+    assert limit > JSON_LIMIT
+    before = list(open_settings.uploads_dir.glob("*"))
+    body = httpx.Request("POST", "http://x", files={"file": b"x" * limit})
+    head = {"Content-Type": body.headers["content-type"]}
+    assert problem_of(http.post(PREDICT, content=body.read(), headers=head), 413) == "body_too_large"
+    content = body.content
+    pieces = (content[start : start + 50_000] for start in range(0, len(content), 50_000))
+    assert problem_of(http.post(PREDICT, content=pieces, headers=head), 413) == "body_too_large"
+    assert list(open_settings.uploads_dir.glob("*")) == before
+
+
+def test_a_length_that_lies_is_no_way_around(open_url, monkeypatch):
+    monkeypatch.setattr("api.limits.LINGER_S", 0.1)
+    head = b"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    huge = raw(open_url, head + b"Content-Length: 99999999999\r\n\r\n")
+    assert huge.startswith(b"HTTP/1.1 413")
+    both = (
+        head + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1e8480\r\n" + b" " * 2_000_000
+    )
+    assert raw(open_url, both).split(b"\r\n")[0].split()[1] in (b"400", b"413")
+    for nonsense in (b"-1", b"1e3", b"1, 2", b"\xb2"):
+        answer = raw(open_url, head + b"Content-Length: " + nonsense + b"\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 400")
+
+
+def test_a_body_that_stalls_is_given_up(database_url, tmp_path, monkeypatch):
+    monkeypatch.setattr("api.limits.LINGER_S", 0.1)
+    settings = Settings(database_url=database_url, data_dir=tmp_path)
+    app = create_app(settings)
+    limit = next(each for each in app.user_middleware if "by_path" in each.kwargs)
+    limit.kwargs["idle_s"] = 0.2
+    request = b"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"
+    with running(app) as url:
+        began = time.monotonic()
+        answer = raw(url, request)
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b"urn:mfa:error:body_too_slow" in answer
+    assert time.monotonic() - began < 5
+
+
+def test_the_answer_reaches_a_client_that_is_still_sending(open_url):
+    """It reads the answer only when it has sent everything, as most clients do."""
+    head = b"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 60000000\r\n\r\n"
+    assert raw(open_url, head + b" " * 60_000_000).startswith(b"HTTP/1.1 413")
+
+
+def test_a_client_that_leaves_in_mid_upload_breaks_nothing(open_url, http, open_settings, caplog):
+    before = list(open_settings.uploads_dir.glob("*"))
+    address = urlsplit(open_url)
+    with socket.create_connection((address.hostname, address.port)) as connection:
+        head = f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n"
+        connection.sendall(head.encode() + b"Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n")
+    time.sleep(0.2)
+    assert http.get("/healthz").status_code == 200
+    assert list(open_settings.uploads_dir.glob("*")) == before
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []

@@ -1,0 +1,152 @@
+"""Results of a job in every format, streamed from short transactions."""
+
+import csv
+import io
+import json
+import time
+from uuid import UUID
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from api import exports
+from core.db.session import SessionFactory
+from core.db.tables import Library, Model
+from tests.builders import make_finished_job, make_heard_track, make_job, make_library, make_model, make_track
+from tests.integration.api.gateway import problem_of
+
+PATHS = [
+    "=1+1.mp3",
+    "+1.mp3",
+    "-1.mp3",
+    "@sum.mp3",
+    "\ttab.mp3",
+    "\rreturn.mp3",
+    'plain, "quoted".mp3',
+    "héllo.mp3",
+]
+
+
+@pytest.fixture
+def job_id(db: SessionFactory) -> UUID:
+    """A job over files whose names are formulas, and one that failed."""
+    with db.begin() as session:
+        library, model = make_library(session), make_model(session)
+        tracks = [make_heard_track(session, library, model, path) for path in PATHS]
+        return make_finished_job(session, library, model, tracks, [make_track(session, library)]).id
+
+
+def url(job_id: UUID) -> str:
+    return f"/api/v1/jobs/{job_id}/results"
+
+
+def test_json_is_one_array_of_the_labelled_tracks(http, job_id):
+    response = http.get(url(job_id))
+    assert response.headers["content-type"] == "application/json"
+    assert [result["path"] for result in response.json()] == PATHS
+    first = response.json()[0]
+    assert UUID(first.pop("track_id"))
+    assert first == {
+        "path": PATHS[0],
+        "duration_s": 180.0,
+        "labels": [{"label": "rock", "score": 0.6}, {"label": "jazz", "score": 0.2}],
+        "model": "test-model@1",
+    }
+
+
+def test_all_scores_come_on_request(http, job_id):
+    results = http.get(url(job_id), params={"scores": "all"}).json()
+    assert results[0]["scores"] == {"rock": 0.6, "jazz": 0.2, "ambient": 0.05}
+
+
+def test_json_lines_are_one_result_each(http, job_id):
+    response = http.get(url(job_id), params={"format": "jsonl"})
+    assert response.headers["content-type"] == "application/x-ndjson"
+    assert [json.loads(line)["path"] for line in response.text.split("\n")[:-1]] == PATHS
+
+
+def test_csv_is_rfc_4180_and_no_text_becomes_a_formula(http, job_id):
+    response = http.get(url(job_id), params={"format": "csv", "scores": "all"})
+    assert response.headers["content-type"].startswith("text/csv; charset=utf-8")
+    assert response.headers["content-disposition"] == f'attachment; filename="results-{job_id}.csv"'
+    assert response.headers["x-content-type-options"] == "nosniff"
+    rows = list(csv.reader(io.StringIO(response.text, newline="")))
+    assert rows[0] == ["track_id", "path", "duration_s", "labels", "model", "rock", "jazz", "ambient"]
+    assert [row[1] for row in rows[1:]] == [*(f"'{path}" for path in PATHS[:6]), *PATHS[6:]]
+    assert rows[1][2:] == ["180.0", "rock=0.6; jazz=0.2", "test-model@1", "0.6", "0.2", "0.05"]
+    assert response.text.count("\r\n") == len(rows)
+
+
+@pytest.mark.parametrize(("form", "nothing"), [("json", []), ("jsonl", None), ("csv", None)])
+def test_a_job_without_results_yet_is_an_empty_export(http, db, form, nothing):
+    with db.begin() as session:
+        job = make_job(session, model_id=make_model(session).id)
+    response = http.get(url(job.id), params={"format": form})
+    assert response.status_code == 200
+    if form == "json":
+        assert response.json() == nothing
+    else:
+        assert len(response.text.splitlines()) == (form == "csv")
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl", "csv"])
+def test_every_page_arrives_exactly_once(http, job_id, monkeypatch, form):
+    monkeypatch.setattr(exports, "PAGE", 3)
+    response = http.get(url(job_id), params={"format": form})
+    if form == "csv":
+        assert len(list(csv.reader(io.StringIO(response.text, newline="")))) == 1 + len(PATHS)
+    else:
+        found = response.json() if form == "json" else [json.loads(row) for row in response.text.splitlines()]
+        assert [result["path"] for result in found] == PATHS
+
+
+def test_an_export_says_what_it_is_and_an_unknown_one_is_refused(http, job_id):
+    assert problem_of(http.get(url(job_id), params={"format": "xlsx"}), 422) == "invalid"
+    assert problem_of(http.get(url(job_id), params={"scores": "some"}), 422) == "invalid"
+
+
+def test_a_predict_job_has_no_items_to_export(http, db):
+    with db.begin() as session:
+        job = make_job(session, kind="predict")
+    assert problem_of(http.get(url(job.id)), 409) == "job_has_no_items"
+
+
+def test_no_transaction_stays_open_while_a_client_reads(http: httpx.Client, db: SessionFactory):
+    with db.begin() as session:
+        library, model = make_library(session), make_model(session)
+        job_id = _make_large_job(session, library, model)
+    with http.stream("GET", url(job_id), params={"format": "jsonl", "scores": "all"}) as response:
+        blocks = response.iter_bytes(100)
+        next(blocks)
+        deadline = time.monotonic() + 10
+        while _open_transactions(db) and time.monotonic() < deadline:
+            time.sleep(0.05)  # until the sockets between are full and the export has to wait
+        assert _open_transactions(db) == 0
+        assert 100 + sum(map(len, blocks)) > 16_000_000
+
+
+def _make_large_job(session, library: Library, model: Model) -> UUID:
+    """Some 16 MB of results: more than the sockets between can hold."""
+    heard = make_heard_track(session, library, model, "x" * 4000)
+    job = make_finished_job(session, library, model, [heard])
+    session.execute(
+        text(
+            "INSERT INTO tracks (library_id, path, size, mtime_ns, content_hash) "
+            "SELECT library_id, path || n, 1, 1, content_hash FROM tracks, generate_series(1, 3999) n"
+        )
+    )
+    session.execute(
+        text(
+            "INSERT INTO job_items (unit_id, pos, job_id, track_id, state, content_hash) "
+            "SELECT unit_id, row_number() OVER (), job_id, tracks.id, state, tracks.content_hash "
+            "FROM job_items, tracks WHERE tracks.id <> track_id"
+        )
+    )
+    return job.id
+
+
+def _open_transactions(db: SessionFactory) -> int:
+    others = "FROM pg_stat_activity WHERE state LIKE '%in transaction%' AND pid <> pg_backend_pid()"
+    with db() as session:
+        return int(session.scalars(text(f"SELECT count(*) {others}")).one())

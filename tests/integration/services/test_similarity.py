@@ -1,0 +1,120 @@
+"""Nearest tracks by the cosine of their embeddings."""
+
+import random
+
+import pytest
+from sqlalchemy import insert, text
+from sqlalchemy.orm import Session
+
+from core.db.tables import Library, Model, Prediction, Track
+from core.errors import TrackNotAnalysed
+from core.services.registry import EMBEDDING_INDEX_PREFIX, _embedding_index_ddl
+from core.services.similarity import nearest_tracks
+from tests.builders import make_heard_track, make_library, make_model, make_track
+from tests.integration.services.plans import explain
+
+SIZE = 4
+
+
+@pytest.fixture
+def library(session: Session) -> Library:
+    return make_library(session, name="music")
+
+
+@pytest.fixture
+def model(session: Session) -> Model:
+    model = make_model(session, embedding_size=SIZE)
+    session.execute(text(_embedding_index_ddl(model)))
+    return model
+
+
+def test_the_nearest_come_first_whatever_their_length(session, library, model):
+    wanted = make_heard_track(session, library, model, "wanted", embedding=[1.0, 0.0, 0.0, 0.0])
+    for path, embedding in [
+        ("far", [0.0, 1.0, 0.0, 0.0]),
+        ("near and long", [50.0, 5.0, 0.0, 0.0]),
+        ("opposite", [-1.0, 0.0, 0.0, 0.0]),
+        ("same direction", [0.01, 0.0, 0.0, 0.0]),
+    ]:
+        make_heard_track(session, library, model, path, embedding=embedding)
+    found = nearest_tracks(session, wanted.id, model, 10)
+    assert [track.path for track in found] == ["same direction", "near and long", "far", "opposite"]
+    assert [track.similarity for track in found] == pytest.approx([1, 0.99504, 0, -1], abs=1e-4)
+    assert len(nearest_tracks(session, wanted.id, model, 2)) == 2
+
+
+def test_missing_tracks_other_libraries_and_other_models_are_left_out(session, library, model):
+    wanted = make_heard_track(session, library, model, "wanted")
+    make_heard_track(session, library, model, "here")
+    make_heard_track(session, library, model, "gone", missing_at=library.created_at)
+    make_heard_track(session, make_library(session, name="other"), model, "elsewhere")
+    other = make_model(session, name="other", alias=None)
+    make_heard_track(session, library, other, "heard by another")
+    assert {track.path for track in nearest_tracks(session, wanted.id, model, 10)} == {"here", "elsewhere"}
+    here = nearest_tracks(session, wanted.id, model, 10, library="music")
+    assert [(track.library, track.path) for track in here] == [("music", "here")]
+
+
+def test_a_copy_of_a_track_is_its_nearest(session, library, model):
+    wanted = make_heard_track(session, library, model, "wanted")
+    make_track(session, library, path="copy", content_hash=wanted.content_hash)
+    (copy,) = nearest_tracks(session, wanted.id, model, 10)
+    assert copy.path == "copy"
+    assert copy.similarity == pytest.approx(1)
+
+
+def test_a_track_that_the_model_has_not_heard_has_no_neighbours(session, library, model):
+    with pytest.raises(TrackNotAnalysed):
+        nearest_tracks(session, make_track(session, library).id, model, 10)
+
+
+@pytest.fixture
+def many(session: Session, library: Library, model: Model) -> Track:
+    """A library large enough for the index to pay; one of its tracks. Every tenth lies in another library."""
+    other = make_library(session, name="other")
+    dice = random.Random(0)
+    hashes = [number.to_bytes(32, "big") for number in range(3000)]
+    predictions = [
+        {
+            "content_hash": digest,
+            "model_id": model.id,
+            "coverage": "full",
+            "duration_s": 1.0,
+            "scores": [0.5],
+            "embedding": [dice.gauss(0, 1) for _ in range(SIZE)],
+        }
+        for digest in hashes
+    ]
+    session.execute(insert(Prediction), predictions)
+    tracks = [
+        {
+            "library_id": library.id if number % 10 else other.id,
+            "path": f"{number}",
+            "size": 1,
+            "mtime_ns": 1,
+            "content_hash": digest,
+        }
+        for number, digest in enumerate(hashes)
+    ]
+    session.execute(insert(Track), tracks)
+    session.execute(text("ANALYZE tracks, predictions, libraries"))
+    return session.query(Track).filter_by(path="1").one()
+
+
+def test_neighbours_come_from_the_index_of_the_model(session, model, many):
+    plan = explain(session, lambda: nearest_tracks(session, many.id, model, 10))
+    assert f"Index Scan using {EMBEDDING_INDEX_PREFIX}{model.id}" in plan
+
+
+def test_a_filter_that_leaves_few_still_finds_as_many_as_asked_for(session, model, many):
+    found = nearest_tracks(session, many.id, model, 50, library="other")
+    assert len(found) == 50
+    assert [track.similarity for track in found] == sorted(
+        (track.similarity for track in found), reverse=True
+    )
+
+
+def test_the_index_finds_what_a_full_comparison_finds(session, model, many):
+    found = {track.path for track in nearest_tracks(session, many.id, model, 10)}
+    session.execute(text("SET LOCAL enable_indexscan = off"))
+    assert len(found & {track.path for track in nearest_tracks(session, many.id, model, 10)}) >= 9

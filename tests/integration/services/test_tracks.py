@@ -1,0 +1,163 @@
+"""Tracks by genre: stable pages out of an index."""
+
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import insert, select, text
+from sqlalchemy.orm import Session
+
+from core.db.tables import Library, Model, Prediction, PredictionLabel, Track
+from core.errors import Invalid, InvalidCursor, LibraryNotFound, TrackNotAnalysed, TrackNotFound
+from core.services.tracks import AnalysedFile, get_prediction, get_track, list_tracks, save_analysed
+from tests.builders import make_heard_track, make_library, make_model, make_track
+from tests.integration.services.plans import explain
+
+
+@pytest.fixture
+def library(session: Session) -> Library:
+    return make_library(session, name="music")
+
+
+@pytest.fixture
+def model(session: Session) -> Model:
+    return make_model(session)
+
+
+def paths(session: Session, model: Model, **filters: object) -> list[str]:
+    """The paths of all pages of two."""
+    found: list[str] = []
+    cursor = None
+    while True:
+        page = list_tracks(session, model, cursor=cursor, limit=2, **filters)  # type: ignore[arg-type]
+        assert len(page.items) <= 2
+        found += [row.track.path for row in page.items]
+        cursor = page.next_cursor
+        if cursor is None:
+            return found
+
+
+def test_tracks_of_a_genre_come_the_most_certain_first(session, library, model):
+    for path, rock in [("c", 0.3), ("a", 0.9), ("d", 0.05), ("b", 0.5)]:
+        make_heard_track(session, library, model, path, scores=[rock, 0.2, 0.2])
+    assert paths(session, model, genre="rock") == ["a", "b", "c"]  # d is below the threshold
+    assert paths(session, model, genre="ROCK", min_score=0.5) == ["a", "b"]
+    assert sorted(paths(session, model, genre="jazz")) == ["a", "b", "c", "d"]
+    assert sorted(paths(session, model)) == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 7])
+def test_pages_of_equal_scores_leave_nothing_out_and_double_nothing(session, library, model, count):
+    """0.1 and its like have no exact binary form: what a page ends with must compare equal on the next."""
+    for number in range(count):
+        make_heard_track(session, library, model, f"{number}", scores=[0.1 + 0.2, 0.0, 0.0])
+    assert sorted(paths(session, model, genre="rock")) == [f"{number}" for number in range(count)]
+
+
+def test_what_comes_and_goes_between_two_pages_does_not_move_the_others(session, library, model):
+    for path, rock in [("a", 0.9), ("b", 0.8), ("c", 0.7), ("d", 0.6)]:
+        make_heard_track(session, library, model, path, scores=[rock, 0.0, 0.0])
+    first = list_tracks(session, model, genre="rock", limit=2)
+    make_heard_track(session, library, model, "new", scores=[1.0, 0.0, 0.0])
+    session.delete(first.items[1].track)
+    session.flush()
+    second = list_tracks(session, model, genre="rock", limit=2, cursor=first.next_cursor)
+    assert [row.track.path for row in second.items] == ["c", "d"]
+    assert second.next_cursor is None
+
+
+def test_only_tracks_that_are_there_and_of_the_library_are_listed(session, library, model):
+    other = make_library(session, name="other")
+    make_heard_track(session, library, model, "here")
+    make_heard_track(session, other, model, "elsewhere")
+    make_heard_track(session, library, model, "gone", missing_at=library.created_at)
+    assert paths(session, model, library="music") == ["here"]
+    assert sorted(paths(session, model, genre="rock")) == ["elsewhere", "here"]
+    with pytest.raises(LibraryNotFound):
+        list_tracks(session, model, library="no such")
+
+
+def test_a_track_is_listed_with_what_the_model_asked_for_says_of_it(session, library, model):
+    other = make_model(session, name="other", alias=None)
+    make_heard_track(session, library, model, "heard")
+    make_track(session, library, path="not yet")
+    rows = {row.track.path: row.prediction for row in list_tracks(session, model).items}
+    assert rows["not yet"] is None
+    assert rows["heard"] is not None
+    assert {row.prediction for row in list_tracks(session, other).items} == {None}
+    assert paths(session, other, genre="rock") == []
+
+
+def test_a_genre_that_the_model_does_not_know_is_refused(session, library, model):
+    with pytest.raises(Invalid, match="polka"):
+        list_tracks(session, model, genre="polka")
+
+
+@pytest.mark.parametrize("cursor", ["?", "", "W10", "WzEsMl0", "bnVsbA"])
+@pytest.mark.parametrize("genre", [None, "rock"])
+def test_a_cursor_from_elsewhere_is_refused(session, library, model, cursor, genre):
+    with pytest.raises(InvalidCursor):
+        list_tracks(session, model, genre=genre, cursor=cursor)
+
+
+def test_one_track_by_its_id(session, library, model):
+    track = make_heard_track(session, library, model, "a")
+    assert get_track(session, track.id, model).library == "music"
+    assert get_prediction(session, track.id, model).content_hash == track.content_hash
+    with pytest.raises(TrackNotAnalysed):
+        get_prediction(session, make_track(session, library).id, model)
+    with pytest.raises(TrackNotFound):
+        get_track(session, uuid4(), model)
+
+
+def test_what_a_file_held_is_kept_with_its_track(session, library):
+    track = make_track(session, library)
+    save_analysed(session, [AnalysedFile(track.id, 5, 6, b"hash", {"title": "A song"})])
+    session.refresh(track)
+    assert (track.size, track.mtime_ns, track.content_hash) == (5, 6, b"hash")
+    assert track.tags == {"title": "A song"}
+
+
+@pytest.fixture
+def many(session: Session, library: Library, model: Model) -> list[UUID]:
+    """A library large enough for an index to pay, and fresh statistics."""
+    count = 5000
+    hashes = [uuid4().bytes * 2 for _ in range(count)]
+    tracks = [
+        {"library_id": library.id, "path": f"{number}", "size": 1, "mtime_ns": 1, "content_hash": digest}
+        for number, digest in enumerate(hashes)
+    ]
+    session.execute(insert(Track), tracks)
+    predictions = [
+        {
+            "content_hash": digest,
+            "model_id": model.id,
+            "coverage": "full",
+            "duration_s": 1.0,
+            "scores": [0.5, 0.5, 0.5],
+            "embedding": [number % 97, number % 89, number % 83, 1.0],
+        }
+        for number, digest in enumerate(hashes)
+    ]
+    session.execute(insert(Prediction), predictions)
+    labels = [
+        {"content_hash": digest, "model_id": model.id, "label": label, "score": number / count}
+        for number, digest in enumerate(hashes)
+        for label in model.labels
+    ]
+    session.execute(insert(PredictionLabel), labels)
+    session.execute(text("ANALYZE tracks, predictions, prediction_labels"))
+    return list(session.scalars(select(Track.id).limit(10)))
+
+
+def test_a_page_of_a_genre_is_read_from_the_index(session, model, many):
+    first = explain(session, lambda: list_tracks(session, model, genre="rock", min_score=0.3, limit=20))
+    assert "ix_prediction_labels_model_id_label_score" in first
+    assert "Seq Scan on prediction_labels" not in first
+
+
+def test_a_later_page_starts_in_the_middle_of_the_index(session, model, many):
+    page = list_tracks(session, model, genre="rock", min_score=0.1, limit=20)
+    later = explain(
+        session, lambda: list_tracks(session, model, genre="rock", limit=20, cursor=page.next_cursor)
+    )
+    assert "score <= '0.996'::real" in later

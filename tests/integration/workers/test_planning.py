@@ -1,0 +1,325 @@
+"""Planning a library: every file in exactly one unit, whatever interrupts it."""
+
+import os
+import shutil
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from core.config import Windows
+from core.db.session import transaction
+from core.db.tables import JobItem, JobUnit, Library, Track
+from core.services.dispatch import take_ready
+from core.services.jobs import retry_failed
+from core.services.planning import PlannedItem, PlannedUnit, add_page
+from core.services.tracks import SeenFile, upsert_tracks
+from core.services.workers import beat
+from core.states import JobState, UnitState
+from tests import sounds
+from tests.builders import make_track
+from tests.integration.workers.music import Music
+from tests.planned import claim, read_job, read_unit, reap
+from tests.worker import WORKER, open_units, run, until, work_off
+from workers import planning
+from workers.lease import Lease
+from workers.planning import plan_library
+from workers.runner import Body
+
+pytestmark = pytest.mark.usefixtures("tagger")
+PATHS = [f"{folder}/{number}.mp3" for folder in ("a", "b") for number in range(5)]
+
+
+@pytest.fixture(autouse=True)
+def _small_pages(monkeypatch):
+    monkeypatch.setattr(planning, "PAGE", 3)
+
+
+def plan_unit(music: Music, job_id: UUID) -> int:
+    (unit,) = open_units(music.sessions, job_id)
+    return unit.id
+
+
+def planned_paths(music: Music, job_id: UUID) -> list[str]:
+    query = (
+        select(Track.path)
+        .join(JobItem, JobItem.track_id == Track.id)
+        .where(JobItem.job_id == job_id)
+        .order_by(JobItem.unit_id, JobItem.pos)
+    )
+    with music.sessions() as session:
+        return list(session.scalars(query))
+
+
+def test_every_file_is_planned_once_in_the_order_of_the_library(music):
+    music.add(*PATHS)
+    job_id = music.submit()
+    run(music.sessions, plan_unit(music, job_id))
+    assert planned_paths(music, job_id) == PATHS
+    job = read_job(music.sessions, job_id)
+    assert (job.total, job.state) == (10, JobState.RUNNING)
+    units = open_units(music.sessions, job_id)
+    assert {(unit.kind, unit.queue, unit.state) for unit in units} == {("analyse", "batch", "ready")}
+    with music.sessions() as session:
+        seqs = list(session.scalars(select(JobUnit.seq).where(JobUnit.job_id == job_id).order_by(JobUnit.id)))
+    assert seqs == list(range(len(seqs)))
+
+
+def test_units_can_be_worked_on_before_the_plan_is_complete(music):
+    music.add(*PATHS)
+    job_id = music.submit()
+    with pytest.raises(Killed):
+        run(music.sessions, plan_unit(music, job_id), dies_after(pages=1))
+    with transaction(music.sessions) as session:
+        assert take_ready(session, "batch", 4)
+    assert read_job(music.sessions, job_id).state == JobState.RUNNING
+
+
+Work = Callable[[Session], Any]
+
+
+class Killed(BaseException):
+    """The worker process is gone: no handler runs."""
+
+
+def dies_after(pages: int, *, after_commit: bool = True) -> Body:
+    """A planner that is killed at its n-th page, before or after that is committed."""
+
+    def body(lease: Lease) -> None:
+        write = lease.write
+        written: list[Work] = []
+
+        def counted(work: Work) -> Any:
+            written.append(work)
+            if len(written) > pages:
+                raise Killed
+            if len(written) == pages and not after_commit:
+
+                def interrupted(session: Session) -> None:
+                    work(session)
+                    raise Killed
+
+                return write(interrupted)
+            return write(work)
+
+        lease.write = counted  # type: ignore[method-assign]
+        plan_library(lease)
+
+    return body
+
+
+@pytest.mark.parametrize("after_commit", [True, False])
+@pytest.mark.parametrize("pages", [1, 2, 3, 4])
+def test_a_killed_planner_goes_on_where_it_stood(music, pages, after_commit):
+    music.add(*PATHS)
+    job_id = music.submit()
+    unit_id = plan_unit(music, job_id)
+    with pytest.raises(Killed):
+        run(music.sessions, unit_id, dies_after(pages, after_commit=after_commit))
+    with transaction(music.sessions) as session:
+        session.execute(
+            update(JobUnit).where(JobUnit.id == unit_id).values(lease_until=func.clock_timestamp())
+        )
+    assert reap(music.sessions) == 1
+    run(music.sessions, unit_id)
+    assert planned_paths(music, job_id) == PATHS
+    assert read_job(music.sessions, job_id).total == len(PATHS)
+    assert read_unit(music.sessions, unit_id).state == UnitState.DONE
+
+
+def test_a_page_whose_commit_was_in_doubt_adds_nothing_twice(music):
+    job_id = music.submit()
+    claimed = claim(music.sessions, plan_unit(music, job_id))
+    for _ in range(3):
+        with transaction(music.sessions) as session:
+            library = session.scalars(select(Library)).one()
+            (track,) = upsert_tracks(session, library.id, [SeenFile("a.mp3", 1, 1)])
+            unit = PlannedUnit("analyse", "batch", [PlannedItem(track.id)])
+            add_page(session, claimed, [unit], cursor={}, next_cursor={"after": "a.mp3"})
+    assert read_job(music.sessions, job_id).total == 1
+    assert planned_paths(music, job_id) == ["a.mp3"]
+
+
+def test_a_planner_that_is_asked_to_stop_hands_back_and_another_goes_on(music):
+    music.add(*PATHS)
+    job_id = music.submit()
+    unit_id = plan_unit(music, job_id)
+    with transaction(music.sessions) as session:
+        beat(session, WORKER, ["plan"], 1, draining=True)
+
+    def waits_for_the_drain(lease: Lease) -> None:
+        until(lambda: lease.stop is not None)
+        plan_library(lease)
+
+    run(music.sessions, unit_id, waits_for_the_drain)
+    assert (read_unit(music.sessions, unit_id).state, read_unit(music.sessions, unit_id).attempt) == (
+        "ready",
+        0,
+    )
+    with transaction(music.sessions) as session:
+        beat(session, WORKER, ["plan"], 1, draining=False)
+    run(music.sessions, unit_id)
+    assert planned_paths(music, job_id) == PATHS
+
+
+def test_unchanged_files_are_skipped_without_a_look(music, tagger):
+    music.add(*PATHS)
+    first = music.label()
+    assert set(music.outcomes(first).values()) == {"done"}
+    tagger.heard.clear()
+    second = music.submit()
+    run(music.sessions, plan_unit(music, second))
+    assert set(music.outcomes(second).values()) == {"skipped"}
+    job = read_job(music.sessions, second)
+    assert (job.state, job.total) == (JobState.SUCCEEDED, 10)
+    assert tagger.heard == []
+
+
+def test_force_analyses_what_is_known(music, tagger):
+    music.add(*PATHS)
+    music.label()
+    job_id = music.label(force=True)
+    assert set(music.outcomes(job_id).values()) == {"done"}
+    assert len(tagger.heard) == 20
+
+
+def test_a_changed_file_loses_its_hash_and_is_planned_again(music, tagger):
+    music.add("a.mp3", "b.mp3")
+    music.label()
+    os.utime(music.root / "a.mp3", ns=(0, 5))
+    job_id = music.submit()
+    run(music.sessions, plan_unit(music, job_id))
+    assert music.track("a.mp3").content_hash is None
+    assert music.outcomes(job_id) == {"a.mp3": "pending", "b.mp3": "skipped"}
+    work_off(music.sessions, job_id)
+    assert music.outcomes(job_id) == {"a.mp3": "skipped", "b.mp3": "skipped"}  # only its time had changed
+    assert music.track("a.mp3").content_hash is not None
+    assert len(tagger.heard) == 2
+
+
+def test_a_file_that_is_gone_is_marked_missing_and_comes_back_with_its_result(music):
+    music.add("a.mp3", "b.mp3")
+    music.label()
+    status = (music.root / "b.mp3").stat()
+    (music.root / "b.mp3").unlink()
+    music.label()
+    assert music.track("b.mp3").missing_at is not None
+    assert music.track("a.mp3").missing_at is None
+    music.add("b.mp3")
+    os.utime(music.root / "b.mp3", ns=(status.st_atime_ns, status.st_mtime_ns))
+    job_id = music.label()
+    assert music.track("b.mp3").missing_at is None
+    assert music.outcomes(job_id)["b.mp3"] == "skipped"
+
+
+def test_a_job_over_one_folder_says_nothing_about_the_others(music):
+    music.add(*PATHS, "a b/1.mp3", "a%/1.mp3", "a.mp3")
+    music.label()
+    shutil.rmtree(music.root / "b")
+    (music.root / "a" / "0.mp3").unlink()
+    job_id = music.label(path="a")
+    assert list(music.outcomes(job_id)) == ["a/1.mp3", "a/2.mp3", "a/3.mp3", "a/4.mp3"]
+    assert music.track("a/0.mp3").missing_at is not None
+    for path in ("b/0.mp3", "a b/1.mp3", "a%/1.mp3", "a.mp3"):
+        assert music.track(path).missing_at is None
+
+
+def test_an_empty_listing_marks_nothing_missing(music):
+    music.add("a.mp3")
+    music.label()
+    (music.root / "a.mp3").unlink()
+    job = read_job(music.sessions, music.label())
+    assert (job.state, job.total) == (JobState.SUCCEEDED, 0)
+    assert music.track("a.mp3").missing_at is None
+
+
+def test_what_only_looks_like_a_file_is_an_item_with_an_error(music):
+    sounds.bad_file("directory", music.root / "folder.mp3")
+    sounds.bad_file("link", music.root / "link.mp3")
+    music.add("song.mp3")
+    job_id = music.label()
+    assert music.outcomes(job_id) == {
+        "folder.mp3": "not_a_file",
+        "link.mp3": "outside_library",
+        "song.mp3": "done",
+    }
+    assert read_job(music.sessions, job_id).state == JobState.SUCCEEDED
+
+
+def test_a_library_whose_folder_vanished_fails_the_job_and_says_so(music):
+    music.add("a.mp3")
+    music.label()
+    job_id = music.submit()
+    shutil.rmtree(music.root)
+    work_off(music.sessions, job_id)
+    job = read_job(music.sessions, job_id)
+    assert (job.state, job.error_code) == (JobState.FAILED, "library_folder_missing")
+    assert job.error_detail
+    assert str(music.root) in job.error_detail
+    assert music.track("a.mp3").missing_at is None
+
+
+def test_two_names_that_are_printed_alike_are_two_items_of_one_track(music):
+    """Not valid UTF-8 is shown with backslashes, which another name may really have."""
+    (music.root / os.fsdecode(b"\xff.mp3")).write_bytes(b"1")
+    (music.root / "\\xff.mp3").write_bytes(b"2")
+    job_id = music.submit()
+    run(music.sessions, plan_unit(music, job_id))
+    assert planned_paths(music, job_id) == ["\\xff.mp3", "\\xff.mp3"]
+
+
+def test_a_better_coverage_is_analysed_again_and_a_full_one_serves_always(music, tagger):
+    music.add("a.mp3")
+    for coverage, outcome in [
+        (Windows(windows=2), "done"),
+        (Windows(windows=2), "skipped"),
+        (Windows(windows=3), "done"),
+        ("full", "done"),
+        (Windows(windows=2), "skipped"),
+        ("full", "skipped"),
+    ]:
+        assert music.outcomes(music.label(coverage=coverage)) == {"a.mp3": outcome}
+    (prediction,) = music.predictions()
+    assert prediction.coverage == "full"
+    assert len(tagger.heard) == 3
+
+
+def test_a_retry_takes_up_every_failed_item_once_and_page_by_page(music):
+    music.add("good.mp3", *(f"bad{number}.mp3" for number in range(7)))
+    job_id = music.label()
+    for number in range(7):
+        music.add(f"bad{number}.mp3", content=f"good {number}".encode())
+    with transaction(music.sessions) as session:
+        retry_id = retry_failed(session, job_id, "tests").job.id
+    work_off(music.sessions, retry_id)
+    assert music.outcomes(retry_id) == {f"bad{number}.mp3": "done" for number in range(7)}
+    job = read_job(music.sessions, retry_id)
+    assert (job.state, job.total) == (JobState.SUCCEEDED, 7)
+    assert set(music.outcomes(job_id).values()) == {"done", "corrupt"}
+
+
+def test_a_small_library_is_cut_so_that_every_slot_has_work(music, monkeypatch):
+    monkeypatch.setattr(planning, "PAGE", 1000)
+    music.add(*(f"{number}.wav" for number in range(64)), content=bytes(176_400))
+    for number in range(64):
+        os.truncate(music.root / f"{number}.wav", 176_400 * 40)  # some second of work each
+    with transaction(music.sessions) as session:
+        beat(session, WORKER, ["batch"], 4, draining=False)
+    job_id = music.submit()
+    run(music.sessions, plan_unit(music, job_id))
+    assert len(open_units(music.sessions, job_id)) == 4 * planning.UNITS_PER_SLOT
+
+
+def test_the_items_of_a_deleted_library_go_with_its_tracks_and_the_job_stays(music):
+    music.add("a.mp3")
+    job_id = music.label()
+    with transaction(music.sessions) as session:
+        make_track(session)  # of another library
+        session.delete(session.scalars(select(Library).where(Library.name == "music")).one())
+    assert music.outcomes(job_id) == {}
+    with music.sessions() as session:
+        assert session.scalars(select(func.count()).select_from(Track)).one() == 1
+    assert read_job(music.sessions, job_id).library_id is None

@@ -1,0 +1,257 @@
+import io
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event, enumerate
+from typing import BinaryIO, cast
+
+import numpy as np
+import pytest
+import torch
+
+from core.audio.features import LogMel
+from core.config import FeatureConfig, MusicnnConfig, Windows
+from core.errors import Corrupt, ItemError, Silent, TooLong, TooShort
+from core.inference import tagger as tagger_module
+from core.inference.decoding import PIECES_AHEAD
+from core.inference.tagger import Analysis, Tagger, calibrated
+from core.models.artifact import Calibration, ModelCard
+from core.models.musicnn import Musicnn
+from tests.sounds import bad_file, noise, write
+
+RATE = 16_000
+LONGEST_S = 600
+
+
+@pytest.fixture(scope="module")
+def tagger() -> Tagger:
+    """A tagger with a tiny model whose scores are arbitrary but differ between sounds."""
+    torch.manual_seed(3)
+    config = MusicnnConfig(timbral_filters=3, temporal_filters=2, mid_channels=4, embedding_size=6)
+    card = ModelCard(
+        name="tiny",
+        version=1,
+        embedding="tiny-1/penultimate",
+        model=config,
+        features=FeatureConfig(),
+        labels=("calm", "loud", "odd"),
+        thresholds=(0.2, 0.2, 0.2),
+    )
+    model = Musicnn(config, card.features, len(card.labels)).eval().requires_grad_(False)
+    return Tagger(card, model, torch.device("cpu"))
+
+
+def opened(paths: list[Path]) -> Iterator[tuple[str, BinaryIO]]:
+    for path in paths:
+        yield path.name, path.open("rb")
+
+
+def analyse(tagger: Tagger, paths: list[Path]) -> dict[str, Analysis | ItemError]:
+    outcomes = list(tagger.analyse(opened(paths), max_duration_s=LONGEST_S))
+    assert len(outcomes) == len(paths)
+    return dict(outcomes)
+
+
+def analyse_good(tagger: Tagger, paths: list[Path]) -> dict[str, Analysis]:
+    outcomes = analyse(tagger, paths)
+    assert all(isinstance(outcome, Analysis) for outcome in outcomes.values())
+    return cast(dict[str, Analysis], outcomes)
+
+
+def decoding_threads() -> list[str]:
+    return [thread.name for thread in enumerate() if thread.name.startswith("decode-")]
+
+
+def music(folder: Path, name: str, duration_s: float, seed: int = 0) -> Path:
+    return write(folder / name, noise(duration_s, RATE, seed), RATE)
+
+
+def expected(tagger: Tagger, path: Path) -> np.ndarray:
+    """Scores of a noise file by the definition: mean of the probabilities of all whole patches."""
+    duration_s = {"one.wav": 4.0, "two.wav": 13.5}[path.name]
+    waveform = torch.from_numpy(noise(duration_s, RATE, seed=1))
+    frames = LogMel(tagger.card.features)(waveform[None])[0, 0]
+    patches = torch.stack(torch.split(frames, 187, dim=1)[: frames.shape[1] // 187]).unsqueeze(1)
+    scores: np.ndarray = tagger._model(patches)[0].sigmoid().mean(0).numpy()
+    return scores
+
+
+def test_scores_are_the_mean_over_all_whole_patches(tagger, tmp_path):
+    paths = [music(tmp_path, "one.wav", 4.0, seed=1), music(tmp_path, "two.wav", 13.5, seed=1)]
+    outcomes = analyse_good(tagger, paths)
+    for path in paths:
+        outcome = outcomes[path.name]
+        assert outcome.scores.shape == (3,)
+        assert outcome.embedding.shape == (6,)
+        assert outcome.scores.dtype == outcome.embedding.dtype == np.float32
+        np.testing.assert_allclose(outcome.scores, expected(tagger, path), atol=1e-3)
+    assert [outcomes[path.name].duration_s for path in paths] == pytest.approx([4.0, 13.5])
+
+
+def test_bad_files_cost_only_themselves(tagger, tmp_path):
+    paths = [
+        music(tmp_path, "good.wav", 7),
+        bad_file("silent", tmp_path / "silent.flac"),
+        bad_file("truncated_mp3", tmp_path / "half.mp3"),
+        music(tmp_path, "short.flac", 1.5),
+        bad_file("too_short", tmp_path / "too_short.wav"),
+        music(tmp_path, "too_long.wav", LONGEST_S + 1),
+        music(tmp_path, "also_good.ogg", 9, seed=2),
+    ]
+    outcomes = analyse(tagger, paths)
+    kinds = {name: type(outcome) for name, outcome in outcomes.items()}
+    assert kinds == {
+        "good.wav": Analysis,
+        "silent.flac": Silent,
+        "half.mp3": Corrupt,
+        "short.flac": Analysis,
+        "too_short.wav": TooShort,
+        "too_long.wav": TooLong,
+        "also_good.ogg": Analysis,
+    }
+    last = outcomes["also_good.ogg"]
+    assert isinstance(last, Analysis)
+    alone = analyse_good(tagger, paths[-1:])["also_good.ogg"]
+    np.testing.assert_allclose(last.scores, alone.scores, atol=1e-5)
+
+
+def test_neighbours_and_order_do_not_change_a_result(tagger, tmp_path):
+    paths = [music(tmp_path, f"{seed}.wav", 2 + 2.5 * seed, seed) for seed in range(6)]
+    forwards, backwards = analyse_good(tagger, paths), analyse_good(tagger, paths[::-1])
+    for name, outcome in forwards.items():
+        np.testing.assert_allclose(outcome.scores, backwards[name].scores, atol=1e-5)
+        np.testing.assert_allclose(outcome.embedding, backwards[name].embedding, atol=1e-4)
+
+
+def test_windows_cover_only_parts_of_a_track(tagger, tmp_path):
+    path = music(tmp_path, "long.flac", 60)
+    ((_, few),) = tagger.analyse(opened([path]), Windows(windows=3), max_duration_s=LONGEST_S)
+    full = analyse_good(tagger, [path])["long.flac"]
+    assert isinstance(few, Analysis)
+    assert few.duration_s == full.duration_s == pytest.approx(60)
+    np.testing.assert_allclose(few.scores, full.scores, atol=0.05)
+    assert not np.array_equal(few.scores, full.scores)
+
+
+@pytest.mark.parametrize("duration_s", [1.2, 3.0, 3.5, 10])
+def test_windows_of_a_short_track_cover_all_of_it(tagger, tmp_path, duration_s):
+    path = music(tmp_path, "short.wav", duration_s)
+    ((_, outcome),) = tagger.analyse(opened([path]), Windows(windows=8), max_duration_s=LONGEST_S)
+    assert isinstance(outcome, Analysis)
+    assert outcome.duration_s == pytest.approx(duration_s)
+    assert np.isfinite(outcome.scores).all()
+
+
+def test_no_tracks_give_no_outcomes(tagger):
+    assert list(tagger.analyse([], max_duration_s=LONGEST_S)) == []
+    assert decoding_threads() == []
+
+
+def test_sources_are_asked_for_a_few_tracks_ahead_only(tagger, tmp_path):
+    path = music(tmp_path, "short.wav", 1.5)
+    taken: list[BinaryIO] = []
+
+    def sources() -> Iterator[tuple[int, BinaryIO]]:
+        for number in range(200):
+            taken.append(path.open("rb"))
+            yield number, taken[-1]
+
+    outcomes = tagger.analyse(sources(), max_duration_s=LONGEST_S)
+    for _ in range(3):
+        next(outcomes)
+    assert len(taken) <= 3 + PIECES_AHEAD
+    outcomes.close()
+    assert all(file.closed for file in taken)
+    assert decoding_threads() == []
+
+
+def test_a_result_does_not_wait_for_the_next_source(tagger, tmp_path):
+    path = music(tmp_path, "short.wav", 1.5)
+    go_on = Event()
+
+    def sources() -> Iterator[tuple[str, BinaryIO]]:
+        yield "first", path.open("rb")
+        assert go_on.wait(timeout=60)
+        yield "second", path.open("rb")
+
+    outcomes = tagger.analyse(sources(), max_duration_s=LONGEST_S)
+    assert next(outcomes)[0] == "first"
+    go_on.set()
+    assert [key for key, _ in outcomes] == ["second"]
+
+
+def test_an_error_of_the_sources_comes_after_what_went_well(tagger, tmp_path):
+    path = music(tmp_path, "short.wav", 1.5)
+
+    def sources() -> Iterator[tuple[str, BinaryIO]]:
+        yield "first", path.open("rb")
+        raise LookupError("the list of tracks is gone")
+
+    outcomes = tagger.analyse(sources(), max_duration_s=LONGEST_S)
+    assert next(outcomes)[0] == "first"
+    with pytest.raises(LookupError, match="the list of tracks is gone"):
+        next(outcomes)
+    assert decoding_threads() == []
+
+
+def test_an_unexpected_error_while_decoding_is_not_swallowed(tagger, tmp_path, monkeypatch):
+    def broken(file: BinaryIO, sample_rate: int, *, max_duration_s: float) -> Iterator[np.ndarray]:
+        yield noise(5)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(tagger_module, "stream", broken)
+    file = io.BytesIO()
+    with pytest.raises(ZeroDivisionError):
+        list(tagger.analyse([("only", file)], max_duration_s=LONGEST_S))
+    assert file.closed
+    assert decoding_threads() == []
+
+
+def test_a_long_mix_never_sits_in_memory(tagger, monkeypatch):
+    alive: set[int] = set()
+    most = 0
+
+    def endless(file: BinaryIO, sample_rate: int, *, max_duration_s: float) -> Iterator[np.ndarray]:
+        nonlocal most
+        for number in range(100):
+            block = noise(10, seed=number)
+            alive.add(number)
+            weakref.finalize(block, alive.discard, number)
+            most = max(most, len(alive))
+            yield block
+
+    monkeypatch.setattr(tagger_module, "stream", endless)
+    ((_, outcome),) = tagger.analyse([("mix", io.BytesIO())], max_duration_s=LONGEST_S)
+    assert isinstance(outcome, Analysis)
+    assert outcome.duration_s == 1000
+    assert most <= PIECES_AHEAD + 4
+
+
+def test_timings_add_up(tagger, tmp_path):
+    before = tagger.timings
+    tagger.timings = type(before)()
+    analyse(tagger, [music(tmp_path, "a.wav", 4), music(tmp_path, "b.wav", 5)])
+    timings = tagger.timings + type(before)(tracks=1)
+    assert timings.tracks == 3
+    assert timings.audio_s == pytest.approx(9)
+    assert min(timings.decode_s, timings.mel_s, timings.cnn_s) > 0
+
+
+@pytest.mark.parametrize(
+    ("scores", "given"),
+    [
+        ((0.3, 0.1, 0.9), [("odd", 0.9), ("calm", 0.3)]),
+        ((0.2, 0.1, 0.1), [("calm", 0.2)]),
+        ((0.01, 0.02, 0.0), [("loud", 0.02)]),
+    ],
+)
+def test_given_labels_reach_their_threshold_or_are_the_best(tagger, scores, given):
+    result = tagger.given(np.array(scores))
+    assert [label for label, _ in result] == [label for label, _ in given]
+    assert [score for _, score in result] == pytest.approx([score for _, score in given])
+
+
+def test_calibration_moves_scores_by_their_logit():
+    calibration = Calibration(slopes=(1.0, 2.0, 1.0), offsets=(0.0, 0.0, 1.0))
+    scores = calibrated(np.array([0.3, 0.8, 0.5], np.float32), calibration)
+    np.testing.assert_allclose(scores, [0.3, 16 / 17, 1 / (1 + np.exp(-1))], rtol=1e-5)
