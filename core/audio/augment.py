@@ -64,9 +64,11 @@ class SpectrogramAugmentation:
 
         Every patch is mixed with another one of the batch; log-mels are averaged, not waveforms.
         """
+        batch = len(patches)
         share = self._beta(self._config.mixup_alpha)
         share = max(share, 1 - share)
-        partner = torch.randperm(len(patches), generator=self.generator).to(patches.device)
+        step = int(torch.randint(1, max(2, batch), (1,), generator=self.generator))
+        partner = (torch.arange(batch, device=patches.device) + step) % batch
         return (
             share * patches + (1 - share) * patches[partner],
             share,

@@ -26,7 +26,11 @@ class Head(nn.Module):
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("scale", torch.ones(width))
         if config.head == "linear":
-            self.layers = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(width, num_labels))
+            linear = nn.Linear(width, num_labels)
+            # From random weights, a few tracks would not be enough to unlearn what these say.
+            nn.init.zeros_(linear.weight)
+            nn.init.zeros_(linear.bias)
+            self.layers = nn.Sequential(nn.Dropout(config.dropout), linear)
         else:
             self.layers = nn.Sequential(
                 nn.Linear(width, config.hidden_size),

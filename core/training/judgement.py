@@ -20,6 +20,8 @@ from core.training.fitting import Fitted, Scored
 from core.training.material import Material
 from core.training.prediction import Scores
 
+# Fewer do not tell what a score means: where they happen to be separable, every score would become 0 or 1.
+MIN_CALIBRATION_TRACKS = 50
 RANKING_MEASURES = ("roc_auc_macro", "pr_auc_macro")
 
 
@@ -56,14 +58,14 @@ def judge(config: ExperimentConfig, material: Material, fitted: Fitted) -> Judge
     centred = _centred(config, targets, fitted, decider)
     truth, groups = targets[fitted.test.rows], [material.groups[row] for row in fitted.test.rows]
     metrics = _merge(
-        evaluate(truth, calibrated, material.labels, decider.thresholds),
+        evaluate(truth, fitted.test.scores, material.labels, decider.thresholds),
         evaluate(truth, centred, material.labels, 0.5),
     )
     intervals: dict[str, Interval] = {}
     if repeats := config.evaluation.bootstrap:
         ranked, decided = (
             confidence_intervals(truth, scores, [0.5] * truth.shape[1], groups, repeats, config.seed)
-            for scores in (calibrated, centred)
+            for scores in (fitted.test.scores, centred)
         )
         intervals = decided | {measure: ranked[measure] for measure in RANKING_MEASURES}
     together = co_occurrence(truth, centred >= 0.5)
@@ -84,7 +86,8 @@ def _choose(config: ExperimentConfig, targets: Scores, scored: Scored, places: S
     """By the tracks at these places of `scored`."""
     truth = targets[[scored.rows[place] for place in places]]
     scores = scored.scores[list(places)]
-    fitted = calibration.fit("platt", truth, scores) if config.evaluation.calibrate else None
+    wanted = config.evaluation.calibrate and len(truth) >= MIN_CALIBRATION_TRACKS
+    fitted = calibration.fit("platt", truth, scores) if wanted else None
     return _Decider(fitted, choose_thresholds(truth, scores if fitted is None else fitted.apply(scores)))
 
 
@@ -102,7 +105,7 @@ def _centred(config: ExperimentConfig, targets: Scores, fitted: Fitted, decider:
 
 
 def _merge(ranked: Metrics, decided: Metrics) -> Metrics:
-    """Areas and thresholds of the one, decisions of the other."""
+    """Areas and thresholds of the one, decisions of the other: calibration may tie scores that differ."""
     per_label = tuple(
         replace(of_rank, precision=of_decision.precision, recall=of_decision.recall, f1=of_decision.f1)
         for of_rank, of_decision in zip(ranked.per_label, decided.per_label, strict=True)

@@ -143,7 +143,8 @@ def _dropped(examples: Sequence[Example], outcomes: Sequence[Outcome]) -> dict[s
 def _splits(config: ExperimentConfig, dataset: Dataset, contents: Mapping[str, bytes]) -> tuple[Split, ...]:
     if config.split.folds is None:
         return (split(dataset, config.split, contents),)
-    return folds(dataset, config.split.folds, config.split.seed, contents)
+    found = folds(dataset, config.split.folds, config.split.seed, contents)
+    return tuple(fold for fold in found if fold.test)  # one label's rare tracks may leave a fold empty
 
 
 def _check_parts(material: Material) -> None:

@@ -1,0 +1,54 @@
+"""Builders of small experiments, runs and tracks."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from core.experiment_config import ExperimentConfig, parse_experiment
+from core.training.inputs import Patches
+from core.training.run import Run, Stage, Tracks
+
+TRAINING = {"epochs": 3, "batch_size": 8, "lr": 0.01, "ema_decay": 0.8, "checkpoint_every_s": 60}
+NARROW = {"kind": "audio_cnn", "patch_frames": 32, "base_channels": 2, "embedding_size": 8}
+
+
+def make_config(**changes: Any) -> ExperimentConfig:
+    """A narrow network for three epochs; `training` only replaces what it names."""
+    content: dict[str, Any] = {
+        "experiment_name": "small",
+        "dataset": {"kind": "folder", "root": "unused"},
+        "split": {"validation": 0.2, "test": 0.2},
+        "features": {"n_mels": 24},
+        "model": NARROW,
+        "evaluation": {"bootstrap": 20},
+    }
+    training = TRAINING | changes.pop("training", {})
+    return parse_experiment(content | changes | {"training": training})
+
+
+def make_run(config: ExperimentConfig, reports: list[Any] | None = None) -> Run:
+    heard = [] if reports is None else reports
+    return Run(config, torch.device("cpu"), heard.append, lambda: False)
+
+
+def make_stage(folder: Path, train: range, validation: range = range(0)) -> Stage:
+    return Stage(list(train), list(validation), folder)
+
+
+def make_tracks(
+    folder: Path, per_label: int = 4, labels: int = 4, bands: int = 24, frames: int = 40
+) -> Tracks:
+    """Noise in which a group of bands tells the label."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files, bands = [], 24
+    random = np.random.default_rng(0)
+    for number in range(per_label * labels):
+        values = random.uniform(0, 1, (frames, bands))
+        first = number % labels * (bands // labels)
+        values[:, first : first + bands // labels] += 1.5
+        files.append(folder / f"{number}.npy")
+        np.save(files[-1], values.astype(np.float16))
+    targets = torch.eye(labels)[torch.arange(per_label * labels) % labels]
+    return Tracks(Patches(files, 32), targets, tuple("abcdefgh"[:labels]))

@@ -1,0 +1,116 @@
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from core.audio.features import LogMel
+from core.config import FeatureConfig
+from core.errors import ItemError
+from core.training import feature_cache
+from core.training.feature_cache import Cached, cache_log_mels, place, write_array
+from core.training.run import TrainingStopped
+from tests.sounds import BAD_CONTENTS, BAD_FILES, bad_file, noise, tone, write
+
+FEATURES = FeatureConfig(n_mels=24)
+
+
+def test_frames_are_those_of_the_whole_track(tmp_path):
+    samples = noise(25)
+    write(tmp_path / "long.wav", samples)
+    (cached,) = cache_log_mels([tmp_path / "long.wav"], FEATURES, tmp_path / "cache")
+    assert isinstance(cached, Cached)
+    frames = np.load(cached.file)
+    expected = LogMel(FEATURES)(torch.from_numpy(samples)[None])[0, 0].T.numpy()
+    assert frames.dtype == np.float16
+    assert frames.shape == expected.shape
+    assert np.abs(frames - expected).max() < 2e-3
+
+
+def test_audio_is_decoded_once(tmp_path, monkeypatch):
+    paths = [write(tmp_path / f"{number}.flac", tone(200 + number, 2)) for number in range(5)]
+    first = cache_log_mels(paths, FEATURES, tmp_path / "cache")
+
+    def refuse(*args: object, **options: object) -> None:
+        raise AssertionError("decoded again")
+
+    monkeypatch.setattr(feature_cache, "stream", refuse)
+    assert cache_log_mels(paths, FEATURES, tmp_path / "cache") == first
+
+
+def test_a_renamed_file_is_known_and_a_changed_one_is_not(tmp_path):
+    path = write(tmp_path / "a.wav", tone(440, 2))
+    (first,) = cache_log_mels([path], FEATURES, tmp_path / "cache")
+    (renamed,) = cache_log_mels([path.rename(tmp_path / "b.wav")], FEATURES, tmp_path / "cache")
+    (changed,) = cache_log_mels([write(tmp_path / "b.wav", tone(441, 2))], FEATURES, tmp_path / "cache")
+    assert first == renamed
+    assert isinstance(first, Cached)
+    assert isinstance(changed, Cached)
+    assert changed.file != first.file
+
+
+def test_other_features_lie_elsewhere(tmp_path):
+    path = write(tmp_path / "a.wav", tone(440, 2))
+    found = [cache_log_mels([path], FeatureConfig(n_mels=n), tmp_path / "cache")[0] for n in (24, 48)]
+    shapes = [np.load(one.file).shape[1] for one in found if isinstance(one, Cached)]
+    assert shapes == [24, 48]
+
+
+@pytest.mark.parametrize("kind", BAD_CONTENTS)
+def test_a_bad_file_costs_only_itself(tmp_path, kind):
+    good = write(tmp_path / "good.wav", tone(440, 2))
+    bad = tmp_path / "bad.mp3"
+    bad_file(kind, bad)
+    outcomes = cache_log_mels([bad, good], FEATURES, tmp_path / "cache")
+    assert isinstance(outcomes[0], ItemError)
+    assert outcomes[0].code == BAD_FILES[kind]
+    assert isinstance(outcomes[1], Cached)
+
+
+def test_missing_files_and_folders_are_told_apart(tmp_path):
+    (tmp_path / "folder.wav").mkdir()
+    outcomes = cache_log_mels([tmp_path / "none.wav", tmp_path / "folder.wav"], FEATURES, tmp_path / "cache")
+    assert [isinstance(one, ItemError) and one.code for one in outcomes] == ["disappeared", "not_a_file"]
+
+
+def test_progress_is_told_and_a_stop_is_heard(tmp_path):
+    paths = [write(tmp_path / f"{number}.wav", tone(200 + number, 1)) for number in range(3)]
+    heard: list[tuple[int, int]] = []
+    cache_log_mels(paths, FEATURES, tmp_path / "cache", on_track=lambda *at: heard.append(at))
+    assert heard[-1] == (3, 3)
+    assert heard == sorted(heard)
+    with pytest.raises(TrainingStopped):
+        cache_log_mels(paths, FEATURES, tmp_path / "cache", should_stop=lambda: True)
+
+
+def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
+    def refuse(*args: object, **options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "save", refuse)
+    with pytest.raises(OSError, match="No space"):
+        write_array(place(tmp_path, "ab" * 32), np.zeros(3))
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+WRITE_FOREVER = """
+import sys; from pathlib import Path; import numpy as np
+from core.training.feature_cache import place, write_array
+array = np.arange(1_000_000)
+for number in range(10_000):
+    write_array(place(Path(sys.argv[1]), f"{number:064x}"), array)
+"""
+
+
+def test_a_killed_writer_leaves_only_whole_arrays(tmp_path):
+    writer = subprocess.Popen([sys.executable, "-c", WRITE_FOREVER, str(tmp_path)])
+    deadline = time.monotonic() + 60
+    while len(list(tmp_path.rglob("*.npy"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    writer.kill()
+    writer.wait()
+    arrays = list(tmp_path.rglob("*.npy"))
+    assert len(arrays) >= 3
+    assert all(len(np.load(path)) == 1_000_000 for path in arrays)
