@@ -54,6 +54,8 @@ def prepare(
 ) -> Material:
     """Decode what is not cached yet, leave out what cannot be read, choose the labels and the split."""
     config = resolved.config
+    # What a training gives must not depend on the order in which a database lists the tracks.
+    dataset = replace(dataset, examples=tuple(sorted(dataset.examples, key=lambda example: example.id)))
     labelled = _labelled(resolved, dataset)
     examples = labelled.dataset.examples
     outcomes = _cache(resolved, [one.path for one in examples], cache_dir, device, should_stop, on_track)

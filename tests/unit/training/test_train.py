@@ -1,0 +1,297 @@
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from core.config import FeatureConfig, MusicnnConfig
+from core.datasets.errors import OneClassOnly, TooFewLabels
+from core.datasets.examples import Dataset
+from core.errors import InvalidConfig, UnusableDataset
+from core.inference.tagger import Analysis, Tagger
+from core.models import artifact
+from core.models.artifact import ModelCard
+from core.models.transfer import Transfer
+from core.models.zoo import build
+from core.training.feature_cache import place
+from core.training.run import TrainingStopped
+from core.training.train import train
+from tests.unit.training.experiments import make_config
+
+FILES = {
+    "MODEL_CARD.md",
+    "co_occurrence.png",
+    "history.json",
+    "model.json",
+    "model.safetensors",
+    "test_results.json",
+    "training_curves.png",
+}
+TRANSFER = {"kind": "transfer", "backbone": "tiny-1"}
+FOREST = {"kind": "random_forest", "patch_frames": 32, "bands": 12, "trees": 15, "max_leaves": 8}
+
+
+@pytest.fixture(scope="session")
+def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Holds `tiny-1`, an untrained musicnn; its random filters tell the clips apart well enough."""
+    folder = tmp_path_factory.mktemp("models")
+    torch.manual_seed(0)
+    network = MusicnnConfig(timbral_filters=4, temporal_filters=2, mid_channels=8, embedding_size=16)
+    features = FeatureConfig(n_mels=24)
+    card = ModelCard(
+        name="tiny",
+        version=1,
+        embedding="tiny-1/penultimate",
+        model=network,
+        features=features,
+        labels=("a", "b"),
+        thresholds=(0.5, 0.5),
+        licence="free",
+    )
+    artifact.save(card, build(network, features, 2), folder / "tiny-1")
+    return folder
+
+
+def run(dataset, folder, cache_dir, models_dir=None, heard=None, **changes):
+    reports = [] if heard is None else heard
+    return train(
+        make_config(**changes),
+        dataset,
+        reports.append,
+        folder=folder,
+        cache_dir=cache_dir,
+        models_dir=models_dir,
+    )
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("model", ["audio_cnn", "transfer", "random_forest"])
+def test_a_training_leaves_a_model_that_serves_and_its_records(clips, cache_dir, models_dir, tmp_path, model):
+    changes = {"transfer": {"model": TRANSFER}, "random_forest": {"model": FOREST}}.get(model, {})
+    result = run(clips, tmp_path / "run", cache_dir, models_dir, **changes)
+    assert names(tmp_path / "run") == FILES
+    assert names(tmp_path) == {"run"}
+    assert result.labels == ("high", "low", "noisy", "pulsing")
+    assert {"roc_auc_macro", "f1_micro", "duration_s"} <= result.metrics.keys()
+    tagger = Tagger.load(tmp_path / "run", device="cpu")
+    with clips.examples[0].path.open("rb") as file:
+        ((_, analysis),) = tagger.analyse([("track", file)], max_duration_s=60)
+    assert isinstance(analysis, Analysis)
+    assert analysis.scores.shape == (4,)
+    assert analysis.embedding.shape == (tagger.embedding_size,)
+
+
+def test_the_records_say_what_happened(clips, cache_dir, tmp_path):
+    heard: list[object] = []
+    result = run(clips, tmp_path / "run", cache_dir, heard=heard, seed=3)
+    card = artifact.load(tmp_path / "run").card
+    assert card.provenance["seed"] == "3"
+    assert json.loads(card.provenance["config"])["training"]["epochs"] == 3
+    assert len(card.provenance["dataset_sha256"]) == 64
+    assert len(card.provenance["code_version"]) == 16
+    assert card.metrics["duration_s"] > 0
+    history = json.loads((tmp_path / "run/history.json").read_text())
+    assert [epoch["epoch"] for epoch in history] == [1, 2, 3]
+    assert len(heard) == 3
+    results = json.loads((tmp_path / "run/test_results.json").read_text())
+    assert results == result.results
+    assert results["evaluated_on"] == "test"
+    assert sum(results["tracks"][part] for part in ("train", "validation", "test")) == 24
+    assert results["intervals"]["roc_auc_macro"].keys() == {"value", "low", "high"}
+    assert [one["label"] for one in results["per_label"]] == list(result.labels)
+    for picture in ("training_curves.png", "co_occurrence.png"):
+        assert (tmp_path / "run" / picture).read_bytes().startswith(b"\x89PNG")
+    text = (tmp_path / "run/MODEL_CARD.md").read_text()
+    assert text.startswith("# small, version 1\n")
+    assert "| pulsing | " in text
+    assert card.provenance["dataset_sha256"] in text
+
+
+def test_the_same_training_gives_the_same_model(clips, cache_dir, tmp_path):
+    for name in ("first", "second"):
+        run(clips, tmp_path / name, cache_dir)
+    first, second = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("first", "second"))
+    assert first == second
+
+
+def test_a_finished_training_is_not_done_again(clips, cache_dir, tmp_path):
+    first = run(clips, tmp_path / "run", cache_dir)
+    heard: list[object] = []
+    assert run(clips, tmp_path / "run", cache_dir, heard=heard) == first
+    assert heard == []
+    run(clips, tmp_path / "run", cache_dir, heard=heard, seed=9)
+    assert len(heard) == 3
+
+
+def test_cross_validation_scores_every_track_and_learns_from_all(clips, cache_dir, models_dir, tmp_path):
+    heard: list[object] = []
+    split = {"folds": 3}
+    result = run(clips, tmp_path / "run", cache_dir, models_dir, heard, model=TRANSFER, split=split)
+    assert result.results["evaluated_on"] == "out_of_fold"
+    assert result.results["folds"] == 3
+    assert result.metrics["tracks"] == 24
+    assert [(report.fold, report.epoch) for report in result.history] == [
+        (fold, epoch) for fold in (1, 2, 3, None) for epoch in (1, 2, 3)
+    ]
+    assert len(heard) == 12
+    assert names(tmp_path / "run") == FILES
+
+
+def test_a_stopped_cross_validation_goes_on_with_the_same_result(clips, cache_dir, models_dir, tmp_path):
+    config = make_config(model=TRANSFER, split={"folds": 3})
+    options = {"cache_dir": cache_dir, "models_dir": models_dir}
+    whole = train(config, clips, lambda report: None, folder=tmp_path / "whole", **options)
+    heard: list[object] = []
+    for stop_at in (4, 8, 11):
+        with pytest.raises(TrainingStopped):
+            train(
+                config,
+                clips,
+                heard.append,
+                folder=tmp_path / "broken",
+                should_stop=lambda stop_at=stop_at: len(heard) >= stop_at,
+                **options,
+            )
+    broken = train(config, clips, heard.append, folder=tmp_path / "broken", **options)
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "broken")]
+    assert weights[0] == weights[1]
+    assert broken.results == whole.results
+    assert len(heard) == 12
+
+
+def test_a_transfer_needs_its_backbone_no_more(clips, cache_dir, models_dir, tmp_path):
+    shutil.copytree(models_dir, tmp_path / "models")
+    run(clips, tmp_path / "run", cache_dir, tmp_path / "models", model=TRANSFER)
+    shutil.rmtree(tmp_path / "models")
+    loaded = artifact.load(tmp_path / "run")
+    original = artifact.load(models_dir / "tiny-1")
+    patches = torch.rand(2, 1, 24, 187)
+    assert torch.equal(loaded.model(patches)[1], original.model(patches)[1])
+    assert loaded.card.embedding == "tiny-1/penultimate"
+    assert loaded.card.features == original.card.features
+    assert loaded.card.licence == "free"
+    assert loaded.card.provenance["built_on"] == "tiny-1"
+
+
+def test_a_transfer_labels_stored_embeddings_as_it_labels_audio(clips, cache_dir, models_dir, tmp_path):
+    run(clips, tmp_path / "run", cache_dir, models_dir, model=TRANSFER, training={"epochs": 20, "lr": 0.1})
+    tagger = Tagger.load(tmp_path / "run", device="cpu")
+    model = artifact.load(tmp_path / "run").model
+    assert isinstance(model, Transfer)
+    sources = ((example.id, example.path.open("rb")) for example in clips.examples[::6])
+    for _, analysis in tagger.analyse(sources, max_duration_s=60):
+        assert isinstance(analysis, Analysis)
+        scores = model.scores(analysis.embedding)
+        assert scores.tolist() == pytest.approx(analysis.scores.tolist(), abs=1e-6)
+        assert scores.std() > 0.05
+
+
+def test_an_ensemble_of_stored_models_is_judged_and_stored(clips, cache_dir, tmp_path):
+    for seed in (1, 2):
+        run(clips, tmp_path / f"models/cnn-{seed}", cache_dir, seed=seed)
+    ensemble = {"kind": "ensemble", "members": ["cnn-1", "cnn-2"]}
+    result = run(clips, tmp_path / "run", cache_dir, tmp_path / "models", model=ensemble)
+    shutil.rmtree(tmp_path / "models")
+    assert result.history == ()
+    loaded = artifact.load(tmp_path / "run")
+    assert loaded.model(torch.rand(2, 1, 24, 32))[1].shape == (2, 16)
+
+
+def test_unreadable_tracks_are_left_out_counted_and_named(clips, cache_dir, models_dir, tmp_path):
+    (tmp_path / "broken.flac").write_bytes(b"no audio at all" * 100)
+    broken = replace(clips.examples[0], id="broken", path=tmp_path / "broken.flac")
+    gone = replace(clips.examples[0], id="gone", path=tmp_path / "gone.flac")
+    dataset = replace(clips, examples=(*clips.examples, broken, gone))
+    result = run(dataset, tmp_path / "run", cache_dir, models_dir, model=TRANSFER)
+    assert result.dropped == {"broken": "not_audio", "gone": "disappeared"}
+    assert result.results["tracks"]["all"] == 24
+    assert "2 tracks could not be read" in (tmp_path / "run/MODEL_CARD.md").read_text()
+
+
+def test_the_most_frequent_labels_are_learnt(clips, cache_dir, models_dir, tmp_path):
+    fewer = Dataset("fewer", clips.examples[:-1])
+    labels = {"num_genres": 3}
+    result = run(fewer, tmp_path / "run", cache_dir, models_dir, model=TRANSFER, labels=labels)
+    assert result.labels == ("high", "low", "noisy")
+
+
+def test_the_fingerprint_follows_labels_and_not_the_order(clips, cache_dir, models_dir, tmp_path):
+    def fingerprint(dataset: Dataset) -> str:
+        run(dataset, tmp_path / "run", cache_dir, models_dir, model=TRANSFER, split={"folds": 2})
+        return artifact.load(tmp_path / "run").card.provenance["dataset_sha256"]
+
+    other = replace(clips.examples[0], labels=("low",))
+    assert fingerprint(clips) == fingerprint(replace(clips, examples=clips.examples[::-1]))
+    assert fingerprint(clips) != fingerprint(replace(clips, examples=(other, *clips.examples[1:])))
+
+
+def relabelled(clips: Dataset, *labels: tuple[str, ...]) -> Dataset:
+    """The labels repeated over the tracks."""
+    given = [labels[number % len(labels)] for number in range(len(clips.examples))]
+    pairs = zip(clips.examples, given, strict=True)
+    return Dataset("relabelled", tuple(replace(example, labels=to) for example, to in pairs))
+
+
+def test_errors_of_datasets_come_before_the_first_epoch(clips, cache_dir, tmp_path):
+    heard: list[object] = []
+    cases = [
+        (relabelled(clips, ("x",)), {}, OneClassOnly, "same labels"),
+        (clips, {"labels": {"num_genres": 9}}, TooFewLabels, "9 labels are asked for"),
+        (relabelled(clips, ("x", "y"), ("x",)), {}, UnusableDataset, "Every track to learn from has .* 'x'"),
+        (Dataset("e", ()), {}, Exception, "None of the 0 tracks"),
+    ]
+    for dataset, changes, kind, message in cases:
+        with pytest.raises(kind, match=message):
+            run(dataset, tmp_path / "run", cache_dir, heard=heard, **changes)
+    assert heard == []
+    assert not (tmp_path / "run").exists()
+
+
+def test_nothing_but_bad_files_is_an_error(clips, cache_dir, tmp_path):
+    gone = tuple(replace(example, path=tmp_path / "gone") for example in clips.examples)
+    with pytest.raises(UnusableDataset, match="None of the 24 tracks of gone can be read"):
+        run(Dataset("gone", gone), tmp_path / "run", cache_dir)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ({"kind": "transfer", "backbone": "nowhere"}, "'nowhere' cannot be built on"),
+        ({"kind": "ensemble", "members": ["tiny-1", "other-1"]}, "differ in their labels"),
+    ],
+)
+def test_models_that_do_not_fit_are_refused(clips, cache_dir, models_dir, tmp_path, model, message):
+    shutil.copytree(models_dir, tmp_path / "models")
+    loaded = artifact.load(models_dir / "tiny-1")
+    values = loaded.card.model_dump(exclude={"weights_sha256"}) | {"labels": ("c", "d")}
+    artifact.save(ModelCard.model_validate(values), loaded.model, tmp_path / "models/other-1")
+    with pytest.raises(InvalidConfig, match=message):
+        run(clips, tmp_path / "run", cache_dir, tmp_path / "models", model=model)
+
+
+def test_embeddings_are_those_of_serving_and_computed_once(clips, models_dir, tmp_path, monkeypatch):
+    run(clips, tmp_path / "first", tmp_path / "cache", models_dir, model=TRANSFER)
+    backbone = artifact.load(models_dir / "tiny-1")
+    tagger = Tagger(backbone.card, backbone.model, torch.device("cpu"))
+    with clips.examples[3].path.open("rb") as file:
+        ((_, analysis),) = tagger.analyse([(0, file)], max_duration_s=60)
+    assert isinstance(analysis, Analysis)
+    stored = [np.load(path) for path in (tmp_path / "cache/embeddings").rglob("*.npy")]
+    assert len(stored) == 24
+    assert any(np.allclose(one, analysis.embedding, atol=1e-5) for one in stored)
+
+    def refuse(*args: object) -> None:
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr("core.training.embedding_cache.write_array", refuse)
+    run(clips, tmp_path / "second", tmp_path / "cache", models_dir, model=TRANSFER)
+
+
+def test_arrays_are_spread_over_folders():
+    assert place(Path("cache"), "abcdef") == Path("cache/ab/abcdef.npy")
