@@ -55,6 +55,10 @@ class Caller:
     owner: str  # of the jobs he submits
     visible_to: str | None  # whose jobs he may see; None: everybody's
 
+    @property
+    def is_admin(self) -> bool:
+        return self.visible_to is None
+
 
 bearer = HTTPBearer(auto_error=False, scheme_name="ApiKey", description="An API key: `mfa_...`")
 

@@ -25,6 +25,7 @@ from core.errors import (
     Unauthenticated,
     Unavailable,
 )
+from core.params import JobKind
 
 log = logging.getLogger(__name__)
 
@@ -105,10 +106,19 @@ async def answer_error(_: Request, error: Any) -> Response:
 async def answer_invalid(_: Request, error: Any) -> Response:
     """Name the wrong fields, without the values that came in: they may be secret, huge or no JSON."""
     fields = [
-        FieldError(location=".".join(map(str, each["loc"])), code=each["type"], detail=each["msg"])
-        for each in error.errors()
+        FieldError(location=_location(each), code=each["type"], detail=each["msg"]) for each in error.errors()
     ]
     return problem("invalid", 422, "The request is not valid; `errors` says where.", fields)
+
+
+def _location(mistake: dict[str, Any]) -> str:
+    """Where the client wrote it: the kind by which pydantic chose a shape is no key of the body."""
+    parts = [str(part) for part in mistake["loc"]]
+    if parts[0] == "body" and len(parts) > 1 and parts[1] in tuple(JobKind):
+        del parts[1]
+    if mistake["type"].startswith("union_tag"):
+        parts.append("kind")
+    return ".".join(parts)
 
 
 async def answer_http(_: Request, error: Any) -> Response:

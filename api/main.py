@@ -11,13 +11,25 @@ from api.hosts import LoopbackOnly, is_guarded
 from api.limits import MB, BodyLimit
 from api.openapi import DESCRIPTION, describe
 from api.requests import RequestLog, make_durations
-from api.routes import analysis, events, health, jobs, keys, libraries, models, results, tracks
+from api.routes import (
+    analysis,
+    events,
+    experiments,
+    health,
+    jobs,
+    keys,
+    libraries,
+    models,
+    results,
+    runs,
+    tracks,
+)
 from core.db.session import create_database_engine, create_session_factory
 from core.settings import Settings, get_settings
 
 POOL_SIZE = 10
 JSON_LIMIT = MB
-ROUTERS = (jobs, results, events, analysis, libraries, tracks, models, keys, health)
+ROUTERS = (jobs, results, events, analysis, libraries, tracks, models, experiments, runs, keys, health)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:

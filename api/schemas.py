@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from core.params import AnalysisParams, JobKind
+from core.params import AnalysisParams, JobKind, TrainingParams
 from core.states import ItemState, JobState
 
 T = TypeVar("T")
@@ -38,6 +38,19 @@ PREDICTION_EXAMPLE: dict[str, Any] = {
     "duration_s": 184.3,
     "model": "musicnn-msd@1",
     "scores": None,
+}
+
+TRAINING_EXAMPLE: dict[str, Any] = {
+    "kind": "training",
+    "params": {
+        "experiment": {
+            "experiment_name": "my-genres",
+            "dataset": {"kind": "library", "library": "home", "labels_from": "genre_tags"},
+            "labels": {"num_genres": 12},
+            "model": {"kind": "transfer"},
+        },
+        "overrides": {"epochs": 50},
+    },
 }
 
 
@@ -94,13 +107,23 @@ class Problem(Response):
     errors: list[FieldError] | None = Field(default=None, description="the fields that are wrong")
 
 
-class JobRequest(Request):
+class AnalysisRequest(Request):
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"kind": "analysis", "params": {"library": "home", "path": "jazz"}}]}
     )
 
     kind: Literal[JobKind.ANALYSIS]
     params: AnalysisParams
+
+
+class TrainingRequest(Request):
+    model_config = ConfigDict(json_schema_extra={"examples": [TRAINING_EXAMPLE]})
+
+    kind: Literal[JobKind.TRAINING]
+    params: TrainingParams
+
+
+JobRequest = Annotated[AnalysisRequest | TrainingRequest, Field(discriminator="kind")]
 
 
 class Progress(Response):
@@ -129,6 +152,38 @@ class Prediction(Response):
     scores: Scores | None = None
 
 
+class Interval(Response):
+    """A measure with the bounds of its 95 % interval."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class LabelOutcome(Response):
+    """How well one label is told, on tracks that were not learnt from."""
+
+    label: str
+    support: int = Field(description="tracks that have it")
+    roc_auc: float | None
+    pr_auc: float | None
+    f1: float | None
+
+
+class TrainingOutcome(Response):
+    """What a training has come to."""
+
+    run_id: UUID
+    experiment: str
+    model: str = Field(description="`name@version`", examples=["my-genres@1"])
+    evaluated_on: str = Field(description="`out_of_fold` when cross-validated, else `test`")
+    metrics: dict[str, float | None]
+    intervals: dict[str, Interval] = Field(description="bootstrapped over artists where they are known")
+    labels: list[LabelOutcome]
+    dropped: int = Field(description="tracks that could not be read")
+    warnings: list[str]
+
+
 class JobError(Response):
     code: str = Field(examples=["not_audio"])
     detail: str
@@ -145,7 +200,9 @@ class Job(Response):
     started_at: datetime | None
     finished_at: datetime | None
     params: dict[str, Any]
-    result: Prediction | None = Field(description="of a `predict` job; an analysis has `/results`")
+    result: Prediction | TrainingOutcome | None = Field(
+        description="of a `predict` or `training` job; an analysis has `/results`"
+    )
     error: JobError | None
 
 
@@ -231,6 +288,64 @@ class PromotionRequest(Request):
         default=None, ge=1, le=999_999_999, description="the newest when none is named"
     )
     alias: str = Field(default="default", min_length=1, max_length=200)
+
+
+class Experiment(Response):
+    """Runs under one name, which is also the name of the models they gave."""
+
+    name: str
+    created_at: datetime
+    run_count: int
+
+
+class Run(Response):
+    """One training."""
+
+    id: UUID
+    experiment: str
+    job_id: UUID | None
+    state: JobState | None = Field(description="of its job")
+    model: str | None = Field(description="`name@version`; null until it has succeeded")
+    seed: int
+    dataset_sha256: str | None = Field(description="of the tracks, their labels and contents")
+    code_version: str | None
+    metrics: dict[str, float | None] | None
+    duration_s: float | None
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class ExperimentRuns(Experiment):
+    runs: list[Run] = Field(description="the newest hundred, newest first")
+
+
+class Epoch(Response):
+    """A point of the training curves."""
+
+    fold: int | None = Field(description="from 1; null outside of a cross-validation's folds")
+    epoch: int = Field(description="from 1")
+    train_loss: float | None
+    validation_loss: float | None
+    validation: dict[str, float | None] = Field(description="metrics on the validation tracks")
+    learning_rate: float
+    duration_s: float
+    busy_share: float = Field(description="how much of the epoch did not wait for data")
+    is_best: bool
+
+
+class RunDetails(Run):
+    config: dict[str, Any] = Field(description="with all that it was resolved to, once it has ended")
+    results: dict[str, Any] | None = Field(description="metrics, intervals, measures per label, warnings")
+    epochs: list[Epoch] = Field(description="the training curves")
+    artifacts: list[str] = Field(description="files for `/runs/{id}/artifacts/{name}`")
+
+
+class RunComparison(Response):
+    """Runs side by side; the lists in it are in the order of `runs`."""
+
+    runs: list[Run]
+    metrics: dict[str, list[float | None]]
+    differences: dict[str, list[Any]] = Field(description="of the configurations, by dotted key")
 
 
 class ApiKeyRequest(Request):

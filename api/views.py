@@ -9,6 +9,7 @@ from api import schemas
 from core.db import tables
 from core.db.session import SessionFactory
 from core.params import JobKind
+from core.services.experiments import ARTIFACTS, NO_FOLD, Comparison, RunRow, get_run
 from core.services.items import ItemRow, ResultRow
 from core.services.jobs import Progress, get_job, get_progress
 from core.services.predictions import find_prediction, labels_above_threshold
@@ -61,10 +62,36 @@ def job(session: Session, row: tables.Job) -> schemas.Job:
 
 def jobs(session: Session, rows: Sequence[tables.Job]) -> list[schemas.Job]:
     progress = get_progress(session, list(rows))
-    return [_job(row, progress[row.id], job_prediction(session, row, all_scores=False)) for row in rows]
+    return [_job(row, progress[row.id], job_result(session, row)) for row in rows]
 
 
-def _job(row: tables.Job, progress: Progress, found: schemas.Prediction | None) -> schemas.Job:
+def job_result(session: Session, job: tables.Job) -> schemas.Prediction | schemas.TrainingOutcome | None:
+    if job.kind == JobKind.TRAINING:
+        return training_outcome(get_run(session, job.id)) if job.result else None
+    return job_prediction(session, job, all_scores=False)
+
+
+def training_outcome(row: RunRow) -> schemas.TrainingOutcome | None:
+    """What a finished run has found out."""
+    results = row.run.results
+    if row.model is None or results is None:
+        return None
+    return schemas.TrainingOutcome(
+        run_id=row.run.id,
+        experiment=row.experiment,
+        model=model_name(row.model),
+        evaluated_on=results["evaluated_on"],
+        metrics=row.run.metrics or {},
+        intervals=results["intervals"],
+        labels=[schemas.LabelOutcome.model_validate(label) for label in results["per_label"]],
+        dropped=len(results["dropped"]),
+        warnings=results["warnings"],
+    )
+
+
+def _job(
+    row: tables.Job, progress: Progress, found: schemas.Prediction | schemas.TrainingOutcome | None
+) -> schemas.Job:
     return schemas.Job(
         id=row.id,
         kind=JobKind(row.kind),
@@ -119,4 +146,46 @@ def model(row: tables.Model, aliases: dict[str, int]) -> schemas.Model:
         metrics=row.metrics,
         sha256=row.sha256,
         created_at=row.created_at,
+    )
+
+
+def experiment(row: tables.Experiment, run_count: int) -> schemas.Experiment:
+    return schemas.Experiment(name=row.name, created_at=row.created_at, run_count=run_count)
+
+
+def run(row: RunRow) -> schemas.Run:
+    return schemas.Run(
+        id=row.run.id,
+        experiment=row.experiment,
+        job_id=row.run.job_id,
+        state=JobState(row.state) if row.state else None,
+        model=model_name(row.model) if row.model else None,
+        seed=row.run.seed,
+        dataset_sha256=row.run.dataset_sha256,
+        code_version=row.run.code_version,
+        metrics=row.run.metrics,
+        duration_s=row.run.duration_s,
+        created_at=row.run.created_at,
+        finished_at=row.run.finished_at,
+    )
+
+
+def run_details(row: RunRow, epochs: Sequence[tables.Epoch]) -> schemas.RunDetails:
+    return schemas.RunDetails(
+        **dict(run(row)),
+        config=row.run.config,
+        results=row.run.results,
+        epochs=[
+            schemas.Epoch.model_validate(
+                each.metrics | {"fold": None if each.fold == NO_FOLD else each.fold, "epoch": each.epoch}
+            )
+            for each in epochs
+        ],
+        artifacts=list(ARTIFACTS) if row.model else [],
+    )
+
+
+def comparison(found: Comparison) -> schemas.RunComparison:
+    return schemas.RunComparison(
+        runs=[run(row) for row in found.runs], metrics=found.metrics, differences=found.differences
     )

@@ -67,6 +67,26 @@ class LibraryExists(Conflict):
     """A library of this name exists with another folder."""
 
 
+class NothingToRollBackTo(Conflict):
+    """No model was the default before this one."""
+
+
+class ExperimentNotFound(NotFound):
+    """There is no such experiment; `GET /api/v1/experiments` lists them."""
+
+
+class RunNotFound(NotFound):
+    """There is no run with this id."""
+
+
+class ArtifactNotFound(NotFound):
+    """The run has left no such file; a run that has not succeeded has left none."""
+
+
+class DatasetOutsideLibraries(Forbidden):
+    """The dataset lies in no library: name one as a library first, or use an `admin` key."""
+
+
 class ModelNotFound(NotFound):
     """There is no such model; `GET /api/v1/models` lists them."""
 

@@ -1,6 +1,7 @@
 """What each kind of job takes; validated by the gateway before anything is queued."""
 
 from enum import StrEnum
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -10,6 +11,7 @@ from core.config import Config, Coverage
 class JobKind(StrEnum):
     ANALYSIS = "analysis"
     PREDICT = "predict"
+    TRAINING = "training"
 
 
 class AnalysisParams(Config):
@@ -27,3 +29,26 @@ class PredictParams(Config):
 
     filename: str = Field(max_length=1000)
     model: str = Field(default="default", max_length=200)
+
+
+class TrainingOverrides(Config):
+    """Replace what the experiment says."""
+
+    experiment_name: str | None = None
+    num_genres: int | None = None
+    epochs: int | None = None
+    lr: float | None = None
+    batch_size: int | None = None
+    seed: int | None = None
+
+
+ConfigName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=100)]
+
+
+class TrainingParams(Config):
+    """Learn the labels of a dataset: a new version of the model that has the experiment's name."""
+
+    experiment: dict[str, Any] | ConfigName = Field(
+        description="a configuration, or the name of a file in the server's `configs/experiments`"
+    )
+    overrides: TrainingOverrides = TrainingOverrides()

@@ -14,9 +14,10 @@ from core.settings import Settings
 
 KEY_PREFIX = "mfa:"
 EPOCH_KEY = KEY_PREFIX + "epoch"
-PLAN, BATCH, INTERACTIVE = "plan", "batch", "interactive"
-QUEUES = (PLAN, BATCH, INTERACTIVE)
+PLAN, BATCH, INTERACTIVE, TRAIN = "plan", "batch", "interactive", "train"
+QUEUES = (PLAN, BATCH, INTERACTIVE, TRAIN)
 TASK_TIME_LIMIT_S = 900  # far above what a unit takes: ends what hangs inside a C library
+TRAIN_TIME_LIMIT_S = 30 * 24 * 3600  # a training may take days; one that hangs loses its lease
 
 
 def make_celery(settings: Settings) -> Celery:

@@ -33,6 +33,16 @@ class Settings(BaseSettings):
         return self.data_dir / "uploads"
 
     @property
+    def training_dir(self) -> Path:
+        """Unfinished trainings, a folder per run."""
+        return self.data_dir / "training"
+
+    @property
+    def cache_dir(self) -> Path:
+        """What trainings have computed from audio; may be deleted at any time."""
+        return self.data_dir / "cache"
+
+    @property
     def models_dir(self) -> Path:
         return self.data_dir / "models"
 

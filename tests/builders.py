@@ -50,6 +50,7 @@ def make_model(session: Session, *, alias: str | None = "default", **overrides: 
         "embedding_size": EMBEDDING_SIZE,
         "artifact_url": "file:///models/test-model-1",
         "sha256": "0" * 64,
+        "encoder_sha256": overrides.get("sha256", "0" * 64),
         "metrics": {"macro_roc_auc": 0.88},
     }
     model = _add(session, Model(**values | overrides))

@@ -22,6 +22,7 @@ from core.services.units import count_unit_itself, save_timings
 from core.settings import get_settings
 from workers.lease import Lease
 from workers.recorder import Recorder, new_prediction
+from workers.relabelling import relabel_items
 from workers.taggers import get_tagger
 
 Opened = tuple[tuple[WorkItem, AnalysedFile], BinaryIO]
@@ -35,7 +36,9 @@ def analyse_tracks(lease: Lease) -> None:
         items = load_work(session, lease.claim)
     if library is None:
         raise LibraryNotFound
-    label_items(lease, get_tagger(model, threads=1), model, Path(library.path), params, items)
+    tagger = get_tagger(model, threads=1)
+    unheard = relabel_items(lease, tagger, model, params.coverage, items)
+    label_items(lease, tagger, model, Path(library.path), params, unheard)
 
 
 def label_items(

@@ -24,6 +24,7 @@ T = TypeVar("T")
 LOOK_EVERY_S = 1.0  # for a cancel or a drain
 MAX_UNIT_S = 120.0  # then the rest of a unit goes back into the queue
 STALL_S = 500.0  # the longest that one track may take: hours of audio on a slow core
+TRAIN_STALL_S = 3600.0  # the longest without a step of training: a validation, the judging at the end
 
 
 class Stop(StrEnum):
@@ -47,6 +48,7 @@ class Lease:
         self.sessions = sessions
         self.stop: Stop | None = None
         self._worker = worker
+        self._is_endless = claim.kind == "train"  # cannot be cut: it takes what it takes
         self._started = self._moved = self._renewed = time.monotonic()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="lease", daemon=True)
@@ -70,6 +72,10 @@ class Lease:
         """Note that the work has moved on to an item: a crash from now on is blamed on it."""
         self._moved = time.monotonic()
         self._commit(lambda session: mark_current(session, self.claim, pos))
+
+    def moved(self) -> None:
+        """Note that the work goes on, where there is nothing to write down."""
+        self._moved = time.monotonic()
 
     def write(self, work: Callable[[Session], T]) -> T:
         """Run `work` in one transaction under the lease; again, while it lasts, when the database is away.
@@ -117,7 +123,8 @@ class Lease:
 
     def _look(self) -> None:
         now = time.monotonic()
-        due = now - self._renewed > self.claim.lease_s * 2 / 9 and now - self._moved < STALL_S
+        stall_s = TRAIN_STALL_S if self._is_endless else STALL_S
+        due = now - self._renewed > self.claim.lease_s * 2 / 9 and now - self._moved < stall_s
         with transaction(self.sessions) as session:
             if due:
                 renew_lease(session, self.claim)
@@ -125,7 +132,7 @@ class Lease:
                 self.stop = Stop.CANCELLED
             elif is_draining(session, self._worker):
                 self.stop = Stop.DRAINING
-            elif now - self._started > MAX_UNIT_S:
+            elif now - self._started > MAX_UNIT_S and not self._is_endless:
                 self.stop = Stop.TIME_IS_UP
         if due:
             self._renewed = now

@@ -1,6 +1,7 @@
 """Body of a `plan` unit: lists the tracks of a job page by page and cuts them into `analyse` units."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -8,13 +9,13 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from core.db.tables import Job, Library, Track
+from core.db.tables import Job, Library, Model, Track
 from core.errors import ItemError, LibraryFolderMissing, LibraryNotFound
 from core.library.scan import FoundFile, scan
 from core.params import AnalysisParams
 from core.queue import BATCH
 from core.services.planning import PlannedItem, PlannedUnit, add_page, list_failed_tracks
-from core.services.predictions import find_coverages, is_covered
+from core.services.predictions import find_coverages, find_embedded, is_covered
 from core.services.tracks import SeenFile, mark_missing, upsert_tracks
 from core.services.workers import slots_by_queue
 from core.states import ItemState
@@ -30,6 +31,7 @@ UNITS_PER_SLOT = 4  # of a small library, so that all slots have work until the 
 REALTIME_FACTOR = 40.0  # seconds of audio that one slot analyses in a second
 BYTES_PER_S = {".wav": 176_400, ".wave": 176_400, ".aif": 176_400, ".aiff": 176_400, ".flac": 100_000}
 COMPRESSED_BYTES_PER_S = 20_000
+RELABEL_S = 0.005  # for a track whose embedding is known: nothing is opened
 
 
 def plan_library(lease: Lease) -> None:
@@ -63,7 +65,8 @@ def _plan_files(
     def write(session: Session) -> None:
         if files:
             items = _known_outcomes(session, lease, library, params, files)
-            units = _cut(session, items, [_work_s(file.path, file.size, params) for file in files])
+            work_s = [_work_s(file.path, file.size, params) for file in files]
+            units = _cut(session, items, work_s)
             add_page(session, lease.claim, units, cursor=cursor, next_cursor={"after": files[-1].path})
         if len(files) < PAGE:
             _mark_missing(session, lease, params)
@@ -79,19 +82,36 @@ def _known_outcomes(
     seen = [SeenFile(file.path, file.size, file.mtime_ns) for file in files]
     tracks = upsert_tracks(session, library.id, seen)
     hashes = [track.content_hash for track in tracks if track.content_hash and not params.force]
-    coverages = find_coverages(session, hashes, lease.claim.model_id) if lease.claim.model_id else {}
-    return [_item(file, track, coverages, params) for file, track in zip(files, tracks, strict=True)]
+    model = session.get(Model, lease.claim.model_id) if hashes else None
+    known = _Known(params)
+    if model is not None:
+        known = _Known(
+            params,
+            find_coverages(session, hashes, model.id),
+            find_embedded(session, hashes, model, params.coverage),
+        )
+    return [_item(file, track, known) for file, track in zip(files, tracks, strict=True)]
 
 
-def _item(file: FoundFile, track: Track, coverages: dict[bytes, str], params: AnalysisParams) -> PlannedItem:
+@dataclass(frozen=True)
+class _Known:
+    """What was found out earlier, by content hash."""
+
+    params: AnalysisParams
+    coverages: Mapping[bytes, str] = field(default_factory=dict)  # of results of the model itself
+    embedded: Set[bytes] = frozenset()  # for which no file need be opened
+
+
+def _item(file: FoundFile, track: Track, known: _Known) -> PlannedItem:
     if file.error is not None:
         return PlannedItem(
             track.id, ItemState.FAILED, error_code=file.error.code, error_detail=file.error.detail
         )
-    known = coverages.get(track.content_hash) if track.content_hash else None
-    if known is not None and is_covered(known, params.coverage):
-        return PlannedItem(track.id, ItemState.SKIPPED, content_hash=track.content_hash)
-    return PlannedItem(track.id)
+    content = track.content_hash
+    coverage = known.coverages.get(content) if content else None
+    if coverage is not None and is_covered(coverage, known.params.coverage):
+        return PlannedItem(track.id, ItemState.SKIPPED, content_hash=content)
+    return PlannedItem(track.id, content_hash=content if content in known.embedded else None)
 
 
 def _mark_missing(session: Session, lease: Lease, params: AnalysisParams) -> None:
@@ -137,13 +157,15 @@ def cut_by_time(
 ) -> list[list[PlannedItem]]:
     """Chunks in order, each of about `target_s` seconds of work and at most MAX_UNIT_ITEMS items.
 
-    Items whose outcome is known already cost nothing.
+    Items whose outcome is known already cost nothing, and those that are relabelled next to nothing.
     """
     chunks: list[list[PlannedItem]] = [[]]
     filled_s = 0.0
     for item, cost_s in zip(items, work_s, strict=True):
         if item.state is not ItemState.PENDING:
             cost_s = 0.0
+        elif item.content_hash is not None:
+            cost_s = RELABEL_S
         full = filled_s + cost_s > target_s or len(chunks[-1]) == MAX_UNIT_ITEMS
         if full and chunks[-1]:
             chunks.append([])

@@ -10,7 +10,7 @@ from core.db.tables import Model
 from core.errors import ItemError
 from core.inference.tagger import Analysis
 from core.services.items import Outcome, WorkItem, record_outcomes
-from core.services.predictions import NewPrediction, save_predictions
+from core.services.predictions import NewPrediction, coverage_name, save_predictions
 from core.services.tracks import AnalysedFile, save_analysed
 from core.states import ItemState
 from workers.lease import Lease
@@ -75,5 +75,9 @@ class Recorder:
 
 def new_prediction(content_hash: bytes, coverage: Coverage, analysis: Analysis) -> NewPrediction:
     return NewPrediction(
-        content_hash, coverage, analysis.duration_s, analysis.scores.tolist(), analysis.embedding.tolist()
+        content_hash,
+        coverage_name(coverage),
+        analysis.duration_s,
+        analysis.scores.tolist(),
+        analysis.embedding.tolist(),
     )

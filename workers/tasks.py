@@ -2,6 +2,7 @@
 
 from celery import Task
 
+from core.queue import TRAIN_TIME_LIMIT_S
 from workers.app import app
 from workers.runner import run_unit
 
@@ -25,3 +26,10 @@ def predict(task: Task, unit_id: int) -> None:
     from workers.analysis import analyse_upload
 
     run_unit(task.request, unit_id, analyse_upload)
+
+
+@app.task(name="mfa.train", bind=True, time_limit=TRAIN_TIME_LIMIT_S)
+def train(task: Task, unit_id: int) -> None:
+    from workers.training import train_model
+
+    run_unit(task.request, unit_id, train_model)

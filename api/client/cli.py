@@ -7,7 +7,7 @@ from uuid import UUID
 import typer
 from typer.core import TyperGroup
 
-from api.client import display, jobs, keys, label, local, tracks
+from api.client import datasets, display, jobs, keys, label, local, models, runs, tracks, train
 from api.client.connection import connect, load_settings
 from api.client.http import ClientError
 from core.errors import MFAError
@@ -39,6 +39,8 @@ app = typer.Typer(
     help="Label music libraries: genres with scores, embeddings, similar tracks.",
 )
 app.add_typer(keys.app, name="keys")
+app.add_typer(models.app, name="models")
+app.command("datasets", **datasets.AS_IT_IS)(datasets.run)
 
 
 @app.command("label")
@@ -90,11 +92,37 @@ def similar(
         tracks.show_similar(client, track, limit)
 
 
-@app.command()
-def models() -> None:
-    """List the models."""
+@app.command("train")
+def train_model(
+    config: Annotated[Path, typer.Option(help="A YAML file, such as configs/experiments/transfer.yaml.")],
+    num_genres: Annotated[int | None, typer.Option(help="Learn so many of the most frequent labels.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the tracks, at most.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Patches that are learnt from at a time.")] = None,
+    experiment_name: Annotated[str | None, typer.Option(help="Also the name of the new model.")] = None,
+) -> None:
+    """Train a model on labels of your own and show how good it is."""
+    overrides = {
+        "num_genres": num_genres,
+        "epochs": epochs,
+        "lr": lr,
+        "batch_size": batch_size,
+        "experiment_name": experiment_name,
+    }
     with connect() as client:
-        tracks.show_models(client)
+        train.train(client, train.load(config, overrides))
+
+
+@app.command("runs")
+def show_runs(
+    run_id: Annotated[UUID | None, typer.Argument(help="Show this one; without it, list the newest.")] = None,
+) -> None:
+    """List trainings, or show how one went."""
+    with connect() as client:
+        if run_id is None:
+            runs.show_runs(client)
+        else:
+            runs.show_run(client, run_id)
 
 
 @app.command()

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from api import schemas
+from core.params import JobKind
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
@@ -58,8 +59,18 @@ def duration_of(seconds: float) -> str:
     return f"{whole // 3600}:{whole % 3600 // 60:02} h"
 
 
-def progress_of(progress: schemas.Progress) -> str:
+def number_of(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def interval_of(interval: schemas.Interval) -> str:
+    return f"{number_of(interval.low)} to {number_of(interval.high)}"
+
+
+def progress_of(job: schemas.Job) -> str:
     """`listing… 200 found, 10 done`, or `30 of 200, 4.1 tracks/s, 42 s to go`."""
+    progress = job.progress
+    unit = "epochs" if job.kind == JobKind.TRAINING else "tracks"
     done = progress.done + progress.failed + progress.skipped
     if progress.percent is None:
         return f"listing… {progress.total} found, {done} done"
@@ -67,7 +78,7 @@ def progress_of(progress: schemas.Progress) -> str:
     if progress.failed:
         parts.append(f"{progress.failed} failed")
     if progress.rate_per_s:
-        parts.append(f"{progress.rate_per_s:.1f} tracks/s")
+        parts.append(f"{progress.rate_per_s:.1f} {unit}/s")
     if progress.eta_s:
         parts.append(f"{duration_of(progress.eta_s)} to go")
     return ", ".join(parts)
@@ -82,7 +93,9 @@ class JobBar:
     def show(self, job: schemas.Job) -> None:
         done = job.progress.done + job.progress.failed + job.progress.skipped
         total = job.progress.total if job.progress.percent is not None else None
-        text = progress_of(job.progress) if job.state != "queued" else "waiting for a worker"
+        text = progress_of(job) if job.state != "queued" else "waiting for a worker"
+        if job.kind == JobKind.TRAINING and job.state == "running" and not done:
+            text = "reading the tracks"
         self._bars.update(self._bar, completed=done, total=total, text=text)
 
     def note(self, text: str) -> None:

@@ -12,6 +12,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from api import schemas
+from core.experiment_config import ExperimentConfig
 from core.params import AnalysisParams
 from core.states import ItemState
 
@@ -63,6 +64,10 @@ class Client:
         body = {"kind": "analysis", "params": params.model_dump(mode="json")}
         return self._post(schemas.Job, "/jobs", body)
 
+    def submit_training(self, experiment: ExperimentConfig) -> schemas.Job:
+        params = {"experiment": experiment.model_dump(mode="json")}
+        return self._post(schemas.Job, "/jobs", {"kind": "training", "params": params})
+
     def get_job(self, job_id: UUID) -> schemas.Job:
         return self._get(schemas.Job, f"/jobs/{job_id}")
 
@@ -111,6 +116,18 @@ class Client:
 
     def list_models(self) -> list[schemas.Model]:
         return self._get(schemas.Page[schemas.Model], "/models").items
+
+    def promote_model(self, name: str, version: int | None) -> schemas.Model:
+        return self._post(schemas.Model, f"/models/{name}/promote", {"version": version})
+
+    def roll_back(self) -> schemas.Model:
+        return self._post(schemas.Model, "/models/rollback")
+
+    def list_runs(self, limit: int) -> list[schemas.Run]:
+        return self._get(schemas.Page[schemas.Run], "/runs", {"limit": limit}).items
+
+    def get_run(self, run_id: UUID) -> schemas.RunDetails:
+        return self._get(schemas.RunDetails, f"/runs/{run_id}")
 
     def create_key(self, request: schemas.ApiKeyRequest) -> schemas.NewApiKey:
         return self._post(schemas.NewApiKey, "/keys", request.model_dump())

@@ -6,6 +6,8 @@ from api import schemas
 from api.client import display
 from api.client.http import Client
 from api.client.label import show_failures
+from api.client.train import show_outcome
+from core.params import JobKind
 from core.states import TERMINAL_JOB_STATES
 
 SHOWN_JOBS = 20
@@ -21,7 +23,7 @@ def show_jobs(client: Client) -> None:
                 job.kind,
                 subject_of(job),
                 job.state,
-                display.progress_of(job.progress),
+                display.progress_of(job),
                 display.date_of(job.created_at),
             )
             for job in client.list_jobs(SHOWN_JOBS)
@@ -30,7 +32,9 @@ def show_jobs(client: Client) -> None:
 
 
 def subject_of(job: schemas.Job) -> str:
-    """The library and folder, or the uploaded file."""
+    """The library and folder, the uploaded file, or the experiment."""
+    if job.kind == JobKind.TRAINING:
+        return str(job.params["experiment"]["experiment_name"])
     parts = (job.params.get("library"), job.params.get("path"), job.params.get("filename"))
     return "/".join(part for part in parts if part)
 
@@ -42,13 +46,15 @@ def show_job(client: Client, job_id: UUID) -> None:
         counts = job.progress
         display.say(f"{counts.done} done, {counts.skipped} known already, {counts.failed} failed")
     else:
-        display.say(display.progress_of(job.progress))
+        display.say(display.progress_of(job))
     display.say(
         f"submitted {display.date_of(job.created_at)}, ended {display.date_of(job.finished_at) or '–'}"
     )
     if job.error is not None:
         display.say(f"{job.error.code}: {job.error.detail}", "red")
-    if job.result is not None:
+    if isinstance(job.result, schemas.TrainingOutcome):
+        show_outcome(job.result)
+    elif job.result is not None:
         display.say(display.labels_of(job.result, top=10))
     if job.progress.failed:
         show_failures(client, job.id, job.progress.failed)

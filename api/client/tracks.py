@@ -1,4 +1,4 @@
-"""The commands `similar` and `models`."""
+"""The `similar` command."""
 
 from pathlib import Path
 from uuid import UUID
@@ -42,20 +42,3 @@ def find_track(client: Client, name: str) -> schemas.Track:
         ids = ", ".join(f"{track.id} ({track.library})" for track in found)
         raise ClientError(f"Several libraries have a track {name}; give an id: {ids}")
     return found[0]
-
-
-def show_models(client: Client) -> None:
-    display.show_table(
-        "",
-        ("model", "also called", "kind", "labels", "metrics"),
-        (
-            (
-                f"{model.name}@{model.version}",
-                ", ".join(model.aliases),
-                model.kind,
-                str(len(model.labels)),
-                ", ".join(f"{name} {value}" for name, value in model.metrics.items()),
-            )
-            for model in client.list_models()
-        ),
-    )

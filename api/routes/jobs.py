@@ -6,11 +6,12 @@ from uuid import UUID
 from fastapi import Query, Response
 
 from api import schemas, views
-from api.deps import Cursor, IdempotencyKey, Limit, Reader, ReadsDep, SessionDep, Writer
+from api.deps import Cursor, IdempotencyKey, Limit, Reader, ReadsDep, SessionDep, SettingsDep, Writer
 from api.routes import API, make_router, problems
 from core.services import jobs as service
 from core.services.items import list_items
 from core.services.jobs import OPEN_JOB_STATES, Submission
+from core.services.trainings import submit_training
 from core.states import ItemState, JobState
 
 router = make_router("jobs")
@@ -20,6 +21,7 @@ router = make_router("jobs")
 def submit_job(
     body: schemas.JobRequest,
     session: SessionDep,
+    settings: SettingsDep,
     caller: Writer,
     response: Response,
     idempotency_key: IdempotencyKey = None,
@@ -27,9 +29,23 @@ def submit_job(
     """Queue asynchronous work and answer at once. Poll the URL in `Location`.
 
     `analysis` labels every track of a library or of one of its folders. Tracks that have a result of the
-    model already are skipped unless `force` is set.
+    model already are skipped unless `force` is set; where only the head of a model is new, embeddings that
+    are known already are labelled without opening a file.
+
+    `training` learns the labels of a dataset: a library, or (without an `admin` key) a folder inside of one.
+    Its progress counts epochs, its result says how good the new model is.
     """
-    submission = service.submit_analysis(session, body.params, caller.owner, idempotency_key)
+    if isinstance(body, schemas.TrainingRequest):
+        submission = submit_training(
+            session,
+            body.params,
+            caller.owner,
+            idempotency_key,
+            data_dir=settings.data_dir,
+            trusted=caller.is_admin,
+        )
+    else:
+        submission = service.submit_analysis(session, body.params, caller.owner, idempotency_key)
     return accepted(response, submission, views.job(session, submission.job))
 
 

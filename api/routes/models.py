@@ -31,8 +31,18 @@ def _page(session: SessionDep, name: str | None) -> schemas.Page[schemas.Model]:
     return schemas.Page(items=[views.model(row, aliases) for row in service.list_models(session, name)])
 
 
+@router.post("/rollback", dependencies=[ADMIN], responses=problems(409))
+def roll_back(session: SessionDep) -> schemas.Model:
+    """Make the model the default that was it before the last promotion; the two change places."""
+    model = service.roll_back(session)
+    return views.model(model, service.list_aliases(session))
+
+
 @router.post("/{name}/promote", dependencies=[ADMIN], responses=problems(404, 413))
 def promote_model(name: Name, body: schemas.PromotionRequest, session: SessionDep) -> schemas.Model:
-    """Point an alias at a version. `default` is the model of jobs that name none."""
+    """Point an alias at a version. `default` is the model of jobs that name none.
+
+    What was the default until then becomes `previous`.
+    """
     model = service.promote_model(session, name, body.version, body.alias)
     return views.model(model, service.list_aliases(session))

@@ -42,7 +42,7 @@ def get_results(
     column per label.
     """
     job = get_job(session, job_id, visible_to=caller.visible_to)
-    if job.kind == JobKind.PREDICT:
+    if job.kind != JobKind.ANALYSIS:
         raise JobHasNoItems
     model = session.get_one(Model, job.model_id)
     return StreamingResponse(

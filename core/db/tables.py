@@ -89,6 +89,8 @@ class Model(Base):
     embedding_size: Mapped[int]
     artifact_url: Mapped[str]
     sha256: Mapped[str]
+    # Of the weights that embeddings come from: a head on a stored model has that model's embeddings.
+    encoder_sha256: Mapped[str]
     metrics: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
@@ -225,6 +227,52 @@ class JobItem(Base):
     error_code: Mapped[str | None]
     error_detail: Mapped[str | None]
     crash_count: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")
+
+
+class Experiment(Base):
+    """Runs under one name, which is also the name of the models that they give."""
+
+    __tablename__ = "experiments"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Run(Base):
+    """One training. That of a training job has the id of its job, whose state is also its own."""
+
+    __tablename__ = "runs"
+    __table_args__ = (
+        UniqueConstraint("experiment_id", "version"),
+        Index("ix_runs_created_at_id", "created_at", "id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    experiment_id: Mapped[int] = mapped_column(ForeignKey("experiments.id"))
+    job_id: Mapped[UUID | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"), index=True)
+    version: Mapped[int | None]  # of the model it is to give; taken when it starts, never given twice
+    config: Mapped[dict[str, Any]]  # as asked for; once it has ended, with all that it was resolved to
+    seed: Mapped[int]
+    dataset_sha256: Mapped[str | None]
+    code_version: Mapped[str | None]
+    metrics: Mapped[dict[str, Any] | None]
+    results: Mapped[dict[str, Any] | None]
+    duration_s: Mapped[float | None] = mapped_column(REAL)
+    model_id: Mapped[int | None] = mapped_column(ForeignKey("models.id"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    finished_at: Mapped[datetime | None]
+
+
+class Epoch(Base):
+    """What a run reported of an epoch; of fold 0 are those outside of a cross-validation's folds."""
+
+    __tablename__ = "epochs"
+
+    run_id: Mapped[UUID] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    fold: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    epoch: Mapped[int] = mapped_column(primary_key=True)
+    metrics: Mapped[dict[str, Any]]
 
 
 class Worker(Base):

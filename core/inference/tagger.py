@@ -99,6 +99,11 @@ class Tagger:
             if rank == 0 or scores[label] >= self.thresholds[label]
         ]
 
+    def relabel(self, embeddings: np.ndarray) -> np.ndarray:
+        """Mean embeddings of tracks (N, D) -> scores (N, L), for a model that is a head on a stored one."""
+        assert isinstance(self._model, Transfer)
+        return self._calibrated(self._model.scores(embeddings))
+
     def _patches(self, coverage: Coverage) -> Patches:
         kind = Patcher if coverage == "full" else WindowPatcher
         return kind(self._log_mel, self.card.model.patch_frames)
@@ -146,16 +151,18 @@ class Tagger:
         scores, embedding = track.mean.result()
         if isinstance(self._model, Transfer):
             scores = self._model.scores(embedding)
-        if self.card.calibration is not None:
-            scores = calibrated(scores, self.card.calibration)
+        scores = self._calibrated(scores)
         assert track.duration_s is not None
         self.timings.tracks += 1
         self.timings.audio_s += track.duration_s
         return track.key, Analysis(track.duration_s, scores, embedding)
 
+    def _calibrated(self, scores: np.ndarray) -> np.ndarray:
+        return calibrated(scores, self.card.calibration) if self.card.calibration else scores
+
 
 def calibrated(scores: np.ndarray, calibration: Calibration) -> np.ndarray:
-    """Scores (L,) -> calibrated scores (L,)."""
+    """Scores (..., L) -> calibrated scores (..., L)."""
     probability = np.clip(scores.astype(np.float64), 1e-7, 1 - 1e-7)
     logits = np.log(probability) - np.log1p(-probability)
     logits = np.array(calibration.slopes) * logits + np.array(calibration.offsets)

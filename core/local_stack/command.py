@@ -54,6 +54,7 @@ def full_plan(settings: Settings) -> Plan:
             python("dispatcher", "workers.dispatcher", stop_order=2),
             worker("batch", "plan,batch", processes),
             worker("interactive", "interactive", 1),
+            worker("train", "train", 1),
             # without a limit an open event stream would hold the shutdown up
             python("api", *gateway, "--timeout-graceful-shutdown", "3"),
         ),

@@ -33,6 +33,7 @@ class WorkItem:
     pos: int
     track_id: UUID
     path: str
+    content_hash: bytes | None = None  # known where labels need no look at the file
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class ResultRow:
 def load_work(session: Session, claim: Claim) -> list[WorkItem]:
     """The items of a unit that have no outcome yet, in order."""
     rows = session.execute(
-        select(JobItem.pos, Track.id, Track.path)
+        select(JobItem.pos, Track.id, Track.path, JobItem.content_hash)
         .join(Track, Track.id == JobItem.track_id)
         .where(JobItem.unit_id == claim.unit_id, JobItem.state == ItemState.PENDING)
         .order_by(JobItem.pos)

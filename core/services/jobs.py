@@ -61,7 +61,7 @@ def submit_analysis(
     check_folder(library, params.path)
     model = resolve_model(session, params.model)
     job = {"kind": JobKind.ANALYSIS, "owner": owner, "params": params.model_dump(mode="json")}
-    return _submit(
+    return submit_job(
         session,
         job | {"library_id": library.id, "model_id": model.id},
         {"kind": "plan", "queue": "plan"},
@@ -81,7 +81,7 @@ def submit_predict(
     """Label the file that lies in the uploads folder under the job's id; `sha256` is its digest in hex."""
     model = resolve_model(session, params.model)
     job = {"kind": JobKind.PREDICT, "owner": owner, "params": params.model_dump(mode="json")}
-    return _submit(
+    return submit_job(
         session,
         job | {"id": job_id, "model_id": model.id, "total": 1},
         {"kind": "predict", "queue": "interactive"},
@@ -106,7 +106,7 @@ def retry_failed(
     if not session.scalar(select(failed)):
         raise NothingToRetry
     job = {"kind": old.kind, "owner": owner, "params": old.params, "retry_of": old.id}
-    return _submit(
+    return submit_job(
         session,
         job | {"library_id": old.library_id, "model_id": old.model_id},
         {"kind": "plan", "queue": "plan", "payload": {"retry_of": str(old.id)}},
@@ -115,14 +115,17 @@ def retry_failed(
     )
 
 
-def _submit(
+def submit_job(
     session: Session,
     job: dict[str, Any],
     first_unit: dict[str, Any],
     idempotency_key: str | None,
     *fingerprint: str,
 ) -> Submission:
-    """`fingerprint` is what makes two requests of equal params different ones."""
+    """Insert a job with its first unit, or find the one that the key has made.
+
+    `fingerprint` is what makes two requests of equal params different ones.
+    """
     request = json.dumps([job["kind"], job["params"], *fingerprint], sort_keys=True)
     request_hash = hashlib.sha256(request.encode()).digest()
     created = session.scalars(

@@ -4,18 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from core.config import Coverage
 from core.db.tables import Model, Prediction, PredictionLabel
 
+HEAD = "transfer"  # the kind of model that answers from an embedding alone
+
 
 @dataclass(frozen=True)
 class NewPrediction:
     content_hash: bytes
-    coverage: Coverage
+    coverage: str  # its name
     duration_s: float
     scores: list[float]  # (L,)
     embedding: list[float]  # (D,)
@@ -52,6 +54,40 @@ def find_coverages(session: Session, content_hashes: Sequence[bytes], model_id: 
         )
     )
     return {content_hash: coverage for content_hash, coverage in rows}
+
+
+def find_embedded(
+    session: Session, content_hashes: Sequence[bytes], model: Model, wanted: Coverage
+) -> set[bytes]:
+    """Which audio a model can label without hearing it: that of which `find_embeddings` has something."""
+    if model.kind != HEAD or not content_hashes:
+        return set()
+    heard = select(Prediction.content_hash).join(Model, Model.id == Prediction.model_id)
+    return set(session.scalars(heard.where(*_by_same_encoder(content_hashes, model, wanted))))
+
+
+def find_embeddings(
+    session: Session, content_hashes: Sequence[bytes], model: Model, wanted: Coverage
+) -> dict[bytes, Prediction]:
+    """What another model with the same encoder has heard: its embedding is also this model's."""
+    if model.kind != HEAD or not content_hashes:
+        return {}
+    heard = select(Prediction).join(Model, Model.id == Prediction.model_id)
+    found = heard.where(*_by_same_encoder(content_hashes, model, wanted))
+    # The full ones come last and so are kept.
+    ordered = session.scalars(found.order_by(Prediction.coverage.desc()))
+    return {prediction.content_hash: prediction for prediction in ordered}
+
+
+def _by_same_encoder(
+    content_hashes: Sequence[bytes], model: Model, wanted: Coverage
+) -> tuple[ColumnElement[bool], ...]:
+    return (
+        Prediction.content_hash.in_(content_hashes),
+        Prediction.coverage.in_(("full", coverage_name(wanted))),
+        Model.encoder_sha256 == model.encoder_sha256,
+        Model.id != model.id,
+    )
 
 
 def find_prediction(session: Session, content_hash: bytes, model_id: int) -> Prediction | None:
@@ -91,7 +127,7 @@ def _row(model: Model, prediction: NewPrediction) -> dict[str, Any]:
     return {
         "content_hash": prediction.content_hash,
         "model_id": model.id,
-        "coverage": coverage_name(prediction.coverage),
+        "coverage": prediction.coverage,
         "duration_s": prediction.duration_s,
         "scores": prediction.scores,
         "embedding": prediction.embedding,

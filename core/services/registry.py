@@ -5,15 +5,19 @@ import re
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
 from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from core.config import ModelConfig
 from core.db.tables import Model, ModelAlias
-from core.errors import Conflict, ModelNotFound
+from core.errors import Conflict, ModelNotFound, NothingToRollBackTo
 
-DEFAULT_ALIAS = "default"
+DEFAULT_ALIAS, PREVIOUS_ALIAS = "default", "previous"
+ALIASES = (DEFAULT_ALIAS, PREVIOUS_ALIAS)
 EMBEDDING_INDEX_PREFIX = "ix_predictions_embedding_model_"
+_MODEL_CONFIG: TypeAdapter[ModelConfig] = TypeAdapter(ModelConfig)
 
 
 def register_artifact(session: Session, folder: Path) -> Model:
@@ -23,7 +27,8 @@ def register_artifact(session: Session, folder: Path) -> Model:
     statement = insert(Model).values(values)
     model = session.scalars(
         statement.on_conflict_do_update(
-            index_elements=[Model.name, Model.version], set_={"artifact_url": values["artifact_url"]}
+            index_elements=[Model.name, Model.version],
+            set_={name: values[name] for name in ("artifact_url", "encoder_sha256")},
         ).returning(Model)
     ).one()
     if model.sha256 != values["sha256"]:
@@ -36,14 +41,17 @@ def register_artifact(session: Session, folder: Path) -> Model:
 
 
 def _columns(card: dict[str, Any]) -> dict[str, Any]:
+    config = _MODEL_CONFIG.validate_python(card["model"])
+    is_head = config.kind == "transfer"
     return {
         "name": card["name"],
         "version": card["version"],
-        "kind": card["model"]["kind"],
+        "kind": config.kind,
         "labels": card["labels"],
         "thresholds": card["thresholds"],
-        "embedding_size": card["model"]["embedding_size"],
+        "embedding_size": config.embedding_size,
         "sha256": card["weights_sha256"],
+        "encoder_sha256": card["provenance"]["bases_sha256"] if is_head else card["weights_sha256"],
         "metrics": card["metrics"],
     }
 
@@ -92,14 +100,37 @@ def list_aliases(session: Session) -> dict[str, int]:
 
 
 def promote_model(session: Session, name: str, version: int | None, alias: str = DEFAULT_ALIAS) -> Model:
-    """Point an alias at a version (the newest when none is named)."""
+    """Point an alias at a version (the newest when none is named); the former default becomes `previous`."""
     model = _by_version(session, name if version is None else f"{name}@{version}")
     if model is None:
         raise ModelNotFound(f"There is no model {name!r} of that version; GET /api/v1/models lists them.")
-    statement = insert(ModelAlias).values(alias=alias, model_id=model.id)
+    if alias == DEFAULT_ALIAS:
+        former = _lock_alias(session, DEFAULT_ALIAS)
+        if former is not None and former != model.id:
+            _point(session, PREVIOUS_ALIAS, former)
+    _point(session, alias, model.id)
+    return model
+
+
+def roll_back(session: Session) -> Model:
+    """Make the model the default that was it before; doing it twice comes back."""
+    current, former = _lock_alias(session, DEFAULT_ALIAS), _lock_alias(session, PREVIOUS_ALIAS)
+    if former is None or current is None:
+        raise NothingToRollBackTo
+    _point(session, DEFAULT_ALIAS, former)
+    _point(session, PREVIOUS_ALIAS, current)
+    return session.get_one(Model, former)
+
+
+def _lock_alias(session: Session, alias: str) -> int | None:
+    """The model that an alias points to; nobody else moves it until the transaction ends."""
+    return session.scalar(select(ModelAlias.model_id).where(ModelAlias.alias == alias).with_for_update())
+
+
+def _point(session: Session, alias: str, model_id: int) -> None:
+    statement = insert(ModelAlias).values(alias=alias, model_id=model_id)
     session.execute(
         statement.on_conflict_do_update(
-            index_elements=[ModelAlias.alias], set_={"model_id": model.id, "updated_at": func.now()}
+            index_elements=[ModelAlias.alias], set_={"model_id": model_id, "updated_at": func.now()}
         )
     )
-    return model

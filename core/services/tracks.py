@@ -183,6 +183,20 @@ def _with_genre(
     return query.where(given.score <= last, or_(given.score < last, Track.id > track_id))
 
 
+def list_tags(session: Session, library: Library, folder: str) -> list[tuple[str, dict[str, Any] | None]]:
+    """Path and tags of every track that is there in a folder of a library; None: not analysed yet."""
+    query = (
+        select(Track.path, Track.tags)
+        .where(
+            Track.library_id == library.id,
+            Track.path.startswith(f"{folder}/" if folder else "", autoescape=True),
+            Track.missing_at.is_(None),
+        )
+        .order_by(Track.path)
+    )
+    return [(path, tags) for path, tags in session.execute(query)]
+
+
 def find_label(model: Model, name: str) -> str:
     """The model's own spelling of a label."""
     for label in model.labels:

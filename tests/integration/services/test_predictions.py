@@ -11,6 +11,7 @@ from core.db.session import transaction
 from core.db.tables import Model, Prediction, PredictionLabel
 from core.services.predictions import (
     NewPrediction,
+    coverage_name,
     find_coverages,
     is_covered,
     labels_above_threshold,
@@ -41,7 +42,9 @@ def test_a_new_result_replaces_the_old_one_with_all_its_labels(session):
     for each in (model, other):
         save_predictions(session, each, [NewPrediction(b"a", "full", 60.0, [0.9, 0.8, 0.0], EMBEDDING)])
     windows = Windows(windows=3)
-    save_predictions(session, model, [NewPrediction(b"a", windows, 61.0, [0.0, 0.7, 0.6], EMBEDDING)])
+    save_predictions(
+        session, model, [NewPrediction(b"a", coverage_name(windows), 61.0, [0.0, 0.7, 0.6], EMBEDDING)]
+    )
     rows = session.execute(
         select(PredictionLabel.label, PredictionLabel.score).where(PredictionLabel.model_id == model.id)
     )

@@ -55,7 +55,7 @@ def ended(**counts: object) -> schemas.Job:
     ],
 )
 def test_progress_in_words(overrides, text):
-    assert progress_of(progress(**overrides)) == text
+    assert progress_of(job(progress=progress(**overrides))) == text
 
 
 @pytest.mark.parametrize(

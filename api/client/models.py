@@ -1,0 +1,58 @@
+"""The `models` commands."""
+
+from typing import Annotated
+
+import typer
+
+from api.client import display
+from api.client.connection import connect
+from api.client.http import Client, ClientError
+
+app = typer.Typer(help="List the models, and choose the one that jobs use by default.")
+
+
+@app.callback(invoke_without_command=True)
+def models(context: typer.Context) -> None:
+    """List the models, and choose the one that jobs use by default."""
+    if context.invoked_subcommand is None:
+        with connect() as client:
+            show_models(client)
+
+
+def show_models(client: Client) -> None:
+    display.show_table(
+        "",
+        ("model", "also called", "kind", "labels", "metrics"),
+        (
+            (
+                f"{model.name}@{model.version}",
+                ", ".join(model.aliases),
+                model.kind,
+                str(len(model.labels)),
+                ", ".join(f"{name} {display.number_of(value)}" for name, value in model.metrics.items()),
+            )
+            for model in client.list_models()
+        ),
+    )
+
+
+@app.command()
+def promote(
+    model: Annotated[str, typer.Argument(help="`name`, which means its newest version, or `name@version`.")],
+) -> None:
+    """Make a model the default one; `mfa models rollback` takes it back."""
+    name, _, version = model.partition("@")
+    if version and not version.isdecimal():
+        raise ClientError(f"{model} names no model: write `name` or `name@version`.")
+    with connect() as client:
+        promoted = client.promote_model(name, int(version) if version else None)
+    display.say(f"{promoted.name}@{promoted.version} is the default model now.")
+    display.say("`mfa label` labels with it; where only its head is new, no file is opened again.")
+
+
+@app.command()
+def rollback() -> None:
+    """Make the model the default again that was it before."""
+    with connect() as client:
+        model = client.roll_back()
+    display.say(f"{model.name}@{model.version} is the default model again.")

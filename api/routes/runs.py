@@ -1,0 +1,67 @@
+"""Runs: how models were trained, and how that went."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Path, Query
+from fastapi.responses import FileResponse
+
+from api import schemas, views
+from api.deps import READ, Cursor, Limit, SessionDep
+from api.routes import make_router, problems
+from core.errors import Invalid
+from core.services import experiments as service
+
+router = make_router("runs", dependencies=[READ])
+
+BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+FILES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The file",
+        "content": dict.fromkeys(("application/json", "image/png", "text/markdown"), BINARY),
+    }
+}
+
+
+@router.get("", responses=problems(404))
+def list_runs(
+    session: SessionDep,
+    experiment: Annotated[str | None, Query(max_length=100, description="only of this experiment")] = None,
+    cursor: Cursor = None,
+    limit: Limit = 100,
+) -> schemas.Page[schemas.Run]:
+    """Runs of all experiments, newest first."""
+    page = service.list_runs(session, cursor, limit, experiment)
+    return schemas.Page(items=[views.run(row) for row in page.items], next_cursor=page.next_cursor)
+
+
+@router.get("/compare", responses=problems(404))
+def compare_runs(
+    session: SessionDep,
+    ids: Annotated[list[str], Query(description="ids of runs, repeated or with commas between them")],
+) -> schemas.RunComparison:
+    """Up to twenty runs side by side: what they reached, and in what their configurations differ."""
+    try:
+        run_ids = [UUID(each) for part in ids for each in part.split(",")]
+    except ValueError:
+        raise Invalid("`ids` must be ids of runs, with commas between them.") from None
+    return views.comparison(service.compare_runs(session, run_ids))
+
+
+@router.get("/{run_id}", responses=problems(404))
+def get_run(run_id: UUID, session: SessionDep) -> schemas.RunDetails:
+    """A run with its configuration, its results and the curves of its epochs, also while it is at work."""
+    return views.run_details(service.get_run(session, run_id), service.list_epochs(session, run_id))
+
+
+@router.get("/{run_id}/artifacts/{name}", response_class=FileResponse, responses=FILES | problems(404))
+def get_artifact(
+    run_id: UUID,
+    name: Annotated[str, Path(max_length=100, examples=["training_curves.png"])],
+    session: SessionDep,
+) -> FileResponse:
+    """A file that a finished run has left: its curves, its results or its model card, not its weights."""
+    file = service.find_artifact(session, run_id, name)
+    return FileResponse(
+        file, media_type=service.ARTIFACTS[name], headers={"X-Content-Type-Options": "nosniff"}
+    )

@@ -1,0 +1,128 @@
+"""Requests for a training: what is asked for is checked to the last key before anything is queued."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from core.config import EnsembleConfig, ModelConfig, RandomForestConfig, TransferConfig
+from core.dataset_config import DatasetConfig, LibraryDataset
+from core.db.tables import Library, Model
+from core.errors import DatasetOutsideLibraries, InvalidConfig, OutsideLibrary
+from core.experiment_config import ExperimentConfig, load_experiment, parse_experiment
+from core.library.paths import validate_relative
+from core.params import JobKind, TrainingParams
+from core.queue import TRAIN
+from core.services.experiments import add_run
+from core.services.jobs import Submission, submit_job
+from core.services.libraries import check_folder, get_library_by_name
+from core.services.registry import ALIASES
+
+PROJECT = Path(__file__).resolve().parents[2]
+CONFIGS = PROJECT / "configs" / "experiments"
+DATA_DIR = ".mfa"  # how a configuration names the data folder, wherever that is
+
+
+def submit_training(
+    session: Session,
+    params: TrainingParams,
+    owner: str,
+    idempotency_key: str | None = None,
+    *,
+    data_dir: Path,
+    trusted: bool,
+) -> Submission:
+    """Queue a training; whoever is not `trusted` may only learn from what lies in a library."""
+    config = read_experiment(params)
+    if config.experiment_name in ALIASES:
+        raise InvalidConfig(f"experiment_name: {config.experiment_name!r} is an alias of models.")
+    _check_bases(session, config.model)
+    dataset, library = place_dataset(session, config.dataset, data_dir, trusted=trusted)
+    config = config.model_copy(update={"dataset": dataset})
+    job = {
+        "kind": JobKind.TRAINING,
+        "owner": owner,
+        "params": {"experiment": config.model_dump(mode="json")},
+        "library_id": library.id if library else None,
+        "total": planned_epochs(config),
+    }
+    submission = submit_job(session, job, {"kind": "train", "queue": TRAIN}, idempotency_key)
+    if not submission.replayed:
+        add_run(session, submission.job, config)
+    return submission
+
+
+def read_experiment(params: TrainingParams) -> ExperimentConfig:
+    """The experiment that is meant; a wrong key is an error that names it and the nearest right one."""
+    overrides = params.overrides.model_dump()
+    if isinstance(params.experiment, dict):
+        return parse_experiment(params.experiment, overrides)
+    file = CONFIGS / f"{params.experiment}.yaml"
+    if not file.is_file():
+        known = ", ".join(sorted(path.stem for path in CONFIGS.glob("*.yaml")))
+        raise InvalidConfig(f"There is no experiment file {params.experiment!r}; known are {known}.")
+    return load_experiment(file, overrides)
+
+
+def planned_epochs(config: ExperimentConfig) -> int:
+    """Epochs of all fits together, unless some of them stop early."""
+    fits = config.split.folds + 1 if config.split.folds else 1
+    if isinstance(config.model, RandomForestConfig | EnsembleConfig):
+        return fits
+    return fits * config.training.epochs
+
+
+def place_dataset(
+    session: Session, dataset: DatasetConfig, data_dir: Path, *, trusted: bool
+) -> tuple[DatasetConfig, Library | None]:
+    """The dataset with an absolute root, or the library that it is."""
+    if isinstance(dataset, LibraryDataset):
+        library = get_library_by_name(session, dataset.library)
+        check_folder(library, dataset.path)
+        return dataset, library
+    for name in ("file", "audio"):
+        _check_inside(name, getattr(dataset, name, ""))
+    root = absolute(dataset.root, data_dir)
+    if not trusted and not any(root.is_relative_to(folder) for folder in _open_folders(session, data_dir)):
+        raise DatasetOutsideLibraries
+    if not root.is_dir():
+        raise InvalidConfig(f"dataset.root: {root} is not a folder on the server.")
+    return dataset.model_copy(update={"root": str(root)}), None
+
+
+def absolute(root: str, data_dir: Path) -> Path:
+    """A root as a configuration names it: absolute, in the data folder, or relative to the project."""
+    path = Path(root)
+    if path.parts[:1] == (DATA_DIR,):
+        path = data_dir.joinpath(*path.parts[1:])
+    return (PROJECT / path).resolve()
+
+
+def _check_inside(name: str, path: str) -> None:
+    try:
+        validate_relative(path)
+    except OutsideLibrary as error:
+        raise InvalidConfig(f"dataset.{name}: {path!r} leads out of the dataset's root.") from error
+
+
+def _open_folders(session: Session, data_dir: Path) -> Iterable[Path]:
+    """Where everybody's datasets may lie."""
+    return [*map(Path, session.scalars(select(Library.path))), (PROJECT / data_dir / "samples").resolve()]
+
+
+def _check_bases(session: Session, model: ModelConfig) -> None:
+    """Stored models that the new one is to build on are named by their folders."""
+    named: dict[str, tuple[str, ...]] = {}
+    if isinstance(model, TransferConfig):
+        named = {"backbone": (model.backbone,)}
+    elif isinstance(model, EnsembleConfig):
+        named = {"members": model.members}
+    known = sorted(Path(urlsplit(url).path).name for url in session.scalars(select(Model.artifact_url)))
+    for key, folders in named.items():
+        for folder in folders:
+            if folder not in known:
+                raise InvalidConfig(
+                    f"model.{key}: there is no model {folder!r}; known are {', '.join(known) or 'none'}."
+                )

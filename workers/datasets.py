@@ -1,0 +1,161 @@
+"""Look at datasets and download them: `mfa datasets`, or `python -m workers.datasets`."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from pydantic import TypeAdapter, ValidationError
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from core.dataset_config import DatasetConfig, LibraryDataset, SplitConfig
+from core.datasets import download, fma_archives
+from core.datasets.catalogue import read_dataset, read_library
+from core.datasets.describe import Description, describe
+from core.datasets.examples import Dataset, Part
+from core.datasets.library import TaggedTrack
+from core.datasets.plots import write_plots
+from core.errors import InvalidConfig, ItemError, MFAError
+from core.experiment_config import load_experiment
+from core.library.paths import open_beneath
+from core.library.scan import scan
+from core.library.tags import read_tags
+from core.settings import get_settings
+from workers.training import tagged_track
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Look at datasets and download them, on this machine.",
+)
+console = Console(highlight=False)
+SHOWN_LABELS, SHOWN_FILES = 50, 20
+PLOTS = Path("dataset")
+_DATASET: TypeAdapter[Any] = TypeAdapter(DatasetConfig)
+
+
+@app.command("describe")
+def describe_dataset(
+    config: Annotated[Path | None, typer.Option(help="An experiment's YAML file.")] = None,
+    kind: Annotated[
+        str, typer.Option(help="folder, manifest, fma, library ...; without --config.")
+    ] = "folder",
+    root: Annotated[Path | None, typer.Option(help="The dataset's folder; that of a library, too.")] = None,
+    plots: Annotated[Path, typer.Option(help="Folder for the plots.")] = PLOTS,
+    open_files: Annotated[bool, typer.Option(help="Open every file to find the unreadable ones.")] = True,
+) -> None:
+    """Count labels, artists, durations and unreadable files, show the split, write plots as PNG."""
+    chosen, split = choose(config, kind, root)
+    dataset = read(chosen, root)
+    with Progress(console=console, transient=True) as bars:
+        bar = bars.add_task("opening the files", total=None)
+        found = describe(
+            dataset,
+            split,
+            open_files=open_files,
+            on_progress=lambda done, total: bars.update(bar, completed=done, total=total),
+        )
+    show(found)
+    for path in write_plots(found, plots):
+        say(str(path))
+
+
+def choose(config: Path | None, kind: str, root: Path | None) -> tuple[DatasetConfig, SplitConfig]:
+    """The dataset that a file or the options name, and how it is to be split."""
+    if config is not None:
+        experiment = load_experiment(config)
+        return experiment.dataset, experiment.split
+    if root is None:
+        raise InvalidConfig("Name a dataset: --config FILE, or --kind KIND --root FOLDER.")
+    where = {"library": root.name} if kind == "library" else {"root": str(root)}
+    try:
+        return _DATASET.validate_python({"kind": kind, **where}), SplitConfig()
+    except ValidationError as error:
+        raise InvalidConfig("; ".join(each["msg"] for each in error.errors())) from error
+
+
+def read(config: DatasetConfig, root: Path | None) -> Dataset:
+    """The tracks with their labels; those of a library straight from its folder."""
+    if not isinstance(config, LibraryDataset):
+        given = Path(config.root)
+        data_dir = get_settings().data_dir
+        placed = data_dir.joinpath(*given.parts[1:]) if given.parts[:1] == (".mfa",) else given
+        return read_dataset(config.model_copy(update={"root": str(root or placed)}))
+    if root is None:
+        raise InvalidConfig(f"Where the library {config.library!r} lies, only the server knows: add --root.")
+    return read_library(config, root, [tagged(root, file.path) for file in scan(root, config.path)])
+
+
+def tagged(root: Path, path: str) -> TaggedTrack:
+    try:
+        with open_beneath(root, path) as file:
+            return tagged_track(path, read_tags(file))
+    except ItemError:
+        return TaggedTrack(path)
+
+
+def show(found: Description) -> None:
+    say(f"{found.name}: {found.tracks} tracks, {found.artists} artists, {found.albums} albums", "bold")
+    if found.unlabelled:
+        say(f"{found.unlabelled} tracks without a label")
+    if found.durations is not None:
+        times = found.durations
+        say(
+            f"{times.total_s / 3600:.1f} h of audio; shortest {times.shortest_s:.0f} s, "
+            f"median {times.median_s:.0f} s, longest {times.longest_s:.0f} s"
+        )
+    show_labels(found)
+    if found.unusable:
+        say(f"{len(found.unusable)} files cannot be read:", "red")
+    for one in found.unusable[:SHOWN_FILES]:
+        say(f"  {one.path}: {one.detail}")
+    for warning in found.split.warnings if found.split else ("There are too few artists to split by.",):
+        say(f"Note: {warning}")
+
+
+def show_labels(found: Description) -> None:
+    table = Table("label", "tracks", "artists", *Part)
+    for one in found.labels[:SHOWN_LABELS]:
+        parts = found.split.labels.get(one.label, {}) if found.split else {}
+        counts = (one.tracks, one.artists, *(parts.get(part, 0) for part in Part))
+        table.add_row(Text(one.label), *map(str, counts))
+    console.print(table)
+    if len(found.labels) > SHOWN_LABELS:
+        say(f"… and {len(found.labels) - SHOWN_LABELS} more labels")
+
+
+@app.command("download")
+def download_dataset(
+    name: Annotated[Literal["fma"], typer.Argument(help="fma: the Free Music Archive.")],
+    size: Annotated[Literal["small", "medium", "large"], typer.Option(help="7, 22 or 93 GB.")] = "small",
+    root: Annotated[Path, typer.Option(help="Folder to put it in.")] = Path("data/fma"),
+) -> None:
+    """Download a dataset, verified; what was interrupted goes on."""
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as bars:
+        bar = bars.add_task(name, total=None)
+        download.fetch(
+            fma_archives.archives(size),
+            root,
+            lambda what, done, total: bars.update(bar, description=what, completed=done, total=total),
+        )
+    say(f"{name} {size} is in {root}.", "bold")
+
+
+def say(line: str, style: str = "") -> None:
+    console.print(Text(line, style=style), soft_wrap=True)
+
+
+def main() -> None:
+    try:
+        app(prog_name="mfa datasets")
+    except MFAError as error:
+        Console(stderr=True).print(Text(error.detail, style="red"), soft_wrap=True)
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()

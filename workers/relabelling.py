@@ -1,0 +1,61 @@
+"""Labels tracks from embeddings that another model with the same encoder has left; opens no file."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from sqlalchemy.orm import Session
+
+from core.config import Coverage
+from core.db.tables import Model, Prediction
+from core.inference.tagger import Tagger
+from core.services.items import Outcome, WorkItem, record_outcomes
+from core.services.predictions import NewPrediction, find_embeddings, save_predictions
+from core.states import ItemState
+from workers.lease import Lease
+
+WRITE_EVERY_ITEMS = 256
+
+
+def relabel_items(
+    lease: Lease, tagger: Tagger, model: Model, coverage: Coverage, items: Sequence[WorkItem]
+) -> list[WorkItem]:
+    """Label those items of a unit whose embedding is known; the others, which must be listened to."""
+    marked = [item for item in items if item.content_hash is not None]
+    unheard = [item for item in items if item.content_hash is None]
+    for start in range(0, len(marked), WRITE_EVERY_ITEMS):
+        lease.check()
+        unheard += _relabel(lease, tagger, model, coverage, marked[start : start + WRITE_EVERY_ITEMS])
+    return sorted(unheard, key=lambda item: item.pos)
+
+
+def _relabel(
+    lease: Lease, tagger: Tagger, model: Model, coverage: Coverage, items: list[WorkItem]
+) -> list[WorkItem]:
+    """Label what is still known of these items; the rest."""
+    contents = [item.content_hash for item in items if item.content_hash is not None]
+    with lease.sessions() as session:
+        known = find_embeddings(session, contents, model, coverage)
+    found = [item for item in items if item.content_hash in known]
+    if found:
+        predictions = _predictions(tagger, list(known.values()))
+
+        def write(session: Session) -> None:
+            save_predictions(session, model, predictions)
+            record_outcomes(
+                session,
+                lease.claim,
+                [Outcome(item.pos, ItemState.DONE, item.content_hash) for item in found],
+            )
+
+        lease.write(write)
+    return [item for item in items if item.content_hash not in known]
+
+
+def _predictions(tagger: Tagger, known: list[Prediction]) -> list[NewPrediction]:
+    embeddings = np.stack([np.asarray(heard.embedding, dtype=np.float32) for heard in known])
+    return [
+        NewPrediction(
+            heard.content_hash, heard.coverage, heard.duration_s, scores.tolist(), embedding.tolist()
+        )
+        for heard, scores, embedding in zip(known, tagger.relabel(embeddings), embeddings, strict=True)
+    ]

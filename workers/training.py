@@ -1,0 +1,144 @@
+"""Body of a `train` unit: learns from a dataset, reports every epoch, registers the model that came out."""
+
+import math
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from core.dataset_config import DatasetConfig, LibraryDataset
+from core.datasets.catalogue import read_dataset, read_library
+from core.datasets.examples import Dataset
+from core.datasets.library import TaggedTrack
+from core.db.tables import Library, Run
+from core.errors import LibraryNotFound, UnusableDataset
+from core.experiment_config import ExperimentConfig
+from core.services.experiments import Ending, finish_run, save_epochs, take_version
+from core.services.registry import register_artifact
+from core.services.tracks import list_tags
+from core.services.units import save_timings
+from core.settings import get_settings
+from core.training.reports import EpochReport, TrainingResult
+from core.training.run import TrainingStopped
+from core.training.train import train
+from workers.install import install, read_card
+from workers.lease import Lease
+
+WRITE_EVERY_S = 1.0
+LARGE_RESULTS = ("co_occurrence",)  # labels times labels; they stay in the run's files
+
+
+def train_model(lease: Lease) -> None:
+    """Started again after whatever, it goes on from the last checkpoint; once registered, it does nothing."""
+    settings, run_id = get_settings(), lease.claim.job_id
+    config = ExperimentConfig.model_validate(lease.claim.params["experiment"])
+    with lease.sessions() as session:
+        if session.get_one(Run, run_id).model_id is not None:
+            return
+    dataset = load_dataset(lease, config.dataset)
+    version = lease.write(lambda session: take_version(session, run_id))
+    reporter = Reporter(lease, run_id)
+    folder = settings.training_dir / str(run_id)
+    try:
+        result = train(
+            config,
+            dataset,
+            reporter.on_epoch,
+            folder=folder / "model",
+            cache_dir=settings.cache_dir,
+            models_dir=settings.models_dir,
+            version=version,
+            device=settings.device,
+            should_stop=reporter.should_stop,
+            on_track=reporter.on_track,
+        )
+    except TrainingStopped:
+        reporter.flush()
+        lease.check()
+        raise
+    installed = install(result.folder, settings.models_dir / f"{config.experiment_name}-{version}")
+    lease.write(partial(_finish, lease=lease, result=result, folder=installed))
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def load_dataset(lease: Lease, config: DatasetConfig) -> Dataset:
+    """The tracks with their labels; those of a library as the database knows them."""
+    if not isinstance(config, LibraryDataset):
+        return read_dataset(config)
+    with lease.sessions() as session:
+        library = session.get(Library, lease.claim.library_id)
+        if library is None:
+            raise LibraryNotFound
+        rows = list_tags(session, library, config.path)
+    if all(tags is None for _, tags in rows) and (not rows or config.labels_from == "genre_tags"):
+        raise UnusableDataset(
+            f"No track of the library {library.name!r} has been analysed yet: label the library first."
+        )
+    return read_library(config, Path(library.path), [tagged_track(path, tags or {}) for path, tags in rows])
+
+
+def tagged_track(path: str, tags: dict[str, Any]) -> TaggedTrack:
+    artist = tags.get("artist") or tags.get("albumartist")
+    return TaggedTrack(path, tuple(tags.get("genre", ())), artist, tags.get("album"))
+
+
+def storable(value: Any) -> Any:
+    """JSON has no NaN: a measure that cannot be told is null."""
+    if isinstance(value, Mapping):
+        return {key: storable(inner) for key, inner in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _finish(session: Session, lease: Lease, result: TrainingResult, folder: Path) -> None:
+    """Make the model and everything that is known of its run visible, all at once."""
+    card = read_card(folder)
+    run = session.get_one(Run, lease.claim.job_id)
+    ending = Ending(
+        config=ExperimentConfig.model_validate_json(card.provenance["config"]).model_dump(mode="json"),
+        dataset_sha256=card.provenance["dataset_sha256"],
+        code_version=card.provenance["code_version"],
+        metrics=storable(dict(result.metrics)),
+        results={name: value for name, value in result.results.items() if name not in LARGE_RESULTS},
+        duration_s=result.metrics["duration_s"],
+        epochs=[storable(report.as_dict()) for report in result.history],
+    )
+    finish_run(session, lease.claim, run, ending, register_artifact(session, folder))
+
+
+class Reporter:
+    """Tells the database how a training gets on, and the training when it should stop."""
+
+    def __init__(self, lease: Lease, run_id: UUID) -> None:
+        self._lease, self._run_id = lease, run_id
+        self._reports: list[EpochReport] = []
+        self._written = time.monotonic()
+
+    def on_epoch(self, report: EpochReport) -> None:
+        self._reports.append(report)
+        if self._is_due():
+            self.flush()
+
+    def on_track(self, done: int, total: int) -> None:
+        self._lease.moved()
+        if self._is_due():
+            counts: dict[str, float] = {"tracks_ready": done, "tracks": total}
+            self._lease.write(lambda session: save_timings(session, self._lease.claim, counts))
+            self._written = time.monotonic()
+
+    def should_stop(self) -> bool:
+        self._lease.moved()
+        return self._lease.stop is not None
+
+    def flush(self) -> None:
+        """Write what has been reported since the last time."""
+        reports: Sequence[dict[str, Any]] = [storable(report.as_dict()) for report in self._reports]
+        self._lease.write(partial(save_epochs, claim=self._lease.claim, run_id=self._run_id, reports=reports))
+        self._reports, self._written = [], time.monotonic()
+
+    def _is_due(self) -> bool:
+        return time.monotonic() - self._written >= WRITE_EVERY_S
