@@ -23,7 +23,7 @@ from core.library.paths import open_beneath
 from core.library.scan import scan
 from core.library.tags import read_tags
 from core.settings import get_settings
-from workers.training import tagged_track
+from workers.library_dataset import tagged_track
 
 app = typer.Typer(
     no_args_is_help=True,

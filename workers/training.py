@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session
 from core.dataset_config import DatasetConfig, LibraryDataset
 from core.datasets.catalogue import read_dataset, read_library
 from core.datasets.examples import Dataset
-from core.datasets.library import TaggedTrack
 from core.db.tables import Library, Run
 from core.errors import LibraryNotFound, UnusableDataset
 from core.experiment_config import ExperimentConfig
@@ -28,6 +27,7 @@ from core.training.run import TrainingStopped
 from core.training.train import train
 from workers.install import install, read_card
 from workers.lease import Lease
+from workers.library_dataset import tagged_track
 
 WRITE_EVERY_S = 1.0
 LARGE_RESULTS = ("co_occurrence",)  # labels times labels; they stay in the run's files
@@ -80,11 +80,6 @@ def load_dataset(lease: Lease, config: DatasetConfig) -> Dataset:
             f"No track of the library {library.name!r} has been analysed yet: label the library first."
         )
     return read_library(config, Path(library.path), [tagged_track(path, tags or {}) for path, tags in rows])
-
-
-def tagged_track(path: str, tags: dict[str, Any]) -> TaggedTrack:
-    artist = tags.get("artist") or tags.get("albumartist")
-    return TaggedTrack(path, tuple(tags.get("genre", ())), artist, tags.get("album"))
 
 
 def storable(value: Any) -> Any:
