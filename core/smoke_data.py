@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile as sf
 
-Samples = npt.NDArray[np.float32]
+Samples = npt.NDArray[np.float64]
 
 SAMPLE_RATE = 16_000
 DURATION_S = 4.0
@@ -20,21 +20,21 @@ CLIPS = 10  # per kind
 
 def low(random: np.random.Generator, time_s: Samples) -> Samples:
     """A deep steady tone."""
-    return np.sin(2 * np.pi * random.uniform(80, 160) * time_s).astype(np.float32)
+    return np.asarray(np.sin(2 * np.pi * random.uniform(80, 160) * time_s))
 
 
 def high(random: np.random.Generator, time_s: Samples) -> Samples:
     """A high steady tone."""
-    return np.sin(2 * np.pi * random.uniform(2000, 4000) * time_s).astype(np.float32)
+    return np.asarray(np.sin(2 * np.pi * random.uniform(2000, 4000) * time_s))
 
 
 def noisy(random: np.random.Generator, time_s: Samples) -> Samples:
-    return random.uniform(-1, 1, len(time_s)).astype(np.float32)
+    return random.uniform(-1, 1, len(time_s))
 
 
 def pulsing(random: np.random.Generator, time_s: Samples) -> Samples:
     """Noise that comes and goes several times a second."""
-    return noisy(random, time_s) * (np.sin(2 * np.pi * random.uniform(3, 6) * time_s) > 0)
+    return np.where(np.sin(2 * np.pi * random.uniform(3, 6) * time_s) > 0, noisy(random, time_s), 0)
 
 
 KINDS: tuple[Callable[[np.random.Generator, Samples], Samples], ...] = (low, high, noisy, pulsing)
@@ -42,7 +42,7 @@ KINDS: tuple[Callable[[np.random.Generator, Samples], Samples], ...] = (low, hig
 
 def write_clips(directory: Path, clips: int = CLIPS, duration_s: float = DURATION_S) -> int:
     """Write the clips as FLAC; the same ones every time. Returns their number."""
-    time_s = np.arange(round(duration_s * SAMPLE_RATE), dtype=np.float32) / SAMPLE_RATE
+    time_s = np.arange(round(duration_s * SAMPLE_RATE)) / SAMPLE_RATE
     for number, kind in enumerate(KINDS):
         folder = directory / kind.__name__
         folder.mkdir(parents=True, exist_ok=True)

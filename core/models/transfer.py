@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from core.config import TransferConfig
 
+LEAST_SCALE = 0.1  # of the mean deviation
+
 
 class Head(nn.Module):
     """Embedding (B, D) -> logits (B, L) and the embedding itself."""
@@ -40,9 +42,14 @@ class Head(nn.Module):
             )
 
     def standardise(self, embeddings: Tensor) -> None:
-        """Let inputs distributed like these (M, D) reach the layers with mean 0 and deviation 1."""
+        """Let inputs distributed like these (M, D) reach the layers with mean 0 and deviation 1.
+
+        Some units of a backbone hardly ever speak; they are not amplified to the level of the others, or a
+        track in which one does would be judged by that alone.
+        """
+        deviation = embeddings.std(0, correction=0)
         self.mean.copy_(embeddings.mean(0))
-        self.scale.copy_(embeddings.std(0, correction=0).clamp_min(1e-6))
+        self.scale.copy_(deviation.clamp_min(max(LEAST_SCALE * float(deviation.mean()), 1e-6)))
 
     def forward(self, embedding: Tensor) -> tuple[Tensor, Tensor]:
         return self.layers((embedding - self.mean) / self.scale), embedding

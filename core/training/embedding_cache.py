@@ -1,8 +1,11 @@
 """Embeddings of whole tracks on disk, computed exactly as serving computes them."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+import torch
 
 from core.errors import ItemError
 from core.inference.tagger import Analysis, Tagger
@@ -46,15 +49,27 @@ def cache_embeddings(
             else:
                 yield index, file
 
-    for index, outcome in tagger.analyse(missing(), max_duration_s=MAX_DURATION_S):
-        if isinstance(outcome, Analysis):
-            target = place(folder, contents[index])
-            write_array(target, outcome.embedding)
-            outcomes[index] = Cached(target, contents[index])
-        else:
-            outcomes[index] = outcome
-        on_track(len(outcomes), len(sources))
-        if should_stop():
-            raise TrainingStopped
+    with _one_thread():
+        for index, outcome in tagger.analyse(missing(), max_duration_s=MAX_DURATION_S):
+            if isinstance(outcome, Analysis):
+                target = place(folder, contents[index])
+                write_array(target, outcome.embedding)
+                outcomes[index] = Cached(target, contents[index])
+            else:
+                outcomes[index] = outcome
+            on_track(len(outcomes), len(sources))
+            if should_stop():
+                raise TrainingStopped
     on_track(len(outcomes), len(sources))
     return [outcomes[index] for index in range(len(sources))]
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """torch computes in one thread: a few patches are too little to share, and decoding needs a core."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

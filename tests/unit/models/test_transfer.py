@@ -15,7 +15,13 @@ def test_the_head_standardises_what_it_has_seen():
     head = Head(TransferConfig(network=CNN), 2)
     head.standardise(torch.tensor([[0.0, 1.0, 5.0, 0.0], [2.0, 5.0, 5.0, 0.0]]))
     assert head.mean.tolist() == [1.0, 3.0, 5.0, 0.0]
-    assert head.scale.tolist() == pytest.approx([1.0, 2.0, 1e-6, 1e-6])
+    assert head.scale.tolist() == pytest.approx([1.0, 2.0, 0.075, 0.075])  # a tenth of the mean, at least
+
+
+def test_equal_embeddings_are_not_divided_by_nothing():
+    head = Head(TransferConfig(network=CNN), 2)
+    head.standardise(torch.ones(3, 4))
+    assert head(torch.ones(2, 4))[0].isfinite().all()
 
 
 def test_a_linear_head_begins_without_an_opinion():

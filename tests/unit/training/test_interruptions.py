@@ -32,12 +32,14 @@ def finish(process: subprocess.Popen[str]) -> dict[str, float]:
     return dict(found[0])
 
 
-@pytest.mark.parametrize("name", ["network", "folds"])
-def test_a_training_killed_at_random_moments_ends_with_the_same_weights(clips, cache_dir, tmp_path, name):
+@pytest.mark.parametrize(("name", "times"), [("network", 5), ("folds", 2)])
+def test_a_training_killed_at_random_moments_ends_with_the_same_weights(
+    clips, cache_dir, tmp_path, name, times
+):
     finish(start(clips, tmp_path / "whole", cache_dir, name))
     moments = random.Random(name)
     kills = 0
-    for _ in range(5):
+    for _ in range(times):
         process = start(clips, tmp_path / "killed", cache_dir, name)
         assert process.stdout is not None
         steps = moments.randint(1, 6)
@@ -47,7 +49,7 @@ def test_a_training_killed_at_random_moments_ends_with_the_same_weights(clips, c
         process.kill()
         process.communicate()
     finish(start(clips, tmp_path / "killed", cache_dir, name))
-    assert kills >= 3
+    assert kills > times / 2
     weights = [(tmp_path / run / "model.safetensors").read_bytes() for run in ("whole", "killed")]
     assert weights[0] == weights[1]
     results = [(tmp_path / run / "test_results.json").read_bytes() for run in ("whole", "killed")]

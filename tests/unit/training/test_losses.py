@@ -48,7 +48,7 @@ def test_negatives_below_the_margin_cost_nothing():
 def test_extreme_logits_stay_finite_and_have_a_finite_gradient(config):
     logits = torch.tensor([[90.0, -90.0, 90.0, -90.0]], requires_grad=True)
     loss = make_loss(config)(logits, torch.tensor([[1.0, 0.0, 0.0, 1.0]]))
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     assert loss.isfinite()
     assert logits.grad is not None
     assert logits.grad.isfinite().all()

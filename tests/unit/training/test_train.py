@@ -2,13 +2,14 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from core.config import FeatureConfig, MusicnnConfig
-from core.datasets.errors import OneClassOnly, TooFewLabels
+from core.datasets.errors import NoLabelsLeft, OneClassOnly, TooFewLabels
 from core.datasets.examples import Dataset
 from core.errors import InvalidConfig, UnusableDataset
 from core.inference.tagger import Analysis, Tagger
@@ -17,6 +18,7 @@ from core.models.artifact import ModelCard
 from core.models.transfer import Transfer
 from core.models.zoo import build
 from core.training.feature_cache import place
+from core.training.reports import TrainingResult
 from core.training.run import TrainingStopped
 from core.training.train import train
 from tests.unit.training.experiments import make_config
@@ -55,8 +57,15 @@ def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(dataset, folder, cache_dir, models_dir=None, heard=None, **changes):
-    reports = [] if heard is None else heard
+def run(
+    dataset: Dataset,
+    folder: Path,
+    cache_dir: Path,
+    models_dir: Path | None = None,
+    heard: list[Any] | None = None,
+    **changes: Any,
+) -> TrainingResult:
+    reports: list[Any] = [] if heard is None else heard
     return train(
         make_config(**changes),
         dataset,
@@ -73,8 +82,8 @@ def names(folder: Path) -> set[str]:
 
 @pytest.mark.parametrize("model", ["audio_cnn", "transfer", "random_forest"])
 def test_a_training_leaves_a_model_that_serves_and_its_records(clips, cache_dir, models_dir, tmp_path, model):
-    changes = {"transfer": {"model": TRANSFER}, "random_forest": {"model": FOREST}}.get(model, {})
-    result = run(clips, tmp_path / "run", cache_dir, models_dir, **changes)
+    changes: dict[str, Any] = {"transfer": {"model": TRANSFER}, "random_forest": {"model": FOREST}}
+    result = run(clips, tmp_path / "run", cache_dir, models_dir, **changes.get(model, {}))
     assert names(tmp_path / "run") == FILES
     assert names(tmp_path) == {"run"}
     assert result.labels == ("high", "low", "noisy", "pulsing")
@@ -145,20 +154,25 @@ def test_cross_validation_scores_every_track_and_learns_from_all(clips, cache_di
 
 def test_a_stopped_cross_validation_goes_on_with_the_same_result(clips, cache_dir, models_dir, tmp_path):
     config = make_config(model=TRANSFER, split={"folds": 3})
-    options = {"cache_dir": cache_dir, "models_dir": models_dir}
-    whole = train(config, clips, lambda report: None, folder=tmp_path / "whole", **options)
     heard: list[object] = []
+
+    def fit(name: str, stop_at: int) -> TrainingResult:
+        return train(
+            config,
+            clips,
+            heard.append,
+            folder=tmp_path / name,
+            cache_dir=cache_dir,
+            models_dir=models_dir,
+            should_stop=lambda: len(heard) >= stop_at,
+        )
+
+    whole = fit("whole", 1000)
+    heard.clear()
     for stop_at in (4, 8, 11):
         with pytest.raises(TrainingStopped):
-            train(
-                config,
-                clips,
-                heard.append,
-                folder=tmp_path / "broken",
-                should_stop=lambda stop_at=stop_at: len(heard) >= stop_at,
-                **options,
-            )
-    broken = train(config, clips, heard.append, folder=tmp_path / "broken", **options)
+            fit("broken", stop_at)
+    broken = fit("broken", 1000)
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "broken")]
     assert weights[0] == weights[1]
     assert broken.results == whole.results
@@ -240,11 +254,11 @@ def relabelled(clips: Dataset, *labels: tuple[str, ...]) -> Dataset:
 
 def test_errors_of_datasets_come_before_the_first_epoch(clips, cache_dir, tmp_path):
     heard: list[object] = []
-    cases = [
+    cases: list[tuple[Dataset, dict[str, Any], type[Exception], str]] = [
         (relabelled(clips, ("x",)), {}, OneClassOnly, "same labels"),
         (clips, {"labels": {"num_genres": 9}}, TooFewLabels, "9 labels are asked for"),
         (relabelled(clips, ("x", "y"), ("x",)), {}, UnusableDataset, "Every track to learn from has .* 'x'"),
-        (Dataset("e", ()), {}, Exception, "None of the 0 tracks"),
+        (Dataset("e", ()), {}, NoLabelsLeft, "None of the 0 tracks"),
     ]
     for dataset, changes, kind, message in cases:
         with pytest.raises(kind, match=message):
