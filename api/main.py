@@ -1,5 +1,6 @@
 """The gateway: `uvicorn --factory api.main:create_app`."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -16,6 +17,7 @@ from core.db.session import create_database_engine, create_session_factory
 from core.settings import Settings, get_settings
 
 POOL_SIZE = 10
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 JSON_LIMIT = MB
 ROUTERS = (jobs, results, events, analysis, libraries, tracks, models, keys, health)
 
@@ -27,6 +29,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        logging.basicConfig(level=settings.log_level, format=LOG_FORMAT)
         yield
         engine.dispose()
 
