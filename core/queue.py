@@ -3,14 +3,19 @@
 A message carries a unit's id and nothing else. Losing one costs seconds, doubling one costs a failed claim.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from celery import Celery
 from redis import Redis
 from redis.exceptions import RedisError
 
 from core.errors import Unavailable
 from core.settings import Settings
+
+if TYPE_CHECKING:
+    from celery import Celery
 
 KEY_PREFIX = "mfa:"
 EPOCH_KEY = KEY_PREFIX + "epoch"
@@ -20,6 +25,8 @@ TASK_TIME_LIMIT_S = 900  # far above what a unit takes: ends what hangs inside a
 
 
 def make_celery(settings: Settings) -> Celery:
+    from celery import Celery  # only who publishes or works needs it: the gateway does neither
+
     app = Celery("mfa", broker=settings.broker_url, set_as_current=False)
     app.conf.update(
         task_serializer="json",
