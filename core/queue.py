@@ -88,9 +88,12 @@ class Broker:
         known, self._epoch = self._epoch, self._redis.get(EPOCH_KEY)
         return known != self._epoch
 
-    def waiting(self, queue: str) -> int:
-        """How many doorbells lie in a queue."""
-        return int(self._redis.llen(KEY_PREFIX + queue))
+    def empty_queues(self) -> list[str]:
+        """The queues in which no doorbell lies."""
+        with self._redis.pipeline(transaction=False) as pipeline:
+            for queue in QUEUES:
+                pipeline.llen(KEY_PREFIX + queue)
+            return [queue for queue, length in zip(QUEUES, pipeline.execute(), strict=True) if not length]
 
     def close(self) -> None:
         self._redis.close()
