@@ -1,7 +1,9 @@
 """Who may call a server that asks for no API keys: programs of this machine, but no web page.
 
-A page cannot forge the two headers that give it away: `Host` names the page's own domain even when that
-domain resolves to this machine, and `Origin` says where the page came from.
+Programs elsewhere can forge every header but not their address, which counts because the settings do not
+bind the socket: a server may listen on more than they say. A page runs on this machine, but cannot forge
+the two headers that give it away: `Host` names the page's own domain even when that domain resolves to this
+machine, and `Origin` says where the page came from.
 """
 
 from ipaddress import ip_address
@@ -34,14 +36,26 @@ def is_guarded(settings: Settings) -> bool:
     return is_loopback(settings.host) and not needs_api_keys(settings)
 
 
+def is_open_to_others(settings: Settings) -> bool:
+    """Nothing protects it; only an operator's explicit word makes a server so."""
+    return not is_loopback(settings.host) and not needs_api_keys(settings)
+
+
 class LoopbackOnly:
-    """Refuses requests that were not addressed to this machine itself."""
+    """Refuses requests that do not come from this machine, or were not addressed to it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
+            # A client behind a proxy of this machine is already the one that `X-Forwarded-For` names.
+            # One without an address came through a Unix socket, which may have anybody behind it.
+            client = scope.get("client")
+            if client is None or not is_loopback(client[0]):
+                stranger = Forbidden("This server answers without API keys, so only to its own machine.")
+                await problem_of(stranger)(scope, receive, send)
+                return
             headers = Headers(scope=scope)
             if not is_loopback(_host_name(f"//{headers.get('host', '')}")):
                 await problem_of(ForeignHost())(scope, receive, send)
