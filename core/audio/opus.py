@@ -19,7 +19,7 @@ def open_opus(descriptor: int) -> Iterator[Source]:
     os.lseek(descriptor, 0, os.SEEK_SET)
     with os.fdopen(os.dup(descriptor), "rb", buffering=0) as file:
         try:
-            container = av.open(file, "r", format="ogg")
+            container = av.open(file, "r", format="ogg", metadata_errors="replace")
         except av.FFmpegError as error:
             raise Corrupt from error
         with container:

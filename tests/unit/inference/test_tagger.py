@@ -1,8 +1,11 @@
+import errno
 import io
+import itertools
+import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from threading import Event, enumerate, get_ident
+from threading import Event, get_ident
 from typing import BinaryIO, cast
 
 import numpy as np
@@ -59,7 +62,7 @@ def analyse_good(tagger: Tagger, paths: list[Path]) -> dict[str, Analysis]:
 
 
 def running_decoders() -> list[str]:
-    return [thread.name for thread in enumerate() if thread.name.startswith("decode-")]
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("decode-")]
 
 
 def music(folder: Path, name: str, duration_s: float, seed: int = 0) -> Path:
@@ -194,16 +197,36 @@ def test_an_error_of_the_sources_comes_after_what_went_well(tagger, tmp_path):
     assert running_decoders() == []
 
 
-def test_an_unexpected_error_while_decoding_is_not_swallowed(tagger, tmp_path, monkeypatch):
-    def broken(file: BinaryIO, sample_rate: int, *, max_duration_s: float) -> Iterator[np.ndarray]:
-        yield noise(5)
-        raise ZeroDivisionError
+def failing_at_the_second(error: Exception) -> Callable[..., Iterator[np.ndarray]]:
+    files = itertools.count()
 
-    monkeypatch.setattr(tagger_module, "stream", broken)
-    file = io.BytesIO()
-    with pytest.raises(ZeroDivisionError):
-        list(tagger.analyse([("only", file)], max_duration_s=LONGEST_S))
-    assert file.closed
+    def stream(file: BinaryIO, sample_rate: int, *, max_duration_s: float) -> Iterator[np.ndarray]:
+        yield noise(5)
+        if next(files) == 1:
+            raise error
+
+    return stream
+
+
+def test_an_unforeseen_error_of_a_decoder_costs_its_file_and_is_logged(tagger, monkeypatch, caplog):
+    monkeypatch.setattr(tagger_module, "stream", failing_at_the_second(ZeroDivisionError()))
+    files = [io.BytesIO() for _ in range(3)]
+    outcomes = dict(tagger.analyse(enumerate(files), max_duration_s=LONGEST_S))
+    assert isinstance(outcomes[0], Analysis)
+    assert isinstance(outcomes[1], Corrupt)
+    assert outcomes[1].detail == "The audio cannot be decoded."
+    assert isinstance(outcomes[2], Analysis)
+    assert "ZeroDivisionError" in caplog.text
+    assert all(file.closed for file in files)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), MemoryError()])
+def test_what_the_machine_lacks_is_blamed_on_no_file(tagger, monkeypatch, error):
+    monkeypatch.setattr(tagger_module, "stream", failing_at_the_second(error))
+    files = [io.BytesIO() for _ in range(3)]
+    with pytest.raises(type(error)):
+        list(tagger.analyse(enumerate(files), max_duration_s=LONGEST_S))
+    assert files[1].closed
     assert running_decoders() == []
 
 
