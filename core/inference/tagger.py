@@ -58,24 +58,8 @@ class Tagger:
         return cls(loaded.card, loaded.model, torch.device(device))
 
     @property
-    def name(self) -> str:
-        return self.card.name
-
-    @property
-    def version(self) -> int:
-        return self.card.version
-
-    @property
     def labels(self) -> tuple[str, ...]:
         return self.card.labels
-
-    @property
-    def thresholds(self) -> tuple[float, ...]:
-        return self.card.thresholds
-
-    @property
-    def embedding_size(self) -> int:
-        return self.card.model.embedding_size
 
     def analyse(
         self,
@@ -97,15 +81,6 @@ class Tagger:
         tracks = ((Track(key, self._patches(coverage)), file) for key, file in sources)
         with decode_ahead(tracks, self._decode(coverage, max_duration_s), threads) as channel:
             yield from self._outcomes(channel, on_progress)
-
-    def given(self, scores: np.ndarray) -> list[tuple[str, float]]:
-        """The labels whose score (L,) reaches their threshold, best first; at least the best one."""
-        order = np.argsort(-scores, kind="stable")
-        return [
-            (self.labels[label], float(scores[label]))
-            for rank, label in enumerate(order)
-            if rank == 0 or scores[label] >= self.thresholds[label]
-        ]
 
     def _patches(self, coverage: Coverage) -> Patches:
         kind = Patcher if coverage == "full" else WindowPatcher

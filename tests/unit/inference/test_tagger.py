@@ -315,20 +315,6 @@ def test_timings_add_up(tagger, tmp_path):
     assert min(timings.decode_s, timings.mel_s, timings.cnn_s) > 0
 
 
-@pytest.mark.parametrize(
-    ("scores", "given"),
-    [
-        ((0.3, 0.1, 0.9), [("odd", 0.9), ("calm", 0.3)]),
-        ((0.2, 0.1, 0.1), [("calm", 0.2)]),
-        ((0.01, 0.02, 0.0), [("loud", 0.02)]),
-    ],
-)
-def test_given_labels_reach_their_threshold_or_are_the_best(tagger, scores, given):
-    result = tagger.given(np.array(scores))
-    assert [label for label, _ in result] == [label for label, _ in given]
-    assert [score for _, score in result] == pytest.approx([score for _, score in given])
-
-
 def test_calibration_moves_scores_by_their_logit():
     calibration = Calibration(slopes=(1.0, 2.0, 1.0), offsets=(0.0, 0.0, 1.0))
     scores = calibrated(np.array([0.3, 0.8, 0.5], np.float32), calibration)
