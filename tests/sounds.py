@@ -2,6 +2,7 @@
 
 import io
 import os
+import tempfile
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -68,8 +69,10 @@ def encode_av(
     title: bytes = b"",
 ) -> bytes:
     """Audio (T,) or (T, C) as a file's bytes, by FFmpeg's names of container and codec; `title` as it is."""
-    buffer = io.BytesIO()
-    with av.open(buffer, "w", container, options, metadata_encoding="latin-1") as output:
+    with (
+        tempfile.NamedTemporaryFile() as file,
+        av.open(file.name, "w", container, options, metadata_encoding="latin-1") as output,
+    ):
         if title:
             output.metadata["title"] = title.decode("latin-1")
         stream = output.add_stream(codec, rate=sample_rate, layout="mono" if samples.ndim == 1 else "stereo")
@@ -80,7 +83,8 @@ def encode_av(
         frame.sample_rate = sample_rate
         output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
-    return buffer.getvalue()
+        output.close()
+        return Path(file.name).read_bytes()
 
 
 def write(path: Path, samples: Samples, sample_rate: int = SAMPLE_RATE) -> Path:
