@@ -6,39 +6,14 @@ the two headers that give it away: `Host` names the page's own domain even when 
 machine, and `Origin` says where the page came from.
 """
 
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.access import is_loopback
 from api.errors import ForeignHost, problem_of
 from core.errors import Forbidden
-from core.settings import Settings
-
-
-def is_loopback(host: str | None) -> bool:
-    """`localhost`, `127.0.0.1`, `::1` and their like."""
-    try:
-        return host == "localhost" or ip_address(host or "").is_loopback
-    except ValueError:
-        return False
-
-
-def needs_api_keys(settings: Settings) -> bool:
-    if settings.require_api_keys is None:
-        return not is_loopback(settings.host)
-    return settings.require_api_keys
-
-
-def is_guarded(settings: Settings) -> bool:
-    """Bound to loopback and open: then the address is all that protects it."""
-    return is_loopback(settings.host) and not needs_api_keys(settings)
-
-
-def is_open_to_others(settings: Settings) -> bool:
-    """Nothing protects it; only an operator's explicit word makes a server so."""
-    return not is_loopback(settings.host) and not needs_api_keys(settings)
 
 
 class LoopbackOnly:

@@ -11,8 +11,9 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
+from api.access import is_guarded, is_open_to_others
 from api.errors import add_error_handlers
-from api.hosts import LoopbackOnly, is_guarded, is_open_to_others
+from api.hosts import LoopbackOnly
 from api.limits import MB, BodyLimit
 from api.openapi import DESCRIPTION, describe
 from api.requests import RequestLog, make_durations

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from api.hosts import needs_api_keys
+from api.access import needs_api_keys
 from api.main import create_app
 from core.db.session import SessionFactory
 from core.settings import Settings
