@@ -135,7 +135,8 @@ async def answer_unstorable(request: Request, error: Any) -> Response:
 
 
 async def answer_database_away(request: Request, error: Any) -> Response:
-    log.error("%s %s: the database does not answer: %s", request.method, request.url.path, error)
+    reason = getattr(error, "orig", None) or error  # without the statement and its values
+    log.error("%s %s: the database does not answer: %s", request.method, request.url.path, reason)
     return problem_of(Unavailable("The database does not answer; try again shortly."))
 
 

@@ -1,13 +1,19 @@
-"""The gateway: `uvicorn --factory api.main:create_app`."""
+"""The gateway: `uvicorn --factory api.main:create_app --host "$MFA_HOST" --port "$MFA_PORT"`.
 
+MFA_HOST must be what uvicorn binds: it decides whether API keys are needed. A server that is bound to more
+than it says refuses everybody but its own machine.
+"""
+
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
+from api.access import is_guarded, is_open_to_others
 from api.errors import add_error_handlers
-from api.hosts import LoopbackOnly, is_guarded
+from api.hosts import LoopbackOnly
 from api.limits import MB, BodyLimit
 from api.openapi import DESCRIPTION, describe
 from api.requests import RequestLog, make_durations
@@ -27,8 +33,12 @@ from api.routes import (
 from core.db.session import create_database_engine, create_session_factory
 from core.settings import Settings, get_settings
 
+log = logging.getLogger(__name__)
+
 POOL_SIZE = 10
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 JSON_LIMIT = MB
+OPEN_TO_OTHERS = "MFA_HOST is %s and MFA_REQUIRE_API_KEYS false: whoever can connect may do everything"
 ROUTERS = (jobs, results, events, analysis, libraries, tracks, models, experiments, runs, keys, health)
 
 
@@ -39,6 +49,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        logging.basicConfig(level=settings.log_level, format=LOG_FORMAT)
+        if is_open_to_others(settings):
+            log.warning(OPEN_TO_OTHERS, settings.host)
         yield
         engine.dispose()
 

@@ -13,32 +13,6 @@ T = TypeVar("T")
 Scope = Literal["read", "write", "admin"]
 Scores = Annotated[dict[str, float], Field(description="score of every label of the model, 0 to 1")]
 
-JOB_EXAMPLE: dict[str, Any] = {
-    "id": "0b9a6c1e-6f0f-4b7e-9a53-0d5d1f9f2a11",
-    "kind": "analysis",
-    "state": "running",
-    "progress": {
-        "total": 1200,
-        "done": 300,
-        "failed": 2,
-        "skipped": 10,
-        "percent": 26.0,
-        "rate_per_s": 4.1,
-        "eta_s": 216.6,
-    },
-    "created_at": "2026-03-01T12:00:00Z",
-    "started_at": "2026-03-01T12:00:01Z",
-    "finished_at": None,
-    "params": {"library": "home", "path": "", "model": "default", "coverage": "full", "force": False},
-    "result": None,
-    "error": None,
-}
-PREDICTION_EXAMPLE: dict[str, Any] = {
-    "labels": [{"label": "electronic", "score": 0.61}, {"label": "ambient", "score": 0.42}],
-    "duration_s": 184.3,
-    "model": "musicnn-msd@1",
-    "scores": None,
-}
 
 TRAINING_EXAMPLE: dict[str, Any] = {
     "kind": "training",
@@ -54,20 +28,20 @@ TRAINING_EXAMPLE: dict[str, Any] = {
 }
 
 
-def refuse_unstorable(value: Any) -> None:
-    """No text column can hold a NUL or half of a surrogate pair."""
-    if isinstance(value, str):
-        if "\0" in value:
-            raise ValueError("text cannot contain a NUL character")
-        if any("\ud800" <= char <= "\udfff" for char in value):
-            raise ValueError("text must be valid Unicode")
-    elif isinstance(value, dict):
-        for key, part in value.items():
-            refuse_unstorable(key)
-            refuse_unstorable(part)
-    elif isinstance(value, list):
-        for part in value:
-            refuse_unstorable(part)
+def refuse_unstorable(body: Any) -> None:
+    """No text column can hold a NUL or half of a surrogate pair. Walks without recursion, however deep."""
+    waiting = [body]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += [*value.keys(), *value.values()]
+        elif isinstance(value, list):
+            waiting += value
+        elif isinstance(value, str):
+            if "\0" in value:
+                raise ValueError("text cannot contain a NUL character")
+            if any("\ud800" <= char <= "\udfff" for char in value):
+                raise ValueError("text must be valid Unicode")
 
 
 class Request(BaseModel):
@@ -144,8 +118,6 @@ class Label(Response):
 class Prediction(Response):
     """What a model says of one piece of audio."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [PREDICTION_EXAMPLE]})
-
     labels: list[Label] = Field(description="labels at or above their threshold, highest score first")
     duration_s: float
     model: str = Field(description="`name@version`", examples=["musicnn-msd@1"])
@@ -190,8 +162,6 @@ class JobError(Response):
 
 
 class Job(Response):
-    model_config = ConfigDict(json_schema_extra={"examples": [JOB_EXAMPLE]})
-
     id: UUID
     kind: JobKind
     state: JobState
@@ -223,8 +193,6 @@ class Result(Prediction):
 
 
 class LibraryRequest(Request):
-    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "home", "path": "/srv/music"}]})
-
     name: str = Field(min_length=1, max_length=200)
     path: str = Field(description="absolute path of a folder on the server", min_length=1, max_length=4096)
 
@@ -282,8 +250,6 @@ class Model(Response):
 
 
 class PromotionRequest(Request):
-    model_config = ConfigDict(json_schema_extra={"examples": [{"version": 2, "alias": "default"}]})
-
     version: int | None = Field(
         default=None, ge=1, le=999_999_999, description="the newest when none is named"
     )
@@ -349,8 +315,6 @@ class RunComparison(Response):
 
 
 class ApiKeyRequest(Request):
-    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "media player", "scope": "read"}]})
-
     name: str = Field(min_length=1, max_length=200, description="to recognise the key by")
     scope: Scope = Field(description="each scope includes the ones before it: read, write, admin")
     expires_in_days: int | None = Field(default=None, ge=1, le=36_500)

@@ -18,17 +18,21 @@ MAX_NAME = 255
 def accept(
     sessions: SessionFactory, folder: Path, file: BinaryIO, params: PredictParams, owner: str, key: str | None
 ) -> Submission:
-    """Store the file and submit its job; without a new job the file is not kept."""
+    """Store the file and submit its job; without a new job the file is not kept.
+
+    A connection that is lost during the commit leaves open whether the job exists. Then the file stays: its
+    worker needs it, and if there is none the dispatcher sweeps it up.
+    """
     job_id = uuid4()
-    accepted = False
+    may_be_needed = False
     try:
         sha256 = store(folder, job_id, file)
         with transaction(sessions) as session:
             submission = submit_predict(session, job_id, params, owner, key, sha256=sha256)
-        accepted = not submission.replayed
+            may_be_needed = not submission.replayed
         return submission
     finally:
-        if not accepted:
+        if not may_be_needed:
             (folder / str(job_id)).unlink(missing_ok=True)
 
 

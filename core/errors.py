@@ -1,6 +1,12 @@
 """Every error that a user can meet. The docstring is the default sentence, the class name the stable code."""
 
+import errno
 import re
+
+# Failures of the machine, not of the file at hand: they must not be written down as the file's fault.
+MACHINE_FAULTS = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
+)
 
 
 class MFAError(Exception):
@@ -172,7 +178,7 @@ class Silent(ItemError):
 
 
 class UnsupportedFormat(ItemError):
-    """The worker cannot decode this format without ffmpeg, which is not installed there."""
+    """The decoder for this format is not available."""
 
 
 class NotAFile(ItemError):

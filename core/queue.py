@@ -3,14 +3,19 @@
 A message carries a unit's id and nothing else. Losing one costs seconds, doubling one costs a failed claim.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from celery import Celery
 from redis import Redis
 from redis.exceptions import RedisError
 
 from core.errors import Unavailable
 from core.settings import Settings
+
+if TYPE_CHECKING:
+    from celery import Celery
 
 KEY_PREFIX = "mfa:"
 EPOCH_KEY = KEY_PREFIX + "epoch"
@@ -21,6 +26,8 @@ TRAIN_TIME_LIMIT_S = 30 * 24 * 3600  # a training may take days; one that hangs 
 
 
 def make_celery(settings: Settings) -> Celery:
+    from celery import Celery  # only who publishes or works needs it: the gateway does neither
+
     app = Celery("mfa", broker=settings.broker_url, set_as_current=False)
     app.conf.update(
         task_serializer="json",
@@ -82,9 +89,12 @@ class Broker:
         known, self._epoch = self._epoch, self._redis.get(EPOCH_KEY)
         return known != self._epoch
 
-    def waiting(self, queue: str) -> int:
-        """How many doorbells lie in a queue."""
-        return int(self._redis.llen(KEY_PREFIX + queue))
+    def empty_queues(self) -> list[str]:
+        """The queues in which no doorbell lies."""
+        with self._redis.pipeline(transaction=False) as pipeline:
+            for queue in QUEUES:
+                pipeline.llen(KEY_PREFIX + queue)
+            return [queue for queue, length in zip(QUEUES, pipeline.execute(), strict=True) if not length]
 
     def close(self) -> None:
         self._redis.close()

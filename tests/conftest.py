@@ -1,5 +1,6 @@
 """Fixtures for every test: the embedded servers, started once per run."""
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,9 +25,15 @@ def stack_settings(data_dir: Path, port: int = 8000) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Embedded Postgres and Valkey; they end with this process, however that ends."""
-    with local_stack(stack_settings(tmp_path_factory.mktemp("servers")), SERVERS_ONLY) as stack:
+def servers() -> Iterator[Stack]:
+    """Embedded Postgres and Valkey; they end with this process, however that ends.
+
+    Not below pytest's own folder, to which another run of pytest would close Postgres' way.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="mfa-tests-") as folder,
+        local_stack(stack_settings(Path(folder)), SERVERS_ONLY) as stack,
+    ):
         yield stack
 
 

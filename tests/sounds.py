@@ -2,13 +2,16 @@
 
 import io
 import os
+import tempfile
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
+import av
 import numpy as np
 import numpy.typing as npt
 import soundfile as sf
+from av.audio.stream import AudioStream
 
 Samples = npt.NDArray[np.float32]
 
@@ -55,6 +58,33 @@ def encode(samples: Samples, sample_rate: int, suffix: str, subtype: str | None 
     buffer = io.BytesIO()
     sf.write(buffer, samples, sample_rate, format=container, subtype=subtype or default_subtype)
     return buffer.getvalue()
+
+
+def encode_av(
+    samples: Samples,
+    sample_rate: int,
+    container: str,
+    codec: str,
+    options: dict[str, str] | None = None,
+    title: bytes = b"",
+) -> bytes:
+    """Audio (T,) or (T, C) as a file's bytes, by FFmpeg's names of container and codec; `title` as it is."""
+    with (
+        tempfile.NamedTemporaryFile() as file,
+        av.open(file.name, "w", container, options, metadata_encoding="latin-1") as output,
+    ):
+        if title:
+            output.metadata["title"] = title.decode("latin-1")
+        stream = output.add_stream(codec, rate=sample_rate, layout="mono" if samples.ndim == 1 else "stereo")
+        assert isinstance(stream, AudioStream)
+        stream.bit_rate = 128_000
+        values = np.ascontiguousarray(np.atleast_2d(samples.T))
+        frame = av.AudioFrame.from_ndarray(values, format="fltp", layout=stream.layout.name)
+        frame.sample_rate = sample_rate
+        output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+        output.close()
+        return Path(file.name).read_bytes()
 
 
 def write(path: Path, samples: Samples, sample_rate: int = SAMPLE_RATE) -> Path:

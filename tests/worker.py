@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from typing import Any, BinaryIO
 from uuid import UUID
@@ -62,11 +62,18 @@ class StubTagger:
         self.before: Callable[[int], Any] = lambda _: None  # called with the number of tracks heard so far
 
     def analyse(
-        self, sources: Iterable[tuple[Any, BinaryIO]], coverage: Coverage = "full", *, max_duration_s: float
-    ) -> Iterator[tuple[Any, Analysis | ItemError]]:
+        self,
+        sources: Iterable[tuple[Any, BinaryIO]],
+        coverage: Coverage = "full",
+        *,
+        max_duration_s: float,
+        on_progress: Callable[[], None] = lambda: None,
+        careful: bool = False,
+    ) -> Generator[tuple[Any, Analysis | ItemError], None, None]:
         for key, file in sources:
             with closing(file):
                 content = file.read()
+            on_progress()
             self.before(len(self.heard))
             self.heard.append(coverage)
             yield key, Corrupt() if content.startswith(b"bad") else analysis_of(content)

@@ -2,13 +2,15 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from sqlalchemy.orm import Session
 
 from core.db.tables import Job, Library, Model
-from core.errors import Disappeared, ItemError, LibraryNotFound, ModelNotFound, Unreadable
+from core.errors import MACHINE_FAULTS, Disappeared, ItemError, LibraryNotFound, ModelNotFound, Unreadable
 from core.inference.tagger import Tagger
 from core.inference.timings import StageTimings
 from core.library.content import content_hash
@@ -16,9 +18,15 @@ from core.library.paths import open_beneath
 from core.library.tags import read_tags
 from core.params import AnalysisParams
 from core.services.items import WorkItem, load_work
-from core.services.predictions import find_coverages, is_covered, save_predictions
+from core.services.predictions import (
+    NewPrediction,
+    find_coverages,
+    find_prediction,
+    is_covered,
+    save_predictions,
+)
 from core.services.tracks import AnalysedFile
-from core.services.units import count_unit_itself, save_timings
+from core.services.units import Claim, count_unit_itself, save_timings
 from core.settings import get_settings
 from workers.lease import Lease
 from workers.recorder import Recorder, new_prediction
@@ -31,14 +39,17 @@ Opened = tuple[tuple[WorkItem, AnalysedFile], BinaryIO]
 def analyse_tracks(lease: Lease) -> None:
     """Label the open items of a unit; every one gets an outcome."""
     params = AnalysisParams.model_validate(lease.claim.params)
-    with lease.sessions() as session:
-        library, model = session.get(Library, lease.claim.library_id), _get_model(session, lease)
-        items = load_work(session, lease.claim)
-    if library is None:
-        raise LibraryNotFound
+    library, model, items = lease.transact(partial(_load, claim=lease.claim))
     tagger = get_tagger(model, threads=1)
     unheard = relabel_items(lease, tagger, model, params.coverage, items)
     label_items(lease, tagger, model, Path(library.path), params, unheard)
+
+
+def _load(session: Session, claim: Claim) -> tuple[Library, Model, list[WorkItem]]:
+    library = session.get(Library, claim.library_id)
+    if library is None:
+        raise LibraryNotFound
+    return library, _get_model(session, claim), load_work(session, claim)
 
 
 def label_items(
@@ -46,13 +57,23 @@ def label_items(
 ) -> None:
     recorder = Recorder(lease, model, params.coverage)
     tagger.timings = StageTimings()
-    sources = _open_items(lease, recorder, model, root, params, items)
-    results = tagger.analyse(sources, params.coverage, max_duration_s=get_settings().max_duration_s)
-    for (item, file), outcome in results:
-        if isinstance(outcome, ItemError):
-            recorder.fail(item, outcome)
-        else:
-            recorder.succeed(item, file, outcome)
+    results = tagger.analyse(
+        _open_items(lease, recorder, model, root, params, items),
+        params.coverage,
+        max_duration_s=get_settings().max_duration_s,
+        on_progress=lease.step,
+        careful=lease.claim.crash_count > 0,
+    )
+    with closing(results):
+        try:
+            for (item, file), outcome in results:
+                if isinstance(outcome, ItemError):
+                    recorder.fail(item, outcome)
+                else:
+                    recorder.succeed(item, file, outcome)
+        except Exception:
+            recorder.flush()
+            raise
     recorder.flush()
     seconds = tagger.timings.stages() | {"store": recorder.store_s}
     lease.write(lambda session: save_timings(session, lease.claim, seconds))
@@ -76,6 +97,8 @@ def _open_items(
             found = _examine(item, file)
         except OSError as error:
             file.close()
+            if error.errno in MACHINE_FAULTS:
+                raise
             recorder.fail(item, Unreadable(f"The file cannot be read: {error.strerror}."))
             continue
         if not params.force and _is_known(lease, model, found, params):
@@ -93,44 +116,56 @@ def _examine(item: WorkItem, file: BinaryIO) -> AnalysedFile:
 
 
 def _is_known(lease: Lease, model: Model, file: AnalysedFile, params: AnalysisParams) -> bool:
-    with lease.sessions() as session:
-        known = find_coverages(session, [file.content_hash], model.id).get(file.content_hash)
+    coverages = lease.transact(lambda session: find_coverages(session, [file.content_hash], model.id))
+    known = coverages.get(file.content_hash)
     return known is not None and is_covered(known, params.coverage)
 
 
 def analyse_upload(lease: Lease) -> None:
     """Label one uploaded file; its prediction is kept under the content hash that the job's result names."""
-    with lease.sessions() as session:
-        model = _get_model(session, lease)
-        written = session.get_one(Job, lease.claim.job_id).result
+
+    def load(session: Session) -> tuple[Model, bool]:
+        job = session.get_one(Job, lease.claim.job_id)
+        return _get_model(session, lease.claim), job.result is not None
+
+    model, is_written = lease.transact(load)
     upload = get_settings().uploads_dir / str(lease.claim.job_id)
-    if written is None:
-        _write_upload(lease, model, upload)
+    if not is_written:
+        _label_upload(lease, model, upload)
     upload.unlink(missing_ok=True)
 
 
-def _write_upload(lease: Lease, model: Model, upload: Path) -> None:
+def _label_upload(lease: Lease, model: Model, upload: Path) -> None:
     try:
         file = upload.open("rb")
     except FileNotFoundError:
         raise Disappeared("The uploaded file is gone.") from None
-    digest = content_hash(file)
-    tagger = get_tagger(model, threads=None)
-    ((_, outcome),) = tagger.analyse([(None, file)], max_duration_s=get_settings().max_duration_s)
-    if isinstance(outcome, ItemError):
-        raise outcome
+    with file:
+        digest = content_hash(file)
+        known = lease.transact(lambda session: find_prediction(session, digest, model.id))
+        is_known = known is not None and is_covered(known.coverage, "full")
+        predictions = [] if is_known else [_hear(lease, model, file, digest)]
 
     def write(session: Session) -> None:
-        save_predictions(session, model, [new_prediction(digest, "full", outcome)])
-        job = session.get_one(Job, lease.claim.job_id)
-        job.result = {"content_hash": digest.hex()}
+        save_predictions(session, model, predictions)
+        session.get_one(Job, lease.claim.job_id).result = {"content_hash": digest.hex()}
         count_unit_itself(session, lease.claim)
 
     lease.write(write)
 
 
-def _get_model(session: Session, lease: Lease) -> Model:
-    model = session.get(Model, lease.claim.model_id)
+def _hear(lease: Lease, model: Model, file: BinaryIO, digest: bytes) -> NewPrediction:
+    tagger = get_tagger(model, threads=None)
+    max_duration_s = get_settings().max_duration_s
+    results = tagger.analyse([(None, file)], max_duration_s=max_duration_s, on_progress=lease.step)
+    ((_, outcome),) = results
+    if isinstance(outcome, ItemError):
+        raise outcome
+    return new_prediction(digest, "full", outcome)
+
+
+def _get_model(session: Session, claim: Claim) -> Model:
+    model = session.get(Model, claim.model_id)
     if model is None:
         raise ModelNotFound
     return model

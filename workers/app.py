@@ -1,5 +1,6 @@
 """Start of a Celery worker: `celery -A workers.app worker -Q plan,batch`."""
 
+import os
 from typing import Any
 
 from celery import signals
@@ -7,6 +8,8 @@ from celery import signals
 from core.queue import make_celery
 from core.settings import get_settings
 from workers.logs import configure_logging
+
+CHILD_NICENESS = 5
 
 app = make_celery(get_settings())
 app.set_default()
@@ -16,6 +19,12 @@ app.set_default()
 def _setup_logging(**_: Any) -> None:
     """In the parent and in each child; being connected keeps Celery from setting up its own."""
     configure_logging()
+
+
+@signals.worker_process_init.connect
+def _yield_to_the_gateway(**_: Any) -> None:
+    """Polls are answered at once although every core labels."""
+    os.nice(CHILD_NICENESS)
 
 
 from workers import presence, tasks  # noqa: E402, F401 (both hook into the app made above)

@@ -7,6 +7,7 @@ import logging
 import signal
 import threading
 import time
+from itertools import chain
 from pathlib import Path
 from uuid import UUID
 
@@ -29,7 +30,7 @@ from workers.logs import configure_logging
 
 log = logging.getLogger("workers.dispatcher")
 
-TICK_S = 0.5  # how long a unit waits at most when no notification wakes the dispatcher
+TICK_S = 1.0  # how long a unit waits at most when no notification wakes the dispatcher
 WINDOW_PER_SLOT = 4  # units on their way per slot: enough for no slot to wait, little enough to be fair
 LOST_AFTER_S = 5.0  # a doorbell neither in the broker nor answered for so long is lost
 STALE_AFTER_S = 600.0  # a doorbell still unanswered after this is rung again whatever the broker says
@@ -49,42 +50,34 @@ class Dispatcher:
         """One round. Nothing is remembered from one round to the next but the broker's epoch."""
         self._settle()
         self._take_back_lost()
-        for queue, slots in self._slots().items():
-            with transaction(self.sessions) as session:
-                doorbells = take_ready(session, queue, WINDOW_PER_SLOT * slots)
-            self._ring(doorbells)
+        for doorbell in self._take_ready():
+            # What cannot be published is found lost a few seconds later and taken back.
+            ring(self.celery, doorbell.kind, doorbell.queue, doorbell.unit_id)
 
     def _settle(self) -> None:
         with transaction(self.sessions) as session:
-            if reaped := reap_expired(session):
-                log.warning("%d units lost their worker and are given to others", reaped)
-        with transaction(self.sessions) as session:
             cancel_waiting(session)
+            reaped = reap_expired(session)
+        if reaped:
+            log.warning("%d units lost their worker and are given to others", reaped)
         with transaction(self.sessions) as session:
             finish_complete_jobs(session)
 
     def _take_back_lost(self) -> None:
         forgotten = self.broker.has_forgotten()
+        empty = self.broker.empty_queues()
         with transaction(self.sessions) as session:
-            if forgotten:
-                taken = take_back(session)
-            else:
-                taken = take_back(session, older_than_s=STALE_AFTER_S)
-                for queue in QUEUES:
-                    if self.broker.waiting(queue) == 0:
-                        taken += take_back(session, queue=queue, older_than_s=LOST_AFTER_S)
+            taken = take_back(session, older_than_s=0 if forgotten else STALE_AFTER_S)
+            taken += take_back(session, queues=empty, older_than_s=LOST_AFTER_S)
         if taken:
             log.warning("%d doorbells got lost and are rung again", taken)
 
-    def _slots(self) -> dict[str, int]:
-        """At least one per queue: a worker that comes later shall find its work waiting."""
+    def _take_ready(self) -> list[Doorbell]:
         with transaction(self.sessions) as session:
-            return dict.fromkeys(QUEUES, 1) | slots_by_queue(session)
-
-    def _ring(self, doorbells: list[Doorbell]) -> None:
-        """What cannot be published is found lost a few seconds later and taken back."""
-        for doorbell in doorbells:
-            ring(self.celery, doorbell.kind, doorbell.queue, doorbell.unit_id)
+            # At least one slot per queue: a worker that comes later shall find its work waiting.
+            slots = dict.fromkeys(QUEUES, 1) | slots_by_queue(session)
+            taken = [take_ready(session, queue, WINDOW_PER_SLOT * slots[queue]) for queue in slots]
+        return list(chain.from_iterable(taken))
 
     def sweep(self) -> None:
         """Housekeeping that may be late: silent workers, uploads that no open job needs."""

@@ -9,7 +9,6 @@ from enum import StrEnum
 from types import TracebackType
 from typing import Self, TypeVar
 
-from psycopg.errors import QueryCanceled
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -23,8 +22,11 @@ T = TypeVar("T")
 
 LOOK_EVERY_S = 1.0  # for a cancel or a drain
 MAX_UNIT_S = 120.0  # then the rest of a unit goes back into the queue
-STALL_S = 500.0  # the longest that one track may take: hours of audio on a slow core
+STALL_S = 120.0  # without progress for so long, the work hangs and its lease runs out
 TRAIN_STALL_S = 3600.0  # the longest without a step of training: a validation, the judging at the end
+
+# SQLSTATE classes: connection, resources, rollback by the server, lock not available, shutdown.
+PASSING_STATES = ("08", "53", "40", "55P03", "57P")
 
 
 class Stop(StrEnum):
@@ -68,14 +70,20 @@ class Lease:
         if self.stop is not None:
             raise Stopped(self.stop)
 
-    def at(self, pos: int) -> None:
-        """Note that the work has moved on to an item: a crash from now on is blamed on it."""
-        self._moved = time.monotonic()
-        self._commit(lambda session: mark_current(session, self.claim, pos))
-
     def moved(self) -> None:
         """Note that the work goes on, where there is nothing to write down."""
         self._moved = time.monotonic()
+
+    def step(self) -> None:
+        """Note progress within an item; raise Stopped when not even the item's end can be waited for."""
+        self.moved()
+        if self.stop is not Stop.TIME_IS_UP:
+            self.check()
+
+    def at(self, pos: int) -> None:
+        """Note that the work has moved on to an item: a crash from now on is blamed on it."""
+        self._moved = time.monotonic()
+        self.transact(lambda session: mark_current(session, self.claim, pos))
 
     def write(self, work: Callable[[Session], T]) -> T:
         """Run `work` in one transaction under the lease; again, while it lasts, when the database is away.
@@ -87,11 +95,12 @@ class Lease:
             hold_lease(session, self.claim)
             return work(session)
 
-        answer = self._commit(guarded)
+        answer = self.transact(guarded)
         self._moved = time.monotonic()
         return answer
 
-    def _commit(self, work: Callable[[Session], T]) -> T:
+    def transact(self, work: Callable[[Session], T]) -> T:
+        """Run `work` in one transaction that needs no lease; again when the database is away."""
         delay_s = 0.2
         while True:
             try:
@@ -139,9 +148,8 @@ class Lease:
 
 
 def _will_pass(error: DBAPIError) -> bool:
-    """Whether the server is to blame, not the statement: it is away, or chose this side of a deadlock.
-
-    A refused connection is not an invalidated one. A statement that ran out of time would do so again.
-    """
-    refused = isinstance(error, OperationalError) and not isinstance(error.orig, QueryCanceled)
-    return error.connection_invalidated or refused
+    """Whether the server is to blame, not the statement: it is away, overloaded, or broke a deadlock."""
+    state: str | None = getattr(error.orig, "sqlstate", None)
+    return error.connection_invalidated or (
+        isinstance(error, OperationalError) and (state is None or state.startswith(PASSING_STATES))
+    )

@@ -1,8 +1,10 @@
 """Body of a `plan` unit: lists the tracks of a job page by page and cuts them into `analyse` units."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from uuid import UUID
@@ -10,7 +12,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from core.db.tables import Job, Library, Model, Track
-from core.errors import ItemError, LibraryFolderMissing, LibraryNotFound
+from core.errors import ItemError, LibraryFolderMissing, LibraryNotFound, Unreadable
 from core.library.scan import FoundFile, scan
 from core.params import AnalysisParams
 from core.queue import BATCH
@@ -22,13 +24,15 @@ from core.states import ItemState
 from workers.lease import Lease
 
 PAGE = 1000  # files
+MISSING_PAGE = 10_000  # tracks
+MAX_PATH_BYTES = 2000  # a B-tree entry holds 2704
 MAX_UNIT_ITEMS = 256
 TARGET_UNIT_S = 45.0
 SMALLEST_UNIT_S = 2.0
 UNITS_PER_SLOT = 4  # of a small library, so that all slots have work until the end
 
 # Guesses that only shape the units: a wrong one makes a unit longer or shorter, never wrong.
-REALTIME_FACTOR = 40.0  # seconds of audio that one slot analyses in a second
+REALTIME_FACTOR = 70.0  # seconds of audio that one slot analyses in a second
 BYTES_PER_S = {".wav": 176_400, ".wave": 176_400, ".aif": 176_400, ".aiff": 176_400, ".flac": 100_000}
 COMPRESSED_BYTES_PER_S = 20_000
 RELABEL_S = 0.005  # for a track whose embedding is known: nothing is opened
@@ -36,50 +40,55 @@ RELABEL_S = 0.005  # for a track whose embedding is known: nothing is opened
 
 def plan_library(lease: Lease) -> None:
     """Runs until the last page is written; started again after a crash, it goes on where it stood."""
-    cursor: dict[str, str] = lease.claim.payload
     params = AnalysisParams.model_validate(lease.claim.params)
-    with lease.sessions() as session:
-        library = session.get(Library, lease.claim.library_id)
+    library = lease.transact(lambda session: session.get(Library, lease.claim.library_id))
     if library is None:
         raise LibraryNotFound
-    while True:
+    if "retry_of" in lease.claim.payload:
+        _plan_retry(lease, params, lease.claim.payload)
+    else:
+        _plan_files(lease, library, params, lease.claim.payload)
+
+
+def _plan_files(lease: Lease, library: Library, params: AnalysisParams, cursor: dict[str, str]) -> None:
+    with closing(scan(Path(library.path), params.path, cursor.get("after"))) as found:
+        while files := _next_page(found, library):
+            lease.check()
+            cursor = lease.write(
+                partial(_plan_page, lease=lease, library=library, params=params, files=files, cursor=cursor)
+            )
+    while lease.write(partial(_mark_missing, lease=lease, params=params)) == MISSING_PAGE:
         lease.check()
-        if "retry_of" in cursor:
-            next_cursor = lease.write(partial(_plan_retry, lease=lease, cursor=cursor))
-        else:
-            next_cursor = _plan_files(lease, library, params, cursor)
-        if next_cursor is None:
-            return
-        cursor = next_cursor
 
 
-def _plan_files(
-    lease: Lease, library: Library, params: AnalysisParams, cursor: dict[str, str]
-) -> dict[str, str] | None:
-    """Plan one page of a folder's files; the cursor of the next page, None behind the last."""
+def _next_page(found: Iterator[FoundFile], library: Library) -> list[FoundFile]:
     try:
-        files = list(islice(scan(Path(library.path), params.path, cursor.get("after")), PAGE))
+        return list(islice(found, PAGE))
     except ItemError as error:
-        raise LibraryFolderMissing(f"The folder {library.path}/{params.path} cannot be listed.") from error
+        raise LibraryFolderMissing(f"The folder {library.path} cannot be listed.") from error
 
-    def write(session: Session) -> None:
-        if files:
-            items = _known_outcomes(session, lease, library, params, files)
-            work_s = [_work_s(file.path, file.size, params) for file in files]
-            units = _cut(session, items, work_s)
-            add_page(session, lease.claim, units, cursor=cursor, next_cursor={"after": files[-1].path})
-        if len(files) < PAGE:
-            _mark_missing(session, lease, params)
 
-    lease.write(write)
-    return {"after": files[-1].path} if len(files) == PAGE else None
+def _plan_page(
+    session: Session,
+    lease: Lease,
+    library: Library,
+    params: AnalysisParams,
+    files: Sequence[FoundFile],
+    cursor: dict[str, str],
+) -> dict[str, str]:
+    """Write the units of one page; the cursor of the next."""
+    items = _known_outcomes(session, lease, library, params, files)
+    units = _cut(session, items, [_work_s(file.path, file.size, params) for file in files])
+    next_cursor = {"after": files[-1].path}
+    add_page(session, lease.claim, units, cursor=cursor, next_cursor=next_cursor)
+    return next_cursor
 
 
 def _known_outcomes(
     session: Session, lease: Lease, library: Library, params: AnalysisParams, files: Sequence[FoundFile]
 ) -> list[PlannedItem]:
     """Tracks for the files; those unchanged since a fitting result was made are skipped without a look."""
-    seen = [SeenFile(file.path, file.size, file.mtime_ns) for file in files]
+    seen = [SeenFile(_storable(file.path), file.size, file.mtime_ns) for file in files]
     tracks = upsert_tracks(session, library.id, seen)
     hashes = [track.content_hash for track in tracks if track.content_hash and not params.force]
     model = session.get(Model, lease.claim.model_id) if hashes else None
@@ -93,6 +102,14 @@ def _known_outcomes(
     return [_item(file, track, known) for file, track in zip(files, tracks, strict=True)]
 
 
+def _storable(path: str) -> str:
+    """A path that the index of tracks can hold: one that is too long is cut and told apart by its digest."""
+    encoded = path.encode()
+    if len(encoded) <= MAX_PATH_BYTES:
+        return path
+    return f"{encoded[: MAX_PATH_BYTES - 100].decode(errors='ignore')}… {sha256(encoded).hexdigest()}"
+
+
 @dataclass(frozen=True)
 class _Known:
     """What was found out earlier, by content hash."""
@@ -103,10 +120,11 @@ class _Known:
 
 
 def _item(file: FoundFile, track: Track, known: _Known) -> PlannedItem:
-    if file.error is not None:
-        return PlannedItem(
-            track.id, ItemState.FAILED, error_code=file.error.code, error_detail=file.error.detail
-        )
+    error = file.error
+    if error is None and track.path != file.path:
+        error = Unreadable(f"The path is longer than {MAX_PATH_BYTES} bytes.")
+    if error is not None:
+        return PlannedItem(track.id, ItemState.FAILED, error_code=error.code, error_detail=error.detail)
     content = track.content_hash
     coverage = known.coverages.get(content) if content else None
     if coverage is not None and is_covered(coverage, known.params.coverage):
@@ -114,25 +132,31 @@ def _item(file: FoundFile, track: Track, known: _Known) -> PlannedItem:
     return PlannedItem(track.id, content_hash=content if content in known.embedded else None)
 
 
-def _mark_missing(session: Session, lease: Lease, params: AnalysisParams) -> None:
+def _mark_missing(session: Session, lease: Lease, params: AnalysisParams) -> int:
     """After the last page. An empty listing is more likely an unmounted disk than an emptied library."""
     job = session.get_one(Job, lease.claim.job_id)
-    if job.total and job.library_id and job.started_at:
-        mark_missing(session, job.library_id, params.path, job.started_at)
+    return mark_missing(session, job, params.path, MISSING_PAGE) if job.total else 0
 
 
-def _plan_retry(session: Session, lease: Lease, cursor: dict[str, str]) -> dict[str, str] | None:
-    """Plan one page of the items that failed in an earlier job."""
+def _plan_retry(lease: Lease, params: AnalysisParams, cursor: dict[str, str]) -> None:
+    """Plan the items that failed in an earlier job."""
+    next_cursor: dict[str, str] | None = cursor
+    while next_cursor is not None:
+        lease.check()
+        cursor = next_cursor
+        next_cursor = lease.write(partial(_plan_retry_page, lease=lease, params=params, cursor=cursor))
+
+
+def _plan_retry_page(
+    session: Session, lease: Lease, params: AnalysisParams, cursor: dict[str, str]
+) -> dict[str, str] | None:
+    """Write the units of one page; the cursor of the next, None behind the last."""
     after = UUID(cursor["after"]) if "after" in cursor else None
     tracks = list_failed_tracks(session, UUID(cursor["retry_of"]), after, PAGE)
     if not tracks:
         return None
-    params = AnalysisParams.model_validate(lease.claim.params)
-    units = _cut(
-        session,
-        [PlannedItem(track.id) for track in tracks],
-        [_work_s(track.path, track.size, params) for track in tracks],
-    )
+    items = [PlannedItem(track.id) for track in tracks]
+    units = _cut(session, items, [_work_s(track.path, track.size, params) for track in tracks])
     next_cursor = cursor | {"after": str(tracks[-1].id)}
     add_page(session, lease.claim, units, cursor=cursor, next_cursor=next_cursor)
     return next_cursor

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from functools import cache
+from pkgutil import resolve_name
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -17,6 +18,7 @@ from workers.lease import Lease, Stop, Stopped
 log = logging.getLogger(__name__)
 
 Body = Callable[[Lease], None]
+MAX_CAUSE = 2000  # characters
 
 
 @cache
@@ -25,15 +27,19 @@ def get_sessions() -> SessionFactory:
     return create_session_factory(create_database_engine(get_settings().database_url, pool_size=3))
 
 
-def run_unit(request: Any, unit_id: int, body: Body) -> None:
-    """What every task does with the unit its doorbell names; `request` is the Celery task's."""
+def run_unit(request: Any, unit_id: int, body: str) -> None:
+    """What every task does with the unit its doorbell names; `request` is the Celery task's.
+
+    The body, `module:function`, is imported under the claim: a broken installation costs attempts and is
+    told to the user, instead of ringing for ever.
+    """
     sessions = get_sessions()
     with transaction(sessions) as session:
         claim = units.claim_unit(session, unit_id, request.id, get_settings().lease_s)
     if claim is None:
         log.debug("unit %s is not to be had: a doubled or late doorbell", unit_id)
         return
-    run_claim(claim, request.hostname, sessions, body)
+    run_claim(claim, request.hostname, sessions, lambda lease: resolve_name(body)(lease))
 
 
 def run_claim(claim: Claim, worker: str, sessions: SessionFactory, body: Body) -> None:
@@ -62,13 +68,17 @@ def _do(lease: Lease, body: Body) -> Callable[[Session, Claim], None]:
     except MFAError as error:
         return _failure(error.code, error.detail, permanent=not isinstance(error, Unavailable))
     except Exception as error:
+        # What an unforeseen error says (a statement, a folder) is for the operator only.
         log.exception("unit %s failed", lease.claim.unit_id)
-        return _failure("internal", f"{type(error).__name__}: {error}", permanent=False)
+        detail = f"An internal error; the worker's log tells more under unit {lease.claim.unit_id}."
+        return _failure("internal", detail, cause=f"{type(error).__name__}: {error}"[:MAX_CAUSE])
     return units.finish_unit
 
 
-def _failure(code: str, detail: str, *, permanent: bool) -> Callable[[Session, Claim], None]:
+def _failure(
+    code: str, detail: str, *, cause: str | None = None, permanent: bool = False
+) -> Callable[[Session, Claim], None]:
     def fail_unit(session: Session, claim: Claim) -> None:
-        units.fail_unit(session, claim, code, detail, permanent=permanent)
+        units.fail_unit(session, claim, code, detail, cause=cause, permanent=permanent)
 
     return fail_unit

@@ -3,12 +3,14 @@
 import time
 from pathlib import Path
 
+from api.access import is_loopback
 from api.client import display
+from api.client.first_key import first_key
 from api.client.http import Client, ClientError
 from api.client.label import find_or_create_library, follow, show_outcome, summary
 from core.errors import ItemError
 from core.library.scan import scan
-from core.local_stack import local_stack
+from core.local_stack import Stack, local_stack
 from core.params import AnalysisParams
 from core.settings import Settings
 
@@ -16,7 +18,7 @@ RESULTS = Path("results.csv")
 
 
 def serve(settings: Settings) -> None:
-    """Keep the stack up until Ctrl-C."""
+    """Keep the stack up until Ctrl-C; its first API key is shown once."""
     display.say("Starting …")
     try:
         with local_stack(settings) as stack:
@@ -24,6 +26,7 @@ def serve(settings: Settings) -> None:
             display.say(f"Documentation  {stack.url}/docs")
             display.say(f"Readiness      {stack.url}/readyz")
             display.say(f"Metrics        {stack.url}/metrics")
+            first_key(settings, stack)
             display.say("Ctrl-C stops everything.")
             stack.wait()
     except KeyboardInterrupt:
@@ -31,11 +34,16 @@ def serve(settings: Settings) -> None:
 
 
 def demo(settings: Settings, music: Path | None) -> None:
-    """Start the stack, label a folder through REST, show and save the results, stop everything."""
+    """Start the stack, label a folder through REST, show and save the results, stop everything.
+
+    Always on loopback, where it needs no key unless the operator wants one.
+    """
+    if not is_loopback(settings.host):
+        settings = settings.model_copy(update={"host": "127.0.0.1"})
     folder = check_music(music or settings.data_dir / "samples", is_own=music is not None)
     display.say("Starting Postgres, Valkey, the gateway and the workers …")
     began = time.monotonic()
-    with local_stack(settings) as stack, Client(stack.url, settings.api_key) as client:
+    with local_stack(settings) as stack, client_of(settings, stack) as client:
         display.say(f"Ready at {stack.url} after {time.monotonic() - began:.1f} s. Labelling {folder}")
         library, path = find_or_create_library(client, folder, None)
         job = follow(client, client.submit_analysis(AnalysisParams(library=library, path=path)))
@@ -45,6 +53,10 @@ def demo(settings: Settings, music: Path | None) -> None:
         display.say(summary(job, audio_s), "bold")
         display.say(f"All scores are in {RESULTS.resolve()}")
     display.say("Everything is stopped; `make serve` keeps it running.")
+
+
+def client_of(settings: Settings, stack: Stack) -> Client:
+    return Client(stack.url, first_key(settings, stack) or settings.api_key)
 
 
 def check_music(folder: Path, *, is_own: bool) -> Path:

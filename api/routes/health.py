@@ -73,7 +73,7 @@ class ActivityCollector(Collector):
         jobs = GaugeMetricFamily("mfa_jobs", "Jobs", labels=["state"])
         for state, count in seen.jobs.items():
             jobs.add_metric([state], count)
-        units = GaugeMetricFamily("mfa_units", "Units of work", labels=["state", "queue"])
+        units = GaugeMetricFamily("mfa_units", "Open units of work", labels=["state", "queue"])
         for labels, count in seen.units.items():
             units.add_metric(labels, count)
         yield jobs
@@ -87,7 +87,7 @@ class ActivityCollector(Collector):
                 "For how long the oldest expired lease has not been taken back",
                 seen.oldest_expired_lease_s,
             ),
-            "mfa_tracks": ("Tracks known in all libraries", seen.tracks),
+            "mfa_tracks": ("Tracks known in all libraries, as the database last estimated", seen.tracks),
             "mfa_workers": ("Workers heard of lately", seen.workers),
         }
         for name, (meaning, value) in single.items():

@@ -48,8 +48,5 @@ def get_results(
     return StreamingResponse(
         export(sessions, job, model, form, all_scores=scores == "all"),
         media_type=MEDIA_TYPES[form],
-        headers={
-            "Content-Disposition": f'attachment; filename="results-{job_id}.{form}"',
-            "X-Content-Type-Options": "nosniff",
-        },
+        headers={"Content-Disposition": f'attachment; filename="results-{job_id}.{form}"'},
     )

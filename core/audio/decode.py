@@ -1,6 +1,5 @@
 """Turn any audio file into mono samples at one rate, without believing its header or its name."""
 
-import errno
 import os
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,20 +10,16 @@ from typing import BinaryIO
 import numpy as np
 import soxr
 
-from core.audio import ffmpeg
-from core.audio.ffmpeg import open_ffmpeg
 from core.audio.mixing import clip, mono
-from core.audio.opus import open_opus
+from core.audio.pyav import open_av
 from core.audio.sndfile import open_sndfile
 from core.audio.sniff import Format, sniff
 from core.audio.source import MIN_DURATION_S, SILENCE, Samples, Source, is_clearly_less
 from core.audio.windows import cut_windows, seek_windows, window_starts
-from core.errors import Corrupt, Empty, Silent, TooLong, TooShort, Unreadable
+from core.errors import MACHINE_FAULTS, Corrupt, Empty, Silent, TooLong, TooShort, Unreadable
 
 # Up to here a track decoded as a whole for its windows is kept in memory, above it is decoded twice.
 _KEPT_S = 1800
-# Failures of the machine, not of the file: they must not be written down as the file's fault.
-_OUR_FAULT = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
 
 
 class _Progress:
@@ -61,7 +56,7 @@ def stream(file: BinaryIO, sample_rate: int, *, max_duration_s: float) -> Genera
     """
     with _descriptor_of(file) as descriptor:
         form = sniff(descriptor)
-        with _open_source(descriptor, form, max_duration_s) as source:
+        with _open_source(descriptor, form) as source:
             progress = _Progress(source.sample_rate, max_duration_s)
             yield from _resample(_mono_blocks(source, progress), source.sample_rate, sample_rate)
             progress.finish(source.promised_s())
@@ -106,7 +101,7 @@ def _descriptor_of(file: BinaryIO) -> Iterator[int]:
     try:
         yield descriptor
     except OSError as error:
-        if error.errno in _OUR_FAULT:
+        if error.errno in MACHINE_FAULTS:
             raise
         raise Unreadable from error
     finally:
@@ -114,19 +109,16 @@ def _descriptor_of(file: BinaryIO) -> Iterator[int]:
 
 
 @contextmanager
-def _open_source(descriptor: int, form: Format, max_duration_s: float) -> Iterator[Source]:
-    """The decoder for a format: the library's, or ffmpeg where that cannot or will not open the file."""
+def _open_source(descriptor: int, form: Format) -> Iterator[Source]:
+    """libsndfile where it can, FFmpeg where that cannot or will not open the file, or is the slower one."""
     with ExitStack() as stack:
-        source = None
-        if not form.needs_ffmpeg:
+        if form.needs_av or form.is_opus:
+            source = stack.enter_context(open_av(descriptor, form))
+        else:
             try:
-                opened = open_opus(descriptor) if form.is_opus else open_sndfile(descriptor, form)
-                source = stack.enter_context(opened)
+                source = stack.enter_context(open_sndfile(descriptor, form))
             except Corrupt:
-                if not ffmpeg.is_installed():
-                    raise
-        if source is None:
-            source = stack.enter_context(open_ffmpeg(descriptor, form, max_duration_s))
+                source = stack.enter_context(open_av(descriptor, form))
         yield source
 
 

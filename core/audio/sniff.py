@@ -29,10 +29,10 @@ _MP4_ATOMS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 class Format:
     """How to decode a file."""
 
-    demuxer: str  # ffmpeg's name of the container
+    demuxer: str  # FFmpeg's name of the container
     offset: int = 0  # where the audio container starts, behind tags and junk
     promised_s: float | None = None  # what its own header claims; None: nothing, or not believable
-    needs_ffmpeg: bool = False
+    needs_av: bool = False  # libsndfile cannot decode it
     is_uncounted: bool = False  # MPEG audio without a count of its frames
     is_opus: bool = False
 
@@ -55,13 +55,13 @@ def sniff(descriptor: int) -> Format:
         is_opus = offset == 0 and head[28:36] == b"OpusHead"
         return Format("ogg", offset, is_opus=is_opus)
     if head[4:8] in _MP4_ATOMS and int.from_bytes(head[:4], "big") <= size:
-        return Format("mov", needs_ffmpeg=True)
+        return Format("mov", needs_av=True)
     if head[:8] == _ASF:
-        return Format("asf", promised_s=_asf_promise(descriptor), needs_ffmpeg=True)
+        return Format("asf", promised_s=_asf_promise(descriptor), needs_av=True)
     if head[:4] == _MATROSKA:
-        return Format("matroska", needs_ffmpeg=True)
+        return Format("matroska", needs_av=True)
     if _is_adts(descriptor, offset, head):
-        return Format("aac", needs_ffmpeg=True)
+        return Format("aac", needs_av=True)
     return _sniff_mpeg(descriptor, offset, size)
 
 
@@ -128,7 +128,7 @@ def _sniff_wav(descriptor: int, offset: int) -> Format:
     else:
         raise Corrupt
     promised = data_bytes / byte_rate if byte_rate and data_bytes and is_plain else None
-    return Format("wav", offset, promised, needs_ffmpeg=not is_plain)
+    return Format("wav", offset, promised, needs_av=not is_plain)
 
 
 def _sniff_aiff(descriptor: int, offset: int) -> Format:
@@ -140,7 +140,7 @@ def _sniff_aiff(descriptor: int, offset: int) -> Format:
         is_plain = fields[18:22] in _PLAIN_AIFF_CODECS or os.pread(descriptor, 4, offset + 8) == b"AIFF"
         sample_rate = mantissa * 2.0 ** ((exponent & 0x7FFF) - 16383 - 63) if exponent < 16400 else 0.0
         promised = frames / sample_rate if sample_rate >= 1 and frames else None
-        return Format("aiff", offset, promised, needs_ffmpeg=not is_plain)
+        return Format("aiff", offset, promised, needs_av=not is_plain)
     raise Corrupt
 
 

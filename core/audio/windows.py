@@ -28,7 +28,7 @@ def seek_windows(
     descriptor: int, form: Format, sample_rate: int, windows: int, length: int, max_duration_s: float
 ) -> tuple[list[Samples], float] | None:
     """The windows by seeking; None whenever anything is odd: only decoding all of the track tells what."""
-    if form.needs_ffmpeg or (form.is_uncounted and form.promised_s is None):
+    if form.needs_av or (form.is_uncounted and form.promised_s is None):
         return None
     try:
         with open_seekable(descriptor, form) as track:

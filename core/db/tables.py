@@ -177,6 +177,9 @@ class JobUnit(Base):
             "id",
             postgresql_where=text("state IN ('ready', 'dispatched', 'running')"),
         ),
+        # What the dispatcher looks at in every round, however many units wait.
+        Index("ix_job_units_dispatched", "queue", postgresql_where=text("state = 'dispatched'")),
+        Index("ix_job_units_running", "job_id", "id", postgresql_where=text("state = 'running'")),
         _one_of(UnitState),
         {"postgresql_with": {"fillfactor": "50"}},
     )

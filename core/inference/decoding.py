@@ -1,5 +1,6 @@
 """Threads that open and decode tracks ahead of the model."""
 
+import logging
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -9,12 +10,14 @@ from typing import BinaryIO, Generic, TypeVar
 
 import numpy as np
 
-from core.errors import ItemError
+from core.errors import Corrupt, ItemError
 from core.inference.channel import Channel, Closed
 
 K = TypeVar("K")  # whatever the caller ties a file to
 # Yields samples (T,) and returns the duration in seconds of the track as a whole.
 Decode = Callable[[BinaryIO], Generator[np.ndarray, None, float]]
+
+_logger = logging.getLogger(__name__)
 
 PIECES_AHEAD = 16  # bounds the memory of decoded audio that waits for the model
 
@@ -111,7 +114,7 @@ def _decode_one(track: K, file: BinaryIO, decode: Decode, channel: Channel[Messa
     with closing(decode(file)) as pieces:
         while True:
             start = time.thread_time()
-            outcome = _next_piece(pieces)
+            outcome = _next_piece(pieces, file)
             decode_s += time.thread_time() - start
             if not isinstance(outcome, np.ndarray):
                 break
@@ -119,10 +122,16 @@ def _decode_one(track: K, file: BinaryIO, decode: Decode, channel: Channel[Messa
     channel.put(End(track, outcome, decode_s))
 
 
-def _next_piece(pieces: Generator[np.ndarray, None, float]) -> np.ndarray | float | ItemError:
+def _next_piece(pieces: Generator[np.ndarray, None, float], file: BinaryIO) -> np.ndarray | float | ItemError:
+    """What a decoder stumbles over is the file's fault; only where the machine fails it is nobody's."""
     try:
         return next(pieces)
     except StopIteration as stop:
         return float(stop.value)
     except ItemError as error:
         return error
+    except (OSError, MemoryError):
+        raise
+    except Exception:
+        _logger.exception("a decoder failed in an unforeseen way at %s", getattr(file, "name", file))
+        return Corrupt("The audio cannot be decoded.")

@@ -1,7 +1,7 @@
 """Labels and embeddings of many tracks: decodes ahead, batches patches across tracks, averages per track."""
 
 import os
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -59,45 +59,29 @@ class Tagger:
         return cls(loaded.card, loaded.model, torch.device(device))
 
     @property
-    def name(self) -> str:
-        return self.card.name
-
-    @property
-    def version(self) -> int:
-        return self.card.version
-
-    @property
     def labels(self) -> tuple[str, ...]:
         return self.card.labels
 
-    @property
-    def thresholds(self) -> tuple[float, ...]:
-        return self.card.thresholds
-
-    @property
-    def embedding_size(self) -> int:
-        return self.card.model.embedding_size
-
     def analyse(
-        self, sources: Iterable[tuple[K, BinaryIO]], coverage: Coverage = "full", *, max_duration_s: float
-    ) -> Iterator[tuple[K, Analysis | ItemError]]:
+        self,
+        sources: Iterable[tuple[K, BinaryIO]],
+        coverage: Coverage = "full",
+        *,
+        max_duration_s: float,
+        on_progress: Callable[[], None] = lambda: None,
+        careful: bool = False,
+    ) -> Generator[tuple[K, Analysis | ItemError], None, None]:
         """What the model says about each track, or why it cannot, in the order in which that becomes known.
 
         `sources` is asked for the next open file from another thread, a few tracks ahead; files are closed.
+        `on_progress` is called in the caller's thread at least once per decoded block; what it raises ends
+        the analysis. `careful` asks for a file only when the one before is decoded to its end: should
+        decoding take the process down, the file opened last is to blame.
         """
-        threads = 1 if self._device.type == "cpu" else min(4, os.cpu_count() or 1)
+        threads = decoding_threads(self._device, careful)
         tracks = ((Track(key, self._patches(coverage)), file) for key, file in sources)
         with decode_ahead(tracks, self._decode(coverage, max_duration_s), threads) as channel:
-            yield from self._outcomes(channel)
-
-    def given(self, scores: np.ndarray) -> list[tuple[str, float]]:
-        """The labels whose score (L,) reaches their threshold, best first; at least the best one."""
-        order = np.argsort(-scores, kind="stable")
-        return [
-            (self.labels[label], float(scores[label]))
-            for rank, label in enumerate(order)
-            if rank == 0 or scores[label] >= self.thresholds[label]
-        ]
+            yield from self._outcomes(channel, on_progress)
 
     def relabel(self, embeddings: np.ndarray) -> np.ndarray:
         """Mean embeddings of tracks (N, D) -> scores (N, L), for a model that is a head on a stored one."""
@@ -127,9 +111,11 @@ class Tagger:
 
         return whole if coverage == "full" else partial(windows, count=coverage.windows)
 
-    def _outcomes(self, channel: Channel[Message[Track[K]]]) -> Iterator[tuple[K, Analysis | ItemError]]:
+    def _outcomes(
+        self, channel: Channel[Message[Track[K]]], on_progress: Callable[[], None]
+    ) -> Iterator[tuple[K, Analysis | ItemError]]:
         batcher: Batcher[K] = Batcher(self._model, self._device, BATCH_SIZE[self._device.type], self.timings)
-        while not isinstance(message := channel.get(), Stop):
+        while not isinstance(message := _next_message(channel, on_progress), Stop):
             if isinstance(message, Piece):
                 completed = batcher.push(message.track, message.samples)
             else:
@@ -159,6 +145,17 @@ class Tagger:
 
     def _calibrated(self, scores: np.ndarray) -> np.ndarray:
         return calibrated(scores, self.card.calibration) if self.card.calibration else scores
+
+
+def decoding_threads(device: torch.device, careful: bool) -> int:
+    """Several only where the model, elsewhere than on a CPU, would wait for the decoding."""
+    return 1 if careful or device.type == "cpu" else min(4, os.cpu_count() or 1)
+
+
+def _next_message(channel: Channel[Message[K]], on_progress: Callable[[], None]) -> Message[K]:
+    message = channel.get()
+    on_progress()
+    return message
 
 
 def calibrated(scores: np.ndarray, calibration: Calibration) -> np.ndarray:

@@ -1,6 +1,6 @@
 """What the dispatcher does with units: bring ready ones to the broker, take back what got lost there."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import func, select, update
@@ -68,13 +68,18 @@ def _dispatch(session: Session, unit_ids: Sequence[int]) -> list[Doorbell]:
     return [Doorbell(*row) for row in sorted(rows, key=lambda row: order[row.id])]
 
 
-def take_back(session: Session, *, queue: str | None = None, older_than_s: float = 0) -> int:
+def take_back(session: Session, *, queues: Collection[str] | None = None, older_than_s: float) -> int:
     """Make dispatched units ready again whose doorbells the broker has lost."""
-    lost = update(JobUnit).where(
-        JobUnit.state == UnitState.DISPATCHED,
-        JobUnit.dispatched_at <= func.clock_timestamp() - seconds(older_than_s),
+    lost = (
+        select(JobUnit.id)
+        .where(
+            JobUnit.state == UnitState.DISPATCHED,
+            JobUnit.dispatched_at <= func.clock_timestamp() - seconds(older_than_s),
+        )
+        .with_for_update(skip_locked=True)
     )
-    if queue is not None:
-        lost = lost.where(JobUnit.queue == queue)
+    if queues is not None:
+        lost = lost.where(JobUnit.queue.in_(queues))
     values = {"state": UnitState.READY, "dispatched_at": None}
-    return len(session.execute(lost.values(values).returning(JobUnit.id)).all())
+    ready = update(JobUnit).where(JobUnit.id.in_(lost)).values(values)
+    return len(session.execute(ready.returning(JobUnit.id)).all())

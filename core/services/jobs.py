@@ -236,7 +236,7 @@ def finish_job_if_complete(session: Session, job_id: UUID) -> None:
 
 
 def finish_complete_jobs(session: Session) -> None:
-    """End every job without an open unit (what a crash between two statements may have left)."""
+    """End every job without an open unit: a cancelled one whose units nobody had claimed, for example."""
     session.execute(_finish())
 
 

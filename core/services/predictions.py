@@ -104,19 +104,22 @@ def save_predictions(session: Session, model: Model, predictions: Sequence[NewPr
     ordered = [by_content[content_hash] for content_hash in sorted(by_content)]
     statement = insert(Prediction).values([_row(model, prediction) for prediction in ordered])
     replaced = {name: statement.excluded[name] for name in ("coverage", "duration_s", "scores", "embedding")}
-    session.execute(
+    # What has been heard in full is not replaced by what a few windows say.
+    better = (Prediction.coverage != "full") | (statement.excluded.coverage == "full")
+    written = session.scalars(
         statement.on_conflict_do_update(
-            index_elements=[Prediction.content_hash, Prediction.model_id], set_=replaced
-        )
-    )
+            index_elements=[Prediction.content_hash, Prediction.model_id], set_=replaced, where=better
+        ).returning(Prediction.content_hash)
+    ).all()
     session.execute(
         delete(PredictionLabel).where(
-            PredictionLabel.content_hash.in_(list(by_content)), PredictionLabel.model_id == model.id
+            PredictionLabel.content_hash.in_(written), PredictionLabel.model_id == model.id
         )
     )
     labels = [
         {"content_hash": row.content_hash, "model_id": model.id, "label": given.label, "score": given.score}
         for row in ordered
+        if row.content_hash in written
         for given in labels_above_threshold(model, row.scores)
     ]
     if labels:

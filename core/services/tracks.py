@@ -2,18 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import REAL, Select, case, cast, func, or_, select, update
+from sqlalchemy import REAL, Select, case, cast, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
-from core.db.tables import Library, Model, Prediction, PredictionLabel, Track
+from core.db.tables import Job, JobItem, Library, Model, Prediction, PredictionLabel, Track
 from core.errors import Invalid, TrackNotAnalysed, TrackNotFound
 from core.services.cursor import Page, cut_page, decode_cursor
 from core.services.libraries import get_library_by_name
+from core.states import ItemState
 
 
 @dataclass(frozen=True)
@@ -78,20 +78,31 @@ def upsert_tracks(session: Session, library_id: UUID, files: Sequence[SeenFile])
     return [by_path[file.path] for file in files]
 
 
-def mark_missing(session: Session, library_id: UUID, under: str, not_seen_since: datetime) -> int:
-    """Mark what a complete scan did not meet; the results are kept, the file may come back."""
-    gone = session.execute(
-        update(Track)
+def mark_missing(session: Session, job: Job, under: str, limit: int) -> int:
+    """Mark up to `limit` tracks that the complete scan of a job did not meet; how many there were.
+
+    Their results are kept: a file may come back. What lies in a folder that could not be listed is not
+    missing.
+    """
+    unlisted = aliased(Track)
+    in_unlisted_folder = (
+        exists()
+        .where(JobItem.job_id == job.id, JobItem.state == ItemState.FAILED, JobItem.track_id == unlisted.id)
+        .where(func.starts_with(Track.path, func.concat(unlisted.path, "/")))
+    )
+    gone = (
+        select(Track.id)
         .where(
-            Track.library_id == library_id,
+            Track.library_id == job.library_id,
             Track.path.startswith(f"{under}/" if under else "", autoescape=True),
-            Track.seen_at < not_seen_since,
+            Track.seen_at < job.started_at,
             Track.missing_at.is_(None),
+            ~in_unlisted_folder,
         )
-        .values(missing_at=func.now())
-        .returning(Track.id)
-    ).all()
-    return len(gone)
+        .limit(limit)
+    )
+    marked = update(Track).where(Track.id.in_(gone)).values(missing_at=func.now())
+    return len(session.execute(marked.returning(Track.id)).all())
 
 
 def save_analysed(session: Session, files: Sequence[AnalysedFile]) -> None:

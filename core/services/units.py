@@ -34,6 +34,7 @@ class Claim:
     params: dict[str, Any]
     library_id: UUID | None
     model_id: int | None
+    crash_count: int  # crashes in a row before this claim
     lease_s: float
 
 
@@ -63,7 +64,7 @@ def claim_unit(session: Session, unit_id: int, claimed_by: str, lease_s: float) 
             started_at=func.coalesce(JobUnit.started_at, func.now()),
             current_pos=None,
         )
-        .returning(JobUnit.job_id, JobUnit.kind, JobUnit.payload)
+        .returning(JobUnit.job_id, JobUnit.kind, JobUnit.payload, JobUnit.crash_count)
     ).one_or_none()
     if unit is None:
         return None
@@ -82,6 +83,7 @@ def claim_unit(session: Session, unit_id: int, claimed_by: str, lease_s: float) 
         job.params,
         job.library_id,
         job.model_id,
+        unit.crash_count,
         lease_s,
     )
 
@@ -172,14 +174,25 @@ def release_unit(session: Session, claim: Claim) -> None:
     _make_ready(session, claim.unit_id, delay_s=0, attempt=JobUnit.attempt - 1)
 
 
-def fail_unit(session: Session, claim: Claim, code: str, detail: str, *, permanent: bool = False) -> None:
-    """Try again later, or give up: for good reasons at once, otherwise after MAX_ATTEMPTS."""
+def fail_unit(
+    session: Session,
+    claim: Claim,
+    code: str,
+    detail: str,
+    *,
+    cause: str | None = None,
+    permanent: bool = False,
+) -> None:
+    """Try again later, or give up: for good reasons at once, otherwise after MAX_ATTEMPTS.
+
+    `detail` is for the user, `cause` for the operator.
+    """
     hold_lease(session, claim)
     attempt = session.scalars(select(JobUnit.attempt).where(JobUnit.id == claim.unit_id)).one()
     if permanent or attempt >= MAX_ATTEMPTS:
-        _give_up(session, claim.unit_id, code, detail)
+        _give_up(session, claim.unit_id, code, detail, cause)
     else:
-        _make_ready(session, claim.unit_id, delay_s=_backoff_s(attempt), last_error=detail)
+        _make_ready(session, claim.unit_id, delay_s=_backoff_s(attempt), last_error=cause or detail)
 
 
 def expire_lease(session: Session, claimed_by: str) -> None:
@@ -196,9 +209,8 @@ def reap_expired(session: Session, limit: int = 200) -> int:
     expired = session.execute(
         select(JobUnit.id, JobUnit.current_pos, JobUnit.crash_count)
         .where(JobUnit.state == UnitState.RUNNING, JobUnit.lease_until < func.clock_timestamp())
-        .order_by(
-            JobUnit.job_id, JobUnit.id
-        )  # two reapers that end the same jobs must not lock them crosswise
+        # Two reapers that end the same jobs must not lock them crosswise.
+        .order_by(JobUnit.job_id, JobUnit.id)
         .with_for_update(skip_locked=True)
         .limit(limit)
     ).all()
@@ -259,7 +271,7 @@ def _make_ready(session: Session, unit_id: int, *, delay_s: float, **values: Any
     notify_dispatcher(session)
 
 
-def _give_up(session: Session, unit_id: int, code: str, detail: str) -> None:
+def _give_up(session: Session, unit_id: int, code: str, detail: str, cause: str | None = None) -> None:
     """Fail a unit; its open items get an outcome too, so that the counters still equal the rows."""
     session.execute(
         update(JobItem)
@@ -270,7 +282,8 @@ def _give_up(session: Session, unit_id: int, code: str, detail: str) -> None:
         update(JobUnit)
         .where(JobUnit.id == unit_id)
         .values(
-            failed=case((JobUnit.kind == "predict", 1), else_=_items_in(ItemState.FAILED)), last_error=detail
+            failed=case((JobUnit.kind == "predict", 1), else_=_items_in(ItemState.FAILED)),
+            last_error=cause or detail,
         )
         .returning(JobUnit.job_id)
     ).one()

@@ -182,6 +182,8 @@ def upgrade() -> None:
     postgresql_with={'fillfactor': '50'}
     )
     op.create_index('ix_job_units_open', 'job_units', ['job_id', 'queue', 'id'], unique=False, postgresql_where=sa.text("state IN ('ready', 'dispatched', 'running')"))
+    op.create_index('ix_job_units_dispatched', 'job_units', ['queue'], unique=False, postgresql_where=sa.text("state = 'dispatched'"))
+    op.create_index('ix_job_units_running', 'job_units', ['job_id', 'id'], unique=False, postgresql_where=sa.text("state = 'running'"))
     op.create_table('job_items',
     sa.Column('unit_id', sa.BigInteger(), nullable=False),
     sa.Column('pos', sa.Integer(), nullable=False),
@@ -215,6 +217,8 @@ def downgrade() -> None:
     op.drop_index('ix_job_items_job_id_unit_id_pos', table_name='job_items')
     op.drop_index('ix_job_items_failed', table_name='job_items', postgresql_where=sa.text("state = 'failed'"))
     op.drop_table('job_items')
+    op.drop_index('ix_job_units_running', table_name='job_units', postgresql_where=sa.text("state = 'running'"))
+    op.drop_index('ix_job_units_dispatched', table_name='job_units', postgresql_where=sa.text("state = 'dispatched'"))
     op.drop_index('ix_job_units_open', table_name='job_units', postgresql_where=sa.text("state IN ('ready', 'dispatched', 'running')"))
     op.drop_table('job_units')
     op.drop_index('ix_tracks_content_hash', table_name='tracks', postgresql_where=sa.text('content_hash IS NOT NULL'))

@@ -13,15 +13,13 @@ Parameters = dict[str, Tensor]
 
 SAMPLE_RATE = 16_000
 PATCH_FRAMES = 187
+FRONT = ("timbral.0", "timbral.1", "temporal.0", "temporal.1", "temporal.2")
 
 
 def plain_forward(patches: Tensor, p: Parameters) -> tuple[Tensor, Tensor]:
     """Patches (B, 1, F, N) -> logits (B, L) and embedding (B, D), layer by layer as the paper draws it."""
     x = _norm(patches, p, "input_norm")
-    front = torch.cat(
-        [_front(x, p, f"timbral.{index}") for index in range(2)] + [_front(x, p, f"temporal.{index}") for index in range(3)],
-        dim=1,
-    )
+    front = torch.cat([_front(x, p, name) for name in FRONT], dim=1)
     first = _mid(front, p, 0)
     second = _mid(first, p, 1) + first
     third = _mid(second, p, 2) + second

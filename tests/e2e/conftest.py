@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,8 +68,12 @@ class RunningStack:
 
 
 @pytest.fixture(scope="session")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    data_dir = tmp_path_factory.mktemp("stack")
+def running() -> Iterator[RunningStack]:
+    with tempfile.TemporaryDirectory(prefix="mfa-e2e-") as folder:
+        yield from _run_stack(Path(folder))
+
+
+def _run_stack(data_dir: Path) -> Iterator[RunningStack]:
     shutil.copytree(get_settings().models_dir, data_dir / "models")
     settings = Settings(
         database_url="",

@@ -61,8 +61,7 @@ def test_bad_files_cost_items_and_never_the_job(running: RunningStack, library: 
     assert job["state"] == "succeeded"
     assert job["progress"]["done"] == GOOD
     assert job["progress"]["failed"] == len(KINDS) * BAD_OF_A_KIND
-    page = {"state": "failed", "limit": 500}
-    items = running.http.get(f"/jobs/{job_id}/items", params=page).json()["items"]
+    items = running.http.get(f"/jobs/{job_id}/items?state=failed&limit=500").json()["items"]
     codes = {Path(item["path"]).name: item["error"]["code"] for item in items}
     assert len(codes) == len(KINDS) * BAD_OF_A_KIND
     for name, code in codes.items():

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import uvicorn
@@ -13,10 +14,12 @@ from core.local_stack.command import free_port
 
 
 @contextmanager
-def running(app: FastAPI) -> Iterator[str]:
-    """The address of the app, while it is served."""
+def running(app: FastAPI, uds: Path | None = None) -> Iterator[str]:
+    """The address of the app, while it is served; with `uds` at that Unix socket only."""
     port = free_port()
-    config = uvicorn.Config(app, port=port, log_level="warning", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(
+        app, port=port, uds=str(uds) if uds else None, log_level="warning", timeout_graceful_shutdown=1
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

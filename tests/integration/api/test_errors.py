@@ -24,6 +24,17 @@ def test_a_body_that_is_no_json_is_explained(http, body):
     assert problem_of(response, response.status_code) in ("invalid", "bad_request")
 
 
+@pytest.mark.parametrize(
+    "value", [b"[" * 900 + b"]" * 900, b"9" * 5000, b"1e999", b"NaN", b"-Infinity", b'"\\ud800"', b"9" * 20]
+)
+def test_extreme_values_are_wrong_values(http, value):
+    body = b'{"version": ' + value + b"}"
+    headers = {"Content-Type": "application/json"}
+    response = http.post("/api/v1/models/x/promote", content=body, headers=headers)
+    assert response.status_code in (400, 422)
+    assert problem_of(response, response.status_code) in ("invalid", "bad_request")
+
+
 def test_an_error_that_nobody_foresaw_shows_nothing_of_the_inside(http, monkeypatch, caplog):
     def explode(*_: object, **__: object) -> None:
         raise RuntimeError("the secret of the inside")

@@ -9,11 +9,13 @@ from sqlalchemy import text
 from api.main import create_app
 from core.local_stack.command import free_port
 from core.queue import QUEUES
+from core.services.monitoring import count_open_units, measure_activity
 from core.settings import Settings
 from core.states import JobState
-from tests.builders import make_job, make_worker
+from tests.builders import make_job, make_library, make_track, make_worker
 from tests.conftest import create_database
 from tests.integration.api.gateway import problem_of, running
+from tests.integration.services.plans import explain
 
 
 @pytest.fixture
@@ -78,6 +80,7 @@ def test_metrics_count_what_the_database_holds(http, db):
             state=JobState.RUNNING,
             unit={"state": "running", "lease_until": text("now() - interval '70 s'")},
         )
+        make_job(session, state=JobState.SUCCEEDED, unit={"state": "done"})
         make_worker(session, "plan")
     http.get("/api/v1/jobs/no-uuid")
     response = http.get("/metrics")
@@ -85,11 +88,38 @@ def test_metrics_count_what_the_database_holds(http, db):
     lines = dict(line.rsplit(" ", 1) for line in response.text.splitlines() if not line.startswith("#"))
     assert float(lines['mfa_jobs{state="running"}']) == 2
     assert float(lines['mfa_units{queue="plan",state="ready"}']) == 1
+    assert not any('state="done"' in name for name in lines if name.startswith("mfa_units"))
     assert 90 <= float(lines["mfa_oldest_ready_unit_seconds"]) < 100
     assert 70 <= float(lines["mfa_oldest_expired_lease_seconds"]) < 80
-    assert (float(lines["mfa_tracks"]), float(lines["mfa_workers"])) == (0, 1)
+    assert float(lines["mfa_workers"]) == 1
     labels = 'method="GET",route="/api/v1/jobs/{job_id}",status="422"'
     assert float(lines[f"mfa_request_duration_seconds_count{{{labels}}}"]) >= 1
+
+
+def test_tracks_are_an_estimate_of_the_database_not_counted(session):
+    session.execute(text("TRUNCATE tracks CASCADE"))
+    assert measure_activity(session).tracks == 0
+    library = make_library(session)
+    for _ in range(3):
+        make_track(session, library)
+    session.execute(text("ANALYZE tracks"))
+    make_track(session, library)
+    assert measure_activity(session).tracks == 3
+
+
+def test_units_that_have_ended_cost_a_scrape_nothing(session):
+    make_job(session, state=JobState.RUNNING)
+    session.execute(
+        text(
+            "INSERT INTO job_units "
+            "(job_id, seq, kind, queue, state, payload, attempt, crash_count, done, failed, skipped) "
+            "SELECT job_id, n, kind, queue, 'done', payload, 0, 0, 0, 0, 0 "
+            "FROM job_units, generate_series(1, 5000) n"
+        )
+    )
+    session.execute(text("ANALYZE job_units"))
+    assert "ix_job_units_open" in explain(session, lambda: count_open_units(session))
+    assert count_open_units(session) == {("ready", "plan"): 1}
 
 
 def test_a_client_cannot_invent_labels_of_metrics(http):

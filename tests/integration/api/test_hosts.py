@@ -1,10 +1,15 @@
 """A server without keys answers programs of this machine, and no web page."""
 
+import logging
+from pathlib import Path
+
 import httpx
 import pytest
+from fastapi import FastAPI
 
-from api.hosts import needs_api_keys
+from api.access import needs_api_keys
 from api.main import create_app
+from core.db.session import SessionFactory
 from core.settings import Settings
 from tests.integration.api.gateway import problem_of, running
 
@@ -74,7 +79,40 @@ def test_keys_are_needed_wherever_others_can_connect(host, require, needed):
     assert needs_api_keys(Settings(host=host, require_api_keys=require)) is needed
 
 
-def test_an_operator_may_open_a_server_to_his_network(database_url, tmp_path):
+@pytest.mark.parametrize("address", ["203.0.113.7", "2001:db8::7", "unknown", "203.0.113.7, 10.0.0.1"])
+@pytest.mark.parametrize("path", ["/api/v1/jobs", "/healthz", "/metrics"])
+def test_a_client_elsewhere_is_refused_whatever_host_it_claims(http, address, path):
+    """uvicorn takes the address from a proxy of this machine."""
+    headers = {"Host": "127.0.0.1", "X-Forwarded-For": address}
+    assert problem_of(http.get(path, headers=headers), 403) == "forbidden"
+
+
+def test_a_client_of_this_machine_may_come_through_a_proxy(http):
+    assert http.get("/healthz", headers={"X-Forwarded-For": "127.0.0.1"}).status_code == 200
+
+
+def test_a_client_without_an_address_is_refused(open_settings: Settings, db: SessionFactory, tmp_path: Path):
+    with running(create_app(open_settings), uds=tmp_path / "socket") as url:
+        transport = httpx.HTTPTransport(uds=str(tmp_path / "socket"))
+        with httpx.Client(base_url=url, transport=transport) as http:
+            assert problem_of(http.get("/healthz"), 403) == "forbidden"
+
+
+@pytest.fixture
+def open_app(database_url: str, tmp_path: Path) -> FastAPI:
     settings = Settings(database_url=database_url, data_dir=tmp_path, host="0.0.0.0", require_api_keys=False)
-    with running(create_app(settings)) as url:
-        assert httpx.get(f"{url}/healthz", headers={"Host": "nas.local"}, trust_env=False).status_code == 200
+    return create_app(settings)
+
+
+def test_an_operator_may_open_a_server_to_his_network_and_is_warned(open_app: FastAPI, caplog):
+    with caplog.at_level(logging.WARNING, "api.main"), running(open_app) as url:
+        headers = {"Host": "nas.local", "X-Forwarded-For": "203.0.113.7"}
+        assert httpx.get(f"{url}/healthz", headers=headers, trust_env=False).status_code == 200
+    assert ["MFA_REQUIRE_API_KEYS" in record.message for record in caplog.records] == [True]
+
+
+def test_a_server_that_is_protected_warns_of_nothing(open_settings: Settings, caplog):
+    for settings in (open_settings, open_settings.model_copy(update={"host": "0.0.0.0"})):
+        with caplog.at_level(logging.WARNING, "api.main"), running(create_app(settings)):
+            pass
+    assert caplog.records == []

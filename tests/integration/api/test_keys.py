@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from api.bootstrap import create_admin_key
-from core.settings import Settings
+from core.db.session import SessionFactory
 from tests.builders import make_api_key
 from tests.integration.api.gateway import bearer, problem_of
 
@@ -15,9 +15,10 @@ KEYS = "/api/v1/keys"
 
 
 @pytest.fixture
-def admin(keyed_http: httpx.Client, open_settings: Settings) -> httpx.Client:
+def admin(keyed_http: httpx.Client, db: SessionFactory) -> httpx.Client:
     """A client with the first key of the server."""
-    keyed_http.headers.update(bearer(create_admin_key(open_settings.database_url)))
+    with db.begin() as session:
+        keyed_http.headers.update(bearer(create_admin_key(session)))
     return keyed_http
 
 

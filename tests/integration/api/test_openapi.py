@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from api import schemas
+from api.examples import EXAMPLES
 from api.main import create_app
 from core.settings import Settings
 
@@ -57,25 +59,32 @@ def test_every_route_but_health_asks_for_a_key(document):
 
 
 def test_every_reference_leads_somewhere(document):
-    schemas = document["components"]["schemas"]
+    shapes = document["components"]["schemas"]
     for reference in references(document):
-        assert reference.removeprefix("#/components/schemas/") in schemas
-    assert "HTTPValidationError" not in schemas
+        assert reference.removeprefix("#/components/schemas/") in shapes
+    assert "HTTPValidationError" not in shapes
 
 
-def test_every_json_body_has_an_example(document):
-    def examples(schema: dict[str, Any]) -> bool:
-        name = schema.get("$ref", "").rpartition("/")[2]
-        resolved = document["components"]["schemas"].get(name, schema)
-        return "examples" in resolved or all(
-            "examples" in each or "default" in each for each in resolved.get("properties", {}).values()
-        )
+def has_example(document: dict[str, Any], schema: dict[str, Any]) -> bool:
+    """Of its own, or of what it lists."""
+    name = schema.get("$ref", "").rpartition("/")[2]
+    resolved = document["components"]["schemas"].get(name, schema)
+    items = resolved.get("properties", {}).get("items", resolved).get("items")
+    parts = resolved.get("anyOf") or [items]
+    return "examples" in resolved or all(part and has_example(document, part) for part in parts)
 
+
+def test_every_json_body_and_answer_has_an_example(document):
     for name, operation in operations(document):
-        content = operation.get("requestBody", {}).get("content", {})
-        for media_type, body in content.items():
-            if media_type == "application/json":
-                assert examples(body["schema"]), name
+        bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
+        for body in bodies:
+            schema = body.get("content", {}).get("application/json", {}).get("schema")
+            assert schema is None or has_example(document, schema), name
+
+
+def test_every_example_is_an_instance_of_its_shape():
+    for name, example in EXAMPLES.items():
+        getattr(schemas, name).model_validate(example)
 
 
 def test_operation_ids_are_unique(document):

@@ -10,6 +10,7 @@ from uuid import UUID
 import httpx
 import pytest
 from sqlalchemy import func, select, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from core.db.session import SessionFactory, transaction
@@ -184,6 +185,23 @@ def test_the_same_key_with_another_file_of_that_name_is_refused(http, db, upload
     other = post(http, wait="wait=0", headers=key, content=b"other music")
     assert problem_of(other, 422) == "idempotency_key_reused"
     assert len(list(uploads.iterdir())) == 1
+
+
+def test_a_commit_that_was_not_confirmed_keeps_the_file_of_its_job(http, db, uploads, monkeypatch):
+    @contextmanager
+    def unconfirmed(sessions: SessionFactory) -> Iterator[Session]:
+        with transaction(sessions) as session:
+            yield session
+        raise OperationalError("COMMIT", {}, Exception("server closed the connection unexpectedly"))
+
+    monkeypatch.setattr("api.uploads.transaction", unconfirmed)
+    assert problem_of(post(http, headers={"Idempotency-Key": "k1"}), 503) == "unavailable"
+    with db() as session:
+        job_id = session.scalars(select(Job.id)).one()
+    assert [file.name for file in uploads.iterdir()] == [str(job_id)]
+    # what is sent again is answered with that job, and is not needed
+    assert problem_of(post(http, headers={"Idempotency-Key": "k1"}), 503) == "unavailable"
+    assert [file.name for file in uploads.iterdir()] == [str(job_id)]
 
 
 def test_a_refused_request_leaves_no_file_behind(http, db, uploads):

@@ -4,10 +4,13 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import text
 
 from core.db.session import SessionFactory
+from core.services.tracks import list_tracks
 from tests.builders import make_heard_track, make_library, make_model, make_track
 from tests.integration.api.gateway import problem_of
+from tests.integration.services.plans import explain
 
 TRACKS = "/api/v1/tracks"
 
@@ -72,6 +75,22 @@ def test_a_track_can_be_found_by_its_path(http, ids):
     found = http.get(TRACKS, params={"path": "jazz.mp3", "library": "home"}).json()["items"]
     assert [track["id"] for track in found] == [ids["jazz.mp3"]]
     assert http.get(TRACKS, params={"path": "nope.mp3"}).json()["items"] == []
+
+
+def test_a_path_is_looked_up_in_the_index_of_every_library(session):
+    model = make_model(session)
+    for library in (make_library(session), make_library(session)):
+        session.execute(
+            text(
+                "INSERT INTO tracks (library_id, path, size, mtime_ns) "
+                "SELECT :id, 'a/' || n || '.mp3', 1, 1 FROM generate_series(1, 10000) n"
+            ),
+            {"id": library.id},
+        )
+    session.execute(text("ANALYZE tracks"))
+    plan = explain(session, lambda: list_tracks(session, model, path="a/77.mp3"))
+    assert "uq_tracks_library_id_path" in plan
+    assert "Seq Scan on tracks" not in plan
 
 
 def test_similar_tracks_come_nearest_first_without_the_track_itself(http, ids):

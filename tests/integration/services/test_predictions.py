@@ -39,18 +39,25 @@ def test_labels_that_reach_their_threshold_become_rows(session):
 
 def test_a_new_result_replaces_the_old_one_with_all_its_labels(session):
     model, other = make_model(session), make_model(session, name="other", alias=None)
+    windows = coverage_name(Windows(windows=3))
     for each in (model, other):
-        save_predictions(session, each, [NewPrediction(b"a", "full", 60.0, [0.9, 0.8, 0.0], EMBEDDING)])
-    windows = Windows(windows=3)
-    save_predictions(
-        session, model, [NewPrediction(b"a", coverage_name(windows), 61.0, [0.0, 0.7, 0.6], EMBEDDING)]
-    )
+        save_predictions(session, each, [NewPrediction(b"a", windows, 60.0, [0.9, 0.8, 0.0], EMBEDDING)])
+    save_predictions(session, model, [NewPrediction(b"a", "full", 61.0, [0.0, 0.7, 0.6], EMBEDDING)])
     rows = session.execute(
         select(PredictionLabel.label, PredictionLabel.score).where(PredictionLabel.model_id == model.id)
     )
     assert {label: round(score, 3) for label, score in rows} == {"jazz": 0.7, "ambient": 0.6}
-    assert find_coverages(session, [b"a", b"b"], model.id) == {b"a": "windows:3"}
-    assert find_coverages(session, [b"a"], other.id) == {b"a": "full"}
+    assert find_coverages(session, [b"a", b"b"], model.id) == {b"a": "full"}
+    assert find_coverages(session, [b"a"], other.id) == {b"a": "windows:3"}
+
+
+def test_a_few_windows_do_not_replace_what_was_heard_in_full(session):
+    model = make_model(session)
+    save_predictions(session, model, [NewPrediction(b"a", "full", 60.0, [0.9, 0.8, 0.0], EMBEDDING)])
+    few = NewPrediction(b"a", "windows:3", 60.0, [0.0, 0.7, 0.6], EMBEDDING)
+    save_predictions(session, model, [few])
+    assert labels(session) == {(b"a", "rock"): 0.9, (b"a", "jazz"): 0.8}
+    assert find_coverages(session, [b"a"], model.id) == {b"a": "full"}
 
 
 def test_the_same_audio_twice_in_a_batch_is_one_row(session):

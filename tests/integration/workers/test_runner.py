@@ -101,6 +101,7 @@ def test_however_a_body_ends_after_its_lease_was_lost_it_changes_nothing(clean_d
 def test_a_doorbell_is_answered_under_the_id_of_its_message(clean_database, monkeypatch):
     monkeypatch.setattr(runner, "get_sessions", lambda: clean_database)
     monkeypatch.setattr(runner, "get_settings", lambda: Settings(database_url="", lease_s=50))
+    monkeypatch.setattr(runner, "resolve_name", {"the:body": lambda lease: body(lease)}.get)
     planned = plan_job(clean_database, 1)
     message = SimpleNamespace(id="message", hostname="worker@test")
     seen = []
@@ -109,5 +110,5 @@ def test_a_doorbell_is_answered_under_the_id_of_its_message(clean_database, monk
         seen.append((read_unit(clean_database, lease.claim.unit_id).claimed_by, lease.claim.lease_s))
 
     for _ in range(3):
-        runner.run_unit(message, planned.unit_ids[0], body)
+        runner.run_unit(message, planned.unit_ids[0], "the:body")
     assert seen == [("message", 50)]

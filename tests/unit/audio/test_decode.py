@@ -199,6 +199,14 @@ def without_first_frame(mp3: bytes) -> bytes:
     return mp3[length:]
 
 
+def test_opus_with_a_tag_that_is_no_utf_8_is_read(tmp_path):
+    data = sounds.encode_av(sounds.tone(440, 3, 48_000), 48_000, "ogg", "libopus", title=b"Caf\xe9")
+    assert b"title=Caf\xe9" in data
+    (tmp_path / "a.opus").write_bytes(data)
+    with (tmp_path / "a.opus").open("rb") as file:
+        assert len(decode(file, 16_000, max_duration_s=MAX_S)) == pytest.approx(48_000, abs=200)
+
+
 def test_ogg_behind_leftovers_of_no_importance_is_read(tmp_path):
     data = sounds.encoded_music("ogg")
     (tmp_path / "a.ogg").write_bytes(data + b"TAG" + bytes(125))

@@ -1,8 +1,11 @@
+import errno
 import io
+import itertools
+import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from threading import Event, enumerate
+from threading import Event, get_ident
 from typing import BinaryIO, cast
 
 import numpy as np
@@ -14,7 +17,7 @@ from core.config import FeatureConfig, MusicnnConfig, Windows
 from core.errors import Corrupt, ItemError, Silent, TooLong, TooShort
 from core.inference import tagger as tagger_module
 from core.inference.decoding import PIECES_AHEAD
-from core.inference.tagger import Analysis, Tagger, calibrated
+from core.inference.tagger import Analysis, Tagger, calibrated, decoding_threads
 from core.models.artifact import Calibration, ModelCard
 from core.models.musicnn import Musicnn
 from tests.sounds import bad_file, noise, write
@@ -58,8 +61,8 @@ def analyse_good(tagger: Tagger, paths: list[Path]) -> dict[str, Analysis]:
     return cast(dict[str, Analysis], outcomes)
 
 
-def decoding_threads() -> list[str]:
-    return [thread.name for thread in enumerate() if thread.name.startswith("decode-")]
+def running_decoders() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("decode-")]
 
 
 def music(folder: Path, name: str, duration_s: float, seed: int = 0) -> Path:
@@ -144,7 +147,7 @@ def test_windows_of_a_short_track_cover_all_of_it(tagger, tmp_path, duration_s):
 
 def test_no_tracks_give_no_outcomes(tagger):
     assert list(tagger.analyse([], max_duration_s=LONGEST_S)) == []
-    assert decoding_threads() == []
+    assert running_decoders() == []
 
 
 def test_sources_are_asked_for_a_few_tracks_ahead_only(tagger, tmp_path):
@@ -162,7 +165,7 @@ def test_sources_are_asked_for_a_few_tracks_ahead_only(tagger, tmp_path):
     assert len(taken) <= 3 + PIECES_AHEAD
     outcomes.close()
     assert all(file.closed for file in taken)
-    assert decoding_threads() == []
+    assert running_decoders() == []
 
 
 def test_a_result_does_not_wait_for_the_next_source(tagger, tmp_path):
@@ -191,20 +194,95 @@ def test_an_error_of_the_sources_comes_after_what_went_well(tagger, tmp_path):
     assert next(outcomes)[0] == "first"
     with pytest.raises(LookupError, match="the list of tracks is gone"):
         next(outcomes)
-    assert decoding_threads() == []
+    assert running_decoders() == []
 
 
-def test_an_unexpected_error_while_decoding_is_not_swallowed(tagger, tmp_path, monkeypatch):
-    def broken(file: BinaryIO, sample_rate: int, *, max_duration_s: float) -> Iterator[np.ndarray]:
+def failing_at_the_second(error: Exception) -> Callable[..., Iterator[np.ndarray]]:
+    files = itertools.count()
+
+    def stream(file: BinaryIO, sample_rate: int, *, max_duration_s: float) -> Iterator[np.ndarray]:
         yield noise(5)
-        raise ZeroDivisionError
+        if next(files) == 1:
+            raise error
 
-    monkeypatch.setattr(tagger_module, "stream", broken)
-    file = io.BytesIO()
-    with pytest.raises(ZeroDivisionError):
-        list(tagger.analyse([("only", file)], max_duration_s=LONGEST_S))
-    assert file.closed
-    assert decoding_threads() == []
+    return stream
+
+
+def test_an_unforeseen_error_of_a_decoder_costs_its_file_and_is_logged(tagger, monkeypatch, caplog):
+    monkeypatch.setattr(tagger_module, "stream", failing_at_the_second(ZeroDivisionError()))
+    files = [io.BytesIO() for _ in range(3)]
+    outcomes = dict(tagger.analyse(enumerate(files), max_duration_s=LONGEST_S))
+    assert isinstance(outcomes[0], Analysis)
+    assert isinstance(outcomes[1], Corrupt)
+    assert outcomes[1].detail == "The audio cannot be decoded."
+    assert isinstance(outcomes[2], Analysis)
+    assert "ZeroDivisionError" in caplog.text
+    assert all(file.closed for file in files)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), MemoryError()])
+def test_what_the_machine_lacks_is_blamed_on_no_file(tagger, monkeypatch, error):
+    monkeypatch.setattr(tagger_module, "stream", failing_at_the_second(error))
+    files = [io.BytesIO() for _ in range(3)]
+    with pytest.raises(type(error)):
+        list(tagger.analyse(enumerate(files), max_duration_s=LONGEST_S))
+    assert files[1].closed
+    assert running_decoders() == []
+
+
+def test_progress_is_told_in_the_callers_thread_once_per_block(tagger, tmp_path):
+    told: list[int] = []
+    path = music(tmp_path, "long.wav", 65)
+    outcomes = tagger.analyse(
+        opened([path]), max_duration_s=LONGEST_S, on_progress=lambda: told.append(get_ident())
+    )
+    ((_, outcome),) = outcomes
+    assert isinstance(outcome, Analysis)
+    assert len(told) >= 7
+    assert set(told) == {get_ident()}
+
+
+def test_progress_that_raises_ends_the_analysis(tagger, tmp_path):
+    path = music(tmp_path, "short.wav", 1.5)
+    taken: list[BinaryIO] = []
+
+    def sources() -> Iterator[tuple[int, BinaryIO]]:
+        for number in range(200):
+            taken.append(path.open("rb"))
+            yield number, taken[-1]
+
+    def abort() -> None:
+        raise InterruptedError("the job was cancelled")
+
+    with pytest.raises(InterruptedError, match="cancelled"):
+        next(tagger.analyse(sources(), max_duration_s=LONGEST_S, on_progress=abort))
+    assert len(taken) <= 2 + PIECES_AHEAD
+    assert all(file.closed for file in taken)
+    assert running_decoders() == []
+
+
+def test_a_careful_analysis_opens_a_file_once_the_one_before_is_decoded(tagger, monkeypatch):
+    events: list[str] = []
+
+    def logged(file: BinaryIO, sample_rate: int, *, max_duration_s: float) -> Iterator[np.ndarray]:
+        for seed in range(3):
+            yield noise(5, seed=seed)
+        events.append("decoded")
+
+    def sources() -> Iterator[tuple[int, BinaryIO]]:
+        for number in range(5):
+            events.append("opened")
+            yield number, io.BytesIO()
+
+    monkeypatch.setattr(tagger_module, "stream", logged)
+    assert len(list(tagger.analyse(sources(), max_duration_s=LONGEST_S, careful=True))) == 5
+    assert events == ["opened", "decoded"] * 5
+
+
+def test_only_a_model_that_would_wait_has_several_threads_decode_and_never_a_careful_one():
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    assert decoding_threads(cpu, careful=False) == decoding_threads(cuda, careful=True) == 1
+    assert 1 <= decoding_threads(cuda, careful=False) <= 4
 
 
 def test_a_long_mix_never_sits_in_memory(tagger, monkeypatch):
@@ -235,20 +313,6 @@ def test_timings_add_up(tagger, tmp_path):
     assert timings.tracks == 3
     assert timings.audio_s == pytest.approx(9)
     assert min(timings.decode_s, timings.mel_s, timings.cnn_s) > 0
-
-
-@pytest.mark.parametrize(
-    ("scores", "given"),
-    [
-        ((0.3, 0.1, 0.9), [("odd", 0.9), ("calm", 0.3)]),
-        ((0.2, 0.1, 0.1), [("calm", 0.2)]),
-        ((0.01, 0.02, 0.0), [("loud", 0.02)]),
-    ],
-)
-def test_given_labels_reach_their_threshold_or_are_the_best(tagger, scores, given):
-    result = tagger.given(np.array(scores))
-    assert [label for label, _ in result] == [label for label, _ in given]
-    assert [score for _, score in result] == pytest.approx([score for _, score in given])
 
 
 def test_calibration_moves_scores_by_their_logit():

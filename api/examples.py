@@ -1,0 +1,103 @@
+"""Examples for the OpenAPI document, by the name of the shape."""
+
+from typing import Any
+
+JOB_ID = "0b9a6c1e-6f0f-4b7e-9a53-0d5d1f9f2a11"
+TRACK_ID = "5d1f0c0e-8a53-4f0e-9c1d-7f3f0a6f4e21"
+OTHER_TRACK_ID = "c7a0b1de-4f57-4b0a-8e5c-2a5b9d3f6a10"
+MODEL = "musicnn-msd@1"
+WHEN = "2026-03-01T12:00:00Z"
+
+LABELS = [{"label": "electronic", "score": 0.61}, {"label": "ambient", "score": 0.42}]
+PREDICTION = {"labels": LABELS, "duration_s": 184.3, "model": MODEL, "scores": None}
+PROGRESS = {
+    "total": 1200,
+    "done": 300,
+    "failed": 2,
+    "skipped": 10,
+    "percent": 26.0,
+    "rate_per_s": 4.1,
+    "eta_s": 216.6,
+}
+API_KEY = {
+    "id": "9c5b94b1-35ad-49bb-b118-8e8fc24abf80",
+    "name": "media player",
+    "prefix": "1f0c9a2b",
+    "scopes": ["read"],
+    "created_at": WHEN,
+    "expires_at": None,
+    "revoked_at": None,
+}
+
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "JobRequest": {"kind": "analysis", "params": {"library": "home", "path": "jazz"}},
+    "Job": {
+        "id": JOB_ID,
+        "kind": "analysis",
+        "state": "running",
+        "progress": PROGRESS,
+        "created_at": WHEN,
+        "started_at": WHEN,
+        "finished_at": None,
+        "params": {"library": "home", "path": "", "model": "default", "coverage": "full", "force": False},
+        "result": None,
+        "error": None,
+    },
+    "Prediction": PREDICTION,
+    "Item": {
+        "track_id": TRACK_ID,
+        "path": "jazz/notes.mp3",
+        "state": "failed",
+        "error": {"code": "not_audio", "detail": "The content is not audio, whatever the file's name says."},
+    },
+    "Result": PREDICTION | {"track_id": TRACK_ID, "path": "jazz/blue.mp3"},
+    "LibraryRequest": {"name": "home", "path": "/srv/music"},
+    "Library": {
+        "id": "7f7e2c39-5d4e-4e62-9f0c-3c1d5a0b8e77",
+        "name": "home",
+        "path": "/srv/music",
+        "created_at": WHEN,
+        "tracks": 1200,
+    },
+    "Track": {
+        "id": TRACK_ID,
+        "library": "home",
+        "path": "jazz/blue.mp3",
+        "size": 7340032,
+        "tags": {"title": "Blue", "artist": "Somebody"},
+        "missing": False,
+        "prediction": PREDICTION,
+    },
+    "SimilarTracks": {
+        "track_id": TRACK_ID,
+        "model": MODEL,
+        "items": [
+            {"track_id": OTHER_TRACK_ID, "library": "home", "path": "jazz/green.mp3", "similarity": 0.93}
+        ],
+    },
+    "Embedding": {"track_id": TRACK_ID, "model": MODEL, "embedding": [0.12, -0.03, 0.88]},
+    "Model": {
+        "name": "musicnn-msd",
+        "version": 1,
+        "kind": "musicnn",
+        "aliases": ["default"],
+        "labels": ["electronic", "ambient"],
+        "thresholds": [0.1, 0.1],
+        "embedding_size": 200,
+        "metrics": {"macro_roc_auc": 0.88},
+        "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        "created_at": WHEN,
+    },
+    "PromotionRequest": {"version": 2, "alias": "default"},
+    "ApiKeyRequest": {"name": "media player", "scope": "read"},
+    "ApiKey": API_KEY,
+    "NewApiKey": API_KEY | {"key": "mfa_1f0c9a2b_..."},
+    "Health": {"status": "ok"},
+    "Readiness": {"ready": False, "missing": ["No worker takes from the queue `interactive`."]},
+    "Problem": {
+        "type": "urn:mfa:error:library_not_found",
+        "title": "Library not found",
+        "status": 404,
+        "detail": "There is no library 'home'; GET /api/v1/libraries lists them.",
+    },
+}
