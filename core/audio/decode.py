@@ -4,6 +4,7 @@ import os
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
+from functools import partial
 from itertools import chain
 from typing import BinaryIO
 
@@ -15,6 +16,7 @@ from core.audio.pyav import open_av
 from core.audio.sndfile import open_sndfile
 from core.audio.sniff import Format, sniff
 from core.audio.source import MIN_DURATION_S, SILENCE, Samples, Source, is_clearly_less
+from core.audio.stopwatch import Stopwatch
 from core.audio.windows import cut_windows, seek_windows, window_starts
 from core.errors import MACHINE_FAULTS, Corrupt, Empty, Silent, TooLong, TooShort, Unreadable
 
@@ -48,17 +50,21 @@ class _Progress:
             raise Silent
 
 
-def stream(file: BinaryIO, sample_rate: int, *, max_duration_s: float) -> Generator[Samples, None, None]:
+def stream(
+    file: BinaryIO, sample_rate: int, *, max_duration_s: float, resampling: Stopwatch | None = None
+) -> Generator[Samples, None, None]:
     """Decode a file block by block: mono float32 (T,) in [-1, 1] at `sample_rate`, about 10 s each.
 
     What is wrong with the file as a whole (cut off, too short, silent) is raised behind its last block.
     Works on the descriptor, whose position is kept; the file must not be read elsewhere meanwhile.
+    `resampling` measures what part of the time is resampling.
     """
     with _descriptor_of(file) as descriptor:
         form = sniff(descriptor)
         with _open_source(descriptor, form) as source:
             progress = _Progress(source.sample_rate, max_duration_s)
-            yield from _resample(_mono_blocks(source, progress), source.sample_rate, sample_rate)
+            blocks = _mono_blocks(source, progress)
+            yield from _resample(blocks, source.sample_rate, sample_rate, resampling or Stopwatch())
             progress.finish(source.promised_s())
 
 
@@ -68,7 +74,13 @@ def decode(file: BinaryIO, sample_rate: int, *, max_duration_s: float) -> Sample
 
 
 def decode_windows(
-    file: BinaryIO, sample_rate: int, windows: int, window_s: float, *, max_duration_s: float
+    file: BinaryIO,
+    sample_rate: int,
+    windows: int,
+    window_s: float,
+    *,
+    max_duration_s: float,
+    resampling: Stopwatch | None = None,
 ) -> tuple[list[Samples], float]:
     """Evenly spaced windows, float32 (T,) in [-1, 1] at `sample_rate`, and the track's duration in seconds.
 
@@ -76,19 +88,22 @@ def decode_windows(
     gives as few windows as cover it wholly (these overlap), or a single shorter one.
     """
     length = round(window_s * sample_rate)
+    clock = resampling or Stopwatch()
     with _descriptor_of(file) as descriptor:
-        found = seek_windows(descriptor, sniff(descriptor), sample_rate, windows, length, max_duration_s)
+        form = sniff(descriptor)
+        found = seek_windows(descriptor, form, sample_rate, windows, length, max_duration_s, clock)
     if found:
         return found
     kept: list[Samples] = []
     total = 0
-    for block in stream(file, sample_rate, max_duration_s=max_duration_s):
+    whole = partial(stream, file, sample_rate, max_duration_s=max_duration_s, resampling=clock)
+    for block in whole():
         total += len(block)
         if total <= _KEPT_S * sample_rate:
             kept.append(block)
         else:
             kept.clear()
-    blocks: Iterable[Samples] = kept or stream(file, sample_rate, max_duration_s=max_duration_s)
+    blocks: Iterable[Samples] = kept or whole()
     starts = window_starts(total, windows, length)
     return cut_windows(blocks, starts, min(length, total)), total / sample_rate
 
@@ -129,7 +144,9 @@ def _mono_blocks(source: Source, progress: _Progress) -> Iterator[Samples]:
         yield mixed
 
 
-def _resample(blocks: Iterator[Samples], source_rate: int, sample_rate: int) -> Iterator[Samples]:
+def _resample(
+    blocks: Iterator[Samples], source_rate: int, sample_rate: int, clock: Stopwatch
+) -> Iterator[Samples]:
     """Blocks (T,) at another rate, seamlessly; the end of the signal comes with the last block."""
     if source_rate == sample_rate:
         yield from blocks
@@ -137,7 +154,8 @@ def _resample(blocks: Iterator[Samples], source_rate: int, sample_rate: int) -> 
     resampler = soxr.ResampleStream(source_rate, sample_rate, 1, dtype="float32", quality="HQ")
     for samples in chain(blocks, [None]):
         last = samples is None
-        block = resampler.resample_chunk(np.empty(0, np.float32) if last else samples, last=last)
+        with clock.measure():
+            block = resampler.resample_chunk(np.empty(0, np.float32) if last else samples, last=last)
         clip(block)
         if len(block):
             yield block

@@ -10,6 +10,7 @@ from core.audio.mixing import clip, mono
 from core.audio.sndfile import Seekable, open_seekable, read_segment
 from core.audio.sniff import Format
 from core.audio.source import MIN_DURATION_S, SILENCE, Samples, is_clearly_less
+from core.audio.stopwatch import Stopwatch
 from core.errors import Corrupt, UnsupportedFormat
 
 # soxr's HQ filter reaches about 10 ms to either side when 44.1 kHz becomes 16 kHz; ample.
@@ -25,7 +26,13 @@ def window_starts(total: int, windows: int, length: int) -> list[int]:
 
 
 def seek_windows(
-    descriptor: int, form: Format, sample_rate: int, windows: int, length: int, max_duration_s: float
+    descriptor: int,
+    form: Format,
+    sample_rate: int,
+    windows: int,
+    length: int,
+    max_duration_s: float,
+    resampling: Stopwatch,
 ) -> tuple[list[Samples], float] | None:
     """The windows by seeking; None whenever anything is odd: only decoding all of the track tells what."""
     if form.needs_av or (form.is_uncounted and form.promised_s is None):
@@ -38,7 +45,7 @@ def seek_windows(
             if is_clearly_less(duration_s, form.promised_s or 0):
                 return None
             starts = window_starts(int(duration_s * sample_rate), windows, length)
-            found = [_read_window(track, start, length, sample_rate) for start in starts]
+            found = [_read_window(track, start, length, sample_rate, resampling) for start in starts]
     except (Corrupt, UnsupportedFormat):
         return None
     whole = [window for window in found if window is not None]
@@ -47,7 +54,9 @@ def seek_windows(
     return whole, duration_s
 
 
-def _read_window(track: Seekable, start: int, length: int, sample_rate: int) -> Samples | None:
+def _read_window(
+    track: Seekable, start: int, length: int, sample_rate: int, resampling: Stopwatch
+) -> Samples | None:
     """One window, decoded and resampled together with some context so that its borders are right.
 
     Decoding starts where a sample before and one after resampling fall together.
@@ -64,7 +73,8 @@ def _read_window(track: Seekable, start: int, length: int, sample_rate: int) -> 
     samples = mono(block)
     clip(samples)
     if source_rate != sample_rate:
-        samples = soxr.resample(samples, source_rate, sample_rate, quality="HQ")
+        with resampling.measure():
+            samples = soxr.resample(samples, source_rate, sample_rate, quality="HQ")
         clip(samples)
     return samples[start - origin : start - origin + length]
 

@@ -1,7 +1,6 @@
 """Threads that open and decode tracks ahead of the model."""
 
 import logging
-import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -10,12 +9,13 @@ from typing import BinaryIO, Generic, TypeVar
 
 import numpy as np
 
+from core.audio.stopwatch import Stopwatch
 from core.errors import Corrupt, ItemError
 from core.inference.channel import Channel, Closed
 
 K = TypeVar("K")  # whatever the caller ties a file to
-# Yields samples (T,) and returns the duration in seconds of the track as a whole.
-Decode = Callable[[BinaryIO], Generator[np.ndarray, None, float]]
+# Yields samples (T,) and returns the duration in seconds of the track as a whole; measures its resampling.
+Decode = Callable[[BinaryIO, Stopwatch], Generator[np.ndarray, None, float]]
 
 _logger = logging.getLogger(__name__)
 
@@ -32,7 +32,8 @@ class Piece(Generic[K]):
 class End(Generic[K]):
     track: K
     outcome: float | ItemError  # duration in seconds, or what is wrong with the file
-    decode_s: float  # processor seconds that decoding took
+    decode_s: float  # processor seconds that decoding took, without resampling
+    resample_s: float
 
 
 @dataclass(frozen=True)
@@ -110,16 +111,15 @@ def _report(error: BaseException, channel: Channel[Message[K]]) -> None:
 
 
 def _decode_one(track: K, file: BinaryIO, decode: Decode, channel: Channel[Message[K]]) -> None:
-    decode_s = 0.0
-    with closing(decode(file)) as pieces:
+    total, resampling = Stopwatch(), Stopwatch()
+    with closing(decode(file, resampling)) as pieces:
         while True:
-            start = time.thread_time()
-            outcome = _next_piece(pieces, file)
-            decode_s += time.thread_time() - start
+            with total.measure():
+                outcome = _next_piece(pieces, file)
             if not isinstance(outcome, np.ndarray):
                 break
             channel.put(Piece(track, outcome))
-    channel.put(End(track, outcome, decode_s))
+    channel.put(End(track, outcome, total.seconds - resampling.seconds, resampling.seconds))
 
 
 def _next_piece(pieces: Generator[np.ndarray, None, float], file: BinaryIO) -> np.ndarray | float | ItemError:

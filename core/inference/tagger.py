@@ -13,6 +13,7 @@ from torch import nn
 
 from core.audio.decode import decode_windows, stream
 from core.audio.features import LogMel
+from core.audio.stopwatch import Stopwatch
 from core.config import Coverage
 from core.errors import ItemError
 from core.inference.batching import Batcher, Patches, Track
@@ -96,16 +97,18 @@ class Tagger:
         features, frames = self.card.features, self.card.model.patch_frames
         rate = features.sample_rate
 
-        def whole(file: BinaryIO) -> Generator[np.ndarray, None, float]:
+        def whole(file: BinaryIO, resampling: Stopwatch) -> Generator[np.ndarray, None, float]:
             samples = 0
-            for block in stream(file, rate, max_duration_s=max_duration_s):
+            for block in stream(file, rate, max_duration_s=max_duration_s, resampling=resampling):
                 samples += len(block)
                 yield block
             return samples / rate
 
-        def windows(file: BinaryIO, count: int) -> Generator[np.ndarray, None, float]:
+        def windows(file: BinaryIO, resampling: Stopwatch, count: int) -> Generator[np.ndarray, None, float]:
             window_s = patch_samples(features, frames) / rate
-            found, duration_s = decode_windows(file, rate, count, window_s, max_duration_s=max_duration_s)
+            found, duration_s = decode_windows(
+                file, rate, count, window_s, max_duration_s=max_duration_s, resampling=resampling
+            )
             yield from found
             return duration_s
 
@@ -120,6 +123,7 @@ class Tagger:
                 completed = batcher.push(message.track, message.samples)
             else:
                 self.timings.decode_s += message.decode_s
+                self.timings.resample_s += message.resample_s
                 if isinstance(message.outcome, ItemError):
                     batcher.drop(message.track)
                     yield message.track.key, message.outcome

@@ -10,7 +10,8 @@ from dataclasses import dataclass, fields
 class StageTimings:
     """Processor seconds of the thread that runs each stage, added up over tracks."""
 
-    decode_s: float = 0.0  # reading, decoding, mixing down and resampling
+    decode_s: float = 0.0  # reading, decoding and mixing down
+    resample_s: float = 0.0
     mel_s: float = 0.0
     cnn_s: float = 0.0
     audio_s: float = 0.0  # duration of the audio that was analysed
@@ -18,7 +19,12 @@ class StageTimings:
 
     def stages(self) -> dict[str, float]:
         """Seconds by stage, under the names that reports use."""
-        return {"decode": self.decode_s, "mel": self.mel_s, "cnn": self.cnn_s}
+        return {
+            "decode": self.decode_s,
+            "resample": self.resample_s,
+            "mel": self.mel_s,
+            "cnn": self.cnn_s,
+        }
 
     def __add__(self, other: "StageTimings") -> "StageTimings":
         return StageTimings(

@@ -84,10 +84,11 @@ def main() -> None:
     print(f"plain loop:  {audio_s / plain_s:6.1f} x real time, {len(files) / plain_s:5.2f} tracks/s")
     print(f"tagger:      {audio_s / tagger_s:6.1f} x real time, {len(files) / tagger_s:5.2f} tracks/s")
     print(f"ratio:       {plain_s / tagger_s:6.2f}")
-    stages = {"decode": timings.decode_s, "mel": timings.mel_s, "cnn": timings.cnn_s}
+    stages = timings.stages()
     for stage, seconds in stages.items():
         share = seconds / sum(stages.values())
-        print(f"  {stage:<7} {share:6.1%}, {timings.audio_s / seconds:6.0f} x real time per core")
+        speed = timings.audio_s / max(seconds, 1e-9)
+        print(f"  {stage:<8} {share:6.1%}, {speed:6.0f} x real time per core")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event, get_ident
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import pytest
@@ -18,6 +18,7 @@ from core.errors import Corrupt, ItemError, Silent, TooLong, TooShort
 from core.inference import tagger as tagger_module
 from core.inference.decoding import PIECES_AHEAD
 from core.inference.tagger import Analysis, Tagger, calibrated, decoding_threads
+from core.inference.timings import StageTimings
 from core.models.artifact import Calibration, ModelCard
 from core.models.musicnn import Musicnn
 from tests.sounds import bad_file, noise, write
@@ -200,7 +201,7 @@ def test_an_error_of_the_sources_comes_after_what_went_well(tagger, tmp_path):
 def failing_at_the_second(error: Exception) -> Callable[..., Iterator[np.ndarray]]:
     files = itertools.count()
 
-    def stream(file: BinaryIO, sample_rate: int, *, max_duration_s: float) -> Iterator[np.ndarray]:
+    def stream(file: BinaryIO, sample_rate: int, **_: Any) -> Iterator[np.ndarray]:
         yield noise(5)
         if next(files) == 1:
             raise error
@@ -264,7 +265,7 @@ def test_progress_that_raises_ends_the_analysis(tagger, tmp_path):
 def test_a_careful_analysis_opens_a_file_once_the_one_before_is_decoded(tagger, monkeypatch):
     events: list[str] = []
 
-    def logged(file: BinaryIO, sample_rate: int, *, max_duration_s: float) -> Iterator[np.ndarray]:
+    def logged(file: BinaryIO, sample_rate: int, **_: Any) -> Iterator[np.ndarray]:
         for seed in range(3):
             yield noise(5, seed=seed)
         events.append("decoded")
@@ -289,7 +290,7 @@ def test_a_long_mix_never_sits_in_memory(tagger, monkeypatch):
     alive: set[int] = set()
     most = 0
 
-    def endless(file: BinaryIO, sample_rate: int, *, max_duration_s: float) -> Iterator[np.ndarray]:
+    def endless(file: BinaryIO, sample_rate: int, **_: Any) -> Iterator[np.ndarray]:
         nonlocal most
         for number in range(100):
             block = noise(10, seed=number)
@@ -308,11 +309,22 @@ def test_a_long_mix_never_sits_in_memory(tagger, monkeypatch):
 def test_timings_add_up(tagger, tmp_path):
     before = tagger.timings
     tagger.timings = type(before)()
-    analyse(tagger, [music(tmp_path, "a.wav", 4), music(tmp_path, "b.wav", 5)])
+    analyse(tagger, [music(tmp_path, "a.wav", 4), write(tmp_path / "b.wav", noise(5, 44_100), 44_100)])
     timings = tagger.timings + type(before)(tracks=1)
     assert timings.tracks == 3
     assert timings.audio_s == pytest.approx(9)
-    assert min(timings.decode_s, timings.mel_s, timings.cnn_s) > 0
+    assert list(timings.stages()) == ["decode", "resample", "mel", "cnn"]
+    assert min(timings.stages().values()) > 0
+
+
+@pytest.mark.parametrize("coverage", ["full", Windows(windows=2)])
+@pytest.mark.parametrize(("rate", "resamples"), [(RATE, False), (44_100, True)])
+def test_resampling_is_told_apart_from_decoding(tagger, tmp_path, coverage, rate, resamples):
+    path = write(tmp_path / "a.wav", noise(20, rate), rate)
+    tagger.timings = StageTimings()
+    list(tagger.analyse(opened([path]), coverage, max_duration_s=LONGEST_S))
+    assert (tagger.timings.resample_s > 0) == resamples
+    assert tagger.timings.decode_s > 0
 
 
 def test_calibration_moves_scores_by_their_logit():
