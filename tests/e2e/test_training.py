@@ -1,4 +1,4 @@
-"""Training through REST and Celery: a model of your own labels, promoted, and a library relabelled with it."""
+"""Training through REST and Celery: a model of your own labels, promoted, a library relabelled with it."""
 
 import shutil
 from collections import Counter

@@ -93,7 +93,7 @@ def test_a_training_leaves_a_model_that_serves_and_its_records(clips, cache_dir,
         ((_, analysis),) = tagger.analyse([("track", file)], max_duration_s=60)
     assert isinstance(analysis, Analysis)
     assert analysis.scores.shape == (4,)
-    assert analysis.embedding.shape == (tagger.embedding_size,)
+    assert analysis.embedding.shape == (tagger.card.model.embedding_size,)
 
 
 def test_the_records_say_what_happened(clips, cache_dir, tmp_path):
