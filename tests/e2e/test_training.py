@@ -1,4 +1,4 @@
-"""Training through REST and Celery: a model of one's own labels, promoted, and a library relabelled with it."""
+"""Training through REST and Celery: one's own labels, a promotion, and a library relabelled unheard."""
 
 import shutil
 from collections import Counter
