@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from core.db.tables import Job, JobUnit
 from core.errors import ArtifactNotFound, ExperimentNotFound, Invalid, RunNotFound
+from core.models.artifact import CARD_FILE
 from core.services import experiments as service
 from core.services.experiments import ARTIFACTS
 from core.services.units import Claim, claim_unit
@@ -102,7 +103,7 @@ def test_the_files_that_may_be_read_are_those_that_a_training_leaves():
         records.CURVES_FILE,
         records.CO_OCCURRENCE_FILE,
         records.README_FILE,
-        records.CARD_FILE,
+        CARD_FILE,
     }
     assert set(ARTIFACTS) == left
 
