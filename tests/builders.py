@@ -3,11 +3,13 @@
 from typing import Any, TypeVar
 from uuid import uuid4
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.db.base import Base
 from core.db.tables import (
     ApiKey,
+    Experiment,
     Job,
     JobItem,
     JobUnit,
@@ -15,6 +17,7 @@ from core.db.tables import (
     Model,
     ModelAlias,
     Prediction,
+    Run,
     Track,
     Worker,
 )
@@ -118,6 +121,23 @@ def make_job(session: Session, *, unit: dict[str, Any] | None = None, **override
 def make_unit(session: Session, job: Job, **overrides: Any) -> JobUnit:
     values = {"job_id": job.id, "seq": 1, "kind": "analyse", "queue": "batch", "state": UnitState.READY}
     return _add(session, JobUnit(**values | overrides))
+
+
+def make_run(session: Session, experiment: str = "mine", **overrides: Any) -> Run:
+    """A run with its training job, of which nothing has started."""
+    row = session.scalars(select(Experiment).where(Experiment.name == experiment)).one_or_none()
+    row = row or _add(session, Experiment(name=experiment))
+    params = {"experiment": {"experiment_name": experiment}}
+    unit = {"kind": "train", "queue": "train"}
+    job = make_job(session, kind=JobKind.TRAINING, params=params, total=10, unit=unit)
+    values = {
+        "id": job.id,
+        "experiment_id": row.id,
+        "job_id": job.id,
+        "config": params["experiment"],
+        "seed": 0,
+    }
+    return _add(session, Run(**values | overrides))
 
 
 def make_item(session: Session, unit: JobUnit, track: Track, pos: int, **overrides: Any) -> JobItem:

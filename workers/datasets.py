@@ -109,7 +109,7 @@ def show(found: Description) -> None:
         )
     show_labels(found)
     if found.unusable:
-        say(f"{len(found.unusable)} files cannot be read:", "red")
+        say(f"Unreadable files: {len(found.unusable)}", "red")
     for one in found.unusable[:SHOWN_FILES]:
         say(f"  {one.path}: {one.detail}")
     for warning in found.split.warnings if found.split else ("There are too few artists to split by.",):

@@ -35,7 +35,7 @@ UNITS_PER_SLOT = 4  # of a small library, so that all slots have work until the 
 REALTIME_FACTOR = 70.0  # seconds of audio that one slot analyses in a second
 BYTES_PER_S = {".wav": 176_400, ".wave": 176_400, ".aif": 176_400, ".aiff": 176_400, ".flac": 100_000}
 COMPRESSED_BYTES_PER_S = 20_000
-RELABEL_S = 0.005  # for a track whose embedding is known: nothing is opened
+RELABEL_S = 0.001  # for a track whose embedding is known: nothing is opened
 
 
 def plan_library(lease: Lease) -> None:
@@ -179,21 +179,20 @@ def _cut(session: Session, items: Sequence[PlannedItem], work_s: Sequence[float]
 def cut_by_time(
     items: Sequence[PlannedItem], work_s: Sequence[float], target_s: float
 ) -> list[list[PlannedItem]]:
-    """Chunks in order, each of about `target_s` seconds of work and at most MAX_UNIT_ITEMS items.
+    """Chunks in order, each of about `target_s` seconds of work and at most MAX_UNIT_ITEMS items to open.
 
     Items whose outcome is known already cost nothing, and those that are relabelled next to nothing.
     """
     chunks: list[list[PlannedItem]] = [[]]
-    filled_s = 0.0
+    filled_s, to_open = 0.0, 0
     for item, cost_s in zip(items, work_s, strict=True):
-        if item.state is not ItemState.PENDING:
-            cost_s = 0.0
-        elif item.content_hash is not None:
-            cost_s = RELABEL_S
-        full = filled_s + cost_s > target_s or len(chunks[-1]) == MAX_UNIT_ITEMS
+        opens = item.state is ItemState.PENDING and item.content_hash is None
+        if not opens:
+            cost_s = RELABEL_S if item.state is ItemState.PENDING else 0.0
+        full = filled_s + cost_s > target_s or to_open + opens > MAX_UNIT_ITEMS
         if full and chunks[-1]:
             chunks.append([])
-            filled_s = 0.0
+            filled_s, to_open = 0.0, 0
         chunks[-1].append(item)
-        filled_s += cost_s
+        filled_s, to_open = filled_s + cost_s, to_open + opens
     return chunks

@@ -79,5 +79,5 @@ def new_prediction(content_hash: bytes, coverage: Coverage, analysis: Analysis) 
         coverage_name(coverage),
         analysis.duration_s,
         analysis.scores.tolist(),
-        analysis.embedding.tolist(),
+        analysis.embedding,
     )

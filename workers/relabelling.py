@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from core.config import Coverage
@@ -13,7 +14,7 @@ from core.services.predictions import NewPrediction, find_embeddings, save_predi
 from core.states import ItemState
 from workers.lease import Lease
 
-WRITE_EVERY_ITEMS = 256
+WRITE_EVERY_ITEMS = 500
 
 
 def relabel_items(
@@ -40,6 +41,8 @@ def _relabel(
         predictions = _predictions(tagger, list(known.values()))
 
         def write(session: Session) -> None:
+            # Waits for no disk: the end of the unit does, and with it everything that was committed before.
+            session.execute(text("SET LOCAL synchronous_commit = off"))
             save_predictions(session, model, predictions)
             record_outcomes(
                 session,
@@ -54,8 +57,6 @@ def _relabel(
 def _predictions(tagger: Tagger, known: list[Prediction]) -> list[NewPrediction]:
     embeddings = np.stack([np.asarray(heard.embedding, dtype=np.float32) for heard in known])
     return [
-        NewPrediction(
-            heard.content_hash, heard.coverage, heard.duration_s, scores.tolist(), embedding.tolist()
-        )
+        NewPrediction(heard.content_hash, heard.coverage, heard.duration_s, scores.tolist(), embedding)
         for heard, scores, embedding in zip(known, tagger.relabel(embeddings), embeddings, strict=True)
     ]

@@ -1,4 +1,4 @@
-"""Training through REST and Celery: a model of your own labels, promoted, a library relabelled with it."""
+"""Training through REST and Celery: one's own labels, a promotion, and a library relabelled unheard."""
 
 import shutil
 from collections import Counter

@@ -26,6 +26,12 @@ READ = {
     "GET /api/v1/tracks/{track_id}/embedding",
     "GET /api/v1/models",
     "GET /api/v1/models/{name}",
+    "GET /api/v1/experiments",
+    "GET /api/v1/experiments/{name}",
+    "GET /api/v1/runs",
+    "GET /api/v1/runs/compare",
+    "GET /api/v1/runs/{run_id}",
+    "GET /api/v1/runs/{run_id}/artifacts/{name}",
     "GET /metrics",
 }
 WRITE = {
@@ -37,6 +43,7 @@ WRITE = {
 ADMIN = {
     "POST /api/v1/libraries",
     "POST /api/v1/models/{name}/promote",
+    "POST /api/v1/models/rollback",
     "GET /api/v1/keys",
     "POST /api/v1/keys",
     "DELETE /api/v1/keys/{key_id}",
@@ -58,7 +65,7 @@ def routes() -> list[str]:
 
 def call(http: httpx.Client, route: str, headers: dict[str, str]) -> httpx.Response:
     method, path = route.split()
-    for name in ("job_id", "track_id", "key_id", "name"):
+    for name in ("job_id", "track_id", "key_id", "run_id", "name"):
         path = path.replace(f"{{{name}}}", str(uuid4()))
     return http.request(method, path, headers=headers)
 

@@ -40,7 +40,7 @@ def test_promoting_a_model_moves_the_alias(http):
     assert promoted.status_code == 200
     assert (promoted.json()["version"], promoted.json()["aliases"]) == (2, ["default"])
     back = http.post(f"{MODELS}/test-model/promote", json={"version": 1, "alias": "old"})
-    assert (back.json()["version"], back.json()["aliases"]) == (1, ["old"])
+    assert (back.json()["version"], back.json()["aliases"]) == (1, ["old", "previous"])
 
 
 def test_only_what_exists_can_be_promoted(http):
@@ -49,3 +49,15 @@ def test_only_what_exists_can_be_promoted(http):
     assert problem_of(missing, 404) == "model_not_found"
     assert problem_of(http.post(f"{MODELS}/test-model/promote", json={"version": 0}), 422) == "invalid"
     assert problem_of(http.post(f"{MODELS}/test-model/promote"), 422) == "invalid"
+
+
+def test_a_promotion_can_be_rolled_back(http):
+    assert problem_of(http.post(f"{MODELS}/rollback"), 409) == "nothing_to_roll_back_to"
+    http.post(f"{MODELS}/test-model/promote", json={})
+    back = http.post(f"{MODELS}/rollback").json()
+    assert (back["version"], back["aliases"]) == (1, ["default"])
+    versions = http.get(f"{MODELS}/test-model").json()["items"]
+    assert [(model["version"], model["aliases"]) for model in versions] == [
+        (2, ["previous"]),
+        (1, ["default"]),
+    ]

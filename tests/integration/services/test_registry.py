@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from core.errors import Conflict, ModelNotFound
+from core.errors import Conflict, ModelNotFound, NothingToRollBackTo
 from core.services.registry import (
     EMBEDDING_INDEX_PREFIX,
     list_aliases,
@@ -16,6 +16,7 @@ from core.services.registry import (
     promote_model,
     register_artifact,
     resolve_model,
+    roll_back,
 )
 
 
@@ -64,7 +65,7 @@ def test_the_first_model_is_the_default_until_another_is_promoted(session, artif
     assert resolve_model(session, "default").id == first.id
     promote_model(session, "second", None)
     assert resolve_model(session, "default").id == second.id
-    assert list_aliases(session) == {"default": second.id}
+    assert list_aliases(session) == {"default": second.id, "previous": first.id}
 
 
 def test_registering_the_same_weights_again_only_notes_where_they_are_now(session, artifact):
@@ -110,3 +111,28 @@ def test_only_what_exists_can_be_promoted_or_listed(session, artifact):
             promote_model(session, name, version)
     with pytest.raises(ModelNotFound):
         list_models(session, "other")
+
+
+def test_promoting_keeps_the_former_default_and_rolling_back_swaps_them(session, artifact):
+    first, second, third = (register_artifact(session, artifact(name)) for name in ("a", "b", "c"))
+    with pytest.raises(NothingToRollBackTo):
+        roll_back(session)
+    promote_model(session, "b", None)
+    promote_model(session, "b", None)  # again: what was before stays known
+    assert list_aliases(session) == {"default": second.id, "previous": first.id}
+    assert roll_back(session).id == first.id
+    assert list_aliases(session) == {"default": first.id, "previous": second.id}
+    promote_model(session, "c", None, alias="stable")
+    assert list_aliases(session) == {"default": first.id, "previous": second.id, "stable": third.id}
+
+
+def test_a_head_on_a_stored_model_is_known_to_share_its_embeddings(session, artifact):
+    backbone = register_artifact(session, artifact(sha256="b"))
+    folder = artifact("head", sha256="h")
+    card = json.loads((folder / "model.json").read_text())
+    network = {"kind": "musicnn", "embedding_size": 4}
+    card |= {"model": {"kind": "transfer", "network": network}, "provenance": {"bases_sha256": "b"}}
+    (folder / "model.json").write_text(json.dumps(card))
+    head = register_artifact(session, folder)
+    assert (head.sha256, head.encoder_sha256) == ("h", backbone.encoder_sha256)
+    assert head.embedding_size == backbone.embedding_size

@@ -1,0 +1,116 @@
+"""The commands around training, against a real gateway."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from sqlalchemy import select
+
+from api.client.http import Client
+from core.db.session import SessionFactory
+from core.db.tables import Job
+from core.db.tables import Run as RunOfJob
+from core.states import JobState
+from tests.builders import make_library, make_model, make_run
+from tests.integration.api.test_cli import Run, runner
+from tests.integration.api.test_trainings import EXPERIMENT, RESULTS
+
+
+@pytest.fixture
+def mfa(open_url: str, db: SessionFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs the command beside a configuration `mine.yaml`; a transfer can be trained."""
+    with db.begin() as session:
+        make_library(session, name="home", path=str(tmp_path))
+        make_model(session, artifact_url="file:///models/musicnn-msd-1")
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(EXPERIMENT))
+    return runner(open_url, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def trained(db: SessionFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every training has ended well when one looks at it for the first time."""
+    look = Client.get_job
+
+    def end_first(client: Client, job_id: Any) -> Any:
+        with db.begin() as session:
+            job = session.get_one(Job, job_id)
+            if job.state == JobState.QUEUED:
+                name = job.params["experiment"]["experiment_name"]
+                model = make_model(session, alias=None, name=name)
+                run = session.get_one(RunOfJob, job_id)
+                run.model_id, run.results, run.metrics = model.id, RESULTS, {"roc_auc_macro": 0.9}
+                job.state, job.result = JobState.RUNNING, {"run_id": str(run.id)}
+                session.flush()
+                job.state = JobState.SUCCEEDED
+        return look(client, job_id)
+
+    monkeypatch.setattr(Client, "get_job", end_first)
+    monkeypatch.setattr("api.client.label.LOOK_EVERY_S", 0.01)
+
+
+@pytest.mark.usefixtures("trained")
+def test_train_shows_scores_with_intervals_and_the_new_model(mfa, db):
+    result = mfa("train", "--config", "mine.yaml", "--epochs", 3, "--lr", 0.1, "--experiment-name", "short")
+    assert result.exit_code == 0, result.output
+    assert "short@1, cross-validated" in result.stdout
+    assert "0.800 to 0.950" in result.stdout
+    assert "Note: few artists" in result.stdout
+    assert "mfa models promote short@1" in result.stdout
+    with db() as session:
+        params = session.scalars(select(Job.params).order_by(Job.created_at)).first()
+    assert params is not None
+    assert params["experiment"]["training"]["lr"] == 0.1
+    assert params["experiment"]["training"]["epochs"] == 3
+
+
+def test_a_root_is_relative_to_the_working_directory(mfa, db, tmp_path):
+    (tmp_path / "songs").mkdir()
+    experiment = EXPERIMENT | {"dataset": {"kind": "folder", "root": "songs"}}
+    (tmp_path / "folder.yaml").write_text(yaml.safe_dump(experiment))
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Client, "get_job", interrupt)
+        assert mfa("train", "--config", "folder.yaml").exit_code == 130
+    with db() as session:
+        params = session.scalars(select(Job.params)).one()
+    assert params["experiment"]["dataset"]["root"] == str(tmp_path / "songs")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["train", "--config", "nope.yaml"], "There is no file nope.yaml."),
+        (["train", "--config", "wrong.yaml"], "did you mean 'epochs'?"),
+        (["models", "promote", "nope"], "There is no model 'nope'"),
+        (["models", "promote", "test-model@x"], "write `name` or `name@version`"),
+        (["models", "rollback"], "No model was the default before this one."),
+        (["runs", "0b9a6c1e-6f0f-4b7e-9a53-0d5d1f9f2a11"], "There is no run"),
+    ],
+)
+def test_an_error_is_one_line(mfa, tmp_path, arguments, sentence):
+    (tmp_path / "wrong.yaml").write_text(yaml.safe_dump(EXPERIMENT | {"training": {"epoch": 1}}))
+    result = mfa(*arguments)
+    assert result.exit_code == 1
+    assert sentence in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_models_are_promoted_and_rolled_back(mfa, db):
+    with db.begin() as session:
+        make_model(session, alias=None, name="mine")
+    assert "mine@1 is the default model now." in mfa("models", "promote", "mine@1").stdout
+    listed = mfa("models").stdout
+    assert "previous" in listed
+    assert "roc_auc 0.880" in listed
+    assert "test-model@1 is the default model again." in mfa("models", "rollback").stdout
+
+
+def test_runs_are_listed_and_shown(mfa, db):
+    with db.begin() as session:
+        run_id = make_run(session, metrics={"roc_auc_macro": 0.9}).id
+    assert "0.900" in mfa("runs").stdout
+    assert "roc_auc_macro" in mfa("runs", run_id).stdout

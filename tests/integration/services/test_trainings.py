@@ -1,0 +1,151 @@
+"""Requests for a training: checked before anything is queued, and confined to libraries."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from core.db.tables import Job, JobUnit, Run
+from core.errors import (
+    DatasetOutsideLibraries,
+    IdempotencyKeyReused,
+    InvalidConfig,
+    LibraryFolderMissing,
+    LibraryNotFound,
+)
+from core.experiment_config import parse_experiment
+from core.params import TrainingOverrides, TrainingParams
+from core.services.jobs import Submission
+from core.services.trainings import CONFIGS, planned_epochs, read_experiment, submit_training
+from tests.builders import make_library, make_model
+
+EXPERIMENT: dict[str, Any] = {
+    "experiment_name": "mine",
+    "dataset": {"kind": "library", "library": "music"},
+    "model": {"kind": "transfer"},
+    "training": {"epochs": 7},
+}
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    (tmp_path / "data" / "samples" / "happy").mkdir(parents=True)
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def library(session: Session, tmp_path: Path) -> Path:
+    """A library `music`, and the model that transfers build on."""
+    root = tmp_path / "music"
+    (root / "jazz").mkdir(parents=True)
+    make_library(session, name="music", path=str(root))
+    make_model(session, artifact_url="file:///models/musicnn-msd-1")
+    return root
+
+
+@pytest.fixture
+def submit(session: Session, data_dir: Path, library: Path):
+    def call(
+        experiment: dict[str, Any] | str, key: str | None = None, *, trusted: bool = False, **overrides: Any
+    ) -> Submission:
+        params = TrainingParams(experiment=experiment, overrides=TrainingOverrides(**overrides))
+        return submit_training(session, params, "me", key, data_dir=data_dir, trusted=trusted)
+
+    return call
+
+
+def folder_of(root: str | Path, **more: Any) -> dict[str, Any]:
+    return EXPERIMENT | {"dataset": {"kind": "folder", "root": str(root)} | more}
+
+
+def test_a_training_is_a_job_of_one_unit_and_a_run_of_its_own_id(session, submit):
+    job = submit(EXPERIMENT | {"split": {"folds": 4}}, epochs=3, num_genres=5).job
+    unit = session.scalars(select(JobUnit)).one()
+    run = session.get_one(Run, job.id)
+    assert (unit.kind, unit.queue) == ("train", "train")
+    assert job.total == 3 * (4 + 1)
+    assert run.config == job.params["experiment"]
+    assert run.config["labels"]["num_genres"] == 5
+    assert run.model_id is None
+
+
+def test_a_repeated_request_makes_one_run_and_another_one_is_refused(session, submit):
+    first = submit(EXPERIMENT, "key")
+    assert submit(EXPERIMENT, "key").job.id == first.job.id
+    with pytest.raises(IdempotencyKeyReused):
+        submit(EXPERIMENT, "key", epochs=8)
+    assert session.scalar(select(func.count()).select_from(Run)) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"trainings": {}}, "Unknown key 'trainings': did you mean 'training'?"),
+        ({"training": {"epoch": 3}}, "Unknown key 'training.epoch': did you mean 'epochs'?"),
+        ({"training": {"epochs": 0}}, "training.epochs"),
+        ({"experiment_name": "default"}, "alias"),
+        ({"experiment_name": "../x"}, "experiment_name"),
+        ({"model": {"kind": "transfer", "backbone": "nope-1"}}, "known are musicnn-msd-1"),
+        ({"model": {"kind": "ensemble", "members": ["musicnn-msd-1", "x"]}}, "model.members"),
+    ],
+)
+def test_a_mistake_is_named_and_nothing_is_queued(session, submit, change, sentence):
+    with pytest.raises(InvalidConfig, match=sentence.replace("?", r"\?")):
+        submit(EXPERIMENT | change)
+    assert session.scalar(select(func.count()).select_from(Job)) == 0
+
+
+def test_a_file_of_the_server_can_be_named_and_its_keys_replaced(submit, data_dir):
+    job = submit("samples", epochs=2, experiment_name="short").job
+    experiment = job.params["experiment"]
+    assert experiment["dataset"]["root"] == str(data_dir / "samples")
+    assert (experiment["experiment_name"], experiment["training"]["epochs"]) == ("short", 2)
+    with pytest.raises(InvalidConfig, match=r"known are .*samples"):
+        submit("no-such-file")
+
+
+@pytest.mark.parametrize("file", sorted(path.stem for path in CONFIGS.glob("*.yaml")))
+def test_every_configuration_that_comes_along_can_be_asked_for(file):
+    config = read_experiment(TrainingParams(experiment=file))
+    assert planned_epochs(config) >= 1
+
+
+def test_a_forest_is_grown_once_per_fold():
+    forest = parse_experiment(EXPERIMENT | {"model": {"kind": "random_forest"}, "split": {"folds": 3}})
+    assert planned_epochs(forest) == 4
+
+
+def test_datasets_lie_in_libraries_or_among_the_samples(submit, library, data_dir):
+    for root in (library, library / "jazz", data_dir / "samples", ".mfa/samples/happy"):
+        submit(folder_of(root))
+
+
+def test_whoever_is_not_trusted_learns_from_nothing_else(submit, library, tmp_path, data_dir):
+    (library / "link").symlink_to(tmp_path)
+    outside = tmp_path / "music-elsewhere"
+    outside.mkdir()
+    for root in (outside, "/", "/etc", library / "..", library / "link", data_dir, ".mfa", "/no/such/folder"):
+        with pytest.raises(DatasetOutsideLibraries):
+            submit(folder_of(root))
+    assert submit(folder_of(outside), trusted=True).job.params["experiment"]["dataset"]["root"] == str(
+        outside
+    )
+    with pytest.raises(InvalidConfig, match="not a folder"):
+        submit(folder_of("/no/such/folder"), trusted=True)
+
+
+@pytest.mark.parametrize("file", ["/etc/passwd", "../secret.csv", "a/../../b.csv"])
+def test_the_files_of_a_dataset_lie_inside_of_it(submit, library, file):
+    with pytest.raises(InvalidConfig, match="leads out of the dataset's root"):
+        submit(folder_of(library, kind="manifest", file=file))
+    with pytest.raises(InvalidConfig, match="leads out of the dataset's root"):
+        submit(folder_of(library, kind="jamendo", audio=file))
+
+
+def test_a_library_must_be_there_with_its_folder(submit):
+    with pytest.raises(LibraryNotFound):
+        submit(EXPERIMENT | {"dataset": {"kind": "library", "library": "other"}})
+    with pytest.raises(LibraryFolderMissing):
+        submit(EXPERIMENT | {"dataset": {"kind": "library", "library": "music", "path": "rock"}})

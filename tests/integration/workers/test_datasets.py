@@ -1,0 +1,46 @@
+"""`mfa datasets`: what is in a folder of music, before one trains on it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from core.smoke_data import write_clips
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Path:
+    write_clips(tmp_path / "clips", clips=6, duration_s=1.5)
+    (tmp_path / "clips" / "low" / "broken.mp3").write_bytes(b"no audio")
+    return tmp_path / "clips"
+
+
+def mfa(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = (sys.executable, "-m", "api.client.cli", "datasets", *arguments)
+    environment = {"PYTHONPATH": str(Path(__file__).parents[3]), "PATH": "/usr/bin:/bin"}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_a_dataset_is_described_and_drawn(clips, tmp_path):
+    result = mfa(tmp_path, "describe", "--kind", "folder", "--root", "clips", "--plots", "plots")
+    assert result.returncode == 0, result.stderr
+    assert "25 tracks" in result.stdout
+    assert "Unreadable files: 1\n" in result.stdout
+    assert "pulsing" in result.stdout
+    assert {path.suffix for path in (tmp_path / "plots").iterdir()} == {".png"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("describe",), "Name a dataset"),
+        (("describe", "--root", "nowhere"), "nowhere is not a folder."),
+        (("describe", "--kind", "poem", "--root", "."), "Input tag 'poem'"),
+    ],
+)
+def test_what_cannot_be_described_is_said_in_a_line(tmp_path, arguments, sentence):
+    result = mfa(tmp_path, *arguments)
+    assert result.returncode == 1
+    assert sentence in " ".join(result.stderr.split())
+    assert "Traceback" not in result.stderr

@@ -1,0 +1,97 @@
+"""Relabelling from known embeddings: no file is opened; where none is known, the audio is heard."""
+
+from uuid import UUID
+
+import numpy as np
+import pytest
+from sqlalchemy import update
+
+from core.db.session import transaction
+from core.db.tables import Model, Prediction
+from core.services.registry import resolve_model
+from tests.builders import EMBEDDING_SIZE, LABELS, make_model
+from tests.integration.workers.music import Music
+from tests.worker import StubTagger, work_off
+
+PATHS = [f"{number}.mp3" for number in range(4)]
+
+
+class Head(StubTagger):
+    """Its first score is the first number of the embedding."""
+
+    def relabel(self, embeddings: np.ndarray) -> np.ndarray:
+        assert embeddings.shape[1] == EMBEDDING_SIZE
+        assert embeddings.dtype == np.float32
+        return np.repeat(embeddings[:, :1], len(LABELS), axis=1)
+
+
+@pytest.fixture
+def head(music: Music, tagger: StubTagger, monkeypatch: pytest.MonkeyPatch) -> Head:
+    """A head on the default model's embeddings; the library is labelled by the default model."""
+    music.add(*PATHS)
+    music.label()
+    with transaction(music.sessions) as session:
+        encoder = resolve_model(session, "default").encoder_sha256
+        make_model(session, alias=None, name="head", kind="transfer", sha256="h", encoder_sha256=encoder)
+    stub = Head()
+    monkeypatch.setattr("workers.analysis.get_tagger", lambda model, threads: stub)
+    return stub
+
+
+def of_head(music: Music) -> list[Prediction]:
+    with music.sessions() as session:
+        model_id = resolve_model(session, "head").id
+    return [found for found in music.predictions() if found.model_id == model_id]
+
+
+def test_a_known_embedding_is_labelled_without_opening_its_file(music, head, monkeypatch):
+    def never(*_: object) -> None:
+        raise AssertionError("a file was opened")
+
+    monkeypatch.setattr("workers.analysis.open_beneath", never)
+    job_id = music.label(model="head")
+    assert music.outcomes(job_id) == dict.fromkeys(PATHS, "done")
+    assert head.heard == []
+    for found in of_head(music):
+        assert found.scores[0] == pytest.approx(found.embedding[0])
+        assert (found.coverage, found.duration_s) == ("full", 60.0)
+    assert music.outcomes(music.label(model="head")) == dict.fromkeys(PATHS, "skipped")
+
+
+def test_new_and_changed_files_are_heard_and_all_keep_their_order(music, head):
+    music.add("0a.mp3")
+    (music.root / "2.mp3").write_bytes(b"another song")
+    job_id = music.label(model="head")
+    assert music.outcomes(job_id) == dict.fromkeys(["0.mp3", "0a.mp3", "1.mp3", "2.mp3", "3.mp3"], "done")
+    assert len(head.heard) == 2
+
+
+def test_a_few_windows_are_not_enough_where_the_whole_track_is_asked_for(music, head):
+    with transaction(music.sessions) as session:
+        session.execute(update(Prediction).values(coverage="windows:2"))
+    music.label(model="head")
+    assert len(head.heard) == len(PATHS)
+    with transaction(music.sessions) as session:
+        session.execute(update(Prediction).values(coverage="full"))
+        make_model(session, alias=None, name="second", kind="transfer", encoder_sha256="0" * 64)
+    music.label(model="second", coverage={"windows": 3})
+    assert len(head.heard) == len(PATHS)
+
+
+def test_force_hears_everything_again(music, head):
+    music.label(model="head", force=True)
+    assert len(head.heard) == len(PATHS)
+
+
+def test_the_embedding_of_another_encoder_says_nothing(music, head):
+    with transaction(music.sessions) as session:
+        session.execute(update(Model).where(Model.name == "head").values(encoder_sha256="other"))
+    music.label(model="head")
+    assert len(head.heard) == len(PATHS)
+
+
+def test_an_embedding_that_is_gone_by_then_is_made_anew(music, head, monkeypatch):
+    monkeypatch.setattr("workers.relabelling.find_embeddings", lambda *_: {})
+    job_id: UUID = music.submit(model="head")
+    work_off(music.sessions, job_id)
+    assert len(head.heard) == len(PATHS)

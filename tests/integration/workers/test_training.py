@@ -1,0 +1,246 @@
+"""The body of a training: ends once, hands itself back when it must stop, learns from libraries."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import select
+
+from core.datasets.examples import Dataset
+from core.db.session import transaction
+from core.db.tables import Epoch, Model, Run, Track
+from core.models.artifact import StoredCard
+from core.params import TrainingParams
+from core.services.jobs import cancel_job
+from core.services.trainings import submit_training
+from core.services.workers import beat
+from core.settings import Settings
+from core.states import JobState, UnitState
+from core.training.reports import EpochReport, TrainingResult
+from core.training.run import TrainingStopped
+from tests.integration.workers.music import Music
+from tests.planned import expire, make_due, read_job, read_unit, reap
+from tests.worker import WORKER, open_units, run
+from workers import lease as lease_module
+from workers import training
+
+EXPERIMENT: dict[str, Any] = {
+    "experiment_name": "mine",
+    "dataset": {"kind": "library", "library": "music", "labels_from": "folder"},
+    "model": {"kind": "audio_cnn", "embedding_size": 4},
+    "training": {"epochs": 5},
+}
+EPOCH: dict[str, Any] = {
+    "epochs": 5,
+    "fold": None,
+    "folds": None,
+    "train_loss": float("nan"),
+    "validation_loss": None,
+    "validation": {},
+    "learning_rate": 0.1,
+    "steps": 1,
+    "duration_s": 0.1,
+    "data_wait_s": 0.0,
+    "validation_s": 0.0,
+    "is_best": False,
+}
+
+
+class Trainer:
+    """Stands in for `train`: reports epochs and leaves a folder, without a model in it."""
+
+    def __init__(self) -> None:
+        self.datasets: list[Dataset] = []
+        self.before_epoch: Callable[[int], Any] = lambda _: None
+        self.folders: list[Path] = []
+
+    def __call__(
+        self, config, dataset, on_epoch, *, folder, version, should_stop, **_: Any
+    ) -> TrainingResult:
+        self.datasets.append(dataset)
+        self.folders.append(folder)
+        history = []
+        for number in range(1, 4):
+            self.before_epoch(number)
+            if should_stop():
+                raise TrainingStopped
+            history.append(EpochReport.from_dict(EPOCH | {"epoch": number}))
+            on_epoch(history[-1])
+        card = StoredCard(
+            name=config.experiment_name,
+            version=version,
+            embedding="mine",
+            model=config.model,
+            features=config.features,
+            labels=("rock", "jazz"),
+            thresholds=(0.5, 0.5),
+            metrics={"f1_macro": 0.8, "duration_s": 1.5},
+            provenance={"config": config.model_dump_json(), "dataset_sha256": "d", "code_version": "c"},
+            weights_sha256="0" * 64,
+        )
+        folder.mkdir(parents=True)
+        (folder / "model.json").write_text(card.model_dump_json())
+        results = {"evaluated_on": "test", "intervals": {}, "co_occurrence": [[1]]}
+        return TrainingResult(folder, card.labels, results, card.metrics, tuple(history))
+
+
+@pytest.fixture
+def trainer(process_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Trainer:
+    stand_in = Trainer()
+    process_settings.models_dir.mkdir()
+    monkeypatch.setattr(training, "get_settings", lambda: process_settings)
+    monkeypatch.setattr(training, "train", stand_in)
+    monkeypatch.setattr(training, "WRITE_EVERY_S", 0.0)
+    monkeypatch.setattr(lease_module, "LOOK_EVERY_S", 0.02)
+    return stand_in
+
+
+@pytest.fixture
+def submit(music: Music, process_settings: Settings):
+    def call(**dataset: Any) -> UUID:
+        experiment = EXPERIMENT | {"dataset": EXPERIMENT["dataset"] | dataset}
+        params = TrainingParams(experiment=experiment)
+        with transaction(music.sessions) as session:
+            return submit_training(
+                session, params, "me", data_dir=process_settings.data_dir, trusted=False
+            ).job.id
+
+    return call
+
+
+def unit_of(music: Music, job_id: UUID) -> int:
+    (unit,) = open_units(music.sessions, job_id)
+    return unit.id
+
+
+def epochs_of(music: Music, job_id: UUID) -> list[Epoch]:
+    with music.sessions() as session:
+        return list(session.scalars(select(Epoch).where(Epoch.run_id == job_id).order_by(Epoch.epoch)))
+
+
+@pytest.fixture
+def listed(music: Music, tagger: object) -> Music:
+    """A library whose tracks are known."""
+    music.add("rock/a.mp3", "jazz/b.mp3")
+    music.label()
+    return music
+
+
+def test_a_training_ends_as_a_registered_model_with_its_run(listed, trainer, submit, process_settings):
+    job_id = submit()
+    run(listed.sessions, unit_of(listed, job_id), training.train_model)
+    job = read_job(listed.sessions, job_id)
+    assert (job.state, job.total) == (JobState.SUCCEEDED, 3)
+    with listed.sessions() as session:
+        record = session.get_one(Run, job_id)
+        model = session.get_one(Model, record.model_id)
+    assert (model.name, model.version, model.artifact_url) == (
+        "mine",
+        1,
+        (process_settings.models_dir / "mine-1").resolve().as_uri(),
+    )
+    assert (record.dataset_sha256, record.metrics) == ("d", {"f1_macro": 0.8, "duration_s": 1.5})
+    assert "co_occurrence" not in (record.results or {})
+    assert [each.metrics["train_loss"] for each in epochs_of(listed, job_id)] == [None] * 3
+    assert not (process_settings.training_dir / str(job_id)).exists()
+
+
+def test_a_worker_that_dies_before_the_end_costs_no_epoch_twice(listed, trainer, submit, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    job_id = submit()
+    unit_id = unit_of(listed, job_id)
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "install", die)
+        with pytest.raises(Killed):
+            run(listed.sessions, unit_id, training.train_model)
+    expire(listed.sessions, unit_id)
+    reap(listed.sessions)
+    (trainer.folders[0] / "model.json").unlink()
+    trainer.folders[0].rmdir()
+    make_due(listed.sessions, unit_id)
+    run(listed.sessions, unit_id, training.train_model)
+    assert read_job(listed.sessions, job_id).state == JobState.SUCCEEDED
+    assert len(epochs_of(listed, job_id)) == read_unit(listed.sessions, unit_id).done == 3
+    with listed.sessions() as session:
+        assert session.scalars(select(Model.version).where(Model.name == "mine")).all() == [1]
+
+
+def test_a_draining_worker_hands_the_training_back_and_that_is_no_attempt(listed, trainer, submit):
+    def drain(epoch: int) -> None:
+        if epoch == 2:
+            with transaction(listed.sessions) as session:
+                beat(session, WORKER, ["train"], 1, draining=True)
+            time.sleep(0.5)
+
+    trainer.before_epoch = drain
+    job_id = submit()
+    unit_id = unit_of(listed, job_id)
+    run(listed.sessions, unit_id, training.train_model)
+    unit = read_unit(listed.sessions, unit_id)
+    assert (unit.state, unit.attempt) == (UnitState.READY, 0)
+    assert [each.epoch for each in epochs_of(listed, job_id)] == [1]
+
+
+def test_a_cancelled_training_keeps_what_it_reported_and_gives_no_model(listed, trainer, submit):
+    job_id = submit()
+
+    def cancel(epoch: int) -> None:
+        if epoch == 3:
+            with transaction(listed.sessions) as session:
+                cancel_job(session, job_id)
+            time.sleep(0.5)
+
+    trainer.before_epoch = cancel
+    run(listed.sessions, unit_of(listed, job_id), training.train_model)
+    assert read_job(listed.sessions, job_id).state == JobState.CANCELLED
+    assert [each.epoch for each in epochs_of(listed, job_id)] == [1, 2]
+    with listed.sessions() as session:
+        assert session.scalars(select(Model).where(Model.name == "mine")).all() == []
+
+
+def test_the_labels_of_a_library_are_the_genre_tags_of_its_files(listed, trainer, submit):
+    with transaction(listed.sessions) as session:
+        for track in session.scalars(select(Track)):
+            track.tags = {"genre": ["Rock; Pop"], "artist": "Somebody"}
+    run(listed.sessions, unit_of(listed, submit(labels_from="genre_tags")), training.train_model)
+    (dataset,) = trainer.datasets
+    assert [example.labels for example in dataset.examples] == [("Rock", "Pop")] * 2
+    assert {example.artist for example in dataset.examples} == {"Somebody"}
+    paths = {example.path for example in dataset.examples}
+    assert paths == {listed.root / "rock" / "a.mp3", listed.root / "jazz" / "b.mp3"}
+
+
+def test_a_library_that_nobody_has_listed_cannot_be_learnt_from(music, trainer, submit):
+    job_id = submit()
+    run(music.sessions, unit_of(music, job_id), training.train_model)
+    job = read_job(music.sessions, job_id)
+    assert (job.state, job.error_code) == (JobState.FAILED, "unusable_dataset")
+    assert "label the library first" in str(job.error_detail)
+
+
+def test_a_training_may_take_longer_than_other_units(listed, trainer, submit, monkeypatch):
+    monkeypatch.setattr(lease_module, "MAX_UNIT_S", 0.0)
+    trainer.before_epoch = lambda _: time.sleep(0.1)
+    job_id = submit()
+    run(listed.sessions, unit_of(listed, job_id), training.train_model)
+    assert read_job(listed.sessions, job_id).state == JobState.SUCCEEDED
+
+
+def test_what_a_dead_run_left_under_the_name_of_a_model_is_replaced(
+    listed, trainer, submit, process_settings
+):
+    target = process_settings.models_dir / "mine-1"
+    target.mkdir()
+    (target / "rubbish").touch()
+    run(listed.sessions, unit_of(listed, submit()), training.train_model)
+    assert sorted(path.name for path in target.iterdir()) == ["model.json"]
+    assert json.loads((target / "model.json").read_text())["name"] == "mine"
