@@ -29,8 +29,47 @@ API_KEY = {
     "revoked_at": None,
 }
 
+EXPERIMENT = {"name": "my-genres", "created_at": WHEN, "run_count": 1}
+RUN = {
+    "id": JOB_ID,
+    "experiment": "my-genres",
+    "job_id": JOB_ID,
+    "state": "succeeded",
+    "model": "my-genres@1",
+    "seed": 0,
+    "dataset_sha256": "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
+    "code_version": "0.1.0",
+    "metrics": {"roc_auc_macro": 0.91},
+    "duration_s": 53.2,
+    "created_at": WHEN,
+    "finished_at": WHEN,
+}
+EPOCH = {
+    "fold": None,
+    "epoch": 1,
+    "train_loss": 0.52,
+    "validation_loss": 0.49,
+    "validation": {"roc_auc_macro": 0.82},
+    "learning_rate": 0.001,
+    "duration_s": 1.9,
+    "busy_share": 0.98,
+    "is_best": True,
+}
+
 EXAMPLES: dict[str, dict[str, Any]] = {
-    "JobRequest": {"kind": "analysis", "params": {"library": "home", "path": "jazz"}},
+    "AnalysisRequest": {"kind": "analysis", "params": {"library": "home", "path": "jazz"}},
+    "TrainingRequest": {
+        "kind": "training",
+        "params": {
+            "experiment": {
+                "experiment_name": "my-genres",
+                "dataset": {"kind": "library", "library": "home", "labels_from": "genre_tags"},
+                "labels": {"num_genres": 12},
+                "model": {"kind": "transfer"},
+            },
+            "overrides": {"epochs": 50},
+        },
+    },
     "Job": {
         "id": JOB_ID,
         "kind": "analysis",
@@ -87,6 +126,16 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "metrics": {"macro_roc_auc": 0.88},
         "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
         "created_at": WHEN,
+    },
+    "Experiment": EXPERIMENT,
+    "ExperimentRuns": EXPERIMENT | {"runs": [RUN]},
+    "Run": RUN,
+    "RunDetails": RUN
+    | {"config": {"experiment_name": "my-genres"}, "results": None, "epochs": [EPOCH], "artifacts": []},
+    "RunComparison": {
+        "runs": [RUN, RUN],
+        "metrics": {"roc_auc_macro": [0.91, 0.93]},
+        "differences": {"training.lr": [0.001, 0.003]},
     },
     "PromotionRequest": {"version": 2, "alias": "default"},
     "ApiKeyRequest": {"name": "media player", "scope": "read"},

@@ -14,20 +14,6 @@ Scope = Literal["read", "write", "admin"]
 Scores = Annotated[dict[str, float], Field(description="score of every label of the model, 0 to 1")]
 
 
-TRAINING_EXAMPLE: dict[str, Any] = {
-    "kind": "training",
-    "params": {
-        "experiment": {
-            "experiment_name": "my-genres",
-            "dataset": {"kind": "library", "library": "home", "labels_from": "genre_tags"},
-            "labels": {"num_genres": 12},
-            "model": {"kind": "transfer"},
-        },
-        "overrides": {"epochs": 50},
-    },
-}
-
-
 def refuse_unstorable(body: Any) -> None:
     """No text column can hold a NUL or half of a surrogate pair. Walks without recursion, however deep."""
     waiting = [body]
@@ -82,17 +68,11 @@ class Problem(Response):
 
 
 class AnalysisRequest(Request):
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"kind": "analysis", "params": {"library": "home", "path": "jazz"}}]}
-    )
-
     kind: Literal[JobKind.ANALYSIS]
     params: AnalysisParams
 
 
 class TrainingRequest(Request):
-    model_config = ConfigDict(json_schema_extra={"examples": [TRAINING_EXAMPLE]})
-
     kind: Literal[JobKind.TRAINING]
     params: TrainingParams
 

@@ -13,7 +13,7 @@ from api.deps import READ, SessionDep, SessionsDep, SettingsDep
 from api.routes import GUARDED
 from core.db.session import SessionFactory, transaction
 from core.errors import Unavailable
-from core.queue import QUEUES, ping
+from core.queue import SERVING_QUEUES, ping
 from core.services.monitoring import Activity, is_migrated, measure_activity
 from core.services.workers import slots_by_queue
 from core.settings import Settings
@@ -44,7 +44,7 @@ def _missing_in_database(sessions: SessionFactory) -> list[str]:
             served = slots_by_queue(session)
     except SQLAlchemyError:
         return ["The database does not answer."]
-    return [f"No worker takes from the queue `{queue}`." for queue in QUEUES if not served.get(queue)]
+    return [f"No worker takes from the queue `{queue}`." for queue in SERVING_QUEUES if not served.get(queue)]
 
 
 def _missing_broker(settings: Settings) -> list[str]:

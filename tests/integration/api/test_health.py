@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from api.main import create_app
 from core.local_stack.command import free_port
-from core.queue import QUEUES
+from core.queue import SERVING_QUEUES
 from core.services.monitoring import count_open_units, measure_activity
 from core.settings import Settings
 from core.states import JobState
@@ -35,7 +35,7 @@ def test_a_server_is_ready_when_every_queue_has_a_worker(http, db):
     assert response.status_code == 503
     assert response.json() == {
         "ready": False,
-        "missing": [f"No worker takes from the queue `{queue}`." for queue in QUEUES],
+        "missing": [f"No worker takes from the queue `{queue}`." for queue in SERVING_QUEUES],
     }
     with db.begin() as session:
         make_worker(session, "plan", "batch")

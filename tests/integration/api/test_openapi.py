@@ -70,7 +70,7 @@ def has_example(document: dict[str, Any], schema: dict[str, Any]) -> bool:
     name = schema.get("$ref", "").rpartition("/")[2]
     resolved = document["components"]["schemas"].get(name, schema)
     items = resolved.get("properties", {}).get("items", resolved).get("items")
-    parts = resolved.get("anyOf") or [items]
+    parts = resolved.get("anyOf") or resolved.get("oneOf") or [items]
     return "examples" in resolved or all(part and has_example(document, part) for part in parts)
 
 
