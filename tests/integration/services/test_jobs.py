@@ -274,7 +274,7 @@ def test_progress_is_the_sum_of_the_rows(clean_database):
     assert (progress.total, progress.done, progress.failed, progress.skipped) == (8, 2, 1, 1)
     assert progress.percent == 50.0
     assert progress.rate_per_s
-    assert progress.eta_s
+    assert progress.eta_s is not None
 
 
 def test_progress_says_no_percentage_while_the_library_is_still_being_listed(music):
