@@ -4,6 +4,7 @@ Run it as `python -m workers.dispatcher`. Any number may run: rows are taken wit
 """
 
 import logging
+import shutil
 import signal
 import threading
 import time
@@ -36,6 +37,7 @@ LOST_AFTER_S = 5.0  # a doorbell neither in the broker nor answered for so long 
 STALE_AFTER_S = 600.0  # a doorbell still unanswered after this is rung again whatever the broker says
 SWEEP_EVERY_S = 60.0
 ORPHAN_UPLOAD_S = 3600.0
+ORPHAN_TRAINING_S = 7 * 24 * 3600.0  # checkpoints of trainings that failed or were cancelled
 
 
 class Dispatcher:
@@ -45,6 +47,7 @@ class Dispatcher:
         self.celery: Celery = make_celery(settings)
         self.broker = Broker(settings)
         self.uploads_dir = settings.uploads_dir
+        self.training_dir = settings.training_dir
 
     def tick(self) -> None:
         """One round. Nothing is remembered from one round to the next but the broker's epoch."""
@@ -80,13 +83,16 @@ class Dispatcher:
         return list(chain.from_iterable(taken))
 
     def sweep(self) -> None:
-        """Housekeeping that may be late: silent workers, uploads that no open job needs."""
+        """Housekeeping that may be late: silent workers, files that no open job needs."""
         with transaction(self.sessions) as session:
             forget_silent(session)
             wanted = set(session.scalars(select(Job.id).where(Job.state.in_(OPEN_JOB_STATES))))
         for upload in self.uploads_dir.glob("*"):
-            if _is_orphan(upload, wanted):
+            if upload.is_file() and _is_orphan(upload, wanted, ORPHAN_UPLOAD_S):
                 upload.unlink(missing_ok=True)
+        for checkpoints in self.training_dir.glob("*"):
+            if checkpoints.is_dir() and _is_orphan(checkpoints, wanted, ORPHAN_TRAINING_S):
+                shutil.rmtree(checkpoints, ignore_errors=True)
 
     def close(self) -> None:
         self.celery.close()
@@ -94,14 +100,14 @@ class Dispatcher:
         self.engine.dispose()
 
 
-def _is_orphan(upload: Path, open_jobs: set[UUID]) -> bool:
+def _is_orphan(path: Path, open_jobs: set[UUID], kept_s: float) -> bool:
     """An upload is written before its job's row is, so a young one without a job may still get one.
 
-    What does not bear the name of a job is no upload, and not ours to delete.
+    What does not bear the name of a job is not ours to delete.
     """
     try:
-        is_old = time.time() - upload.stat().st_mtime > ORPHAN_UPLOAD_S
-        return is_old and upload.is_file() and UUID(upload.name) not in open_jobs
+        is_old = time.time() - path.stat().st_mtime > kept_s
+        return is_old and UUID(path.name) not in open_jobs
     except (ValueError, FileNotFoundError):
         return False
 

@@ -38,7 +38,7 @@ def test_a_server_is_ready_when_every_queue_has_a_worker(http, db):
         "missing": [f"No worker takes from the queue `{queue}`." for queue in SERVING_QUEUES],
     }
     with db.begin() as session:
-        make_worker(session, "plan", "batch")
+        make_worker(session, "plan", "batch", "train")
         make_worker(session, "interactive", beat_at="2020-01-01T00:00:00Z")
     assert http.get("/readyz").json()["missing"] == ["No worker takes from the queue `interactive`."]
     with db.begin() as session:

@@ -13,16 +13,16 @@ import pytest
 from kombu.exceptions import OperationalError as PublishError
 from redis import Redis
 from redis.exceptions import RedisError
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 
 from core.db.session import SessionFactory, transaction
-from core.db.tables import JobUnit, Worker
+from core.db.tables import Job, JobUnit, Worker
 from core.queue import KEY_PREFIX, Broker, make_celery
 from core.services.jobs import cancel_job, notify_dispatcher
 from core.services.workers import beat
 from core.settings import Settings
 from core.states import JobState, UnitState
-from tests.builders import make_job, make_worker
+from tests.builders import make_job, make_run, make_worker
 from tests.planned import claim, expire, finish, plan_job, read_job, read_unit, try_claim
 from workers import dispatcher as dispatcher_module
 from workers.dispatcher import WINDOW_PER_SLOT, Dispatcher, Doorman
@@ -291,6 +291,23 @@ def test_the_sweep_deletes_uploads_that_no_open_job_needs_and_nothing_else(
     before = {path.name for path in folder.iterdir()}
     dispatcher.sweep()
     assert before - {path.name for path in folder.iterdir()} == {str(ended.id), orphan}
+
+
+def test_the_sweep_keeps_checkpoints_as_long_as_somebody_may_want_them(
+    dispatcher, own_settings, clean_database
+):
+    folder = own_settings.training_dir
+    with transaction(clean_database) as session:
+        at_work, ended = make_run(session), make_run(session)
+    with transaction(clean_database) as session:
+        session.execute(update(JobUnit).where(JobUnit.job_id == ended.id).values(state="cancelled"))
+        session.execute(update(Job).where(Job.id == ended.id).values(state="cancelled"))
+    for name, days in ((str(at_work.id), 30), (str(ended.id), 8), (str(uuid4()), 1), ("notes", 30)):
+        (folder / name / "model").mkdir(parents=True)
+        os.utime(folder / name, (time.time() - days * DAY_S,) * 2)
+    before = {path.name for path in folder.iterdir()}
+    dispatcher.sweep()
+    assert before - {path.name for path in folder.iterdir()} == {str(ended.id)}
 
 
 def test_the_sweep_forgets_workers_that_have_long_been_silent(dispatcher, clean_database):
