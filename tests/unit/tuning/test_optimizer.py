@@ -1,7 +1,7 @@
 """The optimizer, on functions whose best point is known and on a real training."""
 
 import math
-from pathlib import Path
+import sys
 from typing import Any
 
 import pytest
@@ -9,12 +9,22 @@ import pytest
 from core.datasets.examples import Dataset
 from core.datasets.folder import read
 from core.errors import TrainingDiverged
+from core.experiment_config import load_experiment
 from core.smoke_data import write_clips
 from core.tuning.objective import training_objective
 from core.tuning.optimizer import BayesianOptimizer
 from core.tuning.space import parse_space
-from core.tuning_config import Choices, FloatRange, GPConfig, GridConfig, IntRange, MedianConfig, RandomConfig
-from tests.unit.training.experiments import make_config
+from core.tuning_config import (
+    Choices,
+    FloatRange,
+    GPConfig,
+    GridConfig,
+    IntRange,
+    NoPruner,
+    RandomConfig,
+    load_tuning,
+)
+from tests.conftest import PROJECT
 
 SPACE: dict[str, Any] = {
     "learning_rate": (1e-5, 1e-2),
@@ -35,7 +45,7 @@ def quality(params: dict[str, Any]) -> float:
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     root = tmp_path_factory.mktemp("clips")
-    write_clips(root, clips=5, duration_s=1)
+    write_clips(root)
     return read(root)
 
 
@@ -96,22 +106,27 @@ def test_without_an_objective_there_is_nothing_to_do():
 
 
 @pytest.mark.slow
-def test_a_pruned_search_of_trainings_saves_epochs(clips, tmp_path):
+def test_a_pruned_search_saves_epochs(clips, tmp_path, capsys):
+    """The study of `smoke.yaml`, with its pruner and without, by the same seed."""
+    study = load_tuning(PROJECT / "configs" / "tuning" / "smoke.yaml")
+    config = load_experiment(PROJECT / "configs" / "smoke.yaml")
     epochs = {}
-    for name, pruner in (("pruned", MedianConfig(startup=2, warm_up=1)), ("whole", None)):
+    for pruner in (study.pruner, NoPruner()):
         told: list[int] = []
         objective = training_objective(
-            make_config(training={"epochs": 6}),
+            config,
             clips,
-            folder=tmp_path / name,
+            folder=tmp_path / pruner.kind,
             cache_dir=tmp_path / "cache",
             models_dir=tmp_path / "models",
-            on_epoch=lambda report: told.append(report.epoch),  # noqa: B023
+            on_epoch=lambda report, told=told: told.append(report.epoch),  # type: ignore[misc]
         )
-        options = {} if pruner is None else {"pruner": pruner}
-        optimizer = BayesianOptimizer({"learning_rate": (1e-5, 1e-1)}, objective, seed=1, **options)
-        optimizer.optimize(6)
-        epochs[name] = len(told)
+        optimizer = BayesianOptimizer(
+            study.space, objective, sampler=study.sampler, pruner=pruner, seed=study.seed
+        )
+        optimizer.optimize(study.n_trials)
+        epochs[pruner.kind] = len(told)
         assert {trial.state.name for trial in optimizer.study.trials} <= {"COMPLETE", "PRUNED"}
-    assert epochs["pruned"] < epochs["whole"] == 36
-    assert Path(tmp_path / "whole" / "trial-5" / "model" / "model.json").is_file()
+    with capsys.disabled():
+        sys.stdout.write(f"\nepochs of {study.n_trials} trials: {epochs}\n")
+    assert epochs["median"] < epochs["none"] == study.n_trials * config.training.epochs
