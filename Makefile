@@ -17,11 +17,11 @@ PIP_TOOLS := pip-tools==7.6.*
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup model samples demo serve test bench lock clean
+.PHONY: help setup model samples demo serve test bench bench-tuning lock clean
 
 help: ## show this list
 	@echo "make <target>, where target is one of"
-	@sed -n 's/^\([a-z]*\):.*## /  \1@/p' $(MAKEFILE_LIST) | awk -F@ '{ printf "%-10s%s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## /  \1@/p' $(MAKEFILE_LIST) | awk -F@ '{ printf "%-14s%s\n", $$1, $$2 }'
 
 setup: $(VENV)/.installed model samples ## make .venv, install the locked packages, fetch the model and the sample library
 
@@ -40,6 +40,9 @@ test: setup ## everything that CI checks: lint, format, types, import contracts,
 
 bench: setup ## measure the engine and the whole stack
 	@$(PY) -m tests.benchmarks
+
+bench-tuning: setup ## count the trials that TPE, random and grid search need
+	@$(PY) -m tests.benchmarks.tuning "$(DATA)/models" "$(DATA)/samples"
 
 lock: $(VENV)/.installed ## renew requirements.lock from pyproject.toml; keeps pins that still fit (UPGRADE=1: none)
 	@$(PIP) install "$(PIP_TOOLS)"
