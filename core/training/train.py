@@ -94,6 +94,7 @@ def _save(
         labels=material.labels,
         thresholds=judgement.thresholds,
         calibration=judgement.calibration,
+        parents=dict(material.dataset.parents),
         metrics={**judgement.metrics, "duration_s": round(duration_s, 3)},
         provenance={
             **identity,
