@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from core.db.tables import Model, Run
 from core.evaluation.thresholds import choose_thresholds, precise_thresholds
-from core.inference.tagger import calibrated
+from core.inference.tagger import served
 from core.models import artifact
 from core.models.artifact import ModelCard, StoredCard
 from core.params import ThresholdParams
@@ -38,9 +38,7 @@ def tune_thresholds(lease: Lease) -> None:
     stored = artifact.load(folder_of(source))
     assert isinstance(stored.card, StoredCard)
     held_out = read_validation(folder_of(source))
-    scores = held_out.scores
-    if stored.card.calibration is not None:
-        scores = calibrated(scores, stored.card.calibration).astype(np.float64)
+    scores = served(stored.card, held_out.scores).astype(np.float64)
     chosen = choose(params, held_out.targets, scores)
     labels = describe(stored.card, held_out, scores, chosen)
     version = lease.write(lambda session: take_version(session, run_id))

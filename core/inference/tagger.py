@@ -16,6 +16,7 @@ from core.audio.features import LogMel
 from core.audio.stopwatch import Stopwatch
 from core.config import Coverage
 from core.errors import ItemError
+from core.evaluation.hierarchy import raise_parents
 from core.inference.batching import Batcher, Patches, Track
 from core.inference.channel import Channel
 from core.inference.decoding import Decode, Message, Piece, Stop, decode_ahead
@@ -87,7 +88,7 @@ class Tagger:
     def relabel(self, embeddings: np.ndarray) -> np.ndarray:
         """Mean embeddings of tracks (N, D) -> scores (N, L), for a model that is a head on a stored one."""
         assert isinstance(self._model, Transfer)
-        return self._calibrated(self._model.scores(embeddings))
+        return served(self.card, self._model.scores(embeddings))
 
     def _patches(self, coverage: Coverage) -> Patches:
         kind = Patcher if coverage == "full" else WindowPatcher
@@ -141,14 +142,11 @@ class Tagger:
         scores, embedding = track.mean.result()
         if isinstance(self._model, Transfer):
             scores = self._model.scores(embedding)
-        scores = self._calibrated(scores)
+        scores = served(self.card, scores)
         assert track.duration_s is not None
         self.timings.tracks += 1
         self.timings.audio_s += track.duration_s
         return track.key, Analysis(track.duration_s, scores, embedding)
-
-    def _calibrated(self, scores: np.ndarray) -> np.ndarray:
-        return calibrated(scores, self.card.calibration) if self.card.calibration else scores
 
 
 def decoding_threads(device: torch.device, careful: bool) -> int:
@@ -160,6 +158,15 @@ def _next_message(channel: Channel[Message[K]], on_progress: Callable[[], None])
     message = channel.get()
     on_progress()
     return message
+
+
+def served(card: ModelCard, scores: np.ndarray) -> np.ndarray:
+    """What users are told: calibrated, and no parent below its children: (..., L) -> (..., L)."""
+    if card.calibration:
+        scores = calibrated(scores, card.calibration)
+    if card.parents:
+        scores = raise_parents(scores, card.labels, card.parents).astype(np.float32)
+    return scores
 
 
 def calibrated(scores: np.ndarray, calibration: Calibration) -> np.ndarray:

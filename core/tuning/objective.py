@@ -13,9 +13,11 @@ from torch import nn
 
 from core.datasets.examples import Dataset
 from core.errors import NotMeasurable
+from core.evaluation.hierarchy import raise_parents
 from core.evaluation.metrics import evaluate
 from core.experiment_config import ExperimentConfig, parse_experiment
 from core.models import artifact
+from core.models.artifact import CARD_FILE, StoredCard
 from core.training.records import read_validation
 from core.training.reports import EpochReport, TrainingResult
 from core.training.run import OnTrack, unheard
@@ -111,7 +113,9 @@ def measure(result: TrainingResult, metrics: Sequence[str]) -> tuple[float, ...]
     Raises NotMeasurable for what cannot be told, as the ROC-AUC where every track has the same labels.
     """
     held_out = read_validation(result.folder)
-    values = evaluate(held_out.targets, held_out.scores, result.labels, DECISION).summary()
+    parents = StoredCard.model_validate_json((result.folder / CARD_FILE).read_bytes()).parents
+    scores = raise_parents(held_out.scores, result.labels, parents)
+    values = evaluate(held_out.targets, scores, result.labels, DECISION).summary()
     best = [report for report in result.history if report.is_best]
     if best and best[-1].validation_loss is not None:
         values["validation_loss"] = best[-1].validation_loss
