@@ -1,13 +1,12 @@
 """Body of a `thresholds` unit: chooses a model's thresholds by its validation tracks; a new version of it."""
 
 import shutil
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy.orm import Session
 
 from core.db.tables import Model, Run
 from core.evaluation.thresholds import choose_thresholds, precise_thresholds
@@ -16,6 +15,7 @@ from core.models import artifact
 from core.models.artifact import ModelCard, StoredCard
 from core.params import ThresholdParams
 from core.services.experiments import take_version
+from core.services.predictions import copy_predictions
 from core.services.registry import register_artifact
 from core.services.thresholds import finish_thresholds, folder_of
 from core.settings import get_settings
@@ -47,13 +47,13 @@ def tune_thresholds(lease: Lease) -> None:
     artifact.save(card, stored.model, folder, _records(folder_of(source)))
     installed = install(folder, get_settings().models_dir / f"{card.name}-{version}")
 
-    def finish(session: Session) -> None:
-        model = register_artifact(session, installed)
-        finish_thresholds(
-            session, lease.claim, {"model": f"{model.name}@{model.version}", "labels": storable_all(labels)}
-        )
-
-    lease.write(finish)
+    model = lease.write(lambda session: register_artifact(session, installed))
+    _relabel(lease, source, model)
+    result: dict[str, object] = {
+        "model": f"{model.name}@{model.version}",
+        "labels": [storable(label) for label in labels],
+    }
+    lease.write(lambda session: finish_thresholds(session, lease.claim, result))
     shutil.rmtree(folder.parent, ignore_errors=True)
 
 
@@ -100,8 +100,12 @@ def new_card(card: StoredCard, params: ThresholdParams, chosen: Scores, version:
     return ModelCard.model_validate(content)
 
 
-def storable_all(labels: Sequence[dict[str, Any]]) -> list[Any]:
-    return [storable(label) for label in labels]
+def _relabel(lease: Lease, source: Model, model: Model) -> None:
+    """What has been heard is labelled by the new thresholds at once: the scores are the same."""
+    after: bytes | None = b""
+    while after is not None:
+        lease.check()
+        after = lease.write(partial(copy_predictions, source=source, target=model, after=after))
 
 
 def _records(folder: Path) -> dict[str, bytes]:

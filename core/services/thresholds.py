@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -52,7 +53,7 @@ def folder_of(model: Model) -> Path:
     return Path(url2pathname(urlsplit(model.artifact_url).path))
 
 
-def finish_thresholds(session: Session, claim: Claim, result: dict[str, object]) -> None:
+def finish_thresholds(session: Session, claim: Claim, result: dict[str, Any]) -> None:
     """Write what came out; the registered model holds its version itself from now on."""
     session.execute(delete(Run).where(Run.id == claim.job_id))
     session.get_one(Job, claim.job_id).result = result

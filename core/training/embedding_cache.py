@@ -9,11 +9,11 @@ import torch
 
 from core.errors import ItemError
 from core.inference.tagger import Analysis, Tagger
-from core.library.content import content_hash
 from core.training.feature_cache import (
     MAX_DURATION_S,
     Cached,
     Outcome,
+    content_of,
     open_track,
     place,
     write_array,
@@ -41,7 +41,7 @@ def cache_embeddings(
             except ItemError as error:
                 outcomes[index] = error
                 continue
-            contents[index] = content_hash(file).hex()
+            contents[index] = content_of(file)
             target = place(folder, contents[index])
             if target.exists():
                 file.close()

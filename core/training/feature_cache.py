@@ -20,6 +20,8 @@ from core.library.content import content_hash
 from core.training.run import OnTrack, TrainingStopped, unheard
 
 MAX_DURATION_S = 4 * 3600.0
+MAX_CONTENTS = 200_000
+_contents: dict[tuple[int, int, int, int], str] = {}  # of files as they were seen last
 TRACKS_AHEAD = 4  # per thread; bounds what a stop has to wait for
 
 
@@ -76,6 +78,17 @@ def open_track(path: Path) -> BinaryIO:
         raise Unreadable from error
 
 
+def content_of(file: BinaryIO) -> str:
+    """Hex SHA-256; a file that has not changed is read once per process, however many trainings want it."""
+    status = os.fstat(file.fileno())
+    key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    if key not in _contents:
+        if len(_contents) >= MAX_CONTENTS:
+            _contents.clear()
+        _contents[key] = content_hash(file).hex()
+    return _contents[key]
+
+
 def place(folder: Path, content: str) -> Path:
     """Where the array of an audio file with this hash lies; spread over folders: there may be a million."""
     return folder / content[:2] / f"{content}.npy"
@@ -105,7 +118,7 @@ def _collect(running: dict[Future[Outcome], int], outcomes: dict[int, Outcome]) 
 def _cache_one(source: Path, log_mel: LogMel, folder: Path) -> Outcome:
     try:
         with open_track(source) as file:
-            content = content_hash(file).hex()
+            content = content_of(file)
             target = place(folder, content)
             if not target.exists():
                 write_array(target, _frames(file, log_mel))

@@ -114,3 +114,18 @@ def test_a_killed_writer_leaves_only_whole_arrays(tmp_path):
     arrays = list(tmp_path.rglob("*.npy"))
     assert len(arrays) >= 3
     assert all(len(np.load(path)) == 1_000_000 for path in arrays)
+
+
+def test_a_file_is_read_again_only_when_it_has_changed(tmp_path, monkeypatch):
+    read = []
+    monkeypatch.setattr(feature_cache, "content_hash", lambda file: read.append(file) or b"\1")
+    path = tmp_path / "a.flac"
+    path.write_bytes(b"first")
+    for _ in range(2):
+        with path.open("rb") as file:
+            assert feature_cache.content_of(file) == "01"
+    assert len(read) == 1
+    path.write_bytes(b"another")
+    with path.open("rb") as file:
+        feature_cache.content_of(file)
+    assert len(read) == 2
