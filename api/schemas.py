@@ -156,6 +156,12 @@ class TuningOutcome(Response):
     counts: dict[TrialState, int] = Field(description="all trials of the study, by state")
 
 
+class ThresholdPoint(Response):
+    threshold: float
+    precision: float
+    recall: float
+
+
 class LabelThreshold(Response):
     """From which score on a label is given, and what that means on the validation tracks."""
 
@@ -165,6 +171,9 @@ class LabelThreshold(Response):
     support: int = Field(description="validation tracks that have the label")
     precision: float | None
     recall: float | None
+    front: list[ThresholdPoint] = Field(
+        description="precision against recall: thresholds that no other beats in both"
+    )
 
 
 class ThresholdOutcome(Response):

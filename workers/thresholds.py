@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from core.db.tables import Model, Run
-from core.evaluation.thresholds import choose_thresholds, precise_thresholds
+from core.evaluation.thresholds import choose_thresholds, precise_thresholds, precision_recall_front
 from core.inference.tagger import served
 from core.models import artifact
 from core.models.artifact import ModelCard, StoredCard
@@ -24,6 +24,7 @@ from workers.install import install
 from workers.lease import Lease
 from workers.training import storable
 
+MOST_POINTS = 50
 Scores = npt.NDArray[np.float64]
 
 
@@ -79,9 +80,17 @@ def describe(card: ModelCard, held_out: HeldOut, scores: Scores, chosen: Scores)
             "support": int(truth[:, at].sum()),
             "precision": float(precision[at]),
             "recall": float(recall[at]),
+            "front": _front(truth[:, at], scores[:, at]),
         }
         for at, label in enumerate(card.labels)
     ]
+
+
+def _front(truth: npt.NDArray[np.bool_], scores: Scores) -> list[dict[str, float]]:
+    """Precision against recall of one label, at most `MOST_POINTS` of the decisions that are worth it."""
+    points = precision_recall_front(truth, scores)
+    places = np.unique(np.linspace(0, len(points) - 1, min(len(points), MOST_POINTS)).round().astype(int))
+    return [dict(zip(("threshold", "precision", "recall"), points[at], strict=True)) for at in places]
 
 
 def new_card(card: StoredCard, params: ThresholdParams, chosen: Scores, version: int) -> ModelCard:

@@ -46,6 +46,24 @@ def _precise_threshold(truth: Bools, scores: Floats, least: float) -> float:
     return _between(ranked, int(ends[(reaching if len(reaching) else best)[-1]]))
 
 
+def precision_recall_front(truth: Bools, scores: Floats) -> list[tuple[float, float, float]]:
+    """Threshold, precision and recall of the decisions about (N,) tracks that no other beats in both.
+
+    From the highest threshold to the lowest; empty if nothing is positive.
+    """
+    positives = int(truth.sum())
+    if not positives:
+        return []
+    ranked, ends, hits = _decisions(truth, scores)
+    precision, recall = hits / (ends + 1), hits / positives
+    # Recall grows towards lower thresholds: beaten is what adds no hit, or what a lower one is as precise as.
+    best_below = np.append(np.maximum.accumulate(precision[::-1])[::-1][1:], -1.0)
+    kept = np.flatnonzero((precision > best_below) & (hits > np.append(0, hits[:-1])))
+    return [
+        (_between(ranked, int(ends[place])), float(precision[place]), float(recall[place])) for place in kept
+    ]
+
+
 def common_threshold(targets: npt.ArrayLike, scores: npt.ArrayLike, beta: float = 1.0) -> float:
     """The one threshold for all labels that maximises micro-F-beta; 0.5 if nothing is positive."""
     truth, given = checked(targets, scores)

@@ -104,6 +104,10 @@ def test_thresholds_are_tuned_as_a_new_version_of_the_model(
         assert label["threshold"] == pytest.approx(threshold, abs=1e-5)
     precision = {label["label"]: label["precision"] for label in job["result"]["labels"]}
     assert min(precision["acoustic"], precision["electronic"]) >= 0.9  # which the others cannot reach
+    for label in job["result"]["labels"]:
+        recalls = [point["recall"] for point in label["front"]]
+        assert recalls == sorted(recalls)
+        assert recalls[-1] == 1
     refused = running.http.post(
         "/jobs", json={"kind": "tuning", "params": {"thresholds": {"model": "musicnn-msd"}}}
     )

@@ -9,6 +9,7 @@ from core.evaluation.thresholds import (
     choose_thresholds,
     common_threshold,
     precise_thresholds,
+    precision_recall_front,
 )
 
 
@@ -78,3 +79,12 @@ def test_a_precision_is_reached_with_the_most_recall():
         [0.6]
     )
     assert precise_thresholds(np.array([[0, 1], [0, 1]]), np.full((2, 2), 0.5), 0.9)[0] == 0.5
+
+
+def test_the_front_of_precision_against_recall_holds_what_nothing_beats():
+    truth = np.array([True, True, False, True, False, False])
+    scores = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4])
+    front = precision_recall_front(truth, scores)
+    assert [point[0] for point in front] == pytest.approx([0.75, 0.55])
+    assert [point[1:] for point in front] == [(1.0, pytest.approx(2 / 3)), (0.75, 1.0)]
+    assert precision_recall_front(~truth & truth, scores) == []

@@ -118,7 +118,12 @@ def test_a_killed_writer_leaves_only_whole_arrays(tmp_path):
 
 def test_a_file_is_read_again_only_when_it_has_changed(tmp_path, monkeypatch):
     read = []
-    monkeypatch.setattr(feature_cache, "content_hash", lambda file: read.append(file) or b"\1")
+
+    def hash_it(file):
+        read.append(file)
+        return b"\1"
+
+    monkeypatch.setattr(feature_cache, "content_hash", hash_it)
     path = tmp_path / "a.flac"
     path.write_bytes(b"first")
     for _ in range(2):
