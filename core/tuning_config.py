@@ -29,6 +29,7 @@ METRICS: dict[str, Literal["maximize", "minimize"]] = {
     "f1_micro": "maximize",
     "f1_macro": "maximize",
     "f1_samples": "maximize",
+    "accuracy": "maximize",  # of tracks with one label each
     "validation_loss": "minimize",
     "latency_ms": "minimize",
     "parameters": "minimize",
@@ -39,6 +40,7 @@ Metric = Literal[
     "f1_micro",
     "f1_macro",
     "f1_samples",
+    "accuracy",
     "validation_loss",
     "latency_ms",
     "parameters",
@@ -47,6 +49,7 @@ Metric = Literal[
 FIXED = ("experiment_name", "dataset", "labels", "split", "evaluation")
 SYNONYMS = {"learning_rate": "lr"}
 WITHOUT_LOSS = ("random_forest", "ensemble")  # models that are not judged epoch by epoch
+LOSS = ("training.loss.", "training.max_class_weight")  # what the validation loss itself follows from
 MAX_TRIALS = 10_000
 
 
@@ -368,8 +371,9 @@ def _check_losses(config: TuningConfig, base: Mapping[str, Any]) -> None:
             raise InvalidConfig(f"{field}: under cross-validation (split.folds) there is no validation loss.")
         if without <= set(WITHOUT_LOSS) or (field == "objectives" and without & set(WITHOUT_LOSS)):
             raise InvalidConfig(f"{field}: {', '.join(WITHOUT_LOSS)} have no validation loss.")
-        if any(key.startswith("training.loss.") for key in config.space):
-            raise InvalidConfig(f"{field}: the losses of trials that differ in training.loss do not compare.")
+        for key in config.space:
+            if key.startswith(LOSS):
+                raise InvalidConfig(f"{field}: the losses of trials that differ in {key} do not compare.")
 
 
 def replaced(content: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -33,6 +33,10 @@ def submit_thresholds(
             f"thresholds.model: {model.name}@{model.version} has left no scores of validation tracks, "
             "as only models trained here do; train it again."
         )
+    if model.single_label:
+        raise InvalidConfig(
+            f"thresholds.model: {model.name}@{model.version} gives a track the one label that scores highest."
+        )
     job = {
         "kind": JobKind.TUNING,
         "owner": owner,

@@ -103,6 +103,13 @@ def test_a_wrong_space_is_refused_with_the_name_of_the_field(space, sentence):
             "objectives",
         ),
         ({"pruner": {"kind": "hyperband"}, "space": {"training.loss.kind": LOSSES}}, "pruner: the losses"),
+        (
+            {
+                "pruner": {"kind": "median"},
+                "space": {"training.max_class_weight": {"kind": "float", "low": 1, "high": 9}},
+            },
+            "pruner: the losses",
+        ),
         ({"sampler": {"kind": "grid"}, "space": {"model.kind": KINDS, "model.hidden_size": HIDDEN}}, "grid"),
         ({"n_trials": 0}, "n_trials"),
         ({"max_parallel": 0}, "max_parallel"),
