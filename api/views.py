@@ -225,7 +225,7 @@ def study(row: StudyRow) -> schemas.Study:
 
 
 def study_details(
-    row: StudyRow, trials: Sequence[tables.Trial], plots: Sequence[str]
+    row: StudyRow, trials: Sequence[tables.Trial], plots: Sequence[str], *, curves: bool
 ) -> schemas.StudyDetails:
     config = TuningConfig.model_validate(row.study.config)
     found = [_best(config, trial) for trial in best_trials(config, trials)]
@@ -237,11 +237,11 @@ def study_details(
         pareto_front=[] if is_single else found,
         importances=row.study.importances,
         plots=list(plots),
-        trials=[_trial(config, trial) for trial in trials],
+        trials=[_trial(config, trial, curves=curves) for trial in trials],
     )
 
 
-def _trial(config: TuningConfig, row: tables.Trial) -> schemas.TrialDetails:
+def _trial(config: TuningConfig, row: tables.Trial, *, curves: bool) -> schemas.TrialDetails:
     return schemas.TrialDetails(
         number=row.number,
         state=TrialState(row.state),
@@ -250,7 +250,7 @@ def _trial(config: TuningConfig, row: tables.Trial) -> schemas.TrialDetails:
         error=_error(row.error_code, row.error_detail),
         started_at=row.started_at,
         finished_at=row.finished_at,
-        curve=[schemas.TrialPoint.model_validate(point) for point in row.curve],
+        curve=[schemas.TrialPoint.model_validate(point) for point in row.curve] if curves else [],
     )
 
 

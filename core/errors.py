@@ -97,6 +97,10 @@ class StudyAtWork(Conflict):
     """A job of this study is still at work; wait until it has ended or cancel it."""
 
 
+class GridExhausted(Conflict):
+    """Every point of this study's grid has been tried."""
+
+
 class NoBestTrial(Conflict):
     """No trial of this study is complete yet."""
 

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Path, Response
+from fastapi import Path, Query, Response
 from fastapi.responses import FileResponse
 
 from api import schemas, views
@@ -33,11 +33,19 @@ def list_studies(
 
 
 @router.get("/{study_id}", dependencies=[READ], responses=problems(404))
-def get_study(study_id: UUID, session: SessionDep, settings: SettingsDep) -> schemas.StudyDetails:
+def get_study(
+    study_id: UUID,
+    session: SessionDep,
+    settings: SettingsDep,
+    curves: Annotated[bool, Query(description="false leaves them out: they are most of the answer")] = True,
+) -> schemas.StudyDetails:
     """A study with its best trial or Pareto front, and every trial with its parameters and curve."""
     plots = service.list_plots(study_id, settings.studies_dir)
     return views.study_details(
-        service.get_study(session, study_id), service.list_trials(session, study_id), plots
+        service.get_study(session, study_id),
+        service.list_trials(session, study_id),
+        plots,
+        curves=curves,
     )
 
 

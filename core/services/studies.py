@@ -12,7 +12,7 @@ from sqlalchemy import func, select, tuple_
 from sqlalchemy.orm import Session
 
 from core.db.tables import Job, JobUnit, Study, Trial
-from core.errors import ArtifactNotFound, NoBestTrial, StudyAtWork, StudyNotFound
+from core.errors import ArtifactNotFound, GridExhausted, NoBestTrial, StudyAtWork, StudyNotFound
 from core.params import JobKind, TrainingParams, TuningParams
 from core.queue import TRIAL
 from core.services.cursor import Page, cut_page, decode_cursor
@@ -180,7 +180,7 @@ def _left(session: Session, study: Study, config: TuningConfig, n_trials: int) -
     done = session.scalar(select(func.count()).where(Trial.study_id == study.id)) or 0
     left = grid_size(config.sampler, config.space) - done
     if left <= 0:
-        raise StudyAtWork("Every point of this study's grid has been tried.")
+        raise GridExhausted
     return min(n_trials, left)
 
 
