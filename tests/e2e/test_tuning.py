@@ -4,6 +4,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -157,15 +158,24 @@ def finished(running: RunningStack, job_id: str) -> int:
 
 
 def kill_child(running: RunningStack) -> None:
-    children = wait_for(lambda: pool_of(running) or None, 60)
-    children[0].kill()
+    wait_for(lambda: kill_busiest(running) or None, 60)
 
 
-def pool_of(running: RunningStack) -> list[psutil.Process]:
-    """Processes of the pool, those that do most first."""
-    children = running.process("worker-trial").children()
-    own = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
-    return sorted(own, key=lambda child: -child.cpu_times().user)
+def kill_busiest(running: RunningStack) -> bool:
+    """Whether there was a process of the pool to kill; others may end while one looks."""
+    with suppress(psutil.Error):
+        children = running.process("worker-trial").children()
+        pool = [child for child in children if is_of_pool(child)]
+        if pool:
+            max(pool, key=lambda child: child.cpu_times().user).kill()
+            return True
+    return False
+
+
+def is_of_pool(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return "spawn_main" in " ".join(process.cmdline())
+    return False
 
 
 def kill_parent(running: RunningStack) -> None:
