@@ -21,13 +21,13 @@ from sqlalchemy.exc import DBAPIError
 
 from core.db.session import SessionFactory, create_database_engine, create_session_factory, transaction
 from core.db.tables import Job
+from core.logs import configure_logging
 from core.queue import QUEUES, Broker, make_celery, ring
 from core.services.dispatch import Doorbell, take_back, take_ready
 from core.services.jobs import OPEN_JOB_STATES, UNITS_CHANNEL, finish_complete_jobs
 from core.services.units import cancel_waiting, reap_expired
 from core.services.workers import forget_silent, slots_by_queue
 from core.settings import Settings, get_settings
-from workers.logs import configure_logging
 
 log = logging.getLogger("workers.dispatcher")
 
@@ -159,5 +159,5 @@ def run(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    configure_logging()
+    configure_logging(get_settings())
     run(get_settings())
