@@ -1,16 +1,19 @@
 """What the gateway's log tells of a request."""
 
 import logging
+from typing import Any
+
+import pytest
 
 from tests.builders import make_library, make_model
 from tests.integration.api.gateway import bearer
 from tests.worker import until
 
 
-def logged(caplog, count):
+def logged(caplog: pytest.LogCaptureFixture, count: int) -> list[Any]:
     """The lines of so many requests; the last one is written after its answer."""
 
-    def found():
+    def found() -> list[Any]:
         return [record for record in caplog.records if record.name == "api.requests"]
 
     until(lambda: len(found()) >= count)
