@@ -11,7 +11,8 @@ SessionFactory = sessionmaker[Session]
 # Nothing here runs long: a statement that does is a mistake, and must not hold its locks.
 SERVER_OPTIONS = "-c statement_timeout=30s -c lock_timeout=5s -c idle_in_transaction_session_timeout=30s"
 # A connection that dies without a word is noticed within half a minute, not after the system's two hours.
-DEAD_AFTER = {"tcp_user_timeout": 30_000, "keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3}
+PROBES = {"keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3}
+DEAD_AFTER = {"tcp_user_timeout": 30_000} | PROBES  # ms; seconds
 
 
 def create_database_engine(url: str, pool_size: int = 5) -> Engine:
