@@ -1,6 +1,6 @@
 """How good scores and decisions are, per label and over all labels."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -31,6 +31,7 @@ class Metrics:
     f1_micro: float
     f1_macro: float  # over the labels that some track has
     f1_samples: float
+    accuracy: float | None  # highest score on the right label; None where tracks have several labels or none
     tracks: int
     per_label: tuple[LabelMetrics, ...]
     unscored: tuple[str, ...]  # labels that no track has, or every one: they have no ROC-AUC and no PR-AUC
@@ -42,12 +43,19 @@ class Metrics:
 
 
 def evaluate(
-    targets: npt.ArrayLike, scores: npt.ArrayLike, labels: Sequence[str], thresholds: npt.ArrayLike
+    targets: npt.ArrayLike,
+    scores: npt.ArrayLike,
+    labels: Sequence[str],
+    thresholds: npt.ArrayLike,
+    decisions: npt.ArrayLike | None = None,
 ) -> Metrics:
-    """Measures of scores (N, L) in [0, 1] against targets (N, L) of 0 and 1, with thresholds (L,)."""
+    """Measures of scores (N, L) in [0, 1] against targets (N, L) of 0 and 1, with thresholds (L,).
+
+    `decisions` (N, L) are given where they are not simply scores that reach their threshold.
+    """
     truth, given = checked(targets, scores)
     limits = np.broadcast_to(np.asarray(thresholds, np.float64), (len(labels),))
-    decided = given >= limits
+    decided = given >= limits if decisions is None else checked(decisions, scores)[0]
     roc, precision_area = Ranking(truth, given).areas()
     chance = truth.mean(axis=0)
     precision, recall, f1 = precision_recall_f1(truth, decided)
@@ -73,6 +81,7 @@ def evaluate(
         f1_micro=_micro_f1(truth, decided),
         f1_macro=mean_of_known(np.where(truth.any(axis=0), f1, np.nan)) if truth.any() else 0.0,
         f1_samples=float(precision_recall_f1(truth.T, decided.T)[2].mean()),
+        accuracy=_accuracy(truth, given) if (truth.sum(axis=1) == 1).all() else None,
         tracks=len(truth),
         per_label=per_label,
         unscored=tuple(label for label, known in zip(labels, scored, strict=True) if not known),
@@ -95,23 +104,31 @@ def co_occurrence(targets: npt.ArrayLike, decisions: npt.ArrayLike) -> npt.NDArr
     return truth.T.astype(np.int64) @ decided.astype(np.int64)
 
 
-def frequency_bands(metrics: Metrics, train_counts: Mapping[str, int]) -> dict[str, dict[str, float]]:
-    """Mean PR-AUC and F1 of frequent, middling and rare labels, by their number of training tracks."""
-    bands: dict[str, list[LabelMetrics]] = {"head": [], "middle": [], "tail": []}
-    for one in metrics.per_label:
-        count = train_counts.get(one.label, 0)
-        bands["head" if count >= 100 else "middle" if count >= 20 else "tail"].append(one)
+def means_of(metrics: Metrics, labels: Collection[str]) -> dict[str, float]:
+    """Measures averaged over some of the labels; NaN where none of them can be measured."""
+    chosen = [one for one in metrics.per_label if one.label in labels]
+
+    def mean(values: list[float | None]) -> float:
+        return mean_of_known(np.array([np.nan if value is None else value for value in values]))
+
     return {
-        band: {
-            "labels": float(len(found)),
-            "pr_auc": mean_of_known(
-                np.array([np.nan if one.pr_auc is None else one.pr_auc for one in found])
-            ),
-            "f1": mean_of_known(np.array([one.f1 if one.support else np.nan for one in found])),
-        }
-        for band, found in bands.items()
-        if found
+        "labels": float(len(chosen)),
+        "roc_auc": mean([one.roc_auc for one in chosen]),
+        "pr_auc": mean([one.pr_auc for one in chosen]),
+        "f1": mean([one.f1 if one.support else None for one in chosen]),
     }
+
+
+def frequency_bands(train_counts: Mapping[str, int]) -> dict[str, list[str]]:
+    """Frequent, middling and rare labels, by their number of training tracks; no band is empty."""
+    bands: dict[str, list[str]] = {}
+    for label, count in train_counts.items():
+        bands.setdefault("head" if count >= 100 else "middle" if count >= 20 else "tail", []).append(label)
+    return bands
+
+
+def _accuracy(truth: Bools, given: Floats) -> float:
+    return float(truth[np.arange(len(truth)), given.argmax(axis=1)].mean())
 
 
 def _micro_f1(truth: Bools, decided: Bools) -> float:

@@ -110,7 +110,7 @@ def test_what_was_at_work_goes_on_after_a_restore(servers_in, tmp_path):
         (moved,) = session.scalars(select(Model))
         assert moved.artifact_url == (after.settings.models_dir / "musicnn-msd-1").as_uri()
         index = text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)")
-        assert session.scalar(index, {"name": f"{EMBEDDING_INDEX_PREFIX}{moved.id}"})
+        assert session.scalar(index, {"name": f"{EMBEDDING_INDEX_PREFIX}{moved.encoder_id}"})
     assert read_job(after.sessions, ended.id).state == JobState.SUCCEEDED
     work_off(after)
     with after.sessions() as session:
