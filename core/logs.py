@@ -105,6 +105,10 @@ def configure_logging(settings: Settings, *, force: bool = False) -> None:
     redact = Redactor(passwords(settings))
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines(redact) if settings.log_format == "json" else PlainLines(redact))
+    for logger in logging.Logger.manager.loggerDict.values():
+        if isinstance(logger, logging.Logger):  # servers bring handlers of their own
+            logger.handlers.clear()
+            logger.propagate = True
     logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
     logging.captureWarnings(True)
     sys.excepthook = lambda kind, error, trace: root.critical("it ends", exc_info=(kind, error, trace))

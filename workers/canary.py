@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 TASK = "mfa.canary"
 QUEUE_PREFIX = "canary."
 SEND_EVERY_S = 10.0
-DEAF_AFTER_S = 60.0  # longer than a worker takes to come back to a broker that was away
+DEAF_AFTER = 6  # canaries in a row: a minute, longer than it takes to come back to a broker that was away
 END_WITHIN_S = 80.0  # of an orderly end; then the process just ends
 KEPT_S = 600  # what a killed worker leaves in the broker
 AWAY = (OperationalError, RedisError, OSError)
@@ -40,7 +40,9 @@ class Canary:
         self, send: Callable[[], None], is_idle: Callable[[], bool], end: Callable[[], None]
     ) -> None:
         self._send, self._is_idle, self._end = send, is_idle, end
-        self._missed_since: float | None = None  # monotonic seconds: when the first was sent that is not back
+        self._missed = (
+            0  # canaries since the last that came back; no clock, which runs on while we are stopped
+        )
         self._stopped = threading.Event()
 
     def start(self) -> None:
@@ -50,12 +52,12 @@ class Canary:
         self._stopped.set()
 
     def hear(self) -> None:
-        self._missed_since = None
+        self._missed = 0
 
     def _run(self) -> None:
         while not self._stopped.wait(SEND_EVERY_S):
             if self.is_deaf():
-                log.critical("no message came for %.0f s although the broker answers: it ends", DEAF_AFTER_S)
+                log.critical("no message comes although the broker answers: it ends")
                 self._end()
                 return
             self.send()
@@ -63,19 +65,17 @@ class Canary:
     def is_deaf(self) -> bool:
         """A worker without a free slot reads no messages, and is not judged."""
         if not self._is_idle():
-            self._missed_since = None
-        since = self._missed_since
-        return since is not None and time.monotonic() - since > DEAF_AFTER_S
+            self._missed = 0
+        return self._missed >= DEAF_AFTER
 
     def send(self) -> None:
         """A broker that does not answer says nothing about our hearing."""
-        since = self._missed_since or time.monotonic()
-        self._missed_since = since  # before it can be heard
+        self._missed += 1  # before it can come back
         try:
             self._send()
         except AWAY as error:
             log.warning("the broker does not answer: %s", error)
-            self._missed_since = None
+            self._missed = 0
 
 
 _canary: Canary | None = None
