@@ -40,9 +40,7 @@ class Canary:
         self, send: Callable[[], None], is_idle: Callable[[], bool], end: Callable[[], None]
     ) -> None:
         self._send, self._is_idle, self._end = send, is_idle, end
-        self._missed = (
-            0  # canaries since the last that came back; no clock, which runs on while we are stopped
-        )
+        self._missed = 0  # canaries since the last that came back; no clock: it runs on while we are stopped
         self._stopped = threading.Event()
 
     def start(self) -> None:
