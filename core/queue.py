@@ -5,6 +5,7 @@ A message carries a unit's id and nothing else. Losing one costs seconds, doubli
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -16,6 +17,8 @@ from core.settings import Settings
 
 if TYPE_CHECKING:
     from celery import Celery
+
+log = logging.getLogger(__name__)
 
 KEY_PREFIX = "mfa:"
 EPOCH_KEY = KEY_PREFIX + "epoch"
@@ -69,6 +72,7 @@ def make_celery(settings: Settings) -> Celery:
 def ring(app: Celery, kind: str, queue: str, unit_id: int) -> None:
     """Put a unit's doorbell into its queue."""
     app.send_task(f"mfa.{kind}", args=[unit_id], queue=queue, retry=False)
+    log.info("unit %s: rung in %s", unit_id, queue, extra={"unit": unit_id})
 
 
 class Broker:

@@ -11,6 +11,7 @@ from core.db.session import SessionFactory, create_database_engine, create_sessi
 from core.services.units import expire_lease
 from core.services.workers import beat, remove_worker
 from core.settings import get_settings
+from workers.canary import QUEUE_PREFIX
 
 log = logging.getLogger(__name__)
 BEAT_EVERY_S = 10.0
@@ -59,7 +60,8 @@ def _start(sender: Any, **_: Any) -> None:
     global _presence
     sessions = create_session_factory(create_database_engine(get_settings().database_url, pool_size=1))
     worker = sender.controller
-    queues = [queue.name for queue in worker.app.amqp.queues.consume_from.values()]
+    consumed = [queue.name for queue in worker.app.amqp.queues.consume_from.values()]
+    queues = [name for name in consumed if not name.startswith(QUEUE_PREFIX)]
     _presence = Presence(worker.hostname, queues, worker.concurrency, sessions)
 
 

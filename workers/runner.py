@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from core.db.session import SessionFactory, create_database_engine, create_session_factory, transaction
 from core.errors import LeaseLost, MFAError, Unavailable
+from core.logs import working_on
 from core.services import units
 from core.services.units import Claim
 from core.settings import get_settings
@@ -39,7 +40,8 @@ def run_unit(request: Any, unit_id: int, body: str) -> None:
     if claim is None:
         log.debug("unit %s is not to be had: a doubled or late doorbell", unit_id)
         return
-    run_claim(claim, request.hostname, sessions, lambda lease: resolve_name(body)(lease))
+    with working_on(job=claim.job_id, unit=claim.unit_id):
+        run_claim(claim, request.hostname, sessions, lambda lease: resolve_name(body)(lease))
 
 
 def run_claim(claim: Claim, worker: str, sessions: SessionFactory, body: Body) -> None:
