@@ -68,18 +68,17 @@ def _dispatch(session: Session, unit_ids: Sequence[int]) -> list[Doorbell]:
     return [Doorbell(*row) for row in sorted(rows, key=lambda row: order[row.id])]
 
 
-def take_back(session: Session, *, queues: Collection[str] | None = None, older_than_s: float) -> int:
-    """Make dispatched units ready again whose doorbells the broker has lost."""
+def take_back(session: Session, *, still_there: Collection[int] = (), older_than_s: float) -> int:
+    """Make dispatched units ready again whose doorbells the broker has lost: all but those still there."""
     lost = (
         select(JobUnit.id)
         .where(
             JobUnit.state == UnitState.DISPATCHED,
             JobUnit.dispatched_at <= func.clock_timestamp() - seconds(older_than_s),
+            JobUnit.id.not_in(still_there),
         )
         .with_for_update(skip_locked=True)
     )
-    if queues is not None:
-        lost = lost.where(JobUnit.queue.in_(queues))
     values = {"state": UnitState.READY, "dispatched_at": None}
     ready = update(JobUnit).where(JobUnit.id.in_(lost)).values(values)
     return len(session.execute(ready.returning(JobUnit.id)).all())

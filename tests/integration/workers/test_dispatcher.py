@@ -164,6 +164,17 @@ def test_doorbells_that_the_broker_lost_are_rung_again(dispatcher, redis, clean_
     assert rung(redis) == unit_ids
 
 
+def test_one_doorbell_lost_out_of_a_queue_that_is_never_empty_is_rung_again(
+    dispatcher, redis, clean_database, monkeypatch
+):
+    unit_ids = plan_job(clean_database, 1, 1, 1).unit_ids
+    dispatcher.tick()
+    redis.rpop(KEY_PREFIX + "batch")  # a worker takes it and dies before it claims
+    monkeypatch.setattr(dispatcher_module, "LOST_AFTER_S", 0.0)
+    dispatcher.tick()
+    assert rung(redis) == [*unit_ids[1:], unit_ids[0]]
+
+
 def test_a_doorbell_that_still_waits_is_not_rung_again(dispatcher, redis, clean_database, monkeypatch):
     monkeypatch.setattr(dispatcher_module, "LOST_AFTER_S", 0.0)
     unit_ids = plan_job(clean_database, 1, 1).unit_ids
