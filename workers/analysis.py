@@ -111,7 +111,7 @@ def _open_items(
 def _examine(item: WorkItem, file: BinaryIO) -> AnalysedFile:
     status = os.fstat(file.fileno())
     return AnalysedFile(
-        item.track_id, status.st_size, status.st_mtime_ns, content_hash(file), read_tags(file)
+        item.track_id, item.path, status.st_size, status.st_mtime_ns, content_hash(file), read_tags(file)
     )
 
 
