@@ -7,12 +7,13 @@ import pytest
 from sqlalchemy import func, select
 
 from core.config import Windows
+from core.db.session import transaction
 from core.db.tables import JobItem, JobUnit, Prediction, PredictionLabel
-from core.services.units import MAX_ITEM_CRASHES
+from core.services.units import expire_lease
 from core.states import JobState, UnitState
 from tests import sounds
 from tests.integration.workers.music import Music
-from tests.planned import claim, expire, read_job, read_unit, reap
+from tests.planned import claim, expire, make_due, read_job, read_unit, reap
 from tests.worker import analysis_of, open_units, run, work_off
 from workers import recorder
 from workers.analysis import analyse_tracks
@@ -141,10 +142,12 @@ def test_a_track_that_kills_the_worker_twice_is_left_alone(music, tagger):
             raise Killed
 
     tagger.before = die_of_the_killer
-    for _ in range(MAX_ITEM_CRASHES):
+    for _ in range(2):
+        make_due(music.sessions, unit_id)
         with pytest.raises(Killed):
             run(music.sessions, unit_id)
-        expire(music.sessions, unit_id)
+        with transaction(music.sessions) as session:
+            expire_lease(session, f"task of {unit_id}", crashed=True)
         reap(music.sessions)
     work_off(music.sessions, read_unit(music.sessions, unit_id).job_id)
     assert list(outcomes(music, unit_id).values()) == ["done", "crashed", "done"]
