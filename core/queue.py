@@ -99,6 +99,10 @@ class Broker:
                 pipeline.lrange(KEY_PREFIX + queue, 0, -1)
             return {_unit_of(message) for queue in pipeline.execute() for message in queue}
 
+    def bring_forward(self, queue: str) -> None:
+        """Let the doorbell that was rung last be the next one taken."""
+        self._redis.lmove(KEY_PREFIX + queue, KEY_PREFIX + queue, "LEFT", "RIGHT")
+
     def close(self) -> None:
         self._redis.close()
 

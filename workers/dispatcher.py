@@ -57,6 +57,8 @@ class Dispatcher:
             # What cannot be published is found lost a few seconds later and taken back.
             crash_point("dispatcher-marked")
             ring(self.celery, doorbell.kind, doorbell.queue, doorbell.unit_id)
+            if doorbell.is_again:
+                self.broker.bring_forward(doorbell.queue)
             crash_point("dispatcher-published")
 
     def _settle(self) -> None:

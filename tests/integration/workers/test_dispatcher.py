@@ -278,6 +278,19 @@ def test_a_round_gives_the_units_of_the_dead_to_others(dispatcher, redis, clean_
     assert read_unit(clean_database, unit_id).crash_count == 1
 
 
+def test_what_a_dead_worker_left_comes_before_all_that_waits(dispatcher, redis, clean_database):
+    unit_ids = plan_job(clean_database, *[1] * 10).unit_ids
+    dispatcher.tick()
+    lost = rung(redis)[0]
+    redis.rpop(KEY_PREFIX + "batch")
+    claim(clean_database, lost)
+    dispatcher.tick()
+    assert rung(redis) == unit_ids[1 : 1 + WINDOW_PER_SLOT]
+    expire(clean_database, lost)
+    dispatcher.tick()
+    assert rung(redis) == [lost, *unit_ids[1 : 1 + WINDOW_PER_SLOT]]
+
+
 def test_the_sweep_deletes_uploads_that_no_open_job_needs_and_nothing_else(
     dispatcher, own_settings, clean_database
 ):
