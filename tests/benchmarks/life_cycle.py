@@ -25,7 +25,7 @@ from sqlalchemy import func, insert, select
 from api.main import create_app
 from core.config import Coverage
 from core.db.session import SessionFactory, create_database_engine, create_session_factory, transaction
-from core.db.tables import Job, JobItem, JobUnit, Library, Model, ModelAlias
+from core.db.tables import Job, JobItem, JobUnit, Library
 from core.errors import ItemError
 from core.inference.tagger import Analysis
 from core.inference.timings import StageTimings
@@ -34,6 +34,7 @@ from core.params import AnalysisParams
 from core.services.jobs import submit_analysis
 from core.services.units import claim_unit
 from core.settings import Settings
+from tests.builders import make_model
 from tests.conftest import alembic_config, stack_settings
 from tests.integration.api.gateway import running
 from workers import analysis
@@ -78,21 +79,12 @@ def make_library(sessions: SessionFactory, root: Path, tracks: int) -> None:
         (folder / f"{number % PER_FOLDER:04d}.mp3").write_bytes(b"%d" % number)
     with transaction(sessions) as session:
         session.add(Library(name="bench", path=str(root)))
-        model = Model(
-            name="instant",
-            version=1,
-            kind="musicnn",
+        make_model(
+            session,
             labels=[f"label {number}" for number in range(LABELS)],
             thresholds=[0.28] * LABELS,
             embedding_size=EMBEDDING,
-            artifact_url="file:///nowhere",
-            sha256="0" * 64,
-            encoder_sha256="0" * 64,
-            metrics={},
         )
-        session.add(model)
-        session.flush()
-        session.add(ModelAlias(alias="default", model_id=model.id))
 
 
 def submit(sessions: SessionFactory) -> UUID:
