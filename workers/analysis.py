@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -139,7 +139,7 @@ def _examine(item: WorkItem, file: BinaryIO) -> AnalysedFile:
     )
 
 
-def _find_known(lease: Lease, model: Model, opened: list[Opened], params: AnalysisParams) -> set[bytes]:
+def _find_known(lease: Lease, model: Model, opened: Iterable[Opened], params: AnalysisParams) -> set[bytes]:
     """The contents that have a fitting result of the model already."""
     contents = [found.content_hash for (_, found), _ in opened]
     coverages = lease.transact(lambda session: find_coverages(session, contents, model.id))

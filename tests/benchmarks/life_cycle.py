@@ -20,7 +20,7 @@ from uuid import UUID
 import httpx
 import numpy as np
 from alembic import command
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, update
 
 from api.main import create_app
 from core.config import Coverage
@@ -32,7 +32,7 @@ from core.inference.timings import StageTimings
 from core.local_stack import SERVERS_ONLY, local_stack
 from core.params import AnalysisParams
 from core.services.jobs import submit_analysis
-from core.services.units import claim_unit
+from core.services.units import claim_unit, expire_lease, reap_expired
 from core.settings import Settings
 from tests.builders import make_model
 from tests.conftest import alembic_config, stack_settings
@@ -42,6 +42,7 @@ from workers.planning import plan_library
 from workers.runner import Body, run_claim
 
 TRACKS = 20_000
+PLANNER_KILLS = 5
 PROGRESS_UNITS = 20_000
 POLLS = 500
 SUBMISSIONS = 50
@@ -109,13 +110,43 @@ def do(sessions: SessionFactory, unit_id: int, body: Body) -> None:
     run_claim(claim, "bench", sessions, body)
 
 
-def measure_overhead(sessions: SessionFactory, url: str, data_dir: Path, tracks: int, processes: int) -> None:
-    job_id = submit(sessions)
-    with sessions() as session:
-        plan = session.scalars(select(JobUnit.id).where(JobUnit.job_id == job_id)).one()
+def plan(url: str, unit_id: int) -> None:
+    do(create_session_factory(create_database_engine(url, pool_size=3)), unit_id, plan_library)
+
+
+def measure_planning(sessions: SessionFactory, url: str, tracks: int) -> None:
+    """List the folder although the planner is killed, by SIGKILL, after each of so many pages."""
     start = time.perf_counter()
-    do(sessions, plan, plan_library)
-    print(f"planning   {tracks / (time.perf_counter() - start):8.0f} tracks/s, one process")
+    job_id = submit(sessions)
+    print(f"submission of a job over {tracks} files took {1000 * (time.perf_counter() - start):.0f} ms")
+    with sessions() as session:
+        unit_id = session.scalars(select(JobUnit.id).where(JobUnit.job_id == job_id)).one()
+    spawn = multiprocessing.get_context("spawn")
+    for kill in range(1, PLANNER_KILLS + 1):
+        planner = spawn.Process(target=plan, args=(url, unit_id))
+        planner.start()
+        while count(sessions) < kill * tracks // (PLANNER_KILLS + 1) and planner.is_alive():
+            time.sleep(0.001)
+        planner.kill()
+        planner.join()
+        with transaction(sessions) as session:
+            expire_lease(session, f"bench {unit_id}")
+        with transaction(sessions) as session:
+            if not reap_expired(session):
+                raise SystemExit("the planner had ended before it was killed")
+            session.execute(update(JobUnit).values(run_after=func.now()))
+    before, start = count(sessions), time.perf_counter()
+    do(sessions, unit_id, plan_library)
+    speed = (tracks - before) / (time.perf_counter() - start)
+    print(f"planning   {speed:8.0f} tracks/s, one process, after {PLANNER_KILLS} kills")
+    with sessions() as session:
+        distinct = session.scalar(select(func.count(func.distinct(JobItem.track_id))))
+        total = session.get_one(Job, job_id).total
+    if not tracks == count(sessions) == distinct == total:
+        raise SystemExit(f"{count(sessions)} items of {distinct} tracks are planned, not {tracks}")
+
+
+def measure_overhead(sessions: SessionFactory, url: str, data_dir: Path, tracks: int, processes: int) -> None:
     query = select(JobUnit.id).where(JobUnit.kind == "analyse", JobUnit.state == "ready").order_by(JobUnit.id)
     with sessions() as session:
         unit_ids = session.scalars(query).all()
@@ -138,9 +169,11 @@ def measure_overhead(sessions: SessionFactory, url: str, data_dir: Path, tracks:
     print(f"life cycle {(done - before) / took_s:8.0f} tracks/s, {processes} processes")
 
 
-def count(sessions: SessionFactory, state: str) -> int:
+def count(sessions: SessionFactory, state: str | None = None) -> int:
+    """Items, all or those in a state."""
+    query = select(func.count()).select_from(JobItem)
     with sessions() as session:
-        return session.scalar(select(func.count()).where(JobItem.state == state)) or 0
+        return session.scalar(query if state is None else query.where(JobItem.state == state)) or 0
 
 
 def measure_submission(http: httpx.Client) -> None:
@@ -187,6 +220,7 @@ def main() -> None:
             engine = create_database_engine(stack.database_url, pool_size=5)
             sessions = create_session_factory(engine)
             make_library(sessions, Path(music), tracks)
+            measure_planning(sessions, stack.database_url, tracks)
             measure_overhead(sessions, stack.database_url, data_dir, tracks, os.cpu_count() or 1)
             urls = {"database_url": stack.database_url, "broker_url": stack.broker_url}
             app = create_app(stack_settings(data_dir).model_copy(update=urls | {"log_level": "WARNING"}))
