@@ -145,12 +145,16 @@ class Injector:
 
     def _zombie(self, planned: Planned) -> Injected:
         """Stop a child in the middle of its work; it goes on when its unit is another's."""
-        victim = self._busy_child(planned)
+        while (victim := self._busy_child(planned)) is not None:
+            clock = self._clock()
+            with suppress(psutil.NoSuchProcess):
+                process = psutil.Process(victim.pid)
+                process.suspend()
+                if victim in self._system.running():
+                    break
+                process.resume()  # it had just ended that unit
         if victim is None:
             return self._note(planned.fault, "nobody was at work")
-        process = psutil.Process(victim.pid)
-        clock = self._clock()
-        process.suspend()
         self._zombies[victim.pid] = self._worker_of(process)
 
         def wake() -> None:

@@ -34,7 +34,6 @@ CRASH_POINTS = (
     "upload-stored",
     "upload-committed",
 )
-MAX_PAUSE_S = 1.5  # between two faults, beside what the system needs to get busy again
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,7 @@ class Scale:
     tracks: int  # at least
     tracks_per_job: int
     lease_s: float
+    max_pause_s: float  # between two faults, beside what the system needs to get busy again
     faults: dict[Fault, int]
     crash_points: int  # how many of them
 
@@ -56,6 +56,7 @@ SCALES = {
         tracks=300,
         tracks_per_job=30,
         lease_s=8.0,
+        max_pause_s=1.5,
         faults={
             Fault.KILL_CHILD: 6,
             Fault.KILL_PARENT: 2,
@@ -76,6 +77,7 @@ SCALES = {
         tracks=2000,
         tracks_per_job=50,
         lease_s=90.0,
+        max_pause_s=8.0,
         faults={
             Fault.KILL_CHILD: 28,
             Fault.KILL_PARENT: 6,
@@ -117,6 +119,6 @@ def draw(seed: int, scale: Scale) -> list[Planned]:
     for number in reversed(range(zombies)):
         others.insert(number * len(others) // zombies + 1, (Fault.ZOMBIE, ""))
     return [
-        Planned(kind, round(source.uniform(0, MAX_PAUSE_S), 3), round(source.random(), 6), point)
+        Planned(kind, round(source.uniform(0, scale.max_pause_s), 3), round(source.random(), 6), point)
         for kind, point in others
     ]
