@@ -85,9 +85,9 @@ class Clients:
         params = {"library": "faults", "path": name}
         self._submit(outcomes, len(outcomes), "/jobs", json={"kind": "analysis", "params": params})
 
-    def submit_upload(self) -> None:
-        """Upload one track."""
-        content = library.track(10_000_000 + 1000 * self._seed + len(self.submissions))
+    def submit_upload(self, duration_s: float = library.TRACK_S) -> None:
+        """Upload one track; a long one does not fit into the gateway's memory for forms."""
+        content = library.track(10_000_000 + 1000 * self._seed + len(self.submissions), duration_s)
         files = {"file": ("song.wav", content)}
         self._submit({}, 1, "/analysis/predict", files=files, headers={"Prefer": "wait=0"})
 

@@ -21,6 +21,7 @@ GET_BUSY_S = 30.0  # a system that has lost everything at once needs so long to 
 ZOMBIE_BEYOND_LEASE_S = 4.0
 PAUSE_S = (2.0, 6.0)
 FULL_DISK_S = 4.0
+LARGE_UPLOAD_S = 40.0  # of audio: above the megabyte that the gateway keeps in memory
 UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 T = TypeVar("T")
 
@@ -199,6 +200,7 @@ class Injector:
         for process in limited:
             limit_files(process, 0)
         self._clients.submit_upload()
+        self._clients.submit_upload(LARGE_UPLOAD_S)
 
         def make_room() -> None:
             for process in limited:

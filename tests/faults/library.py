@@ -30,8 +30,8 @@ def make_folder(folder: Path, number: int, tracks: int) -> dict[str, str]:
     return outcomes
 
 
-def track(seed: int) -> bytes:
+def track(seed: int, duration_s: float = TRACK_S) -> bytes:
     """A chord in noise, as the bytes of a WAV file."""
-    tones = sounds.chord([110 + seed % 97, 330 + seed % 89], TRACK_S)
-    samples = tones + sounds.noise(TRACK_S, seed=seed, level=0.02)
+    tones = sounds.chord([110 + seed % 97, 330 + seed % 89], duration_s)
+    samples = tones + sounds.noise(duration_s, seed=seed, level=0.02)
     return sounds.encode(samples.astype(np.float32), sounds.SAMPLE_RATE, "wav")

@@ -79,6 +79,11 @@ def _hurt(system: System, seed: int, scale: Scale) -> dict[str, Any]:
             {"kind": "not tested", "what": f"nothing passed the point {point.name}"}
             for point in system.armed.iterdir()
         ]
+        broken += [
+            {"kind": "told", "what": f"{count} requests were answered with {status}"}
+            for status, count in clients.answers.items()
+            if status.isdigit() and status not in ("200", "201", "202", "503")
+        ]
         zombies = [fault.claims for fault in injector.injected if fault.fault == Fault.ZOMBIE]
         if (
             sum(claim in reaped(history) for claims in zombies for claim in claims)
