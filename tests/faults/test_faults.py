@@ -17,4 +17,4 @@ def test_every_promise_is_kept_whatever_dies(tmp_path: Path) -> None:
     assert report["kills"] >= 10
     assert report["summary"]["tracks"] >= 300
     assert report["summary"]["reaped"] > 0
-    assert report["summary"]["repeated_doorbells"] >= 2 * report["summary"]["claims"] / 2
+    assert report["summary"]["repeated_doorbells"] >= report["summary"]["doorbells"]
