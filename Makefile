@@ -17,7 +17,7 @@ PIP_TOOLS := pip-tools==7.6.*
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup model samples demo serve test audit secrets bench lock clean
+.PHONY: help setup model samples demo serve test audit secrets bench faults lock clean
 
 help: ## show this list
 	@echo "make <target>, where target is one of"
@@ -45,8 +45,11 @@ audit: $(VENV)/.installed ## ask whether a locked package has a known vulnerabil
 secrets: ## make the passwords of docker/compose.yml, once, in docker/secrets
 	@sh docker/make-secrets.sh docker/secrets
 
-bench: setup ## measure the engine and the whole stack
+bench: setup ## measure the engine, the whole stack and the life cycle of jobs
 	@$(PY) -m tests.benchmarks
+
+faults: setup ## kill and cut everything while clients use it: make faults [SCALE=full] [SEED=3]
+	@$(PY) -m tests.faults --scale $(or $(SCALE),ci) $(if $(SEED),--seed $(SEED))
 
 lock: $(VENV)/.installed ## renew requirements.lock from pyproject.toml; keeps pins that still fit (UPGRADE=1: none)
 	@$(PIP) install "$(PIP_TOOLS)"

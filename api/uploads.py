@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID, uuid4
 
+from core.crash_points import crash_point
 from core.db.session import SessionFactory, transaction
 from core.errors import Unavailable
 from core.params import PredictParams
@@ -27,9 +28,11 @@ def accept(
     may_be_needed = False
     try:
         sha256 = store(folder, job_id, file)
+        crash_point("upload-stored")
         with transaction(sessions) as session:
             submission = submit_predict(session, job_id, params, owner, key, sha256=sha256)
             may_be_needed = not submission.replayed
+        crash_point("upload-committed")
         return submission
     finally:
         if not may_be_needed:

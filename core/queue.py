@@ -5,6 +5,8 @@ A message carries a unit's id and nothing else. Losing one costs seconds, doubli
 
 from __future__ import annotations
 
+import base64
+import json
 import logging
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -94,15 +96,25 @@ class Broker:
         known, self._epoch = self._epoch, self._redis.get(EPOCH_KEY)
         return known != self._epoch
 
-    def empty_queues(self) -> list[str]:
-        """The queues in which no doorbell lies."""
+    def waiting_units(self) -> set[int]:
+        """The units whose doorbells nobody has taken yet; few, as few are rung ahead of the workers."""
         with self._redis.pipeline(transaction=False) as pipeline:
             for queue in QUEUES:
-                pipeline.llen(KEY_PREFIX + queue)
-            return [queue for queue, length in zip(QUEUES, pipeline.execute(), strict=True) if not length]
+                pipeline.lrange(KEY_PREFIX + queue, 0, -1)
+            return {_unit_of(message) for queue in pipeline.execute() for message in queue}
+
+    def bring_forward(self, queue: str) -> None:
+        """Let the doorbell that was rung last be the next one taken."""
+        self._redis.lmove(KEY_PREFIX + queue, KEY_PREFIX + queue, "LEFT", "RIGHT")
 
     def close(self) -> None:
         self._redis.close()
+
+
+def _unit_of(message: str) -> int:
+    """The unit of a doorbell as Celery has put it into a queue: a task's arguments in JSON, in base64."""
+    (unit_id,), _, _ = json.loads(base64.b64decode(json.loads(message)["body"]))
+    return int(unit_id)
 
 
 def ping(settings: Settings) -> None:

@@ -22,6 +22,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import make_url, select
 from sqlalchemy.exc import DBAPIError
 
+from core.crash_points import crash_point
 from core.db.session import SessionFactory, create_database_engine, create_session_factory, transaction
 from core.db.tables import Job
 from core.logs import configure_logging
@@ -38,7 +39,6 @@ log = logging.getLogger("workers.dispatcher")
 TICK_S = 1.0  # how long a unit waits at most when no notification wakes the dispatcher
 WINDOW_PER_SLOT = 4  # units on their way per slot: enough for no slot to wait, little enough to be fair
 LOST_AFTER_S = 5.0  # a doorbell neither in the broker nor answered for so long is lost
-STALE_AFTER_S = 600.0  # a doorbell still unanswered after this is rung again whatever the broker says
 SWEEP_EVERY_S = 60.0
 BEAT_EVERY_S = 10.0
 OLD_BATCHES = 50  # of old jobs' units at most, in one sweep
@@ -64,12 +64,18 @@ class Dispatcher:
         self._take_back_lost()
         for doorbell in self._take_ready():
             # What cannot be published is found lost a few seconds later and taken back.
+            crash_point("dispatcher-marked")
             ring(self.celery, doorbell.kind, doorbell.queue, doorbell.unit_id)
+            if doorbell.is_again:
+                self.broker.bring_forward(doorbell.queue)
+            crash_point("dispatcher-published")
 
     def _settle(self) -> None:
         with transaction(self.sessions) as session:
             cancel_waiting(session)
             reaped = reap_expired(session)
+            if reaped:
+                crash_point("dispatcher-reaped")
         if reaped:
             log.warning("%d units lost their worker and are given to others", reaped)
         with transaction(self.sessions) as session:
@@ -77,10 +83,12 @@ class Dispatcher:
 
     def _take_back_lost(self) -> None:
         forgotten = self.broker.has_forgotten()
-        empty = self.broker.empty_queues()
+        waiting = self.broker.waiting_units()
         with transaction(self.sessions) as session:
-            taken = take_back(session, older_than_s=0 if forgotten else STALE_AFTER_S)
-            taken += take_back(session, queues=empty, older_than_s=LOST_AFTER_S)
+            if forgotten:
+                taken = take_back(session, older_than_s=0)
+            else:
+                taken = take_back(session, still_there=waiting, older_than_s=LOST_AFTER_S)
         if taken:
             log.warning("%d doorbells got lost and are rung again", taken)
 

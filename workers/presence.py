@@ -78,8 +78,10 @@ def _stop(**_: Any) -> None:
 
 
 @signals.task_failure.connect
-def _report_dead_child(task_id: str, **_: Any) -> None:
+def _report_dead_child(task_id: str, exception: BaseException, **_: Any) -> None:
     """Runs in the parent when a child died (or was killed at the time limit) and its task with it."""
     if _presence is not None:
+        # SIGKILL comes from outside, though it may be the kernel's answer to a track that takes all memory.
+        crashed = "SIGKILL" not in str(exception)
         with transaction(_presence.sessions) as session:
-            expire_lease(session, task_id)
+            expire_lease(session, task_id, crashed=crashed)

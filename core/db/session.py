@@ -1,5 +1,6 @@
 """Engines and transactions. Only the two edges (a request, a step of a job) open one."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -21,7 +22,12 @@ def create_database_engine(url: str, pool_size: int = 5) -> Engine:
         pool_pre_ping=True,
         pool_size=pool_size,
         max_overflow=pool_size,
-        connect_args={"options": SERVER_OPTIONS, "connect_timeout": 5} | DEAD_AFTER,
+        connect_args={
+            **DEAD_AFTER,
+            "options": SERVER_OPTIONS,
+            "connect_timeout": 5,
+            "application_name": f"mfa {os.getpid()}",  # tells in pg_stat_activity whose a connection is
+        },
     )
 
 
