@@ -3,7 +3,7 @@
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.dataset_config import SplitConfig
@@ -54,11 +54,11 @@ def describe(
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Description:
     """Counts of a dataset; opens every audio file unless told not to, calling `on_progress(done, total)`."""
-    seconds, unusable = _probe_all(dataset.examples, on_progress) if open_files else ([], [])
+    seconds, unusable = _probe_all(dataset, on_progress) if open_files else ([], [])
     broken = {one.path for one in unusable}
     usable = tuple(example for example in dataset.examples if example.path not in broken)
     try:
-        divided = split(Dataset(dataset.name, usable, dataset.parents), config, hashes).report
+        divided = split(replace(dataset, examples=usable), config, hashes).report
     except TooFewGroups:
         divided = None
     return Description(
@@ -76,13 +76,13 @@ def describe(
 
 
 def _probe_all(
-    examples: Iterable[Example], on_progress: Callable[[int, int], None] | None
+    dataset: Dataset, on_progress: Callable[[int, int], None] | None
 ) -> tuple[list[float], list[Unusable]]:
-    paths: list[Path] = list(dict.fromkeys(example.path for example in examples))
+    paths: list[Path] = list(dict.fromkeys(example.path for example in dataset.examples))
     seconds: list[float] = []
     unusable: list[Unusable] = []
     for done, path in enumerate(paths, 1):
-        found = probe(path)
+        found = probe(path, dataset.root)
         if isinstance(found, Unusable):
             unusable.append(found)
         else:

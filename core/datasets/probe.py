@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.audio.decode import decode_windows
-from core.errors import Disappeared, ItemError, NotAFile, Unreadable
+from core.datasets.paths import open_audio
+from core.errors import ItemError
 
 _SAMPLE_RATE = 16_000
 _WINDOW_S = 3.0
@@ -20,24 +21,11 @@ class Unusable:
     detail: str
 
 
-def probe(path: Path) -> float | Unusable:
+def probe(path: Path, root: Path | None = None) -> float | Unusable:
     """The duration in seconds; damage is found where the file's start, middle or structure shows it."""
     try:
-        with path.open("rb") as file:
+        with open_audio(path, root) as file:
             _, duration_s = decode_windows(file, _SAMPLE_RATE, 1, _WINDOW_S, max_duration_s=_MAX_DURATION_S)
         return duration_s
     except ItemError as error:
         return Unusable(path, error.code, error.detail)
-    except OSError as error:
-        kind = _kind(error)
-        return Unusable(path, kind.code, kind.detail)
-
-
-def _kind(error: OSError) -> ItemError:
-    match error:
-        case FileNotFoundError() | NotADirectoryError():
-            return Disappeared("The file is not there.")
-        case IsADirectoryError():
-            return NotAFile()
-        case _:
-            return Unreadable()

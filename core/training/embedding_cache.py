@@ -7,14 +7,14 @@ from typing import BinaryIO
 
 import torch
 
+from core.datasets.paths import open_audio
 from core.errors import ItemError
 from core.inference.tagger import Analysis, Tagger
-from core.library.content import content_hash
 from core.training.feature_cache import (
     MAX_DURATION_S,
     Cached,
     Outcome,
-    open_track,
+    identify,
     place,
     write_array,
 )
@@ -28,6 +28,8 @@ def cache_embeddings(
     cache_dir: Path,
     should_stop: Callable[[], bool] = lambda: False,
     on_track: OnTrack = unheard,
+    *,
+    root: Path | None = None,
 ) -> list[Outcome]:
     """For each audio file its mean embedding (D,) as float32 on disk, or what is wrong with it."""
     folder = cache_dir / "embeddings" / weights_sha256[:16]
@@ -36,12 +38,15 @@ def cache_embeddings(
 
     def missing() -> Iterator[tuple[int, BinaryIO]]:
         for index, source in enumerate(sources):
+            file = None
             try:
-                file = open_track(source)
+                file = open_audio(source, root)
+                contents[index] = identify(file)
             except ItemError as error:
+                if file is not None:
+                    file.close()
                 outcomes[index] = error
                 continue
-            contents[index] = content_hash(file).hex()
             target = place(folder, contents[index])
             if target.exists():
                 file.close()

@@ -15,7 +15,8 @@ import torch
 from core.audio.decode import stream
 from core.audio.features import LogMel, LogMelStream
 from core.config import FeatureConfig
-from core.errors import Disappeared, ItemError, NotAFile, Unreadable
+from core.datasets.paths import open_audio
+from core.errors import MACHINE_FAULTS, ItemError, Unreadable
 from core.library.content import content_hash
 from core.training.run import OnTrack, TrainingStopped, unheard
 
@@ -40,6 +41,8 @@ def cache_log_mels(
     cache_dir: Path,
     should_stop: Callable[[], bool] = lambda: False,
     on_track: OnTrack = unheard,
+    *,
+    root: Path | None = None,
 ) -> list[Outcome]:
     """For each audio file its frames (N, F) as float16 on disk, or what is wrong with it."""
     folder = cache_dir / "log-mel" / config_hash(features)
@@ -50,7 +53,7 @@ def cache_log_mels(
         for index, source in enumerate(sources):
             if should_stop():
                 raise TrainingStopped
-            running[pool.submit(_cache_one, source, log_mel, folder)] = index
+            running[pool.submit(_cache_one, source, root, log_mel, folder)] = index
             while len(running) >= TRACKS_AHEAD * (os.cpu_count() or 1):
                 _collect(running, outcomes)
                 on_track(len(outcomes), len(sources))
@@ -64,16 +67,14 @@ def config_hash(features: FeatureConfig) -> str:
     return hashlib.sha256(features.model_dump_json().encode()).hexdigest()[:16]
 
 
-def open_track(path: Path) -> BinaryIO:
-    """The file, or the item error that says why not."""
+def identify(file: BinaryIO) -> str:
+    """Hex SHA-256 of a whole file; a disk that cannot give it costs this file only."""
     try:
-        return path.open("rb")
-    except FileNotFoundError as error:
-        raise Disappeared from error
-    except IsADirectoryError as error:
-        raise NotAFile from error
-    except PermissionError as error:
-        raise Unreadable from error
+        return content_hash(file).hex()
+    except OSError as error:
+        if error.errno in MACHINE_FAULTS:
+            raise
+        raise Unreadable(f"The file cannot be read: {error.strerror}.") from error
 
 
 def place(folder: Path, content: str) -> Path:
@@ -102,10 +103,10 @@ def _collect(running: dict[Future[Outcome], int], outcomes: dict[int, Outcome]) 
         outcomes[running.pop(future)] = future.result()
 
 
-def _cache_one(source: Path, log_mel: LogMel, folder: Path) -> Outcome:
+def _cache_one(source: Path, root: Path | None, log_mel: LogMel, folder: Path) -> Outcome:
     try:
-        with open_track(source) as file:
-            content = content_hash(file).hex()
+        with open_audio(source, root) as file:
+            content = identify(file)
             target = place(folder, content)
             if not target.exists():
                 write_array(target, _frames(file, log_mel))

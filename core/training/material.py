@@ -58,7 +58,7 @@ def prepare(
     dataset = replace(dataset, examples=tuple(sorted(dataset.examples, key=lambda example: example.id)))
     labelled = _labelled(resolved, dataset)
     examples = labelled.dataset.examples
-    outcomes = _cache(resolved, [one.path for one in examples], cache_dir, device, should_stop, on_track)
+    outcomes = _cache(resolved, labelled.dataset, cache_dir, device, should_stop, on_track)
     usable = [
         (example, outcome)
         for example, outcome in zip(examples, outcomes, strict=True)
@@ -110,20 +110,23 @@ def _labelled(resolved: Resolved, dataset: Dataset) -> LabelledDataset:
 
 def _cache(
     resolved: Resolved,
-    paths: Sequence[Path],
+    dataset: Dataset,
     cache_dir: Path,
     device: torch.device,
     should_stop: Callable[[], bool],
     on_track: OnTrack,
 ) -> list[Outcome]:
     """What each file became; every process sees to its own share."""
+    paths, root = [one.path for one in dataset.examples], dataset.root
     own = paths[rank() :: world_size()]
     if isinstance(resolved.config.model, TransferConfig):
         base = resolved.bases[0]
         tagger = Tagger(base.card, base.model, device)
-        found = cache_embeddings(own, tagger, base.card.weights_sha256, cache_dir, should_stop, on_track)
+        found = cache_embeddings(
+            own, tagger, base.card.weights_sha256, cache_dir, should_stop, on_track, root=root
+        )
     else:
-        found = cache_log_mels(own, resolved.config.features, cache_dir, should_stop, on_track)
+        found = cache_log_mels(own, resolved.config.features, cache_dir, should_stop, on_track, root=root)
     parts = gather(found)
     return [parts[row % len(parts)][row // len(parts)] for row in range(len(paths))]
 

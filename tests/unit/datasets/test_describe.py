@@ -1,5 +1,6 @@
 """A description counts what is there, finds files that cannot be used, and is drawn."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -89,6 +90,13 @@ def test_a_folder_in_place_of_a_file_is_no_error(tmp_path):
     found = probe(tmp_path)
     assert isinstance(found, Unusable)
     assert found.code == "not_a_file"
+
+
+def test_a_pipe_is_not_waited_for_and_no_link_is_followed(music, tmp_path):
+    os.mkfifo(tmp_path / "pipe.wav")
+    (tmp_path / "link.wav").symlink_to(tmp_path / "top.wav")
+    codes = [probe(tmp_path / name) for name in ("pipe.wav", "link.wav")]
+    assert [isinstance(one, Unusable) and one.code for one in codes] == ["not_a_file", "outside_library"]
 
 
 def test_plots_are_pictures(music, tmp_path):

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -243,11 +244,20 @@ def test_unreadable_tracks_are_left_out_counted_and_named(clips, cache_dir, mode
     (tmp_path / "broken.flac").write_bytes(b"no audio at all" * 100)
     broken = replace(clips.examples[0], id="broken", path=tmp_path / "broken.flac")
     gone = replace(clips.examples[0], id="gone", path=tmp_path / "gone.flac")
-    dataset = replace(clips, examples=(*clips.examples, broken, gone))
+    os.mkfifo(tmp_path / "pipe.flac")
+    (tmp_path / "loop.flac").symlink_to("loop.flac")
+    pipe = replace(clips.examples[0], id="pipe", path=tmp_path / "pipe.flac")
+    loop = replace(clips.examples[0], id="loop", path=tmp_path / "loop.flac")
+    dataset = Dataset("odd", (*clips.examples, broken, gone, pipe, loop))
     result = run(dataset, tmp_path / "run", cache_dir, models_dir, model=TRANSFER)
-    assert result.dropped == {"broken": "not_audio", "gone": "disappeared"}
+    assert result.dropped == {
+        "broken": "not_audio",
+        "gone": "disappeared",
+        "loop": "outside_library",
+        "pipe": "not_a_file",
+    }
     assert result.results["tracks"]["all"] == 24
-    assert "2 tracks could not be read" in (tmp_path / "run/MODEL_CARD.md").read_text()
+    assert "4 tracks could not be read" in (tmp_path / "run/MODEL_CARD.md").read_text()
 
 
 def test_the_most_frequent_labels_are_learnt(clips, cache_dir, models_dir, tmp_path):
