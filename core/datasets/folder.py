@@ -19,7 +19,7 @@ AUDIO_SUFFIXES = frozenset(
 
 
 def read(root: Path, labels_from: PathLabels = "folder", vocabulary: tuple[str, ...] = ()) -> Dataset:
-    """Every audio file below `root`; folders below the first level count as albums."""
+    """Every audio file below `root`; each folder of the second level (artist or album) is one album."""
     found = sorted(audio_files(root), key=lambda path: path.parts)
     examples = tuple(_example(root, path, labels_from, vocabulary) for path in found)
     return Dataset(root.name, examples, root=root)
@@ -34,7 +34,7 @@ def _example(
         id=str(shown),
         path=root / path,
         labels=labels_of_path(shown, labels_from, vocabulary),
-        album=str(shown.parent) if len(path.parts) > 2 else None,
+        album="/".join(shown.parts[:2]) if len(path.parts) > 2 else None,
     )
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.audio.decode import decode_windows
+from core.datasets.credits import Credits, read_credits
 from core.datasets.paths import open_audio
 from core.errors import ItemError
 
@@ -21,11 +22,17 @@ class Unusable:
     detail: str
 
 
-def probe(path: Path, root: Path | None = None) -> float | Unusable:
-    """The duration in seconds; damage is found where the file's start, middle or structure shows it."""
+@dataclass(frozen=True)
+class Probed:
+    duration_s: float
+    credits: Credits
+
+
+def probe(path: Path, root: Path | None = None) -> Probed | Unusable:
+    """What a glance tells; damage is found where the file's start, middle or structure shows it."""
     try:
         with open_audio(path, root) as file:
             _, duration_s = decode_windows(file, _SAMPLE_RATE, 1, _WINDOW_S, max_duration_s=_MAX_DURATION_S)
-        return duration_s
+            return Probed(duration_s, read_credits(file))
     except ItemError as error:
         return Unusable(path, error.code, error.detail)

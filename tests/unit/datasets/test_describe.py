@@ -4,6 +4,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import mutagen
 import numpy as np
 import pytest
 import soundfile as sf
@@ -97,6 +98,19 @@ def test_a_pipe_is_not_waited_for_and_no_link_is_followed(music, tmp_path):
     (tmp_path / "link.wav").symlink_to(tmp_path / "top.wav")
     codes = [probe(tmp_path / name) for name in ("pipe.wav", "link.wav")]
     assert [isinstance(one, Unusable) and one.code for one in codes] == ["not_a_file", "outside_library"]
+
+
+def test_artists_are_those_of_the_tags_where_the_dataset_knows_none(tmp_path):
+    for number in range(12):
+        path = write(tmp_path / ["Rock", "Pop"][number % 2] / f"{number:02d}.flac")
+        tags = mutagen.File(path)
+        tags["artist"] = f"artist {number // 3}"
+        tags.save()
+    found = describe(folder.read(tmp_path))
+    assert found.artists == 4
+    assert found.split is not None
+    assert found.split.groups == 4
+    assert found.split.grouped_by["artist"] == 12
 
 
 def test_plots_are_pictures(music, tmp_path):

@@ -38,9 +38,9 @@ def test_hidden_and_leftover_entries_are_left_out(tmp_path):
     assert [example.id for example in folder.read(tmp_path).examples] == ["Rock/a.mp3"]
 
 
-def test_folders_below_the_first_level_are_albums(tmp_path):
-    make(tmp_path, "Rock/a.mp3", "Rock/Band/b.mp3")
-    assert [example.album for example in folder.read(tmp_path).examples] == ["Rock/Band", None]
+def test_all_below_a_folder_of_the_second_level_is_one_album(tmp_path):
+    make(tmp_path, "Rock/a.mp3", "Rock/Band/b.mp3", "Rock/Band/Live/c.mp3")
+    assert [example.album for example in folder.read(tmp_path).examples] == ["Rock/Band", "Rock/Band", None]
 
 
 def test_labels_can_be_words_of_the_path(tmp_path):

@@ -12,7 +12,7 @@ import torch
 from core.audio.features import LogMel
 from core.config import FeatureConfig
 from core.errors import ItemError, Unreadable
-from core.training import feature_cache
+from core.training import feature_cache, identity
 from core.training.feature_cache import Cached, cache_log_mels, place, write_array
 from core.training.run import TrainingStopped
 from tests.sounds import BAD_CONTENTS, BAD_FILES, bad_file, noise, tone, write
@@ -113,7 +113,7 @@ def test_a_disk_that_cannot_read_a_file_costs_only_that_and_a_machine_at_its_lim
         def fail(file: object, number: int = number) -> None:
             raise OSError(number, os.strerror(number))
 
-        monkeypatch.setattr(feature_cache, "content_hash", fail)
+        monkeypatch.setattr(identity, "content_hash", fail)
         if number == errno.EIO:
             (outcome,) = cache_log_mels([path], FEATURES, tmp_path / "cache")
             assert isinstance(outcome, Unreadable)
