@@ -1,12 +1,12 @@
 """Pictures of a training, as PNG files; drawn without any display."""
 
-import io
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
+from core.datasets.plots import png
 from core.training.reports import EpochReport
 
 MOST_LABELS = 60  # above, their names cannot be read and are left out
@@ -33,7 +33,7 @@ def training_curves(history: Sequence[EpochReport]) -> bytes:
         axes.grid(alpha=0.3)
         if axes.lines:
             axes.legend(fontsize="small")
-    return _png(figure)
+    return png(figure)
 
 
 def co_occurrence(together: npt.NDArray[np.int64], labels: Sequence[str]) -> bytes:
@@ -45,13 +45,7 @@ def co_occurrence(together: npt.NDArray[np.int64], labels: Sequence[str]) -> byt
     image = axes.imshow(together / tracks, vmin=0, vmax=1, cmap="Blues")
     axes.set(xlabel="label given", ylabel="label of the track")
     if len(labels) <= MOST_LABELS:
-        axes.set_xticks(range(len(labels)), labels, rotation=90)
-        axes.set_yticks(range(len(labels)), labels)
+        axes.set_xticks(range(len(labels)), labels, rotation=90, parse_math=False)
+        axes.set_yticks(range(len(labels)), labels, parse_math=False)
     figure.colorbar(image, label="share")
-    return _png(figure)
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120)
-    return buffer.getvalue()
+    return png(figure)
