@@ -23,17 +23,22 @@ def take_step(fit: Fit, trained: nn.Module, inputs: Tensor, targets: Tensor) -> 
         logits, _ = trained(inputs)
     loss = fit.loss(logits.float(), targets)
     value = float(loss.detach())
-    if not math.isfinite(value):
-        raise TrainingDiverged(
-            f"The loss is {value} in epoch {fit.steps_done // fit.sampler.steps + 1}, "
-            f"step {fit.steps_done % fit.sampler.steps + 1}: lower the learning rate (now {rate:g})."
-        )
+    _check_finite("loss", value, fit, rate)
     fit.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(fit.model.parameters(), training.clip_norm)
+    norm = nn.utils.clip_grad_norm_(fit.model.parameters(), training.clip_norm)
+    _check_finite("gradient's length", float(norm), fit, rate)
     fit.optimizer.step()
     fit.average.update(fit.model, fit.steps_done)
     return value
+
+
+def _check_finite(what: str, value: float, fit: Fit, rate: float) -> None:
+    if not math.isfinite(value):
+        raise TrainingDiverged(
+            f"The {what} is {value} in epoch {fit.steps_done // fit.sampler.steps + 1}, "
+            f"step {fit.steps_done % fit.sampler.steps + 1}: lower the learning rate (now {rate:g})."
+        )
 
 
 def mixed_precision(wanted: bool, device: torch.device) -> torch.autocast:

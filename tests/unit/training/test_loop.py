@@ -121,6 +121,16 @@ def test_a_loss_that_is_no_number_ends_the_training_in_its_first_epoch(tmp_path,
         fit_network(model, tracks, make_stage(tmp_path / "run", range(16)), make_run(config))
 
 
+def test_a_gradient_that_is_no_number_ends_the_training_too(tmp_path):
+    config, tracks = make_config(), make_tracks(tmp_path / "tracks")
+    model = build(config.model, FEATURES, 4)
+    model.get_parameter("head.bias").register_hook(lambda gradient: gradient * math.inf)
+    with pytest.raises(
+        TrainingDiverged, match=r"gradient's length is .* in epoch 1, step 1: lower the learning"
+    ):
+        fit_network(model, tracks, make_stage(tmp_path / "run", range(16)), make_run(config))
+
+
 def test_a_stopped_training_goes_on_and_ends_with_the_same_weights(tmp_path):
     expected, _ = fit(tmp_path, "unbroken", training={"epochs": 4, "batch_size": 4})
     config = make_config(training={"epochs": 4, "batch_size": 4})
