@@ -20,7 +20,8 @@ def training_curves(history: Sequence[EpochReport]) -> bytes:
         reports = [report for report in history if report.fold == fold]
         epochs = [report.epoch for report in reports]
         suffix = "" if fold is None else f", fold {fold}"
-        losses.plot(epochs, [report.train_loss for report in reports], ".-", label=f"training{suffix}")
+        if any(report.train_loss is not None for report in reports):
+            losses.plot(epochs, [report.train_loss for report in reports], ".-", label=f"training{suffix}")
         if any(report.validation_loss is not None for report in reports):
             losses.plot(epochs, [report.validation_loss for report in reports], ".-", label="validation")
         for name in ("roc_auc_macro", "pr_auc_macro", "f1_macro"):

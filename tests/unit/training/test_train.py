@@ -87,6 +87,9 @@ def test_a_training_leaves_a_model_that_serves_and_its_records(clips, cache_dir,
     result = run(clips, tmp_path / "run", cache_dir, models_dir, **changes.get(model, {}))
     assert names(tmp_path / "run") == FILES
     assert names(tmp_path) == {"run"}
+    assert [report.train_loss is None for report in result.history] == (
+        [True] if model == "random_forest" else [False] * 3
+    )
     assert result.labels == ("high", "low", "noisy", "pulsing")
     assert {"roc_auc_macro", "f1_micro", "duration_s"} <= result.metrics.keys()
     tagger = Tagger.load(tmp_path / "run", device="cpu")
