@@ -129,7 +129,8 @@ def test_a_loss_that_is_no_number_ends_the_training_in_its_first_epoch(tmp_path,
 def test_a_gradient_that_is_no_number_ends_the_training_too(tmp_path):
     config, tracks = make_config(), make_tracks(tmp_path / "tracks")
     model = build(config.model, FEATURES, 4)
-    model.get_parameter("head.bias").register_hook(lambda gradient: gradient * math.inf)
+    bias = model.get_parameter("head.bias")
+    bias.register_hook(lambda gradient: gradient * math.inf)  # type: ignore[no-untyped-call]
     with pytest.raises(
         TrainingDiverged, match=r"gradient's length is .* in epoch 1, step 1: lower the learning"
     ):
