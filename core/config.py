@@ -71,6 +71,9 @@ class AudioCNNConfig(Config):
     """Four convolutions, the small baseline."""
 
     kind: Literal["audio_cnn"] = "audio_cnn"
+    single_label: Annotated[
+        bool, Field(description="labels exclude each other: the scores of a track add up to 1")
+    ] = True
     patch_frames: Annotated[int, Field(ge=16, description="frames seen at once")] = 312
     base_channels: Annotated[int, Field(ge=1, description="of the first convolution; doubled by each")] = 32
     embedding_size: Annotated[int, Field(ge=1)] = 128
@@ -180,3 +183,10 @@ ModelConfig = Annotated[
     | EnsembleConfig,
     Field(discriminator="kind"),
 ]
+
+
+def is_single_label(model: ModelConfig) -> bool:
+    """Whether a track gets exactly one label, the one with the highest score."""
+    if isinstance(model, EnsembleConfig):
+        return all(map(is_single_label, model.networks))
+    return isinstance(model, AudioCNNConfig) and model.single_label

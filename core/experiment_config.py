@@ -15,6 +15,9 @@ from core.errors import InvalidConfig
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
+CalibrationMethod = Literal["platt", "temperature"]
+
+
 class BCELoss(Config):
     """Binary cross-entropy."""
 
@@ -81,7 +84,9 @@ class EvaluationConfig(Config):
     """How the trained model is judged."""
 
     bootstrap: Annotated[int, Field(ge=0, le=100_000, description="resamplings for intervals")] = 1000
-    calibrate: bool = True
+    calibration: Annotated[
+        CalibrationMethod | None, Field(description="of the scores, where 50 tracks or more are left for it")
+    ] = "platt"
 
 
 class ExperimentConfig(Config):

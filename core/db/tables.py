@@ -95,6 +95,7 @@ class Model(Base):
     kind: Mapped[str]
     labels: Mapped[list[str]] = mapped_column(ARRAY(Text))
     thresholds: Mapped[list[float]] = mapped_column(ARRAY(REAL))
+    single_label: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     embedding_size: Mapped[int]
     artifact_url: Mapped[str]
     sha256: Mapped[str]

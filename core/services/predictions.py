@@ -33,8 +33,11 @@ def is_covered(known: str, wanted: Coverage) -> bool:
     return known in ("full", coverage_name(wanted))
 
 
-def labels_above_threshold(model: Model, scores: Sequence[float]) -> list[Label]:
-    """Highest score first."""
+def given_labels(model: Model, scores: Sequence[float]) -> list[Label]:
+    """Those that reach their threshold, highest score first; of a single-label model the highest alone."""
+    if model.single_label:
+        best = max(range(len(scores)), key=scores.__getitem__)
+        return [Label(model.labels[best], scores[best])]
     rows = zip(model.labels, scores, model.thresholds, strict=True)
     given = [Label(label, score) for label, score, threshold in rows if score >= threshold]
     return sorted(given, key=lambda given_label: -given_label.score)
@@ -80,7 +83,7 @@ def save_predictions(session: Session, model: Model, predictions: Sequence[NewPr
         {"content_hash": row.content_hash, "model_id": model.id, "label": given.label, "score": given.score}
         for row in ordered
         if row.content_hash in written
-        for given in labels_above_threshold(model, row.scores)
+        for given in given_labels(model, row.scores)
     ]
     if labels:
         session.execute(insert(PredictionLabel), labels)

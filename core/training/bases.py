@@ -20,6 +20,12 @@ class Base:
     card: StoredCard
     model: nn.Module
 
+    @property
+    def trained_by(self) -> ExperimentConfig | None:
+        """The experiment that it comes from; None for models that were not trained here."""
+        config = self.card.provenance.get("config")
+        return None if config is None else ExperimentConfig.model_validate_json(config)
+
 
 @dataclass(frozen=True)
 class Resolved:

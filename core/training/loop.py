@@ -60,7 +60,11 @@ def _end_epoch(fit: Fit) -> None:
     """Validate, report, and write down that the epoch is over."""
     progress, stage = fit.progress, fit.stage
     began = time.perf_counter()
-    loss, metrics = validate(fit.average.model, fit.tracks, stage.validation, fit.run)
+    try:
+        loss, metrics = validate(fit.average.model, fit.tracks, stage.validation, fit.run, fit.loss)
+    except TrainingStopped:
+        save_if_due(fit, must=True)
+        raise
     report = EpochReport(
         epoch=progress.epoch + 1,
         epochs=fit.run.config.training.epochs,

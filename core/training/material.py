@@ -1,13 +1,14 @@
 """Turns a dataset into what can be learnt: tracks that can be read, labels as numbers, and their parts."""
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from core.config import EnsembleConfig, TransferConfig
+from core.config import EnsembleConfig, TransferConfig, is_single_label
 from core.dataset_config import LabelConfig
 from core.datasets.credits import credited
 from core.datasets.examples import Dataset, Example, Part
@@ -92,11 +93,12 @@ def prepare(
 
 
 def fingerprint(examples: Iterable[Example], contents: Mapping[str, bytes]) -> str:
-    """Equal for the same tracks with the same labels, wherever they lie and in whatever order."""
-    lines = sorted(
-        "\t".join((example.id, contents[example.id].hex(), *sorted(example.labels))) for example in examples
+    """Equal for the same tracks, labelled and grouped alike, wherever they lie and in whatever order."""
+    rows = sorted(
+        (one.id, contents[one.id].hex(), sorted(one.labels), one.artist, one.album, one.part)
+        for one in examples
     )
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
 def _candidates(resolved: Resolved, dataset: Dataset) -> Dataset:
@@ -110,6 +112,8 @@ def _candidates(resolved: Resolved, dataset: Dataset) -> Dataset:
 
 def _labelled(resolved: Resolved, dataset: Dataset, labels: LabelConfig) -> LabelledDataset:
     labelled = select_labels(dataset, labels)
+    if is_single_label(resolved.config.model):
+        _check_single(labelled.dataset)
     if isinstance(resolved.config.model, EnsembleConfig):
         members = resolved.bases[0].card.labels
         if set(labelled.labels) != set(members):
@@ -118,6 +122,15 @@ def _labelled(resolved: Resolved, dataset: Dataset, labels: LabelConfig) -> Labe
             )
         return replace(labelled, labels=members)
     return labelled
+
+
+def _check_single(dataset: Dataset) -> None:
+    several = [example for example in dataset.examples if len(example.labels) > 1]
+    if several:
+        raise UnusableDataset(
+            f"The model gives a track one label; {len(several)} tracks have several, {several[0].id} is one: "
+            "set model.single_label to false, or take multilabel_audio_cnn."
+        )
 
 
 def _cache(

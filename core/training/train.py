@@ -57,7 +57,7 @@ def train(
     checkpoints = folder / "checkpoints" / _digest(json.dumps(learnt_from, sort_keys=True))[:16]
     fitted = fit_all(resolved, material, run, checkpoints)
     if is_first():
-        judgement = judge(resolved.config, material, fitted)
+        judgement = judge(resolved, material, fitted, run.check)
         _save(resolved, material, fitted, judgement, identity, folder, version, time.perf_counter() - began)
     wait_for_all()
     result = read_result(folder, identity)

@@ -75,7 +75,7 @@ def test_an_unknown_key_is_named_with_the_nearest_right_one(change, key, nearest
 
 
 def test_a_key_like_no_other_is_answered_with_all_that_are_known():
-    with pytest.raises(InvalidConfig, match="known are bootstrap, calibrate"):
+    with pytest.raises(InvalidConfig, match="known are bootstrap, calibration"):
         parse_experiment(LEAST | {"evaluation": {"xyz": 1}})
 
 
