@@ -9,13 +9,14 @@ import pytest
 import torch
 
 from core.config import FeatureConfig, MultiLabelAudioCNNConfig
-from core.errors import TrainingDiverged
+from core.errors import InvalidConfig, TrainingDiverged
 from core.evaluation.metrics import evaluate
 from core.models.zoo import build
 from core.training.loop import fit_network
 from core.training.prediction import predict
 from core.training.reports import EpochReport
 from core.training.run import Stage, TrainingStopped
+from core.training.state import start
 from tests.unit.training.experiments import make_config, make_run, make_stage, make_tracks
 
 FEATURES = FeatureConfig(n_mels=24)
@@ -114,6 +115,30 @@ def test_without_validation_all_epochs_are_trained(tmp_path):
     model = build(config.model, FEATURES, 4)
     _, history = fit_network(model, tracks, make_stage(tmp_path / "run", range(16)), make_run(config))
     assert [(report.validation_loss, report.is_best) for report in history] == [(None, False)] * 3
+
+
+NORMALISING = {"kind": "multilabel_audio_cnn", "patch_frames": 32, "base_channels": 2, "embedding_size": 8}
+
+
+@pytest.mark.parametrize("tracks", [1, 3])
+def test_a_model_that_normalises_over_a_batch_never_gets_one_of_one(tmp_path, tracks):
+    config = make_config(model=NORMALISING, training={"epochs": 1, "batch_size": 2})
+    model = build(config.model, FEATURES, 4)
+    stage = make_stage(tmp_path / "run", range(tracks))
+    _, history = fit_network(model, make_tracks(tmp_path / "tracks"), stage, make_run(config))
+    assert math.isfinite(loss_of(history[0]))
+
+
+def test_processes_that_could_not_normalise_are_refused(tmp_path, monkeypatch):
+    config = make_config(model=NORMALISING, training={"batch_size": 3})
+    monkeypatch.setattr("core.training.state.world_size", lambda: 2)
+    with pytest.raises(InvalidConfig, match="batch_size must be 4 at least"):
+        start(
+            build(config.model, FEATURES, 4),
+            make_tracks(tmp_path / "tracks"),
+            make_stage(tmp_path / "run", range(4)),
+            make_run(config),
+        )
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

@@ -392,6 +392,12 @@ def test_models_that_do_not_fit_are_refused(clips, cache_dir, models_dir, tmp_pa
         run(clips, tmp_path / "run", cache_dir, tmp_path / "models", model=model)
 
 
+def test_an_ensemble_of_more_numbers_than_can_be_stored_is_refused(clips, cache_dir, models_dir, tmp_path):
+    members = ["tiny-1"] * 126  # of 16 numbers each
+    with pytest.raises(InvalidConfig, match="have 2016 numbers together; 2000 can be stored"):
+        run(clips, tmp_path / "run", cache_dir, models_dir, model={"kind": "ensemble", "members": members})
+
+
 def test_embeddings_are_those_of_serving_and_computed_once(clips, models_dir, tmp_path, monkeypatch):
     run(clips, tmp_path / "first", tmp_path / "cache", models_dir, model=TRANSFER)
     backbone = artifact.load(models_dir / "tiny-1")
