@@ -8,6 +8,23 @@ from pathlib import Path
 from typing import BinaryIO
 
 
+def write_durably(path: Path, content: bytes) -> None:
+    """Write a file whose folder makes it count, once that is in its place."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """What has been created or renamed in it stays so."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 @contextmanager
 def appearing(path: Path) -> Iterator[BinaryIO]:
     """A file to write that is at `path` when the block has ended, in place of one before; else nothing is."""

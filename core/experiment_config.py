@@ -78,7 +78,9 @@ class TrainingConfig(Config):
     mixed_precision: Annotated[bool, Field(description="bfloat16 where the GPU has it")] = True
     patches_per_track: Annotated[int, Field(ge=1, description="random crops of a track per epoch")] = 1
     validation_patches: Annotated[int, Field(ge=1, description="of a track, evenly spaced")] = 8
-    checkpoint_every_s: Annotated[float, Field(ge=0, description="beside the one after each epoch")] = 60.0
+    checkpoint_every_s: Annotated[
+        float, Field(ge=0, description="after a step or an epoch, when the last one is as old")
+    ] = 60.0
 
 
 class EvaluationConfig(Config):

@@ -215,6 +215,28 @@ def test_the_same_training_gives_the_same_model(clips, cache_dir, tmp_path):
     assert first == second
 
 
+def test_a_training_that_dies_while_its_model_is_put_in_place_keeps_its_checkpoints(
+    clips, cache_dir, tmp_path, monkeypatch
+):
+    heard: list[object] = []
+    always = {"training": {"checkpoint_every_s": 0}}
+    rename = Path.rename
+
+    def die(path: Path, target: Path) -> Path:
+        if target == tmp_path / "run":
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", die)
+        with pytest.raises(KeyboardInterrupt):
+            run(clips, tmp_path / "run", cache_dir, heard=heard, **always)
+    assert len(heard) == 3
+    run(clips, tmp_path / "run", cache_dir, heard=heard, **always)
+    assert len(heard) == 3
+    assert names(tmp_path) == {"run"}
+
+
 def test_a_finished_training_is_not_done_again(clips, cache_dir, tmp_path):
     first = run(clips, tmp_path / "run", cache_dir)
     heard: list[object] = []
