@@ -17,7 +17,7 @@ from core.training.processes import is_first, world_size
 from core.training.progress import Progress
 from core.training.run import Run, Stage, Tracks
 
-MODEL, AVERAGE, BEST, OPTIMIZER, RANDOM = "model.", "average.", "best.", "optimizer.", "random."
+MODEL, AVERAGE, BEST, OPTIMIZER = "model.", "average.", "best.", "optimizer."
 
 
 @dataclass
@@ -95,13 +95,9 @@ def _pack(fit: Fit) -> dict[str, Tensor]:
         **{MODEL + name: tensor for name, tensor in fit.model.state_dict().items()},
         **{AVERAGE + name: tensor for name, tensor in fit.average.model.state_dict().items()},
         **{BEST + name: tensor for name, tensor in fit.best.items()},
-        RANDOM + "cpu": torch.get_rng_state(),
-        RANDOM + "augmentation": fit.augmentation.generator.get_state(),
     }
     for number, state in fit.optimizer.state_dict()["state"].items():
         tensors |= {f"{OPTIMIZER}{number}.{name}": tensor for name, tensor in state.items()}
-    if fit.run.device.type == "cuda":
-        tensors[RANDOM + "cuda"] = torch.cuda.get_rng_state(fit.run.device)
     return tensors
 
 
@@ -116,11 +112,6 @@ def _unpack(fit: Fit, tensors: dict[str, Tensor]) -> None:
         state.setdefault(int(number), {})[of_parameter] = tensor
     groups = fit.optimizer.state_dict()["param_groups"]
     fit.optimizer.load_state_dict({"state": state, "param_groups": groups})
-    random = _below(tensors, RANDOM)
-    torch.set_rng_state(random["cpu"])
-    fit.augmentation.generator.set_state(random["augmentation"])
-    if "cuda" in random and fit.run.device.type == "cuda":
-        torch.cuda.set_rng_state(random["cuda"], fit.run.device)
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

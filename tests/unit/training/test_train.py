@@ -219,7 +219,7 @@ def test_a_training_that_dies_while_its_model_is_put_in_place_keeps_its_checkpoi
     clips, cache_dir, tmp_path, monkeypatch
 ):
     heard: list[object] = []
-    always = {"training": {"checkpoint_every_s": 0}}
+    always: dict[str, Any] = {"training": {"checkpoint_every_s": 0}}
     rename = Path.rename
 
     def die(path: Path, target: Path) -> Path:
