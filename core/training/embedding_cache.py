@@ -55,7 +55,7 @@ def cache_embeddings(
             outcomes[index] = found
 
     with _one_thread():
-        for index, outcome in tagger.analyse(missing(), max_duration_s=MAX_DURATION_S):
+        for index, outcome in tagger.analyse(missing(), max_duration_s=MAX_DURATION_S, apart=True):
             if isinstance(outcome, Analysis):
                 write_array(targets[index].file, outcome.embedding)
                 outcomes[index] = targets[index]
