@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 from core.crash_points import crash_point
 from core.db.session import SessionFactory, transaction
+from core.durable import sync_folder
 from core.errors import Unavailable
 from core.params import PredictParams
 from core.services.jobs import Submission, submit_predict
@@ -50,18 +51,10 @@ def store(folder: Path, job_id: UUID, file: BinaryIO) -> str:
                 upload.write(block)
             upload.flush()
             os.fsync(upload.fileno())
-        _sync_folder(folder)
+        sync_folder(folder)
     except OSError as error:
         raise Unavailable(f"The upload cannot be stored: {error.strerror}.") from error
     return digest.hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def display_name(filename: str | None) -> str:

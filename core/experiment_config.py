@@ -13,6 +13,7 @@ from core.dataset_config import DatasetConfig, LabelConfig, SplitConfig
 from core.errors import InvalidConfig
 
 Share = Annotated[float, Field(ge=0, le=1)]
+FEWEST_BANDS = 16
 
 
 CalibrationMethod = Literal["platt", "temperature"]
@@ -77,7 +78,9 @@ class TrainingConfig(Config):
     mixed_precision: Annotated[bool, Field(description="bfloat16 where the GPU has it")] = True
     patches_per_track: Annotated[int, Field(ge=1, description="random crops of a track per epoch")] = 1
     validation_patches: Annotated[int, Field(ge=1, description="of a track, evenly spaced")] = 8
-    checkpoint_every_s: Annotated[float, Field(ge=0, description="beside the one after each epoch")] = 60.0
+    checkpoint_every_s: Annotated[
+        float, Field(ge=0, description="after a step or an epoch, when the last one is as old")
+    ] = 60.0
 
 
 class EvaluationConfig(Config):
@@ -109,6 +112,14 @@ class ExperimentConfig(Config):
             raise ValueError("musicnn is only trained as the backbone of `transfer`")
         if isinstance(self.model, TransferConfig | RandomForestConfig) and self.augmentation.mixup_alpha:
             raise ValueError(f"mixup does not apply to {self.model.kind}")
+        if self.model.kind in ("audio_cnn", "crnn") and self.features.n_mels < FEWEST_BANDS:
+            raise ValueError(
+                f"{self.model.kind} halves the bands four times: features.n_mels >= {FEWEST_BANDS} must hold"
+            )
+        if self.model.kind == "multilabel_audio_cnn" and self.training.batch_size < 2:
+            raise ValueError(
+                "multilabel_audio_cnn normalises over a batch: training.batch_size >= 2 must hold"
+            )
         return self
 
 

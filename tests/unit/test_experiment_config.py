@@ -44,6 +44,24 @@ def test_overrides_replace_what_the_file_says_and_none_is_ignored():
     assert config.seed == 0
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": {"kind": "audio_cnn", "embedding_size": 2001}}, "model.*embedding_size.*2000"),
+        ({"model": {"kind": "random_forest", "bands": 667}}, "model.*bands.*666"),
+        ({"features": {"n_mels": 8}}, r"audio_cnn halves the bands four times: features.n_mels >= 16"),
+        ({"model": {"kind": "crnn"}, "features": {"n_mels": 15}}, "crnn halves the bands"),
+        (
+            {"model": {"kind": "multilabel_audio_cnn"}, "training": {"batch_size": 1}},
+            r"normalises over a batch: training.batch_size >= 2",
+        ),
+    ],
+)
+def test_what_could_not_be_trained_or_stored_is_refused_before(change, message):
+    with pytest.raises(InvalidConfig, match=message):
+        parse_experiment(LEAST | change)
+
+
 def test_every_override_names_a_key_that_exists():
     values = {"experiment_name": "x", "num_genres": 4, "epochs": 2, "lr": 0.1, "batch_size": 2, "seed": 5}
     assert set(values) == set(OVERRIDES)
