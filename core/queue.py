@@ -101,7 +101,8 @@ class Broker:
         with self._redis.pipeline(transaction=False) as pipeline:
             for queue in QUEUES:
                 pipeline.lrange(KEY_PREFIX + queue, 0, -1)
-            return {_unit_of(message) for queue in pipeline.execute() for message in queue}
+            messages = [message for queue in pipeline.execute() for message in queue]
+        return {unit_id for message in messages if (unit_id := _unit_of(message)) is not None}
 
     def bring_forward(self, queue: str) -> None:
         """Let the doorbell that was rung last be the next one taken."""
@@ -111,10 +112,16 @@ class Broker:
         self._redis.close()
 
 
-def _unit_of(message: str) -> int:
-    """The unit of a doorbell as Celery has put it into a queue: a task's arguments in JSON, in base64."""
-    (unit_id,), _, _ = json.loads(base64.b64decode(json.loads(message)["body"]))
-    return int(unit_id)
+def _unit_of(message: str) -> int | None:
+    """The unit of a doorbell as Celery has put it into a queue (a task's arguments in JSON, in base64).
+
+    None for a message that is no doorbell, whoever sent it.
+    """
+    try:
+        (unit_id,), _, _ = json.loads(base64.b64decode(json.loads(message)["body"]))
+        return int(unit_id)
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def ping(settings: Settings) -> None:

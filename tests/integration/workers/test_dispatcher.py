@@ -175,6 +175,16 @@ def test_one_doorbell_lost_out_of_a_queue_that_is_never_empty_is_rung_again(
     assert rung(redis) == [*unit_ids[1:], unit_ids[0]]
 
 
+@pytest.mark.parametrize("message", ["", "[]", "{}", '{"body": "W10="}', '{"body": "W1tdLCB7fSwge31d"}'])
+def test_a_message_that_is_no_doorbell_does_no_harm(dispatcher, redis, clean_database, message):
+    unit_ids = plan_job(clean_database, 1).unit_ids
+    redis.lpush(KEY_PREFIX + "batch", message)
+    dispatcher.tick()
+    assert states(clean_database) == ["dispatched"]
+    redis.ltrim(KEY_PREFIX + "batch", 0, 0)
+    assert rung(redis) == unit_ids
+
+
 def test_a_doorbell_that_still_waits_is_not_rung_again(dispatcher, redis, clean_database, monkeypatch):
     monkeypatch.setattr(dispatcher_module, "LOST_AFTER_S", 0.0)
     unit_ids = plan_job(clean_database, 1, 1).unit_ids
