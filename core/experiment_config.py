@@ -123,6 +123,39 @@ OVERRIDES = {
 }
 
 
+GRADIENT = (
+    "lr",
+    "schedule",
+    "warm_up",
+    "weight_decay",
+    "clip_norm",
+    "ema_decay",
+    "loss",
+    "epochs",
+    "batch_size",
+)
+IDLE = {
+    "model.kind: transfer": ("augmentation", "training.patches_per_track", "training.validation_patches"),
+    "model.kind: random_forest": ("augmentation", *(f"training.{name}" for name in GRADIENT)),
+    "model.kind: ensemble": ("augmentation", "training"),
+    "split.folds": ("split.validation", "split.test"),
+}
+
+
+def idle_keys(config: ExperimentConfig) -> list[str]:
+    """A sentence for each key that was set, but that the kind of model or of split does not look at."""
+    found = []
+    reasons = [f"model.kind: {config.model.kind}"] + ["split.folds"] * bool(config.split.folds)
+    for reason in reasons:
+        for key in IDLE.get(reason, ()):
+            section, _, name = key.partition(".")
+            given = getattr(config, section)
+            usual = type(given)()
+            if (getattr(given, name) != getattr(usual, name)) if name else given != usual:
+                found.append(f"{key} has no effect with {reason}.")
+    return found
+
+
 def load_experiment(path: Path, overrides: Mapping[str, Any] | None = None) -> ExperimentConfig:
     """The experiment of a YAML file, some of its keys replaced; `OVERRIDES` names those, None is ignored."""
     try:

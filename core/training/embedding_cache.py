@@ -50,7 +50,7 @@ def cache_embeddings(
                 yield index, file
 
     with _one_thread():
-        for index, outcome in tagger.analyse(missing(), max_duration_s=MAX_DURATION_S):
+        for index, outcome in tagger.analyse(missing(), max_duration_s=MAX_DURATION_S, apart=True):
             if isinstance(outcome, Analysis):
                 target = place(folder, contents[index])
                 write_array(target, outcome.embedding)

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from core.errors import InvalidConfig
-from core.experiment_config import OVERRIDES, load_experiment, parse_experiment
+from core.experiment_config import OVERRIDES, idle_keys, load_experiment, parse_experiment
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 SHIPPED = sorted([*(CONFIGS / "experiments").glob("*.yaml"), CONFIGS / "smoke.yaml"])
@@ -95,6 +95,21 @@ def test_a_key_like_no_other_is_answered_with_all_that_are_known():
 def test_a_value_that_cannot_be_is_refused_with_its_key(change, message):
     with pytest.raises(InvalidConfig, match=message):
         parse_experiment(LEAST | change)
+
+
+@pytest.mark.parametrize(
+    ("change", "keys"),
+    [
+        ({"model": {"kind": "transfer"}, "augmentation": {"gain_db": 3}}, ["augmentation"]),
+        ({"model": {"kind": "random_forest"}, "training": {"lr": 0.1}}, ["training.lr"]),
+        ({"model": {"kind": "ensemble", "members": ["a-1"]}, "training": {"epochs": 3}}, ["training"]),
+        ({"split": {"folds": 3, "test": 0.3}}, ["split.test"]),
+        ({"training": {"lr": 0.1}, "augmentation": {"gain_db": 3}}, []),
+    ],
+)
+def test_keys_without_effect_are_told(change, keys):
+    told = idle_keys(parse_experiment(LEAST | change))
+    assert [sentence.split(" has no effect")[0] for sentence in told] == keys
 
 
 def test_an_unknown_override_is_refused():

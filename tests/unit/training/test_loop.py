@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from core.config import FeatureConfig, MultiLabelAudioCNNConfig
+from core.config import FeatureConfig
 from core.errors import TrainingDiverged
 from core.evaluation.metrics import evaluate
 from core.models.zoo import build
@@ -38,15 +38,16 @@ def fit(
     return weights_of(fitted), history
 
 
-def test_sixteen_clips_of_four_labels_are_learnt_by_heart(tmp_path):
-    network = {"kind": "multilabel_audio_cnn", "patch_frames": 32, "base_channels": 4, "dropout": 0.0}
+def test_the_full_size_network_learns_sixteen_clips_of_four_labels_by_heart(tmp_path):
+    """Most clips have two of the labels."""
+    network = {"kind": "multilabel_audio_cnn", "patch_frames": 32, "dropout": 0.0}
     config = make_config(
-        model=network, training={"epochs": 30, "batch_size": 16, "lr": 0.01, "ema_decay": 0.5}
+        model=network, training={"epochs": 16, "batch_size": 16, "lr": 0.003, "ema_decay": 0.5}
     )
-    assert isinstance(config.model, MultiLabelAudioCNNConfig)
-    tracks = make_tracks(tmp_path / "tracks")
+    tracks = make_tracks(tmp_path / "tracks", several=True)
     torch.manual_seed(0)
     model = build(config.model, FEATURES, 4)
+    assert sum(parameter.numel() for parameter in model.parameters()) > 3_000_000
     fitted, history = fit_network(model, tracks, make_stage(tmp_path / "run", range(16)), make_run(config))
     scores = predict(fitted, tracks.inputs, range(16), None, torch.device("cpu"))
     metrics = evaluate(tracks.targets.numpy(), scores, tracks.labels, 0.5)
