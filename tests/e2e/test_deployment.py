@@ -62,9 +62,10 @@ def all_logs(site: Site) -> str:
     return "\n".join(f"== {path.name}\n{path.read_text()}" for path in (site.root / "logs").iterdir())
 
 
-def fill(folder: Path, count: int) -> None:
+def fill(folder: Path, numbers: range) -> None:
+    """A sound of its own for each number."""
     folder.mkdir()
-    for index in range(count):
+    for index in numbers:
         samples = sounds.chord([110 + index, 330 + index], 6) + sounds.noise(6, seed=index, level=0.02)
         sounds.write(folder / f"{index:03d}.wav", samples)
 
@@ -91,8 +92,8 @@ def units_of(rows: SessionFactory, job_id: str) -> list[JobUnit]:
 
 
 def test_the_services_work_stop_when_asked_and_keep_their_secrets(site: Site, rows: SessionFactory) -> None:
-    fill(site.root / "music" / "few", 6)
-    fill(site.root / "music" / "many", TRACKS)
+    fill(site.root / "music" / "few", range(TRACKS, TRACKS + 6))
+    fill(site.root / "music" / "many", range(TRACKS))
     hand_over(site.root)
 
     site.start_broker()
