@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.audio.decode import decode_windows
+from core.audio.sandbox import decode_windows
 from core.errors import Disappeared, ItemError, NotAFile, Unreadable
 
 _SAMPLE_RATE = 16_000
@@ -28,6 +28,8 @@ def probe(path: Path) -> float | Unusable:
         return duration_s
     except ItemError as error:
         return Unusable(path, error.code, error.detail)
+    except ChildProcessError:  # nothing can be decoded here, whatever the file
+        raise
     except OSError as error:
         kind = _kind(error)
         return Unusable(path, kind.code, kind.detail)

@@ -12,8 +12,8 @@ from typing import BinaryIO
 import numpy as np
 import torch
 
-from core.audio.decode import stream
 from core.audio.features import LogMel, LogMelStream
+from core.audio.sandbox import stream
 from core.config import FeatureConfig
 from core.errors import Disappeared, ItemError, NotAFile, Unreadable
 from core.library.content import content_hash
