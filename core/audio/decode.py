@@ -19,10 +19,10 @@ from core.audio.stopwatch import Stopwatch
 from core.audio.windows import cut_windows, seek_windows, window_starts
 from core.errors import MACHINE_FAULTS, Corrupt, Empty, Silent, TooComplex, TooLong, TooShort, Unreadable
 
-# A file may hold as many values (frames times channels) as three hours of stereo at 48 kHz, and beyond that as
-# many as its bytes could tell: Opus at its lowest bit rate has 128 to the byte, silence in FLAC thousands.
-_AMPLE_VALUES = 1 << 30
-_MAX_VALUES_PER_BYTE = 256
+# A file may hold as many values (frames times channels) as 90 minutes of stereo at 48 kHz, and beyond that
+# as many as its bytes could tell: Opus at its lowest bit rate has 128 to the byte, silence in FLAC thousands.
+_AMPLE_VALUES = 1 << 29
+_MAX_VALUES_PER_BYTE = 150
 # Up to here a track decoded as a whole for its windows is kept in memory, above it is decoded twice.
 _KEPT_S = 1800
 

@@ -136,7 +136,7 @@ class Helper:
         return copy
 
     def _receive(self, until_cpu_s: float) -> Reply:
-        """The next message. Stalls are counted in looks, not by the clock: this process may have been stopped."""
+        """The next message. Stalls are counted in looks, not by the clock: both may have been stopped."""
         for _ in range(STALL_S):
             if self._cpu_s() > until_cpu_s:
                 raise TooComplex("Decoding the file takes too long.")
@@ -155,7 +155,7 @@ class Helper:
         raise Undecodable(f"The decoder hung: nothing came from it for {STALL_S} s.")
 
     def _cpu_s(self) -> float:
-        """Processor seconds that the helper has used: CPUCLOCK_SCHED of its process (linux/posix-timers.h)."""
+        """Processor seconds that the helper has used: CPUCLOCK_SCHED of it (linux/posix-timers.h)."""
         with suppress(OSError):  # it has just ended, which receiving tells better
             return time.clock_gettime(~self._process.pid << 3 | 2)
         return 0.0
