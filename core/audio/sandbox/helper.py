@@ -111,7 +111,8 @@ def _serve(connection: socket.socket, slots: Samples) -> None:
         if descriptors:  # otherwise a late word that samples have been read
             channel = Channel(connection, slots)
             with open(descriptors[0], "rb") as file:
-                channel.send(_answer(file, channel, json.loads(message)))
+                answer = _answer(file, channel, json.loads(message))
+            channel.send(answer)
 
 
 def _answer(file: BinaryIO, channel: Channel, request: dict[str, Any]) -> Answer:
