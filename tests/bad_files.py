@@ -52,7 +52,7 @@ def _nothing(_: bytes, chance: random.Random) -> bytes:
 # how to ruin a file, the formats that this certainly ruins, and the code it ends in
 RUINS: tuple[tuple[Callable[[bytes, random.Random], bytes], tuple[str, ...], str], ...] = (
     (_cut, ("wav", "flac", "mp3", "ogg", "opus", "aiff", "m4a", "wma"), "corrupt"),
-    (_splice, ("flac", "mp3", "ogg"), "corrupt"),
+    (_splice, ("flac", "mp3"), "corrupt"),
     (_claim_more, ("wav", "flac"), "corrupt"),
     (_renamed, FORMATS, "not_audio"),
     (_nothing, ("mp3", "flac"), "empty"),

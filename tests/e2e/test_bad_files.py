@@ -1,6 +1,6 @@
 """Damaged files, and decoders that die at them, cost items: no worker, and no neighbour.
 
-`pytest tests/e2e/test_bad_files.py --bad-files 1000 --log-cli-level INFO` takes three thousand files.
+`pytest tests/e2e/test_bad_files.py --bad-files 1000 --log-cli-level WARNING` takes three thousand files.
 """
 
 import logging
@@ -88,8 +88,8 @@ def test_damaged_files_cost_items_only(
     assert max(peaks[0]) < HELPER_PEAK_KB
     assert max(peaks[1]) < WORKER_PEAK_KB
     fuzz = Counter(ends[name] or "labelled" for name, codes in honest.items() if len(codes) > 1)
-    log.info("%d good, %d ruined, %d fuzzed: %s", good, ruined, fuzzed, dict(fuzz))
-    log.info("peaks in kB of helpers %s, of workers %s; %s", *peaks, job)
+    log.warning("%d good, %d ruined, %d fuzzed: %s", good, ruined, fuzzed, dict(fuzz))
+    log.warning("peaks in kB of helpers %s, of workers %s; %s", *peaks, job)
 
 
 def test_a_file_that_kills_its_decoder_twice_is_left_alone(running: RunningStack, tmp_path: Path) -> None:
