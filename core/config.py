@@ -20,6 +20,11 @@ class Windows(Config):
 Coverage = Literal["full"] | Windows
 
 
+def coverage_name(coverage: Coverage) -> str:
+    """`full`, or `windows:8`."""
+    return coverage if isinstance(coverage, str) else f"windows:{coverage.windows}"
+
+
 class FeatureConfig(Config):
     """Log-compressed mel spectrogram: `log10(1 + compression * mel)`. The defaults are musicnn's input."""
 

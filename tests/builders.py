@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from core.db.base import Base
 from core.db.tables import (
     ApiKey,
+    Encoder,
     Experiment,
     Job,
     JobItem,
@@ -53,14 +54,21 @@ def make_model(session: Session, *, alias: str | None = "default", **overrides: 
         "embedding_size": EMBEDDING_SIZE,
         "artifact_url": "file:///models/test-model-1",
         "sha256": "0" * 64,
-        "encoder_sha256": overrides.get("sha256", "0" * 64),
         "metrics": {"macro_roc_auc": 0.88},
     }
-    model = _add(session, Model(**values | overrides))
+    values |= overrides
+    if "encoder_id" not in values:
+        values["encoder_id"] = make_encoder(session, str(values["sha256"])).id
+    model = _add(session, Model(**values))
     if alias is not None:
         session.merge(ModelAlias(alias=alias, model_id=model.id))
         session.flush()
     return model
+
+
+def make_encoder(session: Session, sha256: str) -> Encoder:
+    known = session.scalars(select(Encoder).where(Encoder.sha256 == sha256)).one_or_none()
+    return known or _add(session, Encoder(sha256=sha256))
 
 
 def make_track(session: Session, library: Library | None = None, **overrides: Any) -> Track:

@@ -16,8 +16,9 @@ from core.errors import ItemError, LibraryFolderMissing, LibraryNotFound, Unread
 from core.library.scan import FoundFile, scan
 from core.params import AnalysisParams
 from core.queue import BATCH
+from core.services.embeddings import find_embedded
 from core.services.planning import PlannedItem, PlannedUnit, add_page, list_failed_tracks
-from core.services.predictions import find_coverages, find_embedded, is_covered
+from core.services.predictions import find_coverages, is_covered
 from core.services.tracks import SeenFile, mark_missing, upsert_tracks
 from core.services.workers import slots_by_queue
 from core.states import ItemState

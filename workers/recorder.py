@@ -5,12 +5,12 @@ import time
 
 from sqlalchemy.orm import Session
 
-from core.config import Coverage
+from core.config import Coverage, coverage_name
 from core.db.tables import Model
 from core.errors import ItemError
 from core.inference.tagger import Analysis
 from core.services.items import Outcome, WorkItem, record_outcomes
-from core.services.predictions import NewPrediction, coverage_name, save_predictions
+from core.services.predictions import NewPrediction, save_predictions
 from core.services.tracks import AnalysedFile, save_analysed
 from core.states import ItemState
 from workers.lease import Lease

@@ -7,10 +7,11 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from core.config import Coverage
-from core.db.tables import Model, Prediction
+from core.db.tables import Embedding, Model
 from core.inference.tagger import Tagger
+from core.services.embeddings import find_embeddings
 from core.services.items import Outcome, WorkItem, record_outcomes
-from core.services.predictions import NewPrediction, find_embeddings, save_predictions
+from core.services.predictions import NewPrediction, save_predictions
 from core.states import ItemState
 from workers.lease import Lease
 
@@ -54,9 +55,9 @@ def _relabel(
     return [item for item in items if item.content_hash not in known]
 
 
-def _predictions(tagger: Tagger, known: list[Prediction]) -> list[NewPrediction]:
-    embeddings = np.stack([np.asarray(heard.embedding, dtype=np.float32) for heard in known])
+def _predictions(tagger: Tagger, known: list[Embedding]) -> list[NewPrediction]:
+    embeddings = np.stack([np.asarray(heard.vector, dtype=np.float32) for heard in known])
     return [
-        NewPrediction(heard.content_hash, heard.coverage, heard.duration_s, scores.tolist(), embedding)
-        for heard, scores, embedding in zip(known, tagger.relabel(embeddings), embeddings, strict=True)
+        NewPrediction(heard.content_hash, heard.coverage, heard.duration_s, scores.tolist())
+        for heard, scores in zip(known, tagger.relabel(embeddings), strict=True)
     ]

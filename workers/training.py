@@ -4,6 +4,7 @@ import math
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ def train_model(lease: Lease) -> None:
     version = lease.write(lambda session: take_version(session, run_id))
     reporter = Reporter(lease, run_id)
     folder = settings.training_dir / str(run_id)
+    take_over(folder, lease.claim.payload.get("continues", []))
     try:
         result = train(
             config,
@@ -64,6 +66,18 @@ def train_model(lease: Lease) -> None:
     installed = install(result.folder, settings.models_dir / f"{config.experiment_name}-{version}")
     lease.write(partial(_finish, lease=lease, result=result, folder=installed))
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def take_over(folder: Path, continues: Sequence[str]) -> None:
+    """Go on with the checkpoints of the runs that this one is a retry of, newest first.
+
+    A rename is for one alone: should two runs retry the same one, the second starts from the beginning.
+    """
+    for earlier in continues:
+        if folder.exists():
+            return
+        with suppress(FileNotFoundError):
+            (folder.parent / earlier).rename(folder)
 
 
 def load_dataset(lease: Lease, config: DatasetConfig) -> Dataset:

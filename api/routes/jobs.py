@@ -8,10 +8,11 @@ from fastapi import Query, Response
 from api import schemas, views
 from api.deps import Cursor, IdempotencyKey, Limit, Reader, ReadsDep, SessionDep, SettingsDep, Writer
 from api.routes import API, make_router, problems
+from core.params import JobKind
 from core.services import jobs as service
 from core.services.items import list_items
 from core.services.jobs import OPEN_JOB_STATES, Submission
-from core.services.trainings import submit_training
+from core.services.trainings import retry_training, submit_training
 from core.states import ItemState, JobState
 
 router = make_router("jobs")
@@ -105,10 +106,10 @@ def retry_job(
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> schemas.Job:
-    """A new job over the failed items of a job that has ended."""
-    submission = service.retry_failed(
-        session, job_id, caller.owner, idempotency_key, visible_to=caller.visible_to
-    )
+    """A new job over the failed items of a job that has ended; a training goes on where it was."""
+    old = service.get_job(session, job_id, visible_to=caller.visible_to)
+    retry = retry_training if old.kind == JobKind.TRAINING else service.retry_failed
+    submission = retry(session, job_id, caller.owner, idempotency_key, visible_to=caller.visible_to)
     return accepted(response, submission, views.job(session, submission.job))
 
 

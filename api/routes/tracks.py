@@ -9,6 +9,7 @@ from api import schemas, views
 from api.deps import READ, Cursor, Limit, ModelName, SessionDep
 from api.routes import make_router, problems
 from core.services import tracks as service
+from core.services.embeddings import get_vector
 from core.services.registry import resolve_model
 from core.services.similarity import nearest_tracks
 
@@ -70,5 +71,5 @@ def list_similar_tracks(
 def get_embedding(track_id: UUID, session: SessionDep, model: ModelName = "default") -> schemas.Embedding:
     """The vector itself. Vectors of different models cannot be compared."""
     heard_by = resolve_model(session, model)
-    vector = service.get_prediction(session, track_id, heard_by).embedding
+    vector = get_vector(session, track_id, heard_by)
     return schemas.Embedding(track_id=track_id, model=views.model_name(heard_by), embedding=list(vector))

@@ -74,6 +74,15 @@ class Track(Base):
     missing_at: Mapped[datetime | None]
 
 
+class Encoder(Base):
+    """Weights that give embeddings; a head on a stored model has the same as that model."""
+
+    __tablename__ = "encoders"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    sha256: Mapped[str] = mapped_column(unique=True)
+
+
 class Model(Base):
     """A version of a learned model; its weights live in the artifact folder."""
 
@@ -89,8 +98,7 @@ class Model(Base):
     embedding_size: Mapped[int]
     artifact_url: Mapped[str]
     sha256: Mapped[str]
-    # Of the weights that embeddings come from: a head on a stored model has that model's embeddings.
-    encoder_sha256: Mapped[str]
+    encoder_id: Mapped[int] = mapped_column(ForeignKey("encoders.id"))
     metrics: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
@@ -115,8 +123,19 @@ class Prediction(Base):
     coverage: Mapped[str]
     duration_s: Mapped[float] = mapped_column(REAL)
     scores: Mapped[list[float]] = mapped_column(ARRAY(REAL))
-    embedding: Mapped[Any] = mapped_column(VECTOR)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Embedding(Base):
+    """Where a piece of audio lies in the space of an encoder, for every model that listens with it."""
+
+    __tablename__ = "embeddings"
+
+    content_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    encoder_id: Mapped[int] = mapped_column(ForeignKey("encoders.id"), primary_key=True)
+    coverage: Mapped[str]
+    duration_s: Mapped[float] = mapped_column(REAL)
+    vector: Mapped[Any] = mapped_column(VECTOR)
 
 
 class PredictionLabel(Base):

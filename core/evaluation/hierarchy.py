@@ -39,8 +39,3 @@ def leaves(labels: Sequence[str], parents: Mapping[str, str]) -> tuple[str, ...]
     """Labels without a descendant among `labels`."""
     above = {ancestor for label in labels for ancestor in ancestors(label, parents)}
     return tuple(label for label in labels if label not in above)
-
-
-def columns_of(chosen: Sequence[str], labels: Sequence[str]) -> list[int]:
-    """Where some of the labels stand, to evaluate `scores[:, columns]` of roots or leaves alone."""
-    return [labels.index(label) for label in chosen]

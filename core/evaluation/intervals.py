@@ -23,16 +23,6 @@ class Interval:
     high: float
 
 
-@dataclass(frozen=True)
-class Difference:
-    """Second minus first model on the same tracks."""
-
-    value: float
-    low: float
-    high: float
-    probability: float  # proportion of resamples in which the second model is better
-
-
 def confidence_intervals(
     targets: npt.ArrayLike,
     scores: npt.ArrayLike,
@@ -48,26 +38,6 @@ def confidence_intervals(
     low, high = _percentiles(resampled)
     found = zip(MEASURES, values, low, high, strict=True)
     return {name: Interval(*map(float, numbers)) for name, *numbers in found}
-
-
-def compare(
-    targets: npt.ArrayLike,
-    first: tuple[npt.ArrayLike, npt.ArrayLike],
-    second: tuple[npt.ArrayLike, npt.ArrayLike],
-    groups: Sequence[Hashable],
-    repeats: int = _REPEATS,
-    seed: int = 0,
-) -> dict[str, Difference]:
-    """Differences of two models, each given as (scores (N, L), thresholds (L,)), on the same resamples."""
-    samples = [_Sample(targets, scores, thresholds) for scores, thresholds in (first, second)]
-    one = np.ones((1, len(groups)))
-    values = samples[1].measures(one)[0] - samples[0].measures(one)[0]
-    batches = _resamples(groups, repeats, seed)
-    resampled = np.concatenate([samples[1].measures(w) - samples[0].measures(w) for w in batches])
-    low, high = _percentiles(resampled)
-    better = [mean_of_known(np.where(np.isnan(column), np.nan, column > 0)) for column in resampled.T]
-    found = zip(MEASURES, values, low, high, better, strict=True)
-    return {name: Difference(*map(float, numbers)) for name, *numbers in found}
 
 
 class _Sample:

@@ -1,6 +1,6 @@
 """How good scores and decisions are, per label and over all labels."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -95,23 +95,27 @@ def co_occurrence(targets: npt.ArrayLike, decisions: npt.ArrayLike) -> npt.NDArr
     return truth.T.astype(np.int64) @ decided.astype(np.int64)
 
 
-def frequency_bands(metrics: Metrics, train_counts: Mapping[str, int]) -> dict[str, dict[str, float]]:
-    """Mean PR-AUC and F1 of frequent, middling and rare labels, by their number of training tracks."""
-    bands: dict[str, list[LabelMetrics]] = {"head": [], "middle": [], "tail": []}
-    for one in metrics.per_label:
-        count = train_counts.get(one.label, 0)
-        bands["head" if count >= 100 else "middle" if count >= 20 else "tail"].append(one)
+def means_of(metrics: Metrics, labels: Collection[str]) -> dict[str, float]:
+    """Measures averaged over some of the labels; NaN where none of them can be measured."""
+    chosen = [one for one in metrics.per_label if one.label in labels]
+
+    def mean(values: list[float | None]) -> float:
+        return mean_of_known(np.array([np.nan if value is None else value for value in values]))
+
     return {
-        band: {
-            "labels": float(len(found)),
-            "pr_auc": mean_of_known(
-                np.array([np.nan if one.pr_auc is None else one.pr_auc for one in found])
-            ),
-            "f1": mean_of_known(np.array([one.f1 if one.support else np.nan for one in found])),
-        }
-        for band, found in bands.items()
-        if found
+        "labels": float(len(chosen)),
+        "roc_auc": mean([one.roc_auc for one in chosen]),
+        "pr_auc": mean([one.pr_auc for one in chosen]),
+        "f1": mean([one.f1 if one.support else None for one in chosen]),
     }
+
+
+def frequency_bands(train_counts: Mapping[str, int]) -> dict[str, list[str]]:
+    """Frequent, middling and rare labels, by their number of training tracks; no band is empty."""
+    bands: dict[str, list[str]] = {}
+    for label, count in train_counts.items():
+        bands.setdefault("head" if count >= 100 else "middle" if count >= 20 else "tail", []).append(label)
+    return bands
 
 
 def _micro_f1(truth: Bools, decided: Bools) -> float:

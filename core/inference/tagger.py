@@ -15,6 +15,7 @@ from core.audio.features import LogMel
 from core.audio.sandbox import Spent, stream, stream_windows
 from core.config import Coverage
 from core.errors import ItemError
+from core.evaluation.hierarchy import raise_parents
 from core.inference.batching import Batcher, Patches, Track
 from core.inference.channel import Channel
 from core.inference.decoding import Decode, Message, Piece, Stop, decode_ahead
@@ -86,7 +87,7 @@ class Tagger:
     def relabel(self, embeddings: np.ndarray) -> np.ndarray:
         """Mean embeddings of tracks (N, D) -> scores (N, L), for a model that is a head on a stored one."""
         assert isinstance(self._model, Transfer)
-        return self._calibrated(self._model.scores(embeddings))
+        return self._finished(self._model.scores(embeddings))
 
     def _patches(self, coverage: Coverage) -> Patches:
         kind = Patcher if coverage == "full" else WindowPatcher
@@ -142,14 +143,19 @@ class Tagger:
         scores, embedding = track.mean.result()
         if isinstance(self._model, Transfer):
             scores = self._model.scores(embedding)
-        scores = self._calibrated(scores)
+        scores = self._finished(scores)
         assert track.duration_s is not None
         self.timings.tracks += 1
         self.timings.audio_s += track.duration_s
         return track.key, Analysis(track.duration_s, scores, embedding)
 
-    def _calibrated(self, scores: np.ndarray) -> np.ndarray:
-        return calibrated(scores, self.card.calibration) if self.card.calibration else scores
+    def _finished(self, scores: np.ndarray) -> np.ndarray:
+        """Calibrated, and no parent below its children: (..., L) -> (..., L)."""
+        if self.card.calibration:
+            scores = calibrated(scores, self.card.calibration)
+        if self.card.parents:
+            scores = raise_parents(scores, self.labels, self.card.parents).astype(np.float32)
+        return scores
 
 
 def decoding_threads(device: torch.device, careful: bool) -> int:

@@ -45,6 +45,9 @@ class ModelCard(Config):
     labels: tuple[str, ...]
     thresholds: Annotated[tuple[Probability, ...], Field(description="a label is given from this score on")]
     calibration: Calibration | None = None
+    parents: Annotated[
+        dict[str, str], Field(description="label -> parent label, which never has a lower score")
+    ] = Field(default_factory=dict)
     metrics: dict[str, float] = Field(default_factory=dict)
     provenance: dict[str, str] = Field(default_factory=dict)
     licence: Annotated[str, Field(description="licence notice of the weights")] = ""

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, select
+from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from core.config import Coverage
+from core.config import Coverage, coverage_name
 from core.db.tables import Model, Prediction, PredictionLabel
-
-HEAD = "transfer"  # the kind of model that answers from an embedding alone
+from core.services.embeddings import NewEmbedding, save_embeddings
 
 
 @dataclass(frozen=True)
@@ -20,18 +19,13 @@ class NewPrediction:
     coverage: str  # its name
     duration_s: float
     scores: list[float]  # (L,)
-    embedding: Any  # (D,) numbers; an array is written twice as fast as a list
+    embedding: Any = None  # (D,) numbers; None where the encoder's is stored already
 
 
 @dataclass(frozen=True)
 class Label:
     label: str
     score: float
-
-
-def coverage_name(coverage: Coverage) -> str:
-    """`full`, or `windows:8`."""
-    return coverage if isinstance(coverage, str) else f"windows:{coverage.windows}"
 
 
 def is_covered(known: str, wanted: Coverage) -> bool:
@@ -56,40 +50,6 @@ def find_coverages(session: Session, content_hashes: Sequence[bytes], model_id: 
     return {content_hash: coverage for content_hash, coverage in rows}
 
 
-def find_embedded(
-    session: Session, content_hashes: Sequence[bytes], model: Model, wanted: Coverage
-) -> set[bytes]:
-    """Which audio a model can label without hearing it: that of which `find_embeddings` has something."""
-    if model.kind != HEAD or not content_hashes:
-        return set()
-    heard = select(Prediction.content_hash).join(Model, Model.id == Prediction.model_id)
-    return set(session.scalars(heard.where(*_by_same_encoder(content_hashes, model, wanted))))
-
-
-def find_embeddings(
-    session: Session, content_hashes: Sequence[bytes], model: Model, wanted: Coverage
-) -> dict[bytes, Prediction]:
-    """What another model with the same encoder has heard: its embedding is also this model's."""
-    if model.kind != HEAD or not content_hashes:
-        return {}
-    heard = select(Prediction).join(Model, Model.id == Prediction.model_id)
-    found = heard.where(*_by_same_encoder(content_hashes, model, wanted))
-    # The full ones come last and so are kept.
-    ordered = session.scalars(found.order_by(Prediction.coverage.desc()))
-    return {prediction.content_hash: prediction for prediction in ordered}
-
-
-def _by_same_encoder(
-    content_hashes: Sequence[bytes], model: Model, wanted: Coverage
-) -> tuple[ColumnElement[bool], ...]:
-    return (
-        Prediction.content_hash.in_(content_hashes),
-        Prediction.coverage.in_(("full", coverage_name(wanted))),
-        Model.encoder_sha256 == model.encoder_sha256,
-        Model.id != model.id,
-    )
-
-
 def find_prediction(session: Session, content_hash: bytes, model_id: int) -> Prediction | None:
     """What a model says of a piece of audio, if it has heard it."""
     return session.get(Prediction, (content_hash, model_id))
@@ -103,7 +63,7 @@ def save_predictions(session: Session, model: Model, predictions: Sequence[NewPr
     by_content = {prediction.content_hash: prediction for prediction in predictions}
     ordered = [by_content[content_hash] for content_hash in sorted(by_content)]
     statement = insert(Prediction).values([_row(model, prediction) for prediction in ordered])
-    replaced = {name: statement.excluded[name] for name in ("coverage", "duration_s", "scores", "embedding")}
+    replaced = {name: statement.excluded[name] for name in ("coverage", "duration_s", "scores")}
     # What has been heard in full is not replaced by what a few windows say.
     better = (Prediction.coverage != "full") | (statement.excluded.coverage == "full")
     written = session.scalars(
@@ -124,6 +84,12 @@ def save_predictions(session: Session, model: Model, predictions: Sequence[NewPr
     ]
     if labels:
         session.execute(insert(PredictionLabel), labels)
+    heard = [
+        NewEmbedding(row.content_hash, row.coverage, row.duration_s, row.embedding)
+        for row in ordered
+        if row.embedding is not None
+    ]
+    save_embeddings(session, model.encoder_id, heard)
 
 
 def _row(model: Model, prediction: NewPrediction) -> dict[str, Any]:
@@ -133,5 +99,4 @@ def _row(model: Model, prediction: NewPrediction) -> dict[str, Any]:
         "coverage": prediction.coverage,
         "duration_s": prediction.duration_s,
         "scores": prediction.scores,
-        "embedding": prediction.embedding,
     }

@@ -11,24 +11,28 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from core.config import ModelConfig
-from core.db.tables import Model, ModelAlias
+from core.db.tables import Encoder, Model, ModelAlias
 from core.errors import Conflict, ModelNotFound, NothingToRollBackTo
+from core.services.embeddings import HEAD
 
 DEFAULT_ALIAS, PREVIOUS_ALIAS = "default", "previous"
 ALIASES = (DEFAULT_ALIAS, PREVIOUS_ALIAS)
-EMBEDDING_INDEX_PREFIX = "ix_predictions_embedding_model_"
+EMBEDDING_INDEX_PREFIX = "ix_embeddings_vector_encoder_"
 _MODEL_CONFIG: TypeAdapter[ModelConfig] = TypeAdapter(ModelConfig)
 
 
 def register_artifact(session: Session, folder: Path) -> Model:
     """Make the artifact in `folder` known; the first model of all becomes the default."""
     card = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    values = _columns(card) | {"artifact_url": folder.resolve().as_uri()}
+    values = _columns(card) | {
+        "encoder_id": _add_encoder(session, _encoder_sha256(card)),
+        "artifact_url": folder.resolve().as_uri(),
+    }
     statement = insert(Model).values(values)
     model = session.scalars(
         statement.on_conflict_do_update(
             index_elements=[Model.name, Model.version],
-            set_={name: values[name] for name in ("artifact_url", "encoder_sha256")},
+            set_={name: values[name] for name in ("artifact_url", "encoder_id")},
         ).returning(Model)
     ).one()
     if model.sha256 != values["sha256"]:
@@ -42,7 +46,6 @@ def register_artifact(session: Session, folder: Path) -> Model:
 
 def _columns(card: dict[str, Any]) -> dict[str, Any]:
     config = _MODEL_CONFIG.validate_python(card["model"])
-    is_head = config.kind == "transfer"
     return {
         "name": card["name"],
         "version": card["version"],
@@ -51,17 +54,27 @@ def _columns(card: dict[str, Any]) -> dict[str, Any]:
         "thresholds": card["thresholds"],
         "embedding_size": config.embedding_size,
         "sha256": card["weights_sha256"],
-        "encoder_sha256": card["provenance"]["bases_sha256"] if is_head else card["weights_sha256"],
         "metrics": card["metrics"],
     }
 
 
+def _encoder_sha256(card: dict[str, Any]) -> str:
+    """Of the weights that embeddings come from: a head on a stored model has that model's embeddings."""
+    is_head = card["model"]["kind"] == HEAD
+    return str(card["provenance"]["bases_sha256"] if is_head else card["weights_sha256"])
+
+
+def _add_encoder(session: Session, sha256: str) -> int:
+    session.execute(insert(Encoder).values(sha256=sha256).on_conflict_do_nothing())
+    return session.scalars(select(Encoder.id).where(Encoder.sha256 == sha256)).one()
+
+
 def _embedding_index_ddl(model: Model) -> str:
-    """One HNSW index per model: embeddings of different models are never comparable."""
+    """One HNSW index per encoder: embeddings of different ones are never comparable."""
     return (
-        f"CREATE INDEX IF NOT EXISTS {EMBEDDING_INDEX_PREFIX}{model.id:d} ON predictions "
-        f"USING hnsw ((embedding::vector({model.embedding_size:d})) vector_cosine_ops) "
-        f"WHERE model_id = {model.id:d}"
+        f"CREATE INDEX IF NOT EXISTS {EMBEDDING_INDEX_PREFIX}{model.encoder_id:d} ON embeddings "
+        f"USING hnsw ((vector::vector({model.embedding_size:d})) vector_cosine_ops) "
+        f"WHERE encoder_id = {model.encoder_id:d}"
     )
 
 

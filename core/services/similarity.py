@@ -8,9 +8,9 @@ from pgvector.sqlalchemy import VECTOR
 from sqlalchemy import cast, literal_column, select, text
 from sqlalchemy.orm import Session
 
-from core.db.tables import Library, Model, Prediction, Track
+from core.db.tables import Embedding, Library, Model, Track
+from core.services.embeddings import get_vector
 from core.services.libraries import get_library_by_name
-from core.services.tracks import get_prediction
 
 
 @dataclass(frozen=True)
@@ -25,15 +25,15 @@ def nearest_tracks(
     session: Session, track_id: UUID, model: Model, limit: int, library: str | None = None
 ) -> list[SimilarTrack]:
     """The tracks that sound most like one, most similar first; the track itself is left out."""
-    wanted = get_prediction(session, track_id, model).embedding
-    # The literals let the planner see that the model's own partial index serves.
-    embedding = cast(Prediction.embedding, VECTOR(model.embedding_size))
-    distance: Any = embedding.cosine_distance(wanted)
+    wanted = get_vector(session, track_id, model)
+    # The literals let the planner see that the encoder's own partial index serves.
+    vector = cast(Embedding.vector, VECTOR(model.embedding_size))
+    distance: Any = vector.cosine_distance(wanted)
     query = (
         select(Track.id, Library.name, Track.path, (1 - distance).label("similarity"))
-        .join(Prediction, Prediction.content_hash == Track.content_hash)
+        .join(Embedding, Embedding.content_hash == Track.content_hash)
         .join(Library, Library.id == Track.library_id)
-        .where(Prediction.model_id == literal_column(f"{model.id:d}"), Track.missing_at.is_(None))
+        .where(Embedding.encoder_id == literal_column(f"{model.encoder_id:d}"), Track.missing_at.is_(None))
         .where(Track.id != track_id)
         .order_by(distance)
         .limit(limit)

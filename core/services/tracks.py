@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, aliased
 
 from core.db.tables import Job, JobItem, Library, Model, Prediction, PredictionLabel, Track
-from core.errors import Invalid, TrackNotAnalysed, TrackNotFound
+from core.errors import Invalid, TrackNotFound
 from core.services.cursor import Page, cut_page, decode_cursor
 from core.services.libraries import get_library_by_name
 from core.states import ItemState
@@ -128,13 +128,6 @@ def get_track(session: Session, track_id: UUID, model: Model) -> TrackRow:
     if row is None:
         raise TrackNotFound
     return TrackRow(*row)
-
-
-def get_prediction(session: Session, track_id: UUID, model: Model) -> Prediction:
-    row = get_track(session, track_id, model)
-    if row.prediction is None:
-        raise TrackNotAnalysed
-    return row.prediction
 
 
 def list_tracks(

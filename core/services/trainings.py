@@ -2,23 +2,32 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.config import EnsembleConfig, ModelConfig, RandomForestConfig, TransferConfig
 from core.dataset_config import DatasetConfig, LibraryDataset
-from core.db.tables import Library, Model
-from core.errors import DatasetOutsideLibraries, InvalidConfig, OutsideLibrary
+from core.db.tables import JobUnit, Library, Model
+from core.errors import (
+    DatasetOutsideLibraries,
+    InvalidConfig,
+    JobNotFinished,
+    NothingToRetry,
+    OutsideLibrary,
+)
 from core.experiment_config import ExperimentConfig, load_experiment, parse_experiment
 from core.library.paths import validate_relative
 from core.params import JobKind, TrainingParams
 from core.queue import TRAIN
 from core.services.experiments import add_run
-from core.services.jobs import Submission, submit_job
+from core.services.jobs import Submission, get_job, submit_job
 from core.services.libraries import check_folder, get_library_by_name
 from core.services.registry import ALIASES
+from core.states import TERMINAL_JOB_STATES, JobState
 
 PROJECT = Path(__file__).resolve().parents[2]
 CONFIGS = PROJECT / "configs" / "experiments"
@@ -48,10 +57,50 @@ def submit_training(
         "library_id": library.id if library else None,
         "total": planned_epochs(config),
     }
-    submission = submit_job(session, job, {"kind": "train", "queue": TRAIN}, idempotency_key)
+    return _submit(session, job, config, {}, idempotency_key)
+
+
+def _submit(
+    session: Session,
+    job: dict[str, Any],
+    config: ExperimentConfig,
+    payload: dict[str, Any],
+    idempotency_key: str | None,
+    *fingerprint: str,
+) -> Submission:
+    unit = {"kind": "train", "queue": TRAIN, "payload": payload}
+    submission = submit_job(session, job, unit, idempotency_key, *fingerprint)
     if not submission.replayed:
         add_run(session, submission.job, config)
     return submission
+
+
+def retry_training(
+    session: Session,
+    job_id: UUID,
+    owner: str,
+    idempotency_key: str | None = None,
+    *,
+    visible_to: str | None = None,
+) -> Submission:
+    """A new job that goes on where a failed or cancelled training was."""
+    old = get_job(session, job_id, visible_to=visible_to)
+    if old.state not in TERMINAL_JOB_STATES:
+        raise JobNotFinished
+    if old.state == JobState.SUCCEEDED:
+        raise NothingToRetry("This training has succeeded: submit a new one to train again.")
+    config = ExperimentConfig.model_validate(old.params["experiment"])
+    earlier = session.scalars(select(JobUnit.payload).where(JobUnit.job_id == old.id)).one()
+    job = {
+        "kind": old.kind,
+        "owner": owner,
+        "params": old.params,
+        "library_id": old.library_id,
+        "total": planned_epochs(config),
+        "retry_of": old.id,
+    }
+    payload = {"continues": [str(old.id), *earlier.get("continues", [])]}
+    return _submit(session, job, config, payload, idempotency_key, str(old.id))
 
 
 def read_experiment(params: TrainingParams) -> ExperimentConfig:

@@ -1,8 +1,9 @@
 """Chooses thresholds and calibration, and says how good the model is on tracks it has not learnt from."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ import numpy.typing as npt
 from core.datasets.examples import Part
 from core.evaluation import calibration
 from core.evaluation.calibration import brier_score, calibration_error
+from core.evaluation.hierarchy import leaves, raise_parents, roots
 from core.evaluation.intervals import Interval, confidence_intervals
-from core.evaluation.metrics import Metrics, co_occurrence, evaluate
+from core.evaluation.metrics import Metrics, co_occurrence, evaluate, frequency_bands, means_of
 from core.evaluation.thresholds import choose_thresholds
 from core.experiment_config import ExperimentConfig
 from core.models.artifact import Calibration
@@ -39,33 +41,37 @@ class _Decider:
     """Calibration and thresholds, chosen together."""
 
     calibration: calibration.Calibration | None
+    raised: Callable[[Scores], Scores]
     thresholds: Scores  # (L,)
 
-    def calibrated(self, scores: Scores) -> Scores:
-        return scores if self.calibration is None else self.calibration.apply(scores)
+    def served(self, scores: Scores) -> Scores:
+        """What users are told: calibrated scores (N, L), no parent below its children."""
+        return self.raised(scores if self.calibration is None else self.calibration.apply(scores))
 
     def centred(self, scores: Scores) -> Scores:
-        """Calibrated scores (N, L), stretched so that each label's threshold lies at 0.5."""
-        given, at = self.calibrated(scores), np.clip(self.thresholds, 1e-9, 1 - 1e-9)
+        """Served scores (N, L), stretched so that each label's threshold lies at 0.5."""
+        given, at = self.served(scores), np.clip(self.thresholds, 1e-9, 1 - 1e-9)
         return np.where(given < at, 0.5 * given / at, 0.5 + 0.5 * (given - at) / (1 - at)).clip(0, 1)
 
 
 def judge(config: ExperimentConfig, material: Material, fitted: Fitted) -> Judgement:
     """Everything that is chosen is chosen on validation tracks, or on the other folds of a track."""
     targets = material.tracks.targets.numpy().astype(np.float64)
-    decider = _choose(config, targets, fitted.validation, range(len(fitted.validation.rows)))
-    calibrated = decider.calibrated(fitted.test.scores)
-    centred = _centred(config, targets, fitted, decider)
+    raised = partial(raise_parents, labels=material.labels, parents=material.dataset.parents)
+    choose = partial(_choose, config, targets, raised)
+    decider = choose(fitted.validation, range(len(fitted.validation.rows)))
+    ranked_by = raised(fitted.test.scores)
+    centred = _centred(fitted.test, decider, choose)
     truth, groups = targets[fitted.test.rows], [material.groups[row] for row in fitted.test.rows]
     metrics = _merge(
-        evaluate(truth, fitted.test.scores, material.labels, decider.thresholds),
+        evaluate(truth, ranked_by, material.labels, decider.thresholds),
         evaluate(truth, centred, material.labels, 0.5),
     )
     intervals: dict[str, Interval] = {}
     if repeats := config.evaluation.bootstrap:
         ranked, decided = (
             confidence_intervals(truth, scores, [0.5] * truth.shape[1], groups, repeats, config.seed)
-            for scores in (fitted.test.scores, centred)
+            for scores in (ranked_by, centred)
         )
         intervals = decided | {measure: ranked[measure] for measure in RANKING_MEASURES}
     together = co_occurrence(truth, centred >= 0.5)
@@ -73,7 +79,9 @@ def judge(config: ExperimentConfig, material: Material, fitted: Fitted) -> Judge
         thresholds=tuple(map(float, decider.thresholds)),
         calibration=_stored(decider.calibration),
         metrics=metrics.summary(),
-        results=_results(config, material, metrics, intervals, (truth, calibrated), together),
+        results=_results(
+            config, material, metrics, intervals, (truth, decider.served(fitted.test.scores)), together
+        ),
         together=together,
     )
 
@@ -82,24 +90,29 @@ def _stored(chosen: calibration.Calibration | None) -> Calibration | None:
     return None if chosen is None else Calibration(slopes=chosen.slopes, offsets=chosen.offsets)
 
 
-def _choose(config: ExperimentConfig, targets: Scores, scored: Scored, places: Sequence[int]) -> _Decider:
+def _choose(
+    config: ExperimentConfig,
+    targets: Scores,
+    raised: Callable[[Scores], Scores],
+    scored: Scored,
+    places: Sequence[int],
+) -> _Decider:
     """By the tracks at these places of `scored`."""
     truth = targets[[scored.rows[place] for place in places]]
     scores = scored.scores[list(places)]
     wanted = config.evaluation.calibrate and len(truth) >= MIN_CALIBRATION_TRACKS
-    fitted = calibration.fit("platt", truth, scores) if wanted else None
-    return _Decider(fitted, choose_thresholds(truth, scores if fitted is None else fitted.apply(scores)))
+    decider = _Decider(calibration.fit("platt", truth, scores) if wanted else None, raised, np.empty(0))
+    return replace(decider, thresholds=choose_thresholds(truth, decider.served(scores)))
 
 
-def _centred(config: ExperimentConfig, targets: Scores, fitted: Fitted, decider: _Decider) -> Scores:
+def _centred(test: Scored, decider: _Decider, choose: Callable[[Scored, Sequence[int]], _Decider]) -> Scores:
     """Test scores (N, L) of which 0.5 is the threshold; a fold's comes from the other folds alone."""
-    test = fitted.test
     if len(set(test.folds)) < 2:
         return decider.centred(test.scores)
     centred = np.empty_like(test.scores)
     for fold in sorted(set(test.folds)):
         inside = np.array(test.folds) == fold
-        others = _choose(config, targets, test, np.flatnonzero(~inside).tolist())
+        others = choose(test, np.flatnonzero(~inside).tolist())
         centred[inside] = others.centred(test.scores[inside])
     return centred
 
@@ -139,6 +152,7 @@ def _results(
             {**asdict(one), "calibration_error": float(error), "brier_score": float(square)}
             for one, error, square in zip(metrics.per_label, errors, squares, strict=True)
         ],
+        "groups": _groups(material, metrics),
         "unscored": list(metrics.unscored),
         "co_occurrence": together.tolist(),
         "tracks": {"all": len(material.dataset.examples), **(parts or {})},
@@ -147,6 +161,18 @@ def _results(
         "dropped": dict(material.dropped),
     }
     return dict(_without_nan(found))
+
+
+def _groups(material: Material, metrics: Metrics) -> dict[str, dict[str, float]]:
+    """Means over labels that were learnt from about as many tracks, or have like places in the tree."""
+    learnt = material.tracks.targets
+    if len(material.splits) == 1:
+        learnt = learnt[material.rows(material.splits[0].part(Part.TRAIN))]
+    counts = dict(zip(material.labels, learnt.sum(0).int().tolist(), strict=True))
+    groups: dict[str, Collection[str]] = dict(frequency_bands(counts))
+    if parents := material.dataset.parents:
+        groups |= {"roots": roots(material.labels, parents), "leaves": leaves(material.labels, parents)}
+    return {name: means_of(metrics, labels) for name, labels in groups.items()}
 
 
 def _without_nan(value: Any) -> Any:

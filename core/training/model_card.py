@@ -13,11 +13,19 @@ NAMES = {
     "f1_macro": "F1, mean over labels",
     "f1_samples": "F1, mean over tracks",
 }
+GROUPS = {
+    "head": "learnt from 100 tracks or more",
+    "middle": "from 20 to 99",
+    "tail": "from fewer than 20",
+    "roots": "at the top of the tree",
+    "leaves": "at its ends",
+}
 
 
 def write_card(card: ModelCard, results: Mapping[str, Any]) -> str:
     """Sections: what it is, how good it is, per label, what it was trained on."""
-    return "\n".join([*_head(card, results), *_metrics(results), *_labels(results), *_origin(card, results)])
+    sections = [_head(card, results), _metrics(results), _groups(results), _labels(results)]
+    return "\n".join([line for section in [*sections, _origin(card, results)] for line in section])
 
 
 def _head(card: ModelCard, results: Mapping[str, Any]) -> list[str]:
@@ -49,6 +57,14 @@ def _metrics(results: Mapping[str, Any]) -> list[str]:
     if results["unscored"]:
         rows += ["", f"Not in any mean, as every or no track has them: {', '.join(results['unscored'])}."]
     return [*rows, ""]
+
+
+def _groups(results: Mapping[str, Any]) -> list[str]:
+    rows = ["| labels | how many | ROC-AUC | PR-AUC | F1 |", "|---|---|---|---|---|"]
+    for name, means in results["groups"].items():
+        measured = " | ".join(_number(means[measure]) for measure in ("roc_auc", "pr_auc", "f1"))
+        rows.append(f"| {GROUPS[name]} | {means['labels']:.0f} | {measured} |")
+    return ["## Per group of labels", "", *rows, ""]
 
 
 def _labels(results: Mapping[str, Any]) -> list[str]:

@@ -52,7 +52,9 @@ def train(
     if (known := read_result(folder, identity)) is not None:
         return known
     run = Run(resolved.config, where, on_epoch, should_stop)
-    checkpoints = folder / "checkpoints" / _digest(json.dumps(identity, sort_keys=True))[:16]
+    # Another version of the same may go on from them: whatever it is called, its weights are the same.
+    learnt_from = {name: value for name, value in identity.items() if name != "version"}
+    checkpoints = folder / "checkpoints" / _digest(json.dumps(learnt_from, sort_keys=True))[:16]
     fitted = fit_all(resolved, material, run, checkpoints)
     if is_first():
         judgement = judge(resolved.config, material, fitted)
@@ -94,6 +96,7 @@ def _save(
         labels=material.labels,
         thresholds=judgement.thresholds,
         calibration=judgement.calibration,
+        parents=dict(material.dataset.parents),
         metrics={**judgement.metrics, "duration_s": round(duration_s, 3)},
         provenance={
             **identity,

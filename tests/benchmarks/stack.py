@@ -42,10 +42,12 @@ def running_stack(model_dir: Path) -> Iterator[Stack]:
             yield stack
 
 
-def label_library(http: httpx.Client, poll_every_s: float = POLL_EVERY_S) -> list[float]:
-    """Label everything anew; the seconds that each poll took meanwhile."""
+def label_library(
+    http: httpx.Client, poll_every_s: float = POLL_EVERY_S, *, force: bool = True
+) -> list[float]:
+    """Label everything, by default anew; the seconds that each poll took meanwhile."""
     polls = []
-    params = {"library": "bench", "force": True}
+    params = {"library": "bench", "force": force}
     job = http.post("/jobs", json={"kind": "analysis", "params": params}).raise_for_status().json()
     while job["state"] in ("queued", "running"):
         time.sleep(poll_every_s)

@@ -48,14 +48,55 @@ def test_the_migrations_go_up_down_and_up_again(url, config):
     command.check(config)
 
 
+MODELS_OF_BEFORE = """
+    INSERT INTO models (name, version, kind, labels, thresholds, embedding_size, artifact_url, sha256,
+                        encoder_sha256, metrics)
+    SELECT name, 1, 'musicnn', '{rock}', '{0.5}', 2, 'file:///', name, encoder, '{}'
+    FROM (VALUES ('backbone', 'b'), ('head', 'b'), ('other', 'o')) AS new (name, encoder)
+"""
+PREDICTIONS_OF_BEFORE = """
+    INSERT INTO predictions (content_hash, model_id, coverage, duration_s, scores, embedding)
+    SELECT 'song', id, CASE name WHEN 'head' THEN 'full' ELSE 'windows:2' END, 9, '{0.5}',
+           CASE name WHEN 'head' THEN '[1,2]' ELSE '[3,4]' END::vector
+    FROM models
+"""
+EMBEDDINGS = """
+    SELECT sha256, coverage, vector::text
+    FROM embeddings JOIN encoders ON encoders.id = encoder_id ORDER BY 1
+"""
+PREDICTIONS = """
+    SELECT name, embedding::text, encoder_sha256
+    FROM predictions JOIN models ON models.id = model_id ORDER BY 1
+"""
+
+
+def test_what_models_with_one_encoder_have_heard_becomes_one_embedding_and_back(url, config):
+    command.downgrade(config, "base")
+    command.upgrade(config, "0002")
+    engine = create_database_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text(MODELS_OF_BEFORE))
+        connection.execute(text(PREDICTIONS_OF_BEFORE))
+    command.upgrade(config, "head")
+    with engine.connect() as connection:
+        found = [tuple(row) for row in connection.execute(text(EMBEDDINGS))]
+    assert found == [("b", "full", "[1,2]"), ("o", "windows:2", "[3,4]")]
+    command.downgrade(config, "0002")
+    with engine.connect() as connection:
+        kept = [tuple(row) for row in connection.execute(text(PREDICTIONS))]
+    engine.dispose()
+    assert kept == [("backbone", "[1,2]", "b"), ("head", "[1,2]", "b"), ("other", "[3,4]", "o")]
+    command.downgrade(config, "base")
+
+
 def test_the_index_that_comes_with_a_model_is_no_difference(url, config):
     command.upgrade(config, "head")
     engine = create_database_engine(url)
     with transaction(create_session_factory(engine)) as session:
         session.execute(
             text(
-                f"CREATE INDEX {EMBEDDING_INDEX_PREFIX}1 ON predictions "
-                "USING hnsw ((embedding::vector(3)) vector_cosine_ops) WHERE model_id = 1"
+                f"CREATE INDEX {EMBEDDING_INDEX_PREFIX}1 ON embeddings "
+                "USING hnsw ((vector::vector(3)) vector_cosine_ops) WHERE encoder_id = 1"
             )
         )
     engine.dispose()

@@ -8,6 +8,8 @@ import pytest
 
 from core.db.session import SessionFactory
 from core.db.tables import Epoch, Job
+from core.services.jobs import finish_complete_jobs
+from core.services.units import cancel_waiting
 from core.states import JobState
 from tests.builders import make_api_key, make_library, make_model, make_run
 from tests.integration.api.gateway import bearer, problem_of
@@ -80,6 +82,21 @@ def test_a_training_is_accepted_and_its_run_can_be_read_at_once(http):
     run = http.get(f"{RUNS}/{job['id']}").json()
     assert (run["experiment"], run["state"], run["model"], run["epochs"]) == ("mine", "queued", None, [])
     assert problem_of(http.get(f"{JOBS}/{job['id']}/results"), 409) == "job_has_no_items"
+
+
+def test_a_cancelled_training_can_be_retried_as_a_run_of_its_own(http, db):
+    job = submit(http).json()
+    assert problem_of(http.post(f"{JOBS}/{job['id']}/retry"), 409) == "job_not_finished"
+    http.post(f"{JOBS}/{job['id']}/cancel").raise_for_status()
+    with db.begin() as session:
+        cancel_waiting(session)
+        finish_complete_jobs(session)
+    again = http.post(f"{JOBS}/{job['id']}/retry")
+    assert again.status_code == 202, again.text
+    assert again.json()["id"] != job["id"]
+    runs = [http.get(f"{RUNS}/{each}").json() for each in (job["id"], again.json()["id"])]
+    assert [run["state"] for run in runs] == ["cancelled", "queued"]
+    assert runs[0]["config"] == runs[1]["config"]
 
 
 def test_an_unknown_key_is_named_with_the_nearest_right_one(http):

@@ -6,12 +6,11 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core.config import Windows
+from core.config import Windows, coverage_name
 from core.db.session import transaction
-from core.db.tables import Model, Prediction, PredictionLabel
+from core.db.tables import Embedding, Model, Prediction, PredictionLabel
 from core.services.predictions import (
     NewPrediction,
-    coverage_name,
     find_coverages,
     is_covered,
     labels_above_threshold,
@@ -33,7 +32,7 @@ def test_labels_that_reach_their_threshold_become_rows(session):
     assert labels(session) == {(b"a", "jazz"): 0.1, (b"a", "ambient"): 0.9}
     prediction = session.scalars(select(Prediction)).one()
     assert prediction.scores == pytest.approx([0.49, 0.1, 0.9])
-    assert list(prediction.embedding) == EMBEDDING
+    assert list(session.scalars(select(Embedding.vector)).one()) == EMBEDDING
     assert [given.label for given in labels_above_threshold(model, [0.49, 0.1, 0.9])] == ["ambient", "jazz"]
 
 

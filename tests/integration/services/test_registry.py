@@ -56,7 +56,7 @@ def test_a_registered_model_is_known_by_what_its_card_says(session, artifact):
     )
     assert (model.embedding_size, model.metrics) == (4, {"roc_auc": 0.9})
     assert model.artifact_url == folder.resolve().as_uri()
-    assert indexes(session) == [f"{EMBEDDING_INDEX_PREFIX}{model.id}"]
+    assert indexes(session) == [f"{EMBEDDING_INDEX_PREFIX}{model.encoder_id}"]
 
 
 def test_the_first_model_is_the_default_until_another_is_promoted(session, artifact):
@@ -134,5 +134,5 @@ def test_a_head_on_a_stored_model_is_known_to_share_its_embeddings(session, arti
     card |= {"model": {"kind": "transfer", "network": network}, "provenance": {"bases_sha256": "b"}}
     (folder / "model.json").write_text(json.dumps(card))
     head = register_artifact(session, folder)
-    assert (head.sha256, head.encoder_sha256) == ("h", backbone.encoder_sha256)
+    assert (head.sha256, head.encoder_id) == ("h", backbone.encoder_id)
     assert head.embedding_size == backbone.embedding_size

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import insert, text
 from sqlalchemy.orm import Session
 
-from core.db.tables import Library, Model, Prediction, Track
+from core.db.tables import Embedding, Library, Model, Track
 from core.errors import TrackNotAnalysed
 from core.services.registry import EMBEDDING_INDEX_PREFIX, _embedding_index_ddl
 from core.services.similarity import nearest_tracks
@@ -48,7 +48,7 @@ def test_missing_tracks_other_libraries_and_other_models_are_left_out(session, l
     make_heard_track(session, library, model, "here")
     make_heard_track(session, library, model, "gone", missing_at=library.created_at)
     make_heard_track(session, make_library(session, name="other"), model, "elsewhere")
-    other = make_model(session, name="other", alias=None)
+    other = make_model(session, name="other", alias=None, sha256="o")
     make_heard_track(session, library, other, "heard by another")
     assert {track.path for track in nearest_tracks(session, wanted.id, model, 10)} == {"here", "elsewhere"}
     here = nearest_tracks(session, wanted.id, model, 10, library="music")
@@ -63,6 +63,13 @@ def test_a_copy_of_a_track_is_its_nearest(session, library, model):
     assert copy.similarity == pytest.approx(1)
 
 
+def test_a_head_finds_neighbours_by_what_the_model_below_it_has_heard(session, library, model):
+    wanted = make_heard_track(session, library, model, "wanted")
+    make_heard_track(session, library, model, "near")
+    head = make_model(session, name="head", alias=None, sha256="h", encoder_id=model.encoder_id)
+    assert [track.path for track in nearest_tracks(session, wanted.id, head, 10)] == ["near"]
+
+
 def test_a_track_that_the_model_has_not_heard_has_no_neighbours(session, library, model):
     with pytest.raises(TrackNotAnalysed):
         nearest_tracks(session, make_track(session, library).id, model, 10)
@@ -74,18 +81,17 @@ def many(session: Session, library: Library, model: Model) -> Track:
     other = make_library(session, name="other")
     dice = random.Random(0)
     hashes = [number.to_bytes(32, "big") for number in range(3000)]
-    predictions = [
+    embeddings = [
         {
             "content_hash": digest,
-            "model_id": model.id,
+            "encoder_id": model.encoder_id,
             "coverage": "full",
             "duration_s": 1.0,
-            "scores": [0.5],
-            "embedding": [dice.gauss(0, 1) for _ in range(SIZE)],
+            "vector": [dice.gauss(0, 1) for _ in range(SIZE)],
         }
         for digest in hashes
     ]
-    session.execute(insert(Prediction), predictions)
+    session.execute(insert(Embedding), embeddings)
     tracks = [
         {
             "library_id": library.id if number % 10 else other.id,
@@ -97,13 +103,13 @@ def many(session: Session, library: Library, model: Model) -> Track:
         for number, digest in enumerate(hashes)
     ]
     session.execute(insert(Track), tracks)
-    session.execute(text("ANALYZE tracks, predictions, libraries"))
+    session.execute(text("ANALYZE tracks, embeddings, libraries"))
     return session.query(Track).filter_by(path="1").one()
 
 
 def test_neighbours_come_from_the_index_of_the_model(session, model, many):
     plan = explain(session, lambda: nearest_tracks(session, many.id, model, 10))
-    assert f"Index Scan using {EMBEDDING_INDEX_PREFIX}{model.id}" in plan
+    assert f"Index Scan using {EMBEDDING_INDEX_PREFIX}{model.encoder_id}" in plan
 
 
 def test_a_filter_that_leaves_few_still_finds_as_many_as_asked_for(session, model, many):

@@ -8,7 +8,8 @@ from sqlalchemy.orm import Session
 
 from core.db.tables import Library, Model, Prediction, PredictionLabel, Track
 from core.errors import Invalid, InvalidCursor, LibraryNotFound, TrackNotAnalysed, TrackNotFound
-from core.services.tracks import AnalysedFile, get_prediction, get_track, list_tracks, save_analysed
+from core.services.embeddings import get_vector
+from core.services.tracks import AnalysedFile, get_track, list_tracks, save_analysed
 from tests.builders import make_heard_track, make_library, make_model, make_track
 from tests.integration.services.plans import explain
 
@@ -102,9 +103,11 @@ def test_a_cursor_from_elsewhere_is_refused(session, library, model, cursor, gen
 def test_one_track_by_its_id(session, library, model):
     track = make_heard_track(session, library, model, "a")
     assert get_track(session, track.id, model).library == "music"
-    assert get_prediction(session, track.id, model).content_hash == track.content_hash
+    assert list(get_vector(session, track.id, model)) == [1.0, 0.0, 0.0, 0.0]
     with pytest.raises(TrackNotAnalysed):
-        get_prediction(session, make_track(session, library).id, model)
+        get_vector(session, make_track(session, library).id, model)
+    with pytest.raises(TrackNotFound):
+        get_vector(session, uuid4(), model)
     with pytest.raises(TrackNotFound):
         get_track(session, uuid4(), model)
 
@@ -134,7 +137,6 @@ def many(session: Session, library: Library, model: Model) -> list[UUID]:
             "coverage": "full",
             "duration_s": 1.0,
             "scores": [0.5, 0.5, 0.5],
-            "embedding": [number % 97, number % 89, number % 83, 1.0],
         }
         for number, digest in enumerate(hashes)
     ]

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import func, select
 
 from core.config import Windows
-from core.db.tables import JobItem, JobUnit, Prediction, PredictionLabel
+from core.db.tables import Embedding, JobItem, JobUnit, Prediction, PredictionLabel
 from core.services.units import MAX_ITEM_CRASHES
 from core.states import JobState, UnitState
 from tests import sounds
@@ -248,8 +248,10 @@ def test_bad_files_of_every_kind_cost_an_item_each(music, process_settings, regi
     assert len(music.predictions()) == 3
     for prediction in music.predictions():
         assert len(prediction.scores) == len(registered_model.labels)
-        assert len(prediction.embedding) == registered_model.embedding_size
         assert prediction.duration_s == pytest.approx(4.0, abs=0.1)
+    with music.sessions() as session:
+        sizes = [len(vector) for vector in session.scalars(select(Embedding.vector))]
+    assert sizes == [registered_model.embedding_size] * 3
 
 
 def test_windows_of_the_real_model_are_replaced_by_a_full_analysis(music, process_settings, registered_model):

@@ -4,12 +4,12 @@ from uuid import UUID
 
 import numpy as np
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from core.db.session import transaction
-from core.db.tables import Model, Prediction
+from core.db.tables import Embedding, Model, Prediction
 from core.services.registry import resolve_model
-from tests.builders import EMBEDDING_SIZE, LABELS, make_model
+from tests.builders import EMBEDDING_SIZE, LABELS, make_encoder, make_model
 from tests.integration.workers.music import Music
 from tests.worker import StubTagger, work_off
 
@@ -31,8 +31,8 @@ def head(music: Music, tagger: StubTagger, monkeypatch: pytest.MonkeyPatch) -> H
     music.add(*PATHS)
     music.label()
     with transaction(music.sessions) as session:
-        encoder = resolve_model(session, "default").encoder_sha256
-        make_model(session, alias=None, name="head", kind="transfer", sha256="h", encoder_sha256=encoder)
+        encoder_id = resolve_model(session, "default").encoder_id
+        make_model(session, alias=None, name="head", kind="transfer", sha256="h", encoder_id=encoder_id)
     stub = Head()
     monkeypatch.setattr("workers.analysis.get_tagger", lambda model, threads: stub)
     return stub
@@ -52,8 +52,10 @@ def test_a_known_embedding_is_labelled_without_opening_its_file(music, head, mon
     job_id = music.label(model="head")
     assert music.outcomes(job_id) == dict.fromkeys(PATHS, "done")
     assert head.heard == []
+    with music.sessions() as session:
+        first = {heard.content_hash: heard.vector[0] for heard in session.scalars(select(Embedding))}
     for found in of_head(music):
-        assert found.scores[0] == pytest.approx(found.embedding[0])
+        assert found.scores[0] == pytest.approx(first[found.content_hash])
         assert (found.coverage, found.duration_s) == ("full", 60.0)
     assert music.outcomes(music.label(model="head")) == dict.fromkeys(PATHS, "skipped")
 
@@ -68,12 +70,11 @@ def test_new_and_changed_files_are_heard_and_all_keep_their_order(music, head):
 
 def test_a_few_windows_are_not_enough_where_the_whole_track_is_asked_for(music, head):
     with transaction(music.sessions) as session:
-        session.execute(update(Prediction).values(coverage="windows:2"))
+        session.execute(update(Embedding).values(coverage="windows:2"))
     music.label(model="head")
     assert len(head.heard) == len(PATHS)
     with transaction(music.sessions) as session:
-        session.execute(update(Prediction).values(coverage="full"))
-        make_model(session, alias=None, name="second", kind="transfer", encoder_sha256="0" * 64)
+        make_model(session, alias=None, name="second", kind="transfer")
     music.label(model="second", coverage={"windows": 3})
     assert len(head.heard) == len(PATHS)
 
@@ -85,7 +86,8 @@ def test_force_hears_everything_again(music, head):
 
 def test_the_embedding_of_another_encoder_says_nothing(music, head):
     with transaction(music.sessions) as session:
-        session.execute(update(Model).where(Model.name == "head").values(encoder_sha256="other"))
+        other = make_encoder(session, "other")
+        session.execute(update(Model).where(Model.name == "head").values(encoder_id=other.id))
     music.label(model="head")
     assert len(head.heard) == len(PATHS)
 

@@ -13,10 +13,12 @@ from sqlalchemy import select
 from core.datasets.examples import Dataset
 from core.db.session import transaction
 from core.db.tables import Epoch, Model, Run, Track
+from core.errors import NothingToRetry
 from core.models.artifact import StoredCard
 from core.params import TrainingParams
-from core.services.jobs import cancel_job
-from core.services.trainings import submit_training
+from core.services.jobs import cancel_job, finish_complete_jobs
+from core.services.trainings import retry_training, submit_training
+from core.services.units import cancel_waiting
 from core.services.workers import beat
 from core.settings import Settings
 from core.states import JobState, UnitState
@@ -24,7 +26,7 @@ from core.training.reports import EpochReport, TrainingResult
 from core.training.run import TrainingStopped
 from tests.integration.workers.music import Music
 from tests.planned import expire, make_due, read_job, read_unit, reap
-from tests.worker import WORKER, open_units, run
+from tests.worker import WORKER, open_units, run, until
 from workers import lease as lease_module
 from workers import training
 
@@ -57,12 +59,14 @@ class Trainer:
         self.datasets: list[Dataset] = []
         self.before_epoch: Callable[[int], Any] = lambda _: None
         self.folders: list[Path] = []
+        self.should_stop: Callable[[], bool] = lambda: False
 
     def __call__(
         self, config, dataset, on_epoch, *, folder, version, should_stop, **_: Any
     ) -> TrainingResult:
         self.datasets.append(dataset)
         self.folders.append(folder)
+        self.should_stop = should_stop
         history = []
         for number in range(1, 4):
             self.before_epoch(number)
@@ -197,7 +201,7 @@ def test_a_cancelled_training_keeps_what_it_reported_and_gives_no_model(listed, 
         if epoch == 3:
             with transaction(listed.sessions) as session:
                 cancel_job(session, job_id)
-            time.sleep(0.5)
+            until(lambda: trainer.should_stop())
 
     trainer.before_epoch = cancel
     run(listed.sessions, unit_of(listed, job_id), training.train_model)
@@ -205,6 +209,45 @@ def test_a_cancelled_training_keeps_what_it_reported_and_gives_no_model(listed, 
     assert [each.epoch for each in epochs_of(listed, job_id)] == [1, 2]
     with listed.sessions() as session:
         assert session.scalars(select(Model).where(Model.name == "mine")).all() == []
+
+
+@pytest.mark.parametrize("queued_between", [False, True])
+def test_a_retry_goes_on_where_a_cancelled_training_was(
+    listed, trainer, submit, process_settings, queued_between
+):
+    job_id = submit()
+    folder = process_settings.training_dir / str(job_id)
+
+    def leave_a_checkpoint(_number: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "checkpoint").touch()
+        with transaction(listed.sessions) as session:
+            cancel_job(session, job_id)
+        until(lambda: trainer.should_stop())
+
+    trainer.before_epoch = leave_a_checkpoint
+    run(listed.sessions, unit_of(listed, job_id), training.train_model)
+    assert read_job(listed.sessions, job_id).state == JobState.CANCELLED
+    trainer.before_epoch = lambda _: None
+
+    def retry(old: UUID) -> UUID:
+        with transaction(listed.sessions) as session:
+            return retry_training(session, old, "me").job.id
+
+    last = retry(job_id)
+    if queued_between:  # a retry that no worker has ever seen
+        with transaction(listed.sessions) as session:
+            cancel_job(session, last)
+            cancel_waiting(session)
+            finish_complete_jobs(session)
+        last = retry(last)
+    found = []
+    trainer.before_epoch = lambda _: found.append((process_settings.training_dir / str(last)).exists())
+    run(listed.sessions, unit_of(listed, last), training.train_model)
+    assert read_job(listed.sessions, last).state == JobState.SUCCEEDED
+    assert found == [True] * 3
+    with transaction(listed.sessions) as session, pytest.raises(NothingToRetry):
+        retry_training(session, last, "me")
 
 
 def test_the_labels_of_a_library_are_the_genre_tags_of_its_files(listed, trainer, submit):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from core.evaluation.intervals import MEASURES, _resamples, compare, confidence_intervals
+from core.evaluation.intervals import MEASURES, _resamples, confidence_intervals
 from core.evaluation.metrics import evaluate
 
 LABELS = ("a", "b", "c")
@@ -76,19 +76,3 @@ def test_what_cannot_be_measured_has_no_bounds():
     found = confidence_intervals(np.zeros((5, 2)), np.zeros((5, 2)), 0.5, list(range(5)), repeats=10)
     assert np.isnan([found["roc_auc_macro"].value, found["roc_auc_macro"].low]).all()
     assert found["f1_micro"].value == 0
-
-
-def test_a_better_model_is_told_from_a_worse_one():
-    targets, bad = made_up(noise=0.95)
-    _, good = made_up(noise=0.5)
-    groups = [n // 2 for n in range(200)]
-    found = compare(targets, (bad, 0.5), (good, 0.5), groups, repeats=200)
-    assert found["roc_auc_macro"].low > 0
-    assert found["roc_auc_macro"].probability == 1
-
-
-def test_a_model_does_not_differ_from_itself():
-    targets, scores = made_up()
-    found = compare(targets, (scores, 0.5), (scores, 0.5), list(range(200)), repeats=50)
-    assert found["pr_auc_macro"].value == found["pr_auc_macro"].low == found["pr_auc_macro"].high == 0
-    assert found["pr_auc_macro"].probability == 0

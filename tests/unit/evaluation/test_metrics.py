@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
-from core.evaluation.metrics import co_occurrence, evaluate, frequency_bands
+from core.evaluation.metrics import co_occurrence, evaluate, frequency_bands, means_of
 from core.evaluation.ranking import Ranking
 
 LABELS = ("blues", "jazz", "pop", "rock")
@@ -107,12 +107,14 @@ def test_labels_are_grouped_by_how_often_they_were_learnt():
     targets, scores = made_up()
     targets[:, 3] = 0
     found = evaluate(targets, scores, LABELS, 0.5)
-    bands = frequency_bands(found, {"blues": 100, "jazz": 99, "pop": 20, "rock": 19})
+    bands = frequency_bands({"blues": 100, "jazz": 99, "pop": 20, "rock": 19})
+    assert bands == {"head": ["blues"], "middle": ["jazz", "pop"], "tail": ["rock"]}
     blues, jazz, pop, _ = found.per_label
-    assert {name: band["labels"] for name, band in bands.items()} == {"head": 1, "middle": 2, "tail": 1}
-    assert bands["head"]["f1"] == blues.f1
-    assert bands["middle"]["f1"] == pytest.approx((jazz.f1 + pop.f1) / 2)
-    assert np.isnan(bands["tail"]["pr_auc"])
+    means = {name: means_of(found, labels) for name, labels in bands.items()}
+    assert {name: of_band["labels"] for name, of_band in means.items()} == {"head": 1, "middle": 2, "tail": 1}
+    assert means["head"]["f1"] == blues.f1
+    assert means["middle"]["f1"] == pytest.approx((jazz.f1 + pop.f1) / 2)
+    assert np.isnan(means["tail"]["pr_auc"])
 
 
 @pytest.mark.parametrize(

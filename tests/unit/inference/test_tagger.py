@@ -345,6 +345,18 @@ def test_resampling_is_told_apart_from_decoding(tagger, tmp_path, coverage, rate
     assert tagger.timings.decode_s > 0
 
 
+def test_a_parent_has_no_lower_score_than_its_children(tagger, tmp_path):
+    path = music(tmp_path, "song.wav", 4.0)
+    before = analyse_good(tagger, [path])["song.wav"].scores
+    lowest, highest = (tagger.labels[column] for column in (before.argmin(), before.argmax()))
+    card = tagger.card.model_copy(update={"parents": {highest: lowest}})
+    raised = Tagger(card, tagger._model, torch.device("cpu"))
+    after = analyse_good(raised, [path])["song.wav"].scores
+    assert after.dtype == np.float32
+    assert after[before.argmin()] == before.max() > before.min()
+    assert np.delete(after, before.argmin()) == pytest.approx(np.delete(before, before.argmin()))
+
+
 def test_calibration_moves_scores_by_their_logit():
     calibration = Calibration(slopes=(1.0, 2.0, 1.0), offsets=(0.0, 0.0, 1.0))
     scores = calibrated(np.array([0.3, 0.8, 0.5], np.float32), calibration)

@@ -122,6 +122,28 @@ def test_the_records_say_what_happened(clips, cache_dir, tmp_path):
     assert card.provenance["dataset_sha256"] in text
 
 
+def test_labels_that_form_a_tree_are_served_and_judged_as_one(clips, cache_dir, tmp_path):
+    """Half of the pulsing clips are only called by the parent's name, which every clip of noise has."""
+    examples = tuple(
+        replace(one, labels=("noisy", "pulsing") if number % 2 else ("noisy",))
+        if one.labels == ("pulsing",)
+        else one
+        for number, one in enumerate(clips.examples)
+    )
+    tree = Dataset("tree", examples, {"pulsing": "noisy", "unknown": "high"})
+    result = run(tree, tmp_path / "run", cache_dir)
+    card = artifact.load(tmp_path / "run").card
+    assert card.parents == {"pulsing": "noisy"}
+    groups = result.results["groups"]
+    assert {name: means["labels"] for name, means in groups.items()} == {"tail": 4, "roots": 3, "leaves": 3}
+    assert "at the top of the tree" in (tmp_path / "run/MODEL_CARD.md").read_text()
+    tagger, noisy, pulsing = Tagger.load(tmp_path / "run", device="cpu"), 2, 3
+    sources = [(one.id, one.path.open("rb")) for one in examples]
+    for _, analysis in tagger.analyse(sources, max_duration_s=60):
+        assert isinstance(analysis, Analysis)
+        assert analysis.scores[noisy] >= analysis.scores[pulsing]
+
+
 def test_the_same_training_gives_the_same_model(clips, cache_dir, tmp_path):
     for name in ("first", "second"):
         run(clips, tmp_path / name, cache_dir)

@@ -1,0 +1,85 @@
+"""Embeddings of audio: one row per content and encoder, shared by every model with that encoder."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from core.config import Coverage, coverage_name
+from core.db.tables import Embedding, Model, Track
+from core.errors import TrackNotAnalysed, TrackNotFound
+
+HEAD = "transfer"  # the kind of model that answers from an embedding alone
+
+
+@dataclass(frozen=True)
+class NewEmbedding:
+    content_hash: bytes
+    coverage: str  # its name
+    duration_s: float
+    vector: Any  # (D,) numbers; an array is written twice as fast as a list
+
+
+def save_embeddings(session: Session, encoder_id: int, embeddings: Sequence[NewEmbedding]) -> None:
+    """Write what an encoder has heard; what it heard in full is not replaced by a few windows."""
+    if not embeddings:
+        return
+    # A fixed order: two workers that find copies of the same files must not lock them crosswise.
+    ordered = sorted(embeddings, key=lambda heard: heard.content_hash)
+    rows = [vars(heard) | {"encoder_id": encoder_id} for heard in ordered]
+    statement = insert(Embedding).values(rows)
+    new = statement.excluded
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=[Embedding.content_hash, Embedding.encoder_id],
+            set_={name: new[name] for name in ("coverage", "duration_s", "vector")},
+            where=(Embedding.coverage != "full") | (new.coverage == "full"),
+        )
+    )
+
+
+def find_embedded(
+    session: Session, content_hashes: Sequence[bytes], model: Model, wanted: Coverage
+) -> set[bytes]:
+    """Which audio a model can label without hearing it: that of which `find_embeddings` has something."""
+    if model.kind != HEAD or not content_hashes:
+        return set()
+    query = select(Embedding.content_hash).where(*_serving(content_hashes, model, wanted))
+    return set(session.scalars(query))
+
+
+def find_embeddings(
+    session: Session, content_hashes: Sequence[bytes], model: Model, wanted: Coverage
+) -> dict[bytes, Embedding]:
+    """What the encoder of a head has heard, for this model or for another."""
+    if model.kind != HEAD or not content_hashes:
+        return {}
+    found = session.scalars(select(Embedding).where(*_serving(content_hashes, model, wanted)))
+    return {embedding.content_hash: embedding for embedding in found}
+
+
+def _serving(
+    content_hashes: Sequence[bytes], model: Model, wanted: Coverage
+) -> tuple[ColumnElement[bool], ...]:
+    return (
+        Embedding.content_hash.in_(content_hashes),
+        Embedding.encoder_id == model.encoder_id,
+        Embedding.coverage.in_(("full", coverage_name(wanted))),
+    )
+
+
+def get_vector(session: Session, track_id: UUID, model: Model) -> Any:
+    """Where a track lies in the space of the model's encoder: (D,)."""
+    heard = (Embedding.content_hash == Track.content_hash) & (Embedding.encoder_id == model.encoder_id)
+    row = session.execute(
+        select(Track.id, Embedding.vector).outerjoin(Embedding, heard).where(Track.id == track_id)
+    ).one_or_none()
+    if row is None:
+        raise TrackNotFound
+    if row.vector is None:
+        raise TrackNotAnalysed
+    return row.vector
