@@ -1,7 +1,7 @@
 """What decoding in a helper process costs: `python -m tests.benchmarks.sandbox MODEL_DIR MUSIC_DIR`.
 
-The same files go in turn through the tagger as it is, and through one that decodes in its own process, in one
-process per core. Which of the two comes first changes from pair to pair.
+The same few files go in turn through the tagger as it is, and through one that decodes in its own process, in
+one process per core; then the next few. Which of the two comes first changes from pair to pair.
 """
 
 import argparse
@@ -10,6 +10,7 @@ import os
 import statistics
 import time
 from collections.abc import Iterator
+from itertools import cycle, islice
 from pathlib import Path
 from threading import Barrier
 from typing import BinaryIO
@@ -24,7 +25,8 @@ from core.inference import tagger as tagger_module
 from core.inference.tagger import Tagger
 from tests.benchmarks.engine import SUFFIXES, label
 
-PAIRS = 5
+PAIRS = 30
+FILES_AT_A_TIME = 5  # per process: short pairs, so that what else the machine does meets both alike
 
 
 def in_process(
@@ -44,7 +46,11 @@ def label_in_turn(
     """Processor seconds of each round, the helper's included: in the sandbox, in the process."""
     tagger = Tagger.load(model_dir, threads=1)
     label(tagger, files[:1])
-    return [measure_pair(tagger, files, together, pair % 2 == 0) for pair in range(pairs)]
+    turns = cycle(files)
+    return [
+        measure_pair(tagger, list(islice(turns, FILES_AT_A_TIME)), together, pair % 2 == 0)
+        for pair in range(pairs)
+    ]
 
 
 def measure_pair(
@@ -91,9 +97,12 @@ def main() -> None:
         sum(share[pair][0] for share in shares_s) / sum(share[pair][1] for share in shares_s)
         for pair in range(pairs)
     ]
-    print(f"{len(files)} files, {pairs} pairs, sandboxed / in the process (median, lowest, highest):")
+    print(
+        f"{pairs} pairs of {processes * FILES_AT_A_TIME} files, sandboxed / in the process (median, quartiles):"
+    )
     for name, ratios in (("seconds", wall), ("processor seconds", processor)):
-        print(f"  {name:<18} {statistics.median(ratios):.3f}  {min(ratios):.3f}  {max(ratios):.3f}")
+        low, median, high = statistics.quantiles(ratios, n=4)
+        print(f"  {name:<18} {median:.3f}  {low:.3f} to {high:.3f}")
 
 
 def measure_wall(together: Barrier, sandbox_first: bool) -> float:

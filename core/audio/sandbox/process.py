@@ -1,7 +1,9 @@
 """One helper process, as seen by its worker."""
 
 import json
+import os
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -65,7 +67,12 @@ class Helper:
                 env=_ENVIRONMENT,
                 cwd="/",
             )
-            self._process = _starter.submit(start).result()
+            try:
+                self._process = _starter.submit(start).result()
+            except BaseException:
+                ours.close()
+                os.close(memory)
+                raise
         self._socket = ours
         self._slots = ring.attach(memory)
         self._poll = select.poll()
@@ -163,5 +170,5 @@ class Helper:
     def _ending(self) -> str:
         with suppress(subprocess.TimeoutExpired):
             code = self._process.wait(timeout=5)
-            return f"signal {-code}" if code < 0 else f"exit status {code}"
+            return f"{signal.strsignal(-code)}" if code < 0 else f"exit status {code}"
         return "it closed its socket"
