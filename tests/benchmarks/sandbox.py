@@ -97,9 +97,7 @@ def main() -> None:
         sum(share[pair][0] for share in shares_s) / sum(share[pair][1] for share in shares_s)
         for pair in range(pairs)
     ]
-    print(
-        f"{pairs} pairs of {processes * FILES_AT_A_TIME} files, sandboxed / in the process (median, quartiles):"
-    )
+    print(f"{pairs} pairs of {processes * FILES_AT_A_TIME} files, sandboxed : in the process (quartiles):")
     for name, ratios in (("seconds", wall), ("processor seconds", processor)):
         low, median, high = statistics.quantiles(ratios, n=4)
         print(f"  {name:<18} {median:.3f}  {low:.3f} to {high:.3f}")
