@@ -177,6 +177,14 @@ class Silent(ItemError):
     """The file holds nothing but silence."""
 
 
+class TooComplex(ItemError):
+    """Decoding this file takes more time or memory than any music does."""
+
+
+class Undecodable(ItemError):
+    """The decoder crashes or hangs at this file."""
+
+
 class UnsupportedFormat(ItemError):
     """The decoder for this format is not available."""
 

@@ -10,13 +10,13 @@ from typing import BinaryIO
 
 from sqlalchemy.orm import Session
 
+from core.audio.sandbox import read_tags
 from core.db.tables import Job, Library, Model
 from core.errors import MACHINE_FAULTS, Disappeared, ItemError, LibraryNotFound, ModelNotFound, Unreadable
 from core.inference.tagger import Tagger
 from core.inference.timings import StageTimings
 from core.library.content import content_hash
 from core.library.paths import open_beneath
-from core.library.tags import read_tags
 from core.params import AnalysisParams
 from core.services.items import WorkItem, load_work
 from core.services.predictions import (

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 from rich.text import Text
 
+from core.audio.sandbox import read_tags
 from core.dataset_config import DatasetConfig, LibraryDataset, SplitConfig, placed
 from core.datasets import download, fma_archives
 from core.datasets.catalogue import read_dataset, read_library
@@ -21,7 +22,6 @@ from core.errors import InvalidConfig, ItemError, MFAError
 from core.experiment_config import load_experiment
 from core.library.paths import open_beneath
 from core.library.scan import scan
-from core.library.tags import read_tags
 from core.settings import get_settings
 from workers.library_dataset import tagged_track
 

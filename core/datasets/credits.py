@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
+from core.audio.sandbox import read_tags
 from core.datasets.examples import Example
 from core.datasets.groups import known_name
-from core.library.tags import read_tags
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.audio.decode import decode_windows
+from core.audio.sandbox import decode_windows
 from core.datasets.credits import Credits, read_credits
 from core.datasets.paths import open_audio
 from core.errors import ItemError

@@ -11,8 +11,8 @@ from typing import BinaryIO
 import numpy as np
 import torch
 
-from core.audio.decode import stream
 from core.audio.features import LogMel, LogMelStream
+from core.audio.sandbox import stream
 from core.config import FeatureConfig
 from core.datasets.credits import Credits
 from core.datasets.paths import open_audio, status_of_audio
