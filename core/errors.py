@@ -197,6 +197,14 @@ class Silent(ItemError):
     """The file holds nothing but silence."""
 
 
+class TooComplex(ItemError):
+    """Decoding this file takes more time or memory than any music does."""
+
+
+class Undecodable(ItemError):
+    """The decoder crashes or hangs at this file."""
+
+
 class UnsupportedFormat(ItemError):
     """The decoder for this format is not available."""
 
@@ -218,7 +226,7 @@ class OutsideLibrary(ItemError):
 
 
 class Crashed(ItemError):
-    """The worker died twice while it was at this file; it is left alone."""
+    """Workers died again and again while they were at this file; it is left alone."""
 
 
 class GaveUp(ItemError):

@@ -19,6 +19,12 @@ from core.settings import Settings
 PROJECT = Path(__file__).resolve().parents[1]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--bad-files", type=int, default=100, help="how many ruined files, among twice as many good ones"
+    )
+
+
 def stack_settings(data_dir: Path, port: int = 8000) -> Settings:
     """Settings of a stack with embedded servers, whatever the environment says."""
     return Settings(database_url="", broker_url="", data_dir=data_dir, host="127.0.0.1", port=port)

@@ -3,6 +3,7 @@
 from celery import Task
 
 from core.queue import TRAIN_TIME_LIMIT_S
+from workers import canary as canaries
 from workers.app import app
 from workers.runner import run_unit
 
@@ -40,3 +41,8 @@ def study(task: Task, unit_id: int) -> None:
 @app.task(name="mfa.thresholds", bind=True)
 def thresholds(task: Task, unit_id: int) -> None:
     run_unit(task.request, unit_id, "workers.thresholds:tune_thresholds")
+
+
+@app.task(name=canaries.TASK, Strategy="workers.canary:strategy")
+def canary() -> None:
+    """Never run: that its message comes back is all it is for."""

@@ -1,10 +1,9 @@
 """Turn any audio file into mono samples at one rate, without believing its header or its name."""
 
 import os
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
-from functools import partial
 from itertools import chain
 from typing import BinaryIO
 
@@ -18,8 +17,12 @@ from core.audio.sniff import Format, sniff
 from core.audio.source import MIN_DURATION_S, SILENCE, Samples, Source, is_clearly_less
 from core.audio.stopwatch import Stopwatch
 from core.audio.windows import cut_windows, seek_windows, window_starts
-from core.errors import MACHINE_FAULTS, Corrupt, Empty, Silent, TooLong, TooShort, Unreadable
+from core.errors import MACHINE_FAULTS, Corrupt, Empty, Silent, TooComplex, TooLong, TooShort, Unreadable
 
+# A file may hold as many values (frames times channels) as 90 minutes of stereo at 48 kHz, and beyond that
+# as many as its bytes could tell: Opus at its lowest bit rate has 128 to the byte, silence in FLAC thousands.
+_AMPLE_VALUES = 1 << 29
+_MAX_VALUES_PER_BYTE = 150
 # Up to here a track decoded as a whole for its windows is kept in memory, above it is decoded twice.
 _KEPT_S = 1800
 
@@ -27,8 +30,9 @@ _KEPT_S = 1800
 class _Progress:
     """What was decoded so far, and whether that was worth it."""
 
-    def __init__(self, sample_rate: int, max_duration_s: float) -> None:
-        self._sample_rate, self._max_duration_s = sample_rate, max_duration_s
+    def __init__(self, source: Source, file_bytes: int, max_duration_s: float) -> None:
+        self._sample_rate, self._max_duration_s = source.sample_rate, max_duration_s
+        self._max_frames = max(_AMPLE_VALUES, _MAX_VALUES_PER_BYTE * file_bytes) // source.channels
         self._frames, self._peak = 0, 0.0
 
     def add(self, frames: int, peak: float) -> None:
@@ -36,6 +40,8 @@ class _Progress:
         self._peak = max(self._peak, peak)
         if self._frames > self._max_duration_s * self._sample_rate:
             raise TooLong(f"The audio is longer than {timedelta(seconds=self._max_duration_s)}.")
+        if self._frames > self._max_frames:
+            raise TooComplex("The file unpacks to far more audio than music of its size could be.")
 
     def finish(self, promised_s: float | None) -> None:
         """Damaged comes before too short, and too short before silent."""
@@ -62,7 +68,7 @@ def stream(
     with _descriptor_of(file) as descriptor:
         form = sniff(descriptor)
         with _open_source(descriptor, form) as source:
-            progress = _Progress(source.sample_rate, max_duration_s)
+            progress = _Progress(source, os.fstat(descriptor).st_size, max_duration_s)
             blocks = _mono_blocks(source, progress)
             yield from _resample(blocks, source.sample_rate, sample_rate, resampling or Stopwatch())
             progress.finish(source.promised_s())
@@ -81,11 +87,13 @@ def decode_windows(
     *,
     max_duration_s: float,
     resampling: Stopwatch | None = None,
+    on_progress: Callable[[float], None] = lambda _: None,
 ) -> tuple[list[Samples], float]:
     """Evenly spaced windows, float32 (T,) in [-1, 1] at `sample_rate`, and the track's duration in seconds.
 
     Each window lies in the middle of one of `windows` equal parts of the track. A track too short for that
-    gives as few windows as cover it wholly (these overlap), or a single shorter one.
+    gives as few windows as cover it wholly (these overlap), or a single shorter one. Where all of the
+    track has to be decoded, `on_progress` is told the seconds decoded so far.
     """
     length = round(window_s * sample_rate)
     clock = resampling or Stopwatch()
@@ -95,8 +103,15 @@ def decode_windows(
     if found:
         return found
     kept: list[Samples] = []
-    total = 0
-    whole = partial(stream, file, sample_rate, max_duration_s=max_duration_s, resampling=clock)
+    total = heard = 0
+
+    def whole() -> Iterator[Samples]:
+        nonlocal heard
+        for block in stream(file, sample_rate, max_duration_s=max_duration_s, resampling=clock):
+            heard += len(block)
+            on_progress(heard / sample_rate)
+            yield block
+
     for block in whole():
         total += len(block)
         if total <= _KEPT_S * sample_rate:

@@ -1,10 +1,10 @@
 """Decode with libsndfile from an open descriptor."""
 
+import io
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import IO
+from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile as sf
@@ -17,7 +17,7 @@ from core.errors import Corrupt, Unreadable
 _SF_ERR_SYSTEM = 2
 # Guesses of the length that are better than this do not matter.
 _GUESS_S = 0.25
-_COPY_BYTES = 1 << 20
+_COUNTED_BUFFER_BYTES = 1 << 16
 
 
 class Seekable(sf.SoundFile):  # type: ignore[misc]
@@ -54,38 +54,56 @@ def read_segment(file: Seekable, start: int, frames: int) -> Samples | None:
 def open_seekable(descriptor: int, form: Format) -> Iterator[Seekable]:
     """The audio of an open file, for `read_segment`."""
     with ExitStack() as stack:
-        file = stack.enter_context(_open(descriptor, form.offset))
+        os.lseek(descriptor, form.offset, os.SEEK_SET)
+        file = stack.enter_context(_open(descriptor))
         if form.is_uncounted and form.promised_s and abs(_duration_s(file) - form.promised_s) > _GUESS_S:
-            copy = stack.enter_context(_counted_copy(descriptor, form, file.samplerate))
-            file = stack.enter_context(_open(copy.fileno(), 0))
+            counted = io.BufferedReader(_Counted(descriptor, form, file.samplerate), _COUNTED_BUFFER_BYTES)
+            file = stack.enter_context(_open(counted))
         yield file
 
 
-@contextmanager
-def _counted_copy(descriptor: int, form: Format, sample_rate: int) -> Iterator[IO[bytes]]:
+class _Counted(io.RawIOBase):
     """The stream behind a frame that tells its length; libsndfile would stop at the length it guesses."""
-    first = os.pread(descriptor, 4, form.offset)
-    frame = mpeg.parse_frame(first)
-    assert frame is not None
-    assert form.promised_s is not None
-    with tempfile.TemporaryFile() as copy:
-        copy.write(mpeg.counting_frame(first, round(form.promised_s * sample_rate / frame.samples)))
-        offset = form.offset
-        while part := os.pread(descriptor, _COPY_BYTES, offset):
-            copy.write(part)
-            offset += len(part)
-        copy.flush()
-        yield copy
+
+    def __init__(self, descriptor: int, form: Format, sample_rate: int) -> None:
+        first = os.pread(descriptor, 4, form.offset)
+        frame = mpeg.parse_frame(first)
+        assert frame is not None
+        assert form.promised_s is not None
+        self._head = mpeg.counting_frame(first, round(form.promised_s * sample_rate / frame.samples))
+        self._descriptor, self._offset = descriptor, form.offset
+        self._length = len(self._head) + os.fstat(descriptor).st_size - form.offset
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        behind = self._position - len(self._head)
+        if behind < 0:
+            data = self._head[self._position :][: len(buffer)]
+        else:
+            data = os.pread(self._descriptor, len(buffer), self._offset + behind)
+        buffer[: len(data)] = data
+        self._position += len(data)
+        return len(data)
+
+    def seek(self, position: int, whence: int = os.SEEK_SET) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._length}[whence]
+        self._position = max(0, start + position)
+        return self._position
 
 
 def _duration_s(file: Seekable) -> float:
     return float(file.frames / file.samplerate)
 
 
-def _open(descriptor: int, offset: int) -> Seekable:
-    os.lseek(descriptor, offset, os.SEEK_SET)
+def _open(source: int | BinaryIO) -> Seekable:
     try:
-        file = Seekable(descriptor, closefd=False)
+        file = Seekable(source, closefd=False)
     except sf.LibsndfileError as error:
         raise _explain(error) from error
     try:

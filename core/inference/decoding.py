@@ -9,13 +9,14 @@ from typing import BinaryIO, Generic, TypeVar
 
 import numpy as np
 
+from core.audio.sandbox import Spent
 from core.audio.stopwatch import Stopwatch
 from core.errors import Corrupt, ItemError
 from core.inference.channel import Channel, Closed
 
 K = TypeVar("K")  # whatever the caller ties a file to
-# Yields samples (T,) and returns the duration in seconds of the track as a whole; measures its resampling.
-Decode = Callable[[BinaryIO, Stopwatch], Generator[np.ndarray, None, float]]
+# Yields samples (T,), empty ones as a sign of progress; returns the duration in seconds of the whole track.
+Decode = Callable[[BinaryIO, Spent], Generator[np.ndarray, None, float]]
 
 _logger = logging.getLogger(__name__)
 
@@ -111,15 +112,15 @@ def _report(error: BaseException, channel: Channel[Message[K]]) -> None:
 
 
 def _decode_one(track: K, file: BinaryIO, decode: Decode, channel: Channel[Message[K]]) -> None:
-    total, resampling = Stopwatch(), Stopwatch()
-    with closing(decode(file, resampling)) as pieces:
+    own, spent = Stopwatch(), Spent()
+    with closing(decode(file, spent)) as pieces:
         while True:
-            with total.measure():
+            with own.measure():
                 outcome = _next_piece(pieces, file)
             if not isinstance(outcome, np.ndarray):
                 break
             channel.put(Piece(track, outcome))
-    channel.put(End(track, outcome, total.seconds - resampling.seconds, resampling.seconds))
+    channel.put(End(track, outcome, own.seconds + spent.decode_s, spent.resample_s))
 
 
 def _next_piece(pieces: Generator[np.ndarray, None, float], file: BinaryIO) -> np.ndarray | float | ItemError:

@@ -11,9 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from core.audio.decode import decode_windows, stream
 from core.audio.features import LogMel
-from core.audio.stopwatch import Stopwatch
+from core.audio.sandbox import Spent, stream, stream_windows
 from core.config import Coverage
 from core.errors import ItemError
 from core.evaluation.hierarchy import raise_parents
@@ -79,7 +78,7 @@ class Tagger:
         `sources` is asked for the next open file from another thread, a few tracks ahead; files are closed.
         `on_progress` is called in the caller's thread at least once per decoded block; what it raises ends
         the analysis. `careful` asks for a file only when the one before is decoded to its end: should
-        decoding take the process down, the file opened last is to blame. `apart` makes an analysis the same
+        something take the process down, the file opened last is to blame. `apart` makes an analysis the same
         to the last bit whatever it comes together with.
         """
         threads = decoding_threads(self._device, careful)
@@ -100,20 +99,20 @@ class Tagger:
         features, frames = self.card.features, self.card.model.patch_frames
         rate = features.sample_rate
 
-        def whole(file: BinaryIO, resampling: Stopwatch) -> Generator[np.ndarray, None, float]:
+        def whole(file: BinaryIO, spent: Spent) -> Generator[np.ndarray, None, float]:
             samples = 0
-            for block in stream(file, rate, max_duration_s=max_duration_s, resampling=resampling):
+            for block in stream(file, rate, max_duration_s=max_duration_s, spent=spent):
                 samples += len(block)
                 yield block
             return samples / rate
 
-        def windows(file: BinaryIO, resampling: Stopwatch, count: int) -> Generator[np.ndarray, None, float]:
+        def windows(file: BinaryIO, spent: Spent, count: int) -> Generator[np.ndarray, None, float]:
             window_s = patch_samples(features, frames) / rate
-            found, duration_s = decode_windows(
-                file, rate, count, window_s, max_duration_s=max_duration_s, resampling=resampling
+            return (
+                yield from stream_windows(
+                    file, rate, count, window_s, max_duration_s=max_duration_s, spent=spent
+                )
             )
-            yield from found
-            return duration_s
 
         return whole if coverage == "full" else partial(windows, count=coverage.windows)
 
@@ -124,6 +123,8 @@ class Tagger:
         batcher: Batcher[K] = Batcher(self._model, self._device, size, self.timings, apart=apart)
         while not isinstance(message := _next_message(channel, on_progress), Stop):
             if isinstance(message, Piece):
+                if not len(message.samples):
+                    continue
                 completed = batcher.push(message.track, message.samples)
             else:
                 self.timings.decode_s += message.decode_s

@@ -65,14 +65,15 @@ def save_predictions(session: Session, model: Model, predictions: Sequence[NewPr
     # A fixed order: two workers that find copies of the same files must not lock them crosswise.
     by_content = {prediction.content_hash: prediction for prediction in predictions}
     ordered = [by_content[content_hash] for content_hash in sorted(by_content)]
-    statement = insert(Prediction).values([_row(model, prediction) for prediction in ordered])
+    statement = insert(Prediction)
     replaced = {name: statement.excluded[name] for name in ("coverage", "duration_s", "scores")}
     # What has been heard in full is not replaced by what a few windows say.
     better = (Prediction.coverage != "full") | (statement.excluded.coverage == "full")
     written = session.scalars(
         statement.on_conflict_do_update(
             index_elements=[Prediction.content_hash, Prediction.model_id], set_=replaced, where=better
-        ).returning(Prediction.content_hash)
+        ).returning(Prediction.content_hash),
+        [_row(model, prediction) for prediction in ordered],
     ).all()
     session.execute(
         delete(PredictionLabel).where(

@@ -12,6 +12,7 @@ from core.datasets.examples import Part
 from core.evaluation.calibration import brier_score, calibration_error
 from core.evaluation.intervals import Interval
 from core.evaluation.metrics import Metrics
+from core.experiment_config import idle_keys
 from core.training.bases import Base, Resolved
 from core.training.material import Material
 from core.training.prediction import Scores
@@ -30,7 +31,7 @@ def make_results(
     splits = material.splits
     errors, squares = calibration_error(*served), brier_score(*served)
     parts = {part.value: len(splits[0].part(part)) for part in Part} if len(splits) == 1 else None
-    warnings = [text for split in splits for text in split.report.warnings]
+    warnings = [*idle_keys(resolved.config), *(text for split in splits for text in split.report.warnings)]
     warnings += [
         f"{base.name} may have learnt from tracks that this model is tested on: its scores may be too high."
         for base in resolved.bases

@@ -4,6 +4,7 @@ import itertools
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from threading import Event, get_ident
 from typing import Any, BinaryIO, cast
@@ -13,8 +14,9 @@ import pytest
 import torch
 
 from core.audio.features import LogMel
+from core.audio.sandbox import Sandbox
 from core.config import FeatureConfig, MusicnnConfig, Windows
-from core.errors import Corrupt, ItemError, Silent, TooLong, TooShort
+from core.errors import Corrupt, ItemError, Silent, TooLong, TooShort, Undecodable
 from core.inference import tagger as tagger_module
 from core.inference.decoding import PIECES_AHEAD
 from core.inference.tagger import Analysis, Tagger, calibrated, decoding_threads
@@ -219,6 +221,22 @@ def test_an_unforeseen_error_of_a_decoder_costs_its_file_and_is_logged(tagger, m
     assert isinstance(outcomes[2], Analysis)
     assert "ZeroDivisionError" in caplog.text
     assert all(file.closed for file in files)
+
+
+def test_a_file_that_crashes_its_decoder_costs_only_itself(tagger, tmp_path, monkeypatch):
+    (tmp_path / "poison.mp3").write_text("segv")
+    paths = [music(tmp_path, "a.wav", 5), tmp_path / "poison.mp3", music(tmp_path, "b.wav", 5, seed=1)]
+    with closing(Sandbox("tests.failing_helper")) as failing:
+        monkeypatch.setattr(tagger_module, "stream", failing.stream)
+        outcomes = analyse(tagger, paths)
+    assert [type(outcomes[path.name]) for path in paths] == [Analysis, Undecodable, Analysis]
+
+
+def test_a_decoder_that_does_not_start_is_blamed_on_no_file(tagger, tmp_path, monkeypatch):
+    with closing(Sandbox("tests.no_such_helper")) as missing:
+        monkeypatch.setattr(tagger_module, "stream", missing.stream)
+        with pytest.raises(ChildProcessError):
+            analyse(tagger, [music(tmp_path, "a.wav", 5)])
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), MemoryError()])

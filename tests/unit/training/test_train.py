@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -91,6 +92,9 @@ def test_a_training_leaves_a_model_that_serves_and_its_records(clips, cache_dir,
     result = run(clips, tmp_path / "run", cache_dir, models_dir, **changes.get(model, {}))
     assert names(tmp_path / "run") == FILES
     assert names(tmp_path) == {"run"}
+    assert [report.train_loss is None for report in result.history] == (
+        [True] if model == "random_forest" else [False] * 3
+    )
     assert result.labels == ("high", "low", "noisy", "pulsing")
     assert {"roc_auc_macro", "f1_micro", "duration_s"} <= result.metrics.keys()
     tagger = Tagger.load(tmp_path / "run", device="cpu")
@@ -211,6 +215,28 @@ def test_the_same_training_gives_the_same_model(clips, cache_dir, tmp_path):
     assert first == second
 
 
+def test_a_training_that_dies_while_its_model_is_put_in_place_keeps_its_checkpoints(
+    clips, cache_dir, tmp_path, monkeypatch
+):
+    heard: list[object] = []
+    always: dict[str, Any] = {"training": {"checkpoint_every_s": 0}}
+    rename = Path.rename
+
+    def die(path: Path, target: Path) -> Path:
+        if target == tmp_path / "run":
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", die)
+        with pytest.raises(KeyboardInterrupt):
+            run(clips, tmp_path / "run", cache_dir, heard=heard, **always)
+    assert len(heard) == 3
+    run(clips, tmp_path / "run", cache_dir, heard=heard, **always)
+    assert len(heard) == 3
+    assert names(tmp_path) == {"run"}
+
+
 def test_a_finished_training_is_not_done_again(clips, cache_dir, tmp_path):
     first = run(clips, tmp_path / "run", cache_dir)
     heard: list[object] = []
@@ -303,11 +329,20 @@ def test_unreadable_tracks_are_left_out_counted_and_named(clips, cache_dir, mode
     (tmp_path / "broken.flac").write_bytes(b"no audio at all" * 100)
     broken = replace(clips.examples[0], id="broken", path=tmp_path / "broken.flac")
     gone = replace(clips.examples[0], id="gone", path=tmp_path / "gone.flac")
-    dataset = replace(clips, examples=(*clips.examples, broken, gone))
+    os.mkfifo(tmp_path / "pipe.flac")
+    (tmp_path / "loop.flac").symlink_to("loop.flac")
+    pipe = replace(clips.examples[0], id="pipe", path=tmp_path / "pipe.flac")
+    loop = replace(clips.examples[0], id="loop", path=tmp_path / "loop.flac")
+    dataset = Dataset("odd", (*clips.examples, broken, gone, pipe, loop))
     result = run(dataset, tmp_path / "run", cache_dir, models_dir, model=TRANSFER)
-    assert result.dropped == {"broken": "not_audio", "gone": "disappeared"}
+    assert result.dropped == {
+        "broken": "not_audio",
+        "gone": "disappeared",
+        "loop": "outside_library",
+        "pipe": "not_a_file",
+    }
     assert result.results["tracks"]["all"] == 24
-    assert "2 tracks could not be read" in (tmp_path / "run/MODEL_CARD.md").read_text()
+    assert "4 tracks could not be read" in (tmp_path / "run/MODEL_CARD.md").read_text()
 
 
 def test_the_most_frequent_labels_are_learnt(clips, cache_dir, models_dir, tmp_path):
@@ -377,6 +412,12 @@ def test_models_that_do_not_fit_are_refused(clips, cache_dir, models_dir, tmp_pa
     artifact.save(ModelCard.model_validate(values), loaded.model, tmp_path / "models/other-1")
     with pytest.raises(InvalidConfig, match=message):
         run(clips, tmp_path / "run", cache_dir, tmp_path / "models", model=model)
+
+
+def test_an_ensemble_of_more_numbers_than_can_be_stored_is_refused(clips, cache_dir, models_dir, tmp_path):
+    members = ["tiny-1"] * 126  # of 16 numbers each
+    with pytest.raises(InvalidConfig, match="have 2016 numbers together; 2000 can be stored"):
+        run(clips, tmp_path / "run", cache_dir, models_dir, model={"kind": "ensemble", "members": members})
 
 
 def test_embeddings_are_those_of_serving_and_computed_once(clips, models_dir, tmp_path, monkeypatch):

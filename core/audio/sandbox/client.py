@@ -1,0 +1,214 @@
+"""Decode and read tags as `core.audio.decode` and `core.library.tags` do, but in a helper process."""
+
+import logging
+import os
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from core.audio.sandbox.process import Helper, HelperDied, Reply
+from core.audio.source import BLOCK_S, Samples
+from core.errors import Corrupt, TooComplex, Undecodable, item_error
+
+log = logging.getLogger(__name__)
+
+# What a file may cost: far more than any music does on a slow machine, far less than what holds up a batch.
+CPU_S, AUDIO_S_PER_CPU_S = 15.0, 10.0
+TAGS_CPU_S = 5.0
+MAX_FILES = 500  # per helper: bounds what it may leak, and what it may falsify should a file take it over
+
+
+@dataclass
+class Spent:
+    """Processor seconds that helpers have spent."""
+
+    decode_s: float = 0.0
+    resample_s: float = 0.0
+
+
+class Sandbox:
+    """Keeps one helper per thread that decodes at the same time. Safe to use from several threads.
+
+    A helper that dies costs its file a second try in a fresh one. The file that it dies at again is
+    `Undecodable`, one that takes too much time or memory `TooComplex`.
+    """
+
+    def __init__(self, module: str = "core.audio.sandbox.helper") -> None:
+        self._module = module
+        self._idle: list[Helper] = []
+        self._lock = threading.Lock()
+        self._has_told = False
+
+    def stream(
+        self, file: BinaryIO, sample_rate: int, *, max_duration_s: float, spent: Spent | None = None
+    ) -> Generator[Samples, None, None]:
+        """A file block by block: mono float32 (T,) in [-1, 1] at `sample_rate`, about 10 s each.
+
+        What is wrong with the file as a whole (cut off, too short, silent) is raised behind its last block.
+        """
+        request = {"do": "stream", "sample_rate": sample_rate, "max_duration_s": max_duration_s}
+        most = round((max_duration_s + BLOCK_S) * sample_rate)
+        yield from self._samples(file, request, most, spent)
+
+    def stream_windows(
+        self,
+        file: BinaryIO,
+        sample_rate: int,
+        windows: int,
+        window_s: float,
+        *,
+        max_duration_s: float,
+        spent: Spent | None = None,
+    ) -> Generator[Samples, None, float]:
+        """Evenly spaced windows (T,), empty arrays while they are looked for; returns the track's seconds.
+
+        See `core.audio.decode.decode_windows`.
+        """
+        request = {
+            "do": "windows",
+            "sample_rate": sample_rate,
+            "windows": windows,
+            "window_s": window_s,
+            "max_duration_s": max_duration_s,
+        }
+        most = windows * round(window_s * sample_rate)
+        reply = yield from self._samples(file, request, most, spent)
+        return float(reply["duration_s"])
+
+    def decode_windows(
+        self, file: BinaryIO, sample_rate: int, windows: int, window_s: float, *, max_duration_s: float
+    ) -> tuple[list[Samples], float]:
+        """The same windows at once, and the track's duration in seconds."""
+        found = self.stream_windows(file, sample_rate, windows, window_s, max_duration_s=max_duration_s)
+        kept: list[Samples] = []
+        while True:
+            try:
+                window = next(found)
+            except StopIteration as stop:
+                return kept, float(stop.value)
+            if len(window):
+                kept.append(window)
+
+    def read_tags(self, file: BinaryIO) -> dict[str, Any]:
+        """As `core.library.tags.read_tags`; {} also for tags that a helper dies at."""
+        try:
+            with _kept_position(file), self._borrow() as helper:
+                (reply,) = helper.ask(file, {"do": "tags"}, TAGS_CPU_S, AUDIO_S_PER_CPU_S)
+        except (HelperDied, TooComplex, Undecodable, ValueError) as error:
+            log.warning("the tags of %s cannot be read: %s", _name(file), error)
+            return {}
+        return _plain_tags(reply) if isinstance(reply, dict) else {}
+
+    def close(self) -> None:
+        """End the helpers that nobody uses."""
+        with self._lock:
+            helpers, self._idle = self._idle, []
+        for helper in helpers:
+            helper.kill()
+
+    def _samples(
+        self, file: BinaryIO, request: dict[str, Any], most: int, spent: Spent | None
+    ) -> Generator[Samples, None, Reply]:
+        """What a helper answers; a second one goes on behind the pieces that the first has delivered."""
+        given = total = 0
+        with _kept_position(file):
+            for is_last in (False, True):
+                try:
+                    with self._borrow(fresh=is_last) as helper:
+                        pieces = 0
+                        for answer in helper.ask(file, request, CPU_S, AUDIO_S_PER_CPU_S):
+                            if isinstance(answer, dict):
+                                break
+                            pieces += len(answer) > 0
+                            if pieces > given or not len(answer):
+                                given, total = max(given, pieces), total + len(answer)
+                                if total > most:
+                                    raise HelperDied("it answers more than it was asked for")
+                                yield answer
+                except HelperDied as died:
+                    log.warning("a decoding helper died at %s: %s", _name(file), died)
+                    if is_last:
+                        raise Undecodable(f"The decoder crashed twice at this file ({died}).") from died
+                else:
+                    assert isinstance(answer, dict)
+                    return _checked(answer, file, spent or Spent())
+        raise AssertionError
+
+    @contextmanager
+    def _borrow(self, *, fresh: bool = False) -> Iterator[Helper]:
+        """A helper that goes back when its file is done with, and is ended when it is not."""
+        helper = self._take(fresh)
+        try:
+            yield helper
+        except BaseException:
+            helper.kill()
+            raise
+        if helper.files >= MAX_FILES:
+            helper.kill()
+        else:
+            with self._lock:
+                self._idle.append(helper)
+
+    def _take(self, fresh: bool) -> Helper:
+        while not fresh:
+            with self._lock:
+                helper = self._idle.pop() if self._idle else None
+            if helper is None:
+                break
+            if helper.is_alive():
+                return helper
+            helper.kill()
+        helper = Helper(self._module)
+        if helper.lacking and not self._has_told:
+            self._has_told = True
+            log.warning("files are decoded without what this system lacks: %s", ", ".join(helper.lacking))
+        return helper
+
+
+def _checked(reply: Reply, file: BinaryIO, spent: Spent) -> Reply:
+    """The last reply, or the error that it tells; a helper may say anything once a file has taken it over."""
+    try:
+        resample_s = float(reply["resample_s"])
+        spent.decode_s += float(reply["cpu_s"]) - resample_s
+        spent.resample_s += resample_s
+        if "error" in reply:
+            raise item_error(str(reply["error"]), _plain(reply["detail"]))
+        if "errno" in reply:
+            raise OSError(int(reply["errno"]), os.strerror(int(reply["errno"])), _name(file))
+    except (LookupError, TypeError, ValueError) as error:
+        raise Corrupt("The audio cannot be decoded.") from error
+    if "unforeseen" in reply:
+        log.error("a decoder failed in an unforeseen way at %s\n%s", _name(file), reply["unforeseen"])
+        raise Corrupt("The audio cannot be decoded.")
+    return reply
+
+
+def _plain_tags(reply: Reply) -> dict[str, Any]:
+    tags = reply.get("tags")
+    if not isinstance(tags, dict):
+        return {}
+    return {
+        _plain(name): [_plain(value) for value in found] if isinstance(found, list) else _plain(found)
+        for name, found in tags.items()
+    }
+
+
+def _plain(text: Any) -> str:
+    """Text that any database takes."""
+    return str(text).replace("\0", "").encode(errors="replace").decode()
+
+
+def _name(file: BinaryIO) -> str:
+    return str(getattr(file, "name", file))
+
+
+@contextmanager
+def _kept_position(file: BinaryIO) -> Iterator[None]:
+    """The position of the descriptor, which the helper shares, afterwards as before."""
+    position = os.lseek(file.fileno(), 0, os.SEEK_CUR)
+    try:
+        yield
+    finally:
+        os.lseek(file.fileno(), position, os.SEEK_SET)
