@@ -17,7 +17,7 @@ PIP_TOOLS := pip-tools==7.6.*
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup model samples demo serve test bench lock clean
+.PHONY: help setup model samples demo serve test audit secrets bench faults lock clean
 
 help: ## show this list
 	@echo "make <target>, where target is one of"
@@ -31,19 +31,29 @@ demo: setup ## label the sample library, or your own: make demo MUSIC=/path/to/m
 serve: setup ## start everything and keep it running until Ctrl-C
 	@$(PY) -m api.client.cli serve
 
-test: setup ## everything that CI checks: lint, format, types, import contracts, tests
+test: setup ## everything that CI checks: lint, format, types, import contracts, advisories, tests
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+	@$(PY) .ci/audit.py requirements.lock
 	$(VENV)/bin/pytest
 
-bench: setup ## measure the engine and the whole stack
+audit: $(VENV)/.installed ## ask whether a locked package has a known vulnerability
+	@$(PY) .ci/audit.py requirements.lock
+
+secrets: ## make the passwords of docker/compose.yml, once, in docker/secrets
+	@sh docker/make-secrets.sh docker/secrets
+
+bench: setup ## measure the engine, the whole stack and the life cycle of jobs
 	@$(PY) -m tests.benchmarks
+
+faults: setup ## kill and cut everything while clients use it: make faults [SCALE=full] [SEED=3]
+	@$(PY) -m tests.faults --scale $(or $(SCALE),ci) $(if $(SEED),--seed $(SEED))
 
 lock: $(VENV)/.installed ## renew requirements.lock from pyproject.toml; keeps pins that still fit (UPGRADE=1: none)
 	@$(PIP) install "$(PIP_TOOLS)"
-	@$(VENV)/bin/pip-compile --quiet --output-file requirements.lock --extra worker --extra dev --strip-extras \
+	@$(VENV)/bin/pip-compile --quiet --output-file requirements.lock --extra local --extra worker --extra dev --strip-extras \
 	  --allow-unsafe --no-header --no-emit-options --no-emit-index-url --no-emit-find-links \
 	  --no-emit-trusted-host $(if $(UPGRADE),--upgrade) pyproject.toml
 

@@ -10,6 +10,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityS
 from sqlalchemy.orm import Session
 
 from api.access import needs_api_keys
+from core.crash_points import crash_point
 from core.db.session import SessionFactory, transaction
 from core.db.tables import ApiKey
 from core.errors import Forbidden, Unauthenticated
@@ -22,6 +23,8 @@ LOCAL_OWNER = "local"  # whoever uses a server that asks for no keys
 def get_session(request: Request) -> Iterator[Session]:
     with transaction(request.app.state.sessions) as session:
         yield session
+        crash_point("request-done")
+    crash_point("request-committed")
 
 
 # Of scope "function": the commit comes before the response is sent, so one that fails is no success.

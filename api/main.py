@@ -31,12 +31,12 @@ from api.routes import (
     tracks,
 )
 from core.db.session import create_database_engine, create_session_factory
+from core.logs import configure_logging
 from core.settings import Settings, get_settings
 
 log = logging.getLogger(__name__)
 
 POOL_SIZE = 10
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 JSON_LIMIT = MB
 OPEN_TO_OTHERS = "MFA_HOST is %s and MFA_REQUIRE_API_KEYS false: whoever can connect may do everything"
 ROUTERS = (jobs, results, events, analysis, libraries, tracks, models, experiments, runs, keys, health)
@@ -49,7 +49,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        logging.basicConfig(level=settings.log_level, format=LOG_FORMAT)
+        configure_logging(settings)
         if is_open_to_others(settings):
             log.warning(OPEN_TO_OTHERS, settings.host)
         yield

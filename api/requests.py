@@ -2,14 +2,20 @@
 
 import logging
 import time
+from urllib.parse import quote
 from uuid import uuid4
 
 from prometheus_client import CollectorRegistry, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import Internal, problem_of
+from api.routes import API
 
 log = logging.getLogger(__name__)
+
+SAFE = ("GET", "HEAD", "OPTIONS")  # polls: they change nothing, and there are too many of them
+MAX_PATH = 200  # characters
+JOBS = f"{API}/jobs/"
 
 
 def make_durations(registry: CollectorRegistry) -> Histogram:
@@ -32,23 +38,30 @@ class RequestLog:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request_id, started, status = uuid4().hex, time.perf_counter(), 0
+        request_id, started, status, job = uuid4().hex, time.perf_counter(), 0, ""
+        asked = (scope["method"], quote(scope["path"])[:MAX_PATH])
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
+            nonlocal status, job
             if message["type"] == "http.response.start":
                 status = message["status"]
                 own = [(b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff")]
+                location = dict(message["headers"]).get(b"location", b"").decode("latin-1")
+                job = location.removeprefix(JOBS) if location.startswith(JOBS) else ""
                 message["headers"] = [*message["headers"], *own]
             await send(message)
 
         try:
             await self.app(scope, receive, send_with_id)
         except Exception:
-            log.exception("request %s: %s %s failed", request_id, scope["method"], scope["path"])
+            log.exception("request %s: %s %s failed", request_id, *asked, extra={"request": request_id})
             if not status:
                 await problem_of(Internal())(scope, receive, send_with_id)
+        took_s = time.perf_counter() - started
+        if scope["method"] not in SAFE:
+            extra = {"request": request_id, "job": job or scope.get("path_params", {}).get("job_id")}
+            log.info("%s %s: %s in %.0f ms", *asked, status, 1000 * took_s, extra=extra)
         # Only what a route has matched: a client must not be able to invent label values.
         known = scope.get("route")
         labels = (scope["method"], getattr(known, "path", "")) if known else ("none", "none")
-        self.durations.labels(*labels, status).observe(time.perf_counter() - started)
+        self.durations.labels(*labels, status).observe(took_s)

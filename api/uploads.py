@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID, uuid4
 
+from core.crash_points import crash_point
 from core.db.session import SessionFactory, transaction
+from core.durable import sync_folder
 from core.errors import Unavailable
 from core.params import PredictParams
 from core.services.jobs import Submission, submit_predict
@@ -27,9 +29,11 @@ def accept(
     may_be_needed = False
     try:
         sha256 = store(folder, job_id, file)
+        crash_point("upload-stored")
         with transaction(sessions) as session:
             submission = submit_predict(session, job_id, params, owner, key, sha256=sha256)
             may_be_needed = not submission.replayed
+        crash_point("upload-committed")
         return submission
     finally:
         if not may_be_needed:
@@ -47,18 +51,10 @@ def store(folder: Path, job_id: UUID, file: BinaryIO) -> str:
                 upload.write(block)
             upload.flush()
             os.fsync(upload.fileno())
-        _sync_folder(folder)
+        sync_folder(folder)
     except OSError as error:
         raise Unavailable(f"The upload cannot be stored: {error.strerror}.") from error
     return digest.hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def display_name(filename: str | None) -> str:

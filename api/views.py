@@ -12,7 +12,7 @@ from core.params import JobKind
 from core.services.experiments import ARTIFACTS, NO_FOLD, Comparison, RunRow, get_run
 from core.services.items import ItemRow, ResultRow
 from core.services.jobs import Progress, get_job, get_progress
-from core.services.predictions import find_prediction, labels_above_threshold
+from core.services.predictions import find_prediction, given_labels
 from core.services.tracks import TrackRow
 from core.states import JobState
 
@@ -29,7 +29,7 @@ def prediction(
 ) -> schemas.Prediction:
     rounded = [round(score, SCORE_DIGITS) for score in scores]
     return schemas.Prediction(
-        labels=[schemas.Label.model_validate(given) for given in labels_above_threshold(model, rounded)],
+        labels=[schemas.Label.model_validate(given) for given in given_labels(model, rounded)],
         duration_s=round(duration_s, 3),
         model=model_name(model),
         scores=dict(zip(model.labels, rounded, strict=True)) if all_scores else None,

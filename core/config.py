@@ -50,7 +50,10 @@ class FeatureConfig(Config):
         return self
 
 
+MAX_EMBEDDING_SIZE = 2000  # of the vectors that pgvector can index
+
 Dropout = Annotated[float, Field(ge=0, lt=1)]
+EmbeddingSize = Annotated[int, Field(ge=1, le=MAX_EMBEDDING_SIZE)]
 ArtifactName = Annotated[
     str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", description="folder of a stored model")
 ]
@@ -64,16 +67,19 @@ class MusicnnConfig(Config):
     timbral_filters: Annotated[int, Field(ge=1, description="per timbral shape")] = 204
     temporal_filters: Annotated[int, Field(ge=1, description="per temporal length")] = 51
     mid_channels: Annotated[int, Field(ge=1)] = 64
-    embedding_size: Annotated[int, Field(ge=1)] = 200
+    embedding_size: EmbeddingSize = 200
 
 
 class AudioCNNConfig(Config):
     """Four convolutions, the small baseline."""
 
     kind: Literal["audio_cnn"] = "audio_cnn"
+    single_label: Annotated[
+        bool, Field(description="labels exclude each other: the scores of a track add up to 1")
+    ] = True
     patch_frames: Annotated[int, Field(ge=16, description="frames seen at once")] = 312
     base_channels: Annotated[int, Field(ge=1, description="of the first convolution; doubled by each")] = 32
-    embedding_size: Annotated[int, Field(ge=1)] = 128
+    embedding_size: EmbeddingSize = 128
     dropout: Dropout = 0.3
 
 
@@ -84,7 +90,7 @@ class MultiLabelAudioCNNConfig(Config):
     patch_frames: Annotated[int, Field(ge=16, description="frames seen at once")] = 500
     base_channels: Annotated[int, Field(ge=1, description="of the first stage; doubled by each")] = 64
     use_attention: Annotated[bool, Field(description="squeeze-and-excitation in every block")] = True
-    embedding_size: Annotated[int, Field(ge=1)] = 256
+    embedding_size: EmbeddingSize = 256
     head: Annotated[
         Literal["per_label", "linear"], Field(description="a bottleneck of its own per label, or one layer")
     ] = "per_label"
@@ -98,7 +104,7 @@ class CRNNConfig(Config):
     patch_frames: Annotated[int, Field(ge=16, description="frames seen at once")] = 312
     base_channels: Annotated[int, Field(ge=1, description="of the first convolution; doubled by each")] = 32
     hidden_size: Annotated[int, Field(ge=1, description="of the LSTM, per direction")] = 128
-    embedding_size: Annotated[int, Field(ge=1)] = 256
+    embedding_size: EmbeddingSize = 256
     dropout: Dropout = 0.3
 
 
@@ -140,7 +146,10 @@ class RandomForestConfig(Config):
 
     kind: Literal["random_forest"] = "random_forest"
     patch_frames: Annotated[int, Field(ge=2, description="frames pooled at once")] = 312
-    bands: Annotated[int, Field(ge=1, description="groups that the mel bands are averaged to")] = 48
+    bands: Annotated[
+        int,
+        Field(ge=1, le=MAX_EMBEDDING_SIZE // 3, description="groups that the mel bands are averaged to"),
+    ] = 48
     trees: Annotated[int, Field(ge=1, le=10_000)] = 200
     max_leaves: Annotated[int, Field(ge=2, le=65_536, description="per tree")] = 64
     min_leaf_patches: Annotated[int, Field(ge=1, description="patches in a leaf")] = 2
@@ -180,3 +189,10 @@ ModelConfig = Annotated[
     | EnsembleConfig,
     Field(discriminator="kind"),
 ]
+
+
+def is_single_label(model: ModelConfig) -> bool:
+    """Whether a track gets exactly one label, the one with the highest score."""
+    if isinstance(model, EnsembleConfig):
+        return all(map(is_single_label, model.networks))
+    return isinstance(model, AudioCNNConfig) and model.single_label

@@ -1,5 +1,6 @@
 """Typed configuration of datasets, labels and splits; torch-free, so the gateway can validate with it."""
 
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -15,6 +16,12 @@ class Options(BaseModel):
     """Base of everything here: unknown keys are refused and nothing changes after loading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def placed(root: str, data_dir: Path) -> Path:
+    """A dataset's root as a configuration names it: `.mfa` stands for the data folder."""
+    path = Path(root)
+    return data_dir.joinpath(*path.parts[1:]) if path.parts[:1] == (".mfa",) else path
 
 
 class _OnDisk(Options):

@@ -206,7 +206,7 @@ class OutsideLibrary(ItemError):
 
 
 class Crashed(ItemError):
-    """The worker died twice while it was at this file; it is left alone."""
+    """Workers died again and again while they were at this file; it is left alone."""
 
 
 class GaveUp(ItemError):

@@ -13,6 +13,10 @@ from core.dataset_config import DatasetConfig, LabelConfig, SplitConfig
 from core.errors import InvalidConfig
 
 Share = Annotated[float, Field(ge=0, le=1)]
+FEWEST_BANDS = 16
+
+
+CalibrationMethod = Literal["platt", "temperature"]
 
 
 class BCELoss(Config):
@@ -74,14 +78,18 @@ class TrainingConfig(Config):
     mixed_precision: Annotated[bool, Field(description="bfloat16 where the GPU has it")] = True
     patches_per_track: Annotated[int, Field(ge=1, description="random crops of a track per epoch")] = 1
     validation_patches: Annotated[int, Field(ge=1, description="of a track, evenly spaced")] = 8
-    checkpoint_every_s: Annotated[float, Field(ge=0, description="beside the one after each epoch")] = 60.0
+    checkpoint_every_s: Annotated[
+        float, Field(ge=0, description="after a step or an epoch, when the last one is as old")
+    ] = 60.0
 
 
 class EvaluationConfig(Config):
     """How the trained model is judged."""
 
     bootstrap: Annotated[int, Field(ge=0, le=100_000, description="resamplings for intervals")] = 1000
-    calibrate: bool = True
+    calibration: Annotated[
+        CalibrationMethod | None, Field(description="of the scores, where 50 tracks or more are left for it")
+    ] = "platt"
 
 
 class ExperimentConfig(Config):
@@ -104,6 +112,14 @@ class ExperimentConfig(Config):
             raise ValueError("musicnn is only trained as the backbone of `transfer`")
         if isinstance(self.model, TransferConfig | RandomForestConfig) and self.augmentation.mixup_alpha:
             raise ValueError(f"mixup does not apply to {self.model.kind}")
+        if self.model.kind in ("audio_cnn", "crnn") and self.features.n_mels < FEWEST_BANDS:
+            raise ValueError(
+                f"{self.model.kind} halves the bands four times: features.n_mels >= {FEWEST_BANDS} must hold"
+            )
+        if self.model.kind == "multilabel_audio_cnn" and self.training.batch_size < 2:
+            raise ValueError(
+                "multilabel_audio_cnn normalises over a batch: training.batch_size >= 2 must hold"
+            )
         return self
 
 
@@ -116,6 +132,39 @@ OVERRIDES = {
     "batch_size": ("training", "batch_size"),
     "seed": ("seed",),
 }
+
+
+GRADIENT = (
+    "lr",
+    "schedule",
+    "warm_up",
+    "weight_decay",
+    "clip_norm",
+    "ema_decay",
+    "loss",
+    "epochs",
+    "batch_size",
+)
+IDLE = {
+    "model.kind: transfer": ("augmentation", "training.patches_per_track", "training.validation_patches"),
+    "model.kind: random_forest": ("augmentation", *(f"training.{name}" for name in GRADIENT)),
+    "model.kind: ensemble": ("augmentation", "training"),
+    "split.folds": ("split.validation", "split.test"),
+}
+
+
+def idle_keys(config: ExperimentConfig) -> list[str]:
+    """A sentence for each key that was set, but that the kind of model or of split does not look at."""
+    found = []
+    reasons = [f"model.kind: {config.model.kind}"] + ["split.folds"] * bool(config.split.folds)
+    for reason in reasons:
+        for key in IDLE.get(reason, ()):
+            section, _, name = key.partition(".")
+            given = getattr(config, section)
+            usual = type(given)()
+            if (getattr(given, name) != getattr(usual, name)) if name else given != usual:
+                found.append(f"{key} has no effect with {reason}.")
+    return found
 
 
 def load_experiment(path: Path, overrides: Mapping[str, Any] | None = None) -> ExperimentConfig:

@@ -5,6 +5,9 @@ A message carries a unit's id and nothing else. Losing one costs seconds, doubli
 
 from __future__ import annotations
 
+import base64
+import json
+import logging
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -16,6 +19,8 @@ from core.settings import Settings
 
 if TYPE_CHECKING:
     from celery import Celery
+
+log = logging.getLogger(__name__)
 
 KEY_PREFIX = "mfa:"
 EPOCH_KEY = KEY_PREFIX + "epoch"
@@ -69,6 +74,7 @@ def make_celery(settings: Settings) -> Celery:
 def ring(app: Celery, kind: str, queue: str, unit_id: int) -> None:
     """Put a unit's doorbell into its queue."""
     app.send_task(f"mfa.{kind}", args=[unit_id], queue=queue, retry=False)
+    log.info("unit %s: rung in %s", unit_id, queue, extra={"unit": unit_id})
 
 
 class Broker:
@@ -90,15 +96,32 @@ class Broker:
         known, self._epoch = self._epoch, self._redis.get(EPOCH_KEY)
         return known != self._epoch
 
-    def empty_queues(self) -> list[str]:
-        """The queues in which no doorbell lies."""
+    def waiting_units(self) -> set[int]:
+        """The units whose doorbells nobody has taken yet; few, as few are rung ahead of the workers."""
         with self._redis.pipeline(transaction=False) as pipeline:
             for queue in QUEUES:
-                pipeline.llen(KEY_PREFIX + queue)
-            return [queue for queue, length in zip(QUEUES, pipeline.execute(), strict=True) if not length]
+                pipeline.lrange(KEY_PREFIX + queue, 0, -1)
+            messages = [message for queue in pipeline.execute() for message in queue]
+        return {unit_id for message in messages if (unit_id := _unit_of(message)) is not None}
+
+    def bring_forward(self, queue: str) -> None:
+        """Let the doorbell that was rung last be the next one taken."""
+        self._redis.lmove(KEY_PREFIX + queue, KEY_PREFIX + queue, "LEFT", "RIGHT")
 
     def close(self) -> None:
         self._redis.close()
+
+
+def _unit_of(message: str) -> int | None:
+    """The unit of a doorbell as Celery has put it into a queue (a task's arguments in JSON, in base64).
+
+    None for a message that is no doorbell, whoever sent it.
+    """
+    try:
+        (unit_id,), _, _ = json.loads(base64.b64decode(json.loads(message)["body"]))
+        return int(unit_id)
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def ping(settings: Settings) -> None:

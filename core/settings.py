@@ -1,10 +1,18 @@
 """Process settings, the only reader of the environment."""
 
+import os
+import sys
 from functools import cache
 from pathlib import Path
+from typing import NoReturn
+from urllib.parse import urlsplit
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MIN_PASSWORD = 16  # characters
+PLACEHOLDER = "changeme"
+SECRETS = ("database_url", "broker_url")
 
 
 class Settings(BaseSettings):
@@ -26,7 +34,12 @@ class Settings(BaseSettings):
     max_upload_mb: int = Field(default=200, ge=1, description="largest request body in MB")
     max_duration_s: float = Field(default=4 * 3600, gt=0, description="longest track in seconds")
     lease_s: float = Field(default=90, gt=0, description="a unit not renewed for so long is given away")
+    crash_at: Path | None = Field(default=None, description="for fault tests only: see core.crash_points")
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    log_format: str = Field(
+        default="plain", pattern="^(plain|json)$", description="for people or for programs"
+    )
+    keep_jobs_days: int = Field(default=0, ge=0, description="ended jobs older than this go; 0: never")
 
     @property
     def uploads_dir(self) -> Path:
@@ -49,4 +62,35 @@ class Settings(BaseSettings):
 
 @cache
 def get_settings() -> Settings:
-    return Settings()
+    """Those of this process.
+
+    With MFA_SECRETS_DIR, what the environment does not say comes from the files `mfa_<name>` in there, and a
+    process whose database or broker has no real password ends at once, with the exit code EX_CONFIG.
+    """
+    folder = os.environ.get("MFA_SECRETS_DIR")
+    if not folder:
+        return Settings()
+    if not os.access(folder, os.R_OK | os.X_OK):
+        refuse(f"MFA_SECRETS_DIR is {folder}, which is no folder that this process may read.")
+    try:
+        settings = Settings(_secrets_dir=folder)
+    except PermissionError as error:
+        refuse(f"The secret {error.filename} may not be read by this process.")
+    for name in SECRETS:
+        if not has_password(getattr(settings, name)):
+            refuse(
+                f"MFA_{name.upper()} (or the file mfa_{name} in {folder}) needs a password of {MIN_PASSWORD} "
+                f"characters or more, not {PLACEHOLDER!r}: `make secrets` makes one."
+            )
+    return settings
+
+
+def has_password(url: str) -> bool:
+    """Whether its password is one that nobody guesses."""
+    password = urlsplit(url).password or ""
+    return len(password) >= MIN_PASSWORD and PLACEHOLDER not in password.lower()
+
+
+def refuse(reason: str) -> NoReturn:
+    sys.stderr.write(f"{reason}\n")
+    raise SystemExit(os.EX_CONFIG)

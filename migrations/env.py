@@ -5,6 +5,7 @@ from sqlalchemy.schema import SchemaItem
 
 from core.db import tables
 from core.db.session import create_database_engine
+from core.logs import configure_logging
 from core.services.registry import EMBEDDING_INDEX_PREFIX
 from core.settings import get_settings
 
@@ -18,6 +19,7 @@ def include_object(
 
 def run() -> None:
     url = context.config.attributes.get("url") or get_settings().database_url
+    configure_logging(get_settings())
     engine = create_database_engine(url)
     with engine.connect() as connection:
         context.configure(

@@ -62,7 +62,7 @@ def claim(sessions: SessionFactory, unit_id: int, lease_s: float = LEASE_S) -> C
 
 def try_claim(sessions: SessionFactory, unit_id: int, lease_s: float = LEASE_S) -> Claim | None:
     with transaction(sessions) as session:
-        return units.claim_unit(session, unit_id, "task", lease_s)
+        return units.claim_unit(session, unit_id, f"task of {unit_id}", lease_s)
 
 
 def record(

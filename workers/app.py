@@ -5,9 +5,9 @@ from typing import Any
 
 from celery import signals
 
+from core.logs import configure_logging
 from core.queue import make_celery
 from core.settings import get_settings
-from workers.logs import configure_logging
 
 CHILD_NICENESS = 5
 
@@ -18,7 +18,7 @@ app.set_default()
 @signals.setup_logging.connect
 def _setup_logging(**_: Any) -> None:
     """In the parent and in each child; being connected keeps Celery from setting up its own."""
-    configure_logging()
+    configure_logging(get_settings(), force=True)
 
 
 @signals.worker_process_init.connect
@@ -27,4 +27,4 @@ def _yield_to_the_gateway(**_: Any) -> None:
     os.nice(CHILD_NICENESS)
 
 
-from workers import presence, tasks  # noqa: E402, F401 (both hook into the app made above)
+from workers import canary, presence, tasks  # noqa: E402, F401 (they hook into the app made above)

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from core.audio.sandbox import read_tags
-from core.dataset_config import DatasetConfig, LibraryDataset, SplitConfig
+from core.dataset_config import DatasetConfig, LibraryDataset, SplitConfig, placed
 from core.datasets import download, fma_archives
 from core.datasets.catalogue import read_dataset, read_library
 from core.datasets.describe import Description, describe
@@ -80,10 +80,8 @@ def choose(config: Path | None, kind: str, root: Path | None) -> tuple[DatasetCo
 def read(config: DatasetConfig, root: Path | None) -> Dataset:
     """The tracks with their labels; those of a library straight from its folder."""
     if not isinstance(config, LibraryDataset):
-        given = Path(config.root)
-        data_dir = get_settings().data_dir
-        placed = data_dir.joinpath(*given.parts[1:]) if given.parts[:1] == (".mfa",) else given
-        return read_dataset(config.model_copy(update={"root": str(root or placed)}))
+        where = root or placed(config.root, get_settings().data_dir)
+        return read_dataset(config.model_copy(update={"root": str(where)}))
     if root is None:
         raise InvalidConfig(f"Where the library {config.library!r} lies, only the server knows: add --root.")
     return read_library(config, root, [tagged(root, file.path) for file in scan(root, config.path)])

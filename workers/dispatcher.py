@@ -4,10 +4,13 @@ Run it as `python -m workers.dispatcher`. Any number may run: rows are taken wit
 """
 
 import logging
+import os
 import shutil
 import signal
+import socket
 import threading
 import time
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from uuid import UUID
@@ -19,23 +22,26 @@ from redis.exceptions import RedisError
 from sqlalchemy import make_url, select
 from sqlalchemy.exc import DBAPIError
 
+from core.crash_points import crash_point
 from core.db.session import SessionFactory, create_database_engine, create_session_factory, transaction
 from core.db.tables import Job
+from core.logs import configure_logging
 from core.queue import QUEUES, Broker, make_celery, ring
 from core.services.dispatch import Doorbell, take_back, take_ready
 from core.services.jobs import OPEN_JOB_STATES, UNITS_CHANNEL, finish_complete_jobs
+from core.services.retention import delete_old_job
 from core.services.units import cancel_waiting, reap_expired
-from core.services.workers import forget_silent, slots_by_queue
+from core.services.workers import DISPATCHER, beat, forget_silent, remove_worker, slots_by_queue
 from core.settings import Settings, get_settings
-from workers.logs import configure_logging
 
 log = logging.getLogger("workers.dispatcher")
 
 TICK_S = 1.0  # how long a unit waits at most when no notification wakes the dispatcher
 WINDOW_PER_SLOT = 4  # units on their way per slot: enough for no slot to wait, little enough to be fair
 LOST_AFTER_S = 5.0  # a doorbell neither in the broker nor answered for so long is lost
-STALE_AFTER_S = 600.0  # a doorbell still unanswered after this is rung again whatever the broker says
 SWEEP_EVERY_S = 60.0
+BEAT_EVERY_S = 10.0
+OLD_BATCHES = 50  # of old jobs' units at most, in one sweep
 ORPHAN_UPLOAD_S = 3600.0
 ORPHAN_TRAINING_S = 7 * 24 * 3600.0  # checkpoints of trainings that failed or were cancelled
 
@@ -48,6 +54,9 @@ class Dispatcher:
         self.broker = Broker(settings)
         self.uploads_dir = settings.uploads_dir
         self.training_dir = settings.training_dir
+        self.keep_jobs_days = settings.keep_jobs_days
+        self.name = f"{DISPATCHER}{os.getpid()}@{socket.gethostname()}"
+        self.next_beat = 0.0
 
     def tick(self) -> None:
         """One round. Nothing is remembered from one round to the next but the broker's epoch."""
@@ -55,12 +64,18 @@ class Dispatcher:
         self._take_back_lost()
         for doorbell in self._take_ready():
             # What cannot be published is found lost a few seconds later and taken back.
+            crash_point("dispatcher-marked")
             ring(self.celery, doorbell.kind, doorbell.queue, doorbell.unit_id)
+            if doorbell.is_again:
+                self.broker.bring_forward(doorbell.queue)
+            crash_point("dispatcher-published")
 
     def _settle(self) -> None:
         with transaction(self.sessions) as session:
             cancel_waiting(session)
             reaped = reap_expired(session)
+            if reaped:
+                crash_point("dispatcher-reaped")
         if reaped:
             log.warning("%d units lost their worker and are given to others", reaped)
         with transaction(self.sessions) as session:
@@ -68,10 +83,12 @@ class Dispatcher:
 
     def _take_back_lost(self) -> None:
         forgotten = self.broker.has_forgotten()
-        empty = self.broker.empty_queues()
+        waiting = self.broker.waiting_units()
         with transaction(self.sessions) as session:
-            taken = take_back(session, older_than_s=0 if forgotten else STALE_AFTER_S)
-            taken += take_back(session, queues=empty, older_than_s=LOST_AFTER_S)
+            if forgotten:
+                taken = take_back(session, older_than_s=0)
+            else:
+                taken = take_back(session, still_there=waiting, older_than_s=LOST_AFTER_S)
         if taken:
             log.warning("%d doorbells got lost and are rung again", taken)
 
@@ -81,6 +98,18 @@ class Dispatcher:
             slots = dict.fromkeys(QUEUES, 1) | slots_by_queue(session)
             taken = [take_ready(session, queue, WINDOW_PER_SLOT * slots[queue]) for queue in slots]
         return list(chain.from_iterable(taken))
+
+    def beat(self) -> None:
+        """Say that rounds are made, every few seconds."""
+        if time.monotonic() < self.next_beat:
+            return
+        with transaction(self.sessions) as session:
+            beat(session, self.name, [], 0, draining=False)
+        self.next_beat = time.monotonic() + BEAT_EVERY_S
+
+    def leave(self) -> None:
+        with transaction(self.sessions) as session:
+            remove_worker(session, self.name)
 
     def sweep(self) -> None:
         """Housekeeping that may be late: silent workers, files that no open job needs."""
@@ -93,6 +122,14 @@ class Dispatcher:
         for checkpoints in self.training_dir.glob("*"):
             if checkpoints.is_dir() and _is_orphan(checkpoints, wanted, ORPHAN_TRAINING_S):
                 shutil.rmtree(checkpoints, ignore_errors=True)
+        self._delete_old_jobs()
+
+    def _delete_old_jobs(self) -> None:
+        """A bounded number of rows in each transaction, and in each sweep."""
+        for _ in range(OLD_BATCHES if self.keep_jobs_days else 0):
+            with transaction(self.sessions) as session:
+                if not delete_old_job(session, self.keep_jobs_days):
+                    return
 
     def close(self) -> None:
         self.celery.close()
@@ -147,6 +184,7 @@ def run(settings: Settings) -> None:
     while not stop.is_set():
         try:
             dispatcher.tick()
+            dispatcher.beat()
             if time.monotonic() >= next_sweep:
                 dispatcher.sweep()
                 next_sweep = time.monotonic() + SWEEP_EVERY_S
@@ -155,9 +193,11 @@ def run(settings: Settings) -> None:
             stop.wait(1.0)
         doorman.wait()
     doorman.close()
+    with suppress(DBAPIError):
+        dispatcher.leave()
     dispatcher.close()
 
 
 if __name__ == "__main__":
-    configure_logging()
+    configure_logging(get_settings())
     run(get_settings())

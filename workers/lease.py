@@ -12,6 +12,7 @@ from typing import Self, TypeVar
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from core.crash_points import crash_point
 from core.db.session import SessionFactory, transaction
 from core.errors import LeaseLost
 from core.services.units import Claim, hold_lease, is_cancelling, mark_current, renew_lease
@@ -93,9 +94,12 @@ class Lease:
 
         def guarded(session: Session) -> T:
             hold_lease(session, self.claim)
-            return work(session)
+            answer = work(session)
+            crash_point(f"{self.claim.kind}-written")
+            return answer
 
         answer = self.transact(guarded)
+        crash_point(f"{self.claim.kind}-committed")
         self._moved = time.monotonic()
         return answer
 

@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from core.datasets.credits import credits_of
 from core.datasets.library import TaggedTrack
 
 
 def tagged_track(path: str, tags: dict[str, Any]) -> TaggedTrack:
     """What the tags of a file say that matters for learning."""
-    artist = tags.get("artist") or tags.get("albumartist")
-    return TaggedTrack(path, tuple(tags.get("genre", ())), artist, tags.get("album"))
+    credits = credits_of(tags)
+    return TaggedTrack(path, tuple(tags.get("genre", ())), credits.artist, credits.album)

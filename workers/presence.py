@@ -11,6 +11,7 @@ from core.db.session import SessionFactory, create_database_engine, create_sessi
 from core.services.units import expire_lease
 from core.services.workers import beat, remove_worker
 from core.settings import get_settings
+from workers.canary import QUEUE_PREFIX
 
 log = logging.getLogger(__name__)
 BEAT_EVERY_S = 10.0
@@ -59,7 +60,8 @@ def _start(sender: Any, **_: Any) -> None:
     global _presence
     sessions = create_session_factory(create_database_engine(get_settings().database_url, pool_size=1))
     worker = sender.controller
-    queues = [queue.name for queue in worker.app.amqp.queues.consume_from.values()]
+    consumed = [queue.name for queue in worker.app.amqp.queues.consume_from.values()]
+    queues = [name for name in consumed if not name.startswith(QUEUE_PREFIX)]
     _presence = Presence(worker.hostname, queues, worker.concurrency, sessions)
 
 
@@ -76,8 +78,10 @@ def _stop(**_: Any) -> None:
 
 
 @signals.task_failure.connect
-def _report_dead_child(task_id: str, **_: Any) -> None:
+def _report_dead_child(task_id: str, exception: BaseException, **_: Any) -> None:
     """Runs in the parent when a child died (or was killed at the time limit) and its task with it."""
     if _presence is not None:
+        # SIGKILL comes from outside, though it may be the kernel's answer to a track that takes all memory.
+        crashed = "SIGKILL" not in str(exception)
         with transaction(_presence.sessions) as session:
-            expire_lease(session, task_id)
+            expire_lease(session, task_id, crashed=crashed)

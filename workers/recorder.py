@@ -15,8 +15,11 @@ from core.services.tracks import AnalysedFile, save_analysed
 from core.states import ItemState
 from workers.lease import Lease
 
+# Often, so that little is done again after a crash; seldom, where tracks are cheap and writing is not.
 WRITE_EVERY_ITEMS = 8
 WRITE_EVERY_S = 2.0
+WRITE_PAUSE_S = 0.25  # between two writes, unless MAX_ITEMS wait
+MAX_ITEMS = 128
 
 
 class Recorder:
@@ -51,9 +54,12 @@ class Recorder:
                 self._files.append(file)
             if prediction is not None:
                 self._predictions.append(prediction)
-            waited_s = time.monotonic() - self._written
-            if len(self._outcomes) >= WRITE_EVERY_ITEMS or waited_s >= WRITE_EVERY_S:
+            if self._is_due(len(self._outcomes), time.monotonic() - self._written):
                 self._flush()
+
+    def _is_due(self, items: int, waited_s: float) -> bool:
+        is_enough = items >= WRITE_EVERY_ITEMS and waited_s >= WRITE_PAUSE_S
+        return is_enough or waited_s >= WRITE_EVERY_S or items >= MAX_ITEMS
 
     def flush(self) -> None:
         with self._lock:

@@ -1,19 +1,42 @@
-"""Registers every model folder under the data folder: `python -m workers.register`."""
+"""Registers every model folder under the data folder: `python -m workers.register [FOLDER]`.
 
+Models that FOLDER brings (an image does) are installed there first.
+"""
+
+import logging
 import sys
+from pathlib import Path
 
 from core.db.session import create_database_engine, create_session_factory, transaction
+from core.logs import configure_logging
 from core.services.registry import register_artifact
 from core.settings import get_settings
+
+log = logging.getLogger("workers.register")
 
 
 def main() -> None:
     settings = get_settings()
+    configure_logging(settings)
+    if len(sys.argv) > 1:
+        install_all(Path(sys.argv[1]), settings.models_dir)
     sessions = create_session_factory(create_database_engine(settings.database_url))
-    folders = sorted(card.parent for card in settings.models_dir.glob("[!.]*/model.json"))
+    folders = models_in(settings.models_dir)
     with transaction(sessions) as session:
         models = [register_artifact(session, folder) for folder in folders]
-    sys.stdout.write(f"models: {', '.join(f'{model.name}@{model.version}' for model in models) or 'none'}\n")
+    log.info("models: %s", ", ".join(f"{model.name}@{model.version}" for model in models) or "none")
+
+
+def models_in(folder: Path) -> list[Path]:
+    return sorted(card.parent for card in folder.glob("[!.]*/model.json"))
+
+
+def install_all(source: Path, target: Path) -> None:
+    from workers.install import install  # loads torch, which takes seconds
+
+    target.mkdir(parents=True, exist_ok=True)
+    for folder in models_in(source):
+        install(folder, target / folder.name)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,10 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from core.crash_points import crash_point
 from core.db.session import SessionFactory, create_database_engine, create_session_factory, transaction
 from core.errors import LeaseLost, MFAError, Unavailable
+from core.logs import working_on
 from core.services import units
 from core.services.units import Claim
 from core.settings import get_settings
@@ -39,7 +41,9 @@ def run_unit(request: Any, unit_id: int, body: str) -> None:
     if claim is None:
         log.debug("unit %s is not to be had: a doubled or late doorbell", unit_id)
         return
-    run_claim(claim, request.hostname, sessions, lambda lease: resolve_name(body)(lease))
+    with working_on(job=claim.job_id, unit=claim.unit_id):
+        crash_point(f"{claim.kind}-claimed")
+        run_claim(claim, request.hostname, sessions, lambda lease: resolve_name(body)(lease))
 
 
 def run_claim(claim: Claim, worker: str, sessions: SessionFactory, body: Body) -> None:
@@ -48,6 +52,7 @@ def run_claim(claim: Claim, worker: str, sessions: SessionFactory, body: Body) -
     try:
         with Lease(claim, worker, sessions) as lease:
             ending = _do(lease, body)
+            crash_point(f"{claim.kind}-done")
             lease.write(lambda session: ending(session, claim))
     except LeaseLost:
         log.warning("unit %s: the lease is lost, nothing more is written", claim.unit_id)

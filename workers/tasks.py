@@ -3,6 +3,7 @@
 from celery import Task
 
 from core.queue import TRAIN_TIME_LIMIT_S
+from workers import canary as canaries
 from workers.app import app
 from workers.runner import run_unit
 
@@ -25,3 +26,8 @@ def predict(task: Task, unit_id: int) -> None:
 @app.task(name="mfa.train", bind=True, time_limit=TRAIN_TIME_LIMIT_S)
 def train(task: Task, unit_id: int) -> None:
     run_unit(task.request, unit_id, "workers.training:train_model")
+
+
+@app.task(name=canaries.TASK, Strategy="workers.canary:strategy")
+def canary() -> None:
+    """Never run: that its message comes back is all it is for."""

@@ -3,6 +3,8 @@
 import asyncio
 import re
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -18,7 +20,7 @@ from api.routes import API, make_router, problems
 from api.routes.jobs import accepted
 from api.uploads import accept, display_name
 from core.db.session import SessionFactory
-from core.errors import Invalid, JobCancelled, JobFailed, item_error
+from core.errors import Invalid, JobCancelled, JobFailed, Unavailable, item_error
 from core.params import PredictParams
 from core.services.jobs import get_job
 from core.states import TERMINAL_JOB_STATES, JobState
@@ -79,8 +81,7 @@ async def predict(
 
     A file that cannot be labelled is a 422 whose `type` says why, for example `urn:mfa:error:not_audio`.
     """
-    form = request.form(max_files=1, max_fields=1, max_part_size=MAX_FIELD_BYTES)
-    async with form as fields:
+    async with received_form(request) as fields:
         file, params = read_form(fields)
         submission = await run_in_threadpool(
             accept, sessions, settings.uploads_dir, file.file, params, caller.owner, idempotency_key
@@ -97,6 +98,19 @@ async def predict(
     elif submission.replayed:
         response.headers["Idempotent-Replayed"] = "true"
     return answer
+
+
+@asynccontextmanager
+async def received_form(request: Request) -> AsyncIterator[FormData]:
+    """The form, whose file lies in the temporary folder when it is large."""
+    try:
+        form = await request.form(max_files=1, max_fields=1, max_part_size=MAX_FIELD_BYTES)
+    except OSError as error:
+        raise Unavailable(f"The upload cannot be stored: {error.strerror}.") from error
+    try:
+        yield form
+    finally:
+        await form.close()
 
 
 def read_form(form: FormData) -> tuple[UploadFile, PredictParams]:

@@ -1,6 +1,7 @@
 """Liveness, readiness and metrics, for those who run the server."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Metric, generate_latest
@@ -13,12 +14,15 @@ from api.deps import READ, SessionDep, SessionsDep, SettingsDep
 from api.routes import GUARDED
 from core.db.session import SessionFactory, transaction
 from core.errors import Unavailable
-from core.queue import SERVING_QUEUES, ping
-from core.services.monitoring import Activity, is_migrated, measure_activity
-from core.services.workers import slots_by_queue
+from core.queue import QUEUES, SERVING_QUEUES, ping
+from core.services.monitoring import RECENT_S, Activity, is_migrated, measure_activity
+from core.services.workers import DISPATCHER, is_heard, slots_by_queue
 from core.settings import Settings
+from core.states import UnitState
 
 router = APIRouter(tags=["health"])
+
+LATELY = f"in the last {RECENT_S:.0f} s"
 
 
 @router.get("/healthz")
@@ -29,7 +33,7 @@ async def check_health() -> schemas.Health:
 
 @router.get("/readyz", responses={503: {"model": schemas.Readiness, "description": "Not ready"}})
 def check_readiness(sessions: SessionsDep, settings: SettingsDep, response: Response) -> schemas.Readiness:
-    """Readiness: the database is migrated, the broker answers, every queue has a worker."""
+    """Readiness: the database is migrated, the broker answers, every queue is dispatched and has a worker."""
     missing = [*_missing_in_database(sessions), *_missing_broker(settings)]
     if missing:
         response.status_code = 503
@@ -42,9 +46,11 @@ def _missing_in_database(sessions: SessionFactory) -> list[str]:
             if not is_migrated(session):
                 return ["The database has not had every migration: run `alembic upgrade head`."]
             served = slots_by_queue(session)
+            missing = [] if is_heard(session, DISPATCHER) else ["No dispatcher runs."]
     except SQLAlchemyError:
         return ["The database does not answer."]
-    return [f"No worker takes from the queue `{queue}`." for queue in SERVING_QUEUES if not served.get(queue)]
+    unserved = [queue for queue in SERVING_QUEUES if not served.get(queue)]
+    return [*missing, *(f"No worker takes from the queue `{queue}`." for queue in unserved)]
 
 
 def _missing_broker(settings: Settings) -> list[str]:
@@ -70,14 +76,21 @@ class ActivityCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         seen = self.activity
-        jobs = GaugeMetricFamily("mfa_jobs", "Jobs", labels=["state"])
-        for state, count in seen.jobs.items():
-            jobs.add_metric([state], count)
-        units = GaugeMetricFamily("mfa_units", "Open units of work", labels=["state", "queue"])
-        for labels, count in seen.units.items():
-            units.add_metric(labels, count)
-        yield jobs
-        yield units
+        waiting = {(str(UnitState.READY), queue): 0 for queue in QUEUES}  # an empty queue is told too
+        yield from (
+            labelled("mfa_jobs", "Jobs", ("state",), seen.jobs),
+            labelled("mfa_units", "Open units of work", ("state", "queue"), waiting | seen.units),
+            labelled("mfa_worker_slots", "Units that workers can do at a time", ("queue",), seen.slots),
+            labelled(
+                "mfa_heartbeat_age_seconds",
+                "Since a worker or dispatcher was heard of",
+                ("name",),
+                seen.heartbeats,
+            ),
+            labelled("mfa_ended_units", f"Units that ended {LATELY}", ("kind", "state"), seen.ended_units),
+            labelled("mfa_ended_tracks", f"Tracks of those units {LATELY}", ("outcome",), seen.ended_tracks),
+            labelled("mfa_stage_seconds", f"Work on those tracks {LATELY}", ("stage",), seen.stage_s),
+        )
         single = {
             "mfa_oldest_ready_unit_seconds": (
                 "How long the oldest ready unit has waited",
@@ -92,3 +105,13 @@ class ActivityCollector(Collector):
         }
         for name, (meaning, value) in single.items():
             yield GaugeMetricFamily(name, meaning, value=value)
+
+
+def labelled(
+    name: str, meaning: str, labels: Sequence[str], values: Mapping[Any, float]
+) -> GaugeMetricFamily:
+    """A gauge with a value for each label, or tuple of labels."""
+    family = GaugeMetricFamily(name, meaning, labels=labels)
+    for key, value in values.items():
+        family.add_metric(key if isinstance(key, tuple) else (key,), value)
+    return family

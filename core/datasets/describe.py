@@ -3,13 +3,14 @@
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.dataset_config import SplitConfig
+from core.datasets.credits import credited
 from core.datasets.errors import TooFewGroups
 from core.datasets.examples import Dataset, Example
-from core.datasets.probe import Unusable, probe
+from core.datasets.probe import Probed, Unusable, probe
 from core.datasets.split_report import SplitReport
 from core.datasets.splits import Hashes, split
 
@@ -54,11 +55,14 @@ def describe(
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Description:
     """Counts of a dataset; opens every audio file unless told not to, calling `on_progress(done, total)`."""
-    seconds, unusable = _probe_all(dataset.examples, on_progress) if open_files else ([], [])
+    found = _probe_all(dataset, on_progress) if open_files else {}
+    seconds = [one.duration_s for one in found.values() if isinstance(one, Probed)]
+    unusable = [one for one in found.values() if isinstance(one, Unusable)]
+    dataset = replace(dataset, examples=tuple(_credited(one, found) for one in dataset.examples))
     broken = {one.path for one in unusable}
     usable = tuple(example for example in dataset.examples if example.path not in broken)
     try:
-        divided = split(Dataset(dataset.name, usable, dataset.parents), config, hashes).report
+        divided = split(replace(dataset, examples=usable), config, hashes).report
     except TooFewGroups:
         divided = None
     return Description(
@@ -76,20 +80,20 @@ def describe(
 
 
 def _probe_all(
-    examples: Iterable[Example], on_progress: Callable[[int, int], None] | None
-) -> tuple[list[float], list[Unusable]]:
-    paths: list[Path] = list(dict.fromkeys(example.path for example in examples))
-    seconds: list[float] = []
-    unusable: list[Unusable] = []
+    dataset: Dataset, on_progress: Callable[[int, int], None] | None
+) -> dict[Path, Probed | Unusable]:
+    paths = list(dict.fromkeys(example.path for example in dataset.examples))
+    found: dict[Path, Probed | Unusable] = {}
     for done, path in enumerate(paths, 1):
-        found = probe(path)
-        if isinstance(found, Unusable):
-            unusable.append(found)
-        else:
-            seconds.append(found)
+        found[path] = probe(path, dataset.root)
         if on_progress is not None:
             on_progress(done, len(paths))
-    return seconds, unusable
+    return found
+
+
+def _credited(example: Example, found: Mapping[Path, Probed | Unusable]) -> Example:
+    probed = found.get(example.path)
+    return credited(example, probed.credits) if isinstance(probed, Probed) else example
 
 
 def _label_counts(examples: Iterable[Example]) -> tuple[LabelCount, ...]:

@@ -31,3 +31,4 @@ class Dataset:
     parents: Mapping[str, str] = field(
         default_factory=dict
     )  # label -> parent label, where labels form a tree
+    root: Path | None = None  # no file outside of it is opened, no link below it followed

@@ -34,10 +34,10 @@ def read(
     With `genres_all` a track has the ancestors of its genres too, and the dataset its tree.
     """
     table = root / "fma_metadata" / "tracks.csv"
-    genres = read_genres(root / "fma_metadata" / "genres.csv")
+    genres = read_genres(root, root / "fma_metadata" / "genres.csv")
     sizes = SIZES[: SIZES.index(size) + 1]
     examples: list[Example] = []
-    for line, track, row in _tracks(table):
+    for line, track, row in _tracks(root, table):
         if row["size"] not in sizes:
             continue
         if row["split"] not in _PARTS:
@@ -53,12 +53,13 @@ def read(
                 part=_PARTS[row["split"]],
             )
         )
-    return Dataset(f"FMA {size}", tuple(examples), genres.parents if labels == "genres_all" else {})
+    parents = genres.parents if labels == "genres_all" else {}
+    return Dataset(f"FMA {size}", tuple(examples), parents, root)
 
 
-def _tracks(table: Path) -> Iterator[tuple[int, str, dict[str, str]]]:
+def _tracks(root: Path, table: Path) -> Iterator[tuple[int, str, dict[str, str]]]:
     """Line, id and the cells we need of each track."""
-    content = rows(table)
+    content = rows(root, table)
     headers = [row for _, (_, row) in zip(range(3), content, strict=False)]
     if len(headers) < 3 or headers[2][:1] != ["track_id"]:
         raise malformed(table, 3, "the three lines of column names are not there")

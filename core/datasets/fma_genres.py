@@ -16,10 +16,10 @@ class Genres:
     parents: Mapping[str, str]  # title -> title of the parent; roots are not in it
 
 
-def read_genres(path: Path) -> Genres:
+def read_genres(root: Path, path: Path) -> Genres:
     """`genre_id,#tracks,parent,title,top_level`, where parent 0 marks a root."""
     found: dict[int, tuple[int, str]] = {}
-    for line, row in records(path, required=("genre_id", "parent", "title")):
+    for line, row in records(root, path, required=("genre_id", "parent", "title")):
         try:
             found[int(row["genre_id"])] = (int(row["parent"]), row["title"])
         except ValueError as error:

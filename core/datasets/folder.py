@@ -1,6 +1,7 @@
 """A folder of music, labelled by its folders or by words of its paths."""
 
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -18,27 +19,41 @@ AUDIO_SUFFIXES = frozenset(
 
 
 def read(root: Path, labels_from: PathLabels = "folder", vocabulary: tuple[str, ...] = ()) -> Dataset:
-    """Every audio file below `root`; folders below the first level count as albums."""
+    """Every audio file below `root`; each folder of the second level (artist or album) is one album."""
     found = sorted(audio_files(root), key=lambda path: path.parts)
-    examples = tuple(
-        Example(
-            id=str(path),
-            path=root / path,
-            labels=labels_of_path(path, labels_from, vocabulary),
-            album=str(path.parent) if len(path.parts) > 2 else None,
-        )
-        for path in found
+    examples = tuple(_example(root, path, labels_from, vocabulary) for path in found)
+    return Dataset(root.name, examples, root=root)
+
+
+def _example(
+    root: Path, path: PurePosixPath, labels_from: PathLabels, vocabulary: tuple[str, ...]
+) -> Example:
+    # A name that is not UTF-8 can be shown, but not opened: it costs that track only.
+    shown = PurePosixPath(os.fsencode(path).decode("utf-8", "backslashreplace"))
+    return Example(
+        id=str(shown),
+        path=root / path,
+        labels=labels_of_path(shown, labels_from, vocabulary),
+        album="/".join(shown.parts[:2]) if len(path.parts) > 2 else None,
     )
-    return Dataset(root.name, examples)
 
 
 def audio_files(root: Path) -> Iterator[PurePosixPath]:
-    """What looks like audio by its name, relative to `root`; no hidden entries, no linked folders."""
+    """Regular files that look like audio by their name, relative to `root`; no hidden entries, no links."""
     if not root.is_dir():
         raise DatasetFileMissing(f"{root} is not a folder.")
     for folder, subfolders, files in os.walk(root):
         subfolders[:] = [name for name in subfolders if not name.startswith(".") and name != "__MACOSX"]
         relative = PurePosixPath(Path(folder).relative_to(root).as_posix())
         for name in files:
-            if not name.startswith(".") and PurePosixPath(name).suffix.lower() in AUDIO_SUFFIXES:
+            if name.startswith(".") or PurePosixPath(name).suffix.lower() not in AUDIO_SUFFIXES:
+                continue
+            if _is_regular(os.path.join(folder, name)):
                 yield relative / name
+
+
+def _is_regular(path: str) -> bool:
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return False

@@ -54,7 +54,7 @@ def same_artist(examples: Sequence[Example], hashes: Mapping[str, bytes] | None 
     """Groups by known artist and by equal id, path or content only."""
     keys, known = [], 0
     for example in examples:
-        artist = _name(example.artist)
+        artist = known_name(example.artist)
         known += bool(artist)
         keys.append([*_identity(example, hashes), *([("artist", artist)] if artist else [])])
     return Groups(_join(keys), {"artist": known, "track": len(examples) - known})
@@ -66,14 +66,14 @@ def _identity(example: Example, hashes: Mapping[str, bytes] | None) -> list[Hash
 
 
 def _origin(example: Example) -> tuple[str, str] | None:
-    if artist := _name(example.artist):
+    if artist := known_name(example.artist):
         return "artist", artist
-    if album := _name(example.album):
+    if album := known_name(example.album):
         return "album", album
     return None
 
 
-def _name(text: str | None) -> str | None:
+def known_name(text: str | None) -> str | None:
     """A name as it is compared: without regard to case and spaces; None when it names nobody."""
     name = " ".join((text or "").casefold().split())
     return None if name in _NOBODY else name

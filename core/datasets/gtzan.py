@@ -26,16 +26,16 @@ def read(root: Path) -> Dataset:
     there = {path.with_suffix(""): path for path in sorted(audio_files(folder)) if len(path.parts) == 2}
     present = [name for name in LISTS.values() if (root / name).is_file()]
     if not present:
-        return Dataset("GTZAN", tuple(_example(folder, path, None) for path in there.values()))
+        return Dataset("GTZAN", tuple(_example(folder, path, None) for path in there.values()), root=root)
     if len(present) < len(LISTS):
         raise DatasetFileMissing(f"Of {', '.join(LISTS.values())} only {', '.join(present)} are in {root}.")
     examples = []
     for part, name in LISTS.items():
-        for listed in (inside(line, root / name) for line in lines(root / name)):
+        for listed in (inside(line, root / name) for line in lines(root, root / name)):
             if len(listed.parts) != 2:
                 raise DatasetMalformed(f"{root / name}: {str(listed)!r} is not like blues/blues.00029.wav.")
             examples.append(_example(folder, there.get(listed.with_suffix(""), listed), part))
-    return Dataset("GTZAN", tuple(examples))
+    return Dataset("GTZAN", tuple(examples), root=root)
 
 
 def _example(folder: Path, path: PurePosixPath, part: Part | None) -> Example:

@@ -31,7 +31,7 @@ def read(
     examples: list[Example] = []
     for part in Part:
         table = root / "data" / "splits" / f"split-{split}" / f"{_FILES[category]}-{part}.tsv"
-        content = rows(table, "\t")
+        content = rows(root, table, "\t")
         if (header := next(content, (0, []))[1]) != _COLUMNS:
             raise malformed(table, 1, f"the columns are {header}, not {_COLUMNS}")
         for line, cells in content:
@@ -48,7 +48,7 @@ def read(
                     part=part,
                 )
             )
-    return Dataset("MTG-Jamendo", tuple(examples))
+    return Dataset("MTG-Jamendo", tuple(examples), root=root)
 
 
 def _file(path: PurePosixPath, low_quality: bool) -> PurePosixPath:

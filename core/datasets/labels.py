@@ -50,7 +50,9 @@ def select_labels(dataset: Dataset, config: LabelConfig) -> LabelledDataset:
         raise OneClassOnly(f"All {len(kept)} tracks have the same labels: {', '.join(labels)}.")
     parents = _parents_among(labels, dataset.parents)
     rare = tuple(sorted(counts.keys() - set(enough)))
-    return LabelledDataset(Dataset(dataset.name, kept, parents), labels, dict(counts), rare, unlabelled)
+    return LabelledDataset(
+        replace(dataset, examples=kept, parents=parents), labels, dict(counts), rare, unlabelled
+    )
 
 
 def multi_hot(examples: Sequence[Example], labels: Sequence[str]) -> npt.NDArray[np.float32]:

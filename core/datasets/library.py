@@ -41,7 +41,7 @@ def read(
         Example(track.path, root / track.path, found, track.artist or None, track.album or None)
         for track, found in zip(ordered, labels, strict=True)
     )
-    return Dataset(root.name, examples)
+    return Dataset(root.name, examples, root=root)
 
 
 def genres(tags: Iterable[str], separators: str, aliases: Mapping[str, str]) -> tuple[str, ...]:

@@ -18,9 +18,9 @@ _PARTS = dict.fromkeys("0123456789ab", Part.TRAIN) | {"c": Part.VALIDATION} | di
 def read(root: Path) -> Dataset:
     """Every clip with its tags; artists and albums where the file of clips is there."""
     annotations = root / ANNOTATIONS
-    clips = _clips(root / CLIPS)
+    clips = _clips(root, root / CLIPS)
     examples: list[Example] = []
-    for line, row in records(annotations, required=("clip_id", "mp3_path"), delimiter="\t"):
+    for line, row in records(root, annotations, required=("clip_id", "mp3_path"), delimiter="\t"):
         clip, path = row.pop("clip_id"), inside(row.pop("mp3_path"), annotations, line)
         part = _PARTS.get(path.parts[0]) if len(path.parts) == 2 else None
         if part is None:
@@ -28,13 +28,13 @@ def read(root: Path) -> Dataset:
         artist, album = clips.get(clip, (None, None))
         tags = tuple(tag for tag, given in row.items() if given == "1")
         examples.append(Example(clip, root / path, tags, artist, album, part))
-    return Dataset("MagnaTagATune", tuple(examples))
+    return Dataset("MagnaTagATune", tuple(examples), root=root)
 
 
-def _clips(path: Path) -> dict[str, tuple[str | None, str | None]]:
+def _clips(root: Path, path: Path) -> dict[str, tuple[str | None, str | None]]:
     """Artist and album of a clip, as far as they are known."""
     try:
-        found = records(path, required=("clip_id", "artist", "album"), delimiter="\t")
+        found = records(root, path, required=("clip_id", "artist", "album"), delimiter="\t")
         return {row["clip_id"]: (row["artist"] or None, row["album"] or None) for _, row in found}
     except DatasetFileMissing:
         return {}

@@ -23,7 +23,7 @@ def read(root: Path, file: str = "manifest.csv") -> Dataset:
     manifest = root / file
     examples: list[Example] = []
     seen: dict[str, int] = {}
-    for line, row in records(manifest, required=("path", "genres")):
+    for line, row in records(root, manifest, required=("path", "genres")):
         path = inside(row["path"], manifest, line)
         if (first := seen.setdefault(str(path), line)) != line:
             raise malformed(manifest, line, f"{path} is listed already on line {first}")
@@ -40,4 +40,4 @@ def read(root: Path, file: str = "manifest.csv") -> Dataset:
                 part=_PARTS[split],
             )
         )
-    return Dataset(root.name, tuple(examples))
+    return Dataset(root.name, tuple(examples), root=root)

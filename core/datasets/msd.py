@@ -5,15 +5,16 @@
 """
 
 import ast
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from core.datasets import plain_pickle
-from core.datasets.errors import DatasetFileMissing, DatasetMalformed
+from core.datasets.errors import DatasetMalformed
 from core.datasets.examples import Dataset, Example, Part
-from core.datasets.paths import inside
+from core.datasets.paths import inside, open_description
 from core.datasets.tables import lines, text
 
 TRAIN_TRACKS = 201_680  # of the first list; the others are its validation part
@@ -26,20 +27,20 @@ def read(root: Path, audio: str = "audio", train_tracks: int = TRAIN_TRACKS) -> 
         examples = _from_pickles(root, root / audio, train_tracks)
     else:
         examples = _from_texts(root, root / audio)
-    return Dataset("MSD Last.fm", tuple(examples))
+    return Dataset("MSD Last.fm", tuple(examples), root=root)
 
 
 def _from_pickles(root: Path, audio: Path, train_tracks: int) -> list[Example]:
-    known = _load(root / "filtered_list_train.cP", list)
+    known = _load(root, "filtered_list_train.cP", list)
     listed = {
         Part.TRAIN: known[:train_tracks],
         Part.VALIDATION: known[train_tracks:],
-        Part.TEST: _load(root / "filtered_list_test.cP", list),
+        Part.TEST: _load(root, "filtered_list_test.cP", list),
     }
-    vectors = _load(root / "msd_id_to_tag_vector.cP", dict)
-    to_7digital = _load(root / "MSD_id_to_7D_id.pkl", dict)
-    to_path = _load(root / "7D_id_to_path.pkl", dict)
-    tags = lines(root / "50tagList.txt")
+    vectors = _load(root, "msd_id_to_tag_vector.cP", dict)
+    to_7digital = _load(root, "MSD_id_to_7D_id.pkl", dict)
+    to_path = _load(root, "7D_id_to_path.pkl", dict)
+    tags = lines(root, root / "50tagList.txt")
     examples = []
     for part, ids in listed.items():
         for track in ids:
@@ -51,11 +52,11 @@ def _from_pickles(root: Path, audio: Path, train_tracks: int) -> list[Example]:
 
 
 def _from_texts(root: Path, audio: Path) -> list[Example]:
-    tags = _tags(root / "tags.py")
+    tags = _tags(root, root / "tags.py")
     examples = []
     for name, part in _PARTS.items():
-        ids, files = lines(root / f"{name}_x_msd_id.txt"), lines(root / f"{name}_x_filename.txt")
-        given = _numbers(root / f"{name}_y.npy")
+        ids, files = lines(root, root / f"{name}_x_msd_id.txt"), lines(root, root / f"{name}_x_filename.txt")
+        given = _numbers(root, root / f"{name}_y.npy")
         if not len(ids) == len(files) == len(given):
             raise DatasetMalformed(
                 f"{root}: {len(ids)} ids, {len(files)} files and {len(given)} rows of {name}."
@@ -66,11 +67,12 @@ def _from_texts(root: Path, audio: Path) -> list[Example]:
     return examples
 
 
-def _load(path: Path, kind: type[Any]) -> Any:
+def _load(root: Path, name: str, kind: type[Any]) -> Any:
+    path = root / name
+    with open_description(path, root) as file:
+        content = file.read()
     try:
-        value = plain_pickle.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise DatasetFileMissing(f"{path} is missing.") from error
+        value = plain_pickle.loads(content)
     except DatasetMalformed as error:
         raise DatasetMalformed(f"{path}: {error}") from error
     if not isinstance(value, kind):
@@ -78,20 +80,20 @@ def _load(path: Path, kind: type[Any]) -> Any:
     return value
 
 
-def _numbers(path: Path) -> Any:
+def _numbers(root: Path, path: Path) -> Any:
     """The 0 and 1 of each track and tag, (N, L)."""
+    with open_description(path, root) as file:
+        content = file.read()
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError as error:
-        raise DatasetFileMissing(f"{path} is missing.") from error
+        return np.load(BytesIO(content), allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise DatasetMalformed(f"{path} is no array of numbers.") from error
 
 
-def _tags(path: Path) -> list[str]:
+def _tags(root: Path, path: Path) -> list[str]:
     """The list that a Python file assigns to TAGS, without running it."""
     try:
-        for statement in ast.parse(text(path)).body:
+        for statement in ast.parse(text(root, path)).body:
             if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "TAGS":
                 return [str(tag) for tag in list(ast.literal_eval(statement.value))]
     except (SyntaxError, ValueError, TypeError) as error:

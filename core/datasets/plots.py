@@ -1,5 +1,6 @@
 """Draw a description of a dataset."""
 
+import io
 import warnings
 from pathlib import Path
 
@@ -36,7 +37,8 @@ def _draw_labels(description: Description, path: Path) -> Path:
     axes.barh(places - 0.2, [one.tracks for one in shown], 0.4, label="tracks")
     axes.barh(places + 0.2, [one.artists for one in shown], 0.4, label="artists")
     _name_rows(axes, [one.label for one in shown])
-    axes.set_title(f"{description.name}: {len(shown)} of {len(description.labels)} labels")
+    title = f"{description.name}: {len(shown)} of {len(description.labels)} labels"
+    axes.set_title(title, parse_math=False)
     axes.legend()
     return _save(figure, path)
 
@@ -75,14 +77,20 @@ def _figure(rows: int) -> tuple[Figure, Axes]:
 
 
 def _name_rows(axes: Axes, names: list[str]) -> None:
-    # A dollar sign would start a formula.
-    axes.set_yticks(range(len(names)), [name.replace("$", r"\$")[:40] for name in names], fontsize=7)
+    axes.set_yticks(range(len(names)), [name[:40] for name in names], fontsize=7, parse_math=False)
     axes.invert_yaxis()
 
 
 def _save(figure: Figure, path: Path) -> Path:
+    path.write_bytes(png(figure))
+    return path
+
+
+def png(figure: Figure) -> bytes:
+    """The picture as a file's content."""
+    buffer = io.BytesIO()
     with warnings.catch_warnings():
         # Labels in scripts that the font lacks are drawn as boxes.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure.savefig(path, dpi=_DPI)
-    return path
+        figure.savefig(buffer, format="png", dpi=_DPI)
+    return buffer.getvalue()

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.audio.sandbox import decode_windows
-from core.errors import Disappeared, ItemError, NotAFile, Unreadable
+from core.datasets.credits import Credits, read_credits
+from core.datasets.paths import open_audio
+from core.errors import ItemError
 
 _SAMPLE_RATE = 16_000
 _WINDOW_S = 3.0
@@ -20,26 +22,17 @@ class Unusable:
     detail: str
 
 
-def probe(path: Path) -> float | Unusable:
-    """The duration in seconds; damage is found where the file's start, middle or structure shows it."""
+@dataclass(frozen=True)
+class Probed:
+    duration_s: float
+    credits: Credits
+
+
+def probe(path: Path, root: Path | None = None) -> Probed | Unusable:
+    """What a glance tells; damage is found where the file's start, middle or structure shows it."""
     try:
-        with path.open("rb") as file:
+        with open_audio(path, root) as file:
             _, duration_s = decode_windows(file, _SAMPLE_RATE, 1, _WINDOW_S, max_duration_s=_MAX_DURATION_S)
-        return duration_s
+            return Probed(duration_s, read_credits(file))
     except ItemError as error:
         return Unusable(path, error.code, error.detail)
-    except ChildProcessError:  # nothing can be decoded here, whatever the file
-        raise
-    except OSError as error:
-        kind = _kind(error)
-        return Unusable(path, kind.code, kind.detail)
-
-
-def _kind(error: OSError) -> ItemError:
-    match error:
-        case FileNotFoundError() | NotADirectoryError():
-            return Disappeared("The file is not there.")
-        case IsADirectoryError():
-            return NotAFile()
-        case _:
-            return Unreadable()

@@ -38,21 +38,15 @@ def split(dataset: Dataset, config: SplitConfig | None = None, hashes: Hashes | 
     return _as_split(dataset.examples, parts, "by_artist", groups, warnings)
 
 
-def folds(
-    dataset: Dataset, k: int, seed: int = 0, hashes: Hashes | None = None, with_validation: bool = False
-) -> tuple[Split, ...]:
-    """Cross-validation: each track is in the test part of one of `k` splits.
-
-    With `with_validation`, the next fold is the validation part; otherwise that part is empty.
-    """
+def folds(dataset: Dataset, k: int, seed: int = 0, hashes: Hashes | None = None) -> tuple[Split, ...]:
+    """Cross-validation: each track is in the test part of one of `k` splits; none has a validation part."""
     groups = same_origin(dataset.examples, hashes)
-    if k < (3 if with_validation else 2) or groups.count < k:
+    if k < 2 or groups.count < k:
         raise TooFewGroups(f"{dataset.name} has {groups.count} artists, which cannot make {k} folds.")
     numbers = _allocate(dataset.examples, groups, [1 / k] * k, seed)
     splits = []
     for fold in range(k):
-        roles = {fold: Part.TEST} | ({(fold + 1) % k: Part.VALIDATION} if with_validation else {})
-        parts = [roles.get(number, Part.TRAIN) for number in numbers]
+        parts = [Part.TEST if number == fold else Part.TRAIN for number in numbers]
         splits.append(_as_split(dataset.examples, parts, "fold", groups, []))
     return tuple(splits)
 

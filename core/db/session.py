@@ -1,5 +1,6 @@
 """Engines and transactions. Only the two edges (a request, a step of a job) open one."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,6 +11,9 @@ SessionFactory = sessionmaker[Session]
 
 # Nothing here runs long: a statement that does is a mistake, and must not hold its locks.
 SERVER_OPTIONS = "-c statement_timeout=30s -c lock_timeout=5s -c idle_in_transaction_session_timeout=30s"
+# A connection that dies without a word is noticed within half a minute, not after the system's two hours.
+PROBES = {"keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3}
+DEAD_AFTER = {"tcp_user_timeout": 30_000} | PROBES  # ms; seconds
 
 
 def create_database_engine(url: str, pool_size: int = 5) -> Engine:
@@ -18,7 +22,12 @@ def create_database_engine(url: str, pool_size: int = 5) -> Engine:
         pool_pre_ping=True,
         pool_size=pool_size,
         max_overflow=pool_size,
-        connect_args={"options": SERVER_OPTIONS, "connect_timeout": 5},
+        connect_args={
+            **DEAD_AFTER,
+            "options": SERVER_OPTIONS,
+            "connect_timeout": 5,
+            "application_name": f"mfa {os.getpid()}",  # tells in pg_stat_activity whose a connection is
+        },
     )
 
 

@@ -95,6 +95,7 @@ class Model(Base):
     kind: Mapped[str]
     labels: Mapped[list[str]] = mapped_column(ARRAY(Text))
     thresholds: Mapped[list[float]] = mapped_column(ARRAY(REAL))
+    single_label: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     embedding_size: Mapped[int]
     artifact_url: Mapped[str]
     sha256: Mapped[str]
@@ -199,6 +200,7 @@ class JobUnit(Base):
         # What the dispatcher looks at in every round, however many units wait.
         Index("ix_job_units_dispatched", "queue", postgresql_where=text("state = 'dispatched'")),
         Index("ix_job_units_running", "job_id", "id", postgresql_where=text("state = 'running'")),
+        Index("ix_job_units_finished_at", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
         _one_of(UnitState),
         {"postgresql_with": {"fillfactor": "50"}},
     )

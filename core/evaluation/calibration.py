@@ -4,13 +4,13 @@ Fitted on validation data, after the scores of a track's windows were averaged.
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize, minimize_scalar
 
 from core.evaluation.arrays import Bools, Floats, checked, logit, sigmoid
+from core.experiment_config import CalibrationMethod
 
 _MIN_POSITIVES = 10  # with fewer, or as few negatives, a label gets the common temperature
 _SLOPES = (0.05, 20.0)  # never falling: a higher score must stay higher
@@ -29,9 +29,8 @@ class Calibration:
         return sigmoid(np.array(self.slopes) * logits + np.array(self.offsets))
 
 
-def fit(
-    method: Literal["temperature", "platt"], targets: npt.ArrayLike, scores: npt.ArrayLike
-) -> Calibration:
+def fit(method: CalibrationMethod, targets: npt.ArrayLike, scores: npt.ArrayLike) -> Calibration:
+    """Of tracks that were not learnt from: targets and scores (N, L)."""
     return fit_platt(targets, scores) if method == "platt" else fit_temperature(targets, scores)
 
 
@@ -77,17 +76,18 @@ def brier_score(targets: npt.ArrayLike, scores: npt.ArrayLike) -> Floats:
 
 
 def _common_slope(truth: Bools, logits: Floats) -> float:
+    targets = _softened(truth)
+
     def loss(log_slope: float) -> float:
-        return _cross_entropy(np.exp(log_slope) * logits, truth.astype(np.float64))
+        return _cross_entropy(np.exp(log_slope) * logits, targets)
 
     found = minimize_scalar(loss, bounds=tuple(np.log(_SLOPES)), method="bounded")
     return float(np.exp(found.x))
 
 
 def _platt(truth: Bools, logits: Floats) -> tuple[float, float]:
-    """Slope and offset for the logits (N,) of a label, with Platt's softened targets against overfitting."""
-    positives, negatives = int(truth.sum()), int((~truth).sum())
-    targets = np.where(truth, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+    """Slope and offset for the logits (N,) of a label."""
+    targets = _softened(truth)
 
     def loss(pair: Floats) -> tuple[float, Floats]:
         scaled = pair[0] * logits + pair[1]
@@ -96,6 +96,12 @@ def _platt(truth: Bools, logits: Floats) -> tuple[float, float]:
 
     found = minimize(loss, (1.0, 0.0), jac=True, method="L-BFGS-B", bounds=(_SLOPES, (None, None)))
     return float(found.x[0]), float(found.x[1])
+
+
+def _softened(truth: Bools) -> Floats:
+    """Platt's targets (N, ...) against overfitting: where labels are separable, no slope would be enough."""
+    positives, negatives = truth.sum(axis=0), (~truth).sum(axis=0)
+    return np.asarray(np.where(truth, (positives + 1) / (positives + 2), 1 / (negatives + 2)))
 
 
 def _cross_entropy(logits: Floats, targets: Floats) -> float:

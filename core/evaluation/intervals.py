@@ -1,6 +1,6 @@
 """How sure measures are: bootstrap over artists, since tracks of one artist are not independent."""
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,11 +12,12 @@ from core.evaluation.ranking import Ranking
 MEASURES = ("roc_auc_macro", "pr_auc_macro", "f1_micro", "f1_macro", "f1_samples")
 _REPEATS = 1000
 _BATCH = 50
+_MIN_GROUPS = 5  # resamples of fewer are too much alike to say anything
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A measure with the bounds that hold 95 % of the resampled values."""
+    """A measure with the bounds that hold 95 % of the resampled values; NaN where these say nothing."""
 
     value: float
     low: float
@@ -26,26 +27,35 @@ class Interval:
 def confidence_intervals(
     targets: npt.ArrayLike,
     scores: npt.ArrayLike,
-    thresholds: npt.ArrayLike,
+    decisions: npt.ArrayLike,
     groups: Sequence[Hashable],
     repeats: int = _REPEATS,
     seed: int = 0,
+    on_batch: Callable[[], None] = lambda: None,
 ) -> dict[str, Interval]:
-    """95 % intervals of each of `MEASURES`, resampling `groups` (N,), the artist of each track."""
-    sample = _Sample(targets, scores, thresholds)
+    """95 % intervals of each of `MEASURES`, resampling `groups` (N,), the artist of each track.
+
+    Scores (N, L) are ranked, decisions (N, L) counted. `on_batch` is called every few resamples.
+    """
+    sample = _Sample(targets, scores, decisions)
     values = sample.measures(np.ones((1, len(groups))))[0]
-    resampled = np.concatenate([sample.measures(weights) for weights in _resamples(groups, repeats, seed)])
-    low, high = _percentiles(resampled)
+    resampled = []
+    for weights in _resamples(groups, repeats, seed):
+        on_batch()
+        resampled.append(sample.measures(weights))
+    low, high = _percentiles(np.concatenate(resampled))
+    if len(set(groups)) < _MIN_GROUPS:
+        low = high = np.full(len(MEASURES), np.nan)
     found = zip(MEASURES, values, low, high, strict=True)
     return {name: Interval(*map(float, numbers)) for name, *numbers in found}
 
 
 class _Sample:
-    """One model's scores, prepared to be measured under many weights."""
+    """One model's scores and decisions, prepared to be measured under many weights."""
 
-    def __init__(self, targets: npt.ArrayLike, scores: npt.ArrayLike, thresholds: npt.ArrayLike) -> None:
+    def __init__(self, targets: npt.ArrayLike, scores: npt.ArrayLike, decisions: npt.ArrayLike) -> None:
         truth, given = checked(targets, scores)
-        decided = given >= np.asarray(thresholds, np.float64)
+        decided, _ = checked(decisions, scores)
         self._ranking = Ranking(truth, given)
         self._hits, self._truth, self._decided = (
             counted.astype(np.float64) for counted in (truth & decided, truth, decided)

@@ -31,6 +31,7 @@ class Metrics:
     f1_micro: float
     f1_macro: float  # over the labels that some track has
     f1_samples: float
+    accuracy: float | None  # highest score on the right label; None where tracks have several labels or none
     tracks: int
     per_label: tuple[LabelMetrics, ...]
     unscored: tuple[str, ...]  # labels that no track has, or every one: they have no ROC-AUC and no PR-AUC
@@ -42,12 +43,19 @@ class Metrics:
 
 
 def evaluate(
-    targets: npt.ArrayLike, scores: npt.ArrayLike, labels: Sequence[str], thresholds: npt.ArrayLike
+    targets: npt.ArrayLike,
+    scores: npt.ArrayLike,
+    labels: Sequence[str],
+    thresholds: npt.ArrayLike,
+    decisions: npt.ArrayLike | None = None,
 ) -> Metrics:
-    """Measures of scores (N, L) in [0, 1] against targets (N, L) of 0 and 1, with thresholds (L,)."""
+    """Measures of scores (N, L) in [0, 1] against targets (N, L) of 0 and 1, with thresholds (L,).
+
+    `decisions` (N, L) are given where they are not simply scores that reach their threshold.
+    """
     truth, given = checked(targets, scores)
     limits = np.broadcast_to(np.asarray(thresholds, np.float64), (len(labels),))
-    decided = given >= limits
+    decided = given >= limits if decisions is None else checked(decisions, scores)[0]
     roc, precision_area = Ranking(truth, given).areas()
     chance = truth.mean(axis=0)
     precision, recall, f1 = precision_recall_f1(truth, decided)
@@ -73,6 +81,7 @@ def evaluate(
         f1_micro=_micro_f1(truth, decided),
         f1_macro=mean_of_known(np.where(truth.any(axis=0), f1, np.nan)) if truth.any() else 0.0,
         f1_samples=float(precision_recall_f1(truth.T, decided.T)[2].mean()),
+        accuracy=_accuracy(truth, given) if (truth.sum(axis=1) == 1).all() else None,
         tracks=len(truth),
         per_label=per_label,
         unscored=tuple(label for label, known in zip(labels, scored, strict=True) if not known),
@@ -116,6 +125,10 @@ def frequency_bands(train_counts: Mapping[str, int]) -> dict[str, list[str]]:
     for label, count in train_counts.items():
         bands.setdefault("head" if count >= 100 else "middle" if count >= 20 else "tail", []).append(label)
     return bands
+
+
+def _accuracy(truth: Bools, given: Floats) -> float:
+    return float(truth[np.arange(len(truth)), given.argmax(axis=1)].mean())
 
 
 def _micro_f1(truth: Bools, decided: Bools) -> float:

@@ -1,5 +1,6 @@
 """Packs the patches of several tracks into one batch and hands the answers back to their tracks."""
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
@@ -36,15 +37,31 @@ class Track(Generic[K]):
         return self.duration_s is not None and self.waiting == 0
 
 
-class Batcher(Generic[K]):
-    """Not for several threads. Tracks come back, once each, from the call that completes them."""
+Queue = list[tuple[Track[K], Tensor]]
 
-    def __init__(self, model: nn.Module, device: torch.device, size: int, timings: StageTimings) -> None:
+
+class Batcher(Generic[K]):
+    """Not for several threads. Tracks come back, once each, from the call that completes them.
+
+    With `apart`, no batch holds patches of two tracks and only a track's end cuts one short: the last bit of
+    an answer depends on the size of its batch, and so on nothing but the track.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        device: torch.device,
+        size: int,
+        timings: StageTimings,
+        *,
+        apart: bool = False,
+    ) -> None:
         self._model = model
         self._device = device
         self._size = size
         self._timings = timings
-        self._queue: list[tuple[Track[K], Tensor]] = []
+        self._apart = apart
+        self._queues: dict[Track[K] | None, Queue[K]] = defaultdict(list)
 
     def push(self, track: Track[K], samples: np.ndarray) -> list[Track[K]]:
         """The next samples (T,) of a track."""
@@ -61,15 +78,21 @@ class Batcher(Generic[K]):
 
     def drop(self, track: Track[K]) -> None:
         """Forget the patches of a track that failed."""
-        self._queue = [(owner, patch) for owner, patch in self._queue if owner is not track]
+        for queue in self._queues.values():
+            queue[:] = [(owner, patch) for owner, patch in queue if owner is not track]
+        self._queues.pop(track, None)
 
     def delays_a_track(self) -> bool:
         """Whether a track that has ended waits for a batch to fill."""
-        return any(track.duration_s is not None for track, _ in self._queue)
+        return any(track.duration_s is not None for track, _ in self._queues[None])
 
     def run(self) -> list[Track[K]]:
         """Show up to one batch of waiting patches to the model."""
-        batch, self._queue = self._queue[: self._size], self._queue[self._size :]
+        return self._show(self._queues[None])
+
+    def _show(self, queue: Queue[K]) -> list[Track[K]]:
+        batch = queue[: self._size]
+        del queue[: self._size]
         with self._timings.measure("cnn_s"), torch.inference_mode():
             logits, embeddings = self._model(torch.stack([patch for _, patch in batch]).unsqueeze(1))
             scores = logits.float().sigmoid().cpu().numpy()
@@ -84,8 +107,12 @@ class Batcher(Generic[K]):
 
     def _enqueue(self, track: Track[K], patches: list[Tensor]) -> list[Track[K]]:
         track.waiting += len(patches)
-        self._queue += [(track, patch) for patch in patches]
+        queue = self._queues[track if self._apart else None]
+        queue += [(track, patch) for patch in patches]
+        has_ended = self._apart and track.duration_s is not None
         completed = []
-        while len(self._queue) >= self._size:
-            completed += self.run()
+        while len(queue) >= (1 if has_ended else self._size):
+            completed += self._show(queue)
+        if has_ended:
+            del self._queues[track]
         return completed

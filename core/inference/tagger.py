@@ -71,18 +71,20 @@ class Tagger:
         max_duration_s: float,
         on_progress: Callable[[], None] = lambda: None,
         careful: bool = False,
+        apart: bool = False,
     ) -> Generator[tuple[K, Analysis | ItemError], None, None]:
         """What the model says about each track, or why it cannot, in the order in which that becomes known.
 
         `sources` is asked for the next open file from another thread, a few tracks ahead; files are closed.
         `on_progress` is called in the caller's thread at least once per decoded block; what it raises ends
         the analysis. `careful` asks for a file only when the one before is decoded to its end: should
-        something take the process down, the file opened last is to blame.
+        something take the process down, the file opened last is to blame. `apart` makes an analysis the same
+        to the last bit whatever it comes together with.
         """
         threads = decoding_threads(self._device, careful)
         tracks = ((Track(key, self._patches(coverage)), file) for key, file in sources)
         with decode_ahead(tracks, self._decode(coverage, max_duration_s), threads) as channel:
-            yield from self._outcomes(channel, on_progress)
+            yield from self._outcomes(channel, on_progress, apart)
 
     def relabel(self, embeddings: np.ndarray) -> np.ndarray:
         """Mean embeddings of tracks (N, D) -> scores (N, L), for a model that is a head on a stored one."""
@@ -115,9 +117,10 @@ class Tagger:
         return whole if coverage == "full" else partial(windows, count=coverage.windows)
 
     def _outcomes(
-        self, channel: Channel[Message[Track[K]]], on_progress: Callable[[], None]
+        self, channel: Channel[Message[Track[K]]], on_progress: Callable[[], None], apart: bool
     ) -> Iterator[tuple[K, Analysis | ItemError]]:
-        batcher: Batcher[K] = Batcher(self._model, self._device, BATCH_SIZE[self._device.type], self.timings)
+        size = BATCH_SIZE[self._device.type]
+        batcher: Batcher[K] = Batcher(self._model, self._device, size, self.timings, apart=apart)
         while not isinstance(message := _next_message(channel, on_progress), Stop):
             if isinstance(message, Piece):
                 if not len(message.samples):

@@ -3,7 +3,8 @@
 import errno
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import BinaryIO
 
@@ -14,6 +15,7 @@ _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_
 _FOLDER_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 # Failures of the machine, not of the file: they must not be written down as the file's fault.
 _OUR_FAULT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+_THROUGH_LINK = "The path goes through a symbolic link; links are not followed."
 
 
 def validate_relative(path: str) -> PurePosixPath:
@@ -43,18 +45,28 @@ def open_beneath(root: Path, relative: str) -> BinaryIO:
 
     No link is followed below `root`, so swapping a folder for a link while this runs cannot lead outside.
     """
-    parts = validate_relative(relative).parts
-    if not parts:
-        raise NotAFile
-    folder = open_folder(root, parts[:-1])
-    try:
-        descriptor = _open(parts[-1], _FILE_FLAGS, folder)
-    finally:
-        os.close(folder)
+    with _parent(root, relative) as (folder, name):
+        descriptor = _open(name, _FILE_FLAGS, folder)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise NotAFile
     return os.fdopen(descriptor, "rb")
+
+
+def status_beneath(root: Path, relative: str) -> os.stat_result:
+    """Status of the regular file that `open_beneath` would open, without opening it."""
+    with _parent(root, relative) as (folder, name):
+        try:
+            status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        except OSError as error:
+            if error.errno in _OUR_FAULT:
+                raise
+            raise _explain(error, name, folder) from error
+    if stat.S_ISLNK(status.st_mode):
+        raise OutsideLibrary(_THROUGH_LINK)
+    if not stat.S_ISREG(status.st_mode):
+        raise NotAFile
+    return status
 
 
 def open_folder(root: Path, parts: Sequence[str]) -> int:
@@ -74,6 +86,19 @@ def open_subfolder(name: str, parent: int) -> int:
     return _open(name, _FOLDER_FLAGS, parent)
 
 
+@contextmanager
+def _parent(root: Path, relative: str) -> Iterator[tuple[int, str]]:
+    """Descriptor of the folder that holds the file, as long as the block lasts, and the file's name in it."""
+    parts = validate_relative(relative).parts
+    if not parts:
+        raise NotAFile
+    folder = open_folder(root, parts[:-1])
+    try:
+        yield folder, parts[-1]
+    finally:
+        os.close(folder)
+
+
 def _open(name: str, flags: int, folder: int | None) -> int:
     try:
         return os.open(name, flags, dir_fd=folder)
@@ -87,7 +112,7 @@ def _explain(error: OSError, name: str, folder: int | None) -> ItemError:
     if error.errno == errno.ENOENT:
         return Disappeared()
     if error.errno == errno.ELOOP or (error.errno == errno.ENOTDIR and _is_link(name, folder)):
-        return OutsideLibrary("The path goes through a symbolic link; links are not followed.")
+        return OutsideLibrary(_THROUGH_LINK)
     if error.errno == errno.ENOTDIR:
         return Disappeared()
     if error.errno in (errno.ENXIO, errno.ENODEV):

@@ -1,7 +1,6 @@
 """A model as one folder, `model.safetensors` and `model.json`, from which alone it can be rebuilt."""
 
 import hashlib
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from safetensors.torch import save as save_tensors
 from torch import nn
 
 from core.config import Config, FeatureConfig, ModelConfig
+from core.durable import sync_folder, write_durably
 from core.models.zoo import build
 
 WEIGHTS_FILE = "model.safetensors"
@@ -88,16 +88,16 @@ def save(card: ModelCard, model: nn.Module, folder: Path, records: Mapping[str, 
     staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         staging.chmod(0o755)
-        _write(staging / WEIGHTS_FILE, weights)
-        _write(staging / CARD_FILE, (stored.model_dump_json(indent=2) + "\n").encode())
+        write_durably(staging / WEIGHTS_FILE, weights)
+        write_durably(staging / CARD_FILE, (stored.model_dump_json(indent=2) + "\n").encode())
         for name, content in (records or {}).items():
-            _write(staging / name, content)
-        _sync_folder(staging)
+            write_durably(staging / name, content)
+        sync_folder(staging)
         if folder.exists():
             folder.rename(staging / "replaced")
         staging.rename(folder)
         shutil.rmtree(folder / "replaced", ignore_errors=True)
-        _sync_folder(folder.parent)
+        sync_folder(folder.parent)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -119,18 +119,3 @@ def load(folder: Path) -> Artifact:
     except RuntimeError as error:
         raise ArtifactError(f"{folder}: the weights do not belong to this card: {error}") from error
     return Artifact(stored, model.eval().requires_grad_(False))
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from core.config import AudioCNNConfig, FeatureConfig
 
+CLOSEST = 1e-6  # of 1 - p to 0
+
 
 class ConvolutionBlock(nn.Sequential):
     """(B, C, F, N) -> (B, C', F // pool[0], N // pool[1])."""
@@ -21,7 +23,10 @@ class ConvolutionBlock(nn.Sequential):
 
 
 class AudioCNN(nn.Module):
-    """Log-mel patches (B, 1, F, N) -> logits (B, L) and embedding (B, D), with F and N of at least 16."""
+    """Log-mel patches (B, 1, F, N) -> logits (B, L) and embedding (B, D), with F and N of at least 16.
+
+    Of labels that exclude each other, the logits are those of the softmax: their sigmoids add up to 1.
+    """
 
     def __init__(self, config: AudioCNNConfig, _features: FeatureConfig, num_labels: int) -> None:
         super().__init__()
@@ -30,7 +35,15 @@ class AudioCNN(nn.Module):
         self.embed = nn.Sequential(nn.Linear(widths[-1], config.embedding_size), nn.ReLU())
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(config.embedding_size, num_labels)
+        self.single_label = config.single_label
 
     def forward(self, patches: Tensor) -> tuple[Tensor, Tensor]:
         embedding = self.embed(self.blocks(patches).mean((2, 3)))
-        return self.head(self.dropout(embedding)), embedding
+        logits = self.head(self.dropout(embedding))
+        return softmax_logits(logits) if self.single_label else logits, embedding
+
+
+def softmax_logits(logits: Tensor) -> Tensor:
+    """`log(p / (1 - p))` of p, the softmax over the last dimension."""
+    log_p = logits.float().log_softmax(-1).clamp(max=-CLOSEST)
+    return log_p - (-log_p.expm1()).log()

@@ -31,14 +31,15 @@ def save_embeddings(session: Session, encoder_id: int, embeddings: Sequence[NewE
     # A fixed order: two workers that find copies of the same files must not lock them crosswise.
     ordered = sorted(embeddings, key=lambda heard: heard.content_hash)
     rows = [vars(heard) | {"encoder_id": encoder_id} for heard in ordered]
-    statement = insert(Embedding).values(rows)
+    statement = insert(Embedding)
     new = statement.excluded
     session.execute(
         statement.on_conflict_do_update(
             index_elements=[Embedding.content_hash, Embedding.encoder_id],
             set_={name: new[name] for name in ("coverage", "duration_s", "vector")},
             where=(Embedding.coverage != "full") | (new.coverage == "full"),
-        )
+        ),
+        rows,
     )
 
 

@@ -5,19 +5,21 @@ from functools import cache
 from pathlib import Path
 
 from alembic.script import ScriptDirectory
-from sqlalchemy import func, select, text
+from sqlalchemy import ColumnElement, Float, cast, func, select, text, true
 from sqlalchemy.orm import Session
 
-from core.db.tables import Job, JobUnit, Worker
+from core.db.tables import Job, JobUnit
+from core.queue import QUEUES
 from core.services.jobs import OPEN_UNIT_STATES
 from core.services.units import seconds
-from core.services.workers import SILENT_AFTER_S
+from core.services.workers import count_workers, measure_heartbeats, slots_by_queue
 from core.states import UnitState
 
 # As of the last (auto)vacuum; -1 before the first.
 ESTIMATED_TRACKS = text(
     "SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = to_regclass('tracks')"
 )
+RECENT_S = 300.0  # what "the last minutes" are
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 
 
@@ -34,6 +36,11 @@ class Activity:
     oldest_expired_lease_s: float
     tracks: int  # an estimate
     workers: int
+    slots: dict[str, int]  # that workers offer, by queue
+    heartbeats: dict[str, float]  # seconds since workers and dispatchers were heard of last, by name
+    ended_units: dict[tuple[str, str], int]  # of the last minutes, by kind and state
+    ended_tracks: dict[str, int]  # of those units, by outcome
+    stage_s: dict[str, float]  # that their work took, by stage
 
 
 @cache
@@ -50,7 +57,6 @@ def is_migrated(session: Session) -> bool:
 
 def measure_activity(session: Session) -> Activity:
     jobs = session.execute(select(Job.state, func.count()).group_by(Job.state))
-    heard = Worker.beat_at > func.now() - seconds(SILENT_AFTER_S)
     now = func.clock_timestamp()
     ready_s = func.extract("epoch", now - func.min(JobUnit.run_after))
     expired_s = func.extract("epoch", now - func.min(JobUnit.lease_until))
@@ -62,7 +68,12 @@ def measure_activity(session: Session) -> Activity:
         oldest_ready_s=float(session.scalar(ready) or 0),
         oldest_expired_lease_s=float(session.scalar(expired) or 0),
         tracks=session.scalar(ESTIMATED_TRACKS) or 0,
-        workers=session.scalar(select(func.count()).select_from(Worker).where(heard)) or 0,
+        workers=count_workers(session),
+        slots=dict.fromkeys(QUEUES, 0) | slots_by_queue(session),
+        heartbeats=measure_heartbeats(session),
+        ended_units=count_ended_units(session),
+        ended_tracks=count_ended_tracks(session),
+        stage_s=sum_stages(session),
     )
 
 
@@ -71,3 +82,29 @@ def count_open_units(session: Session) -> dict[tuple[str, str], int]:
     counts = select(JobUnit.state, JobUnit.queue, func.count()).where(JobUnit.state.in_(OPEN_UNIT_STATES))
     by_both = session.execute(counts.group_by(JobUnit.state, JobUnit.queue))
     return {(state, queue): count for state, queue, count in by_both}
+
+
+def _ended_lately() -> ColumnElement[bool]:
+    return JobUnit.finished_at > func.now() - seconds(RECENT_S)
+
+
+def count_ended_units(session: Session) -> dict[tuple[str, str], int]:
+    """By kind and state."""
+    counts = select(JobUnit.kind, JobUnit.state, func.count()).where(_ended_lately())
+    return {(kind, state): count for kind, state, count in session.execute(counts.group_by("kind", "state"))}
+
+
+def count_ended_tracks(session: Session) -> dict[str, int]:
+    """By outcome."""
+    outcomes = {"done": JobUnit.done, "failed": JobUnit.failed, "skipped": JobUnit.skipped}
+    sums = select(*(func.coalesce(func.sum(column), 0).label(name) for name, column in outcomes.items()))
+    row = session.execute(sums.where(_ended_lately(), JobUnit.kind.in_(("analyse", "predict")))).one()
+    return {name: int(count) for name, count in row._asdict().items()}
+
+
+def sum_stages(session: Session) -> dict[str, float]:
+    """Seconds of work of all workers together, by stage."""
+    stage = func.jsonb_each_text(JobUnit.timings).table_valued("key", "value")
+    sums = select(stage.c.key, func.sum(cast(stage.c.value, Float))).select_from(JobUnit).join(stage, true())
+    rows = session.execute(sums.where(_ended_lately(), JobUnit.kind == "analyse").group_by(stage.c.key))
+    return {name: float(took_s) for name, took_s in rows}

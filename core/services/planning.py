@@ -56,7 +56,10 @@ def add_page(
         update(JobUnit)
         .where(JobUnit.id == claim.unit_id)
         .values(
-            payload=next_cursor, crash_count=0, lease_until=func.clock_timestamp() + seconds(claim.lease_s)
+            payload=next_cursor,
+            attempt=1,
+            crash_count=0,
+            lease_until=func.clock_timestamp() + seconds(claim.lease_s),
         )
     )
     notify_dispatcher(session)

@@ -33,8 +33,11 @@ def is_covered(known: str, wanted: Coverage) -> bool:
     return known in ("full", coverage_name(wanted))
 
 
-def labels_above_threshold(model: Model, scores: Sequence[float]) -> list[Label]:
-    """Highest score first."""
+def given_labels(model: Model, scores: Sequence[float]) -> list[Label]:
+    """Those that reach their threshold, highest score first; of a single-label model the highest alone."""
+    if model.single_label:
+        best = max(range(len(scores)), key=scores.__getitem__)
+        return [Label(model.labels[best], scores[best])]
     rows = zip(model.labels, scores, model.thresholds, strict=True)
     given = [Label(label, score) for label, score, threshold in rows if score >= threshold]
     return sorted(given, key=lambda given_label: -given_label.score)
@@ -62,14 +65,15 @@ def save_predictions(session: Session, model: Model, predictions: Sequence[NewPr
     # A fixed order: two workers that find copies of the same files must not lock them crosswise.
     by_content = {prediction.content_hash: prediction for prediction in predictions}
     ordered = [by_content[content_hash] for content_hash in sorted(by_content)]
-    statement = insert(Prediction).values([_row(model, prediction) for prediction in ordered])
+    statement = insert(Prediction)
     replaced = {name: statement.excluded[name] for name in ("coverage", "duration_s", "scores")}
     # What has been heard in full is not replaced by what a few windows say.
     better = (Prediction.coverage != "full") | (statement.excluded.coverage == "full")
     written = session.scalars(
         statement.on_conflict_do_update(
             index_elements=[Prediction.content_hash, Prediction.model_id], set_=replaced, where=better
-        ).returning(Prediction.content_hash)
+        ).returning(Prediction.content_hash),
+        [_row(model, prediction) for prediction in ordered],
     ).all()
     session.execute(
         delete(PredictionLabel).where(
@@ -80,7 +84,7 @@ def save_predictions(session: Session, model: Model, predictions: Sequence[NewPr
         {"content_hash": row.content_hash, "model_id": model.id, "label": given.label, "score": given.score}
         for row in ordered
         if row.content_hash in written
-        for given in labels_above_threshold(model, row.scores)
+        for given in given_labels(model, row.scores)
     ]
     if labels:
         session.execute(insert(PredictionLabel), labels)

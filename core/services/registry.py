@@ -10,7 +10,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from core.config import ModelConfig
+from core.config import ModelConfig, is_single_label
 from core.db.tables import Encoder, Model, ModelAlias
 from core.errors import Conflict, ModelNotFound, NothingToRollBackTo
 from core.services.embeddings import HEAD
@@ -52,6 +52,7 @@ def _columns(card: dict[str, Any]) -> dict[str, Any]:
         "kind": config.kind,
         "labels": card["labels"],
         "thresholds": card["thresholds"],
+        "single_label": is_single_label(config),
         "embedding_size": config.embedding_size,
         "sha256": card["weights_sha256"],
         "metrics": card["metrics"],

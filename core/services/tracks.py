@@ -30,6 +30,7 @@ class AnalysedFile:
     """A file as it was when it was opened for analysis."""
 
     track_id: UUID
+    path: str  # relative to the library
     size: int
     mtime_ns: int
     content_hash: bytes
@@ -118,7 +119,8 @@ def save_analysed(session: Session, files: Sequence[AnalysedFile]) -> None:
                     "content_hash": file.content_hash,
                     "tags": file.tags,
                 }
-                for file in sorted(files, key=lambda file: file.track_id)
+                # A scan's own order: who lists a library meanwhile must not lock its tracks crosswise.
+                for file in sorted(files, key=lambda file: file.path.split("/"))
             ],
         )
 

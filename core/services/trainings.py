@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.config import EnsembleConfig, ModelConfig, RandomForestConfig, TransferConfig
-from core.dataset_config import DatasetConfig, LibraryDataset
+from core.dataset_config import DatasetConfig, LibraryDataset, placed
 from core.db.tables import JobUnit, Library, Model
 from core.errors import (
     DatasetOutsideLibraries,
@@ -31,7 +31,6 @@ from core.states import TERMINAL_JOB_STATES, JobState
 
 PROJECT = Path(__file__).resolve().parents[2]
 CONFIGS = PROJECT / "configs" / "experiments"
-DATA_DIR = ".mfa"  # how a configuration names the data folder, wherever that is
 
 
 def submit_training(
@@ -143,10 +142,7 @@ def place_dataset(
 
 def absolute(root: str, data_dir: Path) -> Path:
     """A root as a configuration names it: absolute, in the data folder, or relative to the project."""
-    path = Path(root)
-    if path.parts[:1] == (DATA_DIR,):
-        path = data_dir.joinpath(*path.parts[1:])
-    return (PROJECT / path).resolve()
+    return (PROJECT / placed(root, data_dir)).resolve()
 
 
 def _check_inside(name: str, path: str) -> None:

@@ -16,9 +16,13 @@ from core.errors import Crashed, GaveUp, LeaseLost
 from core.services.jobs import finish_job_if_complete, notify_dispatcher
 from core.states import ItemState, JobState, UnitState
 
+# In a row: with every result that is written, all of them but those of an item are forgotten.
 MAX_ATTEMPTS = 5  # runs of a unit that ended in an error
-MAX_CRASHES = 5  # crashes in a row without a single result in between
-MAX_ITEM_CRASHES = 2
+# A worker that is gone counts 1, for it may have been killed from outside; CRASHED more when it is known to
+# have died of its own code.
+MAX_CRASHES = 10
+MAX_ITEM_CRASHES = 4  # of the item that the worker was at
+CRASHED = 1
 MAX_BACKOFF_S = 60.0
 
 
@@ -34,7 +38,7 @@ class Claim:
     params: dict[str, Any]
     library_id: UUID | None
     model_id: int | None
-    crash_count: int  # crashes in a row before this claim
+    crash_count: int  # 0: the worker before, if there was one, did not vanish
     lease_s: float
 
 
@@ -133,6 +137,7 @@ def count_items(session: Session, claim: Claim) -> None:
             done=_items_in(ItemState.DONE),
             failed=_items_in(ItemState.FAILED),
             skipped=_items_in(ItemState.SKIPPED),
+            attempt=1,
             crash_count=0,
             lease_until=func.clock_timestamp() + seconds(claim.lease_s),
         )
@@ -195,13 +200,22 @@ def fail_unit(
         _make_ready(session, claim.unit_id, delay_s=_backoff_s(attempt), last_error=cause or detail)
 
 
-def expire_lease(session: Session, claimed_by: str) -> None:
-    """Let the reaper take a unit whose worker process is known to be dead."""
-    session.execute(
+def expire_lease(session: Session, claimed_by: str, *, crashed: bool = False) -> None:
+    """Let the reaper take a unit whose worker process is known to be dead; `crashed`: by its own doing."""
+    unit = session.execute(
         update(JobUnit)
         .where(JobUnit.claimed_by == claimed_by, JobUnit.state == UnitState.RUNNING)
-        .values(lease_until=func.clock_timestamp())
-    )
+        .values(
+            lease_until=func.clock_timestamp(), crash_count=JobUnit.crash_count + (CRASHED if crashed else 0)
+        )
+        .returning(JobUnit.id, JobUnit.current_pos)
+    ).one_or_none()
+    if crashed and unit is not None:
+        session.execute(
+            update(JobItem)
+            .where(JobItem.unit_id == unit.id, JobItem.pos == unit.current_pos)
+            .values(crash_count=JobItem.crash_count + CRASHED)
+        )
 
 
 def reap_expired(session: Session, limit: int = 200) -> int:
@@ -221,7 +235,7 @@ def reap_expired(session: Session, limit: int = 200) -> int:
         if crashes >= MAX_CRASHES:
             _give_up(session, unit.id, GaveUp().code, "The worker died again and again while at this unit.")
         else:
-            delay_s = _backoff_s(crashes) if crashes > 1 else 0
+            delay_s = _backoff_s(crashes - CRASHED - 1) if crashes > 1 else 0
             _make_ready(session, unit.id, delay_s=delay_s, crash_count=crashes, attempt=JobUnit.attempt - 1)
     return len(expired)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch import nn
 
-from core.config import EnsembleConfig, TransferConfig
+from core.config import MAX_EMBEDDING_SIZE, EnsembleConfig, TransferConfig
 from core.errors import InvalidConfig
 from core.experiment_config import ExperimentConfig
 from core.models import artifact
@@ -19,6 +19,12 @@ class Base:
     name: str
     card: StoredCard
     model: nn.Module
+
+    @property
+    def trained_by(self) -> ExperimentConfig | None:
+        """The experiment that it comes from; None for models that were not trained here."""
+        config = self.card.provenance.get("config")
+        return None if config is None else ExperimentConfig.model_validate_json(config)
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,11 @@ def resolve(config: ExperimentConfig, models_dir: Path) -> Resolved:
         bases = tuple(load_base(models_dir, name) for name in model.members)
         _check_members(bases)
         members = model.model_copy(update={"networks": tuple(base.card.model for base in bases)})
+        if members.embedding_size > MAX_EMBEDDING_SIZE:
+            raise InvalidConfig(
+                f"The embeddings of the members have {members.embedding_size} numbers together; "
+                f"{MAX_EMBEDDING_SIZE} can be stored."
+            )
         features = bases[0].card.features
         return Resolved(config.model_copy(update={"model": members, "features": features}), bases)
     return Resolved(config)

@@ -30,6 +30,7 @@ class Sampler:
     patches_per_track: int
     batch_size: int
     seed: int
+    least: int = 1  # inputs that a process needs; where there are fewer, some are repeated
 
     @property
     def steps(self) -> int:
@@ -45,7 +46,7 @@ class Sampler:
         """This process's tracks and crop positions in [0, 1)."""
         chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
         positions = np.random.default_rng((self.seed, epoch, step)).random(len(chosen))
-        each = max(1, len(chosen) // world_size())
+        each = max(self.least, len(chosen) // world_size())
         own = (rank() + world_size() * np.arange(each)) % len(chosen)
         return chosen[own].tolist(), positions[own]
 

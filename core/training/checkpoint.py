@@ -5,7 +5,6 @@ torch.save is neither atomic nor free of pickle; here tensors lie in safetensors
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -17,6 +16,8 @@ from typing import Any
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
+
+from core.durable import sync_folder, write_durably
 
 TENSORS_FILE, STATE_FILE, MANIFEST_FILE = "tensors.safetensors", "state.json", "manifest.json"
 KEPT = 2
@@ -61,13 +62,13 @@ class Checkpoints:
         }
         manifest = _checksums(contents)
         for file, content in (*contents.items(), (MANIFEST_FILE, json.dumps(manifest).encode())):
-            _write_synced(staging / file, content)
-        _sync_folder(staging)
+            write_durably(staging / file, content)
+        sync_folder(staging)
         target = self._folder / name
         if target.exists():
             shutil.rmtree(target)
         staging.rename(target)
-        _sync_folder(self._folder)
+        sync_folder(self._folder)
 
     def _read(self, name: str) -> Checkpoint | None:
         folder = self._folder / name
@@ -87,18 +88,3 @@ def _checksums(contents: Mapping[str, bytes]) -> dict[str, str]:
 
 def _plain(tensor: Tensor) -> Tensor:
     return tensor.detach().cpu().contiguous()
-
-
-def _write_synced(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

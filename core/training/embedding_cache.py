@@ -7,17 +7,18 @@ from typing import BinaryIO
 
 import torch
 
+from core.datasets.paths import open_audio
 from core.errors import ItemError
 from core.inference.tagger import Analysis, Tagger
-from core.library.content import content_hash
 from core.training.feature_cache import (
     MAX_DURATION_S,
     Cached,
     Outcome,
-    open_track,
-    place,
+    cached,
+    known,
     write_array,
 )
+from core.training.identity import identify
 from core.training.run import OnTrack, TrainingStopped, unheard
 
 
@@ -28,33 +29,36 @@ def cache_embeddings(
     cache_dir: Path,
     should_stop: Callable[[], bool] = lambda: False,
     on_track: OnTrack = unheard,
+    *,
+    root: Path | None = None,
 ) -> list[Outcome]:
     """For each audio file its mean embedding (D,) as float32 on disk, or what is wrong with it."""
     folder = cache_dir / "embeddings" / weights_sha256[:16]
-    contents: dict[int, str] = {}
+    targets: dict[int, Cached] = {}
     outcomes: dict[int, Outcome] = {}
 
     def missing() -> Iterator[tuple[int, BinaryIO]]:
         for index, source in enumerate(sources):
+            file, found = None, known(source, root, folder, cache_dir)
             try:
-                file = open_track(source)
+                if found is None:
+                    file = open_audio(source, root)
+                    found = cached(folder, identify(file, cache_dir))
             except ItemError as error:
-                outcomes[index] = error
-                continue
-            contents[index] = content_hash(file).hex()
-            target = place(folder, contents[index])
-            if target.exists():
-                file.close()
-                outcomes[index] = Cached(target, contents[index])
-            else:
+                found = error
+            if file is not None and isinstance(found, Cached) and not found.file.exists():
+                targets[index] = found
                 yield index, file
+                continue
+            if file is not None:
+                file.close()
+            outcomes[index] = found
 
     with _one_thread():
-        for index, outcome in tagger.analyse(missing(), max_duration_s=MAX_DURATION_S):
+        for index, outcome in tagger.analyse(missing(), max_duration_s=MAX_DURATION_S, apart=True):
             if isinstance(outcome, Analysis):
-                target = place(folder, contents[index])
-                write_array(target, outcome.embedding)
-                outcomes[index] = Cached(target, contents[index])
+                write_array(targets[index].file, outcome.embedding)
+                outcomes[index] = targets[index]
             else:
                 outcomes[index] = outcome
             on_track(len(outcomes), len(sources))

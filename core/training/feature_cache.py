@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -15,8 +14,11 @@ import torch
 from core.audio.features import LogMel, LogMelStream
 from core.audio.sandbox import stream
 from core.config import FeatureConfig
-from core.errors import Disappeared, ItemError, NotAFile, Unreadable
-from core.library.content import content_hash
+from core.datasets.credits import Credits
+from core.datasets.paths import open_audio, status_of_audio
+from core.durable import appearing
+from core.errors import ItemError
+from core.training.identity import Identity, identify, recall
 from core.training.run import OnTrack, TrainingStopped, unheard
 
 MAX_DURATION_S = 4 * 3600.0
@@ -29,6 +31,7 @@ class Cached:
 
     file: Path  # array in .npy format
     content: str  # hex SHA-256 of the audio file
+    credits: Credits  # by its tags
 
 
 Outcome = Cached | ItemError
@@ -40,6 +43,8 @@ def cache_log_mels(
     cache_dir: Path,
     should_stop: Callable[[], bool] = lambda: False,
     on_track: OnTrack = unheard,
+    *,
+    root: Path | None = None,
 ) -> list[Outcome]:
     """For each audio file its frames (N, F) as float16 on disk, or what is wrong with it."""
     folder = cache_dir / "log-mel" / config_hash(features)
@@ -50,7 +55,7 @@ def cache_log_mels(
         for index, source in enumerate(sources):
             if should_stop():
                 raise TrainingStopped
-            running[pool.submit(_cache_one, source, log_mel, folder)] = index
+            running[pool.submit(_cache_one, source, root, log_mel, folder, cache_dir)] = index
             while len(running) >= TRACKS_AHEAD * (os.cpu_count() or 1):
                 _collect(running, outcomes)
                 on_track(len(outcomes), len(sources))
@@ -64,16 +69,19 @@ def config_hash(features: FeatureConfig) -> str:
     return hashlib.sha256(features.model_dump_json().encode()).hexdigest()[:16]
 
 
-def open_track(path: Path) -> BinaryIO:
-    """The file, or the item error that says why not."""
+def known(source: Path, root: Path | None, folder: Path, cache_dir: Path) -> Cached | ItemError | None:
+    """What `folder` holds for a file that has not changed since it was read, without opening it."""
     try:
-        return path.open("rb")
-    except FileNotFoundError as error:
-        raise Disappeared from error
-    except IsADirectoryError as error:
-        raise NotAFile from error
-    except PermissionError as error:
-        raise Unreadable from error
+        identity = recall(status_of_audio(source, root), cache_dir)
+    except ItemError as error:
+        return error
+    if identity is None or not place(folder, identity.content).exists():
+        return None
+    return cached(folder, identity)
+
+
+def cached(folder: Path, identity: Identity) -> Cached:
+    return Cached(place(folder, identity.content), identity.content, identity.credits)
 
 
 def place(folder: Path, content: str) -> Path:
@@ -83,17 +91,8 @@ def place(folder: Path, content: str) -> Path:
 
 def write_array(path: Path, array: np.ndarray) -> None:
     """Write a .npy file that is either whole or not there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".unfinished-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            np.save(file, array, allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with appearing(path) as file:
+        np.save(file, array, allow_pickle=False)
 
 
 def _collect(running: dict[Future[Outcome], int], outcomes: dict[int, Outcome]) -> None:
@@ -102,16 +101,17 @@ def _collect(running: dict[Future[Outcome], int], outcomes: dict[int, Outcome]) 
         outcomes[running.pop(future)] = future.result()
 
 
-def _cache_one(source: Path, log_mel: LogMel, folder: Path) -> Outcome:
+def _cache_one(source: Path, root: Path | None, log_mel: LogMel, folder: Path, cache_dir: Path) -> Outcome:
     try:
-        with open_track(source) as file:
-            content = content_hash(file).hex()
-            target = place(folder, content)
-            if not target.exists():
-                write_array(target, _frames(file, log_mel))
+        if (found := known(source, root, folder, cache_dir)) is not None:
+            return found
+        with open_audio(source, root) as file:
+            found = cached(folder, identify(file, cache_dir))
+            if not found.file.exists():
+                write_array(found.file, _frames(file, log_mel))
     except ItemError as error:
         return error
-    return Cached(target, content)
+    return found
 
 
 @torch.inference_mode()

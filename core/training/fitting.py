@@ -92,4 +92,4 @@ def _folds(
 
 
 def _score(model: nn.Module, material: Material, rows: list[int], run: Run) -> Scores:
-    return predict(model, material.tracks.inputs, rows, None, run.device)
+    return predict(model, material.tracks.inputs, rows, None, run.device, run.check)

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -31,13 +30,13 @@ def grow_forest(
         n_jobs=-1,
     )
     forest.fit(pooled.numpy(), tracks.targets[owners].numpy())
-    copy_trees(forest.estimators_, model)
+    copy_trees(forest, model)
     report = EpochReport(
         epoch=1,
         epochs=1,
         fold=stage.fold,
         folds=stage.folds,
-        train_loss=0.0,
+        train_loss=None,
         validation_loss=None,
         validation={},
         learning_rate=0.0,
@@ -60,9 +59,11 @@ def pool_tracks(tracks: Tracks, rows: Sequence[int], config: RandomForestConfig)
     return torch.cat(pooled), owners
 
 
-def copy_trees(trees: Sequence[Any], model: RandomForest) -> None:
-    """Write fitted decision trees into the model's tensors."""
-    for number, estimator in enumerate(trees):
+def copy_trees(forest: RandomForestClassifier, model: RandomForest) -> None:
+    """Write the decision trees of a fitted forest into the model's tensors."""
+    # Of each label, where the trees count the tracks that have it; a label of no track has no such place.
+    places = [int(np.flatnonzero(classes)[0]) if classes.any() else None for classes in forest.classes_]
+    for number, estimator in enumerate(forest.estimators_):
         tree = estimator.tree_
         nodes = np.arange(tree.node_count)
         is_leaf = tree.children_left < 0
@@ -72,6 +73,9 @@ def copy_trees(trees: Sequence[Any], model: RandomForest) -> None:
             model.child[side, number, nodes] = torch.from_numpy(
                 np.where(is_leaf, nodes, children).astype(np.int32)
             )
-        # (nodes, labels, classes): the last class is that of tracks that have the label.
-        share = tree.value[..., -1] / tree.value.sum(-1)
+        shares = tree.value / tree.value.sum(-1, keepdims=True)  # (nodes, labels, classes)
+        share = np.zeros(shares.shape[:2])
+        for label, place in enumerate(places):
+            if place is not None:
+                share[:, label] = shares[:, label, place]
         model.value[number, nodes] = torch.from_numpy(share.astype(np.float32))

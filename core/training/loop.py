@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from core.training.batches import prepared
-from core.training.processes import gather, is_first, share_gradients, world_size
+from core.training.processes import gather, is_first, share_buffers, share_gradients
 from core.training.reports import EpochReport
 from core.training.run import Run, Stage, Tracks, TrainingStopped
 from core.training.state import Fit, save_if_due, start
@@ -43,11 +43,13 @@ def _train_epoch(fit: Fit, trained: nn.Module) -> None:
     batches = prepared(load, range(progress.step, sampler.steps))
     began = time.perf_counter()
     for (inputs, targets), waited_s in batches:
-        progress.loss_sum += take_step(fit, trained, inputs, targets)
+        loss = take_step(fit, trained, inputs, targets)
         progress.step += 1
         progress.data_wait_s += waited_s
         progress.duration_s += time.perf_counter() - began
-        stop = any(gather(fit.run.should_stop()))
+        told = gather((fit.run.should_stop(), loss))
+        progress.loss_sum += sum(of_process for _, of_process in told) / len(told)
+        stop = any(wanted for wanted, _ in told)
         if stop or progress.step < sampler.steps:
             save_if_due(fit, must=stop)
         if stop:
@@ -60,13 +62,18 @@ def _end_epoch(fit: Fit) -> None:
     """Validate, report, and write down that the epoch is over."""
     progress, stage = fit.progress, fit.stage
     began = time.perf_counter()
-    loss, metrics = validate(fit.average.model, fit.tracks, stage.validation, fit.run)
+    share_buffers(fit.average.model)
+    try:
+        loss, metrics = validate(fit.average.model, fit.tracks, stage.validation, fit.run, fit.loss)
+    except TrainingStopped:
+        save_if_due(fit, must=True)
+        raise
     report = EpochReport(
         epoch=progress.epoch + 1,
         epochs=fit.run.config.training.epochs,
         fold=stage.fold,
         folds=stage.folds,
-        train_loss=sum(gather(progress.loss_sum)) / (fit.sampler.steps * world_size()),
+        train_loss=progress.loss_sum / fit.sampler.steps,
         validation_loss=loss,
         validation=metrics,
         learning_rate=fit.optimizer.param_groups[0]["lr"],

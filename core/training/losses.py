@@ -13,7 +13,7 @@ from core.experiment_config import AsymmetricLoss, FocalLoss, LossConfig
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
-LOWEST = 1e-8  # probability, to stay away from log(0)
+LOWEST = 1e-8  # probability, to stay away from log(0) and from roots of 0, whose slope is infinite
 
 
 def make_loss(config: LossConfig, class_weights: Tensor | None = None) -> Loss:
@@ -32,7 +32,7 @@ def make_loss(config: LossConfig, class_weights: Tensor | None = None) -> Loss:
 def focal(logits: Tensor, targets: Tensor, gamma: float, class_weights: Tensor | None = None) -> Tensor:
     """`|target - p| ** gamma` times the cross-entropy, per element (B, L)."""
     entropy = binary_cross_entropy_with_logits(logits, targets, pos_weight=class_weights, reduction="none")
-    return (targets - logits.sigmoid()).abs().pow(gamma) * entropy
+    return (targets - logits.sigmoid()).abs().clamp(min=LOWEST).pow(gamma) * entropy
 
 
 def asymmetric(
@@ -40,11 +40,13 @@ def asymmetric(
 ) -> Tensor:
     """Per element (B, L); the probability of negatives is lowered by the margin first."""
     p = logits.sigmoid()
-    positive = -((1 - p).pow(config.gamma_positive)) * logsigmoid(logits)
+    positive = -((1 - p).clamp(min=LOWEST).pow(config.gamma_positive)) * logsigmoid(logits)
     if class_weights is not None:
         positive = positive * class_weights
     lowered = (p - config.margin).clamp(min=0)
-    negative = -lowered.pow(config.gamma_negative) * torch.log((1 - lowered).clamp(min=LOWEST))
+    negative = -lowered.clamp(min=LOWEST).pow(config.gamma_negative) * torch.log(
+        (1 - lowered).clamp(min=LOWEST)
+    )
     return targets * positive + (1 - targets) * negative
 
 

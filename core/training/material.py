@@ -1,13 +1,16 @@
 """Turns a dataset into what can be learnt: tracks that can be read, labels as numbers, and their parts."""
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from core.config import EnsembleConfig, TransferConfig
+from core.config import EnsembleConfig, TransferConfig, is_single_label
+from core.dataset_config import LabelConfig
+from core.datasets.credits import credited
 from core.datasets.examples import Dataset, Example, Part
 from core.datasets.groups import same_origin
 from core.datasets.labels import LabelledDataset, multi_hot, select_labels
@@ -56,18 +59,19 @@ def prepare(
     config = resolved.config
     # What a training gives must not depend on the order in which a database lists the tracks.
     dataset = replace(dataset, examples=tuple(sorted(dataset.examples, key=lambda example: example.id)))
-    labelled = _labelled(resolved, dataset)
-    examples = labelled.dataset.examples
-    outcomes = _cache(resolved, [one.path for one in examples], cache_dir, device, should_stop, on_track)
+    candidates = _candidates(resolved, dataset)
+    examples = candidates.examples
+    outcomes = _cache(resolved, candidates, cache_dir, device, should_stop, on_track)
     usable = [
-        (example, outcome)
+        (credited(example, outcome.credits), outcome)
         for example, outcome in zip(examples, outcomes, strict=True)
         if isinstance(outcome, Cached)
     ]
     if not usable:
         raise UnusableDataset(f"None of the {len(examples)} tracks of {dataset.name} can be read.")
-    if len(usable) < len(examples):
-        labelled = _labelled(resolved, replace(dataset, examples=tuple(example for example, _ in usable)))
+    renamed = config.labels.model_copy(update={"aliases": {}})
+    found = replace(dataset, examples=tuple(example for example, _ in usable))
+    labelled = _labelled(resolved, found, renamed)
     cached = {example.id: outcome for example, outcome in usable}
     kept = labelled.dataset
     contents = {example.id: bytes.fromhex(cached[example.id].content) for example in kept.examples}
@@ -89,15 +93,27 @@ def prepare(
 
 
 def fingerprint(examples: Iterable[Example], contents: Mapping[str, bytes]) -> str:
-    """Equal for the same tracks with the same labels, wherever they lie and in whatever order."""
-    lines = sorted(
-        "\t".join((example.id, contents[example.id].hex(), *sorted(example.labels))) for example in examples
+    """Equal for the same tracks, labelled and grouped alike, wherever they lie and in whatever order."""
+    rows = sorted(
+        (one.id, contents[one.id].hex(), sorted(one.labels), one.artist, one.album, one.part)
+        for one in examples
     )
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
-def _labelled(resolved: Resolved, dataset: Dataset) -> LabelledDataset:
-    labelled = select_labels(dataset, resolved.config.labels)
+def _candidates(resolved: Resolved, dataset: Dataset) -> Dataset:
+    """The tracks to open. Only their tags may tell whether a label has enough artists."""
+    labels = resolved.config.labels
+    if labels.min_artists > 1 and any(example.artist is None for example in dataset.examples):
+        all_labels = labels.model_copy(update={"min_artists": 1, "num_genres": None})
+        return select_labels(dataset, all_labels).dataset
+    return _labelled(resolved, dataset, labels).dataset
+
+
+def _labelled(resolved: Resolved, dataset: Dataset, labels: LabelConfig) -> LabelledDataset:
+    labelled = select_labels(dataset, labels)
+    if is_single_label(resolved.config.model):
+        _check_single(labelled.dataset)
     if isinstance(resolved.config.model, EnsembleConfig):
         members = resolved.bases[0].card.labels
         if set(labelled.labels) != set(members):
@@ -108,22 +124,34 @@ def _labelled(resolved: Resolved, dataset: Dataset) -> LabelledDataset:
     return labelled
 
 
+def _check_single(dataset: Dataset) -> None:
+    several = [example for example in dataset.examples if len(example.labels) > 1]
+    if several:
+        raise UnusableDataset(
+            f"The model gives a track one label; {len(several)} tracks have several, {several[0].id} is one: "
+            "set model.single_label to false, or take multilabel_audio_cnn."
+        )
+
+
 def _cache(
     resolved: Resolved,
-    paths: Sequence[Path],
+    dataset: Dataset,
     cache_dir: Path,
     device: torch.device,
     should_stop: Callable[[], bool],
     on_track: OnTrack,
 ) -> list[Outcome]:
     """What each file became; every process sees to its own share."""
+    paths, root = [one.path for one in dataset.examples], dataset.root
     own = paths[rank() :: world_size()]
     if isinstance(resolved.config.model, TransferConfig):
         base = resolved.bases[0]
         tagger = Tagger(base.card, base.model, device)
-        found = cache_embeddings(own, tagger, base.card.weights_sha256, cache_dir, should_stop, on_track)
+        found = cache_embeddings(
+            own, tagger, base.card.weights_sha256, cache_dir, should_stop, on_track, root=root
+        )
     else:
-        found = cache_log_mels(own, resolved.config.features, cache_dir, should_stop, on_track)
+        found = cache_log_mels(own, resolved.config.features, cache_dir, should_stop, on_track, root=root)
     parts = gather(found)
     return [parts[row % len(parts)][row // len(parts)] for row in range(len(paths))]
 

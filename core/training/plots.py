@@ -1,12 +1,12 @@
 """Pictures of a training, as PNG files; drawn without any display."""
 
-import io
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
+from core.datasets.plots import png
 from core.training.reports import EpochReport
 
 MOST_LABELS = 60  # above, their names cannot be read and are left out
@@ -20,7 +20,8 @@ def training_curves(history: Sequence[EpochReport]) -> bytes:
         reports = [report for report in history if report.fold == fold]
         epochs = [report.epoch for report in reports]
         suffix = "" if fold is None else f", fold {fold}"
-        losses.plot(epochs, [report.train_loss for report in reports], ".-", label=f"training{suffix}")
+        if any(report.train_loss is not None for report in reports):
+            losses.plot(epochs, [report.train_loss for report in reports], ".-", label=f"training{suffix}")
         if any(report.validation_loss is not None for report in reports):
             losses.plot(epochs, [report.validation_loss for report in reports], ".-", label="validation")
         for name in ("roc_auc_macro", "pr_auc_macro", "f1_macro"):
@@ -33,7 +34,7 @@ def training_curves(history: Sequence[EpochReport]) -> bytes:
         axes.grid(alpha=0.3)
         if axes.lines:
             axes.legend(fontsize="small")
-    return _png(figure)
+    return png(figure)
 
 
 def co_occurrence(together: npt.NDArray[np.int64], labels: Sequence[str]) -> bytes:
@@ -45,13 +46,7 @@ def co_occurrence(together: npt.NDArray[np.int64], labels: Sequence[str]) -> byt
     image = axes.imshow(together / tracks, vmin=0, vmax=1, cmap="Blues")
     axes.set(xlabel="label given", ylabel="label of the track")
     if len(labels) <= MOST_LABELS:
-        axes.set_xticks(range(len(labels)), labels, rotation=90)
-        axes.set_yticks(range(len(labels)), labels)
+        axes.set_xticks(range(len(labels)), labels, rotation=90, parse_math=False)
+        axes.set_yticks(range(len(labels)), labels, parse_math=False)
     figure.colorbar(image, label="share")
-    return _png(figure)
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120)
-    return buffer.getvalue()
+    return png(figure)

@@ -1,6 +1,6 @@
 """Scores of whole tracks, averaged over their patches as in serving. Shapes: M tracks, L labels."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -17,20 +17,33 @@ BATCH_SIZE = {"cpu": 16, "cuda": 128}  # patches
 
 @torch.inference_mode()
 def predict(
-    model: nn.Module, inputs: Inputs, tracks: Sequence[int], limit: int | None, device: torch.device
+    model: nn.Module,
+    inputs: Inputs,
+    tracks: Sequence[int],
+    limit: int | None,
+    device: torch.device,
+    on_batch: Callable[[], None] = lambda: None,
 ) -> Scores:
-    """Mean probability (M, L) over the patches of each track; shared out among all processes."""
+    """Mean probability (M, L) over the patches of each track; shared out among all processes.
+
+    `on_batch` is called before each batch; what it raises ends the prediction.
+    """
     was_training = model.training
     model.eval()
     own = list(tracks[rank() :: world_size()])
-    scores = list(_scores(model, inputs, own, limit, device))
+    scores = list(_scores(model, inputs, own, limit, device, on_batch))
     model.train(was_training)
     parts = gather(scores)
     return np.stack([parts[place % len(parts)][place // len(parts)] for place in range(len(tracks))])
 
 
 def _scores(
-    model: nn.Module, inputs: Inputs, tracks: Sequence[int], limit: int | None, device: torch.device
+    model: nn.Module,
+    inputs: Inputs,
+    tracks: Sequence[int],
+    limit: int | None,
+    device: torch.device,
+    on_batch: Callable[[], None],
 ) -> Iterator[Scores]:
     """The scores (L,) of track after track; a batch may hold patches of several."""
     size = BATCH_SIZE[device.type]
@@ -39,7 +52,10 @@ def _scores(
         waiting.append(inputs.whole(track, limit))
         if sum(map(len, waiting)) >= size or number == len(tracks) - 1:
             batches = torch.cat(waiting).split(size)  # type: ignore[no-untyped-call]
-            found = torch.cat([model(batch.to(device))[0].float().sigmoid().double() for batch in batches])
-            for part in found.cpu().split([len(patches) for patches in waiting]):  # type: ignore[no-untyped-call]
+            found = []
+            for batch in batches:
+                on_batch()
+                found.append(model(batch.to(device))[0].float().sigmoid().double())
+            for part in torch.cat(found).cpu().split([len(patches) for patches in waiting]):  # type: ignore[no-untyped-call]
                 yield part.mean(0).numpy()
             waiting = []

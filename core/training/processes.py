@@ -13,7 +13,16 @@ T = TypeVar("T")
 def join_group(device: torch.device) -> None:
     """Join the others, if `torchrun` has started this process."""
     if dist.is_available() and dist.is_torchelastic_launched() and not dist.is_initialized():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        if device.type == "cuda":
+            torch.cuda.set_device(device)  # else every process would use the first GPU, too
+        # Objects are exchanged on the CPU.
+        dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
+
+
+def leave_group() -> None:
+    """The end of `join_group`, where the process ends too."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def own_device(name: str) -> torch.device:
@@ -52,6 +61,13 @@ def share_gradients(model: nn.Module, device: torch.device) -> nn.Module:
     if world_size() == 1:
         return model
     return DistributedDataParallel(model, device_ids=[device] if device.type == "cuda" else None)
+
+
+def share_buffers(model: nn.Module) -> None:
+    """Give all processes the running statistics of the first one's model, which is the one that is stored."""
+    if world_size() > 1:
+        for buffer in model.buffers():
+            dist.broadcast(buffer, 0)
 
 
 def wait_for_all() -> None:

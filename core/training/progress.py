@@ -10,7 +10,7 @@ from core.training.reports import EpochReport
 class Progress:
     epoch: int = 0  # finished epochs
     step: int = 0  # finished steps of the epoch at hand
-    loss_sum: float = 0.0  # over these steps, of this process
+    loss_sum: float = 0.0  # over these steps, the mean of all processes
     duration_s: float = 0.0
     data_wait_s: float = 0.0
     best_epoch: int | None = None

@@ -14,7 +14,7 @@ class EpochReport:
     epochs: int  # at most
     fold: int | None  # from 1; None outside cross-validation
     folds: int | None
-    train_loss: float
+    train_loss: float | None  # None: the model has none
     validation_loss: float | None
     validation: Mapping[str, float]  # metrics of the averaged weights
     learning_rate: float  # of the last step

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from core.experiment_config import ExperimentConfig
 from core.training.inputs import Inputs
+from core.training.processes import world_size
 from core.training.reports import EpochReport
 
 OnTrack = Callable[[int, int], None]  # tracks made ready, tracks in all
@@ -28,6 +29,11 @@ class Run:
     device: torch.device
     on_epoch: Callable[[EpochReport], None]
     should_stop: Callable[[], bool]
+
+    def check(self) -> None:
+        """Raise `TrainingStopped` when asked to; not where other processes would then wait for this one."""
+        if self.should_stop() and world_size() == 1:
+            raise TrainingStopped
 
 
 @dataclass(frozen=True)

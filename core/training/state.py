@@ -7,16 +7,17 @@ import torch
 from torch import Tensor, nn
 
 from core.audio.augment import SpectrogramAugmentation
+from core.errors import InvalidConfig
 from core.training.averaging import Average
 from core.training.batches import Sampler
 from core.training.checkpoint import Checkpoint, Checkpoints
 from core.training.losses import Loss, class_weights, make_loss
 from core.training.optimizer import make_optimizer
-from core.training.processes import is_first
+from core.training.processes import is_first, world_size
 from core.training.progress import Progress
 from core.training.run import Run, Stage, Tracks
 
-MODEL, AVERAGE, BEST, OPTIMIZER, RANDOM = "model.", "average.", "best.", "optimizer.", "random."
+MODEL, AVERAGE, BEST, OPTIMIZER = "model.", "average.", "best.", "optimizer."
 
 
 @dataclass
@@ -50,6 +51,12 @@ def start(model: nn.Module, tracks: Tracks, stage: Stage, run: Run) -> Fit:
         model = model.to(memory_format=torch.channels_last)
     weights = class_weights(tracks.targets[stage.train], training.max_class_weight).to(run.device)
     seed = run.config.seed + stage.number
+    least = _smallest_batch(model)
+    if training.batch_size < least * world_size():
+        raise InvalidConfig(
+            f"training.batch_size must be {least * world_size()} at least: "
+            f"the model normalises over a batch, which {world_size()} processes share."
+        )
     fit = Fit(
         run=run,
         stage=stage,
@@ -58,7 +65,7 @@ def start(model: nn.Module, tracks: Tracks, stage: Stage, run: Run) -> Fit:
         average=Average(model, training.ema_decay),
         optimizer=make_optimizer(model, training),
         augmentation=SpectrogramAugmentation(run.config.augmentation, run.config.features, seed),
-        sampler=Sampler(stage.train, training.patches_per_track, training.batch_size, seed),
+        sampler=Sampler(stage.train, training.patches_per_track, training.batch_size, seed, least),
         loss=make_loss(training.loss, weights),
         checkpoints=Checkpoints(stage.checkpoints),
     )
@@ -67,6 +74,11 @@ def start(model: nn.Module, tracks: Tracks, stage: Stage, run: Run) -> Fit:
         fit.progress = Progress.from_dict(checkpoint.state)
         _unpack(fit, checkpoint.tensors)
     return fit
+
+
+def _smallest_batch(model: nn.Module) -> int:
+    """The variance of one vector is nothing to normalise by."""
+    return 2 if any(isinstance(module, nn.BatchNorm1d) for module in model.modules()) else 1
 
 
 def save_if_due(fit: Fit, must: bool = False) -> None:
@@ -83,13 +95,9 @@ def _pack(fit: Fit) -> dict[str, Tensor]:
         **{MODEL + name: tensor for name, tensor in fit.model.state_dict().items()},
         **{AVERAGE + name: tensor for name, tensor in fit.average.model.state_dict().items()},
         **{BEST + name: tensor for name, tensor in fit.best.items()},
-        RANDOM + "cpu": torch.get_rng_state(),
-        RANDOM + "augmentation": fit.augmentation.generator.get_state(),
     }
     for number, state in fit.optimizer.state_dict()["state"].items():
         tensors |= {f"{OPTIMIZER}{number}.{name}": tensor for name, tensor in state.items()}
-    if fit.run.device.type == "cuda":
-        tensors[RANDOM + "cuda"] = torch.cuda.get_rng_state(fit.run.device)
     return tensors
 
 
@@ -104,11 +112,6 @@ def _unpack(fit: Fit, tensors: dict[str, Tensor]) -> None:
         state.setdefault(int(number), {})[of_parameter] = tensor
     groups = fit.optimizer.state_dict()["param_groups"]
     fit.optimizer.load_state_dict({"state": state, "param_groups": groups})
-    random = _below(tensors, RANDOM)
-    torch.set_rng_state(random["cpu"])
-    fit.augmentation.generator.set_state(random["augmentation"])
-    if "cuda" in random and fit.run.device.type == "cuda":
-        torch.cuda.set_rng_state(random["cuda"], fit.run.device)
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -2,18 +2,21 @@
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from core.errors import TrainingDiverged
 from core.training.losses import smooth_positives
 from core.training.optimizer import learning_rate
+from core.training.processes import rank
 from core.training.state import Fit
 
 
 def take_step(fit: Fit, trained: nn.Module, inputs: Tensor, targets: Tensor) -> float:
     """Learn from a batch: inputs (B, ...), targets (B, L); returns its loss."""
     training, device = fit.run.config.training, fit.run.device
+    _seed(fit)
     inputs, targets = inputs.to(device, non_blocking=True), targets.to(device, non_blocking=True)
     inputs, targets = _vary(fit, inputs, targets)
     rate = learning_rate(training, fit.steps_done, training.epochs * fit.sampler.steps)
@@ -23,17 +26,30 @@ def take_step(fit: Fit, trained: nn.Module, inputs: Tensor, targets: Tensor) -> 
         logits, _ = trained(inputs)
     loss = fit.loss(logits.float(), targets)
     value = float(loss.detach())
-    if not math.isfinite(value):
-        raise TrainingDiverged(
-            f"The loss is {value} in epoch {fit.steps_done // fit.sampler.steps + 1}, "
-            f"step {fit.steps_done % fit.sampler.steps + 1}: lower the learning rate (now {rate:g})."
-        )
+    _check_finite("loss", value, fit, rate)
     fit.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(fit.model.parameters(), training.clip_norm)
+    norm = nn.utils.clip_grad_norm_(fit.model.parameters(), training.clip_norm)
+    _check_finite("gradient's length", float(norm), fit, rate)
     fit.optimizer.step()
     fit.average.update(fit.model, fit.steps_done)
     return value
+
+
+def _seed(fit: Fit) -> None:
+    """What a step draws follows from its place and its process alone, so checkpoints need no random state."""
+    place = (fit.sampler.seed, fit.progress.epoch, fit.progress.step, rank())
+    augmentation, dropout = np.random.SeedSequence(place).generate_state(2, np.uint64)
+    fit.augmentation.generator.manual_seed(int(augmentation))
+    torch.manual_seed(int(dropout))
+
+
+def _check_finite(what: str, value: float, fit: Fit, rate: float) -> None:
+    if not math.isfinite(value):
+        raise TrainingDiverged(
+            f"The {what} is {value} in epoch {fit.steps_done // fit.sampler.steps + 1}, "
+            f"step {fit.steps_done % fit.sampler.steps + 1}: lower the learning rate (now {rate:g})."
+        )
 
 
 def mixed_precision(wanted: bool, device: torch.device) -> torch.autocast:

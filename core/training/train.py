@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -39,8 +40,8 @@ def train(
 ) -> TrainingResult:
     """Train on `dataset` and write the model with all its records to `folder`, which appears at once.
 
-    Interrupted in whatever way, the same call goes on from the last checkpoint, which lies in `folder` until
-    then; once finished, it only reads the result. `models_dir` holds the models that the configuration
+    Interrupted in whatever way, the same call goes on from the last checkpoint, which lies beside `folder`
+    until then; once finished, it only reads the result. `models_dir` holds the models that the configuration
     names; `cache_dir` is shared by all trainings. Raises `TrainingStopped` after `should_stop` said so.
     """
     began = time.perf_counter()
@@ -54,11 +55,13 @@ def train(
     run = Run(resolved.config, where, on_epoch, should_stop)
     # Another version of the same may go on from them: whatever it is called, its weights are the same.
     learnt_from = {name: value for name, value in identity.items() if name != "version"}
-    checkpoints = folder / "checkpoints" / _digest(json.dumps(learnt_from, sort_keys=True))[:16]
-    fitted = fit_all(resolved, material, run, checkpoints)
+    checkpoints = folder.with_name(f"{folder.name}.checkpoints")
+    digest = _digest(json.dumps(learnt_from, sort_keys=True))[:16]
+    fitted = fit_all(resolved, material, run, checkpoints / digest)
     if is_first():
-        judgement = judge(resolved.config, material, fitted)
+        judgement = judge(resolved, material, fitted, run.check)
         _save(resolved, material, fitted, judgement, identity, folder, version, time.perf_counter() - began)
+        shutil.rmtree(checkpoints, ignore_errors=True)
     wait_for_all()
     result = read_result(folder, identity)
     assert result is not None

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from core.evaluation.metrics import evaluate
-from core.training.losses import make_loss
+from core.training.losses import Loss
 from core.training.prediction import predict
 from core.training.run import Run, Tracks
 
@@ -15,14 +15,14 @@ DECISION = 0.5  # thresholds are chosen when the training is over
 
 
 def validate(
-    model: nn.Module, tracks: Tracks, rows: Sequence[int], run: Run
+    model: nn.Module, tracks: Tracks, rows: Sequence[int], run: Run, loss_of: Loss
 ) -> tuple[float | None, dict[str, float]]:
-    """Loss of the tracks' mean probabilities, of the kind that is trained, and metrics; none without rows."""
+    """Loss of the tracks' mean probabilities, the one that is trained, and metrics; none without rows."""
     if not rows:
         return None, {}
     training = run.config.training
-    scores = predict(model, tracks.inputs, rows, training.validation_patches, run.device)
+    scores = predict(model, tracks.inputs, rows, training.validation_patches, run.device, run.check)
     logits = torch.logit(torch.from_numpy(scores).clamp(LOWEST, 1 - LOWEST))
     targets = tracks.targets[list(rows)].double()
-    loss = float(make_loss(training.loss)(logits, targets))
+    loss = float(loss_of(logits.to(run.device), targets.to(run.device)))
     return loss, evaluate(targets.numpy(), scores, tracks.labels, DECISION).summary()

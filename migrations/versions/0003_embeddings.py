@@ -1,4 +1,4 @@
-"""one embedding per piece of audio and encoder, instead of one per model"""
+"""one embedding per piece of audio and encoder, instead of one per model; models of one label a track"""
 
 import pgvector.sqlalchemy
 import sqlalchemy as sa
@@ -24,6 +24,7 @@ def upgrade() -> None:
     op.alter_column('models', 'encoder_id', nullable=False)
     op.create_foreign_key(op.f('fk_models_encoder_id'), 'models', 'encoders', ['encoder_id'], ['id'])
     op.drop_column('models', 'encoder_sha256')
+    op.add_column('models', sa.Column('single_label', sa.Boolean(), server_default=sa.text('false'), nullable=False))
     op.create_table('embeddings',
     sa.Column('content_hash', sa.LargeBinary(), nullable=False),
     sa.Column('encoder_id', sa.Integer(), nullable=False),
@@ -69,4 +70,5 @@ def downgrade() -> None:
     op.execute("UPDATE models SET encoder_sha256 = encoders.sha256 FROM encoders WHERE encoders.id = encoder_id")
     op.alter_column('models', 'encoder_sha256', nullable=False)
     op.drop_column('models', 'encoder_id')
+    op.drop_column('models', 'single_label')
     op.drop_table('encoders')

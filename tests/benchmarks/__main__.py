@@ -10,3 +10,5 @@ for benchmark in ("engine", "sandbox", "stack", "relabelling"):
     print(f"== {benchmark}", flush=True)
     arguments = (str(settings.models_dir / "musicnn-msd-1"), str(settings.data_dir / "samples"))
     subprocess.run([sys.executable, "-m", f"tests.benchmarks.{benchmark}", *arguments], check=True)
+print("== life cycle", flush=True)
+subprocess.run([sys.executable, "-m", "tests.benchmarks.life_cycle"], check=True)

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from core.errors import InvalidConfig
-from core.experiment_config import OVERRIDES, load_experiment, parse_experiment
+from core.experiment_config import OVERRIDES, idle_keys, load_experiment, parse_experiment
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 SHIPPED = sorted([*(CONFIGS / "experiments").glob("*.yaml"), CONFIGS / "smoke.yaml"])
@@ -44,6 +44,24 @@ def test_overrides_replace_what_the_file_says_and_none_is_ignored():
     assert config.seed == 0
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": {"kind": "audio_cnn", "embedding_size": 2001}}, "model.*embedding_size.*2000"),
+        ({"model": {"kind": "random_forest", "bands": 667}}, "model.*bands.*666"),
+        ({"features": {"n_mels": 8}}, r"audio_cnn halves the bands four times: features.n_mels >= 16"),
+        ({"model": {"kind": "crnn"}, "features": {"n_mels": 15}}, "crnn halves the bands"),
+        (
+            {"model": {"kind": "multilabel_audio_cnn"}, "training": {"batch_size": 1}},
+            r"normalises over a batch: training.batch_size >= 2",
+        ),
+    ],
+)
+def test_what_could_not_be_trained_or_stored_is_refused_before(change, message):
+    with pytest.raises(InvalidConfig, match=message):
+        parse_experiment(LEAST | change)
+
+
 def test_every_override_names_a_key_that_exists():
     values = {"experiment_name": "x", "num_genres": 4, "epochs": 2, "lr": 0.1, "batch_size": 2, "seed": 5}
     assert set(values) == set(OVERRIDES)
@@ -75,7 +93,7 @@ def test_an_unknown_key_is_named_with_the_nearest_right_one(change, key, nearest
 
 
 def test_a_key_like_no_other_is_answered_with_all_that_are_known():
-    with pytest.raises(InvalidConfig, match="known are bootstrap, calibrate"):
+    with pytest.raises(InvalidConfig, match="known are bootstrap, calibration"):
         parse_experiment(LEAST | {"evaluation": {"xyz": 1}})
 
 
@@ -95,6 +113,21 @@ def test_a_key_like_no_other_is_answered_with_all_that_are_known():
 def test_a_value_that_cannot_be_is_refused_with_its_key(change, message):
     with pytest.raises(InvalidConfig, match=message):
         parse_experiment(LEAST | change)
+
+
+@pytest.mark.parametrize(
+    ("change", "keys"),
+    [
+        ({"model": {"kind": "transfer"}, "augmentation": {"gain_db": 3}}, ["augmentation"]),
+        ({"model": {"kind": "random_forest"}, "training": {"lr": 0.1}}, ["training.lr"]),
+        ({"model": {"kind": "ensemble", "members": ["a-1"]}, "training": {"epochs": 3}}, ["training"]),
+        ({"split": {"folds": 3, "test": 0.3}}, ["split.test"]),
+        ({"training": {"lr": 0.1}, "augmentation": {"gain_db": 3}}, []),
+    ],
+)
+def test_keys_without_effect_are_told(change, keys):
+    told = idle_keys(parse_experiment(LEAST | change))
+    assert [sentence.split(" has no effect")[0] for sentence in told] == keys
 
 
 def test_an_unknown_override_is_refused():

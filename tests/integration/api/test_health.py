@@ -1,5 +1,6 @@
 """Liveness, readiness, metrics, and what happens when a service is away."""
 
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -9,10 +10,17 @@ from sqlalchemy import text
 from api.main import create_app
 from core.local_stack.command import free_port
 from core.queue import SERVING_QUEUES
-from core.services.monitoring import count_open_units, measure_activity
+from core.services.monitoring import (
+    count_ended_tracks,
+    count_ended_units,
+    count_open_units,
+    measure_activity,
+    sum_stages,
+)
+from core.services.workers import DISPATCHER, beat
 from core.settings import Settings
 from core.states import JobState
-from tests.builders import make_job, make_library, make_track, make_worker
+from tests.builders import make_job, make_library, make_track, make_unit, make_worker
 from tests.conftest import create_database
 from tests.integration.api.gateway import problem_of, running
 from tests.integration.services.plans import explain
@@ -35,8 +43,13 @@ def test_a_server_is_ready_when_every_queue_has_a_worker(http, db):
     assert response.status_code == 503
     assert response.json() == {
         "ready": False,
-        "missing": [f"No worker takes from the queue `{queue}`." for queue in SERVING_QUEUES],
+        "missing": [
+            "No dispatcher runs.",
+            *(f"No worker takes from the queue `{queue}`." for queue in SERVING_QUEUES),
+        ],
     }
+    with db.begin() as session:
+        beat(session, f"{DISPATCHER}7@here", [], 0, draining=False)
     with db.begin() as session:
         make_worker(session, "plan", "batch", "train")
         make_worker(session, "interactive", beat_at="2020-01-01T00:00:00Z")
@@ -81,7 +94,8 @@ def test_metrics_count_what_the_database_holds(http, db):
             unit={"state": "running", "lease_until": text("now() - interval '70 s'")},
         )
         make_job(session, state=JobState.SUCCEEDED, unit={"state": "done"})
-        make_worker(session, "plan")
+        make_worker(session, "plan", name="worker")
+        make_worker(session, name=f"{DISPATCHER}7@here", beat_at=text("now() - interval '50 s'"))
     http.get("/api/v1/jobs/no-uuid")
     response = http.get("/metrics")
     assert response.headers["content-type"].startswith("text/plain")
@@ -92,8 +106,42 @@ def test_metrics_count_what_the_database_holds(http, db):
     assert 90 <= float(lines["mfa_oldest_ready_unit_seconds"]) < 100
     assert 70 <= float(lines["mfa_oldest_expired_lease_seconds"]) < 80
     assert float(lines["mfa_workers"]) == 1
+    assert float(lines['mfa_worker_slots{queue="plan"}']) == 1
+    assert float(lines['mfa_worker_slots{queue="train"}']) == 0
+    assert float(lines['mfa_units{queue="interactive",state="ready"}']) == 0
+    assert sorted(name for name in lines if name.startswith("mfa_heartbeat_age_seconds")) == [
+        'mfa_heartbeat_age_seconds{name="dispatcher-7@here"}',
+        'mfa_heartbeat_age_seconds{name="worker"}',
+    ]
+    assert 50 <= float(lines['mfa_heartbeat_age_seconds{name="dispatcher-7@here"}']) < 60
     labels = 'method="GET",route="/api/v1/jobs/{job_id}",status="422"'
     assert float(lines[f"mfa_request_duration_seconds_count{{{labels}}}"]) >= 1
+
+
+def test_metrics_tell_what_ended_lately_and_how(http, db):
+    now, old = text("now() - interval '60 s'"), text("now() - interval '1 hour'")
+    with db.begin() as session:
+        job = make_job(session, state=JobState.RUNNING, unit={"state": "done", "finished_at": now})
+        done = {"state": "done", "finished_at": now}
+        stages = {"decode": 1.5, "model": 2.0}
+        make_unit(session, job, seq=1, **done, done=3, failed=1, timings=stages)
+        make_unit(session, job, seq=2, **done, done=2, skipped=4, timings={"decode": 0.25})
+        make_unit(session, job, seq=3, state="failed", finished_at=now, failed=5)
+        make_unit(session, job, seq=4, state="done", finished_at=old, done=100, timings=stages)
+        make_unit(session, job, seq=5, done=7, timings=stages)
+        make_unit(session, job, seq=6, kind="train", queue="train", **done, done=40, timings={"tracks": 9})
+    metrics = http.get("/metrics").text.splitlines()
+    assert sorted(line for line in metrics if line.startswith(("mfa_ended", "mfa_stage"))) == [
+        'mfa_ended_tracks{outcome="done"} 5.0',
+        'mfa_ended_tracks{outcome="failed"} 6.0',
+        'mfa_ended_tracks{outcome="skipped"} 4.0',
+        'mfa_ended_units{kind="analyse",state="done"} 2.0',
+        'mfa_ended_units{kind="analyse",state="failed"} 1.0',
+        'mfa_ended_units{kind="plan",state="done"} 1.0',
+        'mfa_ended_units{kind="train",state="done"} 1.0',
+        'mfa_stage_seconds{stage="decode"} 1.75',
+        'mfa_stage_seconds{stage="model"} 2.0',
+    ]
 
 
 def test_tracks_are_an_estimate_of_the_database_not_counted(session):
@@ -112,14 +160,17 @@ def test_units_that_have_ended_cost_a_scrape_nothing(session):
     session.execute(
         text(
             "INSERT INTO job_units "
-            "(job_id, seq, kind, queue, state, payload, attempt, crash_count, done, failed, skipped) "
-            "SELECT job_id, n, kind, queue, 'done', payload, 0, 0, 0, 0, 0 "
+            "(job_id, seq, kind, queue, state, payload, attempt, crash_count, done, failed, skipped, "
+            "finished_at) "
+            "SELECT job_id, n, kind, queue, 'done', payload, 0, 0, 0, 0, 0, now() - n * interval '1 h' "
             "FROM job_units, generate_series(1, 5000) n"
         )
     )
     session.execute(text("ANALYZE job_units"))
     assert "ix_job_units_open" in explain(session, lambda: count_open_units(session))
     assert count_open_units(session) == {("ready", "plan"): 1}
+    for measure in (count_ended_units, count_ended_tracks, sum_stages):
+        assert "ix_job_units_finished_at" in explain(session, partial(measure, session))
 
 
 def test_a_client_cannot_invent_labels_of_metrics(http):

@@ -242,12 +242,15 @@ def test_a_form_that_is_none_is_refused(http, uploads):
     assert time.monotonic() - began < 2
 
 
-def test_a_full_disk_is_said_plainly(http, db, uploads, monkeypatch):
-    def no_space(_: int) -> None:
+@pytest.mark.parametrize(
+    "write", ["api.uploads.os.fsync", "starlette.formparsers.SpooledTemporaryFile.rollover"]
+)
+def test_a_full_disk_is_said_plainly(http, db, uploads, monkeypatch, write):
+    def no_space(_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("api.uploads.os.fsync", no_space)
-    response = post(http)
+    monkeypatch.setattr(write, no_space)
+    response = http.post(PREDICT, files={"file": ("song.mp3", b"a song" * 200_000)})
     assert problem_of(response, 503) == "unavailable"
     assert "No space left" in response.json()["detail"]
     assert list(uploads.iterdir()) == []

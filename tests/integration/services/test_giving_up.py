@@ -32,14 +32,18 @@ def fail(sessions: SessionFactory, claimed: Claim, *, permanent: bool = False) -
         units.fail_unit(session, claimed, "unavailable", "The store was away.", permanent=permanent)
 
 
-def crash(sessions: SessionFactory, unit_id: int, at: int | None = None) -> None:
-    """A worker claims the unit, comes to an item and dies there."""
+def crash(sessions: SessionFactory, unit_id: int, at: int | None = None, *, by_itself: bool = False) -> None:
+    """A worker claims the unit, comes to an item and is gone, or dies there `by_itself`."""
     make_due(sessions, unit_id)
     claimed = claim(sessions, unit_id)
     if at is not None:
         with transaction(sessions) as session:
             units.mark_current(session, claimed, at)
-    expire(sessions, unit_id)
+    if by_itself:
+        with transaction(sessions) as session:
+            units.expire_lease(session, f"task of {unit_id}", crashed=True)
+    else:
+        expire(sessions, unit_id)
     assert reap(sessions) == 1
 
 
@@ -99,11 +103,16 @@ def test_a_crashed_unit_goes_to_another_worker_without_a_failed_attempt(clean_da
     assert delay(clean_database, unit_id) <= 0
 
 
-def test_a_track_that_was_there_at_two_crashes_is_left_alone_and_its_neighbours_go_on(clean_database):
+@pytest.mark.parametrize(("by_itself", "times"), [(True, 2), (False, MAX_ITEM_CRASHES)])
+def test_a_track_at_which_workers_die_is_left_alone_and_its_neighbours_go_on(
+    clean_database, by_itself, times
+):
+    """Twice when they are known to have crashed there; more often when they may have been killed."""
     planned = plan_job(clean_database, 3)
     unit_id = planned.unit_ids[0]
-    for _ in range(MAX_ITEM_CRASHES):
-        crash(clean_database, unit_id, at=1)
+    for _ in range(times):
+        assert item_states(clean_database, unit_id) == ["pending"] * 3
+        crash(clean_database, unit_id, at=1, by_itself=by_itself)
     assert item_states(clean_database, unit_id) == ["pending", "failed", "pending"]
     assert read_items(clean_database, unit_id)[1].error_code == "crashed"
     assert read_unit(clean_database, unit_id).crash_count == 0
@@ -128,11 +137,12 @@ def test_an_item_with_an_outcome_is_not_blamed_for_a_crash(clean_database):
     assert item_states(clean_database, unit_id) == ["done", "pending"]
 
 
-def test_a_unit_that_only_ever_crashes_is_given_up(clean_database):
+@pytest.mark.parametrize(("by_itself", "times"), [(True, MAX_CRASHES // 2), (False, MAX_CRASHES)])
+def test_a_unit_that_only_ever_crashes_is_given_up(clean_database, by_itself, times):
     planned = plan_job(clean_database, 2)
-    for _ in range(MAX_CRASHES):
+    for _ in range(times):
         assert read_job(clean_database, planned.job_id).state != JobState.FAILED
-        crash(clean_database, planned.unit_ids[0])
+        crash(clean_database, planned.unit_ids[0], by_itself=by_itself)
     job = read_job(clean_database, planned.job_id)
     assert (job.state, job.error_code) == (JobState.FAILED, "gave_up")
     assert item_states(clean_database, planned.unit_ids[0]) == ["failed", "failed"]
@@ -152,6 +162,17 @@ def test_a_single_result_between_two_crashes_counts_as_progress(clean_database):
         UnitState.READY,
         1,
     )
+
+
+def test_a_unit_that_gets_on_between_its_failures_is_never_given_up(clean_database):
+    count = 2 * MAX_ATTEMPTS
+    unit_id = plan_job(clean_database, count).unit_ids[0]
+    for pos in range(count):
+        make_due(clean_database, unit_id)
+        record(clean_database, claimed := claim(clean_database, unit_id), [pos])
+        fail(clean_database, claimed)
+    assert read_unit(clean_database, unit_id).state == UnitState.READY
+    assert item_states(clean_database, unit_id) == ["done"] * count
 
 
 def test_two_reapers_share_the_work(clean_database):

@@ -32,7 +32,7 @@ from core.services.dispatch import take_back, take_ready
 from core.services.items import Outcome, record_outcomes
 from core.services.jobs import cancel_job, finish_complete_jobs
 from core.services.planning import PlannedItem, PlannedUnit, add_page
-from core.services.units import MAX_ATTEMPTS, MAX_CRASHES, MAX_ITEM_CRASHES, Claim
+from core.services.units import CRASHED, MAX_ATTEMPTS, MAX_CRASHES, MAX_ITEM_CRASHES, Claim
 from core.states import TERMINAL_JOB_STATES, TERMINAL_UNIT_STATES, ItemState, JobState, UnitState
 from tests.planned import expire, make_due, reap, try_claim
 
@@ -144,7 +144,9 @@ class LifeCycle(RuleBasedStateMachine):
             assert self.units[unit_id].state is UnitState.READY
             assert self.units[unit_id].job.state in (JobState.QUEUED, JobState.RUNNING)
             self.units[unit_id].state = UnitState.DISPATCHED
-        assert self._count(UnitState.DISPATCHED) <= max(window, self._count(UnitState.DISPATCHED) - len(rung))
+        again = sum(self.units[unit_id].crashes > 0 for unit_id in rung)
+        dispatched = self._count(UnitState.DISPATCHED)
+        assert dispatched <= max(window, dispatched - len(rung)) + again
 
     @rule()
     def lose_all_doorbells(self) -> None:
@@ -201,12 +203,12 @@ class LifeCycle(RuleBasedStateMachine):
         if not unit.is_plan:
             return
         page = max(0, unit.pages - 1) if repeated else unit.pages
-        if self._write(unit, claim, lambda session: self._add_page(session, claim, sizes, page)):
-            unit.crashes = 0
-            if page == unit.pages:
-                unit.pages += 1
-                unit.job.total += sum(sizes)
-                self._meet_new_units(unit.job, sizes)
+        written = self._write(unit, claim, lambda session: self._add_page(session, claim, sizes, page))
+        if written and page == unit.pages:
+            unit.attempt, unit.crashes = 1, 0
+            unit.pages += 1
+            unit.job.total += sum(sizes)
+            self._meet_new_units(unit.job, sizes)
 
     @precondition(lambda self: self.claims)
     @rule(which=ANY, at=ANY)
@@ -270,6 +272,19 @@ class LifeCycle(RuleBasedStateMachine):
             expire(self.sessions, unit.id)
             unit.expired = True
 
+    @precondition(lambda self: self.claims)
+    @rule(which=ANY)
+    def crash(self, which: int) -> None:
+        """A worker dies of its own code, and its parent tells so; perhaps late."""
+        unit, _ = self._claim(which)
+        with transaction(self.sessions) as session:
+            units.expire_lease(session, f"task of {unit.id}", crashed=True)
+        if unit.state is UnitState.RUNNING:
+            unit.expired = True
+            unit.crashes += CRASHED
+            if unit.current is not None:
+                unit.item_crashes[unit.current] += CRASHED
+
     # What must hold at any time
 
     @invariant()
@@ -326,7 +341,7 @@ class LifeCycle(RuleBasedStateMachine):
     def _record(self, unit: ModelUnit, claim: Claim, positions: list[int], state: ItemState) -> None:
         outcomes = [Outcome(pos, state) for pos in positions]
         if outcomes and self._write(unit, claim, lambda session: record_outcomes(session, claim, outcomes)):
-            unit.crashes = 0
+            unit.attempt, unit.crashes = 1, 0
             for pos in positions:
                 unit.items[pos] = state
 

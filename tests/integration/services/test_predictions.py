@@ -12,8 +12,8 @@ from core.db.tables import Embedding, Model, Prediction, PredictionLabel
 from core.services.predictions import (
     NewPrediction,
     find_coverages,
+    given_labels,
     is_covered,
-    labels_above_threshold,
     save_predictions,
 )
 from tests.builders import make_model
@@ -33,7 +33,13 @@ def test_labels_that_reach_their_threshold_become_rows(session):
     prediction = session.scalars(select(Prediction)).one()
     assert prediction.scores == pytest.approx([0.49, 0.1, 0.9])
     assert list(session.scalars(select(Embedding.vector)).one()) == EMBEDDING
-    assert [given.label for given in labels_above_threshold(model, [0.49, 0.1, 0.9])] == ["ambient", "jazz"]
+    assert [given.label for given in given_labels(model, [0.49, 0.1, 0.9])] == ["ambient", "jazz"]
+
+
+def test_a_single_label_model_gives_its_best_label_whatever_the_threshold(session):
+    model = make_model(session, thresholds=[0.5, 0.1, 0.4], single_label=True)
+    save_predictions(session, model, [NewPrediction(b"a", "full", 60.0, [0.4, 0.3, 0.3], EMBEDDING)])
+    assert labels(session) == {(b"a", "rock"): 0.4}
 
 
 def test_a_new_result_replaces_the_old_one_with_all_its_labels(session):

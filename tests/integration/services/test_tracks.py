@@ -114,7 +114,7 @@ def test_one_track_by_its_id(session, library, model):
 
 def test_what_a_file_held_is_kept_with_its_track(session, library):
     track = make_track(session, library)
-    save_analysed(session, [AnalysedFile(track.id, 5, 6, b"hash", {"title": "A song"})])
+    save_analysed(session, [AnalysedFile(track.id, track.path, 5, 6, b"hash", {"title": "A song"})])
     session.refresh(track)
     assert (track.size, track.mtime_ns, track.content_hash) == (5, 6, b"hash")
     assert track.tags == {"title": "A song"}

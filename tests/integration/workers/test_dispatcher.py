@@ -164,6 +164,27 @@ def test_doorbells_that_the_broker_lost_are_rung_again(dispatcher, redis, clean_
     assert rung(redis) == unit_ids
 
 
+def test_one_doorbell_lost_out_of_a_queue_that_is_never_empty_is_rung_again(
+    dispatcher, redis, clean_database, monkeypatch
+):
+    unit_ids = plan_job(clean_database, 1, 1, 1).unit_ids
+    dispatcher.tick()
+    redis.rpop(KEY_PREFIX + "batch")  # a worker takes it and dies before it claims
+    monkeypatch.setattr(dispatcher_module, "LOST_AFTER_S", 0.0)
+    dispatcher.tick()
+    assert rung(redis) == [*unit_ids[1:], unit_ids[0]]
+
+
+@pytest.mark.parametrize("message", ["", "[]", "{}", '{"body": "W10="}', '{"body": "W1tdLCB7fSwge31d"}'])
+def test_a_message_that_is_no_doorbell_does_no_harm(dispatcher, redis, clean_database, message):
+    unit_ids = plan_job(clean_database, 1).unit_ids
+    redis.lpush(KEY_PREFIX + "batch", message)
+    dispatcher.tick()
+    assert states(clean_database) == ["dispatched"]
+    redis.ltrim(KEY_PREFIX + "batch", 0, 0)
+    assert rung(redis) == unit_ids
+
+
 def test_a_doorbell_that_still_waits_is_not_rung_again(dispatcher, redis, clean_database, monkeypatch):
     monkeypatch.setattr(dispatcher_module, "LOST_AFTER_S", 0.0)
     unit_ids = plan_job(clean_database, 1, 1).unit_ids
@@ -265,6 +286,19 @@ def test_a_round_gives_the_units_of_the_dead_to_others(dispatcher, redis, clean_
     dispatcher.tick()
     assert rung(redis) == [unit_id]
     assert read_unit(clean_database, unit_id).crash_count == 1
+
+
+def test_what_a_dead_worker_left_comes_before_all_that_waits(dispatcher, redis, clean_database):
+    unit_ids = plan_job(clean_database, *[1] * 10).unit_ids
+    dispatcher.tick()
+    lost = rung(redis)[0]
+    redis.rpop(KEY_PREFIX + "batch")
+    claim(clean_database, lost)
+    dispatcher.tick()
+    assert rung(redis) == unit_ids[1 : 1 + WINDOW_PER_SLOT]
+    expire(clean_database, lost)
+    dispatcher.tick()
+    assert rung(redis) == [lost, *unit_ids[1 : 1 + WINDOW_PER_SLOT]]
 
 
 def test_the_sweep_deletes_uploads_that_no_open_job_needs_and_nothing_else(

@@ -1,8 +1,10 @@
 """A description counts what is there, finds files that cannot be used, and is drawn."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
+import mutagen
 import numpy as np
 import pytest
 import soundfile as sf
@@ -91,11 +93,31 @@ def test_a_folder_in_place_of_a_file_is_no_error(tmp_path):
     assert found.code == "not_a_file"
 
 
+def test_a_pipe_is_not_waited_for_and_no_link_is_followed(music, tmp_path):
+    os.mkfifo(tmp_path / "pipe.wav")
+    (tmp_path / "link.wav").symlink_to(tmp_path / "top.wav")
+    codes = [probe(tmp_path / name) for name in ("pipe.wav", "link.wav")]
+    assert [isinstance(one, Unusable) and one.code for one in codes] == ["not_a_file", "outside_library"]
+
+
+def test_artists_are_those_of_the_tags_where_the_dataset_knows_none(tmp_path):
+    for number in range(12):
+        path = write(tmp_path / ["Rock", "Pop"][number % 2] / f"{number:02d}.flac")
+        tags = mutagen.File(path)
+        tags["artist"] = f"artist {number // 3}"
+        tags.save()
+    found = describe(folder.read(tmp_path))
+    assert found.artists == 4
+    assert found.split is not None
+    assert found.split.groups == 4
+    assert found.split.grouped_by["artist"] == 12
+
+
 def test_plots_are_pictures(music, tmp_path):
     odd = tuple(
-        replace(one, labels=("$R&B_日本",) if one.id == "Rock/00.wav" else one.labels)
+        replace(one, labels=(r"$R\B_日本$",) if one.id == "Rock/00.wav" else one.labels)
         for one in music.examples
     )
-    written = write_plots(describe(replace(music, examples=odd)), tmp_path / "deep" / "plots")
+    written = write_plots(describe(replace(music, name="$_$", examples=odd)), tmp_path / "deep" / "plots")
     assert [one.name for one in written] == ["labels.png", "durations.png", "split.png"]
     assert all(one.read_bytes().startswith(b"\x89PNG") for one in written)

@@ -1,5 +1,6 @@
 """A folder of music is a dataset by its folders, or by words of its paths."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -37,9 +38,9 @@ def test_hidden_and_leftover_entries_are_left_out(tmp_path):
     assert [example.id for example in folder.read(tmp_path).examples] == ["Rock/a.mp3"]
 
 
-def test_folders_below_the_first_level_are_albums(tmp_path):
-    make(tmp_path, "Rock/a.mp3", "Rock/Band/b.mp3")
-    assert [example.album for example in folder.read(tmp_path).examples] == ["Rock/Band", None]
+def test_all_below_a_folder_of_the_second_level_is_one_album(tmp_path):
+    make(tmp_path, "Rock/a.mp3", "Rock/Band/b.mp3", "Rock/Band/Live/c.mp3")
+    assert [example.album for example in folder.read(tmp_path).examples] == ["Rock/Band", "Rock/Band", None]
 
 
 def test_labels_can_be_words_of_the_path(tmp_path):
@@ -53,6 +54,18 @@ def test_empty_and_damaged_files_do_not_matter(tmp_path):
     make(tmp_path, "Rock/a.mp3")
     (tmp_path / "Rock/b.mp3").write_bytes(b"no audio")
     assert len(folder.read(tmp_path).examples) == 2
+
+
+def test_links_and_pipes_are_left_out_and_names_that_are_not_utf8_can_be_shown(tmp_path):
+    outside = make(tmp_path / "outside", "a.mp3")
+    root = make(tmp_path / "music", "Rock/a.mp3", os.fsdecode(b"Rock/\xff.mp3"))
+    (root / "Rock/link.mp3").symlink_to(outside / "a.mp3")
+    (root / "Rock/loop.mp3").symlink_to("loop.mp3")
+    (root / "Jazz").symlink_to(outside)
+    os.mkfifo(root / "Rock/pipe.mp3")
+    found = folder.read(root)
+    assert [example.id for example in found.examples] == ["Rock/a.mp3", "Rock/\\xff.mp3"]
+    assert found.root == root
 
 
 def test_a_missing_folder_is_named(tmp_path):

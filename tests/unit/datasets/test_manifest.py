@@ -90,3 +90,14 @@ def test_text_in_another_encoding_is_refused(tmp_path):
 def test_a_missing_manifest_is_named(tmp_path):
     with pytest.raises(DatasetFileMissing, match=r"manifest\.csv"):
         manifest.read(tmp_path)
+
+
+def test_a_manifest_that_lies_elsewhere_is_not_read(tmp_path):
+    (tmp_path / "secret.csv").write_text("path,genres\na.mp3,Secret\n")
+    root = tmp_path / "music"
+    root.mkdir()
+    (root / "manifest.csv").symlink_to(tmp_path / "secret.csv")
+    (root / "folder").symlink_to(tmp_path)
+    for file in ("manifest.csv", "folder/secret.csv", "../secret.csv"):
+        with pytest.raises(DatasetMalformed, match=r"cannot be read: .*(link|leaves)"):
+            manifest.read(root, file)

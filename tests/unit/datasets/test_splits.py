@@ -83,7 +83,7 @@ def test_nothing_ever_is_in_two_parts(rows, seed):
     try:
         divided = [
             split(data, SplitConfig(seed=seed), hashes),
-            *folds(data, 3, seed, hashes, with_validation=True),
+            *folds(data, 3, seed, hashes),
         ]
     except TooFewGroups:
         return
@@ -216,12 +216,6 @@ def test_each_track_is_tested_in_one_fold():
         assert fold.validation == ()
         assert fold.report.missing[Part.VALIDATION] == ()
         assert len(fold.test) == pytest.approx(len(data.examples) / 5, rel=0.3)
-
-
-def test_folds_can_have_a_validation_part():
-    first, second, third = folds(by_artists(40, 5), 3, with_validation=True)
-    assert first.validation == second.test
-    assert third.validation == first.test
 
 
 def test_folds_repeat_for_a_seed():

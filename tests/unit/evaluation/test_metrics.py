@@ -117,6 +117,17 @@ def test_labels_are_grouped_by_how_often_they_were_learnt():
     assert np.isnan(means["tail"]["pr_auc"])
 
 
+def test_accuracy_is_told_where_each_track_has_one_label():
+    scores = [[0.2, 0.3, 0.1], [0.6, 0.5, 0.7], [0.1, 0.2, 0.3]]
+    assert evaluate([[0, 1, 0], [1, 0, 0], [0, 0, 1]], scores, "abc", 0.5).accuracy == pytest.approx(2 / 3)
+    assert evaluate([[0, 1, 1], [1, 0, 0], [0, 0, 1]], scores, "abc", 0.5).accuracy is None
+
+
+def test_decisions_may_be_others_than_those_of_the_thresholds():
+    found = evaluate([[1, 0], [0, 1]], [[0.9, 0.8], [0.9, 0.8]], "ab", 0.5, [[1, 0], [0, 1]])
+    assert found.f1_macro == 1
+
+
 @pytest.mark.parametrize(
     ("targets", "scores", "message"),
     [

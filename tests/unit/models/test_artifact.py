@@ -66,7 +66,7 @@ def test_a_failed_save_leaves_nothing_behind(saved, monkeypatch):
     def refuse(path: Path, content: bytes) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(artifact, "_write", refuse)
+    monkeypatch.setattr(artifact, "write_durably", refuse)
     card = make_card(licence="changed")
     with pytest.raises(OSError, match="disk full"):
         artifact.save(card, build(card.model, card.features, 2), saved)

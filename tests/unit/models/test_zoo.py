@@ -17,6 +17,7 @@ from core.config import (
 )
 from core.models import artifact
 from core.models.artifact import ModelCard
+from core.models.audio_cnn import softmax_logits
 from core.models.zoo import BUILDERS, build
 
 FEATURES = FeatureConfig(n_mels=24)
@@ -60,6 +61,16 @@ def test_it_gives_logits_and_an_embedding(name):
     assert logits.shape == (3, 7)
     assert embedding.shape == (3, SMALL[name].embedding_size)
     assert logits.dtype == embedding.dtype == torch.float32
+
+
+@pytest.mark.parametrize(("name", "total"), [("audio_cnn", 1.0), ("multilabel_audio_cnn", None)])
+def test_labels_that_exclude_each_other_share_one_probability(name, total):
+    model = make(name).eval().requires_grad_(False)
+    sums = model(patches(name))[0].double().sigmoid().sum(1)
+    assert torch.allclose(sums, torch.ones(3).double(), atol=1e-5) == (total is not None)
+    certain = softmax_logits(torch.tensor([[60.0, 0.0, -60.0]]))
+    assert certain.isfinite().all()
+    assert certain.sigmoid().argmax() == 0
 
 
 @pytest.mark.parametrize("name", SMALL)

@@ -38,17 +38,23 @@ def make_stage(folder: Path, train: range, validation: range = range(0)) -> Stag
 
 
 def make_tracks(
-    folder: Path, per_label: int = 4, labels: int = 4, bands: int = 24, frames: int = 40
+    folder: Path,
+    per_label: int = 4,
+    labels: int = 4,
+    bands: int = 24,
+    frames: int = 40,
+    several: bool = False,
 ) -> Tracks:
-    """Noise in which a group of bands tells the label."""
+    """Noise in which a group of bands tells the label; with `several`, many tracks have a second one."""
     folder.mkdir(parents=True, exist_ok=True)
-    files, bands = [], 24
+    files, width = [], bands // labels
     random = np.random.default_rng(0)
+    targets = torch.zeros(per_label * labels, labels)
     for number in range(per_label * labels):
         values = random.uniform(0, 1, (frames, bands))
-        first = number % labels * (bands // labels)
-        values[:, first : first + bands // labels] += 1.5
+        for label in {number % labels, number // labels % labels if several else number % labels}:
+            values[:, label * width : (label + 1) * width] += 1.5
+            targets[number, label] = 1
         files.append(folder / f"{number}.npy")
         np.save(files[-1], values.astype(np.float16))
-    targets = torch.eye(labels)[torch.arange(per_label * labels) % labels]
     return Tracks(Patches(files, 32), targets, tuple("abcdefgh"[:labels]))

@@ -64,6 +64,16 @@ def test_processes_share_a_batch_evenly_and_without_overlap(monkeypatch, size, c
         assert np.isin(np.concatenate([positions for _, positions in shares]), places).all()
 
 
+@pytest.mark.parametrize(("count", "processes"), [(1, 1), (3, 2), (4, 2), (1, 2)])
+def test_no_process_gets_fewer_than_it_needs(monkeypatch, count, processes):
+    sampler = Sampler(range(count), 1, 4, seed=0, least=2)
+    monkeypatch.setattr("core.training.batches.world_size", lambda: processes)
+    for rank in range(processes):
+        monkeypatch.setattr("core.training.batches.rank", lambda rank=rank: rank)
+        tracks, positions = sampler.draw(sampler.order(0), 0, 0)
+        assert len(tracks) == len(positions) == 2
+
+
 def test_batches_come_in_order_and_waiting_is_measured():
     def slow(step: int) -> int:
         time.sleep(0.02)

@@ -67,7 +67,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "_write_synced", refuse)
+        patch.setattr(checkpoint, "write_durably", refuse)
         with pytest.raises(OSError, match="No space"):
             Checkpoints(tmp_path).save(2, make(2))
     assert latest_step(tmp_path) == 1

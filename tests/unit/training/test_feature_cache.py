@@ -1,6 +1,9 @@
+import errno
+import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,8 +11,8 @@ import torch
 
 from core.audio.features import LogMel
 from core.config import FeatureConfig
-from core.errors import ItemError
-from core.training import feature_cache
+from core.errors import ItemError, Unreadable
+from core.training import feature_cache, identity
 from core.training.feature_cache import Cached, cache_log_mels, place, write_array
 from core.training.run import TrainingStopped
 from tests.sounds import BAD_CONTENTS, BAD_FILES, bad_file, noise, tone, write
@@ -73,6 +76,50 @@ def test_missing_files_and_folders_are_told_apart(tmp_path):
     (tmp_path / "folder.wav").mkdir()
     outcomes = cache_log_mels([tmp_path / "none.wav", tmp_path / "folder.wav"], FEATURES, tmp_path / "cache")
     assert [isinstance(one, ItemError) and one.code for one in outcomes] == ["disappeared", "not_a_file"]
+
+
+def odd_files(folder: Path) -> dict[Path, str]:
+    """What is no audio file to open, and its code."""
+    folder.mkdir()
+    (folder / "loop.mp3").symlink_to("loop.mp3")
+    (folder / "link.mp3").symlink_to(write(folder.with_suffix(".wav"), tone(440, 2)))
+    os.mkfifo(folder / "pipe.mp3")
+    (folder / "file").touch()
+    return {
+        folder / "loop.mp3": "outside_library",
+        folder / "link.mp3": "outside_library",
+        folder / "pipe.mp3": "not_a_file",
+        folder / "file/a.mp3": "disappeared",
+        folder / f"{'a' * 300}.mp3": "disappeared",
+        folder / os.fsdecode(b"\xff.mp3"): "unreadable",
+        folder.parent / "elsewhere.mp3": "outside_library",
+    }
+
+
+def test_an_odd_file_costs_only_itself(tmp_path):
+    odd = odd_files(tmp_path / "music")
+    good = write(tmp_path / "music/good.wav", tone(440, 2))
+    *outcomes, last = cache_log_mels([*odd, good], FEATURES, tmp_path / "cache", root=tmp_path / "music")
+    assert [isinstance(one, ItemError) and one.code for one in outcomes] == list(odd.values())
+    assert isinstance(last, Cached)
+
+
+def test_a_disk_that_cannot_read_a_file_costs_only_that_and_a_machine_at_its_limits_ends_all(
+    tmp_path, monkeypatch
+):
+    path = write(tmp_path / "a.wav", tone(440, 2))
+    for number in (errno.EIO, errno.EMFILE):
+
+        def fail(file: object, number: int = number) -> None:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(identity, "content_hash", fail)
+        if number == errno.EIO:
+            (outcome,) = cache_log_mels([path], FEATURES, tmp_path / "cache")
+            assert isinstance(outcome, Unreadable)
+        else:
+            with pytest.raises(OSError, match="Too many open files"):
+                cache_log_mels([path], FEATURES, tmp_path / "cache")
 
 
 def test_progress_is_told_and_a_stop_is_heard(tmp_path):

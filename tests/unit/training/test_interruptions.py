@@ -1,17 +1,25 @@
 """Trainings in processes that are killed, and trainings that several processes share."""
 
 import json
+import os
 import random
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
 from core.datasets.examples import Dataset
+from core.models.zoo import build
+from core.training.losses import make_loss
+from core.training.validation import validate
 from tests.conftest import PROJECT
+from tests.unit.training import shared_fit
+from tests.unit.training.experiments import make_config, make_run, make_tracks
 
 PROGRAM = "tests.unit.training.training_process"
+TWO_PROCESSES = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +40,7 @@ def finish(process: subprocess.Popen[str]) -> dict[str, float]:
     return dict(found[0])
 
 
-@pytest.mark.parametrize(("name", "times"), [("network", 5), ("folds", 2)])
+@pytest.mark.parametrize(("name", "times"), [("network", 5), ("folds", 2), ("default", 2)])
 def test_a_training_killed_at_random_moments_ends_with_the_same_weights(
     clips, cache_dir, tmp_path, name, times
 ):
@@ -56,14 +64,42 @@ def test_a_training_killed_at_random_moments_ends_with_the_same_weights(
     assert results[0] == results[1]
 
 
+def test_processes_end_with_one_model_draw_apart_and_can_be_stopped(tmp_path):
+    program = [sys.executable, *TWO_PROCESSES, "-m", "tests.unit.training.shared_fit", str(tmp_path)]
+    subprocess.run(program, cwd=PROJECT, check=True, timeout=200)
+    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
+    assert first["whole"] == second["whole"] == first["broken"] == second["broken"]
+    assert not set(first["augmented"]) & set(second["augmented"])
+    # The scores that were reported are those of the model that is stored.
+    config, tracks = shared_fit.CONFIG, make_tracks(tmp_path / "tracks", per_label=20)
+    model = build(config.model, config.features, 4)
+    model.load_state_dict(load_file(tmp_path / "weights.safetensors"))
+    loss, _ = validate(model, tracks, shared_fit.VALIDATED, make_run(config), make_loss(config.training.loss))
+    assert loss == pytest.approx(first["validation_loss"], rel=1e-5)
+
+
+def test_training_starts_from_a_configuration_in_two_processes(clips, tmp_path):
+    root = clips.examples[0].path.parents[1]
+    config = make_config(dataset={"kind": "folder", "root": str(root)}, training={"epochs": 2})
+    (tmp_path / "config.yaml").write_text(config.model_dump_json())
+    program = [sys.executable, *TWO_PROCESSES, "-m", "core.training", "config.yaml", "run"]
+    environment = os.environ | {"PYTHONPATH": str(PROJECT), "MFA_DATA_DIR": str(tmp_path / "data")}
+    done = subprocess.run(
+        program, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True, check=True, timeout=200
+    )
+    lines = done.stdout.splitlines()
+    assert [line.split(",")[0] for line in lines[:2]] == ["epoch 1 of 2", "epoch 2 of 2"]
+    assert lines[2].startswith("run: ")
+    assert "roc_auc_macro" in lines[2]
+    assert (tmp_path / "run/model.json").is_file()
+
+
 def test_two_processes_train_one_model_together(clips, cache_dir, tmp_path):
     alone = finish(start(clips, tmp_path / "alone", cache_dir, "shared"))
-    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-    together = finish(start(clips, tmp_path / "together", cache_dir, "shared", launcher))
+    together = finish(start(clips, tmp_path / "together", cache_dir, "shared", TWO_PROCESSES))
     assert together["tracks"] == alone["tracks"]
     assert abs(together["roc_auc_macro"] - alone["roc_auc_macro"]) < 0.15
     history = json.loads((tmp_path / "together/history.json").read_text())
     assert history[-1]["train_loss"] < history[0]["train_loss"]
-    names = {path.name for path in (tmp_path / "together").iterdir()}
-    assert "model.json" in names
-    assert "checkpoints" not in names
+    assert (tmp_path / "together/model.json").is_file()
+    assert not (tmp_path / "together.checkpoints").exists()

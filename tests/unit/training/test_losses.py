@@ -44,9 +44,19 @@ def test_negatives_below_the_margin_cost_nothing():
     assert asymmetric(torch.tensor([[-4.0]]), torch.tensor([[0.0]]), config).item() == 0
 
 
-@pytest.mark.parametrize("config", [BCELoss(), FocalLoss(), AsymmetricLoss()])
-def test_extreme_logits_stay_finite_and_have_a_finite_gradient(config):
-    logits = torch.tensor([[90.0, -90.0, 90.0, -90.0]], requires_grad=True)
+@pytest.mark.parametrize(
+    "config",
+    [
+        BCELoss(),
+        *(FocalLoss(gamma=gamma) for gamma in (0, 0.5, 1, 2)),
+        *(AsymmetricLoss(gamma_positive=gamma, gamma_negative=4) for gamma in (0, 0.5, 1)),
+        *(AsymmetricLoss(gamma_negative=gamma, margin=0) for gamma in (0, 0.5, 1)),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("size", [18.0, 90.0, 120.0])
+def test_extreme_logits_stay_finite_and_have_a_finite_gradient(config, size):
+    logits = torch.tensor([[size, -size, size, -size]], requires_grad=True)
     loss = make_loss(config)(logits, torch.tensor([[1.0, 0.0, 0.0, 1.0]]))
     loss.backward()  # type: ignore[no-untyped-call]
     assert loss.isfinite()

@@ -1,6 +1,9 @@
 import json
+import os
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +15,19 @@ from core.config import FeatureConfig, MusicnnConfig
 from core.datasets.errors import NoLabelsLeft, OneClassOnly, TooFewLabels
 from core.datasets.examples import Dataset
 from core.errors import InvalidConfig, UnusableDataset
+from core.evaluation.calibration import calibration_error
 from core.inference.tagger import Analysis, Tagger
 from core.models import artifact
 from core.models.artifact import ModelCard
 from core.models.transfer import Transfer
 from core.models.zoo import build
+from core.training import judgement
 from core.training.feature_cache import place
+from core.training.fitting import Scored
 from core.training.reports import TrainingResult
 from core.training.run import TrainingStopped
 from core.training.train import train
-from tests.unit.training.experiments import make_config
+from tests.unit.training.experiments import NARROW, make_config
 
 FILES = {
     "MODEL_CARD.md",
@@ -86,6 +92,9 @@ def test_a_training_leaves_a_model_that_serves_and_its_records(clips, cache_dir,
     result = run(clips, tmp_path / "run", cache_dir, models_dir, **changes.get(model, {}))
     assert names(tmp_path / "run") == FILES
     assert names(tmp_path) == {"run"}
+    assert [report.train_loss is None for report in result.history] == (
+        [True] if model == "random_forest" else [False] * 3
+    )
     assert result.labels == ("high", "low", "noisy", "pulsing")
     assert {"roc_auc_macro", "f1_micro", "duration_s"} <= result.metrics.keys()
     tagger = Tagger.load(tmp_path / "run", device="cpu")
@@ -131,7 +140,7 @@ def test_labels_that_form_a_tree_are_served_and_judged_as_one(clips, cache_dir, 
         for number, one in enumerate(clips.examples)
     )
     tree = Dataset("tree", examples, {"pulsing": "noisy", "unknown": "high"})
-    result = run(tree, tmp_path / "run", cache_dir)
+    result = run(tree, tmp_path / "run", cache_dir, model=NARROW | {"single_label": False})
     card = artifact.load(tmp_path / "run").card
     assert card.parents == {"pulsing": "noisy"}
     groups = result.results["groups"]
@@ -144,11 +153,88 @@ def test_labels_that_form_a_tree_are_served_and_judged_as_one(clips, cache_dir, 
         assert analysis.scores[noisy] >= analysis.scores[pulsing]
 
 
+def test_a_model_of_one_label_does_not_learn_tracks_with_several(clips, cache_dir, tmp_path):
+    double = (replace(clips.examples[0], labels=("low", "noisy")), *clips.examples[1:])
+    with pytest.raises(UnusableDataset, match=r"1 tracks have several.*single_label"):
+        run(Dataset("double", double), tmp_path / "run", cache_dir)
+
+
+def test_a_base_that_knows_the_test_tracks_is_named(clips, cache_dir, tmp_path):
+    """Of the two members, one was trained by the very same split, one by another."""
+    models = tmp_path / "models"
+    for name, seed in (("same-1", 0), ("other-1", 1)):
+        split = {"validation": 0.2, "test": 0.2, "seed": seed}
+        run(clips, models / name, cache_dir, experiment_name=name, split=split)
+    ensemble: dict[str, Any] = {"model": {"kind": "ensemble", "members": ["same-1", "other-1"]}}
+    result = run(clips, tmp_path / "run", cache_dir, models, **ensemble)
+    assert [text for text in result.results["warnings"] if "learnt from" in text] == [
+        "other-1 may have learnt from tracks that this model is tested on: its scores may be too high."
+    ]
+    assert result.results["warnings"][-1] in (tmp_path / "run/MODEL_CARD.md").read_text()
+
+
+def test_a_scoring_can_be_stopped_and_goes_on(clips, cache_dir, tmp_path):
+    """The epochs are over when it is asked to stop; nothing of them is trained again."""
+    heard: list[Any] = []
+
+    def attempt(should_stop: Callable[[], bool]) -> TrainingResult:
+        return train(
+            make_config(training={"checkpoint_every_s": 0}),
+            clips,
+            heard.append,
+            folder=tmp_path / "run",
+            cache_dir=cache_dir,
+            should_stop=should_stop,
+        )
+
+    with pytest.raises(TrainingStopped):
+        attempt(lambda: len(heard) == 3)
+    assert attempt(lambda: False).results["evaluated_on"] == "test"
+    assert [report.epoch for report in heard] == [1, 2, 3]
+
+
+def test_calibration_is_judged_on_tracks_it_was_not_chosen_on():
+    """Scores that say nothing, which a calibration by the same tracks would make look honest."""
+    random = np.random.default_rng(0)
+    targets = (random.random((60, 3)) < 0.3).astype(float)
+    scores = random.random((60, 3))
+    test = Scored(list(range(60)), scores, [number % 5 for number in range(60)])
+    choose = partial(judgement._choose, "platt", targets, lambda given: given)
+    decider = choose(test, range(60))
+    nested, _ = judgement._as_served(test, decider, choose)
+    assert (
+        calibration_error(targets, nested).mean()
+        > 1.5 * calibration_error(targets, decider.served(scores)).mean()
+    )
+
+
 def test_the_same_training_gives_the_same_model(clips, cache_dir, tmp_path):
     for name in ("first", "second"):
         run(clips, tmp_path / name, cache_dir)
     first, second = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("first", "second"))
     assert first == second
+
+
+def test_a_training_that_dies_while_its_model_is_put_in_place_keeps_its_checkpoints(
+    clips, cache_dir, tmp_path, monkeypatch
+):
+    heard: list[object] = []
+    always: dict[str, Any] = {"training": {"checkpoint_every_s": 0}}
+    rename = Path.rename
+
+    def die(path: Path, target: Path) -> Path:
+        if target == tmp_path / "run":
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", die)
+        with pytest.raises(KeyboardInterrupt):
+            run(clips, tmp_path / "run", cache_dir, heard=heard, **always)
+    assert len(heard) == 3
+    run(clips, tmp_path / "run", cache_dir, heard=heard, **always)
+    assert len(heard) == 3
+    assert names(tmp_path) == {"run"}
 
 
 def test_a_finished_training_is_not_done_again(clips, cache_dir, tmp_path):
@@ -243,11 +329,20 @@ def test_unreadable_tracks_are_left_out_counted_and_named(clips, cache_dir, mode
     (tmp_path / "broken.flac").write_bytes(b"no audio at all" * 100)
     broken = replace(clips.examples[0], id="broken", path=tmp_path / "broken.flac")
     gone = replace(clips.examples[0], id="gone", path=tmp_path / "gone.flac")
-    dataset = replace(clips, examples=(*clips.examples, broken, gone))
+    os.mkfifo(tmp_path / "pipe.flac")
+    (tmp_path / "loop.flac").symlink_to("loop.flac")
+    pipe = replace(clips.examples[0], id="pipe", path=tmp_path / "pipe.flac")
+    loop = replace(clips.examples[0], id="loop", path=tmp_path / "loop.flac")
+    dataset = Dataset("odd", (*clips.examples, broken, gone, pipe, loop))
     result = run(dataset, tmp_path / "run", cache_dir, models_dir, model=TRANSFER)
-    assert result.dropped == {"broken": "not_audio", "gone": "disappeared"}
+    assert result.dropped == {
+        "broken": "not_audio",
+        "gone": "disappeared",
+        "loop": "outside_library",
+        "pipe": "not_a_file",
+    }
     assert result.results["tracks"]["all"] == 24
-    assert "2 tracks could not be read" in (tmp_path / "run/MODEL_CARD.md").read_text()
+    assert "4 tracks could not be read" in (tmp_path / "run/MODEL_CARD.md").read_text()
 
 
 def test_the_most_frequent_labels_are_learnt(clips, cache_dir, models_dir, tmp_path):
@@ -257,7 +352,7 @@ def test_the_most_frequent_labels_are_learnt(clips, cache_dir, models_dir, tmp_p
     assert result.labels == ("high", "low", "noisy")
 
 
-def test_the_fingerprint_follows_labels_and_not_the_order(clips, cache_dir, models_dir, tmp_path):
+def test_the_fingerprint_follows_labels_and_artists_and_not_the_order(clips, cache_dir, models_dir, tmp_path):
     def fingerprint(dataset: Dataset) -> str:
         run(dataset, tmp_path / "run", cache_dir, models_dir, model=TRANSFER, split={"folds": 2})
         return artifact.load(tmp_path / "run").card.provenance["dataset_sha256"]
@@ -265,6 +360,8 @@ def test_the_fingerprint_follows_labels_and_not_the_order(clips, cache_dir, mode
     other = replace(clips.examples[0], labels=("low",))
     assert fingerprint(clips) == fingerprint(replace(clips, examples=clips.examples[::-1]))
     assert fingerprint(clips) != fingerprint(replace(clips, examples=(other, *clips.examples[1:])))
+    artists = tuple(replace(one, artist=one.id) for one in clips.examples)
+    assert fingerprint(clips) != fingerprint(replace(clips, examples=artists))
 
 
 def relabelled(clips: Dataset, *labels: tuple[str, ...]) -> Dataset:
@@ -276,10 +373,16 @@ def relabelled(clips: Dataset, *labels: tuple[str, ...]) -> Dataset:
 
 def test_errors_of_datasets_come_before_the_first_epoch(clips, cache_dir, tmp_path):
     heard: list[object] = []
+    several = {"model": NARROW | {"single_label": False}}
     cases: list[tuple[Dataset, dict[str, Any], type[Exception], str]] = [
         (relabelled(clips, ("x",)), {}, OneClassOnly, "same labels"),
         (clips, {"labels": {"num_genres": 9}}, TooFewLabels, "9 labels are asked for"),
-        (relabelled(clips, ("x", "y"), ("x",)), {}, UnusableDataset, "Every track to learn from has .* 'x'"),
+        (
+            relabelled(clips, ("x", "y"), ("x",)),
+            several,
+            UnusableDataset,
+            "Every track to learn from has .* 'x'",
+        ),
         (Dataset("e", ()), {}, NoLabelsLeft, "None of the 0 tracks"),
     ]
     for dataset, changes, kind, message in cases:
@@ -309,6 +412,12 @@ def test_models_that_do_not_fit_are_refused(clips, cache_dir, models_dir, tmp_pa
     artifact.save(ModelCard.model_validate(values), loaded.model, tmp_path / "models/other-1")
     with pytest.raises(InvalidConfig, match=message):
         run(clips, tmp_path / "run", cache_dir, tmp_path / "models", model=model)
+
+
+def test_an_ensemble_of_more_numbers_than_can_be_stored_is_refused(clips, cache_dir, models_dir, tmp_path):
+    members = ["tiny-1"] * 126  # of 16 numbers each
+    with pytest.raises(InvalidConfig, match="have 2016 numbers together; 2000 can be stored"):
+        run(clips, tmp_path / "run", cache_dir, models_dir, model={"kind": "ensemble", "members": members})
 
 
 def test_embeddings_are_those_of_serving_and_computed_once(clips, models_dir, tmp_path, monkeypatch):

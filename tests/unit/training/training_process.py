@@ -18,6 +18,7 @@ AUGMENTATION = {"gain_db": 6, "time_masks": 1, "mixup_alpha": 0.3}
 CONFIGS: dict[str, dict[str, Any]] = {
     "network": {"training": {"epochs": 5, "batch_size": 4, "checkpoint_every_s": 0}},
     "folds": {"training": {"epochs": 2, "batch_size": 4, "checkpoint_every_s": 0}, "split": {"folds": 2}},
+    "default": {"training": {"epochs": 3, "batch_size": 4}},
     "shared": {"training": {"epochs": 8, "batch_size": 8, "patches_per_track": 4}},
 }
 

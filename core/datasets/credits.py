@@ -1,0 +1,36 @@
+"""Who made a track by the tags in its file, for datasets that do not tell."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import Any, BinaryIO
+
+from core.audio.sandbox import read_tags
+from core.datasets.examples import Example
+from core.datasets.groups import known_name
+
+
+@dataclass(frozen=True)
+class Credits:
+    artist: str | None = None
+    album: str | None = None
+
+
+def read_credits(file: BinaryIO) -> Credits:
+    """Those of an audio file; none where its tags cannot be read."""
+    return credits_of(read_tags(file))
+
+
+def credits_of(tags: Mapping[str, Any]) -> Credits:
+    return Credits(tags.get("artist") or tags.get("albumartist"), tags.get("album"))
+
+
+def credited(example: Example, credits: Credits) -> Example:
+    """The example with what its dataset does not say; albums of one name in two folders are two albums.
+
+    Where the dataset knows albums, those are kept: tags might cut them into smaller ones.
+    """
+    album = example.album
+    if album is None and known_name(credits.album):
+        album = f"{PurePosixPath(example.id).parent}/{credits.album}"
+    return replace(example, artist=example.artist or credits.artist, album=album)

@@ -1,0 +1,62 @@
+"""What an audio file holds, remembered as long as the file does not change, so that it need not be opened."""
+
+import hashlib
+import json
+import os
+import re
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from core.datasets.credits import Credits, read_credits
+from core.durable import appearing
+from core.errors import MACHINE_FAULTS, Unreadable
+from core.library.content import content_hash
+
+# A file that was changed more recently may change again without its timestamp telling.
+SETTLED_NS = 2_000_000_000
+
+
+@dataclass(frozen=True)
+class Identity:
+    content: str  # hex SHA-256 of the file
+    credits: Credits
+
+
+def recall(status: os.stat_result, cache_dir: Path) -> Identity | None:
+    """What is known of the file that has this status; what cannot be understood is not known."""
+    try:
+        found = json.loads(_place(status, cache_dir).read_bytes())
+        if re.fullmatch("[0-9a-f]{64}", found["content"]):
+            return Identity(found["content"], Credits(**found["credits"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return None
+
+
+def identify(file: BinaryIO, cache_dir: Path) -> Identity:
+    """Read a file as a whole, and remember it; a disk that cannot give it costs this file only."""
+    try:
+        before = os.fstat(file.fileno())
+        found = Identity(content_hash(file).hex(), read_credits(file))
+        after = os.fstat(file.fileno())
+    except OSError as error:
+        if error.errno in MACHINE_FAULTS:
+            raise
+        raise Unreadable(f"The file cannot be read: {error.strerror}.") from error
+    if _key(before) == _key(after) and time.time_ns() - after.st_ctime_ns >= SETTLED_NS:
+        with appearing(_place(after, cache_dir)) as note:
+            note.write(json.dumps(asdict(found)).encode())
+    return found
+
+
+def _key(status: os.stat_result) -> str:
+    """Nobody can set a file's change time, so neither an edited nor a replaced file has the same."""
+    numbers = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return hashlib.sha256(repr(numbers).encode()).hexdigest()
+
+
+def _place(status: os.stat_result, cache_dir: Path) -> Path:
+    key = _key(status)
+    return cache_dir / "files" / key[:2] / f"{key}.json"

@@ -1,0 +1,80 @@
+"""What is found out about a model, as `test_results.json` holds it."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from core.datasets.examples import Part
+from core.evaluation.calibration import brier_score, calibration_error
+from core.evaluation.intervals import Interval
+from core.evaluation.metrics import Metrics
+from core.experiment_config import idle_keys
+from core.training.bases import Base, Resolved
+from core.training.material import Material
+from core.training.prediction import Scores
+
+
+def make_results(
+    resolved: Resolved,
+    material: Material,
+    metrics: Metrics,
+    groups: Mapping[str, Mapping[str, float]],
+    intervals: Mapping[str, Interval],
+    served: tuple[Scores, Scores],
+    together: npt.NDArray[np.int64],
+) -> dict[str, Any]:
+    """`served` are targets and scores (N, L) as users would get them; `together` counts (L, L) labels."""
+    splits = material.splits
+    errors, squares = calibration_error(*served), brier_score(*served)
+    parts = {part.value: len(splits[0].part(part)) for part in Part} if len(splits) == 1 else None
+    warnings = [*idle_keys(resolved.config), *(text for split in splits for text in split.report.warnings)]
+    warnings += [
+        f"{base.name} may have learnt from tracks that this model is tested on: its scores may be too high."
+        for base in resolved.bases
+        if may_have_learnt_from_tests(base, resolved, material)
+    ]
+    if intervals and any(math.isnan(interval.low) for interval in intervals.values()):
+        warnings.append("Too few artists are known for intervals.")
+    found = {
+        "evaluated_on": "test" if len(splits) == 1 else "out_of_fold",
+        "folds": resolved.config.split.folds,
+        "metrics": metrics.summary(),
+        "intervals": {name: asdict(interval) for name, interval in intervals.items()},
+        "per_label": [
+            {**asdict(one), "calibration_error": float(error), "brier_score": float(square)}
+            for one, error, square in zip(metrics.per_label, errors, squares, strict=True)
+        ],
+        "groups": groups,
+        "unscored": list(metrics.unscored),
+        "co_occurrence": together.tolist(),
+        "tracks": {"all": len(material.dataset.examples), **(parts or {})},
+        "split": splits[0].report.origin,
+        "warnings": list(dict.fromkeys(warnings)),
+        "dropped": dict(material.dropped),
+    }
+    return dict(_without_nan(found))
+
+
+def may_have_learnt_from_tests(base: Base, resolved: Resolved, material: Material) -> bool:
+    """Whether a stored model was trained here, otherwise than with exactly this split."""
+    if base.trained_by is None:
+        return False
+    same = (
+        base.card.provenance["dataset_sha256"] == material.fingerprint
+        and base.trained_by.split == resolved.config.split
+        and base.card.labels == material.labels
+    )
+    return not same or resolved.config.split.folds is not None
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON has no NaN."""
+    if isinstance(value, Mapping):
+        return {key: _without_nan(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(inner) for inner in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,0 +1,81 @@
+"""docker/compose.yml as Docker Compose reads it, and the images' own variables."""
+
+import importlib.metadata
+import re
+import subprocess
+import sys
+from typing import Any
+
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.conftest import PROJECT
+
+DOCKER = PROJECT / "docker"
+FILE = DOCKER / "compose.yml"
+VARIABLE = re.compile(r"\$(?:\$|\{(\w+)(?::([-?])([^}]*))?\})")
+
+
+class Missing(Exception):
+    """A variable without a default is not set."""
+
+
+def load(**variables: str) -> dict[str, Any]:
+    """The file with its variables replaced."""
+
+    def replace(match: re.Match[str]) -> str:
+        name, kind, rest = match.groups()
+        if name is None:
+            return "$"
+        if variables.get(name):
+            return variables[name]
+        if kind == "?":
+            raise Missing(rest)
+        return rest or ""
+
+    def walk(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: walk(inner) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [walk(inner) for inner in value]
+        return VARIABLE.sub(replace, value) if isinstance(value, str) else value
+
+    content: dict[str, Any] = walk(yaml.safe_load(FILE.read_text()))
+    return content
+
+
+def image_environment(dockerfile: str) -> dict[str, str]:
+    """The variables that the image sets in its last stage, but for PATH."""
+    stage = (DOCKER / dockerfile).read_text().replace("\\\n", " ").split("\nFROM ")[-1]
+    lines = [line.removeprefix("ENV ") for line in stage.splitlines() if line.startswith("ENV ")]
+    pairs = [pair.split("=", 1) for line in lines for pair in line.split()]
+    return {name: value for name, value in pairs if name != "PATH"}
+
+
+def dependencies(*extras: str) -> set[str]:
+    """All packages that come with what docker/requirements.py prints."""
+    argv = (sys.executable, str(DOCKER / "requirements.py"), *extras)
+    printed = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    waiting = [Requirement(line) for line in printed.splitlines()]
+    found: set[str] = set()
+    while waiting:
+        wanted = waiting.pop()
+        name = canonicalize_name(wanted.name)
+        if name in found:
+            continue
+        found.add(name)
+        extras = ("", *wanted.extras)
+        for need in map(Requirement, importlib.metadata.requires(name) or []):
+            if not need.marker or any(need.marker.evaluate({"extra": extra}) for extra in extras):
+                waiting.append(need)
+    return found
+
+
+def foreign_modules(*extras: str) -> list[str]:
+    """The modules that are installed here and would not be in an image with these extras."""
+    known = dependencies(*extras) | {"music-feature-analysis"}
+    modules = importlib.metadata.packages_distributions()
+    return sorted(
+        module for module, owners in modules.items() if not known & {canonicalize_name(own) for own in owners}
+    )

@@ -1,0 +1,162 @@
+"""Clients that submit, repeat what was not answered, poll, and note everything that they are told."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from core.states import TERMINAL_JOB_STATES
+from tests.faults import library
+from tests.faults.history import Acknowledged, Told
+
+POLL_EVERY_S = 0.3
+RETRY_AFTER_S = 0.2
+PATIENCE_S = 120.0  # for an acknowledgement: longer than any outage
+
+
+class NeverAcknowledged(AssertionError):
+    """The service did not accept a job although it was asked again and again."""
+
+
+@dataclass
+class Submission:
+    """What one client wants, and what it was told."""
+
+    key: str
+    outcomes: Mapping[str, str]
+    tracks: int
+    job_ids: set[str] = field(default_factory=set)
+
+    def acknowledged(self) -> Acknowledged:
+        return Acknowledged(self.key, frozenset(self.job_ids), self.outcomes)
+
+
+class Clients:
+    """Use as a context manager: leaving it ends the polling. Safe to call from one thread."""
+
+    def __init__(self, url: str, seed: int, music: Path, tracks_per_job: int) -> None:
+        self.submissions: list[Submission] = []
+        self.told: list[Told] = []
+        self.answers: Counter[str] = Counter()  # by status, and connections that broke
+        self._seed = seed
+        self._music = music
+        self._tracks_per_job = tracks_per_job
+        self._ended: set[str] = set()
+        self._http = httpx.Client(base_url=f"{url}/api/v1", timeout=20)
+        self._pool = ThreadPoolExecutor(8)
+        self._stop = threading.Event()
+        self._poller = threading.Thread(target=self._poll, daemon=True)
+        self._waiting: list[Future[None]] = []
+
+    def __enter__(self) -> "Clients":
+        self._request("POST", "/libraries", json={"name": "faults", "path": str(self._music)})
+        self._poller.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._poller.join()
+        self._pool.shutdown()
+        self._http.close()
+
+    @property
+    def tracks(self) -> int:
+        """That clients have asked for, whether answered yet or not."""
+        return sum(submission.tracks for submission in self.submissions)
+
+    def open_jobs(self) -> int:
+        """How many submissions have not been told to have ended."""
+        return sum(
+            not submission.job_ids <= self._ended or not submission.job_ids for submission in self.submissions
+        )
+
+    def submit_folder(self) -> None:
+        """Submit a job over a folder of its own."""
+        number = len(self.submissions)
+        name = f"{number:04d}"
+        made = library.make_folder(self._music / name, 10_000 * self._seed + number, self._tracks_per_job)
+        outcomes = {f"{name}/{file}": outcome for file, outcome in made.items()}
+        params = {"library": "faults", "path": name}
+        self._submit(outcomes, len(outcomes), "/jobs", json={"kind": "analysis", "params": params})
+
+    def submit_upload(self, duration_s: float = library.TRACK_S) -> None:
+        """Upload one track; a long one does not fit into the gateway's memory for forms."""
+        content = library.track(10_000_000 + 1000 * self._seed + len(self.submissions), duration_s)
+        files = {"file": ("song.wav", content)}
+        self._submit({}, 1, "/analysis/predict", files=files, headers={"Prefer": "wait=0"})
+
+    def wait(self, timeout_s: float) -> bool:
+        """Until every submission is acknowledged and said to have ended; False when that takes too long."""
+        deadline = time.monotonic() + timeout_s
+        for waiting in self._waiting:
+            waiting.result(timeout=max(0.0, deadline - time.monotonic()))
+        while self.open_jobs():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.1)
+        return True
+
+    def _submit(
+        self,
+        outcomes: Mapping[str, str],
+        tracks: int,
+        path: str,
+        headers: Mapping[str, str] = {},
+        **body: Any,
+    ) -> None:
+        key = f"{self._seed}-{len(self.submissions)}"
+        submission = Submission(key, outcomes, tracks)
+        self.submissions.append(submission)
+
+        def ask() -> None:
+            answer = self._request("POST", path, headers={**headers, "Idempotency-Key": key}, **body)
+            submission.job_ids.add(answer["id"])
+            # Once more, as a client does that did not get the answer.
+            submission.job_ids.add(
+                self._request("POST", path, headers={**headers, "Idempotency-Key": key}, **body)["id"]
+            )
+
+        self._waiting.append(self._pool.submit(ask))
+
+    def _request(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
+        """Ask until there is a good answer."""
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            try:
+                response = self._http.request(method, path, **arguments)
+            except httpx.TransportError as error:
+                self.answers[type(error).__name__] += 1
+            else:
+                self.answers[str(response.status_code)] += 1
+                if response.is_success:
+                    answer: dict[str, Any] = response.json()
+                    return answer
+            time.sleep(RETRY_AFTER_S)
+        raise NeverAcknowledged(f"{method} {path} had no good answer for {PATIENCE_S} s: {self.answers}")
+
+    def _poll(self) -> None:
+        while not self._stop.wait(POLL_EVERY_S):
+            for submission in list(self.submissions):
+                for job_id in set(submission.job_ids) - self._ended:
+                    self._look(job_id)
+
+    def _look(self, job_id: str) -> None:
+        try:
+            response = self._http.get(f"/jobs/{job_id}")
+        except httpx.TransportError as error:
+            self.answers[type(error).__name__] += 1
+            return
+        self.answers[str(response.status_code)] += 1
+        if response.is_success:
+            job = response.json()
+            progress = job["progress"]
+            counts = [progress[name] for name in ("total", "done", "failed", "skipped")]
+            self.told.append(Told(job_id, job["state"], *counts))
+            if job["state"] in TERMINAL_JOB_STATES:
+                self._ended.add(job_id)

@@ -1,0 +1,96 @@
+"""What happened in a run: what clients were told, what the database logged, and what it holds in the end."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from uuid import UUID
+
+
+@dataclass(frozen=True)
+class Acknowledged:
+    """A job that a client was told to be accepted, and what must come of it."""
+
+    key: str  # Idempotency-Key
+    job_ids: frozenset[str]  # of all answers to this key: there must be one
+    outcomes: Mapping[str, str]  # by path: `labelled` or the code of an error; of an upload: empty
+
+
+@dataclass(frozen=True)
+class Told:
+    """An answer to a poll, in the order of the answers."""
+
+    job_id: str
+    state: str
+    total: int
+    done: int
+    failed: int
+    skipped: int
+
+
+@dataclass(frozen=True)
+class StoredJob:
+    id: str
+    kind: str
+    key: str | None
+    state: str
+    total: int
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class StoredUnit:
+    id: int
+    job_id: str
+    kind: str
+    state: str
+    done: int
+    failed: int
+    skipped: int
+
+
+@dataclass(frozen=True)
+class StoredItem:
+    unit_id: int
+    pos: int
+    job_id: str
+    path: str
+    state: str
+    error_code: str | None
+    has_result: bool
+
+
+@dataclass(frozen=True)
+class Move:
+    """A row's state was written; see audit.sql."""
+
+    what: str
+    job_id: str
+    unit_id: int | None
+    pos: int | None
+    old: str
+    new: str
+    claim_id: UUID | None
+    lease_live: bool | None
+    writer: str
+    xid: int
+    at: float  # seconds since 1970, of the database's clock
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A prediction was written."""
+
+    content: str  # hash in hex
+    model_id: int
+    writer: str
+    xid: int
+
+
+@dataclass(frozen=True)
+class History:
+    acknowledged: list[Acknowledged] = field(default_factory=list)
+    told: list[Told] = field(default_factory=list)
+    jobs: list[StoredJob] = field(default_factory=list)
+    units: list[StoredUnit] = field(default_factory=list)
+    items: list[StoredItem] = field(default_factory=list)
+    moves: list[Move] = field(default_factory=list)
+    effects: list[Effect] = field(default_factory=list)

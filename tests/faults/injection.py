@@ -1,0 +1,226 @@
+"""Makes each kind of fault happen to a running system."""
+
+import resource
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TypeVar
+from uuid import UUID
+
+import psutil
+from redis.exceptions import RedisError
+
+from tests.faults.client import Clients
+from tests.faults.schedule import Fault, Planned
+from tests.faults.system import WORKERS, Running, System
+
+GET_BUSY_S = 30.0  # a system that has lost everything at once needs so long to be at work again
+ZOMBIE_BEYOND_LEASE_S = 4.0
+PAUSE_S = (2.0, 6.0)
+FULL_DISK_S = 4.0
+LARGE_UPLOAD_S = 40.0  # of audio: above the megabyte that the gateway keeps in memory
+UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+T = TypeVar("T")
+
+
+@dataclass
+class Injected:
+    """A fault that happened."""
+
+    fault: str
+    at_s: float  # since the start of the run
+    detail: str = ""
+    claims: list[UUID] = field(default_factory=list)  # that it took from their workers
+    clock: float = 0.0  # of the database, when it happened
+    worker: str = ""  # that the claims were of
+
+
+class Injector:
+    """Knows what it has stopped and armed, and can undo it."""
+
+    def __init__(self, system: System, clients: Clients) -> None:
+        self.injected: list[Injected] = []
+        self._system = system
+        self._clients = clients
+        self._started = time.monotonic()
+        self._timers: list[tuple[threading.Timer, Callable[[], None]]] = []
+        self._zombies: dict[int, str] = {}  # stopped children, each with its worker
+        self._kinds: dict[Fault, Callable[[Planned], Injected]] = {
+            Fault.KILL_CHILD: self._kill_child,
+            Fault.KILL_PARENT: self._kill_parent,
+            Fault.KILL_DISPATCHER: lambda _: self._kill("dispatcher"),
+            Fault.KILL_GATEWAY: lambda _: self._kill("api"),
+            Fault.CRASH_AT: self._crash_at,
+            Fault.ZOMBIE: self._zombie,
+            Fault.FLUSH: self._flush,
+            Fault.RESTART_BROKER: lambda _: self._kill("valkey"),
+            Fault.PAUSE_BROKER: self._pause_broker,
+            Fault.RESTART_DATABASE: self._restart_database,
+            Fault.CUT_CONNECTIONS: self._cut_connections,
+            Fault.FILL_DISK: self._fill_disk,
+        }
+
+    def inject(self, planned: Planned) -> Injected:
+        injected = self._kinds[planned.fault](planned)
+        self.injected.append(injected)
+        return injected
+
+    def heal(self) -> None:
+        """Undo what does not pass by itself."""
+        for timer, undo in self._timers:
+            timer.cancel()
+            undo()
+
+    @property
+    def is_zombie_out(self) -> bool:
+        return bool(self._zombies)
+
+    def _note(
+        self, fault: Fault | str, detail: str = "", claims: Sequence[UUID] = (), clock: float = 0.0
+    ) -> Injected:
+        return Injected(str(fault), round(time.monotonic() - self._started, 2), detail, list(claims), clock)
+
+    def _later(self, delay_s: float, undo: Callable[[], None]) -> None:
+        timer = threading.Timer(delay_s, undo)
+        timer.daemon = True
+        timer.start()
+        self._timers.append((timer, undo))
+
+    def _clock(self) -> float:
+        return float(self._system.rows("SELECT extract(epoch FROM clock_timestamp())")[0][0])
+
+    def _busy_child(self, planned: Planned) -> Running | None:
+        """A claim of a batch worker whose process is neither stopped nor gone."""
+        deadline = time.monotonic() + GET_BUSY_S
+        while time.monotonic() < deadline:
+            pids = {child.pid for name in WORKERS for child in self._system.children(name)}
+            busy = [each for each in self._system.running() if each.pid in pids - self._zombies.keys()]
+            if busy:
+                return choose(busy, planned.pick)
+            if not self._clients.open_jobs():
+                self._clients.submit_folder()
+            time.sleep(0.05)
+        return None
+
+    def _kill_child(self, planned: Planned) -> Injected:
+        victim = self._busy_child(planned)
+        if victim is None:
+            return self._note(planned.fault, "nobody was at work")
+        clock = self._clock()
+        injected = self._note(
+            planned.fault, f"pid {victim.pid}, unit {victim.unit_id}", [victim.claim_id], clock
+        )
+        with suppress(psutil.NoSuchProcess):
+            child = psutil.Process(victim.pid)
+            injected.worker = self._worker_of(child)
+            child.kill()
+        return injected
+
+    def _kill_parent(self, planned: Planned) -> Injected:
+        """The supervisor kills what is left of its group, as the end of a container would."""
+        name = choose([name for name in WORKERS if name not in self._zombies.values()], planned.pick)
+        self._busy_child(planned)
+        pids = {child.pid for child in self._system.children(name)}
+        claims = [each.claim_id for each in self._system.running() if each.pid in pids]
+        clock = self._clock()
+        self._system.process(name).kill()
+        injected = self._note(planned.fault, f"{name}, {len(claims)} units", claims, clock)
+        injected.worker = name
+        return injected
+
+    def _kill(self, name: str) -> Injected:
+        self._system.process(name).kill()
+        return self._note(f"kill {name}")
+
+    def _crash_at(self, planned: Planned) -> Injected:
+        """Arm a point, and let something pass it."""
+        (self._system.armed / planned.point).touch()
+        if planned.point.startswith(("predict", "upload")):
+            self._clients.submit_upload()
+        else:
+            self._clients.submit_folder()
+        return self._note(planned.fault, planned.point)
+
+    def _zombie(self, planned: Planned) -> Injected:
+        """Stop a child in the middle of its work; it goes on when its unit is another's."""
+        while (victim := self._busy_child(planned)) is not None:
+            clock = self._clock()
+            with suppress(psutil.NoSuchProcess):
+                process = psutil.Process(victim.pid)
+                process.suspend()
+                if victim in self._system.running():
+                    break
+                process.resume()  # it had just ended that unit
+        if victim is None:
+            return self._note(planned.fault, "nobody was at work")
+        self._zombies[victim.pid] = self._worker_of(process)
+
+        def wake() -> None:
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
+            self._zombies.pop(victim.pid, None)
+
+        self._later(self._system.settings.lease_s + ZOMBIE_BEYOND_LEASE_S, wake)
+        return self._note(planned.fault, f"pid {victim.pid}, unit {victim.unit_id}", [victim.claim_id], clock)
+
+    def _worker_of(self, child: psutil.Process) -> str:
+        parent = child.ppid()
+        return next((name for name in WORKERS if self._system.process(name).pid == parent), "")
+
+    def _flush(self, planned: Planned) -> Injected:
+        with suppress(RedisError), self._system.redis() as redis:
+            redis.flushall()
+        return self._note(planned.fault)
+
+    def _pause_broker(self, planned: Planned) -> Injected:
+        broker = self._system.process("valkey")
+        pause_s = PAUSE_S[0] + planned.pick * (PAUSE_S[1] - PAUSE_S[0])
+        broker.suspend()
+        self._later(pause_s, lambda: suppressing(broker.resume))
+        return self._note(planned.fault, f"{pause_s:.1f} s")
+
+    def _restart_database(self, planned: Planned) -> Injected:
+        """SIGQUIT is Postgres' immediate shutdown; its supervisor starts it again."""
+        self._system.process("postgres").send_signal(signal.SIGQUIT)
+        return self._note(planned.fault)
+
+    def _cut_connections(self, planned: Planned) -> Injected:
+        cut = self._system.rows(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        )
+        return self._note(planned.fault, f"{len(cut)} connections")
+
+    def _fill_disk(self, planned: Planned) -> Injected:
+        """No file of the product can be written to any more, and an upload comes just then."""
+        limited = self._system.own_processes()
+        for process in limited:
+            limit_files(process, 0)
+        self._clients.submit_upload()
+        self._clients.submit_upload(LARGE_UPLOAD_S)
+
+        def make_room() -> None:
+            for process in limited:
+                limit_files(process, None)
+
+        self._later(FULL_DISK_S, make_room)
+        return self._note(planned.fault, f"{len(limited)} processes for {FULL_DISK_S:.0f} s")
+
+
+def choose(candidates: Sequence[T], pick: float) -> T:
+    return candidates[int(pick * len(candidates))]
+
+
+def limit_files(process: psutil.Process, size: int | None) -> None:
+    """Let no file grow beyond `size` bytes: every write fails then as on a full disk."""
+    soft = resource.RLIM_INFINITY if size is None else size
+    suppressing(lambda: process.rlimit(psutil.RLIMIT_FSIZE, (soft, resource.RLIM_INFINITY)))
+
+
+def suppressing(act: Callable[[], object]) -> None:
+    """Do something to a process that may be gone."""
+    with suppress(psutil.NoSuchProcess):
+        act()

@@ -1,0 +1,154 @@
+"""The product as processes of its own, and ways to find, hurt and audit them."""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+import psutil
+import psycopg
+from redis import Redis
+
+from core.local_stack import Plan, Stack, full_plan, local_stack
+from core.local_stack.command import free_port, worker
+from core.settings import Settings, get_settings
+
+WORKERS = ("worker-batch", "worker-batch-2")
+PROCESSES_PER_WORKER = 2
+OUTAGE_S = 60.0  # how long the database may be away before a look at it fails
+AUDIT = Path(__file__).with_name("audit.sql")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Running:
+    """A claim that is being worked on."""
+
+    claim_id: UUID
+    unit_id: int
+    pid: int
+
+
+@dataclass(frozen=True)
+class System:
+    stack: Stack
+    settings: Settings  # with the addresses of the servers
+    music: Path
+
+    @property
+    def armed(self) -> Path:
+        """The folder of crash points that are still to be passed."""
+        assert self.settings.crash_at
+        return self.settings.crash_at
+
+    def process(self, name: str) -> psutil.Process:
+        """A service by its name in `stack.json`, as soon as it runs."""
+        return patiently(lambda: psutil.Process(self._pids()[name]), (KeyError, psutil.NoSuchProcess))
+
+    def _pids(self) -> dict[str, int]:
+        listed = json.loads((self.settings.data_dir / "stack.json").read_text())
+        return {row["name"]: row["pid"] for row in listed}
+
+    def own_processes(self) -> list[psutil.Process]:
+        """Everything that runs but for the servers."""
+        found = []
+        for name, pid in self._pids().items():
+            if name not in ("postgres", "valkey"):
+                with suppress(psutil.NoSuchProcess):
+                    service = psutil.Process(pid)
+                    found += [service, *service.children(recursive=True)]
+        return found
+
+    def children(self, worker_name: str) -> list[psutil.Process]:
+        with suppress(psutil.NoSuchProcess):
+            return [child for child in self.process(worker_name).children() if is_pool_child(child)]
+        return []
+
+    def rows(self, sql: str, **parameters: Any) -> list[Any]:
+        """The rows of a query, as soon as the database answers."""
+
+        def ask() -> list[Any]:
+            with psycopg.connect(self._address(), autocommit=True, connect_timeout=3) as connection:
+                cursor = connection.execute(sql.encode(), parameters or None)
+                return cursor.fetchall() if cursor.description else []
+
+        return patiently(ask, (psycopg.OperationalError,))
+
+    def _address(self) -> str:
+        return self.stack.database_url.replace("+psycopg", "")
+
+    def running(self) -> list[Running]:
+        """Claims that somebody works on, the process of each; the oldest first."""
+        rows = self.rows(
+            "SELECT move.claim_id, move.unit_id, split_part(move.writer, ' ', 2)::int"
+            " FROM faults.moves AS move"
+            " JOIN job_units AS unit ON unit.claim_id = move.claim_id AND unit.state = 'running'"
+            " WHERE move.what = 'unit' AND move.new = 'running' ORDER BY move.id"
+        )
+        return [Running(*row) for row in rows]
+
+    def redis(self) -> Redis:
+        return Redis.from_url(self.stack.broker_url, socket_timeout=3, socket_connect_timeout=3)
+
+
+def is_pool_child(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return "spawn_main" in " ".join(process.cmdline())
+    return False
+
+
+def patiently(ask: Callable[[], T], errors: tuple[type[Exception], ...]) -> T:
+    """The answer, asked for again while a service is away."""
+    deadline = time.monotonic() + OUTAGE_S
+    while True:
+        try:
+            return ask()
+        except errors:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+@contextmanager
+def running_system(folder: Path, lease_s: float) -> Iterator[System]:
+    """The whole product with two batch workers of two processes each, and the audit in its database."""
+    data_dir, music, armed = folder / "data", folder / "music", folder / "armed"
+    for each in (data_dir, music, armed):
+        each.mkdir(parents=True)
+    shutil.copytree(get_settings().models_dir, data_dir / "models")
+    settings = Settings(
+        database_url="",
+        broker_url="",
+        data_dir=data_dir,
+        host="127.0.0.1",
+        port=free_port(),
+        lease_s=lease_s,
+        worker_processes=PROCESSES_PER_WORKER,
+        crash_at=armed,
+    )
+    with local_stack(settings, with_second_worker(full_plan(settings))) as stack:
+        urls = {"database_url": stack.database_url, "broker_url": stack.broker_url}
+        system = System(stack, settings.model_copy(update=urls), music)
+        system.rows(AUDIT.read_text())
+        yield system
+
+
+def with_second_worker(plan: Plan) -> Plan:
+    """The plan without a worker for trainings, but with two for bulk work."""
+    services = tuple(command for command in plan.services if command.name != "worker-train")
+    second = worker("batch-2", "plan,batch", PROCESSES_PER_WORKER)
+    return plan.model_copy(update={"services": (*services, second)})
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,0 +1,83 @@
+"""Old jobs go in small steps; what they have found out stays."""
+
+from typing import Any
+
+from sqlalchemy import func, select, text, update
+from sqlalchemy.orm import Session
+
+from core.db.base import Base
+from core.db.tables import Job, JobItem, JobUnit, Prediction, Run, Track
+from core.services.jobs import get_progress
+from core.services.retention import BATCH, delete_old_job
+from core.states import JobState
+from tests.builders import (
+    make_finished_job,
+    make_heard_track,
+    make_item,
+    make_job,
+    make_library,
+    make_model,
+    make_run,
+    make_track,
+    make_unit,
+)
+
+OLD = text("now() - interval '91 days'")
+YOUNG = text("now() - interval '89 days'")
+ENDED: dict[str, Any] = {"state": JobState.SUCCEEDED, "unit": {"state": "done"}}
+
+
+def count(session: Session, table: type[Base]) -> int:
+    return session.scalar(select(func.count()).select_from(table)) or 0
+
+
+def delete_all(session: Session, days: int = 90, batch: int = BATCH) -> int:
+    steps = 0
+    while delete_old_job(session, days, batch):
+        session.expire_all()
+        get_progress(session, list(session.scalars(select(Job))))  # can be asked for at any moment
+        steps += 1
+    return steps
+
+
+def test_an_old_job_goes_and_its_results_stay(session):
+    library, model = make_library(session), make_model(session)
+    track = make_heard_track(session, library, model, "a.mp3")
+    job = make_finished_job(session, library, model, [track], [make_track(session, library)])
+    session.execute(update(Job).where(Job.id == job.id).values(finished_at=OLD))
+    assert delete_all(session) == 1
+    assert [count(session, table) for table in (Job, JobUnit, JobItem)] == [0, 0, 0]
+    assert (count(session, Prediction), count(session, Track)) == (1, 2)
+
+
+def test_what_is_young_or_at_work_or_has_a_run_stays(session):
+    make_job(session, **ENDED, finished_at=YOUNG)
+    make_job(session, state=JobState.RUNNING, created_at=OLD, started_at=OLD)
+    make_job(session, state=JobState.CANCELLING, created_at=OLD)
+    run = make_run(session)
+    session.execute(text("UPDATE job_units SET state = 'cancelled' WHERE kind = 'train'"))
+    session.execute(
+        text("UPDATE jobs SET state = 'cancelled', finished_at = now() - interval '91 days' WHERE id = :id"),
+        {"id": run.id},
+    )
+    assert delete_all(session) == 0
+    assert (count(session, Job), count(session, Run)) == (4, 1)
+    assert delete_all(session, days=80) == 1
+
+
+def test_a_job_whose_failed_tracks_are_about_to_be_taken_up_stays_until_then(session):
+    old = make_job(session, **ENDED, finished_at=OLD)
+    retry = make_job(session, retry_of=old.id)
+    assert delete_all(session) == 0
+    session.execute(text("UPDATE job_units SET state = 'cancelled' WHERE job_id = :id"), {"id": retry.id})
+    session.execute(text("UPDATE jobs SET state = 'cancelled' WHERE id = :id"), {"id": retry.id})
+    assert delete_all(session) == 1
+
+
+def test_a_large_job_goes_a_few_units_at_a_time(session):
+    job = make_job(session, **ENDED, finished_at=OLD)
+    track = make_track(session)
+    for seq in range(1, 10):
+        make_item(session, make_unit(session, job, seq=seq, state="done"), track, 0)
+    assert delete_all(session, batch=4) == 3  # of its ten units
+    assert [count(session, table) for table in (Job, JobUnit, JobItem)] == [0, 0, 0]

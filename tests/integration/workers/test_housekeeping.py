@@ -1,0 +1,87 @@
+"""What the dispatcher does beside dispatching: it says that it lives, and deletes what is old."""
+
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, text
+
+from core.db.session import SessionFactory, transaction
+from core.db.tables import Job, Worker
+from core.local_stack.command import PROJECT
+from core.services.workers import DISPATCHER, count_workers, is_heard
+from core.settings import Settings
+from core.states import JobState
+from tests.builders import make_job, make_worker
+from workers import dispatcher as dispatcher_module
+from workers.dispatcher import Dispatcher
+
+
+@pytest.fixture
+def dispatcher(
+    database_url: str, broker_url: str, tmp_path: Path, clean_database: SessionFactory
+) -> Iterator[Dispatcher]:
+    settings = Settings(
+        database_url=database_url, broker_url=broker_url, data_dir=tmp_path, keep_jobs_days=30
+    )
+    made = Dispatcher(settings)
+    yield made
+    made.close()
+
+
+def names(sessions: SessionFactory) -> list[str]:
+    with sessions() as session:
+        return list(session.scalars(select(Worker.name)))
+
+
+def test_a_dispatcher_is_heard_of_and_is_no_worker(dispatcher, clean_database):
+    dispatcher.beat()
+    assert names(clean_database) == [dispatcher.name]
+    with clean_database() as session:
+        assert is_heard(session, DISPATCHER)
+        assert count_workers(session) == 0
+        session.execute(text("UPDATE workers SET beat_at = now() - interval '31 s'"))
+        assert not is_heard(session, DISPATCHER)
+    dispatcher.beat()  # it has just done so: not every round is worth a write
+    dispatcher.leave()
+    assert names(clean_database) == []
+
+
+def test_a_sweep_deletes_a_bounded_number_of_old_jobs(dispatcher, clean_database, monkeypatch):
+    with transaction(clean_database) as session:
+        for days in (40, 35, 31, 29):
+            ended = text(f"now() - interval '{days} days'")
+            make_job(session, state=JobState.SUCCEEDED, finished_at=ended, unit={"state": "done"})
+
+    def left() -> int:
+        with clean_database() as session:
+            return len(session.scalars(select(Job.id)).all())
+
+    monkeypatch.setattr(dispatcher_module, "OLD_BATCHES", 2)
+    dispatcher.sweep()
+    assert left() == 2
+    dispatcher.sweep()
+    assert left() == 1
+    dispatcher.keep_jobs_days = 0  # for ever
+    with transaction(clean_database) as session:
+        session.execute(text("UPDATE jobs SET finished_at = '2000-01-01'"))
+    dispatcher.sweep()
+    assert left() == 1
+
+
+def test_a_container_is_healthy_while_its_own_worker_is_heard_of(clean_database, database_url):
+    def check() -> subprocess.CompletedProcess[str]:
+        environment = {"MFA_DATABASE_URL": database_url, "PYTHONPATH": str(PROJECT)}
+        argv = (sys.executable, "-m", "workers.health")
+        return subprocess.run(argv, env=environment, cwd=PROJECT, capture_output=True, text=True)
+
+    with transaction(clean_database) as session:
+        make_worker(session, "batch", name="batch@elsewhere")
+    silent = check()
+    assert (silent.returncode, len(silent.stderr.splitlines())) == (1, 1)
+    with transaction(clean_database) as session:
+        make_worker(session, "batch", name=f"batch@{socket.gethostname()}")
+    assert check().returncode == 0

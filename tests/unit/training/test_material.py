@@ -1,0 +1,50 @@
+from collections import defaultdict
+from pathlib import Path
+
+import mutagen
+import pytest
+import torch
+
+from core.datasets.examples import Part
+from core.datasets.folder import read
+from core.training.bases import resolve
+from core.training.material import Material, prepare
+from core.training.run import unheard
+from tests.sounds import noise, write
+from tests.unit.training.experiments import make_config
+
+ARTISTS = 12
+
+
+@pytest.fixture(scope="module")
+def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two genres; every artist has made a track of both, and is known by tags alone."""
+    root = tmp_path_factory.mktemp("music")
+    for number in range(4 * ARTISTS):
+        genre = ("rock", "jazz")[number % 2]
+        (root / genre).mkdir(exist_ok=True)
+        path = write(root / genre / f"{number}.flac", noise(1, seed=number))
+        tags = mutagen.File(path)
+        tags["artist"] = f"artist {number // 2 % ARTISTS}"
+        tags.save()
+    return root
+
+
+def prepared(music: Path, cache_dir: Path, **changes: object) -> Material:
+    config = make_config(**changes)
+    return prepare(resolve(config, cache_dir), read(music), cache_dir, torch.device("cpu"), bool, unheard)
+
+
+def test_no_artist_of_the_tags_is_in_two_parts(music, cache_dir):
+    material = prepared(music, cache_dir)
+    parts = defaultdict(set)
+    for part in Part:
+        for example in material.splits[0].part(part):
+            parts[example.artist].add(part)
+    assert len(parts) == ARTISTS
+    assert all(len(found) == 1 for found in parts.values())
+
+
+def test_artists_of_the_tags_count_for_their_labels(music, cache_dir):
+    labels = {"min_artists": 5, "num_genres": 2, "aliases": {"jazz": "rock", "rock": "metal"}}
+    assert prepared(music, cache_dir, labels=labels).labels == ("metal", "rock")

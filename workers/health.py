@@ -1,0 +1,29 @@
+"""`python -m workers.health` exits with 0 when a worker or dispatcher of this machine was heard of lately.
+
+For containers, each of which is a machine of its own.
+"""
+
+import socket
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from core.db.session import create_database_engine, create_session_factory
+from core.services.workers import is_heard
+from core.settings import get_settings
+
+
+def main() -> None:
+    engine = create_database_engine(get_settings().database_url, pool_size=1)
+    try:
+        with create_session_factory(engine)() as session:
+            if not is_heard(session, f"@{socket.gethostname()}"):
+                raise SystemExit("Nothing has been heard lately of what runs here.")
+    except SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", error)).splitlines()[0]
+        raise SystemExit(f"The database does not answer: {reason}") from None
+    finally:
+        engine.dispose()
+
+
+if __name__ == "__main__":
+    main()
