@@ -43,7 +43,8 @@ def helper_at(running: RunningStack, name: str) -> psutil.Process | None:
     """The helper that has this file open."""
     for helper in helpers(running):
         with suppress(OSError, psutil.Error):
-            links = [os.readlink(entry.path) for entry in os.scandir(f"/proc/{helper.pid}/fd")]
+            folder = f"/proc/{helper.pid}/fd"
+            links = [os.readlink(f"{folder}/{number}") for number in os.listdir(folder)]
             if any(link.endswith(f"/{name}") for link in links):
                 return helper
     return None
