@@ -6,6 +6,7 @@ Then what a client waits for: the submission of a job over a large folder, and i
 """
 
 import argparse
+import logging
 import multiprocessing
 import os
 import statistics
@@ -213,6 +214,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tracks", type=int, default=TRACKS)
     tracks = parser.parse_args().tracks
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as music:
         data_dir = Path(folder)
         with local_stack(stack_settings(data_dir), SERVERS_ONLY) as stack:
