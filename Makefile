@@ -17,11 +17,11 @@ PIP_TOOLS := pip-tools==7.6.*
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup model samples demo serve test audit secrets bench faults lock clean
+.PHONY: help setup model samples demo serve test audit secrets bench bench-tuning faults lock clean
 
 help: ## show this list
 	@echo "make <target>, where target is one of"
-	@sed -n 's/^\([a-z]*\):.*## /  \1@/p' $(MAKEFILE_LIST) | awk -F@ '{ printf "%-10s%s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## /  \1@/p' $(MAKEFILE_LIST) | awk -F@ '{ printf "%-14s%s\n", $$1, $$2 }'
 
 setup: $(VENV)/.installed model samples ## make .venv, install the locked packages, fetch the model and the sample library
 
@@ -47,6 +47,9 @@ secrets: ## make the passwords of docker/compose.yml, once, in docker/secrets
 
 bench: setup ## measure the engine, the whole stack and the life cycle of jobs
 	@$(PY) -m tests.benchmarks
+
+bench-tuning: setup ## count the trials that TPE, random and grid search need
+	@$(PY) -m tests.benchmarks.tuning "$(DATA)/models" "$(DATA)/samples"
 
 faults: setup ## kill and cut everything while clients use it: make faults [SCALE=full] [SEED=3]
 	@$(PY) -m tests.faults --scale $(or $(SCALE),ci) $(if $(SEED),--seed $(SEED))

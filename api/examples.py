@@ -56,6 +56,17 @@ EPOCH = {
     "is_best": True,
 }
 
+SPACE = {"training.lr": {"kind": "float", "low": 0.0001, "high": 0.1, "log": True}}
+BEST = {"number": 12, "params": {"training.lr": 0.004}, "values": {"roc_auc_macro": 0.93}}
+STUDY = {
+    "id": JOB_ID,
+    "name": "my-genres",
+    "job_id": JOB_ID,
+    "state": "succeeded",
+    "counts": {"complete": 24, "pruned": 6},
+    "created_at": WHEN,
+}
+
 EXAMPLES: dict[str, dict[str, Any]] = {
     "AnalysisRequest": {"kind": "analysis", "params": {"library": "home", "path": "jazz"}},
     "TrainingRequest": {
@@ -70,6 +81,35 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             "overrides": {"epochs": 50},
         },
     },
+    "TuningRequest": {
+        "kind": "tuning",
+        "params": {
+            "study": {
+                "study_name": "my-genres",
+                "experiment": {
+                    "experiment_name": "my-genres",
+                    "dataset": {"kind": "library", "library": "home", "labels_from": "genre_tags"},
+                    "model": {"kind": "transfer"},
+                },
+                "space": SPACE,
+                "n_trials": 30,
+            }
+        },
+    },
+    "Study": STUDY,
+    "StudyDetails": STUDY
+    | {
+        "config": {"study_name": "my-genres", "space": SPACE},
+        "best": BEST,
+        "pareto_front": [],
+        "importances": {"roc_auc_macro": {"training.lr": 1.0}},
+        "plots": ["history", "importances"],
+        "trials": [
+            BEST | {"state": "complete", "error": None, "started_at": WHEN, "finished_at": WHEN, "curve": []},
+        ],
+    },
+    "ResumeRequest": {"n_trials": 20},
+    "BestRequest": {"trial": None},
     "Job": {
         "id": JOB_ID,
         "kind": "analysis",

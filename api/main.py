@@ -28,6 +28,7 @@ from api.routes import (
     models,
     results,
     runs,
+    studies,
     tracks,
 )
 from core.db.session import create_database_engine, create_session_factory
@@ -39,7 +40,20 @@ log = logging.getLogger(__name__)
 POOL_SIZE = 10
 JSON_LIMIT = MB
 OPEN_TO_OTHERS = "MFA_HOST is %s and MFA_REQUIRE_API_KEYS false: whoever can connect may do everything"
-ROUTERS = (jobs, results, events, analysis, libraries, tracks, models, experiments, runs, keys, health)
+ROUTERS = (
+    jobs,
+    results,
+    events,
+    analysis,
+    libraries,
+    tracks,
+    models,
+    experiments,
+    runs,
+    studies,
+    keys,
+    health,
+)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:

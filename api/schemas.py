@@ -6,8 +6,9 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from core.params import AnalysisParams, JobKind, TrainingParams
-from core.states import ItemState, JobState
+from core.params import AnalysisParams, JobKind, TrainingParams, TuningParams
+from core.states import ItemState, JobState, TrialState
+from core.tuning_config import MAX_TRIALS
 
 T = TypeVar("T")
 Scope = Literal["read", "write", "admin"]
@@ -77,7 +78,12 @@ class TrainingRequest(Request):
     params: TrainingParams
 
 
-JobRequest = Annotated[AnalysisRequest | TrainingRequest, Field(discriminator="kind")]
+class TuningRequest(Request):
+    kind: Literal[JobKind.TUNING]
+    params: TuningParams
+
+
+JobRequest = Annotated[AnalysisRequest | TrainingRequest | TuningRequest, Field(discriminator="kind")]
 
 
 class Progress(Response):
@@ -136,6 +142,47 @@ class TrainingOutcome(Response):
     warnings: list[str]
 
 
+class BestTrial(Response):
+    number: int
+    params: dict[str, Any] = Field(description="by dotted key of the experiment")
+    values: dict[str, float] = Field(description="by objective")
+
+
+class TuningOutcome(Response):
+    """What a study has come to."""
+
+    study_id: UUID
+    best: list[BestTrial] = Field(description="the best trial, or the Pareto front of several objectives")
+    counts: dict[TrialState, int] = Field(description="all trials of the study, by state")
+
+
+class ThresholdPoint(Response):
+    threshold: float
+    precision: float
+    recall: float
+
+
+class LabelThreshold(Response):
+    """From which score on a label is given, and what that means on the validation tracks."""
+
+    label: str
+    threshold: float
+    before: float = Field(description="the threshold until now")
+    support: int = Field(description="validation tracks that have the label")
+    precision: float | None
+    recall: float | None
+    front: list[ThresholdPoint] = Field(
+        description="precision against recall: thresholds that no other beats in both"
+    )
+
+
+class ThresholdOutcome(Response):
+    """What a tuning of thresholds has come to."""
+
+    model: str = Field(description="`name@version`, the same weights with new thresholds")
+    labels: list[LabelThreshold]
+
+
 class JobError(Response):
     code: str = Field(examples=["not_audio"])
     detail: str
@@ -150,8 +197,8 @@ class Job(Response):
     started_at: datetime | None
     finished_at: datetime | None
     params: dict[str, Any]
-    result: Prediction | TrainingOutcome | None = Field(
-        description="of a `predict` or `training` job; an analysis has `/results`"
+    result: Prediction | TrainingOutcome | TuningOutcome | ThresholdOutcome | None = Field(
+        description="of a `predict`, `training` or `tuning` job; an analysis has `/results`"
     )
     error: JobError | None
 
@@ -292,6 +339,62 @@ class RunComparison(Response):
     runs: list[Run]
     metrics: dict[str, list[float | None]]
     differences: dict[str, list[Any]] = Field(description="of the configurations, by dotted key")
+
+
+class Trial(Response):
+    """One point of a study's space."""
+
+    number: int = Field(description="from 0")
+    state: TrialState
+    params: dict[str, Any] | None = Field(description="by dotted key; null until it has started")
+    values: dict[str, float] | None = Field(description="by objective; null unless it is complete")
+    error: JobError | None
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class TrialPoint(Response):
+    """A point of a trial's curve."""
+
+    fold: int | None
+    epoch: int
+    train_loss: float | None
+    validation_loss: float | None
+    validation: dict[str, float | None]
+
+
+class TrialDetails(Trial):
+    curve: list[TrialPoint]
+
+
+class Study(Response):
+    """A search for hyper-parameters."""
+
+    id: UUID
+    name: str
+    job_id: UUID | None = Field(description="its last job")
+    state: JobState | None = Field(description="of its last job")
+    counts: dict[TrialState, int] = Field(description="trials by state")
+    created_at: datetime
+
+
+class StudyDetails(Study):
+    config: dict[str, Any]
+    best: BestTrial | None = Field(description="null for several objectives, and until a trial is complete")
+    pareto_front: list[BestTrial] = Field(description="trials that no other beats in every objective")
+    importances: dict[str, dict[str, float]] | None = Field(
+        description="share of each objective's variance by key; written when a job of the study ends"
+    )
+    plots: list[str] = Field(description="pictures for `/studies/{id}/plots/{name}.png`")
+    trials: list[TrialDetails]
+
+
+class ResumeRequest(Request):
+    n_trials: int = Field(ge=1, le=MAX_TRIALS, description="so many more")
+
+
+class BestRequest(Request):
+    trial: int | None = Field(default=None, ge=0, description="train this one instead of the best")
 
 
 class ApiKeyRequest(Request):

@@ -1,6 +1,7 @@
 """Rows as response shapes."""
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -13,8 +14,10 @@ from core.services.experiments import ARTIFACTS, NO_FOLD, Comparison, RunRow, ge
 from core.services.items import ItemRow, ResultRow
 from core.services.jobs import Progress, get_job, get_progress
 from core.services.predictions import find_prediction, given_labels
+from core.services.studies import StudyRow, best_trials, get_study, list_trials
 from core.services.tracks import TrackRow
-from core.states import JobState
+from core.states import JobState, TrialState
+from core.tuning_config import TuningConfig
 
 RETRY_AFTER_S = "1"
 SCORE_DIGITS = 6  # all that a 32-bit float holds
@@ -65,10 +68,31 @@ def jobs(session: Session, rows: Sequence[tables.Job]) -> list[schemas.Job]:
     return [_job(row, progress[row.id], job_result(session, row)) for row in rows]
 
 
-def job_result(session: Session, job: tables.Job) -> schemas.Prediction | schemas.TrainingOutcome | None:
+Outcome = (
+    schemas.Prediction | schemas.TrainingOutcome | schemas.TuningOutcome | schemas.ThresholdOutcome | None
+)
+
+
+def job_result(session: Session, job: tables.Job) -> Outcome:
+    if job.kind == JobKind.TUNING:
+        return tuning_outcome(session, job.result) if job.result else None
     if job.kind == JobKind.TRAINING:
         return training_outcome(get_run(session, job.id)) if job.result else None
     return job_prediction(session, job, all_scores=False)
+
+
+def tuning_outcome(
+    session: Session, result: dict[str, Any]
+) -> schemas.TuningOutcome | schemas.ThresholdOutcome:
+    """What a finished study or tuning of thresholds has found out."""
+    if "study_id" not in result:
+        return schemas.ThresholdOutcome.model_validate(result)
+    row = get_study(session, UUID(result["study_id"]))
+    config = TuningConfig.model_validate(row.study.config)
+    best = best_trials(config, list_trials(session, row.study.id))
+    return schemas.TuningOutcome(
+        study_id=row.study.id, best=[_best(config, trial) for trial in best], counts=_counts(row)
+    )
 
 
 def training_outcome(row: RunRow) -> schemas.TrainingOutcome | None:
@@ -89,9 +113,7 @@ def training_outcome(row: RunRow) -> schemas.TrainingOutcome | None:
     )
 
 
-def _job(
-    row: tables.Job, progress: Progress, found: schemas.Prediction | schemas.TrainingOutcome | None
-) -> schemas.Job:
+def _job(row: tables.Job, progress: Progress, found: Outcome) -> schemas.Job:
     return schemas.Job(
         id=row.id,
         kind=JobKind(row.kind),
@@ -189,3 +211,57 @@ def comparison(found: Comparison) -> schemas.RunComparison:
     return schemas.RunComparison(
         runs=[run(row) for row in found.runs], metrics=found.metrics, differences=found.differences
     )
+
+
+def study(row: StudyRow) -> schemas.Study:
+    return schemas.Study(
+        id=row.study.id,
+        name=row.study.name,
+        job_id=row.study.job_id,
+        state=JobState(row.state) if row.state else None,
+        counts=_counts(row),
+        created_at=row.study.created_at,
+    )
+
+
+def study_details(
+    row: StudyRow, trials: Sequence[tables.Trial], plots: Sequence[str], *, curves: bool
+) -> schemas.StudyDetails:
+    config = TuningConfig.model_validate(row.study.config)
+    found = [_best(config, trial) for trial in best_trials(config, trials)]
+    is_single = len(config.objectives) == 1
+    return schemas.StudyDetails(
+        **dict(study(row)),
+        config=row.study.config,
+        best=found[0] if found and is_single else None,
+        pareto_front=[] if is_single else found,
+        importances=row.study.importances,
+        plots=list(plots),
+        trials=[_trial(config, trial, curves=curves) for trial in trials],
+    )
+
+
+def _trial(config: TuningConfig, row: tables.Trial, *, curves: bool) -> schemas.TrialDetails:
+    return schemas.TrialDetails(
+        number=row.number,
+        state=TrialState(row.state),
+        params=row.params,
+        values=_values(config, row) if row.values else None,
+        error=_error(row.error_code, row.error_detail),
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        curve=[schemas.TrialPoint.model_validate(point) for point in row.curve] if curves else [],
+    )
+
+
+def _best(config: TuningConfig, row: tables.Trial) -> schemas.BestTrial:
+    return schemas.BestTrial(number=row.number, params=row.params or {}, values=_values(config, row))
+
+
+def _values(config: TuningConfig, row: tables.Trial) -> dict[str, float]:
+    names = [objective.metric for objective in config.objectives]
+    return dict(zip(names, row.values or (), strict=True))
+
+
+def _counts(row: StudyRow) -> dict[TrialState, int]:
+    return {state: row.counts[state] for state in TrialState if state in row.counts}

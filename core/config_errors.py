@@ -34,25 +34,28 @@ def _follow(model: type[BaseModel], location: Sequence[int | str]) -> tuple[list
     owners: list[type[BaseModel]] = [model]
     path: list[str] = []
     for index, part in enumerate(map(str, location)):
-        tagged = [owner for owner in owners if _tag(owner) == part]
+        tagged = [owner for owner in owners if tag_of(owner) == part]
         if tagged and len(owners) > 1:
             owners = tagged
             continue
         path.append(part)
         if index < len(location) - 1:
             fields = [owner.model_fields[part] for owner in owners if part in owner.model_fields]
-            owners = [inner for field in fields for inner in _models(field.annotation)]
+            if fields:  # otherwise it is a key of a mapping or an index, which leads to no other model
+                owners = [inner for field in fields for inner in models_in(field.annotation)]
     return owners, path
 
 
-def _tag(model: type[BaseModel]) -> str | None:
+def tag_of(model: type[BaseModel]) -> str | None:
+    """The `kind` that tells a member of a union from the others."""
     field = model.model_fields.get("kind")
     return None if field is None else str(field.default)
 
 
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models that an annotation allows."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     elif isinstance(annotation, UnionType) or typing.get_origin(annotation) is not None:
         for inner in typing.get_args(annotation):
-            yield from _models(inner)
+            yield from models_in(inner)

@@ -61,6 +61,10 @@ class TrainingDiverged(MFAError):
     """The loss is no longer a number: lower the learning rate."""
 
 
+class NotMeasurable(MFAError):
+    """The objective of the study cannot be told from so few validation tracks."""
+
+
 class LibraryNotFound(NotFound):
     """There is no library of this name; `GET /api/v1/libraries` lists them."""
 
@@ -83,6 +87,22 @@ class ExperimentNotFound(NotFound):
 
 class RunNotFound(NotFound):
     """There is no run with this id."""
+
+
+class StudyNotFound(NotFound):
+    """There is no study with this id."""
+
+
+class StudyAtWork(Conflict):
+    """A job of this study is still at work; wait until it has ended or cancel it."""
+
+
+class GridExhausted(Conflict):
+    """Every point of this study's grid has been tried."""
+
+
+class NoBestTrial(Conflict):
+    """No trial of this study is complete yet."""
 
 
 class ArtifactNotFound(NotFound):

@@ -64,6 +64,9 @@ class TrainingConfig(Config):
     epochs: Annotated[int, Field(ge=1)] = 30
     batch_size: Annotated[int, Field(ge=1, description="patches, over all processes together")] = 32
     lr: Annotated[float, Field(gt=0, description="highest learning rate")] = 1e-3
+    optimizer: Annotated[
+        Literal["adamw", "nadam", "sgd"], Field(description="sgd: with Nesterov's momentum of 0.9")
+    ] = "adamw"
     schedule: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
     warm_up: Annotated[Share, Field(description="share of all steps until `lr` is reached")] = 0.2
     weight_decay: Annotated[float, Field(ge=0, description="not on biases and normalisation")] = 1e-2

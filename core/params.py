@@ -1,9 +1,9 @@
 """What each kind of job takes; validated by the gateway before anything is queued."""
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from core.config import Config, Coverage
 
@@ -12,6 +12,7 @@ class JobKind(StrEnum):
     ANALYSIS = "analysis"
     PREDICT = "predict"
     TRAINING = "training"
+    TUNING = "tuning"
 
 
 class AnalysisParams(Config):
@@ -52,3 +53,30 @@ class TrainingParams(Config):
         description="a configuration, or the name of a file in the server's `configs/experiments`"
     )
     overrides: TrainingOverrides = TrainingOverrides()
+
+
+class ThresholdParams(Config):
+    """Choose anew from which score on a model gives its labels, by the tracks it was validated on."""
+
+    model: str = Field(description="`name` or `name@version` of a model trained here", max_length=200)
+    beta: float = Field(
+        default=1.0, gt=0, le=10, description="recall counts so many times as much as precision (F-beta)"
+    )
+    min_precision: float | None = Field(
+        default=None, gt=0, le=1, description="instead: the most recall with at least this precision"
+    )
+
+
+class TuningParams(Config):
+    """Search hyper-parameters, or tune the thresholds of a model."""
+
+    study: dict[str, Any] | ConfigName | None = Field(
+        default=None, description="a configuration, or the name of a file in the server's `configs/tuning`"
+    )
+    thresholds: ThresholdParams | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.study is None) == (self.thresholds is None):
+            raise ValueError("name a study or thresholds, and not both")
+        return self

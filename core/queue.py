@@ -24,9 +24,9 @@ log = logging.getLogger(__name__)
 
 KEY_PREFIX = "mfa:"
 EPOCH_KEY = KEY_PREFIX + "epoch"
-PLAN, BATCH, INTERACTIVE, TRAIN = "plan", "batch", "interactive", "train"
-SERVING_QUEUES = (PLAN, BATCH, INTERACTIVE)  # without a worker for `train`, trainings only wait
-QUEUES = (*SERVING_QUEUES, TRAIN)
+PLAN, BATCH, INTERACTIVE, TRAIN, TRIAL = "plan", "batch", "interactive", "train", "trial"
+SERVING_QUEUES = (PLAN, BATCH, INTERACTIVE)  # without a worker, `train` and `trial` only wait
+QUEUES = (*SERVING_QUEUES, TRAIN, TRIAL)
 TASK_TIME_LIMIT_S = 900  # far above what a unit takes: ends what hangs inside a C library
 TRAIN_TIME_LIMIT_S = 30 * 24 * 3600  # a training may take days; one that hangs loses its lease
 

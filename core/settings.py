@@ -30,6 +30,7 @@ class Settings(BaseSettings):
         default=None, description="ask for API keys; unset: only when the gateway is not bound to loopback"
     )
     worker_processes: int = Field(default=0, ge=0, description="batch worker processes; 0: one per core")
+    trial_processes: int = Field(default=2, ge=1, description="trials of studies that run at a time")
     device: str = Field(default="auto", pattern="^(auto|cpu|cuda)$", description="where models run")
     max_upload_mb: int = Field(default=200, ge=1, description="largest request body in MB")
     max_duration_s: float = Field(default=4 * 3600, gt=0, description="longest track in seconds")
@@ -54,6 +55,11 @@ class Settings(BaseSettings):
     def cache_dir(self) -> Path:
         """What trainings have computed from audio; may be deleted at any time."""
         return self.data_dir / "cache"
+
+    @property
+    def studies_dir(self) -> Path:
+        """Pictures of studies, a folder per study."""
+        return self.data_dir / "studies"
 
     @property
     def models_dir(self) -> Path:

@@ -28,6 +28,15 @@ class ItemState(StrEnum):
     FAILED = "failed"  #: cannot be labelled; `error_code` says why
 
 
+class TrialState(StrEnum):
+    WAITING = "waiting"  #: its unit has not been claimed yet
+    RUNNING = "running"  #: its parameters are chosen
+    COMPLETE = "complete"
+    PRUNED = "pruned"  #: ended early: it did worse than others
+    FAILED = "failed"  #: for the reason that its row tells
+    CANCELLED = "cancelled"
+
+
 JOB_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     JobState.QUEUED: frozenset({JobState.RUNNING, JobState.CANCELLING, JobState.CANCELLED, JobState.FAILED}),
     JobState.RUNNING: frozenset(
@@ -50,3 +59,4 @@ UNIT_TRANSITIONS: dict[UnitState, frozenset[UnitState]] = {
 
 TERMINAL_JOB_STATES = frozenset(state for state, following in JOB_TRANSITIONS.items() if not following)
 TERMINAL_UNIT_STATES = frozenset(state for state, following in UNIT_TRANSITIONS.items() if not following)
+OPEN_TRIAL_STATES = (TrialState.WAITING, TrialState.RUNNING)

@@ -28,6 +28,21 @@ def train(task: Task, unit_id: int) -> None:
     run_unit(task.request, unit_id, "workers.training:train_model")
 
 
+@app.task(name="mfa.trial", bind=True, time_limit=TRAIN_TIME_LIMIT_S)
+def trial(task: Task, unit_id: int) -> None:
+    run_unit(task.request, unit_id, "workers.tuning:run_trial")
+
+
+@app.task(name="mfa.study", bind=True)
+def study(task: Task, unit_id: int) -> None:
+    run_unit(task.request, unit_id, "workers.tuning:conclude_study")
+
+
+@app.task(name="mfa.thresholds", bind=True)
+def thresholds(task: Task, unit_id: int) -> None:
+    run_unit(task.request, unit_id, "workers.thresholds:tune_thresholds")
+
+
 @app.task(name=canaries.TASK, Strategy="workers.canary:strategy")
 def canary() -> None:
     """Never run: that its message comes back is all it is for."""

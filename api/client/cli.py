@@ -7,10 +7,11 @@ from uuid import UUID
 import typer
 from typer.core import TyperGroup
 
-from api.client import datasets, display, jobs, keys, label, local, models, runs, tracks, train
+from api.client import datasets, display, jobs, keys, label, local, models, runs, tracks, train, tune
 from api.client.connection import connect, load_settings
 from api.client.http import ClientError
 from core.errors import MFAError
+from core.params import ThresholdParams
 
 
 class Commands(TyperGroup):
@@ -111,6 +112,59 @@ def train_model(
     }
     with connect() as client:
         train.train(client, train.load(config, overrides))
+
+
+@app.command("tune")
+def tune_model(
+    config: Annotated[Path | None, typer.Option(help="A YAML file of configs/tuning.")] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="How many; with --resume so many more.")] = None,
+    max_parallel: Annotated[int | None, typer.Option(min=1, help="Trials at a time.")] = None,
+    resume: Annotated[UUID | None, typer.Option(help="Go on with this study.")] = None,
+    thresholds: Annotated[
+        str | None, typer.Option(help="Instead: choose anew from which score on this model gives its labels.")
+    ] = None,
+    beta: Annotated[
+        float, typer.Option(min=0.01, max=10, help="Recall counts so many times as much as precision.")
+    ] = 1.0,
+    min_precision: Annotated[
+        float | None, typer.Option(min=0.01, max=1, help="The most recall with at least this precision.")
+    ] = None,
+) -> None:
+    """Search the best hyper-parameters of an experiment, or the thresholds of a model."""
+    if sum(given is not None for given in (config, resume, thresholds)) != 1:
+        raise ClientError("Name one of --config FILE, --resume STUDY and --thresholds MODEL.")
+    if resume is not None and trials is None:
+        raise ClientError("How many more? `mfa tune --resume STUDY --trials 20`.")
+    with connect() as client:
+        if config is not None:
+            tune.tune(client, tune.load(config, {"n_trials": trials, "max_parallel": max_parallel}))
+        elif resume is not None:
+            tune.resume(client, resume, trials or 0)
+        elif thresholds is not None:
+            wanted = ThresholdParams(model=thresholds, beta=beta, min_precision=min_precision)
+            tune.tune_thresholds(client, wanted)
+
+
+@app.command("studies")
+def show_studies(
+    study_id: Annotated[
+        UUID | None, typer.Argument(help="Show this one; without it, list the newest.")
+    ] = None,
+    train_best: Annotated[
+        bool, typer.Option("--train-best", help="Train its best trial for all epochs; gives a model.")
+    ] = False,
+    trial: Annotated[int | None, typer.Option(min=0, help="Train this trial instead.")] = None,
+) -> None:
+    """List studies, show one, or train the best that it found."""
+    if study_id is None and (train_best or trial is not None):
+        raise ClientError("Name the study: `mfa studies ID --train-best`.")
+    with connect() as client:
+        if study_id is None:
+            tune.show_studies(client)
+        elif train_best or trial is not None:
+            tune.train_best(client, study_id, trial)
+        else:
+            tune.show_study(client, study_id)
 
 
 @app.command("runs")

@@ -16,6 +16,7 @@ console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
 TOP_LABELS = 3
+UNITS = {JobKind.TRAINING: "epochs", JobKind.TUNING: "trials"}  # what the progress of a job counts
 FILE_WIDTH = 140  # columns of a table that goes into a file or a pipe
 
 if not console.is_terminal:
@@ -70,7 +71,7 @@ def interval_of(interval: schemas.Interval) -> str:
 def progress_of(job: schemas.Job) -> str:
     """`listing… 200 found, 10 done`, or `30 of 200, 4.1 tracks/s, 42 s to go`."""
     progress = job.progress
-    unit = "epochs" if job.kind == JobKind.TRAINING else "tracks"
+    unit = UNITS.get(job.kind, "tracks")
     done = progress.done + progress.failed + progress.skipped
     if progress.percent is None:
         return f"listing… {progress.total} found, {done} done"
@@ -96,6 +97,8 @@ class JobBar:
         text = progress_of(job) if job.state != "queued" else "waiting for a worker"
         if job.kind == JobKind.TRAINING and job.state == "running" and not done:
             text = "reading the tracks"
+        if job.kind == JobKind.TUNING and job.state == "running" and not done:
+            text = f"the first of {job.progress.total} trials"
         self._bars.update(self._bar, completed=done, total=total, text=text)
 
     def note(self, text: str) -> None:

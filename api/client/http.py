@@ -13,8 +13,9 @@ from pydantic import BaseModel, ValidationError
 
 from api import schemas
 from core.experiment_config import ExperimentConfig
-from core.params import AnalysisParams
+from core.params import AnalysisParams, ThresholdParams
 from core.states import ItemState
+from core.tuning_config import TuningConfig
 
 API = "/api/v1"
 TIMEOUT = httpx.Timeout(60, connect=5)
@@ -67,6 +68,27 @@ class Client:
     def submit_training(self, experiment: ExperimentConfig) -> schemas.Job:
         params = {"experiment": experiment.model_dump(mode="json")}
         return self._post(schemas.Job, "/jobs", {"kind": "training", "params": params})
+
+    def submit_study(self, config: TuningConfig) -> schemas.Job:
+        return self._submit_tuning({"study": config.model_dump(mode="json")})
+
+    def submit_thresholds(self, params: ThresholdParams) -> schemas.Job:
+        return self._submit_tuning({"thresholds": params.model_dump(mode="json")})
+
+    def _submit_tuning(self, params: dict[str, Any]) -> schemas.Job:
+        return self._post(schemas.Job, "/jobs", {"kind": "tuning", "params": params})
+
+    def resume_study(self, study_id: UUID, n_trials: int) -> schemas.Job:
+        return self._post(schemas.Job, f"/studies/{study_id}/resume", {"n_trials": n_trials})
+
+    def train_best(self, study_id: UUID, trial: int | None) -> schemas.Job:
+        return self._post(schemas.Job, f"/studies/{study_id}/train-best", {"trial": trial})
+
+    def list_studies(self, limit: int) -> list[schemas.Study]:
+        return self._get(schemas.Page[schemas.Study], "/studies", {"limit": limit}).items
+
+    def get_study(self, study_id: UUID) -> schemas.StudyDetails:
+        return self._get(schemas.StudyDetails, f"/studies/{study_id}", {"curves": False})
 
     def get_job(self, job_id: UUID) -> schemas.Job:
         return self._get(schemas.Job, f"/jobs/{job_id}")

@@ -7,6 +7,7 @@ from api.client import display
 from api.client.http import Client
 from api.client.label import show_failures
 from api.client.train import show_outcome
+from api.client.tune import show_study, show_thresholds
 from core.params import JobKind
 from core.states import TERMINAL_JOB_STATES
 
@@ -32,9 +33,13 @@ def show_jobs(client: Client) -> None:
 
 
 def subject_of(job: schemas.Job) -> str:
-    """The library and folder, the uploaded file, or the experiment."""
+    """The library and folder, the uploaded file, the experiment or the study."""
     if job.kind == JobKind.TRAINING:
         return str(job.params["experiment"]["experiment_name"])
+    if job.kind == JobKind.TUNING:
+        if "thresholds" in job.params:
+            return f"thresholds of {job.params['thresholds']['model']}"
+        return str(job.params["study"]["study_name"] if "study" in job.params else job.params["resume"])
     parts = (job.params.get("library"), job.params.get("path"), job.params.get("filename"))
     return "/".join(part for part in parts if part)
 
@@ -54,9 +59,13 @@ def show_job(client: Client, job_id: UUID) -> None:
         display.say(f"{job.error.code}: {job.error.detail}", "red")
     if isinstance(job.result, schemas.TrainingOutcome):
         show_outcome(job.result)
+    elif isinstance(job.result, schemas.TuningOutcome):
+        show_study(client, job.result.study_id)
+    elif isinstance(job.result, schemas.ThresholdOutcome):
+        show_thresholds(job.result)
     elif job.result is not None:
         display.say(display.labels_of(job.result, top=10))
-    if job.progress.failed:
+    if job.progress.failed and job.kind != JobKind.TUNING:
         show_failures(client, job.id, job.progress.failed)
 
 

@@ -17,7 +17,11 @@ DATA_DIR = ".mfa"  # how a configuration names the server's data folder
 
 def load(file: Path, overrides: Mapping[str, Any]) -> ExperimentConfig:
     """The experiment of a file; its dataset's root is relative to the working directory."""
-    config = load_experiment(file, overrides)
+    return place_root(load_experiment(file, overrides))
+
+
+def place_root(config: ExperimentConfig) -> ExperimentConfig:
+    """Make the dataset's root absolute, unless it lies in the server's data folder."""
     if isinstance(config.dataset, LibraryDataset) or Path(config.dataset.root).parts[:1] == (DATA_DIR,):
         return config
     root = str(Path(config.dataset.root).expanduser().resolve())
@@ -25,7 +29,10 @@ def load(file: Path, overrides: Mapping[str, Any]) -> ExperimentConfig:
 
 
 def train(client: Client, experiment: ExperimentConfig) -> None:
-    job = client.submit_training(experiment)
+    follow_training(client, client.submit_training(experiment))
+
+
+def follow_training(client: Client, job: schemas.Job) -> None:
     try:
         job = follow(client, job)
     except KeyboardInterrupt:

@@ -12,6 +12,7 @@ from core.params import JobKind
 from core.services import jobs as service
 from core.services.items import list_items
 from core.services.jobs import OPEN_JOB_STATES, Submission
+from core.services.studies import submit_tuning
 from core.services.trainings import retry_training, submit_training
 from core.states import ItemState, JobState
 
@@ -35,9 +36,21 @@ def submit_job(
 
     `training` learns the labels of a dataset: a library, or (without an `admin` key) a folder inside of one.
     Its progress counts epochs, its result says how good the new model is.
+
+    `tuning` searches the hyper-parameters of such a training; its progress counts trials, its result says
+    which were best. With `thresholds` it chooses anew from which score on a model gives its labels.
     """
     if isinstance(body, schemas.TrainingRequest):
         submission = submit_training(
+            session,
+            body.params,
+            caller.owner,
+            idempotency_key,
+            data_dir=settings.data_dir,
+            trusted=caller.is_admin,
+        )
+    elif isinstance(body, schemas.TuningRequest):
+        submission = submit_tuning(
             session,
             body.params,
             caller.owner,

@@ -10,6 +10,7 @@ from sqlalchemy import (
     REAL,
     BigInteger,
     CheckConstraint,
+    Float,
     ForeignKey,
     Identity,
     Index,
@@ -20,13 +21,14 @@ from sqlalchemy import (
     func,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.db.base import Base
-from core.states import ItemState, JobState, UnitState
+from core.states import ItemState, JobState, TrialState, UnitState
 
 
-def _one_of(states: type[JobState] | type[UnitState] | type[ItemState]) -> CheckConstraint:
+def _one_of(states: type[JobState | UnitState | ItemState | TrialState]) -> CheckConstraint:
     return CheckConstraint("state IN (" + ", ".join(f"'{state}'" for state in states) + ")", name="state")
 
 
@@ -297,6 +299,48 @@ class Epoch(Base):
     fold: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
     epoch: Mapped[int] = mapped_column(primary_key=True)
     metrics: Mapped[dict[str, Any]]
+
+
+class Study(Base):
+    """A search for hyper-parameters; its jobs, one at a time, add trials to it.
+
+    What Optuna knows of it lies in the schema `optuna` under the name of its id.
+    """
+
+    __tablename__ = "studies"
+    __table_args__ = (Index("ix_studies_created_at_id", "created_at", "id"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    name: Mapped[str]
+    config: Mapped[dict[str, Any]]  # with the experiment, its dataset placed
+    job_id: Mapped[UUID | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"))  # the last one
+    importances: Mapped[dict[str, Any] | None]  # by objective and key; written when a job ends
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Trial(Base):
+    """One point of a study's space, done by one unit however often that is run."""
+
+    __tablename__ = "trials"
+    __table_args__ = (UniqueConstraint("study_id", "number"), _one_of(TrialState))
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    study_id: Mapped[UUID] = mapped_column(ForeignKey("studies.id", ondelete="CASCADE"))
+    job_id: Mapped[UUID | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"), index=True)
+    unit_id: Mapped[int | None] = mapped_column(
+        BigInteger, ForeignKey("job_units.id", ondelete="SET NULL"), unique=True
+    )
+    number: Mapped[int]  # from 0, in the order in which they were added
+    optuna_number: Mapped[int | None]  # Optuna's, in the order in which they were started
+    state: Mapped[str] = mapped_column(default=TrialState.WAITING)
+    params: Mapped[dict[str, Any] | None]
+    values: Mapped[list[float] | None] = mapped_column(ARRAY(Float))  # in the order of the objectives
+    curve: Mapped[list[Any]] = mapped_column(JSONB, default=list, server_default=text("'[]'"))
+    error_code: Mapped[str | None]
+    error_detail: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
 
 
 class Worker(Base):

@@ -89,7 +89,7 @@ class Tagger:
     def relabel(self, embeddings: np.ndarray) -> np.ndarray:
         """Mean embeddings of tracks (N, D) -> scores (N, L), for a model that is a head on a stored one."""
         assert isinstance(self._model, Transfer)
-        return self._finished(self._model.scores(embeddings))
+        return served(self.card, self._model.scores(embeddings))
 
     def _patches(self, coverage: Coverage) -> Patches:
         kind = Patcher if coverage == "full" else WindowPatcher
@@ -146,19 +146,11 @@ class Tagger:
         scores, embedding = track.mean.result()
         if isinstance(self._model, Transfer):
             scores = self._model.scores(embedding)
-        scores = self._finished(scores)
+        scores = served(self.card, scores)
         assert track.duration_s is not None
         self.timings.tracks += 1
         self.timings.audio_s += track.duration_s
         return track.key, Analysis(track.duration_s, scores, embedding)
-
-    def _finished(self, scores: np.ndarray) -> np.ndarray:
-        """Calibrated, and no parent below its children: (..., L) -> (..., L)."""
-        if self.card.calibration:
-            scores = calibrated(scores, self.card.calibration)
-        if self.card.parents:
-            scores = raise_parents(scores, self.labels, self.card.parents).astype(np.float32)
-        return scores
 
 
 def decoding_threads(device: torch.device, careful: bool) -> int:
@@ -170,6 +162,15 @@ def _next_message(channel: Channel[Message[K]], on_progress: Callable[[], None])
     message = channel.get()
     on_progress()
     return message
+
+
+def served(card: ModelCard, scores: np.ndarray) -> np.ndarray:
+    """What users are told: calibrated, and no parent below its children: (..., L) -> (..., L)."""
+    if card.calibration:
+        scores = calibrated(scores, card.calibration)
+    if card.parents:
+        scores = raise_parents(scores, card.labels, card.parents).astype(np.float32)
+    return scores
 
 
 def calibrated(scores: np.ndarray, calibration: Calibration) -> np.ndarray:

@@ -55,6 +55,7 @@ def full_plan(settings: Settings) -> Plan:
             worker("batch", "plan,batch", processes),
             worker("interactive", "interactive", 1),
             worker("train", "train", 1),
+            worker("trial", "trial", settings.trial_processes),
             # without a limit an open event stream would hold the shutdown up
             python("api", *gateway, "--timeout-graceful-shutdown", "3"),
         ),

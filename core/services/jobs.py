@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, case, exists, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from core.db.tables import Job, JobItem, JobUnit
+from core.db.tables import Job, JobItem, JobUnit, Trial
 from core.errors import (
     IdempotencyKeyReused,
     JobAlreadyEnded,
@@ -23,6 +23,7 @@ from core.params import AnalysisParams, JobKind, PredictParams
 from core.services.cursor import Page, cut_page, decode_cursor
 from core.services.libraries import check_folder, get_library_by_name
 from core.services.registry import resolve_model
+from core.services.trials import USABLE, close_trials
 from core.states import TERMINAL_JOB_STATES, TERMINAL_UNIT_STATES, ItemState, JobState, UnitState
 
 UNITS_CHANNEL = "mfa_units"
@@ -232,21 +233,28 @@ def cancel_job(session: Session, job_id: UUID, *, visible_to: str | None = None)
 def finish_job_if_complete(session: Session, job_id: UUID) -> None:
     """End a job whose last unit has ended. The lock makes two last units see each other."""
     session.execute(select(Job.id).where(Job.id == job_id).with_for_update())
-    session.execute(_finish().where(Job.id == job_id))
+    _close(session, _finish().where(Job.id == job_id))
 
 
 def finish_complete_jobs(session: Session) -> None:
     """End every job without an open unit: a cancelled one whose units nobody had claimed, for example."""
-    session.execute(_finish())
+    _close(session, _finish())
+
+
+def _close(session: Session, finish: Any) -> None:
+    ended = session.execute(finish.returning(Job.id, Job.kind)).all()
+    close_trials(session, [job_id for job_id, kind in ended if kind == JobKind.TUNING])
 
 
 def _finish() -> Any:
     units = select(JobUnit.id).where(JobUnit.job_id == Job.id).correlate(Job)
     unfinished = units.where(JobUnit.state.in_(OPEN_UNIT_STATES)).exists()
     failed = units.where(JobUnit.state == UnitState.FAILED).exists()
+    trials = select(Trial.id).where(Trial.job_id == Job.id).correlate(Job)
+    in_vain = trials.exists() & ~trials.where(Trial.state.in_(USABLE)).exists()
     ended_state = case(
         (Job.state == JobState.CANCELLING, JobState.CANCELLED),
-        (failed, JobState.FAILED),
+        (failed | in_vain, JobState.FAILED),
         else_=JobState.SUCCEEDED,
     )
     return (

@@ -96,6 +96,17 @@ def save_predictions(session: Session, model: Model, predictions: Sequence[NewPr
     save_embeddings(session, model.encoder_id, heard)
 
 
+def copy_predictions(
+    session: Session, source: Model, target: Model, after: bytes = b"", limit: int = 1000
+) -> bytes | None:
+    """Give a model the next results of another with the same weights; where to go on, None at the end."""
+    query = select(Prediction).where(Prediction.model_id == source.id, Prediction.content_hash > after)
+    known = session.scalars(query.order_by(Prediction.content_hash).limit(limit)).all()
+    rows = [NewPrediction(each.content_hash, each.coverage, each.duration_s, each.scores) for each in known]
+    save_predictions(session, target, rows)
+    return known[-1].content_hash if len(known) == limit else None
+
+
 def _row(model: Model, prediction: NewPrediction) -> dict[str, Any]:
     return {
         "content_hash": prediction.content_hash,

@@ -31,6 +31,8 @@ from core.states import TERMINAL_JOB_STATES, JobState
 
 PROJECT = Path(__file__).resolve().parents[2]
 CONFIGS = PROJECT / "configs" / "experiments"
+SMOKE = PROJECT / "configs" / "smoke.yaml"
+DATA_DIR = ".mfa"  # how a configuration names the data folder, wherever that is
 
 
 def submit_training(
@@ -44,9 +46,8 @@ def submit_training(
 ) -> Submission:
     """Queue a training; whoever is not `trusted` may only learn from what lies in a library."""
     config = read_experiment(params)
-    if config.experiment_name in ALIASES:
-        raise InvalidConfig(f"experiment_name: {config.experiment_name!r} is an alias of models.")
-    _check_bases(session, config.model)
+    check_name(config)
+    check_bases(session, config.model)
     dataset, library = place_dataset(session, config.dataset, data_dir, trusted=trusted)
     config = config.model_copy(update={"dataset": dataset})
     job = {
@@ -107,11 +108,22 @@ def read_experiment(params: TrainingParams) -> ExperimentConfig:
     overrides = params.overrides.model_dump()
     if isinstance(params.experiment, dict):
         return parse_experiment(params.experiment, overrides)
-    file = CONFIGS / f"{params.experiment}.yaml"
-    if not file.is_file():
-        known = ", ".join(sorted(path.stem for path in CONFIGS.glob("*.yaml")))
-        raise InvalidConfig(f"There is no experiment file {params.experiment!r}; known are {known}.")
-    return load_experiment(file, overrides)
+    return load_experiment(find_config(CONFIGS, "experiment", params.experiment), overrides)
+
+
+def find_config(folder: Path, what: str, name: str) -> Path:
+    """The file of this name that comes along; `smoke` is also an experiment."""
+    files = {path.stem: path for path in (SMOKE, *sorted(folder.glob("*.yaml")))}
+    if name not in files:
+        known = ", ".join(sorted(files))
+        raise InvalidConfig(f"There is no {what} file {name!r}; known are {known}.")
+    return files[name]
+
+
+def check_name(config: ExperimentConfig) -> None:
+    """The experiment's name is also that of its models."""
+    if config.experiment_name in ALIASES:
+        raise InvalidConfig(f"experiment_name: {config.experiment_name!r} is an alias of models.")
 
 
 def planned_epochs(config: ExperimentConfig) -> int:
@@ -157,7 +169,7 @@ def _open_folders(session: Session, data_dir: Path) -> Iterable[Path]:
     return [*map(Path, session.scalars(select(Library.path))), (PROJECT / data_dir / "samples").resolve()]
 
 
-def _check_bases(session: Session, model: ModelConfig) -> None:
+def check_bases(session: Session, model: ModelConfig) -> None:
     """Stored models that the new one is to build on are named by their folders."""
     named: dict[str, tuple[str, ...]] = {}
     if isinstance(model, TransferConfig):

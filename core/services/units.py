@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 from core.db.tables import Job, JobItem, JobUnit
 from core.errors import Crashed, GaveUp, LeaseLost
 from core.services.jobs import finish_job_if_complete, notify_dispatcher
-from core.states import ItemState, JobState, UnitState
+from core.services.trials import TrialEnding, end_trial
+from core.states import ItemState, JobState, TrialState, UnitState
 
 # In a row: with every result that is written, all of them but those of an item are forgotten.
 MAX_ATTEMPTS = 5  # runs of a unit that ended in an error
@@ -286,7 +287,16 @@ def _make_ready(session: Session, unit_id: int, *, delay_s: float, **values: Any
 
 
 def _give_up(session: Session, unit_id: int, code: str, detail: str, cause: str | None = None) -> None:
-    """Fail a unit; its open items get an outcome too, so that the counters still equal the rows."""
+    """Fail a unit; its open items get an outcome too, so that the counters still equal the rows.
+
+    A trial is itself an outcome of its study: it fails, and the study goes on.
+    """
+    if session.scalar(select(JobUnit.kind).where(JobUnit.id == unit_id)) == "trial":
+        session.execute(update(JobUnit).where(JobUnit.id == unit_id).values(last_error=cause or detail))
+        end_trial(session, unit_id, TrialEnding(TrialState.FAILED, error_code=code, error_detail=detail))
+        notify_dispatcher(session)
+        _end(session, unit_id, UnitState.DONE)
+        return
     session.execute(
         update(JobItem)
         .where(JobItem.unit_id == unit_id, JobItem.state == ItemState.PENDING)

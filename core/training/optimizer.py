@@ -1,22 +1,27 @@
-"""AdamW and its learning rate over time."""
+"""The optimizer and its learning rate over time."""
 
 import math
 
 from torch import nn
-from torch.optim import AdamW
+from torch.optim import SGD, AdamW, NAdam, Optimizer
 
 from core.experiment_config import TrainingConfig
 
+MOMENTUM = 0.9
 FIRST_SHARE, LAST_SHARE = 0.04, 1e-4  # of the highest learning rate, in one cycle
 
 
-def make_optimizer(model: nn.Module, config: TrainingConfig) -> AdamW:
+def make_optimizer(model: nn.Module, config: TrainingConfig) -> Optimizer:
     """Vectors and scalars, that is biases and normalisation, do not decay."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     groups = [
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
     ]
+    if config.optimizer == "sgd":
+        return SGD(groups, lr=config.lr, momentum=MOMENTUM, nesterov=True)
+    if config.optimizer == "nadam":
+        return NAdam(groups, lr=config.lr, decoupled_weight_decay=True)
     return AdamW(groups, lr=config.lr)
 
 

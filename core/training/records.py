@@ -2,7 +2,13 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
 
 from core.models.artifact import CARD_FILE, ModelCard, StoredCard
 from core.training import plots
@@ -13,7 +19,16 @@ from core.training.model_card import write_card
 from core.training.reports import EpochReport, TrainingResult
 
 HISTORY_FILE, RESULTS_FILE = "history.json", "test_results.json"
+VALIDATION_FILE = "validation_scores.safetensors"
 CURVES_FILE, CO_OCCURRENCE_FILE, README_FILE = "training_curves.png", "co_occurrence.png", "MODEL_CARD.md"
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What a model, not calibrated, said of the tracks by which thresholds are chosen."""
+
+    scores: npt.NDArray[np.float64]  # (N, L)
+    targets: npt.NDArray[np.float64]  # (N, L)
 
 
 def make_records(
@@ -27,7 +42,23 @@ def make_records(
         CURVES_FILE: plots.training_curves(fitted.history),
         CO_OCCURRENCE_FILE: plots.co_occurrence(judgement.together, material.labels),
         README_FILE: write_card(card, judgement.results).encode(),
+        VALIDATION_FILE: _held_out(material, fitted),
     }
+
+
+def _held_out(material: Material, fitted: Fitted) -> bytes:
+    """Of the validation tracks, or of all tracks out of fold."""
+    arrays = {
+        "scores": np.ascontiguousarray(fitted.validation.scores, dtype=np.float64),
+        "targets": material.tracks.targets.numpy()[fitted.validation.rows].astype(np.float64),
+    }
+    return bytes(save_arrays(arrays))
+
+
+def read_validation(folder: Path) -> HeldOut:
+    """Raises FileNotFoundError where a model was not trained here."""
+    arrays = load_arrays((folder / VALIDATION_FILE).read_bytes())
+    return HeldOut(arrays["scores"], arrays["targets"])
 
 
 def read_result(folder: Path, identity: Mapping[str, str]) -> TrainingResult | None:

@@ -141,7 +141,9 @@ def running_system(folder: Path, lease_s: float) -> Iterator[System]:
 
 def with_second_worker(plan: Plan) -> Plan:
     """The plan without a worker for trainings, but with two for bulk work."""
-    services = tuple(command for command in plan.services if command.name != "worker-train")
+    services = tuple(
+        command for command in plan.services if command.name not in ("worker-train", "worker-trial")
+    )
     second = worker("batch-2", "plan,batch", PROCESSES_PER_WORKER)
     return plan.model_copy(update={"services": (*services, second)})
 

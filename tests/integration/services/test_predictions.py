@@ -11,12 +11,13 @@ from core.db.session import transaction
 from core.db.tables import Embedding, Model, Prediction, PredictionLabel
 from core.services.predictions import (
     NewPrediction,
+    copy_predictions,
     find_coverages,
     given_labels,
     is_covered,
     save_predictions,
 )
-from tests.builders import make_model
+from tests.builders import make_model, make_prediction
 
 EMBEDDING = [1.0, 2.0, 3.0, 4.0]
 
@@ -113,3 +114,20 @@ def test_workers_that_find_copies_of_the_same_files_do_not_lock_each_other_out(c
     assert errors == []
     with clean_database() as session:
         assert len(labels(session)) == 150
+
+
+def test_the_same_weights_with_other_thresholds_label_what_is_known_at_once(session):
+    before = make_model(session, thresholds=[0.5, 0.5, 0.5])
+    after = make_model(session, alias=None, version=2, thresholds=[0.1, 0.1, 0.1])
+    for _ in range(5):
+        make_prediction(session, before, scores=[0.6, 0.2, 0.05])
+    at: bytes | None = b""
+    pages = 0
+    while at is not None:
+        at = copy_predictions(session, before, after, at, limit=2)
+        pages += 1
+    assert pages == 3
+    labels = select(PredictionLabel.label).where(PredictionLabel.model_id == after.id)
+    assert sorted(session.scalars(labels)) == ["jazz"] * 5 + ["rock"] * 5
+    copied = session.scalars(select(Prediction.scores).where(Prediction.model_id == after.id)).all()
+    assert copied == [pytest.approx([0.6, 0.2, 0.05])] * 5

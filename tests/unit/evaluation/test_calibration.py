@@ -14,7 +14,7 @@ from core.evaluation.calibration import (
     fit_temperature,
 )
 from core.evaluation.ranking import Ranking
-from core.evaluation.thresholds import best_f1_threshold
+from core.evaluation.thresholds import best_f_threshold
 from core.models import artifact
 
 
@@ -53,8 +53,8 @@ def test_no_decision_changes_when_thresholds_are_chosen_again(method, seed):
     targets, scores = overconfident(400, seed=seed)
     calibrated = fit(method, targets, scores).apply(scores)
     for label in range(3):
-        before = scores[:, label] >= best_f1_threshold(targets[:, label], scores[:, label])
-        after = calibrated[:, label] >= best_f1_threshold(targets[:, label], calibrated[:, label])
+        before = scores[:, label] >= best_f_threshold(targets[:, label], scores[:, label])
+        after = calibrated[:, label] >= best_f_threshold(targets[:, label], calibrated[:, label])
         assert (before == after).all()
     assert Ranking(targets, calibrated).areas()[0] == pytest.approx(Ranking(targets, scores).areas()[0])
 

@@ -1,0 +1,153 @@
+"""The `tune` and `studies` commands: submit a study, follow its trials, show what it found."""
+
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from api import schemas
+from api.client import display
+from api.client.http import Client, ClientError
+from api.client.label import follow, leave_or_cancel
+from api.client.train import follow_training, place_root
+from core.experiment_config import parse_experiment
+from core.params import ThresholdParams
+from core.states import JobState
+from core.tuning_config import TuningConfig, canonical, load_tuning
+
+SHOWN_STUDIES, SHOWN_TRIALS = 20, 15
+
+
+def load(file: Path, changes: dict[str, Any]) -> TuningConfig:
+    """The study of a file; the root of an experiment in it is relative to the working directory."""
+    config = load_tuning(file)
+    if isinstance(config.experiment, dict):
+        placed = canonical(place_root(parse_experiment(config.experiment)))
+        config = config.model_copy(update={"experiment": placed})
+    return config.model_copy(update={name: value for name, value in changes.items() if value is not None})
+
+
+def tune(client: Client, config: TuningConfig) -> None:
+    follow_study(client, client.submit_study(config))
+
+
+def resume(client: Client, study_id: UUID, trials: int) -> None:
+    follow_study(client, client.resume_study(study_id, trials))
+
+
+def follow_study(client: Client, job: schemas.Job) -> None:
+    job = _to_its_end(client, job)
+    if job.state == JobState.CANCELLED:
+        raise ClientError("The study was cancelled; its finished trials are kept.")
+    if not isinstance(job.result, schemas.TuningOutcome):
+        raise ClientError(f"The study failed: {job.error.detail if job.error else 'no reason is known.'}")
+    show_study(client, job.result.study_id)
+    display.say(
+        f"Next: `mfa studies {job.result.study_id} --train-best` trains the best for all epochs; "
+        f"`mfa tune --resume {job.result.study_id} --trials 20` goes on."
+    )
+
+
+def tune_thresholds(client: Client, params: ThresholdParams) -> None:
+    job = _to_its_end(client, client.submit_thresholds(params))
+    if not isinstance(job.result, schemas.ThresholdOutcome):
+        raise ClientError(f"Nothing came of it: {job.error.detail if job.error else job.state}")
+    show_thresholds(job.result)
+
+
+def _to_its_end(client: Client, job: schemas.Job) -> schemas.Job:
+    try:
+        return follow(client, job)
+    except KeyboardInterrupt:
+        leave_or_cancel(client, job)
+        raise
+
+
+def show_thresholds(outcome: schemas.ThresholdOutcome) -> None:
+    display.show_table(
+        "On the validation tracks",
+        ("label", "tracks", "threshold", "before", "precision", "recall"),
+        ((each.label, str(each.support), *map(display.number_of, _figures(each))) for each in outcome.labels),
+    )
+    display.say(f"The same weights with these thresholds are {outcome.model}.", "bold")
+    display.say(f"Next: `mfa models promote {outcome.model}`, then `mfa label FOLDER`.")
+
+
+def _figures(label: schemas.LabelThreshold) -> tuple[float | None, ...]:
+    return label.threshold, label.before, label.precision, label.recall
+
+
+def show_studies(client: Client) -> None:
+    display.show_table(
+        "",
+        ("id", "study", "state", "trials", "submitted"),
+        (
+            (
+                str(study.id),
+                study.name,
+                study.state or "",
+                ", ".join(f"{count} {state}" for state, count in study.counts.items()),
+                display.date_of(study.created_at),
+            )
+            for study in client.list_studies(SHOWN_STUDIES)
+        ),
+    )
+
+
+def show_study(client: Client, study_id: UUID) -> None:
+    study = client.get_study(study_id)
+    counts = ", ".join(f"{count} {state}" for state, count in study.counts.items())
+    display.say(f"{study.name}: {study.state or 'its job is gone'}, trials: {counts}", "bold")
+    show_trials(study)
+    for metric, shares in (study.importances or {}).items():
+        display.show_table(
+            "",
+            ("key", f"share of {metric}"),
+            ((key, display.number_of(share)) for key, share in shares.items()),
+        )
+    for reason in dict.fromkeys(trial.error.detail for trial in study.trials if trial.error):
+        display.say(f"A trial failed: {reason}", "red")
+    show_best(study)
+    for name in study.plots:
+        display.say(f"/api/v1/studies/{study.id}/plots/{name}.png")
+
+
+def show_trials(study: schemas.StudyDetails) -> None:
+    """The best complete trials first; the Pareto front where there are several objectives."""
+    objectives = [objective["metric"] for objective in study.config["objectives"]]
+    shown: list[schemas.Trial | schemas.BestTrial] = list(study.pareto_front)
+    title = "Pareto front"
+    if len(objectives) == 1 and study.best is not None:
+        complete = [trial for trial in study.trials if trial.values]
+        best = study.best.values[objectives[0]]
+        shown = sorted(complete, key=lambda trial: abs((trial.values or {})[objectives[0]] - best))
+        title = f"The best of {len(complete)} complete trials"
+    if shown:
+        display.show_table(
+            title,
+            ("trial", *objectives, "parameters"),
+            (
+                (
+                    str(trial.number),
+                    *(display.number_of((trial.values or {}).get(name)) for name in objectives),
+                    ", ".join(f"{key} {_short(value)}" for key, value in (trial.params or {}).items()),
+                )
+                for trial in shown[:SHOWN_TRIALS]
+            ),
+        )
+
+
+def show_best(study: schemas.StudyDetails) -> None:
+    if study.best is not None:
+        display.show_table(
+            f"The best is trial {study.best.number}",
+            ("key", "value"),
+            ((key, _short(value)) for key, value in study.best.params.items()),
+        )
+
+
+def train_best(client: Client, study_id: UUID, trial: int | None) -> None:
+    follow_training(client, client.train_best(study_id, trial))
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,112 @@
+"""Studies: searches for hyper-parameters, their trials, and what to do with what they found."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Path, Query, Response
+from fastapi.responses import FileResponse
+
+from api import schemas, views
+from api.deps import READ, Cursor, IdempotencyKey, Limit, SessionDep, SettingsDep, Writer
+from api.routes import make_router, problems
+from api.routes.jobs import accepted
+from core.services import studies as service
+
+router = make_router("studies")
+
+THE_BEST = schemas.BestRequest()
+PICTURE: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The picture",
+        "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+
+@router.get("", dependencies=[READ])
+def list_studies(
+    session: SessionDep, cursor: Cursor = None, limit: Limit = 100
+) -> schemas.Page[schemas.Study]:
+    """All studies, newest first. Whoever may read models may read how their parameters were found."""
+    page = service.list_studies(session, cursor, limit)
+    return schemas.Page(items=[views.study(row) for row in page.items], next_cursor=page.next_cursor)
+
+
+@router.get("/{study_id}", dependencies=[READ], responses=problems(404))
+def get_study(
+    study_id: UUID,
+    session: SessionDep,
+    settings: SettingsDep,
+    curves: Annotated[bool, Query(description="false leaves them out: they are most of the answer")] = True,
+) -> schemas.StudyDetails:
+    """A study with its best trial or Pareto front, and every trial with its parameters and curve."""
+    plots = service.list_plots(study_id, settings.studies_dir)
+    return views.study_details(
+        service.get_study(session, study_id),
+        service.list_trials(session, study_id),
+        plots,
+        curves=curves,
+    )
+
+
+@router.get(
+    "/{study_id}/plots/{name}.png",
+    dependencies=[READ],
+    response_class=FileResponse,
+    responses=PICTURE | problems(404),
+)
+def get_plot(
+    study_id: UUID,
+    name: Annotated[str, Path(max_length=100, examples=["history"])],
+    session: SessionDep,
+    settings: SettingsDep,
+) -> FileResponse:
+    """A picture: history, importances, parallel_coordinates, pareto_front or slice."""
+    file = service.find_plot(session, study_id, name, settings.studies_dir)
+    return FileResponse(file, media_type="image/png", headers={"X-Content-Type-Options": "nosniff"})
+
+
+@router.post("/{study_id}/resume", status_code=202, responses=problems(404, 409, 413))
+def resume_study(
+    study_id: UUID,
+    body: schemas.ResumeRequest,
+    session: SessionDep,
+    settings: SettingsDep,
+    caller: Writer,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
+) -> schemas.Job:
+    """Add trials to a study whose last job has ended: a new job on the same study."""
+    submission = service.resume_study(
+        session,
+        study_id,
+        body.n_trials,
+        caller.owner,
+        idempotency_key,
+        data_dir=settings.data_dir,
+        trusted=caller.is_admin,
+    )
+    return accepted(response, submission, views.job(session, submission.job))
+
+
+@router.post("/{study_id}/train-best", status_code=202, responses=problems(404, 409, 413))
+def train_best(
+    study_id: UUID,
+    session: SessionDep,
+    settings: SettingsDep,
+    caller: Writer,
+    response: Response,
+    body: schemas.BestRequest = THE_BEST,
+    idempotency_key: IdempotencyKey = None,
+) -> schemas.Job:
+    """Train the best trial's experiment with all its epochs and register the model: a training job."""
+    submission = service.train_best(
+        session,
+        study_id,
+        caller.owner,
+        idempotency_key,
+        number=body.trial,
+        data_dir=settings.data_dir,
+        trusted=caller.is_admin,
+    )
+    return accepted(response, submission, views.job(session, submission.job))

@@ -1,0 +1,228 @@
+"""Submit a study over HTTP, and read, resume and use what it found."""
+
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+import yaml
+from sqlalchemy import select
+
+from api.client.http import Client
+from core.db.session import SessionFactory
+from core.db.tables import Job, JobUnit, Study, Trial
+from core.settings import Settings
+from core.states import JobState
+from tests.builders import make_api_key, make_library, make_model
+from tests.integration.api.gateway import bearer, problem_of
+from tests.integration.api.test_cli import Run, runner
+
+JOBS, STUDIES = "/api/v1/jobs", "/api/v1/studies"
+LR: dict[str, Any] = {"kind": "float", "low": 0.001, "high": 0.1, "log": True}
+STUDY: dict[str, Any] = {
+    "study_name": "mine",
+    "experiment": {
+        "experiment_name": "mine",
+        "dataset": {"kind": "library", "library": "home"},
+        "model": {"kind": "transfer"},
+        "training": {"epochs": 7},
+    },
+    "space": {"training.lr": LR},
+    "n_trials": 5,
+}
+
+
+@pytest.fixture(autouse=True)
+def _rows(db: SessionFactory, music: Path) -> None:
+    with db.begin() as session:
+        make_library(session, name="home", path=str(music))
+        make_model(session, artifact_url="file:///models/musicnn-msd-1")
+
+
+def submit(http: httpx.Client, study: Any = STUDY, headers: Any = None, **params: Any) -> httpx.Response:
+    body = {"kind": "tuning", "params": {"study": study, **params}}
+    return http.post(JOBS, json=body, headers=headers)
+
+
+def finish(db: SessionFactory, study_id: str) -> None:
+    """As workers would: one trial failed, the others gave their number as value."""
+    with db.begin() as session:
+        job = session.get_one(Job, UUID(study_id))
+        for trial in session.scalars(select(Trial).order_by(Trial.number)):
+            trial.params = {"training.lr": 0.01 * (trial.number + 1)}
+            trial.state, trial.values = "complete", [float(trial.number)]
+            if trial.number == 0:
+                trial.state, trial.values = "failed", None
+                trial.error_code, trial.error_detail = "training_diverged", "The loss is nan."
+        for unit in session.scalars(select(JobUnit)):
+            unit.state = "running"
+            session.flush()
+            unit.state, unit.done = "done", 1
+        session.get_one(Study, UUID(study_id)).importances = {"roc_auc_macro": {"training.lr": 1.0}}
+        job.state, job.result = JobState.RUNNING, {"study_id": study_id}
+        session.flush()
+        job.state = JobState.SUCCEEDED
+
+
+@pytest.fixture
+def finished(http: httpx.Client, db: SessionFactory, open_settings: Settings) -> str:
+    study_id = str(submit(http).json()["id"])
+    finish(db, study_id)
+    folder = open_settings.studies_dir / study_id
+    folder.mkdir(parents=True)
+    (folder / "history.png").write_bytes(b"\x89PNG")
+    (folder / "secret.png").write_bytes(b"\x89PNG")
+    return study_id
+
+
+def test_a_study_is_accepted_and_can_be_read_at_once(http):
+    response = submit(http)
+    assert response.status_code == 202, response.text
+    job = response.json()
+    assert response.headers["location"] == f"{JOBS}/{job['id']}"
+    assert (job["kind"], job["progress"]["total"], job["result"]) == ("tuning", 5, None)
+    study = http.get(f"{STUDIES}/{job['id']}").json()
+    assert (study["name"], study["state"], study["best"]) == ("mine", "queued", None)
+    assert [trial["state"] for trial in study["trials"]] == ["waiting", "waiting"]
+    assert [each["id"] for each in http.get(STUDIES).json()["items"]] == [job["id"]]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"space": {}}, "space: "),
+        ({"space": {"training.lr": LR | {"low": 0.1}}}, "space.training.lr: low must be less than high"),
+        ({"space": {"training.lr": LR | {"low": 2}}}, "space.training.lr: low must be less than high"),
+        ({"space": {"training.lr": LR | {"low": 0}}}, "space.training.lr: low must be greater than 0"),
+        ({"space": {"training.rate": LR}}, "space.training.rate: Unknown key"),
+        ({"space": {"training.learning_rate": LR}}, "did you mean 'training.lr'?"),
+        (
+            {"space": {"training.batch_size": {"kind": "categorical", "choices": [8, "big"]}}},
+            "space.training.batch_size: 'big'",
+        ),
+        (
+            {"space": {"model.backbone": {"kind": "categorical", "choices": ["nope-1"]}}},
+            "model.backbone: there is no model 'nope-1'",
+        ),
+        ({"n_trials": 0}, "n_trials: "),
+        ({"experiment": "nope"}, "no experiment file 'nope'"),
+    ],
+)
+def test_a_wrong_study_is_refused_with_the_field(http, db, change, sentence):
+    response = submit(http, STUDY | change)
+    assert problem_of(response, 422) == "invalid_config"
+    assert sentence in response.json()["detail"]
+    with db() as session:
+        assert session.scalars(select(Job)).all() == []
+
+
+def test_a_study_or_thresholds_are_to_be_named(http):
+    assert problem_of(http.post(JOBS, json={"kind": "tuning", "params": {}}), 422) == "invalid"
+    both = submit(http, thresholds={"model": "default"})
+    assert problem_of(both, 422) == "invalid"
+    only = http.post(JOBS, json={"kind": "tuning", "params": {"thresholds": {"model": "default"}}})
+    assert problem_of(only, 422) == "invalid_config"
+    assert "thresholds.model: test-model@1 has left no scores" in only.json()["detail"]
+
+
+def test_only_an_admin_may_search_outside_of_the_libraries(keyed_http, db, tmp_path):
+    with db.begin() as session:
+        secrets = {scope: make_api_key(session, scope)[1] for scope in ("write", "admin")}
+    study = STUDY | {
+        "experiment": STUDY["experiment"] | {"dataset": {"kind": "folder", "root": str(tmp_path)}}
+    }
+    refused = submit(keyed_http, study, bearer(secrets["write"]))
+    assert problem_of(refused, 403) == "dataset_outside_libraries"
+    accepted = submit(keyed_http, study, bearer(secrets["admin"]))
+    assert accepted.status_code == 202
+    finish(db, accepted.json()["id"])
+    for call, body in (("resume", {"n_trials": 1}), ("train-best", {})):
+        url = f"{STUDIES}/{accepted.json()['id']}/{call}"
+        assert problem_of(keyed_http.post(url, json=body, headers=bearer(secrets["write"])), 403)
+
+
+def test_the_best_trial_the_failures_and_the_pictures_are_shown(http, finished):
+    study = http.get(f"{STUDIES}/{finished}").json()
+    assert study["best"] == {
+        "number": 1,
+        "params": {"training.lr": 0.02},
+        "values": {"roc_auc_macro": 1.0},
+    }
+    assert study["counts"] == {"complete": 1, "failed": 1}
+    assert study["trials"][0]["error"] == {"code": "training_diverged", "detail": "The loss is nan."}
+    assert study["importances"] == {"roc_auc_macro": {"training.lr": 1.0}}
+    assert study["plots"] == ["history"]
+    picture = http.get(f"{STUDIES}/{finished}/plots/history.png")
+    assert (picture.headers["content-type"], picture.content) == ("image/png", b"\x89PNG")
+    for name in ("secret", "slice", "..%2F..%2Fx"):
+        assert http.get(f"{STUDIES}/{finished}/plots/{name}.png").status_code == 404
+    outcome = http.get(f"{JOBS}/{finished}").json()["result"]
+    assert (outcome["study_id"], [best["number"] for best in outcome["best"]]) == (finished, [1])
+    assert problem_of(http.get(f"{STUDIES}/{UUID(int=0)}"), 404) == "study_not_found"
+
+
+def test_the_best_is_trained_with_one_call_and_the_study_goes_on(http, finished):
+    training = http.post(f"{STUDIES}/{finished}/train-best")
+    assert training.status_code == 202, training.text
+    experiment = training.json()["params"]["experiment"]
+    assert (experiment["training"]["lr"], experiment["training"]["epochs"]) == (0.02, 7)
+    failed = http.post(f"{STUDIES}/{finished}/train-best", json={"trial": 0})
+    assert problem_of(failed, 409) == "no_best_trial"
+    more = http.post(f"{STUDIES}/{finished}/resume", json={"n_trials": 3})
+    assert more.status_code == 202, more.text
+    assert more.json()["progress"]["total"] == 3
+    assert http.get(f"{STUDIES}/{finished}").json()["job_id"] == more.json()["id"]
+    again = http.post(f"{STUDIES}/{finished}/resume", json={"n_trials": 3})
+    assert problem_of(again, 409) == "study_at_work"
+
+
+@pytest.fixture
+def mfa(open_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(STUDY))
+    return runner(open_url, tmp_path, monkeypatch)
+
+
+def test_tune_follows_its_trials_and_shows_the_best(mfa, db, monkeypatch):
+    look = Client.get_job
+
+    def end_first(client: Client, job_id: UUID) -> Any:
+        with db() as session:
+            is_queued = session.get_one(Job, job_id).state == JobState.QUEUED
+        if is_queued:
+            finish(db, str(job_id))
+        return look(client, job_id)
+
+    monkeypatch.setattr(Client, "get_job", end_first)
+    monkeypatch.setattr("api.client.label.LOOK_EVERY_S", 0.01)
+    result = mfa("tune", "--config", "study.yaml", "--trials", 9)
+    assert result.exit_code == 0, result.output
+    assert "The best is trial 1" in result.stdout
+    assert "training.lr 0.02" in result.stdout
+    assert "A trial failed: The loss is nan." in result.stdout
+    assert "share of roc_auc_macro" in result.stdout
+    with db() as session:
+        study = session.scalars(select(Study)).one()
+    assert study.config["n_trials"] == 9
+    assert "1 complete, 1 failed" in mfa("studies").stdout
+    assert "The best is trial 1" in mfa("studies", study.id).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["tune"], "Name one of --config FILE, --resume STUDY and --thresholds MODEL."),
+        (["tune", "--resume", str(UUID(int=0))], "How many more?"),
+        (["tune", "--resume", str(UUID(int=0)), "--trials", "1"], "There is no study with this id."),
+        (["tune", "--config", "wrong.yaml"], "space.training.lr: low must be less than high"),
+        (["tune", "--thresholds", "default"], "has left no scores"),
+        (["studies", "--train-best"], "Name the study"),
+    ],
+)
+def test_an_error_is_one_line(mfa, tmp_path, arguments, sentence):
+    wrong = STUDY | {"space": {"training.lr": LR | {"low": 3}}}
+    (tmp_path / "wrong.yaml").write_text(yaml.safe_dump(wrong))
+    result = mfa(*arguments)
+    assert result.exit_code == 1
+    assert sentence in result.stderr
+    assert len(result.stderr.splitlines()) == 1

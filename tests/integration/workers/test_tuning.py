@@ -1,0 +1,434 @@
+"""Trials of a study: one unit each, ended once here and in Optuna, whatever happens in between."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+from optuna.storages import RDBStorage
+from sqlalchemy import select, text
+
+from core.db.session import SessionFactory, transaction
+from core.db.tables import Job, JobUnit, Study, Trial
+from core.errors import GridExhausted, StudyAtWork, TrainingDiverged
+from core.services.jobs import cancel_job, finish_complete_jobs
+from core.services.monitoring import newest_revision
+from core.services.studies import best_trials, list_trials, resume_study, submit_study, train_best
+from core.services.units import MAX_ATTEMPTS, MAX_CRASHES, cancel_waiting
+from core.services.workers import beat
+from core.settings import Settings
+from core.states import JobState, UnitState
+from core.training.reports import EpochReport
+from core.training.run import TrainingStopped
+from core.tuning.plots import draw
+from core.tuning_config import TuningConfig
+from tests.integration.workers.music import Music
+from tests.integration.workers.test_training import EPOCH
+from tests.planned import expire, make_due, read_job, read_unit, reap
+from tests.worker import WORKER, open_units, run
+from workers import lease as lease_module
+from workers import studies, tuning
+
+STUDY: dict[str, Any] = {
+    "study_name": "mine",
+    "experiment": {
+        "experiment_name": "mine",
+        "dataset": {"kind": "library", "library": "music", "labels_from": "folder"},
+        "model": {"kind": "audio_cnn", "embedding_size": 4},
+        "training": {"epochs": 4},
+    },
+    "space": {"training.lr": {"kind": "float", "low": 1e-4, "high": 1e-1, "log": True}},
+    "n_trials": 4,
+    "max_parallel": 2,
+}
+
+
+class Killed(BaseException):
+    """Nothing catches it, as nothing catches a SIGKILL."""
+
+
+class Trainer:
+    """Stands in for the training: the value of a trial is its learning rate."""
+
+    def __init__(self) -> None:
+        self.rates: list[float] = []
+        self.before_epoch: Callable[[int, float], Any] = lambda epoch, rate: None
+        self.loss: Callable[[float], float] = lambda rate: rate
+
+    def __call__(
+        self, config: Any, dataset: Any, metrics: Any, on_epoch: Any, *, should_stop: Any, **_: Any
+    ) -> tuple[float, ...]:
+        rate = config.training.lr
+        self.rates.append(rate)
+        for epoch in range(1, 5):
+            self.before_epoch(epoch, rate)
+            if should_stop():
+                raise TrainingStopped
+            on_epoch(EpochReport.from_dict(EPOCH | {"epoch": epoch, "validation_loss": self.loss(rate)}))
+        return (rate, 1 / rate)[: len(metrics)]
+
+
+@pytest.fixture(scope="module")
+def storage(database_url: str) -> Iterator[RDBStorage]:
+    opened = studies.open_storage(database_url)
+    yield opened
+    opened.remove_session()
+    opened.engine.dispose()
+
+
+@pytest.fixture
+def trainer(
+    process_settings: Settings, music: Music, storage: RDBStorage, monkeypatch: pytest.MonkeyPatch
+) -> Trainer:
+    stand_in = Trainer()
+    for name, value in {
+        "get_settings": lambda: process_settings,
+        "get_storage": lambda: storage,
+        "train_trial": stand_in,
+        "load_dataset": lambda *_: None,
+        "WRITE_EVERY_S": 0.0,
+        "draw": lambda *_: {},
+    }.items():
+        monkeypatch.setattr(tuning, name, value)
+    monkeypatch.setattr(lease_module, "LOOK_EVERY_S", 0.02)
+    music.add("rock/a.mp3")
+    return stand_in
+
+
+BODIES = {"trial": tuning.run_trial, "study": tuning.conclude_study}
+
+
+class Studies:
+    """Submits studies and looks at what becomes of them."""
+
+    def __init__(self, sessions: SessionFactory, settings: Settings) -> None:
+        self.sessions, self.settings = sessions, settings
+
+    def submit(self, **changes: Any) -> UUID:
+        with transaction(self.sessions) as session:
+            wanted = STUDY | changes
+            return submit_study(session, wanted, "me", data_dir=self.settings.data_dir, trusted=False).job.id
+
+    def resume(self, study_id: UUID, n_trials: int) -> UUID:
+        with transaction(self.sessions) as session:
+            data_dir = self.settings.data_dir
+            return resume_study(session, study_id, n_trials, "me", data_dir=data_dir, trusted=False).job.id
+
+    def next_unit(self, job_id: UUID) -> JobUnit:
+        unit = open_units(self.sessions, job_id)[0]
+        make_due(self.sessions, unit.id)
+        return unit
+
+    def step(self, job_id: UUID) -> int:
+        unit = self.next_unit(job_id)
+        run(self.sessions, unit.id, BODIES[unit.kind])
+        return unit.id
+
+    def work_off(self, job_id: UUID) -> Job:
+        while open_units(self.sessions, job_id):
+            self.step(job_id)
+        return read_job(self.sessions, job_id)
+
+    def trials(self, study_id: UUID) -> list[Trial]:
+        with self.sessions() as session:
+            return list_trials(session, study_id)
+
+    def states(self, study_id: UUID) -> Counter[str]:
+        return Counter(trial.state for trial in self.trials(study_id))
+
+    def in_optuna(self, study_id: UUID) -> Counter[str]:
+        query = text(
+            "SELECT t.state::text FROM optuna.trials t JOIN optuna.studies s USING (study_id) "
+            "WHERE s.study_name = :name"
+        )
+        with self.sessions() as session:
+            return Counter(session.scalars(query, {"name": str(study_id)}))
+
+    def end_and_reap(self, unit_id: int) -> None:
+        expire(self.sessions, unit_id)
+        reap(self.sessions)
+
+
+@pytest.fixture
+def mine(music: Music, process_settings: Settings, trainer: Trainer) -> Studies:
+    return Studies(music.sessions, process_settings)
+
+
+def test_a_study_ends_with_its_trials_its_best_one_and_pictures(mine, trainer, process_settings, monkeypatch):
+    monkeypatch.setattr(tuning, "draw", draw)
+    study_id = mine.submit(n_trials=6)
+    assert len(open_units(mine.sessions, study_id)) == 2
+    job = mine.work_off(study_id)
+    assert (job.state, job.total, job.result) == (JobState.SUCCEEDED, 6, {"study_id": str(study_id)})
+    assert mine.states(study_id) == {"complete": 6}
+    assert mine.in_optuna(study_id) == {"COMPLETE": 6}
+    trials = mine.trials(study_id)
+    assert [trial.number for trial in trials] == list(range(6))
+    assert [trial.values for trial in trials] == [[rate] for rate in trainer.rates]
+    assert [point["epoch"] for point in trials[0].curve] == [1, 2, 3, 4]
+    with mine.sessions() as session:
+        study = session.get_one(Study, study_id)
+        best = best_trials(TuningConfig.model_validate(study.config), trials)
+        assert study.importances == {"roc_auc_macro": {"training.lr": 1.0}}
+    assert [trial.values for trial in best] == [[max(trainer.rates)]]
+    pictures = {path.name for path in (process_settings.studies_dir / str(study_id)).iterdir()}
+    assert pictures == {"history.png", "importances.png", "parallel_coordinates.png", "slice.png"}
+
+
+def test_never_more_trials_are_open_than_may_run_at_a_time(mine):
+    study_id = mine.submit(max_parallel=3, n_trials=5)
+    seen = []
+    while units := open_units(mine.sessions, study_id):
+        seen.append(len(units))
+        mine.step(study_id)
+    assert seen == [3, 3, 3, 2, 1, 1]
+
+
+def test_a_killed_trial_goes_on_with_the_same_parameters(mine, trainer):
+    study_id = mine.submit()
+
+    def die(epoch: int, _: float) -> None:
+        if epoch == 3 and len(trainer.rates) == 1:
+            raise Killed
+
+    trainer.before_epoch = die
+    unit = mine.next_unit(study_id)
+    with pytest.raises(Killed):
+        run(mine.sessions, unit.id, tuning.run_trial)
+    mine.end_and_reap(unit.id)
+    assert mine.work_off(study_id).state == JobState.SUCCEEDED
+    assert trainer.rates[0] == trainer.rates[1]
+    assert len(set(trainer.rates)) == 4
+    assert mine.in_optuna(study_id) == {"COMPLETE": 4}
+
+
+def test_a_death_between_asking_and_writing_leaves_no_ghost(mine, monkeypatch):
+    study_id = mine.submit()
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    unit = mine.next_unit(study_id)
+    with monkeypatch.context() as patch:
+        patch.setattr(tuning, "start_trial", die)
+        with pytest.raises(Killed):
+            run(mine.sessions, unit.id, tuning.run_trial)
+    assert mine.in_optuna(study_id) == {"RUNNING": 1}
+    mine.end_and_reap(unit.id)
+    mine.work_off(study_id)
+    assert mine.in_optuna(study_id) == {"COMPLETE": 4}
+
+
+def test_a_death_between_telling_and_writing_tells_nothing_twice(mine, trainer, monkeypatch):
+    study_id = mine.submit()
+
+    def die(*_: object, **__: object) -> None:
+        raise Killed
+
+    unit = mine.next_unit(study_id)
+    with monkeypatch.context() as patch:
+        patch.setattr(tuning, "_end", die)
+        with pytest.raises(Killed):
+            run(mine.sessions, unit.id, tuning.run_trial)
+    mine.end_and_reap(unit.id)
+    mine.work_off(study_id)
+    assert len(trainer.rates) == 4  # it was not trained again
+    assert [trial.values for trial in mine.trials(study_id)] == [[rate] for rate in trainer.rates]
+
+
+def test_a_failed_trial_fails_no_study(mine, trainer):
+    def diverge(epoch: int, rate: float) -> None:
+        if rate == trainer.rates[0]:
+            raise TrainingDiverged
+
+    trainer.before_epoch = diverge
+    study_id = mine.submit()
+    job = mine.work_off(study_id)
+    assert (job.state, job.error_code) == (JobState.SUCCEEDED, None)
+    assert mine.states(study_id) == {"failed": 1, "complete": 3}
+    assert mine.in_optuna(study_id) == {"FAIL": 1, "COMPLETE": 3}
+    failed = mine.trials(study_id)[0]
+    assert failed.error_code == "training_diverged"
+    with mine.sessions() as session:
+        counts = session.execute(select(JobUnit.done, JobUnit.failed).where(JobUnit.kind == "trial")).all()
+    assert sorted(map(tuple, counts)) == [(0, 1), (1, 0), (1, 0), (1, 0)]
+
+
+def test_a_study_without_a_usable_trial_fails_for_the_first_ones_reason(mine, trainer):
+    def diverge(*_: object) -> None:
+        raise TrainingDiverged("The loss is nan.")
+
+    trainer.before_epoch = diverge
+    job = mine.work_off(mine.submit())
+    assert (job.state, job.error_code) == (JobState.FAILED, "training_diverged")
+    assert job.error_detail == "Every trial failed; the first one: The loss is nan."
+
+
+@pytest.mark.parametrize("way", ["crashes", "errors"])
+def test_a_trial_that_is_given_up_fails_and_the_study_goes_on(mine, trainer, way):
+    study_id = mine.submit()
+    unit = mine.next_unit(study_id)
+    error: type[BaseException] = Killed if way == "crashes" else RuntimeError
+
+    def fail(*_: object) -> None:
+        raise error
+
+    trainer.before_epoch = fail
+    for _ in range(MAX_CRASHES if way == "crashes" else MAX_ATTEMPTS):
+        make_due(mine.sessions, unit.id)
+        if way == "crashes":
+            with pytest.raises(Killed):
+                run(mine.sessions, unit.id, tuning.run_trial)
+            mine.end_and_reap(unit.id)
+        else:
+            run(mine.sessions, unit.id, tuning.run_trial)
+    trial = mine.trials(study_id)[0]
+    assert (trial.state, read_unit(mine.sessions, unit.id).state) == ("failed", UnitState.DONE)
+    assert trial.error_code == ("gave_up" if way == "crashes" else "internal")
+    assert len(set(trainer.rates)) == 1
+    trainer.before_epoch = lambda *_: None
+    assert mine.work_off(study_id).state == JobState.SUCCEEDED
+    assert mine.in_optuna(study_id) == {"FAIL": 1, "COMPLETE": 3}
+
+
+def test_cancelling_stops_running_trials_and_keeps_the_finished_ones(mine, trainer):
+    study_id = mine.submit()
+    mine.step(study_id)
+
+    def cancel(epoch: int, _: float) -> None:
+        if epoch == 2:
+            with transaction(mine.sessions) as session:
+                cancel_job(session, study_id)
+                cancel_waiting(session)
+            time.sleep(0.3)
+
+    trainer.before_epoch = cancel
+    mine.step(study_id)
+    with transaction(mine.sessions) as session:
+        finish_complete_jobs(session)
+    assert read_job(mine.sessions, study_id).state == JobState.CANCELLED
+    assert mine.states(study_id) == {"complete": 1, "cancelled": 2}
+    assert mine.in_optuna(study_id) == {"COMPLETE": 1, "FAIL": 1}
+    assert [point["epoch"] for point in mine.trials(study_id)[1].curve] == [1]
+
+
+def test_a_worker_that_died_at_a_cancelled_study_leaves_no_ghost(mine, trainer):
+    def die(*_: object) -> None:
+        raise Killed
+
+    trainer.before_epoch = die
+    study_id = mine.submit()
+    unit = mine.next_unit(study_id)
+    with pytest.raises(Killed):
+        run(mine.sessions, unit.id, tuning.run_trial)
+    with transaction(mine.sessions) as session:
+        cancel_job(session, study_id)
+    mine.end_and_reap(unit.id)
+    with transaction(mine.sessions) as session:
+        cancel_waiting(session)
+        finish_complete_jobs(session)
+    assert read_job(mine.sessions, study_id).state == JobState.CANCELLED
+    assert mine.in_optuna(study_id) == {"FAIL": 1}
+
+
+def test_a_draining_worker_hands_its_trial_back(mine, trainer):
+    def drain(epoch: int, _: float) -> None:
+        if epoch == 2 and len(trainer.rates) == 1:
+            with transaction(mine.sessions) as session:
+                beat(session, WORKER, ["trial"], 1, draining=True)
+            time.sleep(0.3)
+
+    trainer.before_epoch = drain
+    study_id = mine.submit()
+    unit_id = mine.step(study_id)
+    unit = read_unit(mine.sessions, unit_id)
+    assert (unit.state, unit.attempt) == (UnitState.READY, 0)
+    assert mine.states(study_id) == {"running": 1, "waiting": 1}
+
+
+def test_a_late_worker_writes_nothing(mine, trainer):
+    """Its lease ran out, another one has ended the trial."""
+    study_id = mine.submit(n_trials=1)
+
+    def overtake(epoch: int, _: float) -> None:
+        if epoch == 1 and len(trainer.rates) == 1:
+            unit = open_units(mine.sessions, study_id)[0]
+            mine.end_and_reap(unit.id)
+            trainer.before_epoch = lambda *_: None
+            mine.step(study_id)
+
+    trainer.before_epoch = overtake
+    mine.step(study_id)
+    mine.work_off(study_id)
+    assert mine.states(study_id) == {"complete": 1}
+    assert mine.in_optuna(study_id) == {"COMPLETE": 1}
+
+
+def test_worse_trials_are_pruned_and_cost_less(mine, trainer):
+    pruner = {"kind": "median", "startup": 2, "warm_up": 0}
+    study_id = mine.submit(n_trials=10, pruner=pruner)
+    mine.work_off(study_id)
+    states = mine.states(study_id)
+    assert states["pruned"] >= 2
+    assert mine.in_optuna(study_id) == {"PRUNED": states["pruned"], "COMPLETE": states["complete"]}
+    for trial in mine.trials(study_id):
+        assert (trial.values is None, len(trial.curve) < 4) == (trial.state == "pruned",) * 2
+
+
+def test_no_trial_starts_after_the_target_or_the_time(mine):
+    reached = mine.submit(n_trials=50, target=1e-4)
+    job = mine.work_off(reached)
+    assert (job.state, job.total) == (JobState.SUCCEEDED, 2)  # the second one had been added already
+    late = mine.submit(n_trials=50, time_budget_s=0.001)
+    assert mine.work_off(late).total == 2
+
+
+def test_a_grid_tries_every_point_once(mine, trainer):
+    study_id = mine.submit(n_trials=50, sampler={"kind": "grid", "points": 5})
+    job = mine.work_off(study_id)
+    assert (job.total, job.state) == (5, JobState.SUCCEEDED)
+    assert sorted(trainer.rates) == pytest.approx([1e-4, 10**-3.25, 10**-2.5, 10**-1.75, 1e-1])
+    with pytest.raises(GridExhausted):
+        mine.resume(study_id, 1)
+
+
+def test_several_objectives_give_a_front(mine, trainer):
+    study_id = mine.submit(objectives=[{"metric": "roc_auc_macro"}, {"metric": "pr_auc_macro"}])
+    assert mine.work_off(study_id).state == JobState.SUCCEEDED
+    with mine.sessions() as session:
+        config = TuningConfig.model_validate(session.get_one(Study, study_id).config)
+    assert len(best_trials(config, mine.trials(study_id))) == 4  # more of the one is less of the other
+
+
+def test_a_study_is_resumed_with_more_trials(mine, trainer):
+    study_id = mine.submit()
+    with pytest.raises(StudyAtWork):
+        mine.resume(study_id, 3)
+    mine.work_off(study_id)
+    job = mine.work_off(mine.resume(study_id, 3))
+    assert (job.state, job.total, job.result) == (JobState.SUCCEEDED, 3, {"study_id": str(study_id)})
+    assert mine.states(study_id) == {"complete": 7}
+    assert len(set(trainer.rates)) == 7
+
+
+def test_the_best_is_trained_as_a_job_of_its_own(mine, trainer):
+    study_id = mine.submit(trial_epochs=2)
+    mine.work_off(study_id)
+    with transaction(mine.sessions) as session:
+        options = {"data_dir": mine.settings.data_dir, "trusted": False}
+        job = train_best(session, study_id, "me", **options).job
+    experiment = job.params["experiment"]
+    assert experiment["training"]["lr"] == max(trainer.rates)
+    assert experiment["training"]["epochs"] == 4
+    assert experiment["evaluation"]["bootstrap"] == 1000
+
+
+def test_optunas_tables_are_its_own(mine):
+    with mine.sessions() as session:
+        ours = session.scalars(text("SELECT version_num FROM public.alembic_version")).all()
+        theirs = session.scalars(text("SELECT version_num FROM optuna.alembic_version")).all()
+    assert ours == [newest_revision()]
+    assert len(theirs) == 1
+    assert set(ours).isdisjoint(theirs)
