@@ -94,6 +94,8 @@ class Progress(Response):
     percent: float | None = Field(description="null until the library is listed to its end")
     rate_per_s: float | None = Field(description="items per second")
     eta_s: float | None = Field(description="seconds until the job will probably have ended")
+    tracks_read: int | None = Field(None, description="of a training that is getting its tracks ready")
+    tracks_to_read: int | None = None
 
 
 class Label(Response):

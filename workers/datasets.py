@@ -11,11 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from core.audio.sandbox import read_tags
-from core.dataset_config import DatasetConfig, LibraryDataset, SplitConfig, placed
+from core.dataset_config import DatasetConfig, LabelConfig, LibraryDataset, SplitConfig, placed
 from core.datasets import download, fma_archives
 from core.datasets.catalogue import read_dataset, read_library
 from core.datasets.describe import Description, describe
-from core.datasets.examples import Dataset, Part
+from core.datasets.examples import Dataset
 from core.datasets.library import TaggedTrack
 from core.datasets.plots import write_plots
 from core.errors import InvalidConfig, ItemError, MFAError
@@ -48,12 +48,13 @@ def describe_dataset(
     open_files: Annotated[bool, typer.Option(help="Open every file to find the unreadable ones.")] = True,
 ) -> None:
     """Count labels, artists, durations and unreadable files, show the split, write plots as PNG."""
-    chosen, split = choose(config, kind, root)
+    chosen, labels, split = choose(config, kind, root)
     dataset = read(chosen, root)
     with Progress(console=console, transient=True) as bars:
         bar = bars.add_task("opening the files", total=None)
         found = describe(
             dataset,
+            labels,
             split,
             open_files=open_files,
             on_progress=lambda done, total: bars.update(bar, completed=done, total=total),
@@ -63,16 +64,18 @@ def describe_dataset(
         say(str(path))
 
 
-def choose(config: Path | None, kind: str, root: Path | None) -> tuple[DatasetConfig, SplitConfig]:
-    """The dataset that a file or the options name, and how it is to be split."""
+def choose(
+    config: Path | None, kind: str, root: Path | None
+) -> tuple[DatasetConfig, LabelConfig, SplitConfig]:
+    """The dataset that a file or the options name, what is learnt of it, and how it is split."""
     if config is not None:
         experiment = load_experiment(config)
-        return experiment.dataset, experiment.split
+        return experiment.dataset, experiment.labels, experiment.split
     if root is None:
         raise InvalidConfig("Name a dataset: --config FILE, or --kind KIND --root FOLDER.")
     where = {"library": root.name} if kind == "library" else {"root": str(root)}
     try:
-        return _DATASET.validate_python({"kind": kind, **where}), SplitConfig()
+        return _DATASET.validate_python({"kind": kind, **where}), LabelConfig(), SplitConfig()
     except ValidationError as error:
         raise InvalidConfig("; ".join(each["msg"] for each in error.errors())) from error
 
@@ -110,15 +113,15 @@ def show(found: Description) -> None:
         say(f"Unreadable files: {len(found.unusable)}", "red")
     for one in found.unusable[:SHOWN_FILES]:
         say(f"  {one.path}: {one.detail}")
-    for warning in found.split.warnings if found.split else ("There are too few artists to split by.",):
-        say(f"Note: {warning}")
+    for note in (found.obstacle,) if found.obstacle else found.split.warnings if found.split else ():
+        say(f"Note: {note}")
 
 
 def show_labels(found: Description) -> None:
-    table = Table("label", "tracks", "artists", *Part)
+    table = Table("label", "tracks", "artists", *found.parts)
     for one in found.labels[:SHOWN_LABELS]:
-        parts = found.split.labels.get(one.label, {}) if found.split else {}
-        counts = (one.tracks, one.artists, *(parts.get(part, 0) for part in Part))
+        of_parts = (counts.get(one.label, 0) for counts in found.parts.values())
+        counts = (one.tracks, one.artists, *of_parts)
         table.add_row(Text(one.label), *map(str, counts))
     console.print(table)
     if len(found.labels) > SHOWN_LABELS:

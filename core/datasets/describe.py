@@ -2,17 +2,18 @@
 
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from core.dataset_config import SplitConfig
+from core.dataset_config import LabelConfig, SplitConfig
 from core.datasets.credits import credited
-from core.datasets.errors import TooFewGroups
-from core.datasets.examples import Dataset, Example
+from core.datasets.examples import Dataset, Example, Part, in_order
+from core.datasets.labels import select_labels
 from core.datasets.probe import Probed, Unusable, probe
-from core.datasets.split_report import SplitReport
-from core.datasets.splits import Hashes, split
+from core.datasets.split_report import Split, SplitReport
+from core.datasets.splits import divide
+from core.errors import Invalid
 
 
 @dataclass(frozen=True)
@@ -44,27 +45,40 @@ class Description:
     albums: int
     durations: Durations | None  # None: no file was opened, or none can be decoded
     unusable: tuple[Unusable, ...]
-    split: SplitReport | None  # None: there are too few artists to divide the tracks by
+    split: SplitReport | None  # the first one of a cross-validation; None: it cannot be divided
+    parts: Mapping[str, Mapping[str, int]]  # name of a part, or of a fold's test part -> label -> tracks
+    obstacle: str | None  # why this cannot be learnt from
+
+
+ALL_LABELS, USUAL_SPLIT = LabelConfig(), SplitConfig()
 
 
 def describe(
     dataset: Dataset,
-    config: SplitConfig | None = None,
-    hashes: Hashes | None = None,
+    labels: LabelConfig = ALL_LABELS,
+    split: SplitConfig = USUAL_SPLIT,
     open_files: bool = True,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Description:
-    """Counts of a dataset; opens every audio file unless told not to, calling `on_progress(done, total)`."""
+    """Counts of a dataset, and how training would divide it.
+
+    Opens every audio file unless told not to, calling `on_progress(done, total)`.
+    """
+    dataset = in_order(dataset)
     found = _probe_all(dataset, on_progress) if open_files else {}
     seconds = [one.duration_s for one in found.values() if isinstance(one, Probed)]
     unusable = [one for one in found.values() if isinstance(one, Unusable)]
     dataset = replace(dataset, examples=tuple(_credited(one, found) for one in dataset.examples))
     broken = {one.path for one in unusable}
-    usable = tuple(example for example in dataset.examples if example.path not in broken)
+    usable = replace(dataset, examples=tuple(one for one in dataset.examples if one.path not in broken))
+    contents = {path: one.content for path, one in found.items() if isinstance(one, Probed)}
+    hashes = {one.id: contents[one.path] for one in usable.examples if one.path in contents}
+    splits: tuple[Split, ...] = ()
+    obstacle = None
     try:
-        divided = split(replace(dataset, examples=usable), config, hashes).report
-    except TooFewGroups:
-        divided = None
+        splits = divide(select_labels(usable, labels).dataset, split, hashes)
+    except Invalid as error:
+        obstacle = error.detail
     return Description(
         name=dataset.name,
         tracks=len(dataset.examples),
@@ -75,8 +89,21 @@ def describe(
         albums=len({one.album for one in dataset.examples} - {None}),
         durations=_durations(seconds),
         unusable=tuple(unusable),
-        split=divided,
+        split=splits[0].report if splits else None,
+        parts=_parts(splits),
+        obstacle=obstacle,
     )
+
+
+def _parts(splits: Sequence[Split]) -> dict[str, Mapping[str, int]]:
+    """What is learnt from and what is kept back; of a cross-validation what each fold is tested on."""
+    if len(splits) == 1:
+        return {str(part): _of_part(splits[0].report, part) for part in Part}
+    return {f"fold {number}": _of_part(fold.report, Part.TEST) for number, fold in enumerate(splits, 1)}
+
+
+def _of_part(report: SplitReport, part: Part) -> dict[str, int]:
+    return {label: counts[part] for label, counts in report.labels.items()}
 
 
 def _probe_all(

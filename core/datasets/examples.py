@@ -1,7 +1,7 @@
 """What a dataset is to everything that learns from it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -32,3 +32,8 @@ class Dataset:
         default_factory=dict
     )  # label -> parent label, where labels form a tree
     root: Path | None = None  # no file outside of it is opened, no link below it followed
+
+
+def in_order(dataset: Dataset) -> Dataset:
+    """By the examples' ids: nothing may depend on the order in which a database or a folder lists them."""
+    return replace(dataset, examples=tuple(sorted(dataset.examples, key=lambda example: example.id)))

@@ -10,11 +10,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from core.datasets.describe import Description
-from core.datasets.examples import Part
 
 _MOST_LABELS = 60
 _DPI = 120
-_COLOURS = {Part.TRAIN: "#4c72b0", Part.VALIDATION: "#dd8452", Part.TEST: "#55a868"}
 
 
 def write_plots(description: Description, folder: Path) -> list[Path]:
@@ -25,7 +23,7 @@ def write_plots(description: Description, folder: Path) -> list[Path]:
         written.append(_draw_labels(description, folder / "labels.png"))
     if description.durations is not None:
         written.append(_draw_durations(description.durations.each_s, folder / "durations.png"))
-    if description.split is not None and description.labels:
+    if any(description.parts.values()):
         written.append(_draw_split(description, folder / "split.png"))
     return written
 
@@ -53,19 +51,17 @@ def _draw_durations(seconds: tuple[float, ...], path: Path) -> Path:
 
 def _draw_split(description: Description, path: Path) -> Path:
     """How each label's tracks are divided, in per cent."""
-    assert description.split is not None
-    counted = description.split.labels
-    shown = [one.label for one in description.labels if one.label in counted][:_MOST_LABELS]
+    learnt = {label for counts in description.parts.values() for label in counts}
+    shown = [one.label for one in description.labels if one.label in learnt][:_MOST_LABELS]
     figure, axes = _figure(rows=len(shown))
     left = np.zeros(len(shown))
-    totals = np.array([max(1, sum(counted[label].values())) for label in shown])
-    for part in Part:
-        shares = 100 * np.array([counted[label][part] for label in shown]) / totals
-        axes.barh(range(len(shown)), shares, left=left, label=str(part), color=_COLOURS[part])
+    tracks = np.array([[counts.get(label, 0) for label in shown] for counts in description.parts.values()])
+    for name, shares in zip(description.parts, 100 * tracks / tracks.sum(0).clip(1), strict=True):
+        axes.barh(range(len(shown)), shares, left=left, label=name)
         left += shares
     _name_rows(axes, shown)
     axes.set_xlabel("% of the label's tracks")
-    figure.legend(loc="outside upper center", ncols=len(Part))
+    figure.legend(loc="outside upper center", ncols=min(5, len(tracks)))
     return _save(figure, path)
 
 

@@ -7,6 +7,7 @@ from core.audio.sandbox import decode_windows
 from core.datasets.credits import Credits, read_credits
 from core.datasets.paths import open_audio
 from core.errors import ItemError
+from core.library.content import content_hash
 
 _SAMPLE_RATE = 16_000
 _WINDOW_S = 3.0
@@ -26,6 +27,7 @@ class Unusable:
 class Probed:
     duration_s: float
     credits: Credits
+    content: bytes  # SHA-256 of the file
 
 
 def probe(path: Path, root: Path | None = None) -> Probed | Unusable:
@@ -33,6 +35,6 @@ def probe(path: Path, root: Path | None = None) -> Probed | Unusable:
     try:
         with open_audio(path, root) as file:
             _, duration_s = decode_windows(file, _SAMPLE_RATE, 1, _WINDOW_S, max_duration_s=_MAX_DURATION_S)
-            return Probed(duration_s, read_credits(file))
+            return Probed(duration_s, read_credits(file), content_hash(file))
     except ItemError as error:
         return Unusable(path, error.code, error.detail)

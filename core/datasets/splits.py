@@ -38,6 +38,14 @@ def split(dataset: Dataset, config: SplitConfig | None = None, hashes: Hashes | 
     return _as_split(dataset.examples, parts, "by_artist", groups, warnings)
 
 
+def divide(dataset: Dataset, config: SplitConfig, hashes: Hashes | None = None) -> tuple[Split, ...]:
+    """The split to learn by, or those of a cross-validation."""
+    if config.folds is None:
+        return (split(dataset, config, hashes),)
+    found = folds(dataset, config.folds, config.seed, hashes)
+    return tuple(fold for fold in found if fold.test)  # one label's rare tracks may leave a fold empty
+
+
 def folds(dataset: Dataset, k: int, seed: int = 0, hashes: Hashes | None = None) -> tuple[Split, ...]:
     """Cross-validation: each track is in the test part of one of `k` splits; none has a validation part."""
     groups = same_origin(dataset.examples, hashes)

@@ -32,7 +32,6 @@ from core.states import TERMINAL_JOB_STATES, JobState
 PROJECT = Path(__file__).resolve().parents[2]
 CONFIGS = PROJECT / "configs" / "experiments"
 SMOKE = PROJECT / "configs" / "smoke.yaml"
-DATA_DIR = ".mfa"  # how a configuration names the data folder, wherever that is
 
 
 def submit_training(

@@ -11,11 +11,11 @@ import torch
 from core.config import EnsembleConfig, TransferConfig, is_single_label
 from core.dataset_config import LabelConfig
 from core.datasets.credits import credited
-from core.datasets.examples import Dataset, Example, Part
+from core.datasets.examples import Dataset, Example, Part, in_order
 from core.datasets.groups import same_origin
 from core.datasets.labels import LabelledDataset, multi_hot, select_labels
 from core.datasets.split_report import Split
-from core.datasets.splits import folds, split
+from core.datasets.splits import divide
 from core.errors import ItemError, UnusableDataset
 from core.experiment_config import ExperimentConfig
 from core.inference.tagger import Tagger
@@ -57,8 +57,7 @@ def prepare(
 ) -> Material:
     """Decode what is not cached yet, leave out what cannot be read, choose the labels and the split."""
     config = resolved.config
-    # What a training gives must not depend on the order in which a database lists the tracks.
-    dataset = replace(dataset, examples=tuple(sorted(dataset.examples, key=lambda example: example.id)))
+    dataset = in_order(dataset)
     candidates = _candidates(resolved, dataset)
     examples = candidates.examples
     outcomes = _cache(resolved, candidates, cache_dir, device, should_stop, on_track)
@@ -75,7 +74,7 @@ def prepare(
     cached = {example.id: outcome for example, outcome in usable}
     kept = labelled.dataset
     contents = {example.id: bytes.fromhex(cached[example.id].content) for example in kept.examples}
-    splits = _splits(config, kept, contents)
+    splits = divide(kept, config.split, contents)
     material = Material(
         dataset=kept,
         tracks=Tracks(
@@ -168,13 +167,6 @@ def _dropped(examples: Sequence[Example], outcomes: Sequence[Outcome]) -> dict[s
         for example, outcome in zip(examples, outcomes, strict=True)
         if isinstance(outcome, ItemError)
     }
-
-
-def _splits(config: ExperimentConfig, dataset: Dataset, contents: Mapping[str, bytes]) -> tuple[Split, ...]:
-    if config.split.folds is None:
-        return (split(dataset, config.split, contents),)
-    found = folds(dataset, config.split.folds, config.split.seed, contents)
-    return tuple(fold for fold in found if fold.test)  # one label's rare tracks may leave a fold empty
 
 
 def _check_parts(material: Material) -> None:

@@ -6,6 +6,7 @@ Then what a client waits for: the submission of a job over a large folder, and i
 """
 
 import argparse
+import logging
 import multiprocessing
 import os
 import statistics
@@ -95,6 +96,7 @@ def submit(sessions: SessionFactory) -> UUID:
 
 def work_off(url: str, data_dir: str, unit_ids: list[int]) -> None:
     """Do units one after the other, as a worker process does whose doorbells ring without a pause."""
+    logging.disable(logging.INFO)
     tagger = InstantTagger()
     settings = Settings(database_url=url, broker_url="", data_dir=Path(data_dir))
     vars(analysis).update(get_tagger=lambda *_, **__: tagger, get_settings=lambda: settings)
@@ -213,6 +215,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tracks", type=int, default=TRACKS)
     tracks = parser.parse_args().tracks
+    logging.disable(logging.INFO)
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as music:
         data_dir = Path(folder)
         with local_stack(stack_settings(data_dir), SERVERS_ONLY) as stack:

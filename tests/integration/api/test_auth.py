@@ -32,6 +32,9 @@ READ = {
     "GET /api/v1/runs/compare",
     "GET /api/v1/runs/{run_id}",
     "GET /api/v1/runs/{run_id}/artifacts/{name}",
+    "GET /api/v1/studies",
+    "GET /api/v1/studies/{study_id}",
+    "GET /api/v1/studies/{study_id}/plots/{name}.png",
     "GET /metrics",
 }
 WRITE = {
@@ -39,6 +42,8 @@ WRITE = {
     "POST /api/v1/jobs/{job_id}/cancel",
     "POST /api/v1/jobs/{job_id}/retry",
     "POST /api/v1/analysis/predict",
+    "POST /api/v1/studies/{study_id}/resume",
+    "POST /api/v1/studies/{study_id}/train-best",
 }
 ADMIN = {
     "POST /api/v1/libraries",
@@ -65,7 +70,7 @@ def routes() -> list[str]:
 
 def call(http: httpx.Client, route: str, headers: dict[str, str]) -> httpx.Response:
     method, path = route.split()
-    for name in ("job_id", "track_id", "key_id", "run_id", "name"):
+    for name in ("job_id", "track_id", "key_id", "run_id", "study_id", "name"):
         path = path.replace(f"{{{name}}}", str(uuid4()))
     return http.request(method, path, headers=headers)
 

@@ -69,10 +69,18 @@ def test_durations_are_those_of_the_other_files(music):
 
 
 def test_the_split_is_the_one_that_training_would_make_without_those_files(music):
-    report = describe(music, SplitConfig(validation=0.2, test=0.2)).split
+    """Nor without the track that has no label."""
+    report = describe(music, split=SplitConfig(validation=0.2, test=0.2)).split
     assert report is not None
-    assert sum(report.tracks.values()) == 13
+    assert sum(report.tracks.values()) == 12
     assert min(report.tracks[part] for part in Part) >= 2
+
+
+def test_of_a_cross_validation_the_tests_of_each_fold_are_shown(music, tmp_path):
+    found = describe(music, split=SplitConfig(folds=3))
+    assert list(found.parts) == ["fold 1", "fold 2", "fold 3"]
+    assert sum(counts["Rock"] for counts in found.parts.values()) == 6
+    assert "split.png" in [one.name for one in write_plots(found, tmp_path / "plots")]
 
 
 def test_progress_is_told_by_files(music):
@@ -84,6 +92,7 @@ def test_progress_is_told_by_files(music):
 def test_an_empty_dataset_is_described_too(tmp_path):
     found = describe(Dataset("nothing", ()))
     assert (found.tracks, found.labels, found.durations, found.split) == (0, (), None, None)
+    assert found.obstacle == "None of the 0 tracks of nothing has a label."
     assert write_plots(found, tmp_path / "plots") == []
 
 

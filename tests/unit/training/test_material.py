@@ -1,10 +1,12 @@
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import mutagen
 import pytest
 import torch
 
+from core.datasets.describe import describe
 from core.datasets.examples import Part
 from core.datasets.folder import read
 from core.training.bases import resolve
@@ -48,3 +50,21 @@ def test_no_artist_of_the_tags_is_in_two_parts(music, cache_dir):
 def test_artists_of_the_tags_count_for_their_labels(music, cache_dir):
     labels = {"min_artists": 5, "num_genres": 2, "aliases": {"jazz": "rock", "rock": "metal"}}
     assert prepared(music, cache_dir, labels=labels).labels == ("metal", "rock")
+
+
+@pytest.mark.parametrize("split", [{"validation": 0.2, "test": 0.2}, {"folds": 3}])
+def test_a_description_shows_the_very_split_that_training_makes(music, cache_dir, split):
+    config = make_config(split=split, labels={"num_genres": 2})
+    splits = prepared(music, cache_dir, split=split, labels={"num_genres": 2}).splits
+    dataset = read(music)
+    backwards = replace(dataset, examples=dataset.examples[::-1])
+    shown = describe(backwards, config.labels, config.split)
+    assert shown.split == splits[0].report
+    assert shown.parts == {
+        name: {label: counts[part] for label, counts in found.report.labels.items()}
+        for name, found, part in (
+            [(part.value, splits[0], part) for part in Part]
+            if len(splits) == 1
+            else [(f"fold {number}", fold, Part.TEST) for number, fold in enumerate(splits, 1)]
+        )
+    }
