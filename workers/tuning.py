@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from core.db.tables import Job, Study, Trial
 from core.errors import MFAError
+from core.search_space import trial_experiment
 from core.services.jobs import notify_dispatcher
 from core.services.studies import list_trials, save_importances
 from core.services.trials import (
@@ -34,7 +35,7 @@ from core.tuning import study as asking
 from core.tuning.objective import torch_threads, train_trial
 from core.tuning.plots import Tried, draw
 from core.tuning.pruning import report_epoch
-from core.tuning_config import TuningConfig, trial_experiment
+from core.tuning_config import TuningConfig
 from workers.lease import Lease
 from workers.studies import get_storage
 from workers.training import WRITE_EVERY_S, load_dataset, storable

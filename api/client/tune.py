@@ -11,8 +11,9 @@ from api.client.label import follow, leave_or_cancel
 from api.client.train import follow_training, place_root
 from core.experiment_config import parse_experiment
 from core.params import ThresholdParams
+from core.search_space import canonical
 from core.states import JobState
-from core.tuning_config import TuningConfig, canonical, load_tuning
+from core.tuning_config import TuningConfig, load_tuning
 
 SHOWN_STUDIES, SHOWN_TRIALS = 20, 15
 

@@ -15,6 +15,7 @@ from core.db.tables import Job, JobUnit, Study, Trial
 from core.errors import ArtifactNotFound, GridExhausted, NoBestTrial, StudyAtWork, StudyNotFound
 from core.params import JobKind, TrainingParams, TuningParams
 from core.queue import TRIAL
+from core.search_space import best_experiment, canonical, check_space, grid_size, pareto_front, planned_trials
 from core.services.cursor import Page, cut_page, decode_cursor
 from core.services.jobs import OPEN_JOB_STATES, Submission, notify_dispatcher, submit_job
 from core.services.thresholds import submit_thresholds
@@ -29,19 +30,7 @@ from core.services.trainings import (
 )
 from core.services.trials import add_trial, lock_study
 from core.states import TrialState
-from core.tuning_config import (
-    Choices,
-    GridConfig,
-    TuningConfig,
-    best_experiment,
-    canonical,
-    check_space,
-    grid_size,
-    load_tuning,
-    pareto_front,
-    parse_tuning,
-    planned_trials,
-)
+from core.tuning_config import Choices, GridConfig, TuningConfig, load_tuning, parse_tuning
 
 CONFIGS = PROJECT / "configs" / "tuning"
 PLOTS = ("history", "importances", "parallel_coordinates", "pareto_front", "slice")

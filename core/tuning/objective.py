@@ -18,12 +18,12 @@ from core.evaluation.metrics import evaluate
 from core.experiment_config import ExperimentConfig, parse_experiment
 from core.models import artifact
 from core.models.artifact import CARD_FILE, StoredCard
+from core.search_space import canonical, replaced
 from core.training.records import read_validation
 from core.training.reports import EpochReport, TrainingResult
 from core.training.run import OnTrack, unheard
 from core.training.train import train
 from core.training.validation import DECISION
-from core.tuning_config import canonical, replaced
 
 # Names that the usual search spaces have for keys of an experiment.
 SHORT = {

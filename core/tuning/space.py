@@ -5,7 +5,8 @@ from typing import Any
 
 from optuna.trial import BaseTrial
 
-from core.tuning_config import Choices, Dimension, FloatRange, IntRange, Scalar, is_active, ordered_keys
+from core.search_space import is_active, ordered_keys
+from core.tuning_config import Choices, Dimension, FloatRange, IntRange, Scalar
 
 Space = Mapping[str, Dimension]
 LOG_FROM_RATIO = 100  # a range whose ends differ by so much is searched by orders of magnitude

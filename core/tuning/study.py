@@ -10,9 +10,10 @@ from optuna.samplers import RandomSampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from core.search_space import trial_experiment
 from core.tuning.samplers import make_pruner, make_sampler, most_epochs
 from core.tuning.space import suggest
-from core.tuning_config import TuningConfig, trial_experiment
+from core.tuning_config import TuningConfig
 
 MIN_TRIALS = 4  # for importances
 

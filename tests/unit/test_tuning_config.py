@@ -7,19 +7,18 @@ import pytest
 
 from core.errors import InvalidConfig
 from core.experiment_config import load_experiment, parse_experiment
-from core.tuning_config import (
+from core.search_space import (
     canonical,
     check_space,
     grid_points,
     grid_size,
-    load_tuning,
     ordered_keys,
     pareto_front,
-    parse_tuning,
     planned_trials,
     replaced,
     trial_experiment,
 )
+from core.tuning_config import load_tuning, parse_tuning
 
 BASE = canonical(
     parse_experiment(
