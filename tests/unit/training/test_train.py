@@ -37,6 +37,7 @@ FILES = {
     "model.safetensors",
     "test_results.json",
     "training_curves.png",
+    "validation_scores.safetensors",
 }
 TRANSFER = {"kind": "transfer", "backbone": "tiny-1"}
 FOREST = {"kind": "random_forest", "patch_frames": 32, "bands": 12, "trees": 15, "max_leaves": 8}
