@@ -88,23 +88,24 @@ def end_trial(session: Session, unit_id: int, ending: TrialEnding) -> None:
     session.flush()
     if ending.state not in USABLE and trial.optuna_number is not None:
         _fail_in_optuna(session, [study.id], trial.optuna_number)
-    is_failed = ending.state == TrialState.FAILED
-    session.execute(
-        update(JobUnit).where(JobUnit.id == unit_id).values(done=int(not is_failed), failed=int(is_failed))
-    )
+    outcome = {"done": int(ending.state in USABLE), "failed": int(ending.state == TrialState.FAILED)}
+    session.execute(update(JobUnit).where(JobUnit.id == unit_id).values(**outcome))
     if trial.job_id is not None:
         _go_on(session, study, trial.job_id)
 
 
 def _go_on(session: Session, study: Study, job_id: UUID) -> None:
-    """Add the next trial, or after the last one the unit that sums the study up."""
+    """Add the next trial, or after the last one the unit that sums the study up.
+
+    The job's total comes down to the trials that were not cancelled before they started.
+    """
     config = TuningConfig.model_validate(study.config)
     of_job = Trial.job_id == job_id
     job = session.get_one(Job, job_id, with_for_update=True, populate_existing=True)
-    count = session.scalar(select(func.count()).where(of_job)) or 0
+    count = session.scalar(select(func.count()).where(of_job, Trial.state != TrialState.CANCELLED)) or 0
     if job.state not in (JobState.QUEUED, JobState.RUNNING):
         return
-    if count < job.total and not _is_enough(session, config, job):
+    if count < job.total and not is_enough(session, config, job):
         add_trial(session, study, job_id)
         return
     job.total = count
@@ -114,9 +115,10 @@ def _go_on(session: Session, study: Study, job_id: UUID) -> None:
     session.flush()
 
 
-def _is_enough(session: Session, config: TuningConfig, job: Job) -> bool:
-    """Whether the time is over or the target reached."""
-    if config.time_budget_s is not None and job.started_at is not None:
+def is_enough(session: Session, config: TuningConfig, job: Job) -> bool:
+    """Whether the time is over or the target reached; however short the time, one trial is started."""
+    started = exists().where(Trial.job_id == job.id, Trial.started_at.is_not(None))
+    if config.time_budget_s is not None and job.started_at is not None and session.scalar(select(started)):
         passed_s = session.scalar(select(func.extract("epoch", func.clock_timestamp() - job.started_at)))
         if float(passed_s or 0) >= config.time_budget_s:
             return True

@@ -13,7 +13,7 @@ from sqlalchemy import select, text
 from core.db.session import SessionFactory, transaction
 from core.db.tables import Job, JobUnit, Study, Trial
 from core.errors import GridExhausted, StudyAtWork, TrainingDiverged
-from core.services.jobs import cancel_job, finish_complete_jobs
+from core.services.jobs import cancel_job, finish_complete_jobs, get_progress
 from core.services.monitoring import newest_revision
 from core.services.studies import best_trials, list_trials, resume_study, submit_study, train_best
 from core.services.units import MAX_ATTEMPTS, MAX_CRASHES, cancel_waiting
@@ -378,11 +378,15 @@ def test_worse_trials_are_pruned_and_cost_less(mine, trainer):
 
 
 def test_no_trial_starts_after_the_target_or_the_time(mine):
-    reached = mine.submit(n_trials=50, target=1e-4)
-    job = mine.work_off(reached)
-    assert (job.state, job.total) == (JobState.SUCCEEDED, 2)  # the second one had been added already
-    late = mine.submit(n_trials=50, time_budget_s=0.001)
-    assert mine.work_off(late).total == 2
+    for limit in ({"target": 1e-4}, {"time_budget_s": 0.001}):
+        study_id = mine.submit(n_trials=50, max_parallel=20, **limit)
+        assert mine.states(study_id) == {"waiting": 20}
+        job = mine.work_off(study_id)
+        assert (job.state, job.total) == (JobState.SUCCEEDED, 1)
+        assert mine.states(study_id) == {"complete": 1, "cancelled": 19}
+        assert mine.in_optuna(study_id) == {"COMPLETE": 1}
+        with mine.sessions() as session:
+            assert get_progress(session, [job])[study_id].percent == 100
 
 
 def test_a_grid_tries_every_point_once(mine, trainer):
