@@ -12,7 +12,17 @@ from pydantic import BaseModel, ValidationError
 from core.config_errors import explain, models_in, tag_of
 from core.errors import InvalidConfig
 from core.experiment_config import ExperimentConfig, parse_experiment
-from core.tuning_config import Choices, Dimension, FloatRange, GridConfig, IntRange, Scalar, TuningConfig
+from core.tuning_config import (
+    LARGEST,
+    MAX_TRIALS,
+    Choices,
+    Dimension,
+    FloatRange,
+    GridConfig,
+    IntRange,
+    Scalar,
+    TuningConfig,
+)
 
 # They decide what is measured: trials that differ in them could not be compared.
 FIXED = ("experiment_name", "dataset", "labels", "split", "evaluation")
@@ -37,6 +47,8 @@ def check_space(config: TuningConfig) -> None:
     for key in config.space:
         _check_key(key, known)
     ordered_keys(config.space)
+    if isinstance(config.sampler, GridConfig):
+        check_grid(config.sampler, config.space)
     for key, dimension in config.space.items():
         for context in _contexts(config.space, key):
             for value in _edges(dimension):
@@ -191,7 +203,8 @@ def best_experiment(config: TuningConfig, values: Mapping[str, Any]) -> Experime
 
 
 def grid_points(grid: GridConfig, space: Mapping[str, Dimension]) -> dict[str, list[Any]]:
-    """The values of each key that a grid combines."""
+    """The values of each key that a grid combines. Raises InvalidConfig for more than `MAX_TRIALS` points."""
+    check_grid(grid, space)
     return {key: _spread(dimension, grid.points) for key, dimension in sorted(space.items())}
 
 
@@ -202,8 +215,7 @@ def _spread(dimension: FloatRange | IntRange | Choices, points: int) -> list[Any
     if isinstance(dimension, IntRange) and dimension.step > 1:
         return list(range(dimension.low, dimension.high + 1, dimension.step))
     if isinstance(dimension, FloatRange) and dimension.step is not None:
-        count = int((high - low) / dimension.step + 1e-9) + 1
-        return [low + dimension.step * index for index in range(count)]
+        return [min(low + dimension.step * index, high) for index in range(_count(dimension, points))]
     shares = [index / (points - 1) for index in range(points)]
     spread = [
         low * (high / low) ** share if dimension.log else low + (high - low) * share for share in shares
@@ -213,8 +225,24 @@ def _spread(dimension: FloatRange | IntRange | Choices, points: int) -> list[Any
     return [min(max(value, low), high) for value in spread]
 
 
+def _count(dimension: FloatRange | IntRange | Choices, points: int) -> int:
+    """How many values `_spread` gives, without making those of a step."""
+    if isinstance(dimension, IntRange) and dimension.step > 1:
+        return (dimension.high - dimension.low) // dimension.step + 1
+    if isinstance(dimension, FloatRange) and dimension.step is not None:
+        return int(min((dimension.high - dimension.low) / dimension.step + 1e-9, LARGEST)) + 1
+    return len(_spread(dimension, points))
+
+
 def grid_size(grid: GridConfig, space: Mapping[str, Dimension]) -> int:
-    return math.prod(len(values) for values in grid_points(grid, space).values())
+    return math.prod(_count(dimension, grid.points) for dimension in space.values())
+
+
+def check_grid(grid: GridConfig, space: Mapping[str, Dimension]) -> None:
+    if grid_size(grid, space) > MAX_TRIALS:
+        raise InvalidConfig(
+            f"sampler: a grid may have {MAX_TRIALS} points at most; use steps or another one."
+        )
 
 
 def planned_trials(config: TuningConfig) -> int:

@@ -1,5 +1,6 @@
 """Studies are checked to the last key: each mistake is refused with the field's name."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ BASE = canonical(
 LR: dict[str, Any] = {"kind": "float", "low": 1e-4, "high": 1e-1, "log": True}
 KINDS = {"kind": "categorical", "choices": ["crnn", "transfer"]}
 HIDDEN = {"kind": "int", "low": 8, "high": 64, "when": {"model.kind": "crnn"}}
+GRID = {"kind": "grid"}
 LOSSES = {"kind": "categorical", "choices": ["bce", "focal"]}
 
 
@@ -121,6 +123,63 @@ def test_what_cannot_be_searched_is_refused(more, sentence):
     space, base = content.pop("space"), content.pop("experiment")
     with pytest.raises(InvalidConfig, match=sentence):
         check(space, base, **content)
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        {"training.batch_size": {"kind": "int", "low": 1, "high": 10**10, "step": 2}},
+        {"training.lr": {"kind": "float", "low": 1e-5, "high": 1e-2, "step": 1e-12}},
+        {"training.lr": {"kind": "float", "low": 1e-5, "high": 1e-2, "step": 5e-324}},
+        {
+            f"training.{name}": {"kind": "float", "low": 0.1, "high": 0.2}
+            for name in ("lr", "warm_up", "weight_decay", "clip_norm", "ema_decay", "label_smoothing")
+        },
+    ],
+)
+def test_a_grid_of_too_many_points_is_counted_and_not_built(space):
+    with pytest.raises(InvalidConfig, match="sampler: a grid may have 10000 points"):
+        check(space, sampler={"kind": "grid"})
+
+
+def test_the_points_of_steps_are_counted_as_they_are_spread():
+    dimensions = {
+        "training.lr": {"kind": "float", "low": 0.1, "high": 0.7, "step": 0.1},
+        "training.batch_size": {"kind": "int", "low": 3, "high": 20, "step": 4},
+        "training.epochs": {"kind": "int", "low": 1, "high": 3},
+    }
+    config = parse_tuning({"study_name": "s", "experiment": BASE, "space": dimensions, "sampler": GRID})
+    points = grid_points(config.sampler, config.space)  # type: ignore[arg-type]
+    assert {key: len(values) for key, values in points.items()} == {
+        "training.lr": 7,
+        "training.batch_size": 5,
+        "training.epochs": 3,
+    }
+    assert points["training.lr"][-1] == 0.7
+    assert grid_size(config.sampler, config.space) == 7 * 5 * 3  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ({"time_budget_s": math.inf}, "time_budget_s"),
+        ({"space": {"training.lr": {"kind": "categorical", "choices": [0.1, math.inf]}}}, "lr.choices.1"),
+        (
+            {"space": {"training.optimizer": {"kind": "categorical", "choices": ["a\0"]}}},
+            "optimizer.choices.0",
+        ),
+        ({"space": {"training.epochs": {"kind": "categorical", "choices": [10**400]}}}, "epochs.choices.0"),
+        ({"space": {"training.epochs": {"kind": "int", "low": 1, "high": 10**400}}}, "epochs.high"),
+        ({"space": {"training.lr": {"kind": "float", "low": 1, "high": 10**400}}}, "lr.high"),
+        ({"space": {"training.epochs": {"kind": "int", "low": 1, "high": 8, "step": 10**400}}}, "epochs"),
+        ({"space": {"training.epochs": {"kind": "int", "low": 1, "high": 8, "step": 8}}}, "epochs: step"),
+        ({"space": {"training.lr": {"kind": "float", "low": 0.1, "high": 0.2, "step": 0.3}}}, "lr: step"),
+        ({"space": {"training.lr": LR | {"when": {"model.kind": ["crnn"] * 1001}}}}, "lr.when.model.kind"),
+    ],
+)
+def test_what_no_number_or_text_can_be_is_refused_by_name(more, field):
+    with pytest.raises(InvalidConfig, match=field):
+        parse_tuning({"study_name": "s", "experiment": BASE, "space": {"training.lr": LR}} | more)
 
 
 def test_conditional_keys_follow_what_they_depend_on():
