@@ -26,6 +26,14 @@ _FAIL_IN_OPTUNA = """
 """
 
 
+_GIVE_POINT_BACK = """
+    DELETE FROM optuna.trial_system_attributes AS a
+    USING optuna.trials AS t, optuna.studies AS s
+    WHERE a.trial_id = t.trial_id AND a.key = 'grid_id' AND t.study_id = s.study_id
+    AND t.state = 'RUNNING' AND s.study_name = ANY (:names)
+"""
+
+
 @dataclass(frozen=True)
 class TrialEnding:
     """How a trial ended."""
@@ -139,7 +147,10 @@ def _add_unit(session: Session, job_id: UUID, kind: str, payload: dict[str, Any]
 
 
 def close_trials(session: Session, job_ids: Collection[UUID]) -> None:
-    """What is still open in jobs that have ended is cancelled, and runs in Optuna no longer."""
+    """What is still open in jobs that have ended is cancelled, and runs in Optuna no longer.
+
+    The points of a grid that it had are tried when the study is resumed.
+    """
     if not job_ids:
         return
     of_jobs = Trial.job_id.in_(job_ids)
@@ -148,7 +159,10 @@ def close_trials(session: Session, job_ids: Collection[UUID]) -> None:
         .where(of_jobs, Trial.state.in_(OPEN_TRIAL_STATES))
         .values(state=TrialState.CANCELLED, finished_at=func.now())
     )
-    _fail_in_optuna(session, session.scalars(select(Trial.study_id).where(of_jobs).distinct()).all())
+    studies = session.scalars(select(Trial.study_id).where(of_jobs).distinct()).all()
+    if session.scalar(_HAS_OPTUNA):
+        session.execute(text(_GIVE_POINT_BACK), {"names": [str(study_id) for study_id in studies]})
+    _fail_in_optuna(session, studies)
     for job in session.scalars(select(Job).where(Job.id.in_(job_ids), Job.state == JobState.FAILED)):
         _explain_failure(session, job)
 
