@@ -4,14 +4,14 @@ import difflib
 import itertools
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from core.config_errors import explain, models_in, tag_of
 from core.errors import InvalidConfig
-from core.experiment_config import ExperimentConfig, parse_experiment
+from core.experiment_config import IDLE, ExperimentConfig, parse_experiment
 from core.tuning_config import (
     LARGEST,
     MAX_TRIALS,
@@ -28,6 +28,8 @@ from core.tuning_config import (
 FIXED = ("experiment_name", "dataset", "labels", "split", "evaluation")
 SYNONYMS = {"learning_rate": "lr"}
 WITHOUT_LOSS = ("random_forest", "ensemble")  # models that are not judged epoch by epoch
+MAX_TRIED = 200  # values of a range of whole numbers that are tried, those at its ends
+MAX_CHECKS = 20_000  # experiments that are made to check a space
 LOSS = ("training.loss.", "training.max_class_weight")  # what the validation loss itself follows from
 
 
@@ -38,8 +40,9 @@ def canonical(config: ExperimentConfig) -> dict[str, Any]:
 
 
 def check_space(config: TuningConfig) -> None:
-    """Raise InvalidConfig, naming the key, unless every end and choice gives a valid experiment.
+    """Raise InvalidConfig, naming the key, unless choices and the ends of ranges give valid experiments.
 
+    Of a range of whole numbers `MAX_TRIED` are tried, which are mostly all of them.
     `config.experiment` must be `canonical`.
     """
     base = _base(config)
@@ -49,11 +52,20 @@ def check_space(config: TuningConfig) -> None:
     ordered_keys(config.space)
     if isinstance(config.sampler, GridConfig):
         check_grid(config.sampler, config.space)
+    checks = 0
     for key, dimension in config.space.items():
-        for context in _contexts(config.space, key):
-            for value in _edges(dimension):
+        allowed, edges = _allowed(config.space, key), _edges(dimension)
+        checks += math.prod(map(len, allowed.values())) * len(edges)
+        if checks > MAX_CHECKS:
+            raise InvalidConfig(f"space.{key}: it may be combined with too many values of other keys.")
+        for values in itertools.product(*allowed.values()):
+            context = dict(zip(allowed, values, strict=True))
+            for value in edges:
                 _check_value(base, key, value, context)
+    _check_epochs(config)
     _check_losses(config, base)
+    for key in config.space:
+        _check_effect(config.space, key, base)
 
 
 def _base(config: TuningConfig) -> dict[str, Any]:
@@ -118,7 +130,7 @@ def _values(wanted: Scalar | tuple[Scalar, ...]) -> tuple[Scalar, ...]:
     return wanted if isinstance(wanted, tuple) else (wanted,)
 
 
-def _contexts(space: Mapping[str, Any], key: str) -> Iterator[dict[str, Any]]:
+def _allowed(space: Mapping[str, Any], key: str) -> dict[str, tuple[Any, ...]]:
     """What else may be chosen where this key is: the kinds of its sections, and what its `when` names."""
     allowed: dict[str, tuple[Any, ...]] = {}
     waiting = [key]
@@ -131,12 +143,17 @@ def _contexts(space: Mapping[str, Any], key: str) -> Iterator[dict[str, Any]]:
         kind = ".".join((*parts[:depth], "kind"))
         if kind in space and kind != key and kind not in allowed:
             allowed[kind] = space[kind].choices if isinstance(space[kind], Choices) else ()
-    for values in itertools.product(*allowed.values()):
-        yield dict(zip(allowed, values, strict=True))
+    return allowed
 
 
-def _edges(dimension: FloatRange | IntRange | Choices) -> tuple[Any, ...]:
-    return dimension.choices if isinstance(dimension, Choices) else (dimension.low, dimension.high)
+def _edges(dimension: FloatRange | IntRange | Choices) -> Sequence[Any]:
+    if isinstance(dimension, Choices):
+        return dimension.choices
+    if isinstance(dimension, FloatRange):
+        return (dimension.low, dimension.high)
+    values = range(dimension.low, dimension.high + 1, dimension.step)
+    half = MAX_TRIED // 2
+    return values if len(values) <= MAX_TRIED else (*values[:half], *values[-half:])
 
 
 def _check_value(base: Mapping[str, Any], key: str, value: Any, context: Mapping[str, Any]) -> None:
@@ -147,6 +164,31 @@ def _check_value(base: Mapping[str, Any], key: str, value: Any, context: Mapping
     except ValidationError as error:
         where = "".join(f" with {other} {given!r}" for other, given in context.items())
         raise InvalidConfig(f"space.{key}: {value!r}{where}: {explain(error, ExperimentConfig)}") from error
+
+
+def _check_effect(space: Mapping[str, Any], key: str, base: Mapping[str, Any]) -> None:
+    """Some kind of model that a trial with this key can have must look at it."""
+    kinds = (
+        _allowed(space, key).get("model.kind")
+        or getattr(space.get("model.kind"), "choices", None)
+        or (base["model"]["kind"],)
+    )
+    if all(_is_idle(key, kind) for kind in kinds):
+        raise InvalidConfig(f"space.{key}: it has no effect with model.kind {', '.join(map(str, kinds))}.")
+
+
+def _is_idle(key: str, kind: Any) -> bool:
+    return any(f"{key}.".startswith(f"{idle}.") for idle in IDLE.get(f"model.kind: {kind}", ()))
+
+
+def _check_epochs(config: TuningConfig) -> None:
+    if config.trial_epochs is None:
+        return
+    if "training.epochs" in config.space:
+        raise InvalidConfig("trial_epochs: training.epochs is in the space, which decides it already.")
+    epochs = best_experiment(config, {}).training.epochs
+    if config.trial_epochs > epochs:
+        raise InvalidConfig(f"trial_epochs: the experiment has {epochs} epochs only.")
 
 
 def _check_losses(config: TuningConfig, base: Mapping[str, Any]) -> None:

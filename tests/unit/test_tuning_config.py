@@ -34,6 +34,7 @@ BASE = canonical(
 LR: dict[str, Any] = {"kind": "float", "low": 1e-4, "high": 1e-1, "log": True}
 KINDS = {"kind": "categorical", "choices": ["crnn", "transfer"]}
 HIDDEN = {"kind": "int", "low": 8, "high": 64, "when": {"model.kind": "crnn"}}
+MANY = ("training.batch_size", "training.epochs", "training.patience")
 GRID = {"kind": "grid"}
 LOSSES = {"kind": "categorical", "choices": ["bce", "focal"]}
 
@@ -71,6 +72,19 @@ def check(space: dict[str, Any], base: dict[str, Any] = BASE, **more: Any) -> No
         ({"model.kind": KINDS, "model.hidden_size": HIDDEN | {"when": {"model.kind": "x"}}}, "no choice 'x'"),
         ({"model.kind": KINDS, "model.base_channels": {"kind": "int", "low": 1, "high": 2}}, "'transfer'"),
         ({"model.hidden_size": HIDDEN | {"when": {"model.hidden_size": 8}}}, "depends on itself"),
+        ({"features.n_fft": {"kind": "int", "low": 256, "high": 1024}}, "space.features.n_fft: 257: .* even"),
+        (
+            {
+                "training.loss.gamma": {
+                    "kind": "float",
+                    "low": 0.5,
+                    "high": 4,
+                    "when": {name: list(range(1, 101)) for name in MANY},
+                }
+            }
+            | {name: {"kind": "categorical", "choices": list(range(1, 101))} for name in MANY},
+            "space.training.loss.gamma: it may be combined with too many",
+        ),
         ({"dataset.root": {"kind": "categorical", "choices": ["/etc"]}}, "space.dataset.root: .* measured"),
         ({"experiment_name": {"kind": "categorical", "choices": ["x"]}}, "space.experiment_name"),
     ],
@@ -112,6 +126,19 @@ def test_a_wrong_space_is_refused_with_the_name_of_the_field(space, sentence):
             "pruner: the losses",
         ),
         ({"sampler": {"kind": "grid"}, "space": {"model.kind": KINDS, "model.hidden_size": HIDDEN}}, "grid"),
+        ({"trial_epochs": 13}, "trial_epochs: the experiment has 12 epochs only"),
+        (
+            {"trial_epochs": 3, "space": {"training.epochs": {"kind": "int", "low": 1, "high": 9}}},
+            "trial_epochs: training.epochs is in the space",
+        ),
+        ({"experiment": BASE | {"model": {"kind": "random_forest"}}}, "space.training.lr: it has no effect"),
+        (
+            {
+                "experiment": BASE | {"model": {"kind": "transfer"}},
+                "space": {"augmentation.gain_db": {"kind": "float", "low": 0, "high": 6}},
+            },
+            "space.augmentation.gain_db: it has no effect with model.kind transfer",
+        ),
         ({"n_trials": 0}, "n_trials"),
         ({"max_parallel": 0}, "max_parallel"),
         ({"n_trial": 3}, "did you mean 'n_trials'"),
@@ -182,6 +209,15 @@ def test_what_no_number_or_text_can_be_is_refused_by_name(more, field):
         parse_tuning({"study_name": "s", "experiment": BASE, "space": {"training.lr": LR}} | more)
 
 
+def test_a_key_that_one_of_the_kinds_looks_at_is_searched():
+    forests = {"kind": "categorical", "choices": ["crnn", "random_forest"]}
+    check({"model.kind": forests, "training.lr": LR})
+    check({"model.kind": forests, "training.lr": LR | {"when": {"model.kind": "crnn"}}})
+    with pytest.raises(InvalidConfig, match=r"lr: it has no effect with .* random_forest"):
+        check({"model.kind": forests, "training.lr": LR | {"when": {"model.kind": "random_forest"}}})
+    check({"features.n_fft": {"kind": "int", "low": 256, "high": 1024, "step": 2}})
+
+
 def test_conditional_keys_follow_what_they_depend_on():
     space = {"a.first": HIDDEN, "model.kind": KINDS, "training.lr": LR}
     parsed = parse_tuning({"study_name": "s", "experiment": BASE, "space": space}).space
@@ -198,7 +234,7 @@ def test_another_kind_keeps_only_what_it_has():
     assert BASE["model"] == {"kind": "crnn", "hidden_size": 32}
 
 
-def test_a_trial_trains_fewer_epochs_when_told_so_unless_they_are_searched():
+def test_a_trial_trains_fewer_epochs_when_told_so():
     config = parse_tuning(
         {"study_name": "s", "experiment": BASE, "space": {"training.lr": LR}, "trial_epochs": 3}
     )
@@ -208,7 +244,6 @@ def test_a_trial_trains_fewer_epochs_when_told_so_unless_they_are_searched():
         0.02,
         0,
     )
-    assert trial_experiment(config, {"training.epochs": 5}).training.epochs == 5
 
 
 def test_a_grid_has_the_ends_of_every_range_and_ends_the_study():

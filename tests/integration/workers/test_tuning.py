@@ -113,8 +113,9 @@ class Studies:
 
     def resume(self, study_id: UUID, n_trials: int, key: str | None = None) -> UUID:
         with transaction(self.sessions) as session:
-            options = {"data_dir": self.settings.data_dir, "trusted": False}
-            return resume_study(session, study_id, n_trials, "me", key, **options).job.id
+            data_dir = self.settings.data_dir
+            more = resume_study(session, study_id, n_trials, "me", key, data_dir=data_dir, trusted=False)
+            return more.job.id
 
     def next_unit(self, job_id: UUID) -> JobUnit:
         unit = open_units(self.sessions, job_id)[0]
