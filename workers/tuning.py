@@ -21,6 +21,7 @@ from core.services.studies import list_trials, save_importances
 from core.services.trials import (
     TrialEnding,
     end_trial,
+    is_enough,
     known_optuna_numbers,
     lock_study,
     save_curve,
@@ -64,12 +65,17 @@ def _start(session: Session, lease: Lease) -> Trial:
     """The trial of this unit, with the parameters that it got when it was first started.
 
     The study is locked from the question to the answer's row: what a dead process has asked for and nobody
-    has written down is taken over by the next who asks.
+    has written down is taken over by the next who asks. A trial that was added before the target was reached
+    or the time was over is cancelled instead.
     """
     trial = trial_of(session, lease.claim.unit_id)
     if trial.state == TrialState.WAITING:
         study = lock_study(session, trial.study_id)
         config = TuningConfig.model_validate(study.config)
+        if is_enough(session, config, session.get_one(Job, lease.claim.job_id)):
+            end_trial(session, lease.claim.unit_id, TrialEnding(TrialState.CANCELLED))
+            notify_dispatcher(session)
+            return trial
         known = known_optuna_numbers(session, study.id)
         asked = asking.ask(get_storage(), str(study.id), config, trial.number, known)
         start_trial(session, trial, asked.number, asked.params)

@@ -28,7 +28,7 @@ from core.services.trainings import (
     read_experiment,
     submit_training,
 )
-from core.services.trials import add_trial, lock_study
+from core.services.trials import USABLE, add_trial, lock_study
 from core.states import TrialState
 from core.tuning_config import Choices, GridConfig, TuningConfig, load_tuning, parse_tuning
 
@@ -150,6 +150,8 @@ def resume_study(
     submission = submit_job(session, job, {"kind": "trial", "queue": TRIAL}, idempotency_key)
     if not submission.replayed:
         _check_idle(session, study)
+        if submission.job.total == 0:
+            raise GridExhausted
         study.job_id = submission.job.id
         session.flush()
         _begin(session, study, submission.job, config.max_parallel)
@@ -163,14 +165,12 @@ def _check_idle(session: Session, study: Study) -> None:
 
 
 def _left(session: Session, study: Study, config: TuningConfig, n_trials: int) -> int:
-    """How many more there can be: a grid ends with its last point."""
+    """How many more there can be: a grid ends with its last point; what was cancelled is still to try."""
     if not isinstance(config.sampler, GridConfig):
         return n_trials
-    done = session.scalar(select(func.count()).where(Trial.study_id == study.id)) or 0
-    left = grid_size(config.sampler, config.space) - done
-    if left <= 0:
-        raise GridExhausted
-    return min(n_trials, left)
+    tried = (*USABLE, TrialState.FAILED)
+    done = session.scalar(select(func.count()).where(Trial.study_id == study.id, Trial.state.in_(tried))) or 0
+    return max(0, min(n_trials, grid_size(config.sampler, config.space) - done))
 
 
 def train_best(
