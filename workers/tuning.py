@@ -185,10 +185,10 @@ def conclude_study(lease: Lease) -> None:
             for trial in list_trials(session, study_id)
             if trial.state == TrialState.COMPLETE
         ]
-    importances = asking.importances(get_storage(), str(study_id), config)
+    importances = asking.importances(get_storage(), str(study_id), config, lease.moved)
+    lease.write(partial(_conclude, lease=lease, study_id=study_id, importances=importances))
     pictures = draw(config.objectives, config.space, trials, importances)
     _write_pictures(get_settings().studies_dir / str(study_id), pictures)
-    lease.write(partial(_conclude, lease=lease, study_id=study_id, importances=importances))
 
 
 def _conclude(session: Session, lease: Lease, study_id: UUID, importances: Mapping[str, Any]) -> None:

@@ -394,6 +394,21 @@ def test_a_grid_tries_every_point_once(mine, trainer):
         mine.resume(study_id, 1)
 
 
+def test_the_answer_is_written_before_the_pictures_are_drawn(mine, monkeypatch):
+    def die(*_: object) -> None:
+        raise Killed
+
+    study_id = mine.submit()
+    monkeypatch.setattr(tuning, "draw", die)
+    with pytest.raises(Killed):
+        mine.work_off(study_id)
+    assert read_job(mine.sessions, study_id).result["study_id"] == str(study_id)
+    unit = open_units(mine.sessions, study_id)[0]
+    mine.end_and_reap(unit.id)
+    monkeypatch.setattr(tuning, "draw", lambda *_: {})
+    assert mine.work_off(study_id).state == JobState.SUCCEEDED
+
+
 def test_several_objectives_give_a_front(mine, trainer):
     study_id = mine.submit(objectives=[{"metric": "roc_auc_macro"}, {"metric": "pr_auc_macro"}])
     assert mine.work_off(study_id).state == JobState.SUCCEEDED
