@@ -69,6 +69,8 @@ def show_thresholds(outcome: schemas.ThresholdOutcome) -> None:
         ("label", "tracks", "threshold", "before", "precision", "recall"),
         ((each.label, str(each.support), *map(display.number_of, _figures(each))) for each in outcome.labels),
     )
+    if outcome.unreached:
+        display.say(f"No threshold is precise enough for: {', '.join(outcome.unreached)}.", "red")
     display.say(f"The same weights with these thresholds are {outcome.model}.", "bold")
     display.say(f"Next: `mfa models promote {outcome.model}`, then `mfa label FOLDER`.")
 

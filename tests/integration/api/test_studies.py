@@ -121,6 +121,10 @@ def test_a_study_or_thresholds_are_to_be_named(http):
     assert problem_of(http.post(JOBS, json={"kind": "tuning", "params": {}}), 422) == "invalid"
     both = submit(http, thresholds={"model": "default"})
     assert problem_of(both, 422) == "invalid"
+    two_aims = {"model": "default", "beta": 2, "min_precision": 0.9}
+    response = http.post(JOBS, json={"kind": "tuning", "params": {"thresholds": two_aims}})
+    assert problem_of(response, 422) == "invalid"
+    assert "name beta or min_precision, and not both" in response.text
     only = http.post(JOBS, json={"kind": "tuning", "params": {"thresholds": {"model": "default"}}})
     assert problem_of(only, 422) == "invalid_config"
     assert "thresholds.model: test-model@1 has left no scores" in only.json()["detail"]
