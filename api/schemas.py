@@ -369,7 +369,7 @@ class TrialPoint(Response):
 
 
 class TrialDetails(Trial):
-    curve: list[TrialPoint]
+    curve: list[TrialPoint] = Field(description="empty unless asked for with `curves=true`")
 
 
 class Study(Response):

@@ -88,7 +88,7 @@ class Client:
         return self._get(schemas.Page[schemas.Study], "/studies", {"limit": limit}).items
 
     def get_study(self, study_id: UUID) -> schemas.StudyDetails:
-        return self._get(schemas.StudyDetails, f"/studies/{study_id}", {"curves": False})
+        return self._get(schemas.StudyDetails, f"/studies/{study_id}")
 
     def get_job(self, job_id: UUID) -> schemas.Job:
         return self._get(schemas.Job, f"/jobs/{job_id}")

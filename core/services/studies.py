@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, select, tuple_
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from core.db.tables import Job, JobUnit, Study, Trial
 from core.errors import ArtifactNotFound, GridExhausted, NoBestTrial, StudyAtWork, StudyNotFound
@@ -186,7 +186,7 @@ def train_best(
     """Train what the best trial was (or another one) for all epochs, and register the model."""
     row = get_study(session, study_id)
     config = TuningConfig.model_validate(row.study.config)
-    trials = list_trials(session, study_id)
+    trials = list_trials(session, study_id, curves=False)
     chosen = best_trials(config, trials)
     if number is not None:
         chosen = [trial for trial in trials if trial.number == number and trial.state == TrialState.COMPLETE]
@@ -228,8 +228,14 @@ def _with_jobs(session: Session, studies: Sequence[Study]) -> list[StudyRow]:
     ]
 
 
-def list_trials(session: Session, study_id: UUID) -> list[Trial]:
-    return list(session.scalars(select(Trial).where(Trial.study_id == study_id).order_by(Trial.number)))
+def list_trials(
+    session: Session, study_id: UUID, *, curves: bool = True, numbers: Sequence[int] | None = None
+) -> list[Trial]:
+    """All, or those of these numbers; their curves are most of what there is to read."""
+    query = select(Trial).where(Trial.study_id == study_id).order_by(Trial.number)
+    if numbers is not None:
+        query = query.where(Trial.number.in_(numbers))
+    return list(session.scalars(query if curves else query.options(defer(Trial.curve))))
 
 
 def best_trials(config: TuningConfig, trials: Sequence[Trial]) -> list[Trial]:

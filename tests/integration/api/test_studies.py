@@ -19,6 +19,7 @@ from tests.integration.api.gateway import bearer, problem_of
 from tests.integration.api.test_cli import Run, runner
 
 JOBS, STUDIES = "/api/v1/jobs", "/api/v1/studies"
+POINT = {"fold": None, "epoch": 1, "train_loss": 0.5, "validation_loss": 0.4, "validation": {}}
 LR: dict[str, Any] = {"kind": "float", "low": 0.001, "high": 0.1, "log": True}
 STUDY: dict[str, Any] = {
     "study_name": "mine",
@@ -51,7 +52,7 @@ def finish(db: SessionFactory, study_id: str) -> None:
         job = session.get_one(Job, UUID(study_id))
         for trial in session.scalars(select(Trial).order_by(Trial.number)):
             trial.params = {"training.lr": 0.01 * (trial.number + 1)}
-            trial.state, trial.values = "complete", [float(trial.number)]
+            trial.state, trial.values, trial.curve = "complete", [float(trial.number)], [POINT]
             if trial.number == 0:
                 trial.state, trial.values = "failed", None
                 trial.error_code, trial.error_detail = "training_diverged", "The loss is nan."
@@ -60,7 +61,7 @@ def finish(db: SessionFactory, study_id: str) -> None:
             session.flush()
             unit.state, unit.done = "done", 1
         session.get_one(Study, UUID(study_id)).importances = {"roc_auc_macro": {"training.lr": 1.0}}
-        job.state, job.result = JobState.RUNNING, {"study_id": study_id}
+        job.state, job.result = JobState.RUNNING, {"study_id": study_id, "best": [1]}
         session.flush()
         job.state = JobState.SUCCEEDED
 
@@ -157,6 +158,9 @@ def test_the_best_trial_the_failures_and_the_pictures_are_shown(http, finished):
     assert study["trials"][0]["error"] == {"code": "training_diverged", "detail": "The loss is nan."}
     assert study["importances"] == {"roc_auc_macro": {"training.lr": 1.0}}
     assert study["plots"] == ["history"]
+    assert study["trials"][1]["curve"] == []
+    with_curves = http.get(f"{STUDIES}/{finished}", params={"curves": True}).json()
+    assert with_curves["trials"][1]["curve"] == [POINT]
     picture = http.get(f"{STUDIES}/{finished}/plots/history.png")
     assert (picture.headers["content-type"], picture.content) == ("image/png", b"\x89PNG")
     for name in ("secret", "slice", "..%2F..%2Fx"):
