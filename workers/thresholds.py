@@ -125,7 +125,11 @@ def _front(truth: npt.NDArray[np.bool_], scores: Scores) -> list[dict[str, float
 
 def new_card(card: StoredCard, params: ThresholdParams, chosen: Scores, version: int) -> ModelCard:
     """The same model with other thresholds. What was measured with the old ones is left out."""
-    aim = f"beta {params.beta or 1:g}" if params.min_precision is None else f"precision {params.min_precision:g}"
+    aim = (
+        f"beta {params.beta or 1:g}"
+        if params.min_precision is None
+        else f"precision {params.min_precision:g}"
+    )
     content = card.model_dump(exclude={"weights_sha256"}) | {
         "version": version,
         "thresholds": tuple(map(float, chosen)),

@@ -194,9 +194,7 @@ def conclude_study(lease: Lease) -> None:
     _write_pictures(get_settings().studies_dir / str(study_id), pictures)
 
 
-def _conclude(
-    session: Session, lease: Lease, importances: Mapping[str, Any], result: dict[str, Any]
-) -> None:
+def _conclude(session: Session, lease: Lease, importances: Mapping[str, Any], result: dict[str, Any]) -> None:
     save_importances(session, UUID(result["study_id"]), dict(importances))
     session.get_one(Job, lease.claim.job_id).result = result
 

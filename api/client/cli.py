@@ -125,7 +125,9 @@ def tune_model(
     ] = None,
     beta: Annotated[
         float | None,
-        typer.Option(min=0.01, max=10, help="Recall counts so many times as much as precision; 1 by default."),
+        typer.Option(
+            min=0.01, max=10, help="Recall counts so many times as much as precision; 1 by default."
+        ),
     ] = None,
     min_precision: Annotated[
         float | None, typer.Option(min=0.01, max=1, help="The most recall with at least this precision.")

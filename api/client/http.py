@@ -55,6 +55,9 @@ class Client:
     ) -> None:
         self._http.close()
 
+    def url_of(self, path: str) -> str:
+        return str(self._http.base_url.join(f"{API}{path}"))
+
     def create_library(self, name: str, path: Path) -> schemas.Library:
         return self._post(schemas.Library, "/libraries", {"name": name, "path": str(path)})
 

@@ -111,7 +111,7 @@ def show_study(client: Client, study_id: UUID) -> None:
         display.say(f"A trial failed: {reason}", "red")
     show_best(study)
     for name in study.plots:
-        display.say(f"/api/v1/studies/{study.id}/plots/{name}.png")
+        display.say(client.url_of(f"/studies/{study.id}/plots/{name}.png"))
 
 
 def show_trials(study: schemas.StudyDetails) -> None:

@@ -194,7 +194,9 @@ def train_best(
         raise NoBestTrial
     experiment = best_experiment(config, chosen[0].params or {})
     params = TrainingParams(experiment=experiment.model_dump(mode="json"))
-    return submit_training(session, params, owner, idempotency_key, data_dir=data_dir, trusted=trusted)
+    return submit_training(
+        session, params, owner, idempotency_key, data_dir=data_dir, trusted=trusted, study_id=study_id
+    )
 
 
 def list_studies(session: Session, cursor: str | None, limit: int) -> Page[StudyRow]:

@@ -175,6 +175,10 @@ def test_the_best_is_trained_with_one_call_and_the_study_goes_on(http, finished)
     assert training.status_code == 202, training.text
     experiment = training.json()["params"]["experiment"]
     assert (experiment["training"]["lr"], experiment["training"]["epochs"]) == (0.02, 7)
+    assert training.json()["params"]["study_id"] == finished
+    retry = http.post(f"{JOBS}/{finished}/retry")
+    assert problem_of(retry, 409) == "nothing_to_retry"
+    assert "/resume adds trials" in retry.json()["detail"]
     failed = http.post(f"{STUDIES}/{finished}/train-best", json={"trial": 0})
     assert problem_of(failed, 409) == "no_best_trial"
     more = http.post(f"{STUDIES}/{finished}/resume", json={"n_trials": 3})
@@ -191,7 +195,7 @@ def mfa(open_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return runner(open_url, tmp_path, monkeypatch)
 
 
-def test_tune_follows_its_trials_and_shows_the_best(mfa, db, monkeypatch):
+def test_tune_follows_its_trials_and_shows_the_best(mfa, db, monkeypatch, open_url, open_settings):
     look = Client.get_job
 
     def end_first(client: Client, job_id: UUID) -> Any:
@@ -213,7 +217,12 @@ def test_tune_follows_its_trials_and_shows_the_best(mfa, db, monkeypatch):
         study = session.scalars(select(Study)).one()
     assert study.config["n_trials"] == 9
     assert "1 complete, 1 failed" in mfa("studies").stdout
-    assert "The best is trial 1" in mfa("studies", study.id).stdout
+    folder = open_settings.studies_dir / str(study.id)
+    folder.mkdir(parents=True)
+    (folder / "history.png").write_bytes(b"\x89PNG")
+    shown = mfa("studies", study.id).stdout
+    assert "The best is trial 1" in shown
+    assert f"{open_url}/api/v1/studies/{study.id}/plots/history.png" in shown.replace("\n", "")
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,9 @@ def submit(music: Music, **params: float) -> tuple[object, int]:
 def versions(music: Music) -> list[int]:
     with music.sessions() as session:
         assert session.scalars(select(Run)).all() == []
-        return list(session.scalars(select(Model.version).where(Model.name == "mine").order_by(Model.version)))
+        return list(
+            session.scalars(select(Model.version).where(Model.name == "mine").order_by(Model.version))
+        )
 
 
 def test_the_answer_names_the_labels_that_are_not_precise_enough(learned, process_settings):
