@@ -19,7 +19,13 @@ from tests.integration.api.gateway import bearer, problem_of
 from tests.integration.api.test_cli import Run, runner
 
 JOBS, STUDIES = "/api/v1/jobs", "/api/v1/studies"
-POINT = {"fold": None, "epoch": 1, "train_loss": 0.5, "validation_loss": 0.4, "validation": {}}
+POINT: dict[str, Any] = {
+    "fold": None,
+    "epoch": 1,
+    "train_loss": 0.5,
+    "validation_loss": 0.4,
+    "validation": {},
+}
 LR: dict[str, Any] = {"kind": "float", "low": 0.001, "high": 0.1, "log": True}
 STUDY: dict[str, Any] = {
     "study_name": "mine",

@@ -1,6 +1,8 @@
 """Choosing a model's thresholds anew: one new version whatever happens, and no run."""
 
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pytest
@@ -61,10 +63,17 @@ def learned(music: Music, process_settings: Settings, monkeypatch: pytest.Monkey
     return music
 
 
-def submit(music: Music, **params: float) -> tuple[object, int]:
+def submit(music: Music, **params: float) -> tuple[UUID, int]:
     with transaction(music.sessions) as session:
         job_id = submit_thresholds(session, ThresholdParams(model="mine", **params), "me").job.id
     return job_id, open_units(music.sessions, job_id)[0].id
+
+
+def answer(music: Music, job_id: UUID) -> dict[str, Any]:
+    job = read_job(music.sessions, job_id)
+    assert job.state == JobState.SUCCEEDED
+    assert job.result is not None
+    return job.result
 
 
 def versions(music: Music) -> list[int]:
@@ -79,12 +88,12 @@ def test_the_answer_names_the_labels_that_are_not_precise_enough(learned, proces
     job_id, unit_id = submit(learned, min_precision=0.9)
     assert versions(learned) == [1]
     run(learned.sessions, unit_id, thresholds.tune_thresholds)
-    job = read_job(learned.sessions, job_id)
-    assert (job.state, job.result["model"]) == (JobState.SUCCEEDED, "mine@2")
-    assert job.result["unreached"] == ["jazz", "folk"]
+    result = answer(learned, job_id)
+    assert result["model"] == "mine@2"
+    assert result["unreached"] == ["jazz", "folk"]
     assert versions(learned) == [1, 2]
     card = artifact.load(process_settings.models_dir / "mine-2").card
-    assert card.thresholds == pytest.approx([each["threshold"] for each in job.result["labels"]])
+    assert card.thresholds == pytest.approx([each["threshold"] for each in result["labels"]])
     assert card.metrics == {"roc_auc_macro": 0.7}
 
 
@@ -119,5 +128,5 @@ def test_a_cancelled_one_leaves_nothing(learned, process_settings):
     assert versions(learned) == [1]
     again, unit_id = submit(learned, beta=2)
     run(learned.sessions, unit_id, thresholds.tune_thresholds)
-    assert read_job(learned.sessions, again).result["model"] == "mine@2"
+    assert answer(learned, again)["model"] == "mine@2"
     assert [path.name for path in Path(process_settings.training_dir).iterdir()] == []

@@ -438,7 +438,9 @@ def test_the_answer_is_written_before_the_pictures_are_drawn(mine, monkeypatch):
     monkeypatch.setattr(tuning, "draw", die)
     with pytest.raises(Killed):
         mine.work_off(study_id)
-    assert read_job(mine.sessions, study_id).result["study_id"] == str(study_id)
+    result = read_job(mine.sessions, study_id).result
+    assert result is not None
+    assert result["study_id"] == str(study_id)
     unit = open_units(mine.sessions, study_id)[0]
     mine.end_and_reap(unit.id)
     monkeypatch.setattr(tuning, "draw", lambda *_: {})

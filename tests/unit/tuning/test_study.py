@@ -2,7 +2,7 @@
 
 import optuna
 import pytest
-from optuna.distributions import FloatDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.storages import InMemoryStorage
 
 from core.tuning import study as asking
@@ -26,7 +26,9 @@ def storage_of(trials: list[tuple[float, float, float]]) -> InMemoryStorage:
     """Trials of both keys and their value; the keys as shares of their ranges."""
     storage = InMemoryStorage()
     study = optuna.create_study(storage=storage, study_name="mine", direction="maximize")
-    distributions = {key: FloatDistribution(low, high) for key, (low, high) in KEYS.items()}
+    distributions: dict[str, BaseDistribution] = {
+        key: FloatDistribution(low, high) for key, (low, high) in KEYS.items()
+    }
     for *shares, value in trials:
         placed = zip(KEYS.items(), shares, strict=True)
         params = {key: low + share * (high - low) for (key, (low, high)), share in placed}
