@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from core.config_errors import explain, models_in, tag_of
@@ -296,12 +297,15 @@ def planned_trials(config: TuningConfig) -> int:
 
 def pareto_front(values: Sequence[Sequence[float]], maximizes: Sequence[bool]) -> list[int]:
     """The places of those that no other is as good as in every objective and better in one."""
-    gains = [
-        [value if upwards else -value for value, upwards in zip(row, maximizes, strict=True)]
-        for row in values
-    ]
-
-    def beats(one: Sequence[float], other: Sequence[float]) -> bool:
-        return one != other and all(a >= b for a, b in zip(one, other, strict=True))
-
-    return [place for place, own in enumerate(gains) if not any(beats(other, own) for other in gains)]
+    if not len(values):
+        return []
+    gains = np.asarray(values, dtype=np.float64) * np.where(maximizes, 1.0, -1.0)
+    if len(maximizes) == 1:
+        return [int(place) for place in np.flatnonzero(gains[:, 0] == gains[:, 0].max())]
+    different, which = np.unique(gains, axis=0, return_inverse=True)
+    left = np.arange(len(different))[::-1]  # sorted: whoever is beaten is so by one that comes before
+    front: list[int] = []
+    while len(left):
+        front.append(int(left[0]))
+        left = left[(different[left] > different[left[0]]).any(axis=1)]
+    return [int(place) for place in np.flatnonzero(np.isin(which.ravel(), front))]

@@ -105,6 +105,11 @@ def retry_failed(
     old = get_job(session, job_id, visible_to=visible_to)
     if old.state not in TERMINAL_JOB_STATES:
         raise JobNotFinished
+    if old.kind == JobKind.TUNING:
+        raise NothingToRetry(
+            "Tuning is not retried: POST /api/v1/studies/{id}/resume adds trials to a study "
+            "(`mfa tune --resume STUDY --trials 20`); thresholds are submitted anew."
+        )
     failed = exists().where(JobItem.job_id == job_id, JobItem.state == ItemState.FAILED)
     if not session.scalar(select(failed)):
         raise NothingToRetry

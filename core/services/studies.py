@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, select, tuple_
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from core.db.tables import Job, JobUnit, Study, Trial
 from core.errors import ArtifactNotFound, GridExhausted, NoBestTrial, StudyAtWork, StudyNotFound
@@ -186,7 +186,7 @@ def train_best(
     """Train what the best trial was (or another one) for all epochs, and register the model."""
     row = get_study(session, study_id)
     config = TuningConfig.model_validate(row.study.config)
-    trials = list_trials(session, study_id)
+    trials = list_trials(session, study_id, curves=False)
     chosen = best_trials(config, trials)
     if number is not None:
         chosen = [trial for trial in trials if trial.number == number and trial.state == TrialState.COMPLETE]
@@ -194,7 +194,9 @@ def train_best(
         raise NoBestTrial
     experiment = best_experiment(config, chosen[0].params or {})
     params = TrainingParams(experiment=experiment.model_dump(mode="json"))
-    return submit_training(session, params, owner, idempotency_key, data_dir=data_dir, trusted=trusted)
+    return submit_training(
+        session, params, owner, idempotency_key, data_dir=data_dir, trusted=trusted, study_id=study_id
+    )
 
 
 def list_studies(session: Session, cursor: str | None, limit: int) -> Page[StudyRow]:
@@ -228,8 +230,14 @@ def _with_jobs(session: Session, studies: Sequence[Study]) -> list[StudyRow]:
     ]
 
 
-def list_trials(session: Session, study_id: UUID) -> list[Trial]:
-    return list(session.scalars(select(Trial).where(Trial.study_id == study_id).order_by(Trial.number)))
+def list_trials(
+    session: Session, study_id: UUID, *, curves: bool = True, numbers: Sequence[int] | None = None
+) -> list[Trial]:
+    """All, or those of these numbers; their curves are most of what there is to read."""
+    query = select(Trial).where(Trial.study_id == study_id).order_by(Trial.number)
+    if numbers is not None:
+        query = query.where(Trial.number.in_(numbers))
+    return list(session.scalars(query if curves else query.options(defer(Trial.curve))))
 
 
 def best_trials(config: TuningConfig, trials: Sequence[Trial]) -> list[Trial]:

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from core.db.tables import Job, JobUnit, Study, Trial
 from core.queue import TRIAL
+from core.services.told_trials import take_over_told
 from core.states import OPEN_TRIAL_STATES, JobState, TrialState
 from core.tuning_config import TuningConfig
 
@@ -153,6 +154,7 @@ def close_trials(session: Session, job_ids: Collection[UUID]) -> None:
     """
     if not job_ids:
         return
+    take_over_told(session, job_ids)
     of_jobs = Trial.job_id.in_(job_ids)
     session.execute(
         update(Trial)

@@ -162,7 +162,9 @@ def test_a_study_ends_with_its_trials_its_best_one_and_pictures(mine, trainer, p
     study_id = mine.submit(n_trials=6)
     assert len(open_units(mine.sessions, study_id)) == 2
     job = mine.work_off(study_id)
-    assert (job.state, job.total, job.result) == (JobState.SUCCEEDED, 6, {"study_id": str(study_id)})
+    best_number = trainer.rates.index(max(trainer.rates))
+    answer = {"study_id": str(study_id), "best": [best_number]}
+    assert (job.state, job.total, job.result) == (JobState.SUCCEEDED, 6, answer)
     assert mine.states(study_id) == {"complete": 6}
     assert mine.in_optuna(study_id) == {"COMPLETE": 6}
     trials = mine.trials(study_id)
@@ -230,13 +232,47 @@ def test_a_death_between_telling_and_writing_tells_nothing_twice(mine, trainer, 
 
     unit = mine.next_unit(study_id)
     with monkeypatch.context() as patch:
-        patch.setattr(tuning, "_end", die)
+        patch.setattr(tuning, "end_trial", die)
         with pytest.raises(Killed):
             run(mine.sessions, unit.id, tuning.run_trial)
     mine.end_and_reap(unit.id)
     mine.work_off(study_id)
     assert len(trainer.rates) == 4  # it was not trained again
     assert [trial.values for trial in mine.trials(study_id)] == [[rate] for rate in trainer.rates]
+
+
+def test_what_was_told_before_a_death_is_kept_by_a_cancel(mine, trainer, monkeypatch):
+    def die(*_: object, **__: object) -> None:
+        raise Killed
+
+    study_id = mine.submit()
+    unit = mine.next_unit(study_id)
+    monkeypatch.setattr(tuning, "end_trial", die)
+    with pytest.raises(Killed):
+        run(mine.sessions, unit.id, tuning.run_trial)
+    with transaction(mine.sessions) as session:
+        cancel_job(session, study_id)
+    mine.end_and_reap(unit.id)
+    with transaction(mine.sessions) as session:
+        cancel_waiting(session)
+        finish_complete_jobs(session)
+    assert read_job(mine.sessions, study_id).state == JobState.CANCELLED
+    assert mine.states(study_id) == {"complete": 1, "cancelled": 1}
+    assert mine.in_optuna(study_id) == {"COMPLETE": 1}
+    assert mine.trials(study_id)[0].values == [trainer.rates[0]]
+
+
+def test_who_has_lost_the_lease_tells_nothing(mine, trainer):
+    """The trial was given up while its late worker trained on."""
+    study_id = mine.submit(n_trials=1)
+
+    def lose(epoch: int, _: float) -> None:
+        if epoch == 4:
+            mine.end_and_reap(open_units(mine.sessions, study_id)[0].id)
+
+    trainer.before_epoch = lose
+    mine.step(study_id)
+    assert mine.in_optuna(study_id) == {"RUNNING": 1}
 
 
 def test_a_failed_trial_fails_no_study(mine, trainer):
@@ -428,6 +464,23 @@ def test_a_cancelled_grid_is_resumed_with_the_points_that_are_left(mine, trainer
         mine.resume(study_id, 50)
 
 
+def test_the_answer_is_written_before_the_pictures_are_drawn(mine, monkeypatch):
+    def die(*_: object) -> None:
+        raise Killed
+
+    study_id = mine.submit()
+    monkeypatch.setattr(tuning, "draw", die)
+    with pytest.raises(Killed):
+        mine.work_off(study_id)
+    result = read_job(mine.sessions, study_id).result
+    assert result is not None
+    assert result["study_id"] == str(study_id)
+    unit = open_units(mine.sessions, study_id)[0]
+    mine.end_and_reap(unit.id)
+    monkeypatch.setattr(tuning, "draw", lambda *_: {})
+    assert mine.work_off(study_id).state == JobState.SUCCEEDED
+
+
 def test_several_objectives_give_a_front(mine, trainer):
     study_id = mine.submit(objectives=[{"metric": "roc_auc_macro"}, {"metric": "pr_auc_macro"}])
     assert mine.work_off(study_id).state == JobState.SUCCEEDED
@@ -442,7 +495,8 @@ def test_a_study_is_resumed_with_more_trials(mine, trainer):
         mine.resume(study_id, 3)
     mine.work_off(study_id)
     job = mine.work_off(mine.resume(study_id, 3))
-    assert (job.state, job.total, job.result) == (JobState.SUCCEEDED, 3, {"study_id": str(study_id)})
+    answer = {"study_id": str(study_id), "best": [trainer.rates.index(max(trainer.rates))]}
+    assert (job.state, job.total, job.result) == (JobState.SUCCEEDED, 3, answer)
     assert mine.states(study_id) == {"complete": 7}
     assert len(set(trainer.rates)) == 7
 
