@@ -7,7 +7,7 @@ from fastapi import Path, Query, Response
 from fastapi.responses import FileResponse
 
 from api import schemas, views
-from api.deps import READ, Cursor, IdempotencyKey, Limit, SessionDep, SettingsDep, Writer
+from api.deps import READ, Cursor, IdempotencyKey, Limit, SessionDep, SettingsDep, Writer, check_open_jobs
 from api.routes import make_router, problems
 from api.routes.jobs import accepted
 from core.services import studies as service
@@ -86,6 +86,7 @@ def resume_study(
         data_dir=settings.data_dir,
         trusted=caller.is_admin,
     )
+    check_open_jobs(session, submission, settings)
     return accepted(response, submission, views.job(session, submission.job))
 
 
@@ -109,4 +110,5 @@ def train_best(
         data_dir=settings.data_dir,
         trusted=caller.is_admin,
     )
+    check_open_jobs(session, submission, settings)
     return accepted(response, submission, views.job(session, submission.job))
