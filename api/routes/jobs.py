@@ -29,7 +29,7 @@ from core.states import ItemState, JobState
 router = make_router("jobs")
 
 
-@router.post("", status_code=202, responses=problems(404, 413))
+@router.post("", status_code=202, responses=problems(400, 404, 413))
 def submit_job(
     body: schemas.JobRequest,
     session: SessionDep,

@@ -66,7 +66,7 @@ def get_plot(
     return FileResponse(file, media_type="image/png", headers={"X-Content-Type-Options": "nosniff"})
 
 
-@router.post("/{study_id}/resume", status_code=202, responses=problems(404, 409, 413))
+@router.post("/{study_id}/resume", status_code=202, responses=problems(400, 404, 409, 413))
 def resume_study(
     study_id: UUID,
     body: schemas.ResumeRequest,
@@ -90,7 +90,7 @@ def resume_study(
     return accepted(response, submission, views.job(session, submission.job))
 
 
-@router.post("/{study_id}/train-best", status_code=202, responses=problems(404, 409, 413))
+@router.post("/{study_id}/train-best", status_code=202, responses=problems(400, 404, 409, 413))
 def train_best(
     study_id: UUID,
     session: SessionDep,
