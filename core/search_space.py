@@ -7,7 +7,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from core.config_errors import explain, models_in, tag_of
@@ -297,15 +296,13 @@ def planned_trials(config: TuningConfig) -> int:
 
 def pareto_front(values: Sequence[Sequence[float]], maximizes: Sequence[bool]) -> list[int]:
     """The places of those that no other is as good as in every objective and better in one."""
-    if not len(values):
-        return []
-    gains = np.asarray(values, dtype=np.float64) * np.where(maximizes, 1.0, -1.0)
-    if len(maximizes) == 1:
-        return [int(place) for place in np.flatnonzero(gains[:, 0] == gains[:, 0].max())]
-    different, which = np.unique(gains, axis=0, return_inverse=True)
-    left = np.arange(len(different))[::-1]  # sorted: whoever is beaten is so by one that comes before
-    front: list[int] = []
-    while len(left):
-        front.append(int(left[0]))
-        left = left[(different[left] > different[left[0]]).any(axis=1)]
-    return [int(place) for place in np.flatnonzero(np.isin(which.ravel(), front))]
+    gains = [
+        tuple(value if upwards else -value for value, upwards in zip(row, maximizes, strict=True))
+        for row in values
+    ]
+    front: list[tuple[float, ...]] = []
+    for own in sorted(set(gains), reverse=True):  # whoever beats one comes before it
+        if not any(all(a >= b for a, b in zip(other[1:], own[1:], strict=True)) for other in front):
+            front.append(own)
+    best = set(front)
+    return [place for place, own in enumerate(gains) if own in best]
