@@ -94,6 +94,8 @@ class Progress(Response):
     percent: float | None = Field(description="null until the library is listed to its end")
     rate_per_s: float | None = Field(description="items per second")
     eta_s: float | None = Field(description="seconds until the job will probably have ended")
+    tracks_read: int | None = Field(None, description="of a training that is getting its tracks ready")
+    tracks_to_read: int | None = None
 
 
 class Label(Response):
@@ -181,6 +183,9 @@ class ThresholdOutcome(Response):
 
     model: str = Field(description="`name@version`, the same weights with new thresholds")
     labels: list[LabelThreshold]
+    unreached: list[str] = Field(
+        default=[], description="labels that have `min_precision` at no threshold: theirs is the nearest"
+    )
 
 
 class JobError(Response):
@@ -364,7 +369,7 @@ class TrialPoint(Response):
 
 
 class TrialDetails(Trial):
-    curve: list[TrialPoint]
+    curve: list[TrialPoint] = Field(description="empty unless asked for with `curves=true`")
 
 
 class Study(Response):

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from core.config import Config, FeatureConfig, ModelConfig, RandomForestConfig, TransferConfig
 from core.config_errors import explain
 from core.dataset_config import DatasetConfig, LabelConfig, SplitConfig
 from core.errors import InvalidConfig
+from core.yaml_files import read_mapping
 
 Share = Annotated[float, Field(ge=0, le=1)]
 FEWEST_BANDS = 16
@@ -179,15 +179,7 @@ def idle_keys(config: ExperimentConfig) -> list[str]:
 
 def load_experiment(path: Path, overrides: Mapping[str, Any] | None = None) -> ExperimentConfig:
     """The experiment of a YAML file, some of its keys replaced; `OVERRIDES` names those, None is ignored."""
-    try:
-        content = yaml.safe_load(path.read_text())
-    except FileNotFoundError as error:
-        raise InvalidConfig(f"There is no file {path}.") from error
-    except yaml.YAMLError as error:
-        raise InvalidConfig(f"{path} is not YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise InvalidConfig(f"{path} must hold keys and values.")
-    return parse_experiment(content, overrides)
+    return parse_experiment(read_mapping(path), overrides)
 
 
 def parse_experiment(

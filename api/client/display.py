@@ -85,6 +85,12 @@ def progress_of(job: schemas.Job) -> str:
     return ", ".join(parts)
 
 
+def reading_of(progress: schemas.Progress) -> str:
+    if not progress.tracks_to_read:
+        return "reading the tracks"
+    return f"reading the tracks: {progress.tracks_read} of {progress.tracks_to_read}"
+
+
 class JobBar:
     """A progress bar that follows a job."""
 
@@ -96,7 +102,7 @@ class JobBar:
         total = job.progress.total if job.progress.percent is not None else None
         text = progress_of(job) if job.state != "queued" else "waiting for a worker"
         if job.kind == JobKind.TRAINING and job.state == "running" and not done:
-            text = "reading the tracks"
+            text = reading_of(job.progress)
         if job.kind == JobKind.TUNING and job.state == "running" and not done:
             text = f"the first of {job.progress.total} trials"
         self._bars.update(self._bar, completed=done, total=total, text=text)

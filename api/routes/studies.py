@@ -37,13 +37,13 @@ def get_study(
     study_id: UUID,
     session: SessionDep,
     settings: SettingsDep,
-    curves: Annotated[bool, Query(description="false leaves them out: they are most of the answer")] = True,
+    curves: Annotated[bool, Query(description="every trial's points too: most of the answer")] = False,
 ) -> schemas.StudyDetails:
-    """A study with its best trial or Pareto front, and every trial with its parameters and curve."""
+    """A study with its best trial or Pareto front, and every trial with its parameters."""
     plots = service.list_plots(study_id, settings.studies_dir)
     return views.study_details(
         service.get_study(session, study_id),
-        service.list_trials(session, study_id),
+        service.list_trials(session, study_id, curves=curves),
         plots,
         curves=curves,
     )

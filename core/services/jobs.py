@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -50,6 +50,8 @@ class Progress:
     percent: float | None
     rate_per_s: float | None
     eta_s: float | None
+    tracks_read: int | None = None  # of a training that is getting its tracks ready
+    tracks_to_read: int | None = None
 
 
 def notify_dispatcher(session: Session) -> None:
@@ -105,6 +107,11 @@ def retry_failed(
     old = get_job(session, job_id, visible_to=visible_to)
     if old.state not in TERMINAL_JOB_STATES:
         raise JobNotFinished
+    if old.kind == JobKind.TUNING:
+        raise NothingToRetry(
+            "Tuning is not retried: POST /api/v1/studies/{id}/resume adds trials to a study "
+            "(`mfa tune --resume STUDY --trials 20`); thresholds are submitted anew."
+        )
     failed = exists().where(JobItem.job_id == job_id, JobItem.state == ItemState.FAILED)
     if not session.scalar(select(failed)):
         raise NothingToRetry
@@ -211,7 +218,21 @@ def get_progress(session: Session, jobs: list[Job]) -> dict[UUID, Progress]:
     )
     by_job = {row.job_id: row for row in sums}
     now = datetime.now(UTC)
-    return {job.id: _progress(job, by_job[job.id], now) for job in jobs}
+    found = {job.id: _progress(job, by_job[job.id], now) for job in jobs}
+    reading = [job.id for job in jobs if job.kind == JobKind.TRAINING and not found[job.id].done]
+    return found | {
+        job_id: replace(found[job_id], tracks_read=done, tracks_to_read=total)
+        for job_id, done, total in _tracks_read(session, reading)
+    }
+
+
+def _tracks_read(session: Session, job_ids: list[UUID]) -> list[tuple[UUID, int, int]]:
+    """How far trainings are that have reported it, and no epoch yet."""
+    if not job_ids:
+        return []
+    columns = (JobUnit.timings["tracks_ready"].as_float(), JobUnit.timings["tracks"].as_float())
+    query = select(JobUnit.job_id, *columns).where(JobUnit.job_id.in_(job_ids), columns[1].is_not(None))
+    return [(job_id, int(done), int(total)) for job_id, done, total in session.execute(query)]
 
 
 def _progress(job: Job, sums: Any, now: datetime) -> Progress:

@@ -7,17 +7,11 @@ from typing import Any, Literal
 import optuna
 
 from core.errors import MFAError
+from core.search_space import grid_size
 from core.tuning.pruning import report
 from core.tuning.samplers import make_pruner, make_sampler
 from core.tuning.space import Shorthand, parse_space, suggest
-from core.tuning_config import (
-    GridConfig,
-    NoPruner,
-    PrunerConfig,
-    SamplerConfig,
-    TPEConfig,
-    grid_size,
-)
+from core.tuning_config import GridConfig, NoPruner, PrunerConfig, SamplerConfig, TPEConfig
 
 # Takes the parameters; with a pruner also `report(step, value)`, which ends a trial that does badly.
 Objective = Callable[..., float]

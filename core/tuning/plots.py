@@ -11,7 +11,8 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from core.tuning_config import Dimension, ObjectiveConfig, pareto_front
+from core.search_space import pareto_front
+from core.tuning_config import Dimension, ObjectiveConfig
 
 MOST_KEYS = 12  # more do not fit into one picture
 COLOURS = "viridis"

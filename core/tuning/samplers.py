@@ -11,6 +11,7 @@ from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, GPSampler, GridSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
+from core.search_space import grid_points
 from core.tuning.space import Space
 from core.tuning_config import (
     GPConfig,
@@ -20,7 +21,6 @@ from core.tuning_config import (
     PrunerConfig,
     SamplerConfig,
     TPEConfig,
-    grid_points,
 )
 
 

@@ -96,6 +96,7 @@ def submit(sessions: SessionFactory) -> UUID:
 
 def work_off(url: str, data_dir: str, unit_ids: list[int]) -> None:
     """Do units one after the other, as a worker process does whose doorbells ring without a pause."""
+    logging.disable(logging.INFO)
     tagger = InstantTagger()
     settings = Settings(database_url=url, broker_url="", data_dir=Path(data_dir))
     vars(analysis).update(get_tagger=lambda *_, **__: tagger, get_settings=lambda: settings)
@@ -214,7 +215,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tracks", type=int, default=TRACKS)
     tracks = parser.parse_args().tracks
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.disable(logging.INFO)
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as music:
         data_dir = Path(folder)
         with local_stack(stack_settings(data_dir), SERVERS_ONLY) as stack:

@@ -23,14 +23,7 @@ from core.experiment_config import ExperimentConfig, load_experiment
 from core.local_stack.command import PROJECT, cores
 from core.tuning.objective import training_objective
 from core.tuning.optimizer import BayesianOptimizer
-from core.tuning_config import (
-    Dimension,
-    GridConfig,
-    IntRange,
-    RandomConfig,
-    SamplerConfig,
-    TPEConfig,
-)
+from core.tuning_config import Dimension, GridConfig, IntRange, RandomConfig, SamplerConfig, TPEConfig
 
 LEVELS: dict[str, list[Any]] = {
     "training.lr": [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1],

@@ -37,8 +37,9 @@ def _lost(history: History) -> Iterator[str]:
     items: defaultdict[str, list[StoredItem]] = defaultdict(list)
     for item in history.items:
         items[item.job_id].append(item)
+    by_key = {job.key: job.id for job in history.jobs}
     for acknowledged in history.acknowledged:
-        for job_id in acknowledged.job_ids:
+        for job_id in acknowledged.job_ids or {by_key.get(acknowledged.key, "unknown")}:
             yield from _lost_of_job(acknowledged, jobs.get(job_id), items[job_id])
 
 

@@ -32,6 +32,13 @@ class Submission:
     outcomes: Mapping[str, str]
     tracks: int
     job_ids: set[str] = field(default_factory=set)
+    is_labelled: bool = False  # the answer to an upload was its prediction, which names no job
+
+    def note(self, answer: Mapping[str, Any]) -> None:
+        if "id" in answer:
+            self.job_ids.add(answer["id"])
+        else:
+            self.is_labelled = True
 
     def acknowledged(self) -> Acknowledged:
         return Acknowledged(self.key, frozenset(self.job_ids), self.outcomes)
@@ -72,9 +79,10 @@ class Clients:
 
     def open_jobs(self) -> int:
         """How many submissions have not been told to have ended."""
-        return sum(
-            not submission.job_ids <= self._ended or not submission.job_ids for submission in self.submissions
-        )
+        return sum(not self._has_ended(submission) for submission in self.submissions)
+
+    def _has_ended(self, submission: Submission) -> bool:
+        return submission.job_ids <= self._ended if submission.job_ids else submission.is_labelled
 
     def submit_folder(self) -> None:
         """Submit a job over a folder of its own."""
@@ -115,12 +123,10 @@ class Clients:
         self.submissions.append(submission)
 
         def ask() -> None:
-            answer = self._request("POST", path, headers={**headers, "Idempotency-Key": key}, **body)
-            submission.job_ids.add(answer["id"])
             # Once more, as a client does that did not get the answer.
-            submission.job_ids.add(
-                self._request("POST", path, headers={**headers, "Idempotency-Key": key}, **body)["id"]
-            )
+            for _ in range(2):
+                keyed = {**headers, "Idempotency-Key": key}
+                submission.note(self._request("POST", path, headers=keyed, **body))
 
         self._waiting.append(self._pool.submit(ask))
 

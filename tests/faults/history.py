@@ -10,7 +10,7 @@ class Acknowledged:
     """A job that a client was told to be accepted, and what must come of it."""
 
     key: str  # Idempotency-Key
-    job_ids: frozenset[str]  # of all answers to this key: there must be one
+    job_ids: frozenset[str]  # of all answers to this key: one, or none where the answer was the result itself
     outcomes: Mapping[str, str]  # by path: `labelled` or the code of an error; of an upload: empty
 
 

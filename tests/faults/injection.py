@@ -22,7 +22,6 @@ ZOMBIE_BEYOND_LEASE_S = 4.0
 PAUSE_S = (2.0, 6.0)
 FULL_DISK_S = 4.0
 LARGE_UPLOAD_S = 40.0  # of audio: above the megabyte that the gateway keeps in memory
-UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 T = TypeVar("T")
 
 
@@ -215,9 +214,13 @@ def choose(candidates: Sequence[T], pick: float) -> T:
 
 
 def limit_files(process: psutil.Process, size: int | None) -> None:
-    """Let no file grow beyond `size` bytes: every write fails then as on a full disk."""
+    """Let no file grow beyond `size` bytes: every write fails then as on a full disk.
+
+    A process that is in a sandbox may write none anyway.
+    """
     soft = resource.RLIM_INFINITY if size is None else size
-    suppressing(lambda: process.rlimit(psutil.RLIMIT_FSIZE, (soft, resource.RLIM_INFINITY)))
+    with suppress(psutil.AccessDenied, psutil.NoSuchProcess):
+        process.rlimit(psutil.RLIMIT_FSIZE, (soft, resource.RLIM_INFINITY))
 
 
 def suppressing(act: Callable[[], object]) -> None:

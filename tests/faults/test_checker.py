@@ -93,6 +93,9 @@ def changed(field: str, index: int, **values: object) -> Change:
         pytest.param(
             "lost", with_("acknowledged", Acknowledged("k", frozenset({"x"}), {})), id="no such job"
         ),
+        pytest.param(
+            "lost", with_("acknowledged", Acknowledged("k", frozenset(), {})), id="no job of a result"
+        ),
         pytest.param("lost", changed("jobs", 0, state="running"), id="never ended"),
         pytest.param("lost", changed("jobs", 0, state="failed"), id="given up"),
         pytest.param("lost", without_last("items"), id="item missing"),
@@ -158,6 +161,10 @@ def test_a_write_repeated_by_its_own_claim_is_none():
     """The answer to a commit may get lost."""
     repeated = with_("moves", move("item", "done", "done", pos=0, xid=103))
     assert check(with_("effects", Effect("aa", 1, WORKER, 103))(repeated(history()))) == []
+
+
+def test_an_answer_that_is_the_result_needs_to_name_no_job():
+    assert check(changed("acknowledged", 0, job_ids=frozenset())(history())) == []
 
 
 def test_a_reaper_may_leave_an_item_alone():

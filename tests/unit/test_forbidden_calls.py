@@ -33,7 +33,7 @@ FLAGS = {"shell", "allow_pickle"}  # keywords that must be a literal False
 
 def names(tree: ast.AST) -> dict[str, str]:
     """What each imported name stands for."""
-    found = {}
+    found: dict[str, str] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {each.asname: each.name for each in node.names if each.asname}

@@ -17,9 +17,9 @@ from core.errors import (
 )
 from core.experiment_config import parse_experiment
 from core.params import TrainingOverrides, TrainingParams
-from core.services.jobs import Submission
+from core.services.jobs import Submission, get_progress
 from core.services.trainings import CONFIGS, planned_epochs, read_experiment, submit_training
-from tests.builders import make_library, make_model
+from tests.builders import make_library, make_model, make_run
 
 EXPERIMENT: dict[str, Any] = {
     "experiment_name": "mine",
@@ -104,6 +104,19 @@ def test_a_file_of_the_server_can_be_named_and_its_keys_replaced(submit, data_di
     assert (experiment["experiment_name"], experiment["training"]["epochs"]) == ("short", 2)
     with pytest.raises(InvalidConfig, match=r"known are .*samples"):
         submit("no-such-file")
+
+
+def test_until_its_first_epoch_a_training_tells_how_many_tracks_are_read(session):
+    run = make_run(session)
+    job, unit = session.get_one(Job, run.id), session.scalars(select(JobUnit)).one()
+    assert get_progress(session, [job])[job.id].tracks_to_read is None
+    unit.timings = {"tracks_ready": 3.0, "tracks": 9.0}
+    session.flush()
+    progress = get_progress(session, [job])[job.id]
+    assert (progress.tracks_read, progress.tracks_to_read) == (3, 9)
+    unit.done = 1
+    session.flush()
+    assert get_progress(session, [job])[job.id].tracks_read is None
 
 
 @pytest.mark.parametrize("file", sorted(path.stem for path in CONFIGS.glob("*.yaml")))

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from api import schemas
-from api.client.display import duration_of, labels_of, progress_of
+from api.client.display import duration_of, labels_of, progress_of, reading_of
 from api.client.http import Client, Refused, Unreachable
 from api.client.label import follow, summary
 
@@ -83,6 +83,11 @@ def test_only_the_top_labels_are_shown():
 )
 def test_a_job_is_summed_up_without_counting_what_took_no_time(counts, text):
     assert summary(ended(**counts), 200) == text
+
+
+def test_a_training_first_reads_its_tracks():
+    assert reading_of(progress()) == "reading the tracks"
+    assert reading_of(progress(tracks_read=3, tracks_to_read=9)) == "reading the tracks: 3 of 9"
 
 
 class FlakyClient(Client):
