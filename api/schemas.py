@@ -399,7 +399,9 @@ class ResumeRequest(Request):
 
 
 class BestRequest(Request):
-    trial: int | None = Field(default=None, ge=0, description="train this one instead of the best")
+    trial: int | None = Field(
+        default=None, ge=0, le=999_999_999, description="train this one instead of the best"
+    )
 
 
 class ApiKeyRequest(Request):

@@ -142,14 +142,14 @@ class TPEConfig(Config):
     """Tree-structured Parzen estimator of all parameters together (Bergstra et al., 2011)."""
 
     kind: Literal["tpe"] = "tpe"
-    startup: Annotated[int, Field(ge=1, description="random trials before it")] = 10
+    startup: Annotated[int, Field(ge=1, le=MAX_TRIALS, description="random trials before it")] = 10
 
 
 class GPConfig(Config):
     """Gaussian process with expected improvement; slower to suggest, good with few trials."""
 
     kind: Literal["gp"] = "gp"
-    startup: Annotated[int, Field(ge=1, description="random trials before it")] = 10
+    startup: Annotated[int, Field(ge=1, le=MAX_TRIALS, description="random trials before it")] = 10
 
 
 class RandomConfig(Config):
@@ -174,16 +174,18 @@ class MedianConfig(Config):
     """Stop a trial whose validation loss is above the median of those before it at the same epoch."""
 
     kind: Literal["median"] = "median"
-    startup: Annotated[int, Field(ge=0, description="trials that are never stopped")] = 5
-    warm_up: Annotated[int, Field(ge=0, description="epochs after which a trial may be stopped")] = 3
+    startup: Annotated[int, Field(ge=0, le=MAX_TRIALS, description="trials that are never stopped")] = 5
+    warm_up: Annotated[
+        int, Field(ge=0, le=100_000, description="epochs after which a trial may be stopped")
+    ] = 3
 
 
 class HyperbandConfig(Config):
     """Successive halving with several starting points (Li et al., 2018)."""
 
     kind: Literal["hyperband"] = "hyperband"
-    min_epochs: Annotated[int, Field(ge=1)] = 1
-    reduction: Annotated[int, Field(ge=2)] = 3
+    min_epochs: Annotated[int, Field(ge=1, le=100_000)] = 1
+    reduction: Annotated[int, Field(ge=2, le=1000)] = 3
 
 
 PrunerConfig = Annotated[NoPruner | MedianConfig | HyperbandConfig, Field(discriminator="kind")]
@@ -207,12 +209,13 @@ class TuningConfig(Config):
     n_trials: Annotated[int, Field(ge=1, le=MAX_TRIALS)] = 30
     max_parallel: Annotated[int, Field(ge=1, le=256, description="trials at a time")] = 2
     time_budget_s: (
-        Annotated[float, Field(gt=0, allow_inf_nan=False, description="no trial but the first starts later")]
-        | None
+        Annotated[float, Field(gt=0, le=1e9, description="no trial but the first starts later")] | None
     ) = None
     target: Annotated[Finite, Field(description="no trial starts once one is as good")] | None = None
     trial_epochs: (
-        Annotated[int, Field(ge=1, description="of a trial, where fewer than the experiment's will do")]
+        Annotated[
+            int, Field(ge=1, le=100_000, description="of a trial, where fewer than the experiment's will do")
+        ]
         | None
     ) = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
