@@ -3,10 +3,18 @@
 import errno
 import re
 
-# Failures of the machine, not of the file at hand: they must not be written down as the file's fault.
-MACHINE_FAULTS = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
+# EFBIG: a limit on the size of files; no reading meets it, but a helper's shared memory does.
+_MACHINE_FAULTS = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
 )
+
+
+def is_machine_fault(error: OSError) -> bool:
+    """Whether the machine failed and not the file at hand, which then must not get the blame.
+
+    A helper process that does not start is one such failure, whatever kept it from starting.
+    """
+    return error.errno in _MACHINE_FAULTS or isinstance(error, ChildProcessError)
 
 
 class MFAError(Exception):

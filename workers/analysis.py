@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from core.audio.sandbox import read_tags
 from core.db.tables import Job, Library, Model
-from core.errors import MACHINE_FAULTS, Disappeared, ItemError, LibraryNotFound, ModelNotFound, Unreadable
+from core.errors import Disappeared, ItemError, LibraryNotFound, ModelNotFound, Unreadable, is_machine_fault
 from core.inference.tagger import Tagger
 from core.inference.timings import StageTimings
 from core.library.content import content_hash
@@ -123,7 +123,7 @@ def _open_group(recorder: Recorder, root: Path, items: list[WorkItem]) -> deque[
                 found = _examine(item, file)
             except OSError as error:
                 file.close()
-                if error.errno in MACHINE_FAULTS:
+                if is_machine_fault(error):
                     raise
                 recorder.fail(item, Unreadable(f"The file cannot be read: {error.strerror}."))
                 continue

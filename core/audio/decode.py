@@ -17,7 +17,7 @@ from core.audio.sniff import Format, sniff
 from core.audio.source import MIN_DURATION_S, SILENCE, Samples, Source, is_clearly_less
 from core.audio.stopwatch import Stopwatch
 from core.audio.windows import cut_windows, seek_windows, window_starts
-from core.errors import MACHINE_FAULTS, Corrupt, Empty, Silent, TooComplex, TooLong, TooShort, Unreadable
+from core.errors import Corrupt, Empty, Silent, TooComplex, TooLong, TooShort, Unreadable, is_machine_fault
 
 # A file may hold as many values (frames times channels) as 90 minutes of stereo at 48 kHz, and beyond that
 # as many as its bytes could tell: Opus at its lowest bit rate has 128 to the byte, silence in FLAC thousands.
@@ -131,7 +131,7 @@ def _descriptor_of(file: BinaryIO) -> Iterator[int]:
     try:
         yield descriptor
     except OSError as error:
-        if error.errno in MACHINE_FAULTS:
+        if is_machine_fault(error):
             raise
         raise Unreadable from error
     finally:

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from core.datasets.credits import Credits, read_credits
 from core.durable import appearing
-from core.errors import MACHINE_FAULTS, Unreadable
+from core.errors import Unreadable, is_machine_fault
 from core.library.content import content_hash
 
 # A file that was changed more recently may change again without its timestamp telling.
@@ -42,7 +42,7 @@ def identify(file: BinaryIO, cache_dir: Path) -> Identity:
         found = Identity(content_hash(file).hex(), read_credits(file))
         after = os.fstat(file.fileno())
     except OSError as error:
-        if error.errno in MACHINE_FAULTS:
+        if is_machine_fault(error):
             raise
         raise Unreadable(f"The file cannot be read: {error.strerror}.") from error
     if _key(before) == _key(after) and time.time_ns() - after.st_ctime_ns >= SETTLED_NS:

@@ -17,6 +17,7 @@ from tests.faults.history import Acknowledged, Told
 
 POLL_EVERY_S = 0.3
 RETRY_AFTER_S = 0.2
+UPLOADS = 10**12  # the sounds from here on are in no folder
 PATIENCE_S = 120.0  # for an acknowledgement: longer than any outage
 
 
@@ -95,7 +96,7 @@ class Clients:
 
     def submit_upload(self, duration_s: float = library.TRACK_S) -> None:
         """Upload one track; a long one does not fit into the gateway's memory for forms."""
-        content = library.track(10_000_000 + 1000 * self._seed + len(self.submissions), duration_s)
+        content = library.track(UPLOADS + 1000 * self._seed + len(self.submissions), duration_s)
         files = {"file": ("song.wav", content)}
         self._submit({}, 1, "/analysis/predict", files=files, headers={"Prefer": "wait=0"})
 

@@ -18,6 +18,8 @@ from tests.faults.schedule import Fault, Planned
 from tests.faults.system import WORKERS, Running, System
 
 GET_BUSY_S = 30.0  # a system that has lost everything at once needs so long to be at work again
+IDLE_S = 3.0
+MISSED = "missed"
 ZOMBIE_BEYOND_LEASE_S = 4.0
 PAUSE_S = (2.0, 6.0)
 FULL_DISK_S = 4.0
@@ -94,20 +96,22 @@ class Injector:
     def _busy_child(self, planned: Planned) -> Running | None:
         """A claim of a batch worker whose process is neither stopped nor gone."""
         deadline = time.monotonic() + GET_BUSY_S
+        next_job = time.monotonic() + IDLE_S
         while time.monotonic() < deadline:
             pids = {child.pid for name in WORKERS for child in self._system.children(name)}
             busy = [each for each in self._system.running() if each.pid in pids - self._zombies.keys()]
             if busy:
                 return choose(busy, planned.pick)
-            if not self._clients.open_jobs():
+            if time.monotonic() > next_job:  # what there is waits for a lease to run out
                 self._clients.submit_folder()
+                next_job += IDLE_S
             time.sleep(0.05)
         return None
 
     def _kill_child(self, planned: Planned) -> Injected:
         victim = self._busy_child(planned)
         if victim is None:
-            return self._note(planned.fault, "nobody was at work")
+            return self._note(MISSED, f"{planned.fault}: nobody was at work")
         clock = self._clock()
         injected = self._note(
             planned.fault, f"pid {victim.pid}, unit {victim.unit_id}", [victim.claim_id], clock
@@ -154,7 +158,7 @@ class Injector:
                     break
                 process.resume()  # it had just ended that unit
         if victim is None:
-            return self._note(planned.fault, "nobody was at work")
+            return self._note(MISSED, f"{planned.fault}: nobody was at work")
         self._zombies[victim.pid] = self._worker_of(process)
 
         def wake() -> None:

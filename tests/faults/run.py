@@ -12,7 +12,7 @@ from typing import Any
 from tests.faults.checker import check
 from tests.faults.client import Clients, NeverAcknowledged
 from tests.faults.doorbells import Repeater
-from tests.faults.injection import Injected, Injector
+from tests.faults.injection import MISSED, Injected, Injector
 from tests.faults.record import read_history, summary
 from tests.faults.recovery import percentile, reaped, recovery_times
 from tests.faults.schedule import SCALES, Fault, Planned, Scale, draw
@@ -83,6 +83,11 @@ def _hurt(system: System, seed: int, scale: Scale) -> dict[str, Any]:
             {"kind": "told", "what": f"{count} requests were answered with {status}"}
             for status, count in clients.answers.items()
             if status.isdigit() and status not in ("200", "201", "202", "503")
+        ]
+        broken += [
+            {"kind": "not tested", "what": fault.detail}
+            for fault in injector.injected
+            if fault.fault == MISSED
         ]
         zombies = [fault.claims for fault in injector.injected if fault.fault == Fault.ZOMBIE]
         if (

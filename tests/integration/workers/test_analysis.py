@@ -1,5 +1,6 @@
 """Labelling the tracks of a unit: an outcome for every one, exactly once, whatever interrupts it."""
 
+import errno
 import os
 from typing import Any
 
@@ -267,3 +268,20 @@ def test_windows_of_the_real_model_are_replaced_by_a_full_analysis(music, proces
     (second,) = music.predictions()
     assert (first.coverage, second.coverage) == ("windows:1", "full")
     assert first.scores != second.scores
+
+
+@pytest.mark.parametrize(
+    "fault", [OSError(errno.EFBIG, "File too large"), ChildProcessError("The helper does not start.")]
+)
+def test_no_file_is_blamed_for_a_fault_of_the_machine(music, tagger, monkeypatch, fault):
+    unit_id = planned(music, *PATHS[:3])
+
+    def fail(_: object) -> None:
+        raise fault
+
+    with monkeypatch.context() as patch:
+        patch.setattr("workers.analysis.read_tags", fail)
+        run(music.sessions, unit_id)
+    assert set(outcomes(music, unit_id).values()) == {"pending"}
+    work_off(music.sessions, read_unit(music.sessions, unit_id).job_id)
+    assert set(outcomes(music, unit_id).values()) == {"done"}
