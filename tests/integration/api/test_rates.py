@@ -17,6 +17,7 @@ from core.settings import Settings
 from core.states import JobState
 from tests.builders import make_api_key, make_finished_job, make_library, make_model, make_track
 from tests.integration.api.gateway import bearer, problem_of, running
+from tests.integration.api.test_studies import finish
 
 JOBS = "/api/v1/jobs"
 ANALYSIS = {"kind": "analysis", "params": {"library": "home"}}
@@ -133,26 +134,30 @@ def test_a_key_has_so_many_open_jobs_and_no_more(start, db, home):
 
 
 def test_every_way_to_a_job_counts_and_leaves_nothing_behind(start, db, home, open_settings):
-    http = start(max_open_jobs=1)
+    http, study = start(max_open_jobs=1), {"kind": "tuning", "params": {"study": STUDY}}
     with db.begin() as session:
         owner, secret = make_api_key(session)
+    key = bearer(secret)
+    submitted = http.post(JOBS, json=study, headers=key).json()["id"]
+    finish(db, submitted)
+    with db.begin() as session:
         library, model = make_library(session), make_model(session, name="other", alias=None)
         ended = make_finished_job(session, library, model, [], [make_track(session, library)])
         ended.owner = str(owner.id)
-    key = bearer(secret)
     assert http.post(JOBS, json=ANALYSIS, headers=key).status_code == 202
     before = set(open_settings.uploads_dir.glob("*"))
     training = {"kind": "training", "params": {"experiment": EXPERIMENT}}
-    tuning = {"kind": "tuning", "params": {"study": STUDY}}
     ways = [
         http.post("/api/v1/analysis/predict", files={"file": b"x"}, headers=key),
         http.post(f"{JOBS}/{ended.id}/retry", headers=key),
-        *(http.post(JOBS, json=body, headers=key) for body in (training, tuning)),
+        *(http.post(JOBS, json=body, headers=key) for body in (training, study)),
+        http.post(f"/api/v1/studies/{submitted}/resume", json={"n_trials": 1}, headers=key),
+        http.post(f"/api/v1/studies/{submitted}/train-best", headers=key),
     ]
     assert [problem_of(response, 429) for response in ways] == ["too_many_jobs"] * len(ways)
     assert set(open_settings.uploads_dir.glob("*")) == before
     with db() as session:
-        assert session.scalar(select(func.count()).select_from(Job)) == 2
+        assert session.scalar(select(func.count()).select_from(Job)) == 3
 
 
 def test_twenty_submissions_at_once_do_not_slip_past_the_limit(start, db, home):
