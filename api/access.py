@@ -4,6 +4,9 @@ from ipaddress import ip_address
 
 from core.settings import Settings
 
+DEFAULT_RATE = 50.0  # requests per second; a client that polls asks once a second
+DEFAULT_OPEN_JOBS = 1000
+
 
 def is_loopback(host: str | None) -> bool:
     """`localhost`, `127.0.0.1`, `::1` and their like."""
@@ -27,3 +30,17 @@ def is_guarded(settings: Settings) -> bool:
 def is_open_to_others(settings: Settings) -> bool:
     """Nothing protects it; only an operator's explicit word makes a server so."""
     return not is_loopback(settings.host) and not needs_api_keys(settings)
+
+
+def allowed_rate(settings: Settings) -> float:
+    """Requests per second of one caller; 0: as many as he likes, as on one's own machine."""
+    if settings.max_requests_per_s is None:
+        return DEFAULT_RATE if needs_api_keys(settings) else 0.0
+    return settings.max_requests_per_s
+
+
+def allowed_open_jobs(settings: Settings) -> int:
+    """Jobs of one owner that have not ended; 0: any number."""
+    if settings.max_open_jobs is None:
+        return DEFAULT_OPEN_JOBS if needs_api_keys(settings) else 0
+    return settings.max_open_jobs

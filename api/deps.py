@@ -9,12 +9,13 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 from sqlalchemy.orm import Session
 
-from api.access import needs_api_keys
+from api.access import allowed_open_jobs, needs_api_keys
 from core.crash_points import crash_point
 from core.db.session import SessionFactory, transaction
 from core.db.tables import ApiKey
 from core.errors import Forbidden, Unauthenticated
 from core.services.api_keys import Scope, find_api_key
+from core.services.jobs import Submission, limit_open_jobs
 from core.settings import Settings
 
 LOCAL_OWNER = "local"  # whoever uses a server that asks for no keys
@@ -67,6 +68,7 @@ bearer = HTTPBearer(auto_error=False, scheme_name="ApiKey", description="An API 
 
 
 async def get_caller(
+    request: Request,
     needed: SecurityScopes,
     settings: SettingsDep,
     reads: ReadsDep,
@@ -78,6 +80,7 @@ async def get_caller(
     if credentials is None:
         raise Unauthenticated
     key = await run_in_threadpool(_find_key, reads, credentials.credentials)
+    request.state.key_is_valid = True
     if not set(needed.scopes) <= set(key.scopes):
         raise Forbidden(f"This API key lacks the scope `{needed.scope_str}`.")
     return Caller(str(key.id), None if Scope.ADMIN in key.scopes else str(key.id))
@@ -89,6 +92,12 @@ def _find_key(reads: SessionFactory, secret: str) -> ApiKey:
     if key is None:
         raise Unauthenticated
     return key
+
+
+def check_open_jobs(session: Session, submission: Submission, settings: Settings) -> None:
+    """To be called before the commit of a new job."""
+    if cap := allowed_open_jobs(settings):
+        limit_open_jobs(session, submission, cap)
 
 
 READ = Security(get_caller, scopes=[str(Scope.READ)])

@@ -22,6 +22,7 @@ from core.errors import (
     ItemError,
     MFAError,
     NotFound,
+    TooManyJobs,
     Unauthenticated,
     Unavailable,
 )
@@ -46,6 +47,10 @@ class ForeignHost(MFAError):
     """This server answers without API keys, so only to requests addressed to this machine itself."""
 
 
+class TooManyRequests(MFAError):
+    """This caller asks too often; try again after `Retry-After` seconds."""
+
+
 class Internal(MFAError):
     """Something went wrong on the server; its log has the details under this request's `X-Request-Id`."""
 
@@ -62,10 +67,16 @@ STATUS: dict[type[MFAError], int] = {
     Invalid: 422,
     ItemError: 422,
     IdempotencyKeyReused: 422,
+    TooManyJobs: 429,
+    TooManyRequests: 429,
     MFAError: 500,
     Unavailable: 503,
 }
-HEADERS = {401: {"WWW-Authenticate": 'Bearer realm="mfa"'}, 503: {"Retry-After": RETRY_AFTER_S}}
+HEADERS = {
+    401: {"WWW-Authenticate": 'Bearer realm="mfa"'},
+    429: {"Retry-After": RETRY_AFTER_S},
+    503: {"Retry-After": RETRY_AFTER_S},
+}
 CLOSE = {"Connection": "close"}  # the rest of a refused body is not worth reading
 
 

@@ -11,11 +11,12 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
-from api.access import is_guarded, is_open_to_others
+from api.access import allowed_rate, is_guarded, is_open_to_others
 from api.errors import add_error_handlers
 from api.hosts import LoopbackOnly
 from api.limits import MB, BodyLimit
 from api.openapi import DESCRIPTION, describe
+from api.rates import RateLimit
 from api.requests import RequestLog, make_durations
 from api.routes import (
     analysis,
@@ -87,6 +88,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     add_error_handlers(app)
     if is_guarded(settings):
         app.add_middleware(LoopbackOnly)
+    if rate := allowed_rate(settings):
+        app.add_middleware(RateLimit, rate=rate)
     app.add_middleware(
         BodyLimit, limit=JSON_LIMIT, by_path={analysis.PREDICT_PATH: settings.max_upload_mb * MB}
     )

@@ -183,6 +183,9 @@ class ThresholdOutcome(Response):
 
     model: str = Field(description="`name@version`, the same weights with new thresholds")
     labels: list[LabelThreshold]
+    unreached: list[str] = Field(
+        default=[], description="labels that have `min_precision` at no threshold: theirs is the nearest"
+    )
 
 
 class JobError(Response):
@@ -366,7 +369,7 @@ class TrialPoint(Response):
 
 
 class TrialDetails(Trial):
-    curve: list[TrialPoint]
+    curve: list[TrialPoint] = Field(description="empty unless asked for with `curves=true`")
 
 
 class Study(Response):
@@ -396,7 +399,9 @@ class ResumeRequest(Request):
 
 
 class BestRequest(Request):
-    trial: int | None = Field(default=None, ge=0, description="train this one instead of the best")
+    trial: int | None = Field(
+        default=None, ge=0, le=999_999_999, description="train this one instead of the best"
+    )
 
 
 class ApiKeyRequest(Request):

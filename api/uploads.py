@@ -6,32 +6,40 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID, uuid4
 
+from api.deps import check_open_jobs
 from core.crash_points import crash_point
 from core.db.session import SessionFactory, transaction
 from core.durable import sync_folder
 from core.errors import Unavailable
 from core.params import PredictParams
 from core.services.jobs import Submission, submit_predict
+from core.settings import Settings
 
 BLOCK_BYTES = 1 << 20
 MAX_NAME = 255
 
 
 def accept(
-    sessions: SessionFactory, folder: Path, file: BinaryIO, params: PredictParams, owner: str, key: str | None
+    sessions: SessionFactory,
+    settings: Settings,
+    file: BinaryIO,
+    params: PredictParams,
+    owner: str,
+    key: str | None,
 ) -> Submission:
     """Store the file and submit its job; without a new job the file is not kept.
 
     A connection that is lost during the commit leaves open whether the job exists. Then the file stays: its
     worker needs it, and if there is none the dispatcher sweeps it up.
     """
-    job_id = uuid4()
+    folder, job_id = settings.uploads_dir, uuid4()
     may_be_needed = False
     try:
         sha256 = store(folder, job_id, file)
         crash_point("upload-stored")
         with transaction(sessions) as session:
             submission = submit_predict(session, job_id, params, owner, key, sha256=sha256)
+            check_open_jobs(session, submission, settings)
             may_be_needed = not submission.replayed
         crash_point("upload-committed")
         return submission

@@ -89,7 +89,7 @@ def tuning_outcome(
         return schemas.ThresholdOutcome.model_validate(result)
     row = get_study(session, UUID(result["study_id"]))
     config = TuningConfig.model_validate(row.study.config)
-    best = best_trials(config, list_trials(session, row.study.id))
+    best = list_trials(session, row.study.id, curves=False, numbers=result["best"])
     return schemas.TuningOutcome(
         study_id=row.study.id, best=[_best(config, trial) for trial in best], counts=_counts(row)
     )

@@ -29,15 +29,17 @@ class FeatureConfig(Config):
     """Log-compressed mel spectrogram: `log10(1 + compression * mel)`. The defaults are musicnn's input."""
 
     sample_rate: Annotated[int, Field(ge=1000, le=192_000, description="samples per second")] = 16_000
-    n_fft: Annotated[int, Field(ge=16, description="samples per Hann window")] = 512
-    hop_length: Annotated[int, Field(ge=1, description="samples between two frames")] = 256
-    n_mels: Annotated[int, Field(ge=1)] = 96
-    f_min: Annotated[float, Field(ge=0, description="lowest mel band's lower edge in Hz")] = 0.0
-    f_max: Annotated[float, Field(gt=0, description="highest mel band's upper edge in Hz")] = 8_000.0
-    power: Annotated[float, Field(gt=0, description="1: magnitude, 2: power spectrogram")] = 2.0
+    n_fft: Annotated[int, Field(ge=16, le=65_536, description="samples per Hann window")] = 512
+    hop_length: Annotated[int, Field(ge=1, le=65_536, description="samples between two frames")] = 256
+    n_mels: Annotated[int, Field(ge=1, le=1024)] = 96
+    f_min: Annotated[float, Field(ge=0, le=96_000, description="lowest mel band's lower edge in Hz")] = 0.0
+    f_max: Annotated[float, Field(gt=0, le=96_000, description="highest mel band's upper edge in Hz")] = (
+        8_000.0
+    )
+    power: Annotated[float, Field(gt=0, le=10, description="1: magnitude, 2: power spectrogram")] = 2.0
     mel_scale: Literal["slaney", "htk"] = "slaney"
     mel_norm: Literal["slaney"] | None = "slaney"
-    compression: Annotated[float, Field(gt=0, description="factor inside the logarithm")] = 10_000.0
+    compression: Annotated[float, Field(gt=0, le=1e9, description="factor inside the logarithm")] = 10_000.0
 
     @model_validator(mode="after")
     def _check_ranges(self) -> Self:
@@ -63,10 +65,10 @@ class MusicnnConfig(Config):
     """musicnn (Pons and Serra, 2019): timbral and temporal filters, then three convolutions over time."""
 
     kind: Literal["musicnn"] = "musicnn"
-    patch_frames: Annotated[int, Field(ge=1, description="frames seen at once")] = 187
-    timbral_filters: Annotated[int, Field(ge=1, description="per timbral shape")] = 204
-    temporal_filters: Annotated[int, Field(ge=1, description="per temporal length")] = 51
-    mid_channels: Annotated[int, Field(ge=1)] = 64
+    patch_frames: Annotated[int, Field(ge=1, le=65_536, description="frames seen at once")] = 187
+    timbral_filters: Annotated[int, Field(ge=1, le=4096, description="per timbral shape")] = 204
+    temporal_filters: Annotated[int, Field(ge=1, le=4096, description="per temporal length")] = 51
+    mid_channels: Annotated[int, Field(ge=1, le=4096)] = 64
     embedding_size: EmbeddingSize = 200
 
 
@@ -77,8 +79,10 @@ class AudioCNNConfig(Config):
     single_label: Annotated[
         bool, Field(description="labels exclude each other: the scores of a track add up to 1")
     ] = True
-    patch_frames: Annotated[int, Field(ge=16, description="frames seen at once")] = 312
-    base_channels: Annotated[int, Field(ge=1, description="of the first convolution; doubled by each")] = 32
+    patch_frames: Annotated[int, Field(ge=16, le=65_536, description="frames seen at once")] = 312
+    base_channels: Annotated[
+        int, Field(ge=1, le=1024, description="of the first convolution; doubled by each")
+    ] = 32
     embedding_size: EmbeddingSize = 128
     dropout: Dropout = 0.3
 
@@ -87,8 +91,10 @@ class MultiLabelAudioCNNConfig(Config):
     """A residual network with squeeze-and-excitation and one small head per label."""
 
     kind: Literal["multilabel_audio_cnn"] = "multilabel_audio_cnn"
-    patch_frames: Annotated[int, Field(ge=16, description="frames seen at once")] = 500
-    base_channels: Annotated[int, Field(ge=1, description="of the first stage; doubled by each")] = 64
+    patch_frames: Annotated[int, Field(ge=16, le=65_536, description="frames seen at once")] = 500
+    base_channels: Annotated[int, Field(ge=1, le=1024, description="of the first stage; doubled by each")] = (
+        64
+    )
     use_attention: Annotated[bool, Field(description="squeeze-and-excitation in every block")] = True
     embedding_size: EmbeddingSize = 256
     head: Annotated[
@@ -101,9 +107,11 @@ class CRNNConfig(Config):
     """The four convolutions, then an LSTM over time in both directions."""
 
     kind: Literal["crnn"] = "crnn"
-    patch_frames: Annotated[int, Field(ge=16, description="frames seen at once")] = 312
-    base_channels: Annotated[int, Field(ge=1, description="of the first convolution; doubled by each")] = 32
-    hidden_size: Annotated[int, Field(ge=1, description="of the LSTM, per direction")] = 128
+    patch_frames: Annotated[int, Field(ge=16, le=65_536, description="frames seen at once")] = 312
+    base_channels: Annotated[
+        int, Field(ge=1, le=1024, description="of the first convolution; doubled by each")
+    ] = 32
+    hidden_size: Annotated[int, Field(ge=1, le=8192, description="of the LSTM, per direction")] = 128
     embedding_size: EmbeddingSize = 256
     dropout: Dropout = 0.3
 
@@ -121,9 +129,11 @@ class TransferConfig(Config):
     network: Annotated[NetworkConfig | None, Field(description="the backbone's; taken from its artifact")] = (
         None
     )
-    network_labels: Annotated[int, Field(ge=1, description="the backbone's; taken from its artifact")] = 1
+    network_labels: Annotated[
+        int, Field(ge=1, le=100_000, description="the backbone's; taken from its artifact")
+    ] = 1
     head: Literal["linear", "mlp"] = "linear"
-    hidden_size: Annotated[int, Field(ge=1, description="of the mlp head")] = 64
+    hidden_size: Annotated[int, Field(ge=1, le=8192, description="of the mlp head")] = 64
     dropout: Dropout = 0.2
 
     @property
@@ -145,15 +155,15 @@ class RandomForestConfig(Config):
     """Decision trees on statistics of each mel band over time, the classical baseline."""
 
     kind: Literal["random_forest"] = "random_forest"
-    patch_frames: Annotated[int, Field(ge=2, description="frames pooled at once")] = 312
+    patch_frames: Annotated[int, Field(ge=2, le=65_536, description="frames pooled at once")] = 312
     bands: Annotated[
         int,
         Field(ge=1, le=MAX_EMBEDDING_SIZE // 3, description="groups that the mel bands are averaged to"),
     ] = 48
     trees: Annotated[int, Field(ge=1, le=10_000)] = 200
     max_leaves: Annotated[int, Field(ge=2, le=65_536, description="per tree")] = 64
-    min_leaf_patches: Annotated[int, Field(ge=1, description="patches in a leaf")] = 2
-    patches_per_track: Annotated[int, Field(ge=1, description="evenly spaced, to learn from")] = 8
+    min_leaf_patches: Annotated[int, Field(ge=1, le=1_000_000, description="patches in a leaf")] = 2
+    patches_per_track: Annotated[int, Field(ge=1, le=10_000, description="evenly spaced, to learn from")] = 8
 
     @property
     def embedding_size(self) -> int:

@@ -122,9 +122,13 @@ DatasetConfig = Annotated[
 class LabelConfig(Options):
     """Which of a dataset's labels are learnt."""
 
-    num_genres: Annotated[int, Field(ge=2, description="the most frequent labels; absent: all")] | None = None
-    min_tracks: Annotated[int, Field(ge=1, description="of a label")] = 1
-    min_artists: Annotated[int, Field(ge=1, description="of a label; unknown artists count as one")] = 1
+    num_genres: (
+        Annotated[int, Field(ge=2, le=100_000, description="the most frequent labels; absent: all")] | None
+    ) = None
+    min_tracks: Annotated[int, Field(ge=1, le=1_000_000_000, description="of a label")] = 1
+    min_artists: Annotated[
+        int, Field(ge=1, le=1_000_000_000, description="of a label; unknown artists count as one")
+    ] = 1
     aliases: Aliases = {}
 
 
@@ -135,4 +139,4 @@ class SplitConfig(Options):
     validation: Share = 0.1
     test: Share = 0.1
     folds: Annotated[int, Field(ge=2, le=20, description="cross-validate instead of one split")] | None = None
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0

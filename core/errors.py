@@ -53,6 +53,10 @@ class Conflict(MFAError):
     """That contradicts what is already there."""
 
 
+class TooManyJobs(MFAError):
+    """This key has as many open jobs as it may have: wait until one has ended or cancel it."""
+
+
 class Unavailable(MFAError):
     """A service this needs does not answer; try again shortly."""
 

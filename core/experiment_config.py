@@ -29,15 +29,15 @@ class FocalLoss(Config):
     """Cross-entropy that looks away from what is already right (Lin et al., 2017)."""
 
     kind: Literal["focal"] = "focal"
-    gamma: Annotated[float, Field(ge=0)] = 2.0
+    gamma: Annotated[float, Field(ge=0, le=20)] = 2.0
 
 
 class AsymmetricLoss(Config):
     """Focal loss that forgets easy negatives first (Ridnik et al., 2021)."""
 
     kind: Literal["asymmetric"] = "asymmetric"
-    gamma_positive: Annotated[float, Field(ge=0)] = 0.0
-    gamma_negative: Annotated[float, Field(ge=0)] = 4.0
+    gamma_positive: Annotated[float, Field(ge=0, le=20)] = 0.0
+    gamma_negative: Annotated[float, Field(ge=0, le=20)] = 4.0
     margin: Annotated[
         float, Field(ge=0, lt=1, description="negatives less probable than this are ignored")
     ] = 0.05
@@ -51,38 +51,45 @@ class AugmentationConfig(Config):
 
     gain_db: Annotated[float, Field(ge=0, le=60, description="louder or softer by up to so much")] = 0.0
     time_shift: Annotated[Share, Field(description="rotate by up to this share of the patch")] = 0.0
-    time_masks: Annotated[int, Field(ge=0)] = 0
-    time_mask_frames: Annotated[int, Field(ge=1, description="frames of the longest mask")] = 20
-    frequency_masks: Annotated[int, Field(ge=0)] = 0
-    frequency_mask_bands: Annotated[int, Field(ge=1, description="mel bands of the widest mask")] = 8
-    mixup_alpha: Annotated[float, Field(ge=0, description="of the beta distribution")] = 0.0
+    time_masks: Annotated[int, Field(ge=0, le=100)] = 0
+    time_mask_frames: Annotated[int, Field(ge=1, le=65_536, description="frames of the longest mask")] = 20
+    frequency_masks: Annotated[int, Field(ge=0, le=100)] = 0
+    frequency_mask_bands: Annotated[int, Field(ge=1, le=1024, description="mel bands of the widest mask")] = 8
+    mixup_alpha: Annotated[float, Field(ge=0, le=100, description="of the beta distribution")] = 0.0
 
 
 class TrainingConfig(Config):
     """How a model's weights are found."""
 
-    epochs: Annotated[int, Field(ge=1)] = 30
-    batch_size: Annotated[int, Field(ge=1, description="patches, over all processes together")] = 32
-    lr: Annotated[float, Field(gt=0, description="highest learning rate")] = 1e-3
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = 30
+    batch_size: Annotated[int, Field(ge=1, le=65_536, description="patches, over all processes together")] = (
+        32
+    )
+    lr: Annotated[float, Field(gt=0, le=100, description="highest learning rate")] = 1e-3
     optimizer: Annotated[
         Literal["adamw", "nadam", "sgd"], Field(description="sgd: with Nesterov's momentum of 0.9")
     ] = "adamw"
     schedule: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
     warm_up: Annotated[Share, Field(description="share of all steps until `lr` is reached")] = 0.2
-    weight_decay: Annotated[float, Field(ge=0, description="not on biases and normalisation")] = 1e-2
-    clip_norm: Annotated[float, Field(gt=0, description="longest gradient")] = 5.0
+    weight_decay: Annotated[float, Field(ge=0, le=100, description="not on biases and normalisation")] = 1e-2
+    clip_norm: Annotated[float, Field(gt=0, le=1e6, description="longest gradient")] = 5.0
     ema_decay: Annotated[float, Field(ge=0, lt=1, description="of the averaged weights; 0: none")] = 0.999
-    patience: Annotated[int, Field(ge=1, description="epochs without a better validation loss")] | None = 10
+    patience: (
+        Annotated[int, Field(ge=1, le=100_000, description="epochs without a better validation loss")] | None
+    ) = 10
     loss: LossConfig = BCELoss()
     max_class_weight: Annotated[
-        float, Field(ge=1, description="most that a rare label's positives may count; 1: all count alike")
+        float,
+        Field(ge=1, le=1e6, description="most that a rare label's positives may count; 1: all count alike"),
     ] = 1.0
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5, description="taken from positives only")] = 0.0
     mixed_precision: Annotated[bool, Field(description="bfloat16 where the GPU has it")] = True
-    patches_per_track: Annotated[int, Field(ge=1, description="random crops of a track per epoch")] = 1
-    validation_patches: Annotated[int, Field(ge=1, description="of a track, evenly spaced")] = 8
+    patches_per_track: Annotated[
+        int, Field(ge=1, le=10_000, description="random crops of a track per epoch")
+    ] = 1
+    validation_patches: Annotated[int, Field(ge=1, le=10_000, description="of a track, evenly spaced")] = 8
     checkpoint_every_s: Annotated[
-        float, Field(ge=0, description="after a step or an epoch, when the last one is as old")
+        float, Field(ge=0, le=1e6, description="after a step or an epoch, when the last one is as old")
     ] = 60.0
 
 

@@ -59,12 +59,21 @@ class ThresholdParams(Config):
     """Choose anew from which score on a model gives its labels, by the tracks it was validated on."""
 
     model: str = Field(description="`name` or `name@version` of a model trained here", max_length=200)
-    beta: float = Field(
-        default=1.0, gt=0, le=10, description="recall counts so many times as much as precision (F-beta)"
+    beta: float | None = Field(
+        default=None,
+        gt=0,
+        le=10,
+        description="recall counts so many times as much as precision (F-beta); 1 if nothing is asked for",
     )
     min_precision: float | None = Field(
         default=None, gt=0, le=1, description="instead: the most recall with at least this precision"
     )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.beta is not None and self.min_precision is not None:
+            raise ValueError("name beta or min_precision, and not both")
+        return self
 
 
 class TuningParams(Config):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from redis import Redis
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 KEY_PREFIX = "mfa:"
+TASK_PREFIX = "mfa."  # what follows in a task's name is the kind of unit it does
 EPOCH_KEY = KEY_PREFIX + "epoch"
 PLAN, BATCH, INTERACTIVE, TRAIN, TRIAL = "plan", "batch", "interactive", "train", "trial"
 SERVING_QUEUES = (PLAN, BATCH, INTERACTIVE)  # without a worker, `train` and `trial` only wait
@@ -73,7 +74,7 @@ def make_celery(settings: Settings) -> Celery:
 
 def ring(app: Celery, kind: str, queue: str, unit_id: int) -> None:
     """Put a unit's doorbell into its queue."""
-    app.send_task(f"mfa.{kind}", args=[unit_id], queue=queue, retry=False)
+    app.send_task(f"{TASK_PREFIX}{kind}", args=[unit_id], queue=queue, retry=False)
     log.info("unit %s: rung in %s", unit_id, queue, extra={"unit": unit_id})
 
 
@@ -82,7 +83,11 @@ class Broker:
 
     def __init__(self, settings: Settings) -> None:
         self._redis = Redis.from_url(
-            settings.broker_url, socket_timeout=5, socket_connect_timeout=3, decode_responses=True
+            settings.broker_url,
+            socket_timeout=5,
+            socket_connect_timeout=3,
+            decode_responses=True,
+            encoding_errors="replace",  # a message that is no text is no doorbell
         )
         self._epoch: bytes | str | None = None
 
@@ -119,9 +124,14 @@ def _unit_of(message: str) -> int | None:
     """
     try:
         (unit_id,), _, _ = json.loads(base64.b64decode(json.loads(message)["body"]))
-        return int(unit_id)
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
+    return unit_id if is_unit_id(unit_id) else None
+
+
+def is_unit_id(value: Any) -> bool:
+    """Whether it is one that the database can be asked for."""
+    return type(value) is int and 0 < value < 2**63
 
 
 def ping(settings: Settings) -> None:

@@ -4,20 +4,32 @@ import difflib
 import itertools
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from core.config_errors import explain, models_in, tag_of
 from core.errors import InvalidConfig
-from core.experiment_config import ExperimentConfig, parse_experiment
-from core.tuning_config import Choices, Dimension, FloatRange, GridConfig, IntRange, Scalar, TuningConfig
+from core.experiment_config import IDLE, ExperimentConfig, parse_experiment
+from core.tuning_config import (
+    LARGEST,
+    MAX_TRIALS,
+    Choices,
+    Dimension,
+    FloatRange,
+    GridConfig,
+    IntRange,
+    Scalar,
+    TuningConfig,
+)
 
 # They decide what is measured: trials that differ in them could not be compared.
 FIXED = ("experiment_name", "dataset", "labels", "split", "evaluation")
 SYNONYMS = {"learning_rate": "lr"}
 WITHOUT_LOSS = ("random_forest", "ensemble")  # models that are not judged epoch by epoch
+MAX_TRIED = 200  # values of a range of whole numbers that are tried, those at its ends
+MAX_CHECKS = 20_000  # experiments that are made to check a space
 LOSS = ("training.loss.", "training.max_class_weight")  # what the validation loss itself follows from
 
 
@@ -28,8 +40,9 @@ def canonical(config: ExperimentConfig) -> dict[str, Any]:
 
 
 def check_space(config: TuningConfig) -> None:
-    """Raise InvalidConfig, naming the key, unless every end and choice gives a valid experiment.
+    """Raise InvalidConfig, naming the key, unless choices and the ends of ranges give valid experiments.
 
+    Of a range of whole numbers `MAX_TRIED` are tried, which are mostly all of them.
     `config.experiment` must be `canonical`.
     """
     base = _base(config)
@@ -37,11 +50,22 @@ def check_space(config: TuningConfig) -> None:
     for key in config.space:
         _check_key(key, known)
     ordered_keys(config.space)
+    if isinstance(config.sampler, GridConfig):
+        check_grid(config.sampler, config.space)
+    checks = 0
     for key, dimension in config.space.items():
-        for context in _contexts(config.space, key):
-            for value in _edges(dimension):
+        allowed, edges = _allowed(config.space, key), _edges(dimension)
+        checks += math.prod(map(len, allowed.values())) * len(edges)
+        if checks > MAX_CHECKS:
+            raise InvalidConfig(f"space.{key}: it may be combined with too many values of other keys.")
+        for values in itertools.product(*allowed.values()):
+            context = dict(zip(allowed, values, strict=True))
+            for value in edges:
                 _check_value(base, key, value, context)
+    _check_epochs(config)
     _check_losses(config, base)
+    for key in config.space:
+        _check_effect(config.space, key, base)
 
 
 def _base(config: TuningConfig) -> dict[str, Any]:
@@ -106,7 +130,7 @@ def _values(wanted: Scalar | tuple[Scalar, ...]) -> tuple[Scalar, ...]:
     return wanted if isinstance(wanted, tuple) else (wanted,)
 
 
-def _contexts(space: Mapping[str, Any], key: str) -> Iterator[dict[str, Any]]:
+def _allowed(space: Mapping[str, Any], key: str) -> dict[str, tuple[Any, ...]]:
     """What else may be chosen where this key is: the kinds of its sections, and what its `when` names."""
     allowed: dict[str, tuple[Any, ...]] = {}
     waiting = [key]
@@ -119,12 +143,17 @@ def _contexts(space: Mapping[str, Any], key: str) -> Iterator[dict[str, Any]]:
         kind = ".".join((*parts[:depth], "kind"))
         if kind in space and kind != key and kind not in allowed:
             allowed[kind] = space[kind].choices if isinstance(space[kind], Choices) else ()
-    for values in itertools.product(*allowed.values()):
-        yield dict(zip(allowed, values, strict=True))
+    return allowed
 
 
-def _edges(dimension: FloatRange | IntRange | Choices) -> tuple[Any, ...]:
-    return dimension.choices if isinstance(dimension, Choices) else (dimension.low, dimension.high)
+def _edges(dimension: FloatRange | IntRange | Choices) -> Sequence[Any]:
+    if isinstance(dimension, Choices):
+        return dimension.choices
+    if isinstance(dimension, FloatRange):
+        return (dimension.low, dimension.high)
+    values = range(dimension.low, dimension.high + 1, dimension.step)
+    half = MAX_TRIED // 2
+    return values if len(values) <= MAX_TRIED else (*values[:half], *values[-half:])
 
 
 def _check_value(base: Mapping[str, Any], key: str, value: Any, context: Mapping[str, Any]) -> None:
@@ -135,6 +164,31 @@ def _check_value(base: Mapping[str, Any], key: str, value: Any, context: Mapping
     except ValidationError as error:
         where = "".join(f" with {other} {given!r}" for other, given in context.items())
         raise InvalidConfig(f"space.{key}: {value!r}{where}: {explain(error, ExperimentConfig)}") from error
+
+
+def _check_effect(space: Mapping[str, Any], key: str, base: Mapping[str, Any]) -> None:
+    """Some kind of model that a trial with this key can have must look at it."""
+    kinds = (
+        _allowed(space, key).get("model.kind")
+        or getattr(space.get("model.kind"), "choices", None)
+        or (base["model"]["kind"],)
+    )
+    if all(_is_idle(key, kind) for kind in kinds):
+        raise InvalidConfig(f"space.{key}: it has no effect with model.kind {', '.join(map(str, kinds))}.")
+
+
+def _is_idle(key: str, kind: Any) -> bool:
+    return any(f"{key}.".startswith(f"{idle}.") for idle in IDLE.get(f"model.kind: {kind}", ()))
+
+
+def _check_epochs(config: TuningConfig) -> None:
+    if config.trial_epochs is None:
+        return
+    if "training.epochs" in config.space:
+        raise InvalidConfig("trial_epochs: training.epochs is in the space, which decides it already.")
+    epochs = best_experiment(config, {}).training.epochs
+    if config.trial_epochs > epochs:
+        raise InvalidConfig(f"trial_epochs: the experiment has {epochs} epochs only.")
 
 
 def _check_losses(config: TuningConfig, base: Mapping[str, Any]) -> None:
@@ -191,7 +245,8 @@ def best_experiment(config: TuningConfig, values: Mapping[str, Any]) -> Experime
 
 
 def grid_points(grid: GridConfig, space: Mapping[str, Dimension]) -> dict[str, list[Any]]:
-    """The values of each key that a grid combines."""
+    """The values of each key that a grid combines. Raises InvalidConfig for more than `MAX_TRIALS` points."""
+    check_grid(grid, space)
     return {key: _spread(dimension, grid.points) for key, dimension in sorted(space.items())}
 
 
@@ -202,8 +257,7 @@ def _spread(dimension: FloatRange | IntRange | Choices, points: int) -> list[Any
     if isinstance(dimension, IntRange) and dimension.step > 1:
         return list(range(dimension.low, dimension.high + 1, dimension.step))
     if isinstance(dimension, FloatRange) and dimension.step is not None:
-        count = int((high - low) / dimension.step + 1e-9) + 1
-        return [low + dimension.step * index for index in range(count)]
+        return [min(low + dimension.step * index, high) for index in range(_count(dimension, points))]
     shares = [index / (points - 1) for index in range(points)]
     spread = [
         low * (high / low) ** share if dimension.log else low + (high - low) * share for share in shares
@@ -213,8 +267,24 @@ def _spread(dimension: FloatRange | IntRange | Choices, points: int) -> list[Any
     return [min(max(value, low), high) for value in spread]
 
 
+def _count(dimension: FloatRange | IntRange | Choices, points: int) -> int:
+    """How many values `_spread` gives, without making those of a step."""
+    if isinstance(dimension, IntRange) and dimension.step > 1:
+        return (dimension.high - dimension.low) // dimension.step + 1
+    if isinstance(dimension, FloatRange) and dimension.step is not None:
+        return int(min((dimension.high - dimension.low) / dimension.step + 1e-9, LARGEST)) + 1
+    return len(_spread(dimension, points))
+
+
 def grid_size(grid: GridConfig, space: Mapping[str, Dimension]) -> int:
-    return math.prod(len(values) for values in grid_points(grid, space).values())
+    return math.prod(_count(dimension, grid.points) for dimension in space.values())
+
+
+def check_grid(grid: GridConfig, space: Mapping[str, Dimension]) -> None:
+    if grid_size(grid, space) > MAX_TRIALS:
+        raise InvalidConfig(
+            f"sampler: a grid may have {MAX_TRIALS} points at most; use steps or another one."
+        )
 
 
 def planned_trials(config: TuningConfig) -> int:
@@ -227,11 +297,12 @@ def planned_trials(config: TuningConfig) -> int:
 def pareto_front(values: Sequence[Sequence[float]], maximizes: Sequence[bool]) -> list[int]:
     """The places of those that no other is as good as in every objective and better in one."""
     gains = [
-        [value if upwards else -value for value, upwards in zip(row, maximizes, strict=True)]
+        tuple(value if upwards else -value for value, upwards in zip(row, maximizes, strict=True))
         for row in values
     ]
-
-    def beats(one: Sequence[float], other: Sequence[float]) -> bool:
-        return one != other and all(a >= b for a, b in zip(one, other, strict=True))
-
-    return [place for place, own in enumerate(gains) if not any(beats(other, own) for other in gains)]
+    front: list[tuple[float, ...]] = []
+    for own in sorted(set(gains), reverse=True):  # whoever beats one comes before it
+        if not any(all(a >= b for a, b in zip(other[1:], own[1:], strict=True)) for other in front):
+            front.append(own)
+    best = set(front)
+    return [place for place, own in enumerate(gains) if own in best]

@@ -33,6 +33,15 @@ class Settings(BaseSettings):
     trial_processes: int = Field(default=2, ge=1, description="trials of studies that run at a time")
     device: str = Field(default="auto", pattern="^(auto|cpu|cuda)$", description="where models run")
     max_upload_mb: int = Field(default=200, ge=1, description="largest request body in MB")
+    max_requests_per_s: float | None = Field(
+        default=None,
+        ge=0,
+        le=1e6,
+        description="of one key or address; unset: 50 where keys are needed",
+    )
+    max_open_jobs: int | None = Field(
+        default=None, ge=0, description="of one key; unset: 1000 where keys are needed"
+    )
     max_duration_s: float = Field(default=4 * 3600, gt=0, description="longest track in seconds")
     lease_s: float = Field(default=90, gt=0, description="a unit not renewed for so long is given away")
     crash_at: Path | None = Field(default=None, description="for fault tests only: see core.crash_points")

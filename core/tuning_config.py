@@ -1,22 +1,41 @@
 """Typed configuration of a study of hyper-parameters, read from `configs/tuning/*.yaml`; torch-free."""
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from core.config import Config
 from core.config_errors import explain
 from core.errors import InvalidConfig
 from core.yaml_files import read_mapping
 
-Scalar = bool | int | float | str | None
+LARGEST = 2**53  # up to here every whole number is a float, in JSON and in Postgres too
+MAX_CHOICES = 1000
+
+
+def _check_scalar(value: bool | int | float | str | None) -> bool | int | float | str | None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("must be a finite number")
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise ValueError("must be between -2**53 and 2**53")
+    if isinstance(value, str) and "\0" in value:
+        raise ValueError("must not contain NUL")
+    return value
+
+
+Scalar = Annotated[bool | int | float | str | None, AfterValidator(_check_scalar)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+RealEnd = Annotated[float, Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)]
+WholeEnd = Annotated[int, Field(ge=-LARGEST, le=LARGEST)]
 When = Annotated[
-    dict[str, Scalar | tuple[Scalar, ...]],
-    Field(description="only where these other keys of the space have this value, or one of these"),
+    dict[str, Scalar | Annotated[tuple[Scalar, ...], Field(max_length=MAX_CHOICES)]],
+    Field(
+        max_length=20, description="only where these other keys of the space have this value, or one of these"
+    ),
 ]
 # What a trial can be judged by, and which way is better.
 METRICS: dict[str, Literal["maximize", "minimize"]] = {
@@ -48,8 +67,8 @@ class FloatRange(Config):
     """Real numbers from `low` to `high`."""
 
     kind: Literal["float"] = "float"
-    low: Finite
-    high: Finite
+    low: RealEnd
+    high: RealEnd
     log: bool = False
     step: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     when: When = Field(default_factory=dict)
@@ -59,6 +78,8 @@ class FloatRange(Config):
         _check_range(self.low, self.high, log=self.log)
         if self.log and self.step is not None:
             raise ValueError("log and step exclude each other")
+        if self.step is not None:
+            _check_step(self.step, self.high - self.low)
         return self
 
 
@@ -66,10 +87,10 @@ class IntRange(Config):
     """Whole numbers from `low` to `high`."""
 
     kind: Literal["int"] = "int"
-    low: int
-    high: int
+    low: WholeEnd
+    high: WholeEnd
     log: bool = False
-    step: Annotated[int, Field(ge=1)] = 1
+    step: Annotated[int, Field(ge=1, le=LARGEST)] = 1
     when: When = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -77,6 +98,7 @@ class IntRange(Config):
         _check_range(self.low, self.high, log=self.log)
         if self.log and self.step != 1:
             raise ValueError("log and step exclude each other")
+        _check_step(self.step, self.high - self.low)
         return self
 
 
@@ -84,7 +106,7 @@ class Choices(Config):
     """One of some values."""
 
     kind: Literal["categorical"] = "categorical"
-    choices: Annotated[tuple[Scalar, ...], Field(min_length=1, max_length=1000)]
+    choices: Annotated[tuple[Scalar, ...], Field(min_length=1, max_length=MAX_CHOICES)]
     when: When = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -120,14 +142,14 @@ class TPEConfig(Config):
     """Tree-structured Parzen estimator of all parameters together (Bergstra et al., 2011)."""
 
     kind: Literal["tpe"] = "tpe"
-    startup: Annotated[int, Field(ge=1, description="random trials before it")] = 10
+    startup: Annotated[int, Field(ge=1, le=MAX_TRIALS, description="random trials before it")] = 10
 
 
 class GPConfig(Config):
     """Gaussian process with expected improvement; slower to suggest, good with few trials."""
 
     kind: Literal["gp"] = "gp"
-    startup: Annotated[int, Field(ge=1, description="random trials before it")] = 10
+    startup: Annotated[int, Field(ge=1, le=MAX_TRIALS, description="random trials before it")] = 10
 
 
 class RandomConfig(Config):
@@ -152,16 +174,18 @@ class MedianConfig(Config):
     """Stop a trial whose validation loss is above the median of those before it at the same epoch."""
 
     kind: Literal["median"] = "median"
-    startup: Annotated[int, Field(ge=0, description="trials that are never stopped")] = 5
-    warm_up: Annotated[int, Field(ge=0, description="epochs after which a trial may be stopped")] = 3
+    startup: Annotated[int, Field(ge=0, le=MAX_TRIALS, description="trials that are never stopped")] = 5
+    warm_up: Annotated[
+        int, Field(ge=0, le=100_000, description="epochs after which a trial may be stopped")
+    ] = 3
 
 
 class HyperbandConfig(Config):
     """Successive halving with several starting points (Li et al., 2018)."""
 
     kind: Literal["hyperband"] = "hyperband"
-    min_epochs: Annotated[int, Field(ge=1)] = 1
-    reduction: Annotated[int, Field(ge=2)] = 3
+    min_epochs: Annotated[int, Field(ge=1, le=100_000)] = 1
+    reduction: Annotated[int, Field(ge=2, le=1000)] = 3
 
 
 PrunerConfig = Annotated[NoPruner | MedianConfig | HyperbandConfig, Field(discriminator="kind")]
@@ -184,10 +208,14 @@ class TuningConfig(Config):
     )
     n_trials: Annotated[int, Field(ge=1, le=MAX_TRIALS)] = 30
     max_parallel: Annotated[int, Field(ge=1, le=256, description="trials at a time")] = 2
-    time_budget_s: Annotated[float, Field(gt=0, description="no trial starts later")] | None = None
+    time_budget_s: (
+        Annotated[float, Field(gt=0, le=1e9, description="no trial but the first starts later")] | None
+    ) = None
     target: Annotated[Finite, Field(description="no trial starts once one is as good")] | None = None
     trial_epochs: (
-        Annotated[int, Field(ge=1, description="of a trial, where fewer than the experiment's will do")]
+        Annotated[
+            int, Field(ge=1, le=100_000, description="of a trial, where fewer than the experiment's will do")
+        ]
         | None
     ) = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
@@ -212,6 +240,11 @@ def _check_range(low: float, high: float, *, log: bool) -> None:
         raise ValueError(f"low must be less than high ({low:g} is not less than {high:g})")
     if log and low <= 0:
         raise ValueError(f"low must be greater than 0 where log is set (it is {low:g})")
+
+
+def _check_step(step: float, width: float) -> None:
+    if step > width:
+        raise ValueError(f"step must not be greater than high - low ({step:g} is greater than {width:g})")
 
 
 def load_tuning(path: Path) -> TuningConfig:

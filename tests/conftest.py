@@ -1,5 +1,6 @@
 """Fixtures for every test: the embedded servers, started once per run."""
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Temporary files lie in a folder of this run: every other pytest that starts closes the usual one to
+    other users, and Postgres and some workers are such.
+    """
+    if config.option.basetemp is None:
+        config.option.basetemp = tempfile.mkdtemp(prefix="mfa-pytest-")
+        config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
+
+
 def stack_settings(data_dir: Path, port: int = 8000) -> Settings:
     """Settings of a stack with embedded servers, whatever the environment says."""
     return Settings(database_url="", broker_url="", data_dir=data_dir, host="127.0.0.1", port=port)
@@ -32,10 +43,7 @@ def stack_settings(data_dir: Path, port: int = 8000) -> Settings:
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Stack]:
-    """Embedded Postgres and Valkey; they end with this process, however that ends.
-
-    Not below pytest's own folder, to which another run of pytest would close Postgres' way.
-    """
+    """Embedded Postgres and Valkey; they end with this process, however that ends."""
     with (
         tempfile.TemporaryDirectory(prefix="mfa-tests-") as folder,
         local_stack(stack_settings(Path(folder)), SERVERS_ONLY) as stack,

@@ -51,7 +51,7 @@ class Lease:
         self.sessions = sessions
         self.stop: Stop | None = None
         self._worker = worker
-        self._is_endless = claim.kind in ("train", "trial")  # cannot be cut: it takes what it takes
+        self._is_endless = claim.kind in ("train", "trial", "study")  # cannot be cut: it takes what it takes
         self._started = self._moved = self._renewed = time.monotonic()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="lease", daemon=True)

@@ -12,6 +12,7 @@ from core.crash_points import crash_point
 from core.db.session import SessionFactory, create_database_engine, create_session_factory, transaction
 from core.errors import LeaseLost, MFAError, Unavailable
 from core.logs import working_on
+from core.queue import TASK_PREFIX
 from core.services import units
 from core.services.units import Claim
 from core.settings import get_settings
@@ -35,9 +36,9 @@ def run_unit(request: Any, unit_id: int, body: str) -> None:
     The body, `module:function`, is imported under the claim: a broken installation costs attempts and is
     told to the user, instead of ringing for ever.
     """
-    sessions = get_sessions()
+    sessions, kind = get_sessions(), request.task.removeprefix(TASK_PREFIX)
     with transaction(sessions) as session:
-        claim = units.claim_unit(session, unit_id, request.id, get_settings().lease_s)
+        claim = units.claim_unit(session, unit_id, request.id, get_settings().lease_s, kind)
     if claim is None:
         log.debug("unit %s is not to be had: a doubled or late doorbell", unit_id)
         return

@@ -1,5 +1,7 @@
 """Every Celery task. Bodies are named, not imported: the pool's parent process never loads torch."""
 
+from functools import partial
+
 from celery import Task
 
 from core.queue import TRAIN_TIME_LIMIT_S
@@ -7,38 +9,40 @@ from workers import canary as canaries
 from workers.app import app
 from workers.runner import run_unit
 
+unit_task = partial(app.task, bind=True, Strategy="workers.doorbells:strategy")
 
-@app.task(name="mfa.plan", bind=True)
+
+@unit_task(name="mfa.plan")
 def plan(task: Task, unit_id: int) -> None:
     run_unit(task.request, unit_id, "workers.planning:plan_library")
 
 
-@app.task(name="mfa.analyse", bind=True)
+@unit_task(name="mfa.analyse")
 def analyse(task: Task, unit_id: int) -> None:
     run_unit(task.request, unit_id, "workers.analysis:analyse_tracks")
 
 
-@app.task(name="mfa.predict", bind=True)
+@unit_task(name="mfa.predict")
 def predict(task: Task, unit_id: int) -> None:
     run_unit(task.request, unit_id, "workers.analysis:analyse_upload")
 
 
-@app.task(name="mfa.train", bind=True, time_limit=TRAIN_TIME_LIMIT_S)
+@unit_task(name="mfa.train", time_limit=TRAIN_TIME_LIMIT_S)
 def train(task: Task, unit_id: int) -> None:
     run_unit(task.request, unit_id, "workers.training:train_model")
 
 
-@app.task(name="mfa.trial", bind=True, time_limit=TRAIN_TIME_LIMIT_S)
+@unit_task(name="mfa.trial", time_limit=TRAIN_TIME_LIMIT_S)
 def trial(task: Task, unit_id: int) -> None:
     run_unit(task.request, unit_id, "workers.tuning:run_trial")
 
 
-@app.task(name="mfa.study", bind=True)
+@unit_task(name="mfa.study")
 def study(task: Task, unit_id: int) -> None:
     run_unit(task.request, unit_id, "workers.tuning:conclude_study")
 
 
-@app.task(name="mfa.thresholds", bind=True)
+@unit_task(name="mfa.thresholds")
 def thresholds(task: Task, unit_id: int) -> None:
     run_unit(task.request, unit_id, "workers.thresholds:tune_thresholds")
 

@@ -58,6 +58,7 @@ def train_model(lease: Lease) -> None:
             device=settings.device,
             should_stop=reporter.should_stop,
             on_track=reporter.on_track,
+            searched="study_id" in lease.claim.params,
         )
     except TrainingStopped:
         reporter.flush()

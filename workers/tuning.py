@@ -17,10 +17,11 @@ from core.db.tables import Job, Study, Trial
 from core.errors import MFAError
 from core.search_space import trial_experiment
 from core.services.jobs import notify_dispatcher
-from core.services.studies import list_trials, save_importances
+from core.services.studies import best_trials, list_trials, save_importances
 from core.services.trials import (
     TrialEnding,
     end_trial,
+    is_enough,
     known_optuna_numbers,
     lock_study,
     save_curve,
@@ -54,9 +55,7 @@ def run_trial(lease: Lease) -> None:
     folder = get_settings().training_dir / str(lease.claim.job_id) / f"trial-{trial.number}"
     reporter = Reporter(lease, trial, asked if config.pruner.kind != "none" else None)
     ending = _told_before(asked) or _train(lease, config, trial, reporter, folder)
-    if ending.state in (TrialState.COMPLETE, TrialState.PRUNED):
-        asking.tell(asked, ending.values)
-    lease.write(partial(_end, unit_id=lease.claim.unit_id, ending=ending))
+    lease.write(partial(_end, unit_id=lease.claim.unit_id, asked=asked, ending=ending))
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -64,12 +63,17 @@ def _start(session: Session, lease: Lease) -> Trial:
     """The trial of this unit, with the parameters that it got when it was first started.
 
     The study is locked from the question to the answer's row: what a dead process has asked for and nobody
-    has written down is taken over by the next who asks.
+    has written down is taken over by the next who asks. A trial that was added before the target was reached
+    or the time was over is cancelled instead.
     """
     trial = trial_of(session, lease.claim.unit_id)
     if trial.state == TrialState.WAITING:
         study = lock_study(session, trial.study_id)
         config = TuningConfig.model_validate(study.config)
+        if is_enough(session, config, session.get_one(Job, lease.claim.job_id)):
+            end_trial(session, lease.claim.unit_id, TrialEnding(TrialState.CANCELLED))
+            notify_dispatcher(session)
+            return trial
         known = known_optuna_numbers(session, study.id)
         asked = asking.ask(get_storage(), str(study.id), config, trial.number, known)
         start_trial(session, trial, asked.number, asked.params)
@@ -120,7 +124,10 @@ def _train(
     return TrialEnding(TrialState.COMPLETE, values, reporter.curve)
 
 
-def _end(session: Session, unit_id: int, ending: TrialEnding) -> None:
+def _end(session: Session, unit_id: int, asked: optuna.Trial, ending: TrialEnding) -> None:
+    """Only who holds the lease tells Optuna: what it knows is what is written here right after."""
+    if ending.state in (TrialState.COMPLETE, TrialState.PRUNED):
+        asking.tell(asked, ending.values)
     end_trial(session, unit_id, ending)
     notify_dispatcher(session)
 
@@ -180,20 +187,22 @@ def conclude_study(lease: Lease) -> None:
     study_id = UUID(lease.claim.payload["study_id"])
     with lease.sessions() as session:
         config = TuningConfig.model_validate(session.get_one(Study, study_id).config)
-        trials = [
-            Tried(trial.number, trial.params or {}, trial.values or [])
-            for trial in list_trials(session, study_id)
-            if trial.state == TrialState.COMPLETE
-        ]
-    importances = asking.importances(get_storage(), str(study_id), config)
+        rows = list_trials(session, study_id, curves=False)
+    trials = [
+        Tried(trial.number, trial.params or {}, trial.values or [])
+        for trial in rows
+        if trial.state == TrialState.COMPLETE
+    ]
+    result = {"study_id": str(study_id), "best": [trial.number for trial in best_trials(config, rows)]}
+    importances = asking.importances(get_storage(), str(study_id), config, lease.moved)
+    lease.write(partial(_conclude, lease=lease, importances=importances, result=result))
     pictures = draw(config.objectives, config.space, trials, importances)
     _write_pictures(get_settings().studies_dir / str(study_id), pictures)
-    lease.write(partial(_conclude, lease=lease, study_id=study_id, importances=importances))
 
 
-def _conclude(session: Session, lease: Lease, study_id: UUID, importances: Mapping[str, Any]) -> None:
-    save_importances(session, study_id, dict(importances))
-    session.get_one(Job, lease.claim.job_id).result = {"study_id": str(study_id)}
+def _conclude(session: Session, lease: Lease, importances: Mapping[str, Any], result: dict[str, Any]) -> None:
+    save_importances(session, UUID(result["study_id"]), dict(importances))
+    session.get_one(Job, lease.claim.job_id).result = result
 
 
 def _write_pictures(folder: Path, pictures: Mapping[str, bytes]) -> None:

@@ -124,8 +124,11 @@ def tune_model(
         str | None, typer.Option(help="Instead: choose anew from which score on this model gives its labels.")
     ] = None,
     beta: Annotated[
-        float, typer.Option(min=0.01, max=10, help="Recall counts so many times as much as precision.")
-    ] = 1.0,
+        float | None,
+        typer.Option(
+            min=0.01, max=10, help="Recall counts so many times as much as precision; 1 by default."
+        ),
+    ] = None,
     min_precision: Annotated[
         float | None, typer.Option(min=0.01, max=1, help="The most recall with at least this precision.")
     ] = None,
@@ -135,6 +138,8 @@ def tune_model(
         raise ClientError("Name one of --config FILE, --resume STUDY and --thresholds MODEL.")
     if resume is not None and trials is None:
         raise ClientError("How many more? `mfa tune --resume STUDY --trials 20`.")
+    if beta is not None and min_precision is not None:
+        raise ClientError("Name --beta or --min-precision, and not both.")
     with connect() as client:
         if config is not None:
             tune.tune(client, tune.load(config, {"n_trials": trials, "max_parallel": max_parallel}))

@@ -55,6 +55,9 @@ class Client:
     ) -> None:
         self._http.close()
 
+    def url_of(self, path: str) -> str:
+        return str(self._http.base_url.join(f"{API}{path}"))
+
     def create_library(self, name: str, path: Path) -> schemas.Library:
         return self._post(schemas.Library, "/libraries", {"name": name, "path": str(path)})
 
@@ -88,7 +91,7 @@ class Client:
         return self._get(schemas.Page[schemas.Study], "/studies", {"limit": limit}).items
 
     def get_study(self, study_id: UUID) -> schemas.StudyDetails:
-        return self._get(schemas.StudyDetails, f"/studies/{study_id}", {"curves": False})
+        return self._get(schemas.StudyDetails, f"/studies/{study_id}")
 
     def get_job(self, job_id: UUID) -> schemas.Job:
         return self._get(schemas.Job, f"/jobs/{job_id}")

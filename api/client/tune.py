@@ -69,6 +69,8 @@ def show_thresholds(outcome: schemas.ThresholdOutcome) -> None:
         ("label", "tracks", "threshold", "before", "precision", "recall"),
         ((each.label, str(each.support), *map(display.number_of, _figures(each))) for each in outcome.labels),
     )
+    if outcome.unreached:
+        display.say(f"No threshold is precise enough for: {', '.join(outcome.unreached)}.", "red")
     display.say(f"The same weights with these thresholds are {outcome.model}.", "bold")
     display.say(f"Next: `mfa models promote {outcome.model}`, then `mfa label FOLDER`.")
 
@@ -109,7 +111,7 @@ def show_study(client: Client, study_id: UUID) -> None:
         display.say(f"A trial failed: {reason}", "red")
     show_best(study)
     for name in study.plots:
-        display.say(f"/api/v1/studies/{study.id}/plots/{name}.png")
+        display.say(client.url_of(f"/studies/{study.id}/plots/{name}.png"))
 
 
 def show_trials(study: schemas.StudyDetails) -> None:

@@ -17,6 +17,7 @@ MEANINGS = {
     409: ("conflict", "That contradicts what is already there."),
     413: ("body_too_large", "The request body is too large."),
     422: ("invalid", "The request is not valid; `errors` says where."),
+    429: ("too_many_requests", "Too many requests or open jobs; try again after `Retry-After` seconds."),
     500: ("internal", "Something went wrong on the server."),
     503: ("unavailable", "A service this needs does not answer; try again after `Retry-After` seconds."),
 }
@@ -34,7 +35,7 @@ def _describe(status: int, code: str, meaning: str) -> dict[str, Any]:
     return {"description": meaning, "content": {MEDIA_TYPE: {"schema": schema, "example": example}}}
 
 
-GUARDED = problems(401, 403, 422, 503)  # what every route with a key may answer
+GUARDED = problems(401, 403, 422, 429, 503)  # what every route with a key may answer
 
 
 def make_router(noun: str, dependencies: Sequence[Depends] = ()) -> APIRouter:

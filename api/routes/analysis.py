@@ -84,7 +84,7 @@ async def predict(
     async with received_form(request) as fields:
         file, params = read_form(fields)
         submission = await run_in_threadpool(
-            accept, sessions, settings.uploads_dir, file.file, params, caller.owner, idempotency_key
+            accept, sessions, settings, file.file, params, caller.owner, idempotency_key
         )
     wait_s = wished_wait_s(prefer)
     if prefer is not None and wait_s is not None:

@@ -6,7 +6,17 @@ from uuid import UUID
 from fastapi import Query, Response
 
 from api import schemas, views
-from api.deps import Cursor, IdempotencyKey, Limit, Reader, ReadsDep, SessionDep, SettingsDep, Writer
+from api.deps import (
+    Cursor,
+    IdempotencyKey,
+    Limit,
+    Reader,
+    ReadsDep,
+    SessionDep,
+    SettingsDep,
+    Writer,
+    check_open_jobs,
+)
 from api.routes import API, make_router, problems
 from core.params import JobKind
 from core.services import jobs as service
@@ -19,7 +29,7 @@ from core.states import ItemState, JobState
 router = make_router("jobs")
 
 
-@router.post("", status_code=202, responses=problems(404, 413))
+@router.post("", status_code=202, responses=problems(400, 404, 413))
 def submit_job(
     body: schemas.JobRequest,
     session: SessionDep,
@@ -60,6 +70,7 @@ def submit_job(
         )
     else:
         submission = service.submit_analysis(session, body.params, caller.owner, idempotency_key)
+    check_open_jobs(session, submission, settings)
     return accepted(response, submission, views.job(session, submission.job))
 
 
@@ -115,6 +126,7 @@ def cancel_job(job_id: UUID, session: SessionDep, caller: Writer, response: Resp
 def retry_job(
     job_id: UUID,
     session: SessionDep,
+    settings: SettingsDep,
     caller: Writer,
     response: Response,
     idempotency_key: IdempotencyKey = None,
@@ -123,6 +135,7 @@ def retry_job(
     old = service.get_job(session, job_id, visible_to=caller.visible_to)
     retry = retry_training if old.kind == JobKind.TRAINING else service.retry_failed
     submission = retry(session, job_id, caller.owner, idempotency_key, visible_to=caller.visible_to)
+    check_open_jobs(session, submission, settings)
     return accepted(response, submission, views.job(session, submission.job))
 
 

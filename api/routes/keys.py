@@ -12,7 +12,7 @@ from core.services.api_keys import Scope
 router = make_router("keys", dependencies=[ADMIN])
 
 
-@router.post("", status_code=201, responses=problems(413))
+@router.post("", status_code=201, responses=problems(400, 413))
 def create_key(body: schemas.ApiKeyRequest, session: SessionDep) -> schemas.NewApiKey:
     """A new key. The answer is the only place where it can be read."""
     expires_in = timedelta(days=body.expires_in_days) if body.expires_in_days else None

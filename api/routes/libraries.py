@@ -16,7 +16,7 @@ EXISTS: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.post("", status_code=201, dependencies=[ADMIN], responses=EXISTS | problems(409, 413))
+@router.post("", status_code=201, dependencies=[ADMIN], responses=EXISTS | problems(400, 409, 413))
 def create_library(body: schemas.LibraryRequest, session: SessionDep, response: Response) -> schemas.Library:
     """Name a folder of the server. Jobs can read all audio files below it, and nothing outside."""
     library, created = service.create_library(session, body.name, body.path)

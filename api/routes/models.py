@@ -38,7 +38,7 @@ def roll_back(session: SessionDep) -> schemas.Model:
     return views.model(model, service.list_aliases(session))
 
 
-@router.post("/{name}/promote", dependencies=[ADMIN], responses=problems(404, 413))
+@router.post("/{name}/promote", dependencies=[ADMIN], responses=problems(400, 404, 413))
 def promote_model(name: Name, body: schemas.PromotionRequest, session: SessionDep) -> schemas.Model:
     """Point an alias at a version. `default` is the model of jobs that name none.
 

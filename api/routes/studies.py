@@ -7,7 +7,7 @@ from fastapi import Path, Query, Response
 from fastapi.responses import FileResponse
 
 from api import schemas, views
-from api.deps import READ, Cursor, IdempotencyKey, Limit, SessionDep, SettingsDep, Writer
+from api.deps import READ, Cursor, IdempotencyKey, Limit, SessionDep, SettingsDep, Writer, check_open_jobs
 from api.routes import make_router, problems
 from api.routes.jobs import accepted
 from core.services import studies as service
@@ -37,13 +37,13 @@ def get_study(
     study_id: UUID,
     session: SessionDep,
     settings: SettingsDep,
-    curves: Annotated[bool, Query(description="false leaves them out: they are most of the answer")] = True,
+    curves: Annotated[bool, Query(description="every trial's points too: most of the answer")] = False,
 ) -> schemas.StudyDetails:
-    """A study with its best trial or Pareto front, and every trial with its parameters and curve."""
+    """A study with its best trial or Pareto front, and every trial with its parameters."""
     plots = service.list_plots(study_id, settings.studies_dir)
     return views.study_details(
         service.get_study(session, study_id),
-        service.list_trials(session, study_id),
+        service.list_trials(session, study_id, curves=curves),
         plots,
         curves=curves,
     )
@@ -66,7 +66,7 @@ def get_plot(
     return FileResponse(file, media_type="image/png", headers={"X-Content-Type-Options": "nosniff"})
 
 
-@router.post("/{study_id}/resume", status_code=202, responses=problems(404, 409, 413))
+@router.post("/{study_id}/resume", status_code=202, responses=problems(400, 404, 409, 413))
 def resume_study(
     study_id: UUID,
     body: schemas.ResumeRequest,
@@ -86,10 +86,11 @@ def resume_study(
         data_dir=settings.data_dir,
         trusted=caller.is_admin,
     )
+    check_open_jobs(session, submission, settings)
     return accepted(response, submission, views.job(session, submission.job))
 
 
-@router.post("/{study_id}/train-best", status_code=202, responses=problems(404, 409, 413))
+@router.post("/{study_id}/train-best", status_code=202, responses=problems(400, 404, 409, 413))
 def train_best(
     study_id: UUID,
     session: SessionDep,
@@ -109,4 +110,5 @@ def train_best(
         data_dir=settings.data_dir,
         trusted=caller.is_admin,
     )
+    check_open_jobs(session, submission, settings)
     return accepted(response, submission, views.job(session, submission.job))

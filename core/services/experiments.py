@@ -87,11 +87,22 @@ def take_version(session: Session, run_id: UUID) -> int:
     experiment = session.get_one(Experiment, run.experiment_id, with_for_update=True)
     session.refresh(run)
     if run.version is None:
-        taken = select(func.max(Run.version)).where(Run.experiment_id == experiment.id)
-        registered = select(func.max(Model.version)).where(Model.name == experiment.name)
-        run.version = 1 + max(session.scalar(taken) or 0, session.scalar(registered) or 0)
+        run.version = _next_version(session, experiment)
         session.flush()
     return run.version
+
+
+def free_version(session: Session, name: str) -> int:
+    """A version of the models of this name that nobody else gets until the transaction ends."""
+    session.execute(insert(Experiment).values(name=name).on_conflict_do_nothing())
+    experiments = select(Experiment).where(Experiment.name == name)
+    return _next_version(session, session.scalars(experiments.with_for_update()).one())
+
+
+def _next_version(session: Session, experiment: Experiment) -> int:
+    taken = select(func.max(Run.version)).where(Run.experiment_id == experiment.id)
+    registered = select(func.max(Model.version)).where(Model.name == experiment.name)
+    return 1 + max(session.scalar(taken) or 0, session.scalar(registered) or 0)
 
 
 def save_epochs(session: Session, claim: Claim, run_id: UUID, reports: Sequence[Mapping[str, Any]]) -> None:

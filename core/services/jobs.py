@@ -18,6 +18,7 @@ from core.errors import (
     JobNotFinished,
     JobNotFound,
     NothingToRetry,
+    TooManyJobs,
 )
 from core.params import AnalysisParams, JobKind, PredictParams
 from core.services.cursor import Page, cut_page, decode_cursor
@@ -27,6 +28,7 @@ from core.services.trials import USABLE, close_trials
 from core.states import TERMINAL_JOB_STATES, TERMINAL_UNIT_STATES, ItemState, JobState, UnitState
 
 UNITS_CHANNEL = "mfa_units"
+OPEN_JOBS_LOCK = 7_046_029  # apart from whatever else takes advisory locks
 OPEN_JOB_STATES = tuple(state for state in JobState if state not in TERMINAL_JOB_STATES)
 OPEN_UNIT_STATES = tuple(state for state in UnitState if state not in TERMINAL_UNIT_STATES)
 
@@ -105,6 +107,11 @@ def retry_failed(
     old = get_job(session, job_id, visible_to=visible_to)
     if old.state not in TERMINAL_JOB_STATES:
         raise JobNotFinished
+    if old.kind == JobKind.TUNING:
+        raise NothingToRetry(
+            "Tuning is not retried: POST /api/v1/studies/{id}/resume adds trials to a study "
+            "(`mfa tune --resume STUDY --trials 20`); thresholds are submitted anew."
+        )
     failed = exists().where(JobItem.job_id == job_id, JobItem.state == ItemState.FAILED)
     if not session.scalar(select(failed)):
         raise NothingToRetry
@@ -148,6 +155,20 @@ def submit_job(
     session.flush()
     notify_dispatcher(session)
     return Submission(created, replayed=False)
+
+
+def limit_open_jobs(session: Session, submission: Submission, cap: int) -> None:
+    """Raise TooManyJobs when the owner has more than `cap` with the new one, which is then to be undone.
+
+    The lock makes submissions of one owner at the same moment see each other.
+    """
+    if submission.replayed:
+        return
+    owner = submission.job.owner
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(owner, OPEN_JOBS_LOCK))))
+    opened = select(Job.id).where(Job.owner == owner, Job.state.in_(OPEN_JOB_STATES)).limit(cap + 1)
+    if len(session.scalars(opened).all()) > cap:
+        raise TooManyJobs(f"This key may have {cap} open jobs: wait until one has ended or cancel it.")
 
 
 def get_job(session: Session, job_id: UUID, *, visible_to: str | None = None) -> Job:

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, select, tuple_
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from core.db.tables import Job, JobUnit, Study, Trial
 from core.errors import ArtifactNotFound, GridExhausted, NoBestTrial, StudyAtWork, StudyNotFound
@@ -28,7 +28,7 @@ from core.services.trainings import (
     read_experiment,
     submit_training,
 )
-from core.services.trials import add_trial, lock_study
+from core.services.trials import USABLE, add_trial, lock_study
 from core.states import TrialState
 from core.tuning_config import Choices, GridConfig, TuningConfig, load_tuning, parse_tuning
 
@@ -150,6 +150,8 @@ def resume_study(
     submission = submit_job(session, job, {"kind": "trial", "queue": TRIAL}, idempotency_key)
     if not submission.replayed:
         _check_idle(session, study)
+        if submission.job.total == 0:
+            raise GridExhausted
         study.job_id = submission.job.id
         session.flush()
         _begin(session, study, submission.job, config.max_parallel)
@@ -163,14 +165,12 @@ def _check_idle(session: Session, study: Study) -> None:
 
 
 def _left(session: Session, study: Study, config: TuningConfig, n_trials: int) -> int:
-    """How many more there can be: a grid ends with its last point."""
+    """How many more there can be: a grid ends with its last point; what was cancelled is still to try."""
     if not isinstance(config.sampler, GridConfig):
         return n_trials
-    done = session.scalar(select(func.count()).where(Trial.study_id == study.id)) or 0
-    left = grid_size(config.sampler, config.space) - done
-    if left <= 0:
-        raise GridExhausted
-    return min(n_trials, left)
+    tried = (*USABLE, TrialState.FAILED)
+    done = session.scalar(select(func.count()).where(Trial.study_id == study.id, Trial.state.in_(tried))) or 0
+    return max(0, min(n_trials, grid_size(config.sampler, config.space) - done))
 
 
 def train_best(
@@ -186,7 +186,7 @@ def train_best(
     """Train what the best trial was (or another one) for all epochs, and register the model."""
     row = get_study(session, study_id)
     config = TuningConfig.model_validate(row.study.config)
-    trials = list_trials(session, study_id)
+    trials = list_trials(session, study_id, curves=False)
     chosen = best_trials(config, trials)
     if number is not None:
         chosen = [trial for trial in trials if trial.number == number and trial.state == TrialState.COMPLETE]
@@ -194,7 +194,9 @@ def train_best(
         raise NoBestTrial
     experiment = best_experiment(config, chosen[0].params or {})
     params = TrainingParams(experiment=experiment.model_dump(mode="json"))
-    return submit_training(session, params, owner, idempotency_key, data_dir=data_dir, trusted=trusted)
+    return submit_training(
+        session, params, owner, idempotency_key, data_dir=data_dir, trusted=trusted, study_id=study_id
+    )
 
 
 def list_studies(session: Session, cursor: str | None, limit: int) -> Page[StudyRow]:
@@ -228,8 +230,14 @@ def _with_jobs(session: Session, studies: Sequence[Study]) -> list[StudyRow]:
     ]
 
 
-def list_trials(session: Session, study_id: UUID) -> list[Trial]:
-    return list(session.scalars(select(Trial).where(Trial.study_id == study_id).order_by(Trial.number)))
+def list_trials(
+    session: Session, study_id: UUID, *, curves: bool = True, numbers: Sequence[int] | None = None
+) -> list[Trial]:
+    """All, or those of these numbers; their curves are most of what there is to read."""
+    query = select(Trial).where(Trial.study_id == study_id).order_by(Trial.number)
+    if numbers is not None:
+        query = query.where(Trial.number.in_(numbers))
+    return list(session.scalars(query if curves else query.options(defer(Trial.curve))))
 
 
 def best_trials(config: TuningConfig, trials: Sequence[Trial]) -> list[Trial]:

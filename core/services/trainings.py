@@ -42,8 +42,12 @@ def submit_training(
     *,
     data_dir: Path,
     trusted: bool,
+    study_id: UUID | None = None,
 ) -> Submission:
-    """Queue a training; whoever is not `trusted` may only learn from what lies in a library."""
+    """Queue a training; whoever is not `trusted` may only learn from what lies in a library.
+
+    `study_id` is the study that has chosen the parameters, if one has.
+    """
     config = read_experiment(params)
     check_name(config)
     check_bases(session, config.model)
@@ -52,7 +56,8 @@ def submit_training(
     job = {
         "kind": JobKind.TRAINING,
         "owner": owner,
-        "params": {"experiment": config.model_dump(mode="json")},
+        "params": {"experiment": config.model_dump(mode="json")}
+        | ({"study_id": str(study_id)} if study_id else {}),
         "library_id": library.id if library else None,
         "total": planned_epochs(config),
     }

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from core.db.tables import Job, JobUnit, Study, Trial
 from core.queue import TRIAL
+from core.services.told_trials import take_over_told
 from core.states import OPEN_TRIAL_STATES, JobState, TrialState
 from core.tuning_config import TuningConfig
 
@@ -23,6 +24,14 @@ _FAIL_IN_OPTUNA = """
     UPDATE optuna.trials AS t SET state = 'FAIL', datetime_complete = now()
     FROM optuna.studies AS s
     WHERE t.study_id = s.study_id AND t.state = 'RUNNING' AND s.study_name = ANY (:names)
+"""
+
+
+_GIVE_POINT_BACK = """
+    DELETE FROM optuna.trial_system_attributes AS a
+    USING optuna.trials AS t, optuna.studies AS s
+    WHERE a.trial_id = t.trial_id AND a.key = 'grid_id' AND t.study_id = s.study_id
+    AND t.state = 'RUNNING' AND s.study_name = ANY (:names)
 """
 
 
@@ -88,23 +97,24 @@ def end_trial(session: Session, unit_id: int, ending: TrialEnding) -> None:
     session.flush()
     if ending.state not in USABLE and trial.optuna_number is not None:
         _fail_in_optuna(session, [study.id], trial.optuna_number)
-    is_failed = ending.state == TrialState.FAILED
-    session.execute(
-        update(JobUnit).where(JobUnit.id == unit_id).values(done=int(not is_failed), failed=int(is_failed))
-    )
+    outcome = {"done": int(ending.state in USABLE), "failed": int(ending.state == TrialState.FAILED)}
+    session.execute(update(JobUnit).where(JobUnit.id == unit_id).values(**outcome))
     if trial.job_id is not None:
         _go_on(session, study, trial.job_id)
 
 
 def _go_on(session: Session, study: Study, job_id: UUID) -> None:
-    """Add the next trial, or after the last one the unit that sums the study up."""
+    """Add the next trial, or after the last one the unit that sums the study up.
+
+    The job's total comes down to the trials that were not cancelled before they started.
+    """
     config = TuningConfig.model_validate(study.config)
     of_job = Trial.job_id == job_id
     job = session.get_one(Job, job_id, with_for_update=True, populate_existing=True)
-    count = session.scalar(select(func.count()).where(of_job)) or 0
+    count = session.scalar(select(func.count()).where(of_job, Trial.state != TrialState.CANCELLED)) or 0
     if job.state not in (JobState.QUEUED, JobState.RUNNING):
         return
-    if count < job.total and not _is_enough(session, config, job):
+    if count < job.total and not is_enough(session, config, job):
         add_trial(session, study, job_id)
         return
     job.total = count
@@ -114,9 +124,10 @@ def _go_on(session: Session, study: Study, job_id: UUID) -> None:
     session.flush()
 
 
-def _is_enough(session: Session, config: TuningConfig, job: Job) -> bool:
-    """Whether the time is over or the target reached."""
-    if config.time_budget_s is not None and job.started_at is not None:
+def is_enough(session: Session, config: TuningConfig, job: Job) -> bool:
+    """Whether the time is over or the target reached; however short the time, one trial is started."""
+    started = exists().where(Trial.job_id == job.id, Trial.started_at.is_not(None))
+    if config.time_budget_s is not None and job.started_at is not None and session.scalar(select(started)):
         passed_s = session.scalar(select(func.extract("epoch", func.clock_timestamp() - job.started_at)))
         if float(passed_s or 0) >= config.time_budget_s:
             return True
@@ -137,16 +148,23 @@ def _add_unit(session: Session, job_id: UUID, kind: str, payload: dict[str, Any]
 
 
 def close_trials(session: Session, job_ids: Collection[UUID]) -> None:
-    """What is still open in jobs that have ended is cancelled, and runs in Optuna no longer."""
+    """What is still open in jobs that have ended is cancelled, and runs in Optuna no longer.
+
+    The points of a grid that it had are tried when the study is resumed.
+    """
     if not job_ids:
         return
+    take_over_told(session, job_ids)
     of_jobs = Trial.job_id.in_(job_ids)
     session.execute(
         update(Trial)
         .where(of_jobs, Trial.state.in_(OPEN_TRIAL_STATES))
         .values(state=TrialState.CANCELLED, finished_at=func.now())
     )
-    _fail_in_optuna(session, session.scalars(select(Trial.study_id).where(of_jobs).distinct()).all())
+    studies = session.scalars(select(Trial.study_id).where(of_jobs).distinct()).all()
+    if session.scalar(_HAS_OPTUNA):
+        session.execute(text(_GIVE_POINT_BACK), {"names": [str(study_id) for study_id in studies]})
+    _fail_in_optuna(session, studies)
     for job in session.scalars(select(Job).where(Job.id.in_(job_ids), Job.state == JobState.FAILED)):
         _explain_failure(session, job)
 

@@ -48,8 +48,13 @@ def seconds(value: float) -> ColumnElement[Any]:
     return func.make_interval(0, 0, 0, 0, 0, 0, literal(value), type_=Interval())
 
 
-def claim_unit(session: Session, unit_id: int, claimed_by: str, lease_s: float) -> Claim | None:
-    """Take a unit under a fresh lease; None when it is not to be had (a doubled or late doorbell)."""
+def claim_unit(
+    session: Session, unit_id: int, claimed_by: str, lease_s: float, kind: str | None = None
+) -> Claim | None:
+    """Take a unit under a fresh lease; None when it is not to be had (a doubled or late doorbell).
+
+    Nor one of another `kind` than the doorbell says, which must be forged.
+    """
     claim_id = uuid4()
     # A doubled doorbell must not cut a back-off short.
     is_due = or_(
@@ -57,9 +62,10 @@ def claim_unit(session: Session, unit_id: int, claimed_by: str, lease_s: float) 
         and_(JobUnit.state == UnitState.READY, JobUnit.run_after <= func.clock_timestamp()),
     )
     is_open = exists().where(Job.id == JobUnit.job_id, Job.state.in_((JobState.QUEUED, JobState.RUNNING)))
+    is_meant = JobUnit.id == unit_id if kind is None else and_(JobUnit.id == unit_id, JobUnit.kind == kind)
     unit = session.execute(
         update(JobUnit)
-        .where(JobUnit.id == unit_id, is_due, is_open)
+        .where(is_meant, is_due, is_open)
         .values(
             state=UnitState.RUNNING,
             claim_id=claim_id,

@@ -51,7 +51,12 @@ class _Decider:
 
 
 def judge(
-    resolved: Resolved, material: Material, fitted: Fitted, on_batch: Callable[[], None] = lambda: None
+    resolved: Resolved,
+    material: Material,
+    fitted: Fitted,
+    on_batch: Callable[[], None] = lambda: None,
+    *,
+    searched: bool = False,
 ) -> Judgement:
     """Everything that is chosen is chosen on validation tracks, or on the other folds of a track."""
     config = resolved.config
@@ -78,7 +83,9 @@ def judge(
         thresholds=tuple(map(float, decider.thresholds)),
         calibration=_stored(decider.calibration),
         metrics=metrics.summary(),
-        results=make_results(resolved, material, metrics, means, intervals, (truth, served), together),
+        results=make_results(
+            resolved, material, metrics, means, intervals, (truth, served), together, searched=searched
+        ),
         together=together,
     )
 

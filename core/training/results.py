@@ -17,6 +17,8 @@ from core.training.bases import Base, Resolved
 from core.training.material import Material
 from core.training.prediction import Scores
 
+CHOSEN_ON_FOLDS = "A study chose the parameters by their scores on these very folds: the scores are too high."
+
 
 def make_results(
     resolved: Resolved,
@@ -26,6 +28,8 @@ def make_results(
     intervals: Mapping[str, Interval],
     served: tuple[Scores, Scores],
     together: npt.NDArray[np.int64],
+    *,
+    searched: bool = False,
 ) -> dict[str, Any]:
     """`served` are targets and scores (N, L) as users would get them; `together` counts (L, L) labels."""
     splits = material.splits
@@ -39,6 +43,8 @@ def make_results(
     ]
     if intervals and any(math.isnan(interval.low) for interval in intervals.values()):
         warnings.append("Too few artists are known for intervals.")
+    if searched and resolved.config.split.folds:
+        warnings.append(CHOSEN_ON_FOLDS)
     found = {
         "evaluated_on": "test" if len(splits) == 1 else "out_of_fold",
         "folds": resolved.config.split.folds,

@@ -37,12 +37,14 @@ def train(
     device: str = "auto",
     should_stop: Callable[[], bool] = lambda: False,
     on_track: OnTrack = unheard,
+    searched: bool = False,
 ) -> TrainingResult:
     """Train on `dataset` and write the model with all its records to `folder`, which appears at once.
 
     Interrupted in whatever way, the same call goes on from the last checkpoint, which lies beside `folder`
     until then; once finished, it only reads the result. `models_dir` holds the models that the configuration
-    names; `cache_dir` is shared by all trainings. Raises `TrainingStopped` after `should_stop` said so.
+    names; `cache_dir` is shared by all trainings. `searched` says that a study chose the configuration by
+    what it scored on these tracks. Raises `TrainingStopped` after `should_stop` said so.
     """
     began = time.perf_counter()
     where = own_device(device)
@@ -59,7 +61,7 @@ def train(
     digest = _digest(json.dumps(learnt_from, sort_keys=True))[:16]
     fitted = fit_all(resolved, material, run, checkpoints / digest)
     if is_first():
-        judgement = judge(resolved, material, fitted, run.check)
+        judgement = judge(resolved, material, fitted, run.check, searched=searched)
         _save(resolved, material, fitted, judgement, identity, folder, version, time.perf_counter() - began)
         shutil.rmtree(checkpoints, ignore_errors=True)
     wait_for_all()

@@ -24,6 +24,7 @@ from core.training.reports import EpochReport, TrainingResult
 from core.training.run import OnTrack, unheard
 from core.training.train import train
 from core.training.validation import DECISION
+from core.tuning_config import METRICS, Metric
 
 # Names that the usual search spaces have for keys of an experiment.
 SHORT = {
@@ -73,14 +74,16 @@ def training_objective(
     folder: Path,
     cache_dir: Path,
     models_dir: Path,
-    metric: str = "roc_auc_macro",
+    metric: Metric = "roc_auc_macro",
     device: str = "auto",
     on_epoch: Callable[[EpochReport], None] = lambda _: None,
 ) -> Callable[..., float]:
     """The objective of a `BayesianOptimizer`: parameters are dotted keys of the experiment, or `SHORT` ones.
 
-    Every trial gets a folder of its own below `folder`.
+    Every trial gets a folder of its own below `folder`. What it reports of an epoch is the validation loss,
+    in the direction of `metric`, one of `METRICS`.
     """
+    sign = -1 if METRICS[metric] == "maximize" else 1
     base = canonical(config)
     numbers = itertools.count()
 
@@ -90,7 +93,7 @@ def training_objective(
         def tell(epoch: EpochReport) -> None:
             on_epoch(epoch)
             if report is not None and epoch.validation_loss is not None:
-                report(epoch.epoch, -epoch.validation_loss)
+                report(epoch.epoch, sign * epoch.validation_loss)
 
         (value,) = train_trial(
             parse_experiment(content),

@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from optuna.trial import BaseTrial
+from pydantic import ValidationError
 
+from core.config_errors import explain
 from core.search_space import is_active, ordered_keys
 from core.tuning_config import Choices, Dimension, FloatRange, IntRange, Scalar
 
@@ -35,7 +37,8 @@ def parse_space(param_space: Mapping[str, Shorthand]) -> dict[str, Dimension]:
     """A pair `(low, high)` is a range, a list is a choice, a `Dimension` is itself.
 
     Two ints make a range of whole numbers. A range from above 0 whose high end is at least `LOG_FROM_RATIO`
-    times its low one is searched on a logarithmic scale. Raises ValueError for what is none of these.
+    times its low one is searched on a logarithmic scale. Raises ValueError, naming the key, for what is
+    none of these.
     """
     return {key: _parse(key, value) for key, value in param_space.items()}
 
@@ -43,14 +46,23 @@ def parse_space(param_space: Mapping[str, Shorthand]) -> dict[str, Dimension]:
 def _parse(key: str, value: Shorthand) -> Dimension:
     if isinstance(value, FloatRange | IntRange | Choices):
         return value
-    if isinstance(value, tuple):
-        match value:
-            case (int() | float() as low, int() | float() as high):
-                pass
-            case _:
-                raise ValueError(f"{key}: a range is a pair of numbers (low, high); choices are a list.")
-        log = low > 0 and high / low >= LOG_FROM_RATIO
-        if isinstance(low, int) and isinstance(high, int):
-            return IntRange(low=low, high=high, log=log)
-        return FloatRange(low=low, high=high, log=log)
-    return Choices(choices=tuple(value))
+    try:
+        if isinstance(value, tuple):
+            return _range(key, value)
+        if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+            return Choices(choices=tuple(value))
+    except ValidationError as error:
+        raise ValueError(f"{key}: {explain(error, Choices)}") from error
+    raise ValueError(f"{key}: {value!r} is neither a pair (low, high) nor a list of choices.")
+
+
+def _range(key: str, ends: tuple[object, ...]) -> Dimension:
+    match ends:
+        case (int() | float() as low, int() | float() as high) if bool not in map(type, ends):
+            pass
+        case _:
+            raise ValueError(f"{key}: a range is a pair of numbers (low, high); choices are a list.")
+    log = low > 0 and high >= LOG_FROM_RATIO * low
+    if isinstance(low, int) and isinstance(high, int):
+        return IntRange(low=low, high=high, log=log)
+    return FloatRange(low=low, high=high, log=log)

@@ -16,6 +16,7 @@ from core.tuning.space import suggest
 from core.tuning_config import TuningConfig
 
 MIN_TRIALS = 4  # for importances
+MOST_TRIALS = 400  # of which importances are told: some seconds per objective at six keys
 
 
 @dataclass(frozen=True)
@@ -60,23 +61,32 @@ def tell(trial: optuna.Trial, values: Sequence[float] | None) -> None:
         trial.study.tell(trial.number, list(values), skip_if_finished=True)
 
 
-def importances(storage: BaseStorage, name: str, config: TuningConfig) -> dict[str, dict[str, float]]:
+def importances(
+    storage: BaseStorage, name: str, config: TuningConfig, on_objective: Callable[[], object] = lambda: None
+) -> dict[str, dict[str, float]]:
     """For each objective, how much of its variance each key explains (fANOVA, Hutter et al., 2014).
 
-    Empty where too few trials are complete, or all of them are equally good.
+    Of the newest `MOST_TRIALS` complete trials. An objective is left out where too few are complete, all of
+    them are equally good, or no tree finds any variance. `on_objective` is called before each.
     """
     study = _open(storage, name, config, None)
-    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))[-MOST_TRIALS:]
+    newest = optuna.create_study(directions=study.directions)
+    newest.add_trials(complete)
     found: dict[str, dict[str, float]] = {}
     for index, objective in enumerate(config.objectives):
+        on_objective()
         values = [trial.values[index] for trial in complete]
         if len(complete) < MIN_TRIALS or max(values) == min(values):
             continue
-        shares = get_param_importances(
-            study,
-            evaluator=FanovaImportanceEvaluator(seed=config.seed),
-            target=_value_of(index),
-        )
+        try:
+            shares = get_param_importances(
+                newest,
+                evaluator=FanovaImportanceEvaluator(seed=config.seed),
+                target=_value_of(index),
+            )
+        except RuntimeError:  # zero total variance
+            continue
         found[objective.metric] = {key: round(share, 6) for key, share in shares.items()}
     return found
 

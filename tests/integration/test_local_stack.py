@@ -5,9 +5,7 @@ import os
 import signal
 import socket
 import subprocess
-import tempfile
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -34,13 +32,6 @@ from tests.stack import (
     settings_of,
     starter,
 )
-
-
-@pytest.fixture
-def tmp_path() -> Iterator[Path]:
-    """Not pytest's, which every other pytest that starts closes to the servers' own user."""
-    with tempfile.TemporaryDirectory(prefix="mfa-stack-") as folder:
-        yield Path(folder)
 
 
 def test_data_outlive_the_stack_and_a_killed_postgres(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Studies are checked to the last key: each mistake is refused with the field's name."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ BASE = canonical(
 LR: dict[str, Any] = {"kind": "float", "low": 1e-4, "high": 1e-1, "log": True}
 KINDS = {"kind": "categorical", "choices": ["crnn", "transfer"]}
 HIDDEN = {"kind": "int", "low": 8, "high": 64, "when": {"model.kind": "crnn"}}
+MANY = ("training.batch_size", "training.epochs", "training.patience")
+GRID = {"kind": "grid"}
 LOSSES = {"kind": "categorical", "choices": ["bce", "focal"]}
 
 
@@ -69,6 +72,19 @@ def check(space: dict[str, Any], base: dict[str, Any] = BASE, **more: Any) -> No
         ({"model.kind": KINDS, "model.hidden_size": HIDDEN | {"when": {"model.kind": "x"}}}, "no choice 'x'"),
         ({"model.kind": KINDS, "model.base_channels": {"kind": "int", "low": 1, "high": 2}}, "'transfer'"),
         ({"model.hidden_size": HIDDEN | {"when": {"model.hidden_size": 8}}}, "depends on itself"),
+        ({"features.n_fft": {"kind": "int", "low": 256, "high": 1024}}, "space.features.n_fft: 257: .* even"),
+        (
+            {
+                "training.loss.gamma": {
+                    "kind": "float",
+                    "low": 0.5,
+                    "high": 4,
+                    "when": {name: list(range(1, 101)) for name in MANY},
+                }
+            }
+            | {name: {"kind": "categorical", "choices": list(range(1, 101))} for name in MANY},
+            "space.training.loss.gamma: it may be combined with too many",
+        ),
         ({"dataset.root": {"kind": "categorical", "choices": ["/etc"]}}, "space.dataset.root: .* measured"),
         ({"experiment_name": {"kind": "categorical", "choices": ["x"]}}, "space.experiment_name"),
     ],
@@ -110,6 +126,19 @@ def test_a_wrong_space_is_refused_with_the_name_of_the_field(space, sentence):
             "pruner: the losses",
         ),
         ({"sampler": {"kind": "grid"}, "space": {"model.kind": KINDS, "model.hidden_size": HIDDEN}}, "grid"),
+        ({"trial_epochs": 13}, "trial_epochs: the experiment has 12 epochs only"),
+        (
+            {"trial_epochs": 3, "space": {"training.epochs": {"kind": "int", "low": 1, "high": 9}}},
+            "trial_epochs: training.epochs is in the space",
+        ),
+        ({"experiment": BASE | {"model": {"kind": "random_forest"}}}, "space.training.lr: it has no effect"),
+        (
+            {
+                "experiment": BASE | {"model": {"kind": "transfer"}},
+                "space": {"augmentation.gain_db": {"kind": "float", "low": 0, "high": 6}},
+            },
+            "space.augmentation.gain_db: it has no effect with model.kind transfer",
+        ),
         ({"n_trials": 0}, "n_trials"),
         ({"max_parallel": 0}, "max_parallel"),
         ({"n_trial": 3}, "did you mean 'n_trials'"),
@@ -121,6 +150,72 @@ def test_what_cannot_be_searched_is_refused(more, sentence):
     space, base = content.pop("space"), content.pop("experiment")
     with pytest.raises(InvalidConfig, match=sentence):
         check(space, base, **content)
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        {"training.batch_size": {"kind": "int", "low": 1, "high": 10**10, "step": 2}},
+        {"training.lr": {"kind": "float", "low": 1e-5, "high": 1e-2, "step": 1e-12}},
+        {"training.lr": {"kind": "float", "low": 1e-5, "high": 1e-2, "step": 5e-324}},
+        {
+            f"training.{name}": {"kind": "float", "low": 0.1, "high": 0.2}
+            for name in ("lr", "warm_up", "weight_decay", "clip_norm", "ema_decay", "label_smoothing")
+        },
+    ],
+)
+def test_a_grid_of_too_many_points_is_counted_and_not_built(space):
+    with pytest.raises(InvalidConfig, match="sampler: a grid may have 10000 points"):
+        check(space, sampler={"kind": "grid"})
+
+
+def test_the_points_of_steps_are_counted_as_they_are_spread():
+    dimensions = {
+        "training.lr": {"kind": "float", "low": 0.1, "high": 0.7, "step": 0.1},
+        "training.batch_size": {"kind": "int", "low": 3, "high": 20, "step": 4},
+        "training.epochs": {"kind": "int", "low": 1, "high": 3},
+    }
+    config = parse_tuning({"study_name": "s", "experiment": BASE, "space": dimensions, "sampler": GRID})
+    points = grid_points(config.sampler, config.space)  # type: ignore[arg-type]
+    assert {key: len(values) for key, values in points.items()} == {
+        "training.lr": 7,
+        "training.batch_size": 5,
+        "training.epochs": 3,
+    }
+    assert points["training.lr"][-1] == 0.7
+    assert grid_size(config.sampler, config.space) == 7 * 5 * 3  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ({"time_budget_s": math.inf}, "time_budget_s"),
+        ({"space": {"training.lr": {"kind": "categorical", "choices": [0.1, math.inf]}}}, "lr.choices.1"),
+        (
+            {"space": {"training.optimizer": {"kind": "categorical", "choices": ["a\0"]}}},
+            "optimizer.choices.0",
+        ),
+        ({"space": {"training.epochs": {"kind": "categorical", "choices": [10**400]}}}, "epochs.choices.0"),
+        ({"space": {"training.epochs": {"kind": "int", "low": 1, "high": 10**400}}}, "epochs.high"),
+        ({"space": {"training.lr": {"kind": "float", "low": 1, "high": 10**400}}}, "lr.high"),
+        ({"space": {"training.epochs": {"kind": "int", "low": 1, "high": 8, "step": 10**400}}}, "epochs"),
+        ({"space": {"training.epochs": {"kind": "int", "low": 1, "high": 8, "step": 8}}}, "epochs: step"),
+        ({"space": {"training.lr": {"kind": "float", "low": 0.1, "high": 0.2, "step": 0.3}}}, "lr: step"),
+        ({"space": {"training.lr": LR | {"when": {"model.kind": ["crnn"] * 1001}}}}, "lr.when.model.kind"),
+    ],
+)
+def test_what_no_number_or_text_can_be_is_refused_by_name(more, field):
+    with pytest.raises(InvalidConfig, match=field):
+        parse_tuning({"study_name": "s", "experiment": BASE, "space": {"training.lr": LR}} | more)
+
+
+def test_a_key_that_one_of_the_kinds_looks_at_is_searched():
+    forests = {"kind": "categorical", "choices": ["crnn", "random_forest"]}
+    check({"model.kind": forests, "training.lr": LR})
+    check({"model.kind": forests, "training.lr": LR | {"when": {"model.kind": "crnn"}}})
+    with pytest.raises(InvalidConfig, match=r"lr: it has no effect with .* random_forest"):
+        check({"model.kind": forests, "training.lr": LR | {"when": {"model.kind": "random_forest"}}})
+    check({"features.n_fft": {"kind": "int", "low": 256, "high": 1024, "step": 2}})
 
 
 def test_conditional_keys_follow_what_they_depend_on():
@@ -139,7 +234,7 @@ def test_another_kind_keeps_only_what_it_has():
     assert BASE["model"] == {"kind": "crnn", "hidden_size": 32}
 
 
-def test_a_trial_trains_fewer_epochs_when_told_so_unless_they_are_searched():
+def test_a_trial_trains_fewer_epochs_when_told_so():
     config = parse_tuning(
         {"study_name": "s", "experiment": BASE, "space": {"training.lr": LR}, "trial_epochs": 3}
     )
@@ -149,7 +244,6 @@ def test_a_trial_trains_fewer_epochs_when_told_so_unless_they_are_searched():
         0.02,
         0,
     )
-    assert trial_experiment(config, {"training.epochs": 5}).training.epochs == 5
 
 
 def test_a_grid_has_the_ends_of_every_range_and_ends_the_study():

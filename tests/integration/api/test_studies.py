@@ -19,6 +19,13 @@ from tests.integration.api.gateway import bearer, problem_of
 from tests.integration.api.test_cli import Run, runner
 
 JOBS, STUDIES = "/api/v1/jobs", "/api/v1/studies"
+POINT: dict[str, Any] = {
+    "fold": None,
+    "epoch": 1,
+    "train_loss": 0.5,
+    "validation_loss": 0.4,
+    "validation": {},
+}
 LR: dict[str, Any] = {"kind": "float", "low": 0.001, "high": 0.1, "log": True}
 STUDY: dict[str, Any] = {
     "study_name": "mine",
@@ -51,7 +58,7 @@ def finish(db: SessionFactory, study_id: str) -> None:
         job = session.get_one(Job, UUID(study_id))
         for trial in session.scalars(select(Trial).order_by(Trial.number)):
             trial.params = {"training.lr": 0.01 * (trial.number + 1)}
-            trial.state, trial.values = "complete", [float(trial.number)]
+            trial.state, trial.values, trial.curve = "complete", [float(trial.number)], [POINT]
             if trial.number == 0:
                 trial.state, trial.values = "failed", None
                 trial.error_code, trial.error_detail = "training_diverged", "The loss is nan."
@@ -60,7 +67,7 @@ def finish(db: SessionFactory, study_id: str) -> None:
             session.flush()
             unit.state, unit.done = "done", 1
         session.get_one(Study, UUID(study_id)).importances = {"roc_auc_macro": {"training.lr": 1.0}}
-        job.state, job.result = JobState.RUNNING, {"study_id": study_id}
+        job.state, job.result = JobState.RUNNING, {"study_id": study_id, "best": [1]}
         session.flush()
         job.state = JobState.SUCCEEDED
 
@@ -121,6 +128,10 @@ def test_a_study_or_thresholds_are_to_be_named(http):
     assert problem_of(http.post(JOBS, json={"kind": "tuning", "params": {}}), 422) == "invalid"
     both = submit(http, thresholds={"model": "default"})
     assert problem_of(both, 422) == "invalid"
+    two_aims = {"model": "default", "beta": 2, "min_precision": 0.9}
+    response = http.post(JOBS, json={"kind": "tuning", "params": {"thresholds": two_aims}})
+    assert problem_of(response, 422) == "invalid"
+    assert "name beta or min_precision, and not both" in response.text
     only = http.post(JOBS, json={"kind": "tuning", "params": {"thresholds": {"model": "default"}}})
     assert problem_of(only, 422) == "invalid_config"
     assert "thresholds.model: test-model@1 has left no scores" in only.json()["detail"]
@@ -153,6 +164,9 @@ def test_the_best_trial_the_failures_and_the_pictures_are_shown(http, finished):
     assert study["trials"][0]["error"] == {"code": "training_diverged", "detail": "The loss is nan."}
     assert study["importances"] == {"roc_auc_macro": {"training.lr": 1.0}}
     assert study["plots"] == ["history"]
+    assert study["trials"][1]["curve"] == []
+    with_curves = http.get(f"{STUDIES}/{finished}", params={"curves": True}).json()
+    assert with_curves["trials"][1]["curve"] == [POINT]
     picture = http.get(f"{STUDIES}/{finished}/plots/history.png")
     assert (picture.headers["content-type"], picture.content) == ("image/png", b"\x89PNG")
     for name in ("secret", "slice", "..%2F..%2Fx"):
@@ -167,6 +181,10 @@ def test_the_best_is_trained_with_one_call_and_the_study_goes_on(http, finished)
     assert training.status_code == 202, training.text
     experiment = training.json()["params"]["experiment"]
     assert (experiment["training"]["lr"], experiment["training"]["epochs"]) == (0.02, 7)
+    assert training.json()["params"]["study_id"] == finished
+    retry = http.post(f"{JOBS}/{finished}/retry")
+    assert problem_of(retry, 409) == "nothing_to_retry"
+    assert "/resume adds trials" in retry.json()["detail"]
     failed = http.post(f"{STUDIES}/{finished}/train-best", json={"trial": 0})
     assert problem_of(failed, 409) == "no_best_trial"
     more = http.post(f"{STUDIES}/{finished}/resume", json={"n_trials": 3})
@@ -183,7 +201,7 @@ def mfa(open_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return runner(open_url, tmp_path, monkeypatch)
 
 
-def test_tune_follows_its_trials_and_shows_the_best(mfa, db, monkeypatch):
+def test_tune_follows_its_trials_and_shows_the_best(mfa, db, monkeypatch, open_url, open_settings):
     look = Client.get_job
 
     def end_first(client: Client, job_id: UUID) -> Any:
@@ -205,7 +223,12 @@ def test_tune_follows_its_trials_and_shows_the_best(mfa, db, monkeypatch):
         study = session.scalars(select(Study)).one()
     assert study.config["n_trials"] == 9
     assert "1 complete, 1 failed" in mfa("studies").stdout
-    assert "The best is trial 1" in mfa("studies", study.id).stdout
+    folder = open_settings.studies_dir / str(study.id)
+    folder.mkdir(parents=True)
+    (folder / "history.png").write_bytes(b"\x89PNG")
+    shown = mfa("studies", study.id).stdout
+    assert "The best is trial 1" in shown
+    assert f"{open_url}/api/v1/studies/{study.id}/plots/history.png" in shown.replace("\n", "")
 
 
 @pytest.mark.parametrize(

@@ -175,7 +175,23 @@ def test_one_doorbell_lost_out_of_a_queue_that_is_never_empty_is_rung_again(
     assert rung(redis) == [*unit_ids[1:], unit_ids[0]]
 
 
-@pytest.mark.parametrize("message", ["", "[]", "{}", '{"body": "W10="}', '{"body": "W1tdLCB7fSwge31d"}'])
+def with_body(body: str) -> str:
+    return json.dumps({"body": base64.b64encode(body.encode()).decode()})
+
+
+STRANGE = [
+    b"\xff",
+    "",
+    "[]",
+    "{}",
+    "[" * 100_000,
+    *map(with_body, ["[]", "[[], {}, {}]", "[[1e999], {}, {}]", "[[NaN], {}, {}]", "[" * 100_000]),
+    *(with_body(f"[[{number}], {{}}, {{}}]") for number in (10**30, -(10**30), '"1"', '"x"', "null", "[1]")),
+    with_body(json.dumps([["x" * 20_000_000], {}, {}])),
+]
+
+
+@pytest.mark.parametrize("message", STRANGE, ids=range(len(STRANGE)))
 def test_a_message_that_is_no_doorbell_does_no_harm(dispatcher, redis, clean_database, message):
     unit_ids = plan_job(clean_database, 1).unit_ids
     redis.lpush(KEY_PREFIX + "batch", message)

@@ -103,12 +103,15 @@ def test_a_doorbell_is_answered_under_the_id_of_its_message(clean_database, monk
     monkeypatch.setattr(runner, "get_settings", lambda: Settings(database_url="", lease_s=50))
     monkeypatch.setattr(runner, "resolve_name", {"the:body": lambda lease: body(lease)}.get)
     planned = plan_job(clean_database, 1)
-    message = SimpleNamespace(id="message", hostname="worker@test")
+    message = SimpleNamespace(id="message", hostname="worker@test", task="mfa.analyse")
+    forged = SimpleNamespace(id="forged", hostname="worker@test", task="mfa.plan")
     seen = []
 
     def body(lease: Lease) -> None:
         seen.append((read_unit(clean_database, lease.claim.unit_id).claimed_by, lease.claim.lease_s))
 
+    runner.run_unit(forged, planned.unit_ids[0], "the:body")  # it would be done by the wrong body
+    assert seen == []
     for _ in range(3):
         runner.run_unit(message, planned.unit_ids[0], "the:body")
     assert seen == [("message", 50)]

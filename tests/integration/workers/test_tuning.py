@@ -13,7 +13,7 @@ from sqlalchemy import select, text
 from core.db.session import SessionFactory, transaction
 from core.db.tables import Job, JobUnit, Study, Trial
 from core.errors import GridExhausted, StudyAtWork, TrainingDiverged
-from core.services.jobs import cancel_job, finish_complete_jobs
+from core.services.jobs import cancel_job, finish_complete_jobs, get_progress
 from core.services.monitoring import newest_revision
 from core.services.studies import best_trials, list_trials, resume_study, submit_study, train_best
 from core.services.units import MAX_ATTEMPTS, MAX_CRASHES, cancel_waiting
@@ -111,10 +111,11 @@ class Studies:
             wanted = STUDY | changes
             return submit_study(session, wanted, "me", data_dir=self.settings.data_dir, trusted=False).job.id
 
-    def resume(self, study_id: UUID, n_trials: int) -> UUID:
+    def resume(self, study_id: UUID, n_trials: int, key: str | None = None) -> UUID:
         with transaction(self.sessions) as session:
             data_dir = self.settings.data_dir
-            return resume_study(session, study_id, n_trials, "me", data_dir=data_dir, trusted=False).job.id
+            more = resume_study(session, study_id, n_trials, "me", key, data_dir=data_dir, trusted=False)
+            return more.job.id
 
     def next_unit(self, job_id: UUID) -> JobUnit:
         unit = open_units(self.sessions, job_id)[0]
@@ -161,7 +162,9 @@ def test_a_study_ends_with_its_trials_its_best_one_and_pictures(mine, trainer, p
     study_id = mine.submit(n_trials=6)
     assert len(open_units(mine.sessions, study_id)) == 2
     job = mine.work_off(study_id)
-    assert (job.state, job.total, job.result) == (JobState.SUCCEEDED, 6, {"study_id": str(study_id)})
+    best_number = trainer.rates.index(max(trainer.rates))
+    answer = {"study_id": str(study_id), "best": [best_number]}
+    assert (job.state, job.total, job.result) == (JobState.SUCCEEDED, 6, answer)
     assert mine.states(study_id) == {"complete": 6}
     assert mine.in_optuna(study_id) == {"COMPLETE": 6}
     trials = mine.trials(study_id)
@@ -229,13 +232,47 @@ def test_a_death_between_telling_and_writing_tells_nothing_twice(mine, trainer, 
 
     unit = mine.next_unit(study_id)
     with monkeypatch.context() as patch:
-        patch.setattr(tuning, "_end", die)
+        patch.setattr(tuning, "end_trial", die)
         with pytest.raises(Killed):
             run(mine.sessions, unit.id, tuning.run_trial)
     mine.end_and_reap(unit.id)
     mine.work_off(study_id)
     assert len(trainer.rates) == 4  # it was not trained again
     assert [trial.values for trial in mine.trials(study_id)] == [[rate] for rate in trainer.rates]
+
+
+def test_what_was_told_before_a_death_is_kept_by_a_cancel(mine, trainer, monkeypatch):
+    def die(*_: object, **__: object) -> None:
+        raise Killed
+
+    study_id = mine.submit()
+    unit = mine.next_unit(study_id)
+    monkeypatch.setattr(tuning, "end_trial", die)
+    with pytest.raises(Killed):
+        run(mine.sessions, unit.id, tuning.run_trial)
+    with transaction(mine.sessions) as session:
+        cancel_job(session, study_id)
+    mine.end_and_reap(unit.id)
+    with transaction(mine.sessions) as session:
+        cancel_waiting(session)
+        finish_complete_jobs(session)
+    assert read_job(mine.sessions, study_id).state == JobState.CANCELLED
+    assert mine.states(study_id) == {"complete": 1, "cancelled": 1}
+    assert mine.in_optuna(study_id) == {"COMPLETE": 1}
+    assert mine.trials(study_id)[0].values == [trainer.rates[0]]
+
+
+def test_who_has_lost_the_lease_tells_nothing(mine, trainer):
+    """The trial was given up while its late worker trained on."""
+    study_id = mine.submit(n_trials=1)
+
+    def lose(epoch: int, _: float) -> None:
+        if epoch == 4:
+            mine.end_and_reap(open_units(mine.sessions, study_id)[0].id)
+
+    trainer.before_epoch = lose
+    mine.step(study_id)
+    assert mine.in_optuna(study_id) == {"RUNNING": 1}
 
 
 def test_a_failed_trial_fails_no_study(mine, trainer):
@@ -378,11 +415,15 @@ def test_worse_trials_are_pruned_and_cost_less(mine, trainer):
 
 
 def test_no_trial_starts_after_the_target_or_the_time(mine):
-    reached = mine.submit(n_trials=50, target=1e-4)
-    job = mine.work_off(reached)
-    assert (job.state, job.total) == (JobState.SUCCEEDED, 2)  # the second one had been added already
-    late = mine.submit(n_trials=50, time_budget_s=0.001)
-    assert mine.work_off(late).total == 2
+    for limit in ({"target": 1e-4}, {"time_budget_s": 0.001}):
+        study_id = mine.submit(n_trials=50, max_parallel=20, **limit)
+        assert mine.states(study_id) == {"waiting": 20}
+        job = mine.work_off(study_id)
+        assert (job.state, job.total) == (JobState.SUCCEEDED, 1)
+        assert mine.states(study_id) == {"complete": 1, "cancelled": 19}
+        assert mine.in_optuna(study_id) == {"COMPLETE": 1}
+        with mine.sessions() as session:
+            assert get_progress(session, [job])[study_id].percent == 100
 
 
 def test_a_grid_tries_every_point_once(mine, trainer):
@@ -392,6 +433,52 @@ def test_a_grid_tries_every_point_once(mine, trainer):
     assert sorted(trainer.rates) == pytest.approx([1e-4, 10**-3.25, 10**-2.5, 10**-1.75, 1e-1])
     with pytest.raises(GridExhausted):
         mine.resume(study_id, 1)
+
+
+def test_a_cancelled_grid_is_resumed_with_the_points_that_are_left(mine, trainer):
+    """One complete, one failed, one cancelled while it ran, one while it waited, and one never added."""
+    study_id = mine.submit(n_trials=5, sampler={"kind": "grid", "points": 5})
+
+    def fail_then_cancel(epoch: int, _: float) -> None:
+        if len(trainer.rates) == 2:
+            raise TrainingDiverged
+        if len(trainer.rates) == 3 and epoch == 2:
+            with transaction(mine.sessions) as session:
+                cancel_job(session, study_id)
+                cancel_waiting(session)
+            time.sleep(0.3)
+
+    trainer.before_epoch = fail_then_cancel
+    for _ in range(3):
+        mine.step(study_id)
+    with transaction(mine.sessions) as session:
+        finish_complete_jobs(session)
+    assert mine.states(study_id) == {"complete": 1, "failed": 1, "cancelled": 2}
+    resumed = mine.resume(study_id, 50, "again")
+    assert mine.work_off(resumed).total == 3
+    assert mine.states(study_id) == {"complete": 4, "failed": 1, "cancelled": 2}
+    tried = [trial.params["training.lr"] for trial in mine.trials(study_id) if trial.state != "cancelled"]
+    assert sorted(tried) == pytest.approx([1e-4, 10**-3.25, 10**-2.5, 10**-1.75, 1e-1])
+    assert mine.resume(study_id, 50, "again") == resumed
+    with pytest.raises(GridExhausted):
+        mine.resume(study_id, 50)
+
+
+def test_the_answer_is_written_before_the_pictures_are_drawn(mine, monkeypatch):
+    def die(*_: object) -> None:
+        raise Killed
+
+    study_id = mine.submit()
+    monkeypatch.setattr(tuning, "draw", die)
+    with pytest.raises(Killed):
+        mine.work_off(study_id)
+    result = read_job(mine.sessions, study_id).result
+    assert result is not None
+    assert result["study_id"] == str(study_id)
+    unit = open_units(mine.sessions, study_id)[0]
+    mine.end_and_reap(unit.id)
+    monkeypatch.setattr(tuning, "draw", lambda *_: {})
+    assert mine.work_off(study_id).state == JobState.SUCCEEDED
 
 
 def test_several_objectives_give_a_front(mine, trainer):
@@ -408,7 +495,8 @@ def test_a_study_is_resumed_with_more_trials(mine, trainer):
         mine.resume(study_id, 3)
     mine.work_off(study_id)
     job = mine.work_off(mine.resume(study_id, 3))
-    assert (job.state, job.total, job.result) == (JobState.SUCCEEDED, 3, {"study_id": str(study_id)})
+    answer = {"study_id": str(study_id), "best": [trainer.rates.index(max(trainer.rates))]}
+    assert (job.state, job.total, job.result) == (JobState.SUCCEEDED, 3, answer)
     assert mine.states(study_id) == {"complete": 7}
     assert len(set(trainer.rates)) == 7
 

@@ -228,9 +228,11 @@ def test_swapping_in_a_link_while_opening_never_leads_outside(library, tmp_path,
     swapper = threading.Thread(target=swap)
     swapper.start()
     outcomes = set()
-    end = time.monotonic() + 0.6
+    end = time.monotonic() + 3
     try:
-        while time.monotonic() < end:
+        for _ in range(10_000):
+            if time.monotonic() > end:
+                break
             try:
                 with open_beneath(library, "album/song.mp3") as file:
                     outcomes.add(file.read())

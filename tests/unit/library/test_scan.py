@@ -2,6 +2,8 @@
 
 import os
 import random
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -205,3 +207,35 @@ def test_no_descriptor_is_left_open_when_listing_is_given_up(tmp_path):
     assert len(os.listdir("/proc/self/fd")) > before
     found.close()
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_swapping_in_a_link_while_listing_never_leads_outside(tmp_path):
+    library, outside = tmp_path / "library", tmp_path / "outside"
+    make(library, "album/song.mp3", "z.mp3")
+    make(outside, "secret.mp3")
+    link, aside = tmp_path / "link", tmp_path / "aside"
+    link.symlink_to(outside)
+    done = threading.Event()
+
+    def swap() -> None:
+        while not done.is_set():
+            os.rename(library / "album", aside)
+            os.rename(link, library / "album")
+            os.rename(library / "album", link)
+            os.rename(aside, library / "album")
+
+    swapper = threading.Thread(target=swap)
+    swapper.start()
+    seen: set[tuple[str, str | None]] = set()
+    end = time.monotonic() + 3
+    try:
+        for _ in range(10_000):
+            if time.monotonic() > end:
+                break
+            seen |= set(codes(library).items())
+    finally:
+        done.set()
+        swapper.join()
+    assert {path for path, _ in seen} <= {"album/song.mp3", "album", "z.mp3"}
+    assert {code for path, code in seen if path == "album"} <= {"outside_library", "unreadable"}
+    assert ("album/song.mp3", None) in seen

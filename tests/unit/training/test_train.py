@@ -25,6 +25,7 @@ from core.training import judgement
 from core.training.feature_cache import place
 from core.training.fitting import Scored
 from core.training.reports import TrainingResult
+from core.training.results import CHOSEN_ON_FOLDS
 from core.training.run import TrainingStopped
 from core.training.train import train
 from tests.unit.training.experiments import NARROW, make_config
@@ -37,6 +38,7 @@ FILES = {
     "model.safetensors",
     "test_results.json",
     "training_curves.png",
+    "validation_scores.safetensors",
 }
 TRANSFER = {"kind": "transfer", "backbone": "tiny-1"}
 FOREST = {"kind": "random_forest", "patch_frames": 32, "bands": 12, "trees": 15, "max_leaves": 8}
@@ -258,6 +260,14 @@ def test_cross_validation_scores_every_track_and_learns_from_all(clips, cache_di
     ]
     assert len(heard) == 12
     assert names(tmp_path / "run") == FILES
+
+
+def test_what_a_study_chose_on_these_folds_is_warned_of(clips, cache_dir, models_dir, tmp_path):
+    config = make_config(model=TRANSFER, split={"folds": 3})
+    options = {"cache_dir": cache_dir, "models_dir": models_dir, "device": "cpu"}
+    result = train(config, clips, lambda _: None, folder=tmp_path / "run", searched=True, **options)
+    assert CHOSEN_ON_FOLDS in result.results["warnings"]
+    assert CHOSEN_ON_FOLDS in (tmp_path / "run" / "MODEL_CARD.md").read_text()
 
 
 def test_a_stopped_cross_validation_goes_on_with_the_same_result(clips, cache_dir, models_dir, tmp_path):

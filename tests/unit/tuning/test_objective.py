@@ -11,7 +11,7 @@ from core.models import artifact
 from core.smoke_data import write_clips
 from core.training.reports import EpochReport, TrainingResult
 from core.training.train import train
-from core.tuning.objective import measure, train_trial
+from core.tuning.objective import measure, train_trial, training_objective
 from tests.unit.training.experiments import make_config
 
 
@@ -52,6 +52,27 @@ def test_quality_is_that_of_the_kept_weights_and_cost_that_of_the_stored_model(c
     assert 0 < values[3] < 1000
     again = train_once(clips, cache_dir, tmp_path / "again")
     assert measure(again, metrics[:2]) == pytest.approx(values[:2], abs=1e-6)
+
+
+@pytest.mark.parametrize(("metric", "sign"), [("roc_auc_macro", -1), ("validation_loss", 1)])
+def test_losses_are_reported_in_the_direction_of_the_metric(clips, cache_dir, tmp_path, metric, sign):
+    epochs: list[EpochReport] = []
+    told: list[tuple[int, float]] = []
+    objective = training_objective(
+        make_config(),
+        clips,
+        folder=tmp_path,
+        cache_dir=cache_dir,
+        models_dir=tmp_path,
+        metric=metric,
+        on_epoch=epochs.append,
+    )
+    value = objective({"lr": 0.01}, lambda step, value: told.append((step, value)))
+    losses = [epoch.validation_loss for epoch in epochs if epoch.validation_loss is not None]
+    assert [value for _, value in told] == [sign * loss for loss in losses]
+    assert len(told) > 0
+    if metric == "validation_loss":
+        assert value in losses
 
 
 def test_folds_and_forests_are_measured_out_of_fold_and_on_validation_tracks(clips, cache_dir, tmp_path):

@@ -55,8 +55,26 @@ def test_a_pair_is_a_range_and_a_list_a_choice():
     assert space["batch_size"] == Choices(choices=(16, 32, 64, 128))
     assert space["layers"] == IntRange(low=1, high=4)
     assert space["dropout"] == FloatRange(low=0.0, high=0.5)
-    with pytest.raises(ValueError, match="x: a range is a pair"):
-        parse_space({"x": ("a", "b")})
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (("a", "b"), "a range is a pair"),
+        ((False, True), "a range is a pair"),
+        ((1, 2, 3), "a range is a pair"),
+        ("abc", "'abc' is neither"),
+        (5, "5 is neither"),
+        (None, "None is neither"),
+        ((2, 1), "low must be less than high"),
+        ((0.0, math.inf), "high"),
+        ([], "choices"),
+        ([1, 1], "choices must differ"),
+    ],
+)
+def test_what_is_neither_a_range_nor_choices_is_refused_with_its_key(value, sentence):
+    with pytest.raises(ValueError, match=f"^x: .*{sentence}"):
+        parse_space({"x": value})
 
 
 def test_the_best_parameters_of_any_function_are_found():

@@ -1,0 +1,31 @@
+"""Trials that Optuna was told the end of, by a worker that died before it could write that down with us."""
+
+from collections.abc import Collection
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from core.states import OPEN_TRIAL_STATES
+
+_HAS_OPTUNA = text("SELECT to_regclass('optuna.trials') IS NOT NULL")
+_TAKE_OVER = text(
+    """
+    UPDATE public.trials AS ours
+    SET state = lower(theirs.state::text), finished_at = theirs.datetime_complete, "values" = CASE
+        WHEN theirs.state = 'COMPLETE' THEN (
+            SELECT array_agg(told.value ORDER BY told.objective)
+            FROM optuna.trial_values AS told WHERE told.trial_id = theirs.trial_id)
+        END
+    FROM optuna.trials AS theirs JOIN optuna.studies AS study USING (study_id)
+    WHERE study.study_name = ours.study_id::text AND theirs.number = ours.optuna_number
+        AND theirs.state IN ('COMPLETE', 'PRUNED')
+        AND ours.job_id = ANY (:job_ids) AND ours.state = ANY (:open_states)
+    """
+)
+
+
+def take_over_told(session: Session, job_ids: Collection[UUID]) -> None:
+    """End what is open in these jobs as Optuna knows that it ended."""
+    if session.scalar(_HAS_OPTUNA):
+        session.execute(_TAKE_OVER, {"job_ids": list(job_ids), "open_states": list(OPEN_TRIAL_STATES)})
