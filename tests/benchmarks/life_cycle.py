@@ -1,6 +1,7 @@
 """What jobs cost when the analysis costs nothing: `python -m tests.benchmarks.life_cycle`.
 
-Real Postgres, real files, the workers' own bodies in one process per core; only the tagger answers at once.
+Real Postgres, real files, the workers' own bodies in one process per core; only what listens to a file or
+reads its tags answers at once.
 Then what a client waits for: the submission of a job over a large folder, and its progress when it has
 20,000 units.
 """
@@ -99,7 +100,9 @@ def work_off(url: str, data_dir: str, unit_ids: list[int]) -> None:
     logging.disable(logging.INFO)
     tagger = InstantTagger()
     settings = Settings(database_url=url, broker_url="", data_dir=Path(data_dir))
-    vars(analysis).update(get_tagger=lambda *_, **__: tagger, get_settings=lambda: settings)
+    vars(analysis).update(
+        get_tagger=lambda *_, **__: tagger, read_tags=lambda _: {}, get_settings=lambda: settings
+    )
     sessions = create_session_factory(create_database_engine(url, pool_size=3))
     for unit_id in unit_ids:
         do(sessions, unit_id, analysis.analyse_tracks)
