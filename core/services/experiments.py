@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 from uuid import UUID
 
-from sqlalchemy import Select, func, select, tuple_, update
+from sqlalchemy import Select, case, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -118,12 +118,14 @@ def save_epochs(session: Session, claim: Claim, run_id: UUID, reports: Sequence[
             set_={"metrics": statement.excluded.metrics},
         )
         session.execute(again, rows)
+    reported = select(func.count()).where(Epoch.run_id == run_id).scalar_subquery()
     session.execute(
         update(JobUnit)
         .where(JobUnit.id == claim.unit_id)
         .values(
-            done=select(func.count()).where(Epoch.run_id == run_id).scalar_subquery(),
-            crash_count=0,
+            done=reported,
+            # Only what is new shows that it gets on: a resumed run reports old epochs again.
+            crash_count=case((JobUnit.done < reported, 0), else_=JobUnit.crash_count),
             lease_until=func.clock_timestamp() + seconds(claim.lease_s),
         )
     )

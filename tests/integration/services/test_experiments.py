@@ -51,6 +51,19 @@ def test_epochs_are_written_once_however_often_they_are_reported(session, claime
     assert (unit.done, unit.crash_count) == (5, 0)
 
 
+def test_only_a_new_epoch_forgets_the_crashes_before_it(session, claimed):
+    unit = session.get_one(JobUnit, claimed.unit_id)
+    service.save_epochs(session, claimed, claimed.job_id, reports(1, 2))
+    unit.crash_count = 3
+    session.flush()
+    service.save_epochs(session, claimed, claimed.job_id, reports(2))
+    session.refresh(unit)
+    assert unit.crash_count == 3
+    service.save_epochs(session, claimed, claimed.job_id, reports(2, 3))
+    session.refresh(unit)
+    assert unit.crash_count == 0
+
+
 def test_runs_are_listed_newest_first_and_page_by_page(session):
     runs = [make_run(session, "mine") for _ in range(3)]
     make_run(session, "other")
