@@ -19,7 +19,7 @@ STABLE_CODES = {
 
 def music(suffix: str, seed: int) -> bytes:
     """Sound of which no two seeds have the same."""
-    samples = sounds.chord([110 + seed % 997, 165 + 2 * (seed % 499)], DURATION_S)
+    samples = sounds.chord([131 + seed % 997, 165 + 2 * (seed % 499)], DURATION_S)
     samples = samples + sounds.noise(DURATION_S, seed=seed, level=0.02)
     if suffix in _AV:
         return sounds.encode_av(samples, RATE, *_AV[suffix])
