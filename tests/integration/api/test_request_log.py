@@ -11,7 +11,7 @@ from tests.worker import until
 
 
 def logged(caplog: pytest.LogCaptureFixture, count: int) -> list[Any]:
-    """The lines of so many requests; the last one is written after its answer."""
+    """The lines of so many requests; the last one is written after its answer, so the level must last."""
 
     def found() -> list[Any]:
         return [record for record in caplog.records if record.name == "api.requests"]
@@ -29,7 +29,7 @@ def test_a_change_is_logged_with_the_ids_of_request_and_job(http, db, music, cap
         submitted = http.post("/api/v1/jobs", json=job)
         http.get(submitted.headers["location"])
         cancelled = http.post(f"{submitted.headers['location']}/cancel")
-    submit, cancel = logged(caplog, 2)  # and no line for the poll
+        submit, cancel = logged(caplog, 2)  # and no line for the poll
     assert submit.job == cancel.job == submitted.json()["id"]
     assert submit.request == submitted.headers["x-request-id"]
     assert cancel.getMessage().startswith(
@@ -42,7 +42,8 @@ def test_neither_keys_nor_breaks_get_into_a_line(keyed_http, caplog):
     with caplog.at_level(logging.DEBUG):
         keyed_http.post("/api/v1/jobs%0aforged", headers=bearer(key))
         keyed_http.post("/api/v1/jobs", headers=bearer(key), json={})
-    assert [line.getMessage().split(" in ")[0] for line in logged(caplog, 2)] == [
+        lines = logged(caplog, 2)
+    assert [line.getMessage().split(" in ")[0] for line in lines] == [
         "POST /api/v1/jobs%0Aforged: 404",
         "POST /api/v1/jobs: 401",
     ]
