@@ -167,7 +167,7 @@ def test_nothing_survives_a_starter_that_is_interrupted(tmp_path: Path, number: 
         assert process.stdout.readline() == "up\n"
         eventually(lambda: len(processes_of(tmp_path)) > 5)
         process.send_signal(number)
-        process.wait(10)
+        process.wait(60)
         if number == signal.SIGKILL:
             eventually(lambda: processes_of(tmp_path) == [])
         assert processes_of(tmp_path) == []
@@ -183,7 +183,7 @@ def test_nothing_survives_a_start_interrupted_at_any_moment(tmp_path: Path) -> N
         with starter(tmp_path, plan) as process:
             time.sleep(moment_s)
             process.send_signal(number)
-            process.wait(10)
+            process.wait(60)
         eventually(lambda: processes_of(tmp_path) == [])
     with local_stack(settings_of(tmp_path), plan) as stack:
         assert query(stack, "SELECT 1") == 1
