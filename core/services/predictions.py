@@ -4,13 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import Boolean, ColumnElement, delete, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from core.config import Coverage, coverage_name
 from core.db.tables import Model, Prediction, PredictionLabel
 from core.services.embeddings import NewEmbedding, save_embeddings
+
+# Of a row that an upsert returns: a fresh one has been locked by nobody (Postgres, system columns).
+WAS_THERE: ColumnElement[bool] = literal_column("xmax <> 0", Boolean).label("was_there")
 
 
 @dataclass(frozen=True)
@@ -69,17 +72,20 @@ def save_predictions(session: Session, model: Model, predictions: Sequence[NewPr
     replaced = {name: statement.excluded[name] for name in ("coverage", "duration_s", "scores")}
     # What has been heard in full is not replaced by what a few windows say.
     better = (Prediction.coverage != "full") | (statement.excluded.coverage == "full")
-    written = session.scalars(
+    rows = session.execute(
         statement.on_conflict_do_update(
             index_elements=[Prediction.content_hash, Prediction.model_id], set_=replaced, where=better
-        ).returning(Prediction.content_hash),
+        ).returning(Prediction.content_hash, WAS_THERE),
         [_row(model, prediction) for prediction in ordered],
-    ).all()
-    session.execute(
-        delete(PredictionLabel).where(
-            PredictionLabel.content_hash.in_(written), PredictionLabel.model_id == model.id
-        )
     )
+    written = {content_hash: was_there for content_hash, was_there in rows}
+    outdated = [content_hash for content_hash, was_there in written.items() if was_there]
+    if outdated:
+        session.execute(
+            delete(PredictionLabel).where(
+                PredictionLabel.content_hash.in_(outdated), PredictionLabel.model_id == model.id
+            )
+        )
     labels = [
         {"content_hash": row.content_hash, "model_id": model.id, "label": given.label, "score": given.score}
         for row in ordered
