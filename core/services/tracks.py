@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, aliased
 
 from core.db.tables import Job, JobItem, Library, Model, Prediction, PredictionLabel, Track
-from core.errors import Invalid, TrackNotFound
+from core.errors import Invalid, TrackNotFound, Unreadable
 from core.services.cursor import Page, cut_page, decode_cursor
 from core.services.libraries import get_library_by_name
 from core.states import ItemState
@@ -89,6 +89,8 @@ def mark_missing(session: Session, job: Job, under: str, limit: int) -> int:
     in_unlisted_folder = (
         exists()
         .where(JobItem.job_id == job.id, JobItem.state == ItemState.FAILED, JobItem.track_id == unlisted.id)
+        # Of what failed, what a scan could not even look at: few, so that few prefixes are compared.
+        .where(JobItem.error_code == Unreadable().code, unlisted.size == 0, unlisted.mtime_ns == 0)
         .where(func.starts_with(Track.path, func.concat(unlisted.path, "/")))
     )
     gone = (
