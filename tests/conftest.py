@@ -24,6 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--bad-files", type=int, default=100, help="how many ruined files, among twice as many good ones"
     )
+    parser.addoption("--trials", type=int, default=15, help="of each study that runs from end to end")
 
 
 @pytest.hookimpl(tryfirst=True)
