@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 
 from core.queue import QUEUES
 from core.settings import Settings, has_password
-from tests.compose import DOCKER, FILE, Missing, dependencies, load
+from tests.compose import DOCKER, FILE, VARIABLE, Missing, dependencies, load
 from tests.conftest import PROJECT
 
 COMPOSE = load(MFA_MUSIC="/home/me/Music")
@@ -145,6 +145,13 @@ def test_every_setting_of_the_file_exists():
     for name in OURS:
         assert set(SERVICES[name]["environment"]) <= known | uvicorn.get(name, set()), name
     assert SERVICES["gateway"]["environment"]["FORWARDED_ALLOW_IPS"] == "127.0.0.1"
+
+
+def test_every_variable_of_the_file_is_explained():
+    explained = (PROJECT / "docs" / "DEPLOYMENT.md").read_text()
+    variables = {match[1] for match in VARIABLE.finditer(FILE.read_text()) if match[1]}
+    assert "MFA_MUSIC" in variables
+    assert {name for name in variables if f"`{name}`" not in explained} == set()
 
 
 def test_nothing_starts_before_what_it_needs():
