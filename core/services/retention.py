@@ -20,8 +20,8 @@ BATCH = 100  # jobs, and units of theirs with at most some hundred items each
 def delete_old_jobs(session: Session, days: int, batch: int = BATCH) -> bool:
     """Delete the oldest jobs that ended so long ago, with as many of their units as a batch has.
 
-    A job goes with the last of its units. False when there is none. Predictions belong to the tracks and are
-    kept.
+    A job goes with the last of its units; predictions belong to the tracks and are kept. False when no job is
+    old.
     """
     retry = aliased(Job)
     is_being_retried = exists().where(retry.retry_of == Job.id, retry.state.in_(OPEN_JOB_STATES))
@@ -37,7 +37,7 @@ def delete_old_jobs(session: Session, days: int, batch: int = BATCH) -> bool:
         .limit(batch)
         .with_for_update(of=Job, skip_locked=True)
     ).all()
-    units = select(JobUnit.id).where(JobUnit.job_id.in_(old)).limit(batch).scalar_subquery()
+    units = select(JobUnit.id).where(JobUnit.job_id.in_(old)).limit(batch)
     session.execute(delete(JobUnit).where(JobUnit.id.in_(units)))
     has_units = exists().where(JobUnit.job_id == Job.id)
     session.execute(delete(Job).where(Job.id.in_(old), ~has_units))
