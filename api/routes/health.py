@@ -78,7 +78,7 @@ class ActivityCollector(Collector):
         seen = self.activity
         waiting = {(str(UnitState.READY), queue): 0 for queue in QUEUES}  # an empty queue is told too
         yield from (
-            labelled("mfa_jobs", "Jobs", ("state",), seen.jobs),
+            labelled("mfa_jobs", "Open jobs", ("state",), seen.jobs),
             labelled("mfa_units", "Open units of work", ("state", "queue"), waiting | seen.units),
             labelled("mfa_worker_slots", "Units that workers can do at a time", ("queue",), seen.slots),
             labelled(

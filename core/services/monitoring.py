@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from core.db.tables import Job, JobUnit
 from core.queue import QUEUES
-from core.services.jobs import OPEN_UNIT_STATES
+from core.services.jobs import OPEN_JOB_STATES, OPEN_UNIT_STATES
 from core.services.units import seconds
 from core.services.workers import count_workers, measure_heartbeats, slots_by_queue
 from core.states import UnitState
@@ -30,7 +30,7 @@ class Activity:
     Ages are in seconds, 0 when there is nothing of the kind.
     """
 
-    jobs: dict[str, int]  # by state
+    jobs: dict[str, int]  # open ones, by state
     units: dict[tuple[str, str], int]  # open ones, by state and queue
     oldest_ready_s: float
     oldest_expired_lease_s: float
@@ -56,14 +56,13 @@ def is_migrated(session: Session) -> bool:
 
 
 def measure_activity(session: Session) -> Activity:
-    jobs = session.execute(select(Job.state, func.count()).group_by(Job.state))
     now = func.clock_timestamp()
     ready_s = func.extract("epoch", now - func.min(JobUnit.run_after))
     expired_s = func.extract("epoch", now - func.min(JobUnit.lease_until))
     ready = select(ready_s).where(JobUnit.state == UnitState.READY, JobUnit.run_after <= now)
     expired = select(expired_s).where(JobUnit.state == UnitState.RUNNING, JobUnit.lease_until < now)
     return Activity(
-        jobs={state: count for state, count in jobs},
+        jobs=count_open_jobs(session),
         units=count_open_units(session),
         oldest_ready_s=float(session.scalar(ready) or 0),
         oldest_expired_lease_s=float(session.scalar(expired) or 0),
@@ -75,6 +74,12 @@ def measure_activity(session: Session) -> Activity:
         ended_tracks=count_ended_tracks(session),
         stage_s=sum_stages(session),
     )
+
+
+def count_open_jobs(session: Session) -> dict[str, int]:
+    """By state."""
+    counts = select(Job.state, func.count()).where(Job.state.in_(OPEN_JOB_STATES)).group_by(Job.state)
+    return {state: count for state, count in session.execute(counts)}
 
 
 def count_open_units(session: Session) -> dict[tuple[str, str], int]:

@@ -14,17 +14,18 @@ SHORT_LIVED = (
     JobKind.ANALYSIS,
     JobKind.PREDICT,
 )  # the state of a run is that of its job, which stays with it
-BATCH = 100  # units, of at most some hundred items each
+BATCH = 100  # jobs, and units of theirs with at most some hundred items each
 
 
-def delete_old_job(session: Session, days: int, batch: int = BATCH) -> bool:
-    """Delete the oldest job that ended so long ago, or the next of its units when it has many.
+def delete_old_jobs(session: Session, days: int, batch: int = BATCH) -> bool:
+    """Delete the oldest jobs that ended so long ago, with as many of their units as a batch has.
 
-    False when there is none. Its predictions belong to the tracks and are kept.
+    A job goes with the last of its units; predictions belong to the tracks and are kept. False when no job is
+    old.
     """
     retry = aliased(Job)
     is_being_retried = exists().where(retry.retry_of == Job.id, retry.state.in_(OPEN_JOB_STATES))
-    job_id = session.scalar(
+    old = session.scalars(
         select(Job.id)
         .where(
             ~is_being_retried,
@@ -33,13 +34,11 @@ def delete_old_job(session: Session, days: int, batch: int = BATCH) -> bool:
             Job.finished_at < func.now() - timedelta(days=days),
         )
         .order_by(Job.created_at, Job.id)
-        .limit(1)
+        .limit(batch)
         .with_for_update(of=Job, skip_locked=True)
-    )
-    if job_id is None:
-        return False
-    units = session.scalars(select(JobUnit.id).where(JobUnit.job_id == job_id).limit(batch + 1)).all()
-    session.execute(delete(JobUnit).where(JobUnit.id.in_(units[:batch])))
-    if len(units) <= batch:
-        session.execute(delete(Job).where(Job.id == job_id))
-    return True
+    ).all()
+    units = select(JobUnit.id).where(JobUnit.job_id.in_(old)).limit(batch)
+    session.execute(delete(JobUnit).where(JobUnit.id.in_(units)))
+    has_units = exists().where(JobUnit.job_id == Job.id)
+    session.execute(delete(Job).where(Job.id.in_(old), ~has_units))
+    return bool(old)

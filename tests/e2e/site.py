@@ -23,7 +23,8 @@ from tests.conftest import PROJECT
 NOBODY = 65534
 WARM_SHUTDOWN = "worker: Warm shutdown (MainProcess)"
 ROLE = "deployed"
-DOCKERFILES = {"mfa-api": "api.Dockerfile", "mfa-worker": "worker.Dockerfile"}
+DOCKERFILES = {"mfa-api:local": "api.Dockerfile", "mfa-worker:local": "worker.Dockerfile"}
+SERVERS = ("postgres", "valkey")
 
 
 class Site:
@@ -31,9 +32,11 @@ class Site:
 
     def __init__(self, root: Path, server_url: str) -> None:
         self.root = root
-        self.services = load(MFA_MUSIC="/music", MFA_WORKER_PROCESSES="1")["services"]
+        one_each = {"MFA_WORKER_PROCESSES": "1", "MFA_TRIAL_PROCESSES": "1"}
+        self.services = load(MFA_MUSIC="/music", **one_each)["services"]
+        self.started: set[str] = set()
         self.port, self.broker_port = free_port(), free_port()
-        self.foreign = {"mfa-api": foreign_modules(), "mfa-worker": foreign_modules("worker")}
+        self.foreign = {"mfa-api:local": foreign_modules(), "mfa-worker:local": foreign_modules("worker")}
         for name in ("data", "music", "logs", "valkey"):
             (root / name).mkdir()
         self._make_secrets(server_url)
@@ -78,15 +81,23 @@ class Site:
 
     def start(self, service: str, host: str = "here") -> subprocess.Popen[bytes]:
         """A process of one of our services."""
-        spec = self.services[service]
-        variables = image_environment(DOCKERFILES[spec["image"]]) | spec["environment"]
-        environment = {name: self.here(value, host) for name, value in variables.items()}
-        python, flag, *arguments = (self.here(part, host) for part in spec["command"])
+        environment = self.environment_of(service, host)
+        python, flag, *arguments = (self.here(part, host) for part in self.services[service]["command"])
         assert (python, flag) == ("python", "-m")
         # The gateway must still believe that others can reach it; this test must not let them.
         arguments = [part if part != "0.0.0.0" else "127.0.0.1" for part in arguments]
-        as_image = ("-m", "tests.e2e.without", ",".join(self.foreign[spec["image"]]))
-        return self.run((sys.executable, *as_image, *arguments), environment, f"{service}-{host}")
+        self.started.add(service)
+        return self.run((*self.as_image(service), *arguments), environment, f"{service}-{host}")
+
+    def environment_of(self, service: str, host: str) -> dict[str, str]:
+        spec = self.services[service]
+        variables = image_environment(DOCKERFILES[spec["image"]]) | spec["environment"]
+        return {name: self.here(value, host) for name, value in variables.items()}
+
+    def as_image(self, service: str) -> tuple[str, ...]:
+        """Runs a module with nothing installed but what the service's image holds."""
+        absent = self.foreign[self.services[service]["image"]]
+        return (sys.executable, "-m", "tests.e2e.without", ",".join(absent))
 
     def start_broker(self) -> None:
         """The Compose file's Valkey, with its password."""
@@ -110,15 +121,13 @@ class Site:
         self._running.callback(end, process)
         return process
 
-    def ask(self, module: str) -> str:
+    def ask(self, *module: str, **variables: str) -> str:
         """What a module prints that is run by hand in the gateway's container."""
-        spec = self.services["gateway"]
-        environment = {name: self.here(value, "here") for name, value in spec["environment"].items()}
-        environment["PATH"] = os.environ["PATH"]
-        argv = (*as_nobody(), sys.executable, "-m", module)
-        answer = subprocess.run(
-            argv, env=environment, cwd=PROJECT, capture_output=True, check=True, text=True
-        )
+        environment = self.environment_of("gateway", "here") | variables | {"PATH": os.environ["PATH"]}
+        arguments = (self.here(part, "here") for part in module)
+        argv = (*as_nobody(), *self.as_image("gateway"), *arguments)
+        answer = subprocess.run(argv, env=environment, cwd=PROJECT, capture_output=True, text=True)
+        assert answer.returncode == 0, answer.stdout + answer.stderr
         return answer.stdout
 
     def log_of(self, name: str) -> str | None:

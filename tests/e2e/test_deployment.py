@@ -14,18 +14,20 @@ import pytest
 from sqlalchemy import select
 
 from core.db.session import SessionFactory, create_database_engine, create_session_factory
-from core.db.tables import JobUnit
+from core.db.tables import JobUnit, Worker
 from core.local_stack import SERVERS_ONLY, local_stack
+from core.services.workers import DISPATCHER
 from core.states import UnitState
 from tests import sounds
 from tests.conftest import stack_settings
 from tests.e2e.rows import assert_nothing_lost_or_doubled
-from tests.e2e.site import Site, hand_over
+from tests.e2e.site import SERVERS, Site, hand_over
 from tests.e2e.waiting import wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 TRACKS = 64
+EVERY_WORKER = {"batch@one", "batch@two", "interactive@here", "train@here", "trial@here"}
 CLEAN = (0, -15)  # Uvicorn, when it has ended in order, passes the signal on
 
 
@@ -86,6 +88,12 @@ def wait_for_end(http: httpx.Client, job_id: str) -> dict[str, Any]:
     return wait_for(lambda: job if (job := read(http, job_id))["finished_at"] else None, 120, 0.2)
 
 
+def workers_of(rows: SessionFactory) -> set[str]:
+    """Names of all that have been heard of, but for the dispatcher's."""
+    with rows() as session:
+        return set(session.scalars(select(Worker.name).where(~Worker.name.startswith(DISPATCHER))))
+
+
 def units_of(rows: SessionFactory, job_id: str) -> list[JobUnit]:
     with rows() as session:
         return list(session.scalars(select(JobUnit).where(JobUnit.job_id == UUID(job_id))))
@@ -101,13 +109,16 @@ def test_the_services_work_stop_when_asked_and_keep_their_secrets(site: Site, ro
         assert ended(site.start(once), site) == 0, all_logs(site)
     key = site.ask("api.bootstrap").strip()
     workers = [site.start("worker", host) for host in ("one", "two")]
-    others = [site.start(name) for name in ("gateway", "dispatcher", "worker-interactive", "worker-train")]
+    rest = ("gateway", "dispatcher", "worker-interactive", "worker-train", "worker-trial")
+    others = [site.start(name) for name in rest]
+    assert site.started == set(site.services) - set(SERVERS)
     url = f"http://127.0.0.1:{site.port}"
 
     def is_ready() -> bool | None:
         assert all(process.poll() is None for process in (*workers, *others)), all_logs(site)
         try:
-            return httpx.get(f"{url}/readyz", trust_env=False).is_success or None
+            ready = httpx.get(f"{url}/readyz", trust_env=False).is_success
+            return (ready and workers_of(rows) == EVERY_WORKER) or None
         except httpx.TransportError:
             return None
 
@@ -119,9 +130,11 @@ def test_the_services_work_stop_when_asked_and_keep_their_secrets(site: Site, ro
             stranger.sendall(b"no HTTP\r\n\r\n")
             assert b"400" in stranger.recv(100)
         http.post("/libraries", json={"name": "music", "path": str(site.root / "music")}).raise_for_status()
-        few = submit(http, "few")
-        job = wait_for_end(http, few)
-        assert (job["state"], job["progress"]["done"]) == ("succeeded", 6), all_logs(site)
+        told = site.ask("api.client.cli", "label", "/music/few", MFA_API_KEY=key)
+        assert "6 tracks labelled" in told
+        (job,) = http.get("/jobs").raise_for_status().json()["items"]
+        assert (job["state"], job["params"]["path"]) == ("succeeded", "few")
+        few = job["id"]
 
         many = submit(http, "many")
         wait_for(lambda: read(http, many)["progress"]["done"] >= 4 or None, 60)

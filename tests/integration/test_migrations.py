@@ -1,5 +1,7 @@
 """The migrations build what the tables say, and can be taken back."""
 
+from pathlib import Path
+
 import pytest
 from alembic import command
 from alembic.config import Config
@@ -101,3 +103,32 @@ def test_the_index_that_comes_with_a_model_is_no_difference(url, config):
         )
     engine.dispose()
     command.check(config)
+
+
+LOOKS_AT_ITS_LIMITS = """
+from alembic import op
+
+revision, down_revision = "0001", None
+
+
+def upgrade():
+    op.execute("CREATE TABLE limits AS SELECT current_setting('statement_timeout') AS statement, "
+               "current_setting('lock_timeout') AS lock")
+"""
+
+
+def test_a_migration_may_take_long_but_not_wait_long_for_a_lock(postgres_url, tmp_path: Path):
+    (tmp_path / "0001_limits.py").write_text(LOOKS_AT_ITS_LIMITS)
+    address = create_database(postgres_url, "limits")
+    config = alembic_config(address)
+    config.set_main_option("version_locations", str(tmp_path))
+    command.upgrade(config, "head")
+    engine = create_database_engine(address)
+    with engine.connect() as connection:
+        migrations = connection.execute(text("SELECT statement, lock FROM limits")).one()
+        others = connection.execute(
+            text("SELECT current_setting('statement_timeout'), current_setting('lock_timeout')")
+        ).one()
+    engine.dispose()
+    assert tuple(migrations) == ("0", others[1])
+    assert "0" not in tuple(others)

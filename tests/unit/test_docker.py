@@ -10,17 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from packaging.utils import canonicalize_name
 
 from core.queue import QUEUES
 from core.settings import Settings, has_password
-from tests.compose import DOCKER, FILE, Missing, dependencies, load
+from tests.compose import DOCKER, FILE, VARIABLE, Missing, dependencies, load
 from tests.conftest import PROJECT
 
 COMPOSE = load(MFA_MUSIC="/home/me/Music")
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 ONCE = {"migrate", "models"}
-OURS = [name for name, service in SERVICES.items() if "build" in service]
+OURS = [name for name, service in SERVICES.items() if service["image"].startswith("mfa-")]
 DOCKERFILES = ["api.Dockerfile", "worker.Dockerfile"]
 each_service = pytest.mark.parametrize("name", SERVICES)
 each_dockerfile = pytest.mark.parametrize("dockerfile", DOCKERFILES)
@@ -56,7 +57,7 @@ def test_every_service_has_as_little_power_as_it_needs(name):
     assert not {"privileged", "cap_add", "devices", "pid"} & set(service)
     assert service["stop_grace_period"] == "90s"
     assert service["restart"] == ("no" if name in ONCE else "unless-stopped")
-    assert name in ONCE or "healthcheck" in service or service["image"] == "mfa-api"
+    assert name in ONCE or "healthcheck" in service or service["image"] == "mfa-api:local"
 
 
 @each_service
@@ -99,6 +100,36 @@ def test_every_queue_has_its_workers_and_they_can_be_scaled():
     assert not any("container_name" in service or "hostname" in service for service in SERVICES.values())
 
 
+def test_each_image_has_one_build_and_a_version_and_is_never_pulled():
+    built = [service["image"] for service in SERVICES.values() if "build" in service]
+    assert sorted(built) == sorted({SERVICES[name]["image"] for name in OURS})
+    assert {SERVICES[name]["pull_policy"] for name in OURS} == {"never"}
+    assert built == ["mfa-api:local", "mfa-worker:local"]
+    tagged = load(MFA_MUSIC="/music", MFA_VERSION="2")["services"]
+    assert {tagged[name]["image"] for name in OURS} == {"mfa-api:2", "mfa-worker:2"}
+
+
+def test_what_is_set_gets_to_the_workers_that_it_is_for():
+    services = load(
+        MFA_MUSIC="/music", MFA_WORKERS="4", MFA_WORKER_PROCESSES="3", MFA_TRIAL_PROCESSES="5", MFA_TMP="9g"
+    )["services"]
+    assert (services["worker"]["deploy"]["replicas"], SERVICES["worker"]["deploy"]["replicas"]) == ("4", "1")
+    assert services["worker"]["command"][-2:] == ["-c", "3"]
+    assert services["worker-trial"]["command"][-2:] == ["-c", "5"]
+    assert services["worker-trial"]["environment"]["MFA_TRIAL_PROCESSES"] == "5"
+    assert {services[name]["tmpfs"][0] for name in OURS} == {"/tmp:size=9g,mode=1777"}
+
+
+def test_every_worker_gets_the_gpu_and_keeps_its_limits():
+    gpu = yaml.safe_load((DOCKER / "compose.gpu.yml").read_text())["services"]
+    assert set(gpu) == {name for name in SERVICES if name.startswith("worker")}
+    for service in gpu.values():
+        assert set(service) == {"environment", "deploy"}
+        assert service["environment"] == {"MFA_DEVICE": "cuda"}
+        (device,) = service["deploy"]["resources"]["reservations"]["devices"]
+        assert device == {"driver": "nvidia", "device_ids": ["0"], "capabilities": ["gpu"]}
+
+
 def test_servers_are_pinned_and_the_broker_keeps_what_it_is_told():
     for name in set(SERVICES) - set(OURS):
         assert re.search(r":\d+\.\d+\.\d+", SERVICES[name]["image"])
@@ -110,8 +141,17 @@ def test_servers_are_pinned_and_the_broker_keeps_what_it_is_told():
 
 def test_every_setting_of_the_file_exists():
     known = {f"MFA_{name.upper()}" for name in Settings.model_fields} | {"MFA_SECRETS_DIR"}
+    uvicorn = {"gateway": {"FORWARDED_ALLOW_IPS"}}
     for name in OURS:
-        assert set(SERVICES[name]["environment"]) <= known, name
+        assert set(SERVICES[name]["environment"]) <= known | uvicorn.get(name, set()), name
+    assert SERVICES["gateway"]["environment"]["FORWARDED_ALLOW_IPS"] == "127.0.0.1"
+
+
+def test_every_variable_of_the_file_is_explained():
+    explained = (PROJECT / "docs" / "DEPLOYMENT.md").read_text()
+    variables = {match[1] for match in VARIABLE.finditer(FILE.read_text()) if match[1]}
+    assert "MFA_MUSIC" in variables
+    assert {name for name in variables if f"`{name}`" not in explained} == set()
 
 
 def test_nothing_starts_before_what_it_needs():

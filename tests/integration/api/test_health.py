@@ -13,6 +13,7 @@ from core.queue import SERVING_QUEUES
 from core.services.monitoring import (
     count_ended_tracks,
     count_ended_units,
+    count_open_jobs,
     count_open_units,
     measure_activity,
     sum_stages,
@@ -102,6 +103,7 @@ def test_metrics_count_what_the_database_holds(http, db):
     lines = dict(line.rsplit(" ", 1) for line in response.text.splitlines() if not line.startswith("#"))
     assert float(lines['mfa_jobs{state="running"}']) == 2
     assert float(lines['mfa_units{queue="plan",state="ready"}']) == 1
+    assert not any('state="succeeded"' in name for name in lines if name.startswith("mfa_jobs"))
     assert not any('state="done"' in name for name in lines if name.startswith("mfa_units"))
     assert 90 <= float(lines["mfa_oldest_ready_unit_seconds"]) < 100
     assert 70 <= float(lines["mfa_oldest_expired_lease_seconds"]) < 80
@@ -171,6 +173,20 @@ def test_units_that_have_ended_cost_a_scrape_nothing(session):
     assert count_open_units(session) == {("ready", "plan"): 1}
     for measure in (count_ended_units, count_ended_tracks, sum_stages):
         assert "ix_job_units_finished_at" in explain(session, partial(measure, session))
+
+
+def test_jobs_that_have_ended_cost_a_scrape_nothing(session):
+    make_job(session, state=JobState.RUNNING)
+    session.execute(
+        text(
+            "INSERT INTO jobs (id, kind, owner, params, state, total) "
+            "SELECT gen_random_uuid(), kind, owner, params, 'succeeded', 0 "
+            "FROM jobs, generate_series(1, 5000)"
+        )
+    )
+    session.execute(text("ANALYZE jobs"))
+    assert "ix_jobs_open" in explain(session, lambda: count_open_jobs(session))
+    assert count_open_jobs(session) == {"running": 1}
 
 
 def test_a_client_cannot_invent_labels_of_metrics(http):

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from core.db.base import Base
 from core.db.tables import Job, JobItem, JobUnit, Prediction, Run, Track
 from core.services.jobs import get_progress
-from core.services.retention import BATCH, delete_old_job
+from core.services.retention import BATCH, delete_old_jobs
 from core.states import JobState
 from tests.builders import (
     make_finished_job,
@@ -33,7 +33,7 @@ def count(session: Session, table: type[Base]) -> int:
 
 def delete_all(session: Session, days: int = 90, batch: int = BATCH) -> int:
     steps = 0
-    while delete_old_job(session, days, batch):
+    while delete_old_jobs(session, days, batch):
         session.expire_all()
         get_progress(session, list(session.scalars(select(Job))))  # can be asked for at any moment
         steps += 1
@@ -81,3 +81,24 @@ def test_a_large_job_goes_a_few_units_at_a_time(session):
         make_item(session, make_unit(session, job, seq=seq, state="done"), track, 0)
     assert delete_all(session, batch=4) == 3  # of its ten units
     assert [count(session, table) for table in (Job, JobUnit, JobItem)] == [0, 0, 0]
+
+
+def test_many_small_jobs_go_at_once_and_none_before_its_units(session):
+    for _ in range(6):
+        make_job(session, **ENDED, kind="predict", finished_at=OLD)
+    large = make_job(session, **ENDED, finished_at=OLD)
+    for seq in range(1, 4):
+        make_unit(session, large, seq=seq, state="done")
+    assert delete_all(session, batch=5) == 2
+    assert [count(session, table) for table in (Job, JobUnit)] == [0, 0]
+
+
+def test_deleting_a_job_finds_its_retries_without_looking_at_all_jobs(session):
+    old = make_job(session, **ENDED, finished_at=OLD)
+    retry = make_job(session, **ENDED, retry_of=old.id, finished_at=YOUNG)
+    lookup = "EXPLAIN UPDATE jobs SET retry_of = NULL WHERE retry_of = '00000000-0000-0000-0000-000000000000'"
+    session.execute(text("SET LOCAL enable_seqscan = off"))
+    assert "ix_jobs_retry_of" in str(session.execute(text(lookup)).all())
+    assert delete_all(session) == 1
+    session.expire_all()
+    assert session.get_one(Job, retry.id).retry_of is None

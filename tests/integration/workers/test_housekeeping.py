@@ -50,26 +50,39 @@ def test_a_dispatcher_is_heard_of_and_is_no_worker(dispatcher, clean_database):
     assert names(clean_database) == []
 
 
-def test_a_sweep_deletes_a_bounded_number_of_old_jobs(dispatcher, clean_database, monkeypatch):
+def test_five_hundred_old_predictions_are_gone_after_five_sweeps(dispatcher, clean_database, monkeypatch):
     with transaction(clean_database) as session:
-        for days in (40, 35, 31, 29):
-            ended = text(f"now() - interval '{days} days'")
-            make_job(session, state=JobState.SUCCEEDED, finished_at=ended, unit={"state": "done"})
+        for number in range(501):
+            ended = text(f"now() - interval '{31 if number else 29} days'")
+            unit = {"state": "done"}
+            make_job(session, kind="predict", state=JobState.SUCCEEDED, finished_at=ended, unit=unit)
 
     def left() -> int:
         with clean_database() as session:
             return len(session.scalars(select(Job.id)).all())
 
-    monkeypatch.setattr(dispatcher_module, "OLD_BATCHES", 2)
+    monkeypatch.setattr(dispatcher_module, "DELETE_FOR_S", 0)
     dispatcher.sweep()
-    assert left() == 2
-    dispatcher.sweep()
+    assert left() == 401  # however slow the machine is
+    for _ in range(4):
+        dispatcher.sweep()
     assert left() == 1
     dispatcher.keep_jobs_days = 0  # for ever
     with transaction(clean_database) as session:
         session.execute(text("UPDATE jobs SET finished_at = '2000-01-01'"))
     dispatcher.sweep()
     assert left() == 1
+
+
+def test_a_sweep_goes_on_deleting_while_it_has_time(dispatcher, clean_database, monkeypatch):
+    monkeypatch.setattr(dispatcher_module, "DELETE_FOR_S", 60)
+    with transaction(clean_database) as session:
+        for _ in range(201):
+            ended = text("now() - interval '31 days'")
+            make_job(session, state=JobState.SUCCEEDED, finished_at=ended, unit={"state": "done"})
+    dispatcher.sweep()
+    with clean_database() as session:
+        assert session.scalars(select(Job.id)).all() == []
 
 
 def test_a_container_is_healthy_while_its_own_worker_is_heard_of(clean_database, database_url):
