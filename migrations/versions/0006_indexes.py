@@ -12,7 +12,10 @@ depends_on = None
 
 def upgrade() -> None:
     op.execute("SET lock_timeout = '5s'")
-    op.create_index(op.f('ix_jobs_retry_of'), 'jobs', ['retry_of'], unique=False)
+    op.create_index(
+        'ix_jobs_retry_of', 'jobs', ['retry_of'], unique=False,
+        postgresql_where=sa.text('retry_of IS NOT NULL'),
+    )
     op.create_index('ix_jobs_owner_created_at_id', 'jobs', ['owner', 'created_at', 'id'], unique=False)
     op.create_index(
         'ix_job_units_again', 'job_units', ['queue', 'id'], unique=False,
@@ -24,4 +27,4 @@ def downgrade() -> None:
     op.execute("SET lock_timeout = '5s'")
     op.drop_index('ix_job_units_again', table_name='job_units')
     op.drop_index('ix_jobs_owner_created_at_id', table_name='jobs')
-    op.drop_index(op.f('ix_jobs_retry_of'), table_name='jobs')
+    op.drop_index('ix_jobs_retry_of', table_name='jobs')
