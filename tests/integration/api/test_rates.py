@@ -103,6 +103,15 @@ def test_wrong_keys_are_counted_together_and_a_right_one_still_works(start, db):
     assert http.get(JOBS, headers=right).status_code == 200
 
 
+def test_another_spelling_of_the_header_is_no_other_bucket(start, db):
+    http = start(max_requests_per_s=0.2)  # a burst of two, also for the address
+    secret = key_of(db)["Authorization"].removeprefix("Bearer ")
+    assert statuses(http, 3, bearer(secret)) == [200] * 3
+    for spelling in ("Bearer {}", "Bearer  {}", "bEARER {}", "BEARER   {}", "Bearer \t{}", "Bearer \t {}"):
+        answer = http.get(JOBS, headers={"Authorization": spelling.format(secret)})
+        assert problem_of(answer, 429) == "too_many_requests"
+
+
 def test_an_upload_is_refused_before_it_is_read_and_the_answer_arrives(start, db, open_settings):
     http = start(max_requests_per_s=0.1)
     key = key_of(db)
