@@ -83,19 +83,36 @@ def test_a_length_that_lies_is_no_way_around(open_url, monkeypatch):
         assert answer.startswith(b"HTTP/1.1 400")
 
 
-def test_a_body_that_stalls_is_given_up(database_url, tmp_path, monkeypatch):
+@pytest.fixture
+def impatient(database_url, tmp_path, monkeypatch) -> Iterator[str]:
+    """A gateway that waits a fifth of a second for a body."""
     monkeypatch.setattr("api.limits.LINGER_S", 0.1)
-    settings = Settings(database_url=database_url, data_dir=tmp_path)
-    app = create_app(settings)
+    app = create_app(Settings(database_url=database_url, data_dir=tmp_path))
     limit = next(each for each in app.user_middleware if "by_path" in each.kwargs)
     limit.kwargs["idle_s"] = 0.2
-    request = b"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"
     with running(app) as url:
-        began = time.monotonic()
-        answer = raw(url, request)
+        yield url
+
+
+def test_a_body_that_stalls_is_given_up(impatient):
+    began = time.monotonic()
+    answer = raw(impatient, b"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
     assert answer.startswith(b"HTTP/1.1 408")
     assert b"urn:mfa:error:body_too_slow" in answer
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(("min_rate", "status"), [(20_000, 408), (10, 422)])
+def test_a_body_that_only_drips_is_given_up(impatient, monkeypatch, min_rate, status):
+    monkeypatch.setattr("api.limits.MIN_RATE", min_rate)
+
+    def drip() -> Iterator[bytes]:
+        for _ in range(40):
+            time.sleep(0.02)
+            yield b" "
+
+    response = httpx.post(f"{impatient}/api/v1/jobs", content=drip(), headers=JSON, trust_env=False)
+    problem_of(response, status)
 
 
 def test_the_answer_reaches_a_client_that_is_still_sending(open_url):

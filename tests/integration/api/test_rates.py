@@ -169,6 +169,18 @@ def test_every_way_to_a_job_counts_and_leaves_nothing_behind(start, db, home, op
         assert session.scalar(select(func.count()).select_from(Job)) == 3
 
 
+def test_a_key_with_too_many_open_jobs_cannot_make_the_server_read_an_upload(start, db, home, monkeypatch):
+    http, key = start(max_open_jobs=1), key_of(db)
+    known = key | {"Idempotency-Key": "k1", "Prefer": "wait=0"}
+    predict, upload = "/api/v1/analysis/predict", {"file": ("a.mp3", b"x")}
+    first = http.post(predict, files=upload, headers=known)
+    again = http.post(predict, files=upload, headers=known)
+    assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
+    monkeypatch.setattr("api.routes.analysis.received_form", None)
+    for number in ({}, {"Idempotency-Key": "k2"}):
+        assert problem_of(http.post(predict, files=upload, headers=key | number), 429) == "too_many_jobs"
+
+
 def test_twenty_submissions_at_once_do_not_slip_past_the_limit(start, db, home):
     http = start(max_open_jobs=3)
     key = key_of(db)
