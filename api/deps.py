@@ -15,7 +15,8 @@ from core.crash_points import crash_point
 from core.db.session import SessionFactory, transaction
 from core.db.tables import ApiKey
 from core.errors import Forbidden, Unauthenticated
-from core.services.api_keys import Scope, find_api_key
+from core.scopes import Scope
+from core.services.api_keys import find_api_key
 from core.services.jobs import Submission, check_room, limit_open_jobs
 from core.settings import Settings
 

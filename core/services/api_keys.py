@@ -9,7 +9,6 @@ import hmac
 import secrets
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from uuid import UUID
 
 from sqlalchemy import select
@@ -17,14 +16,7 @@ from sqlalchemy.orm import Session
 
 from core.db.tables import ApiKey
 from core.errors import ApiKeyNotFound
-
-
-class Scope(StrEnum):
-    """Each scope includes the ones before it."""
-
-    READ = "read"
-    WRITE = "write"
-    ADMIN = "admin"
+from core.scopes import Scope
 
 
 def create_api_key(

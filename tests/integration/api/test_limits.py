@@ -1,8 +1,12 @@
 """Bodies that are too large, lie about their length, or never end."""
 
+import os
+import resource
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -12,6 +16,7 @@ from api.limits import MB
 from api.main import JSON_LIMIT, create_app
 from core.settings import Settings
 from tests.integration.api.gateway import problem_of, running
+from tests.worker import until
 
 PREDICT = "/api/v1/analysis/predict"
 JSON = {"Content-Type": "application/json"}
@@ -67,6 +72,47 @@ def test_an_upload_has_a_limit_of_its_own_and_leaves_nothing_behind(http, open_s
     pieces = (content[start : start + 50_000] for start in range(0, len(content), 50_000))
     assert problem_of(http.post(PREDICT, content=pieces, headers=head), 413) == "body_too_large"
     assert list(open_settings.uploads_dir.glob("*")) == before
+
+
+def test_what_has_come_of_a_refused_upload_is_neither_kept_on_disk_nor_in_memory(
+    database_url, open_settings, tmp_path, monkeypatch
+):
+    """A hundred megabytes of a form whose limit is at its last bytes; they lie in the temporary folder."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    settings = open_settings.model_copy(update={"max_upload_mb": 100})
+    used, spooled = [], []
+
+    def form() -> Iterator[bytes]:
+        yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+        for _ in range(100):
+            yield b" " * MB
+            used.append(memory())
+        spooled.extend(open_files(tmp_path))
+
+    head = {"Content-Type": "multipart/form-data; boundary=x"}
+    with running(create_app(settings)) as url, httpx.Client(base_url=url, trust_env=False) as http:
+        http.get("/healthz").raise_for_status()
+        before = memory()
+        assert problem_of(http.post(PREDICT, content=form(), headers=head, timeout=60), 413)
+        assert max(used) - before < 30 * MB
+        assert len(spooled) == 1
+        until(lambda: open_files(tmp_path) == [])
+        assert list(tmp_path.iterdir()) == []
+    assert list(settings.uploads_dir.glob("*")) == []
+
+
+def open_files(folder: Path) -> list[str]:
+    """Those of this process in a folder, also ones that have lost their names, as temporary files have."""
+    found = []
+    for handle in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            found.append(os.readlink(handle))
+    return [name for name in found if name.startswith(f"{folder}/")]
+
+
+def memory() -> int:
+    """What this process, which serves the gateway, has in memory, in bytes."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def test_a_length_that_lies_is_no_way_around(open_url, monkeypatch):
