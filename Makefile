@@ -32,13 +32,13 @@ demo: setup ## label the sample library, or your own: make demo MUSIC=/path/to/m
 serve: setup ## start everything and keep it running until Ctrl-C
 	@$(PY) -m api.client.cli serve
 
-test: setup ## everything that CI checks: lint, format, types, import contracts, advisories, tests
+test: setup ## everything that CI checks: lint, format, types, import contracts, tests, advisories
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
-	@$(PY) .ci/audit.py requirements.lock
 	$(VENV)/bin/pytest
+	@$(PY) .ci/audit.py requirements.lock
 
 audit: $(VENV)/.installed ## ask whether a locked package has a known vulnerability
 	@$(PY) .ci/audit.py requirements.lock

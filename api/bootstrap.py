@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 
 from core.db.session import create_database_engine, create_session_factory, transaction
 from core.db.tables import ApiKey
-from core.services.api_keys import Scope, create_api_key
+from core.scopes import Scope
+from core.services.api_keys import create_api_key
 from core.settings import get_settings
 
 IF_NONE = "--if-none"

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
+from uuid import UUID
 
 from fastapi import Depends, Header, Query, Request, Security
 from fastapi.concurrency import run_in_threadpool
@@ -14,8 +15,9 @@ from core.crash_points import crash_point
 from core.db.session import SessionFactory, transaction
 from core.db.tables import ApiKey
 from core.errors import Forbidden, Unauthenticated
-from core.services.api_keys import Scope, find_api_key
-from core.services.jobs import Submission, limit_open_jobs
+from core.scopes import Scope
+from core.services.api_keys import find_api_key
+from core.services.jobs import Submission, check_room, limit_open_jobs
 from core.settings import Settings
 
 LOCAL_OWNER = "local"  # whoever uses a server that asks for no keys
@@ -58,6 +60,7 @@ SettingsDep = Annotated[Settings, Depends(get_settings)]
 class Caller:
     owner: str  # of the jobs he submits
     visible_to: str | None  # whose jobs he may see; None: everybody's
+    key_id: UUID | None = None  # of the key he came with; None: the server asks for none
 
     @property
     def is_admin(self) -> bool:
@@ -83,7 +86,7 @@ async def get_caller(
     request.state.key_is_valid = True
     if not set(needed.scopes) <= set(key.scopes):
         raise Forbidden(f"This API key lacks the scope `{needed.scope_str}`.")
-    return Caller(str(key.id), None if Scope.ADMIN in key.scopes else str(key.id))
+    return Caller(str(key.id), None if Scope.ADMIN in key.scopes else str(key.id), key.id)
 
 
 def _find_key(reads: SessionFactory, secret: str) -> ApiKey:
@@ -98,6 +101,13 @@ def check_open_jobs(session: Session, submission: Submission, settings: Settings
     """To be called before the commit of a new job."""
     if cap := allowed_open_jobs(settings):
         limit_open_jobs(session, submission, cap)
+
+
+def expect_room(reads: SessionFactory, owner: str, key: str | None, settings: Settings) -> None:
+    """To be called before anything is received or stored for a new job; without a lock, so not exact."""
+    if cap := allowed_open_jobs(settings):
+        with reads() as session:
+            check_room(session, owner, key, cap)
 
 
 READ = Security(get_caller, scopes=[str(Scope.READ)])

@@ -1,6 +1,7 @@
 """Limits of request bodies, held while the bytes arrive: whatever `Content-Length` says, also chunked."""
 
 import asyncio
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 
@@ -11,6 +12,7 @@ from api.errors import CLOSE, BodyTooLarge, BodyTooSlow, problem_of
 from core.errors import MFAError
 
 IDLE_S = 30.0  # the longest pause in a body
+MIN_RATE = 20_000  # bytes per second; whoever sends less for longer than the longest pause is given up
 LINGER_S = 2.0  # how long the rest of a refused body is thrown away
 MB = 1_000_000
 
@@ -43,6 +45,7 @@ class LimitedBody:
         self.scope, self._receive, self._send = scope, receive, send
         self.limit, self.idle_s = limit, idle_s
         self.size = 0
+        self.waited_s = 0.0  # for the client
         headers = Headers(scope=scope)
         self.complete = headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
         self.started = self.refused = False
@@ -55,10 +58,13 @@ class LimitedBody:
             return {"type": "http.disconnect"}
         if self.complete:
             return await self._receive()
+        patience_s = min(self.idle_s, self.idle_s + self.size / MIN_RATE - self.waited_s)
+        began = time.monotonic()
         try:
-            message = await asyncio.wait_for(self._receive(), self.idle_s)
+            message = await asyncio.wait_for(self._receive(), patience_s)
         except TimeoutError:
             return await self.refuse(BodyTooSlow())
+        self.waited_s += time.monotonic() - began
         self.size += len(message.get("body", b""))
         self.complete = not message.get("more_body", False)
         return await self.refuse(self.too_large()) if self.size > self.limit else message

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
+from api import docs
 from api.access import allowed_rate, is_guarded, is_open_to_others
 from api.errors import add_error_handlers
 from api.hosts import LoopbackOnly
@@ -54,6 +55,7 @@ ROUTERS = (
     studies,
     keys,
     health,
+    docs,
 )
 
 
@@ -75,6 +77,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version="1",
         description=DESCRIPTION,
         lifespan=lifespan,
+        docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
     )

@@ -6,6 +6,7 @@ import time
 from collections import OrderedDict
 from ipaddress import IPv6Address, ip_address
 
+from fastapi.security.utils import get_authorization_scheme_param
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -57,7 +58,9 @@ class RateLimit:
         if scope["type"] != "http" or scope["path"] == FREE:
             await self.app(scope, receive, send)
             return
-        key = hashlib.sha256(Headers(scope=scope).get("authorization", "").encode()).digest()
+        # The key as the routes read it: however its header is spelled, its bucket is the same.
+        _, credential = get_authorization_scheme_param(Headers(scope=scope).get("authorization"))
+        key = hashlib.sha256(credential.encode()).digest()
         caller = key if key in self.buckets else _address(scope)
         wait_s = self.buckets.take(caller, time.monotonic())
         if wait_s:

@@ -14,6 +14,7 @@ from api.routes import API
 log = logging.getLogger(__name__)
 
 SAFE = ("GET", "HEAD", "OPTIONS")  # polls: they change nothing, and there are too many of them
+METHODS = frozenset(("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"))  # all others are one
 MAX_PATH = 200  # characters
 JOBS = f"{API}/jobs/"
 
@@ -61,7 +62,8 @@ class RequestLog:
         if scope["method"] not in SAFE:
             extra = {"request": request_id, "job": job or scope.get("path_params", {}).get("job_id")}
             log.info("%s %s: %s in %.0f ms", *asked, status, 1000 * took_s, extra=extra)
-        # Only what a route has matched: a client must not be able to invent label values.
+        # A client must not be able to invent label values. A route is known also when its method is wrong.
         known = scope.get("route")
-        labels = (scope["method"], getattr(known, "path", "")) if known else ("none", "none")
+        method = scope["method"] if scope["method"] in METHODS else "other"
+        labels = (method, getattr(known, "path", "")) if known else ("none", "none")
         self.durations.labels(*labels, status).observe(took_s)

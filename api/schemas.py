@@ -7,11 +7,11 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from core.params import AnalysisParams, JobKind, TrainingParams, TuningParams
+from core.scopes import Scope
 from core.states import ItemState, JobState, TrialState
 from core.tuning_config import MAX_TRIALS
 
 T = TypeVar("T")
-Scope = Literal["read", "write", "admin"]
 Scores = Annotated[dict[str, float], Field(description="score of every label of the model, 0 to 1")]
 
 

@@ -23,7 +23,8 @@ from core.db.tables import (
     Worker,
 )
 from core.params import AnalysisParams, JobKind, PredictParams
-from core.services.api_keys import Scope, create_api_key
+from core.scopes import Scope
+from core.services.api_keys import create_api_key
 from core.services.predictions import NewPrediction, save_predictions
 from core.states import ItemState, JobState, UnitState
 

@@ -8,6 +8,7 @@ import typer
 from api import schemas
 from api.client import display
 from api.client.connection import connect
+from core.scopes import Scope
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -18,7 +19,7 @@ app = typer.Typer(
 @app.command()
 def create(
     name: Annotated[str, typer.Argument(help="To recognise the key by.")],
-    scope: Annotated[schemas.Scope, typer.Option(help="Each includes the ones before it.")] = "write",
+    scope: Annotated[Scope, typer.Option(help="Each includes the ones before it.")] = Scope.WRITE,
     days: Annotated[int | None, typer.Option(help="Days until it expires.", min=1)] = None,
 ) -> None:
     """Create a key and print it, this once."""

@@ -4,7 +4,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 
 from api import schemas, views
-from api.deps import IdempotencyKey, ReadsDep, Scores, SessionsDep, SettingsDep, Writer
+from api.deps import IdempotencyKey, ReadsDep, Scores, SessionsDep, SettingsDep, Writer, expect_room
 from api.routes import API, make_router, problems
 from api.routes.jobs import accepted
 from api.uploads import accept, display_name
@@ -31,6 +31,8 @@ PREDICT_PATH = f"{API}/analysis/predict"
 DEFAULT_WAIT_S, MAX_WAIT_S = 30, 120
 FIRST_LOOK_S, LAST_LOOK_S = 0.05, 0.5
 MAX_FIELD_BYTES = 1000
+MAX_UPLOADS, MAX_WAITERS = 32, 200  # at a time, in this process
+uploads, waiters = asyncio.Semaphore(MAX_UPLOADS), asyncio.Semaphore(MAX_WAITERS)
 # The form is read in the route, behind the check of the caller: strangers shall not fill the disk.
 FORM: dict[str, Any] = {
     "requestBody": {
@@ -79,19 +81,23 @@ async def predict(
 ) -> schemas.Prediction | schemas.Job:
     """Label one file: 200 with the prediction when it is done in time, else 202 with the job.
 
+    When too many requests wait already, the answer is a 202 at once.
     A file that cannot be labelled is a 422 whose `type` says why, for example `urn:mfa:error:not_audio`.
     """
-    async with received_form(request) as fields:
+    await run_in_threadpool(expect_room, reads, caller.owner, idempotency_key, settings)
+    if uploads.locked():
+        raise Unavailable("Too many files are being uploaded at the moment.")
+    async with uploads, received_form(request) as fields:
         file, params = read_form(fields)
         submission = await run_in_threadpool(
             accept, sessions, settings, file.file, params, caller.owner, idempotency_key
         )
-    wait_s = wished_wait_s(prefer)
-    if prefer is not None and wait_s is not None:
+    wished_s = wished_wait_s(prefer)
+    wait_s = 0 if waiters.locked() else DEFAULT_WAIT_S if wished_s is None else wished_s
+    if wished_s == wait_s:
         response.headers["Preference-Applied"] = f"wait={wait_s}"
-    answer = await wait_for(
-        reads, submission.job.id, DEFAULT_WAIT_S if wait_s is None else wait_s, all_scores=scores == "all"
-    )
+    async with waiters if wait_s else nullcontext():
+        answer = await wait_for(reads, submission.job.id, wait_s, all_scores=scores == "all")
     if isinstance(answer, schemas.Job):
         response.status_code = 202
         accepted(response, submission, answer)

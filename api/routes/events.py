@@ -11,9 +11,12 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from api import schemas, views
-from api.deps import Reader, ReadsDep
+from api.deps import Caller, Reader, ReadsDep
 from api.routes import make_router, problems
+from core.db.session import SessionFactory
 from core.errors import Unavailable
+from core.services.api_keys import is_valid
+from core.services.jobs import get_job
 from core.states import TERMINAL_JOB_STATES
 
 router = make_router("jobs")
@@ -36,7 +39,7 @@ async def open_stream(job_id: UUID, reads: ReadsDep, caller: Reader) -> AsyncIte
 async def stream_events(
     reads: ReadsDep, caller: Reader, job: Annotated[schemas.Job, Depends(open_stream)]
 ) -> AsyncIterator[ServerSentEvent]:
-    """The job each time it has changed, at most once a second; ends with the job or after ten minutes.
+    """The job each time it has changed, at most once a second; ends with the job, the key or ten minutes.
 
     A comment every 15 seconds keeps the connection alive.
     """
@@ -45,10 +48,21 @@ async def stream_events(
     shown = job
     while job.state not in TERMINAL_JOB_STATES and time.monotonic() < deadline:
         await asyncio.sleep(LOOK_EVERY_S)
-        job = await run_in_threadpool(views.read_job, reads, job.id, caller.visible_to)
+        seen = await run_in_threadpool(look, reads, job.id, caller)
+        if seen is None:
+            return
+        job = seen
         if _changed(shown, job):
             shown = job
             yield ServerSentEvent(event="job", data=job)
+
+
+def look(reads: SessionFactory, job_id: UUID, caller: Caller) -> schemas.Job | None:
+    """The job as it is now, for a caller whose key is still valid."""
+    with reads() as session:
+        if caller.key_id is not None and not is_valid(session, caller.key_id):
+            return None
+        return views.job(session, get_job(session, job_id, visible_to=caller.visible_to))
 
 
 def _changed(before: schemas.Job, after: schemas.Job) -> bool:

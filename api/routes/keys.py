@@ -7,7 +7,6 @@ from api import schemas
 from api.deps import ADMIN, SessionDep
 from api.routes import make_router, problems
 from core.services import api_keys as service
-from core.services.api_keys import Scope
 
 router = make_router("keys", dependencies=[ADMIN])
 
@@ -16,7 +15,7 @@ router = make_router("keys", dependencies=[ADMIN])
 def create_key(body: schemas.ApiKeyRequest, session: SessionDep) -> schemas.NewApiKey:
     """A new key. The answer is the only place where it can be read."""
     expires_in = timedelta(days=body.expires_in_days) if body.expires_in_days else None
-    row, secret = service.create_api_key(session, body.name, Scope(body.scope), expires_in)
+    row, secret = service.create_api_key(session, body.name, body.scope, expires_in)
     return schemas.NewApiKey(key=secret, **dict(schemas.ApiKey.model_validate(row)))
 
 

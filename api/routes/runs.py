@@ -62,6 +62,4 @@ def get_artifact(
 ) -> FileResponse:
     """A file that a finished run has left: its curves, its results or its model card, not its weights."""
     file = service.find_artifact(session, run_id, name)
-    return FileResponse(
-        file, media_type=service.ARTIFACTS[name], headers={"X-Content-Type-Options": "nosniff"}
-    )
+    return FileResponse(file, media_type=service.ARTIFACTS[name])

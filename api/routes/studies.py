@@ -63,7 +63,7 @@ def get_plot(
 ) -> FileResponse:
     """A picture: history, importances, parallel_coordinates, pareto_front or slice."""
     file = service.find_plot(session, study_id, name, settings.studies_dir)
-    return FileResponse(file, media_type="image/png", headers={"X-Content-Type-Options": "nosniff"})
+    return FileResponse(file, media_type="image/png")
 
 
 @router.post("/{study_id}/resume", status_code=202, responses=problems(400, 404, 409, 413))

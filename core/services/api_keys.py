@@ -9,7 +9,6 @@ import hmac
 import secrets
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from uuid import UUID
 
 from sqlalchemy import select
@@ -17,14 +16,7 @@ from sqlalchemy.orm import Session
 
 from core.db.tables import ApiKey
 from core.errors import ApiKeyNotFound
-
-
-class Scope(StrEnum):
-    """Each scope includes the ones before it."""
-
-    READ = "read"
-    WRITE = "write"
-    ADMIN = "admin"
+from core.scopes import Scope
 
 
 def create_api_key(
@@ -62,8 +54,18 @@ def find_api_key(session: Session, secret: str) -> ApiKey | None:
     key = session.scalars(select(ApiKey).where(ApiKey.prefix == parts[1])).one_or_none()
     if key is None or not hmac.compare_digest(key.digest, _digest(secret)):
         return None
+    return key if _is_valid(key) else None
+
+
+def is_valid(session: Session, key_id: UUID) -> bool:
+    """Whether a key that was valid before still is."""
+    key = session.get(ApiKey, key_id)
+    return key is not None and _is_valid(key)
+
+
+def _is_valid(key: ApiKey) -> bool:
     expired = key.expires_at is not None and key.expires_at <= datetime.now(UTC)
-    return None if expired or key.revoked_at is not None else key
+    return not expired and key.revoked_at is None
 
 
 def list_api_keys(session: Session) -> Iterable[ApiKey]:

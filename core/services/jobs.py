@@ -157,6 +157,16 @@ def submit_job(
     return Submission(created, replayed=False)
 
 
+def check_room(session: Session, owner: str, idempotency_key: str | None, cap: int) -> None:
+    """Raise TooManyJobs when the owner has `cap` open jobs, unless the key names one that is there.
+
+    For refusing early what `limit_open_jobs` would refuse in the end.
+    """
+    known = exists().where(Job.owner == owner, Job.idempotency_key == idempotency_key)
+    if idempotency_key is None or not session.scalar(select(known)):
+        _refuse_at(cap, session, owner, cap)
+
+
 def limit_open_jobs(session: Session, submission: Submission, cap: int) -> None:
     """Raise TooManyJobs when the owner has more than `cap` with the new one, which is then to be undone.
 
@@ -166,8 +176,12 @@ def limit_open_jobs(session: Session, submission: Submission, cap: int) -> None:
         return
     owner = submission.job.owner
     session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(owner, OPEN_JOBS_LOCK))))
-    opened = select(Job.id).where(Job.owner == owner, Job.state.in_(OPEN_JOB_STATES)).limit(cap + 1)
-    if len(session.scalars(opened).all()) > cap:
+    _refuse_at(cap + 1, session, owner, cap)
+
+
+def _refuse_at(count: int, session: Session, owner: str, cap: int) -> None:
+    opened = select(Job.id).where(Job.owner == owner, Job.state.in_(OPEN_JOB_STATES)).limit(count)
+    if len(session.scalars(opened).all()) == count:
         raise TooManyJobs(f"This key may have {cap} open jobs: wait until one has ended or cancel it.")
 
 

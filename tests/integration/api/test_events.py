@@ -5,15 +5,16 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 
 from api.routes import events
 from core.db.session import SessionFactory
-from core.db.tables import Job
+from core.db.tables import ApiKey, Job
 from core.states import JobState
-from tests.builders import make_job
-from tests.integration.api.gateway import problem_of
+from tests.builders import make_api_key, make_job
+from tests.integration.api.gateway import bearer, problem_of
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +54,21 @@ def test_an_ended_job_is_one_event(http, db):
         job = make_job(session, state=JobState.CANCELLED)
     response = http.get(f"/api/v1/jobs/{job.id}/events")
     assert list(read_states(iter(response.text.splitlines()))) == ["cancelled"]
+
+
+@pytest.mark.parametrize("field", ["revoked_at", "expires_at"])
+def test_a_stream_ends_with_its_key(keyed_http, db, field):
+    with db.begin() as session:
+        key, secret = make_api_key(session)
+        job = make_job(session, owner=str(key.id))
+    with keyed_http.stream("GET", f"/api/v1/jobs/{job.id}/events", headers=bearer(secret)) as response:
+        states = read_states(response.iter_lines())
+        assert next(states) == "queued"
+        with db.begin() as session:
+            setattr(session.get_one(ApiKey, key.id), field, datetime.now(UTC))
+        began = time.monotonic()
+        assert list(states) == []
+    assert time.monotonic() - began < 5
 
 
 def test_the_number_of_streams_is_bounded_and_each_is_given_back(http, db, monkeypatch):

@@ -192,7 +192,10 @@ def test_jobs_that_have_ended_cost_a_scrape_nothing(session):
 def test_a_client_cannot_invent_labels_of_metrics(http):
     http.request("BREW", "/coffee")
     http.get("/invented")
+    for number in range(20):
+        assert http.request(f"BREW{number}", "/api/v1/models").status_code == 405
     metrics = http.get("/metrics").text
+    assert 'method="other",route="/api/v1/models",status="405"' in metrics
     assert "coffee" not in metrics
     assert "BREW" not in metrics
     assert "invented" not in metrics

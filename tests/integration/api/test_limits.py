@@ -1,8 +1,12 @@
 """Bodies that are too large, lie about their length, or never end."""
 
+import os
+import resource
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -12,6 +16,7 @@ from api.limits import MB
 from api.main import JSON_LIMIT, create_app
 from core.settings import Settings
 from tests.integration.api.gateway import problem_of, running
+from tests.worker import until
 
 PREDICT = "/api/v1/analysis/predict"
 JSON = {"Content-Type": "application/json"}
@@ -69,6 +74,47 @@ def test_an_upload_has_a_limit_of_its_own_and_leaves_nothing_behind(http, open_s
     assert list(open_settings.uploads_dir.glob("*")) == before
 
 
+def test_what_has_come_of_a_refused_upload_is_neither_kept_on_disk_nor_in_memory(
+    database_url, open_settings, tmp_path, monkeypatch
+):
+    """A hundred megabytes of a form whose limit is at its last bytes; they lie in the temporary folder."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    settings = open_settings.model_copy(update={"max_upload_mb": 100})
+    used, spooled = [], []
+
+    def form() -> Iterator[bytes]:
+        yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+        for _ in range(100):
+            yield b" " * MB
+            used.append(memory())
+        spooled.extend(open_files(tmp_path))
+
+    head = {"Content-Type": "multipart/form-data; boundary=x"}
+    with running(create_app(settings)) as url, httpx.Client(base_url=url, trust_env=False) as http:
+        http.get("/healthz").raise_for_status()
+        before = memory()
+        assert problem_of(http.post(PREDICT, content=form(), headers=head, timeout=60), 413)
+        assert max(used) - before < 30 * MB
+        assert len(spooled) == 1
+        until(lambda: open_files(tmp_path) == [])
+        assert list(tmp_path.iterdir()) == []
+    assert list(settings.uploads_dir.glob("*")) == []
+
+
+def open_files(folder: Path) -> list[str]:
+    """Those of this process in a folder, also ones that have lost their names, as temporary files have."""
+    found = []
+    for handle in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            found.append(os.readlink(handle))
+    return [name for name in found if name.startswith(f"{folder}/")]
+
+
+def memory() -> int:
+    """What this process, which serves the gateway, has in memory, in bytes."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
 def test_a_length_that_lies_is_no_way_around(open_url, monkeypatch):
     monkeypatch.setattr("api.limits.LINGER_S", 0.1)
     head = b"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -83,19 +129,36 @@ def test_a_length_that_lies_is_no_way_around(open_url, monkeypatch):
         assert answer.startswith(b"HTTP/1.1 400")
 
 
-def test_a_body_that_stalls_is_given_up(database_url, tmp_path, monkeypatch):
+@pytest.fixture
+def impatient(database_url, tmp_path, monkeypatch) -> Iterator[str]:
+    """A gateway that waits a fifth of a second for a body."""
     monkeypatch.setattr("api.limits.LINGER_S", 0.1)
-    settings = Settings(database_url=database_url, data_dir=tmp_path)
-    app = create_app(settings)
+    app = create_app(Settings(database_url=database_url, data_dir=tmp_path))
     limit = next(each for each in app.user_middleware if "by_path" in each.kwargs)
     limit.kwargs["idle_s"] = 0.2
-    request = b"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"
     with running(app) as url:
-        began = time.monotonic()
-        answer = raw(url, request)
+        yield url
+
+
+def test_a_body_that_stalls_is_given_up(impatient):
+    began = time.monotonic()
+    answer = raw(impatient, b"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
     assert answer.startswith(b"HTTP/1.1 408")
     assert b"urn:mfa:error:body_too_slow" in answer
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(("min_rate", "status"), [(20_000, 408), (10, 422)])
+def test_a_body_that_only_drips_is_given_up(impatient, monkeypatch, min_rate, status):
+    monkeypatch.setattr("api.limits.MIN_RATE", min_rate)
+
+    def drip() -> Iterator[bytes]:
+        for _ in range(40):
+            time.sleep(0.02)
+            yield b" "
+
+    response = httpx.post(f"{impatient}/api/v1/jobs", content=drip(), headers=JSON, trust_env=False)
+    problem_of(response, status)
 
 
 def test_the_answer_reaches_a_client_that_is_still_sending(open_url):

@@ -1,5 +1,6 @@
 """Label one uploaded file; a thread of the test stands in for the worker."""
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from api.routes import analysis
 from core.db.session import SessionFactory, transaction
 from core.db.tables import Job, JobUnit, Model
 from core.services import units
@@ -21,6 +23,7 @@ from core.services.units import Claim
 from core.settings import Settings
 from tests.builders import make_model
 from tests.integration.api.gateway import problem_of
+from tests.worker import until
 
 PREDICT = "/api/v1/analysis/predict"
 DIGEST = b"\x01" * 32
@@ -163,6 +166,39 @@ def test_waiting_holds_no_connection_to_the_database(http, db, uploads):
     for thread in threads:
         thread.join()
     assert {response.status_code for response in responses} == {202}
+
+
+def test_beyond_so_many_waiting_requests_the_answer_comes_at_once(http, db, uploads, monkeypatch):
+    monkeypatch.setattr(analysis, "waiters", asyncio.Semaphore(0))
+    began = time.monotonic()
+    response = post(http, wait="wait=20")
+    assert response.status_code == 202
+    assert "preference-applied" not in response.headers
+    assert time.monotonic() - began < 10
+
+
+def test_uploads_at_a_time_are_bounded_and_each_place_is_given_back(http, db, uploads, monkeypatch):
+    monkeypatch.setattr(analysis, "uploads", asyncio.Semaphore(1))
+    opened, done = threading.Event(), threading.Event()
+
+    def slowly() -> Iterator[bytes]:
+        yield b"--x\r\n"
+        opened.set()
+        done.wait(20)
+        yield b"--x--\r\n"
+
+    form = {"Content-Type": "multipart/form-data; boundary=x"}
+    first = threading.Thread(target=lambda: http.post(PREDICT, content=slowly(), headers=form))
+    first.start()
+    assert opened.wait(20)
+    until(lambda: analysis.uploads.locked())
+    refused = post(http, wait="wait=0")
+    done.set()
+    first.join()
+    assert problem_of(refused, 503) == "unavailable"
+    assert int(refused.headers["retry-after"]) > 0
+    assert list(uploads.glob("*")) == []
+    assert post(http, wait="wait=0").status_code == 202
 
 
 def _count_jobs(db: SessionFactory) -> int:

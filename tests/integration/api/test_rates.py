@@ -103,6 +103,15 @@ def test_wrong_keys_are_counted_together_and_a_right_one_still_works(start, db):
     assert http.get(JOBS, headers=right).status_code == 200
 
 
+def test_another_spelling_of_the_header_is_no_other_bucket(start, db):
+    http = start(max_requests_per_s=0.2)  # a burst of two, also for the address
+    secret = key_of(db)["Authorization"].removeprefix("Bearer ")
+    assert statuses(http, 3, bearer(secret)) == [200] * 3
+    for spelling in ("Bearer {}", "Bearer  {}", "bEARER {}", "BEARER   {}", "Bearer \t{}", "Bearer \t {}"):
+        answer = http.get(JOBS, headers={"Authorization": spelling.format(secret)})
+        assert problem_of(answer, 429) == "too_many_requests"
+
+
 def test_an_upload_is_refused_before_it_is_read_and_the_answer_arrives(start, db, open_settings):
     http = start(max_requests_per_s=0.1)
     key = key_of(db)
@@ -158,6 +167,18 @@ def test_every_way_to_a_job_counts_and_leaves_nothing_behind(start, db, home, op
     assert set(open_settings.uploads_dir.glob("*")) == before
     with db() as session:
         assert session.scalar(select(func.count()).select_from(Job)) == 3
+
+
+def test_a_key_with_too_many_open_jobs_cannot_make_the_server_read_an_upload(start, db, home, monkeypatch):
+    http, key = start(max_open_jobs=1), key_of(db)
+    known = key | {"Idempotency-Key": "k1", "Prefer": "wait=0"}
+    predict, upload = "/api/v1/analysis/predict", {"file": ("a.mp3", b"x")}
+    first = http.post(predict, files=upload, headers=known)
+    again = http.post(predict, files=upload, headers=known)
+    assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
+    monkeypatch.setattr("api.routes.analysis.received_form", None)
+    for number in ({}, {"Idempotency-Key": "k2"}):
+        assert problem_of(http.post(predict, files=upload, headers=key | number), 429) == "too_many_jobs"
 
 
 def test_twenty_submissions_at_once_do_not_slip_past_the_limit(start, db, home):

@@ -169,6 +169,7 @@ def test_the_best_trial_the_failures_and_the_pictures_are_shown(http, finished):
     assert with_curves["trials"][1]["curve"] == [POINT]
     picture = http.get(f"{STUDIES}/{finished}/plots/history.png")
     assert (picture.headers["content-type"], picture.content) == ("image/png", b"\x89PNG")
+    assert picture.headers.get_list("x-content-type-options") == ["nosniff"]
     for name in ("secret", "slice", "..%2F..%2Fx"):
         assert http.get(f"{STUDIES}/{finished}/plots/{name}.png").status_code == 404
     outcome = http.get(f"{JOBS}/{finished}").json()["result"]

@@ -156,6 +156,7 @@ def test_experiments_and_runs_are_listed_shown_and_compared(http, finished):
 def test_the_files_of_a_run_are_served_but_not_its_weights(http, finished):
     file = http.get(f"{RUNS}/{finished}/artifacts/training_curves.png")
     assert (file.status_code, file.headers["content-type"], file.content) == (200, "image/png", b"\x89PNG")
+    assert file.headers.get_list("x-content-type-options") == ["nosniff"]
     for name in ("model.safetensors", "history.json", "..%2Fx"):
         response = http.get(f"{RUNS}/{finished}/artifacts/{name}")
         assert response.status_code == 404

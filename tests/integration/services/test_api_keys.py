@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import inspect, text
 
 from core.errors import ApiKeyNotFound
-from core.services.api_keys import Scope, create_api_key, find_api_key, list_api_keys, revoke_api_key
+from core.scopes import Scope
+from core.services.api_keys import create_api_key, find_api_key, list_api_keys, revoke_api_key
 
 
 def test_a_key_is_found_by_its_secret_and_by_nothing_else(session):
