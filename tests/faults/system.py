@@ -1,7 +1,6 @@
 """The product as processes of its own, and ways to find, hurt and audit them."""
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -89,9 +88,21 @@ class System:
             "SELECT move.claim_id, move.unit_id, split_part(move.writer, ' ', 2)::int"
             " FROM faults.moves AS move"
             " JOIN job_units AS unit ON unit.claim_id = move.claim_id AND unit.state = 'running'"
-            " WHERE move.what = 'unit' AND move.new = 'running' ORDER BY move.id"
+            " WHERE move.what = 'unit' AND move.old <> 'running' AND move.new = 'running' ORDER BY move.id"
         )
         return [Running(*row) for row in rows]
+
+    def is_held(self, claim: Running) -> bool:
+        """Whether the claim still has its unit, and no transaction is about to change that."""
+        sql = (
+            "SELECT id FROM job_units WHERE claim_id = %(claim_id)s AND state = 'running'"
+            " FOR UPDATE SKIP LOCKED"
+        )
+        return bool(self.rows(sql, claim_id=claim.claim_id))
+
+    def log(self, name: str) -> str:
+        """What a service has written so far, in all its lives."""
+        return (self.settings.data_dir / "logs" / f"{name}.log").read_text(errors="replace")
 
     def redis(self) -> Redis:
         return Redis.from_url(self.stack.broker_url, socket_timeout=3, socket_connect_timeout=3)
@@ -113,6 +124,14 @@ def patiently(ask: Callable[[], T], errors: tuple[type[Exception], ...]) -> T:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.1)
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
+    """Whether it came true in time."""
+    deadline = time.monotonic() + timeout_s
+    while not (is_true := condition()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return is_true
 
 
 @contextmanager
@@ -146,11 +165,3 @@ def with_second_worker(plan: Plan) -> Plan:
     )
     second = worker("batch-2", "plan,batch", PROCESSES_PER_WORKER)
     return plan.model_copy(update={"services": (*services, second)})
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
