@@ -21,7 +21,7 @@ from tests.faults.system import wait_until
 POLL_EVERY_S = 0.3
 RETRY_AFTER_S = 0.2
 UPLOADS = 10**12  # the sounds from here on are in no folder
-CANCELLED = 0.25  # of the folders' jobs
+CANCEL_EVERY = 4  # submissions, from the second on, if they are of folders
 REFUSED_WRITE = "The upload cannot be stored"
 ENDED_ALREADY = "ended before its cancel"
 PATIENCE_S = 120.0  # for an acknowledgement: longer than any outage
@@ -100,12 +100,13 @@ class Clients:
     def submit_folder(self) -> None:
         """Submit a job over a folder of its own; some are cancelled in the middle."""
         number = len(self.submissions)
-        name, source = f"{number:04d}", random.Random(f"{self._seed}-{number}")
+        name = f"{number:04d}"
         made = library.make_folder(self._music / name, 10_000 * self._seed + number, self._tracks_per_job)
         outcomes = {f"{name}/{file}": outcome for file, outcome in made.items()}
         params = {"library": "faults", "path": name}
-        cancel_at = source.randrange(len(outcomes)) if source.random() < CANCELLED else None
-        submission = Submission(self._next_key(), outcomes, len(outcomes), cancel_at=cancel_at)
+        submission = Submission(self._next_key(), outcomes, len(outcomes))
+        if number % CANCEL_EVERY == 1:
+            submission.cancel_at = random.Random(submission.key).randrange(len(outcomes) // 2)
         self._submit(submission, "/jobs", json={"kind": "analysis", "params": params})
 
     def submit_upload(self, duration_s: float = library.TRACK_S) -> None:
