@@ -24,6 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--bad-files", type=int, default=100, help="how many ruined files, among twice as many good ones"
     )
+    parser.addoption("--trials", type=int, default=15, help="of each study that runs from end to end")
     parser.addoption("--faults-scale", choices=("ci", "full"), default="ci", help="of the run of all faults")
     parser.addoption("--faults-seed", type=int, default=1, help="of the run of all faults")
     parser.addoption(

@@ -3,7 +3,7 @@
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -157,7 +157,8 @@ def analyse_upload(lease: Lease) -> None:
     upload = get_settings().uploads_dir / str(lease.claim.job_id)
     if not is_written:
         _label_upload(lease, model, upload)
-    upload.unlink(missing_ok=True)
+    with suppress(OSError):  # the dispatcher sweeps what is left
+        upload.unlink()
 
 
 def _label_upload(lease: Lease, model: Model, upload: Path) -> None:

@@ -10,6 +10,7 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -58,9 +59,14 @@ class Dispatcher:
         self.name = f"{DISPATCHER}{os.getpid()}@{socket.gethostname()}"
         self.next_beat = 0.0
 
-    def tick(self) -> None:
-        """One round. Nothing is remembered from one round to the next but the broker's epoch."""
-        self._settle()
+    def tick(self) -> bool:
+        """One round; whether all of it went well. However a step fails, the others are taken.
+
+        Nothing is remembered from one round to the next but the broker's epoch.
+        """
+        return all([succeeds(step) for step in (self._settle, self._ring)])
+
+    def _ring(self) -> None:
         self._take_back_lost()
         for doorbell in self._take_ready():
             # What cannot be published is found lost a few seconds later and taken back.
@@ -137,6 +143,19 @@ class Dispatcher:
         self.engine.dispose()
 
 
+def succeeds(step: Callable[[], None]) -> bool:
+    """Whether it did; a failure is logged, and must not keep others' work from being dispatched."""
+    try:
+        step()
+    except (DBAPIError, RedisError, PublishError) as error:
+        log.warning("a service is away, trying again: %s", error)
+        return False
+    except Exception:
+        log.exception("%s failed, trying again", step.__name__)
+        return False
+    return True
+
+
 def _is_orphan(path: Path, open_jobs: set[UUID], kept_s: float) -> bool:
     """An upload is written before its job's row is, so a young one without a job may still get one.
 
@@ -182,14 +201,11 @@ def run(settings: Settings) -> None:
     dispatcher, doorman = Dispatcher(settings), Doorman(settings.database_url)
     next_sweep = 0.0
     while not stop.is_set():
-        try:
-            dispatcher.tick()
-            dispatcher.beat()
-            if time.monotonic() >= next_sweep:
-                dispatcher.sweep()
-                next_sweep = time.monotonic() + SWEEP_EVERY_S
-        except (DBAPIError, RedisError, PublishError) as error:
-            log.warning("a service is away, trying again: %s", error)
+        goes_well = dispatcher.tick() & succeeds(dispatcher.beat)
+        if time.monotonic() >= next_sweep:
+            goes_well &= succeeds(dispatcher.sweep)
+            next_sweep = time.monotonic() + SWEEP_EVERY_S
+        if not goes_well:
             stop.wait(1.0)
         doorman.wait()
     doorman.close()

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from core.config import Coverage
@@ -42,8 +41,6 @@ def _relabel(
         predictions = _predictions(tagger, list(known.values()))
 
         def write(session: Session) -> None:
-            # Waits for no disk: the end of the unit does, and with it everything that was committed before.
-            session.execute(text("SET LOCAL synchronous_commit = off"))
             save_predictions(session, model, predictions)
             record_outcomes(
                 session,

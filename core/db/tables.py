@@ -160,6 +160,7 @@ class Job(Base):
     __table_args__ = (
         UniqueConstraint("owner", "idempotency_key"),
         Index("ix_jobs_created_at_id", "created_at", "id"),
+        Index("ix_jobs_owner_created_at_id", "owner", "created_at", "id"),
         Index("ix_jobs_open", "id", postgresql_where=text("state IN ('queued', 'running', 'cancelling')")),
         _one_of(JobState),
     )
@@ -172,7 +173,7 @@ class Job(Base):
     params: Mapped[dict[str, Any]]
     library_id: Mapped[UUID | None] = mapped_column(ForeignKey("libraries.id", ondelete="SET NULL"))
     model_id: Mapped[int | None] = mapped_column(ForeignKey("models.id"))
-    retry_of: Mapped[UUID | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"))
+    retry_of: Mapped[UUID | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"), index=True)
     state: Mapped[str] = mapped_column(default=JobState.QUEUED)
     total: Mapped[int] = mapped_column(BigInteger, default=0)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -201,6 +202,12 @@ class JobUnit(Base):
         ),
         # What the dispatcher looks at in every round, however many units wait.
         Index("ix_job_units_dispatched", "queue", postgresql_where=text("state = 'dispatched'")),
+        Index(
+            "ix_job_units_again",
+            "queue",
+            "id",
+            postgresql_where=text("state = 'ready' AND crash_count > 0"),
+        ),
         Index("ix_job_units_running", "job_id", "id", postgresql_where=text("state = 'running'")),
         Index("ix_job_units_finished_at", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
         _one_of(UnitState),

@@ -30,6 +30,7 @@ from core.settings import Settings, get_settings
 START_TIMEOUT_S = 180
 SHORT_LIFE_S = 6  # a service that lives longer has recovered
 MAX_SHORT_LIVES = 5
+RETRY_S = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -70,8 +71,9 @@ class Supervisor:
                 self.start()
                 self.watch()
             finally:
-                lock.write("stopping")
-                lock.flush()
+                with suppress(OSError):
+                    lock.write("stopping")
+                    lock.flush()
                 self.stop()
 
     def open_logs(self) -> None:
@@ -161,10 +163,18 @@ class Supervisor:
             for service in self.services:
                 if service.process is None:
                     if time.monotonic() >= service.restart_at:
-                        service.start()
-                        self.write_record()
+                        self.restart(service)
                 elif (code := service.exit_code()) is not None:
                     self.mourn(service, code)
+
+    def restart(self, service: Service) -> None:
+        """Start a dead service; later, when the system refuses: a full disk must not end the others."""
+        try:
+            service.start()
+        except OSError as error:
+            logger.warning("%s cannot be started: %s", service.command.name, error)
+            service.restart_at = time.monotonic() + RETRY_S
+        self.write_record()
 
     def mourn(self, service: Service, code: int) -> None:
         """Bury a dead service and set the time of its next life, or give up."""
@@ -188,7 +198,10 @@ class Supervisor:
         (self.settings.data_dir / "stack.json").unlink(missing_ok=True)
 
     def write_record(self) -> None:
-        record.write(self.settings.data_dir, self.services)
+        try:
+            record.write(self.settings.data_dir, self.services)
+        except OSError as error:
+            logger.warning("stack.json cannot be written: %s", error)
 
 
 def stop_order(service: Service) -> int:

@@ -119,13 +119,15 @@ def save_epochs(session: Session, claim: Claim, run_id: UUID, reports: Sequence[
         )
         session.execute(again, rows)
     reported = select(func.count()).where(Epoch.run_id == run_id).scalar_subquery()
+    # Only what is new shows that it gets on: a resumed run reports old epochs again.
+    is_new = JobUnit.done < reported
     session.execute(
         update(JobUnit)
         .where(JobUnit.id == claim.unit_id)
         .values(
             done=reported,
-            # Only what is new shows that it gets on: a resumed run reports old epochs again.
-            crash_count=case((JobUnit.done < reported, 0), else_=JobUnit.crash_count),
+            attempt=case((is_new, 1), else_=JobUnit.attempt),
+            crash_count=case((is_new, 0), else_=JobUnit.crash_count),
             lease_until=func.clock_timestamp() + seconds(claim.lease_s),
         )
     )

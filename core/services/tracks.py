@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import REAL, Select, case, cast, exists, func, or_, select, update
+from sqlalchemy import ARRAY, REAL, Select, Text, case, cast, exists, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from core.db.tables import Job, JobItem, Library, Model, Prediction, PredictionLabel, Track
-from core.errors import Invalid, TrackNotFound
+from core.errors import Invalid, TrackNotFound, Unreadable
 from core.services.cursor import Page, cut_page, decode_cursor
 from core.services.libraries import get_library_by_name
 from core.states import ItemState
@@ -85,12 +85,9 @@ def mark_missing(session: Session, job: Job, under: str, limit: int) -> int:
     Their results are kept: a file may come back. What lies in a folder that could not be listed is not
     missing.
     """
-    unlisted = aliased(Track)
-    in_unlisted_folder = (
-        exists()
-        .where(JobItem.job_id == job.id, JobItem.state == ItemState.FAILED, JobItem.track_id == unlisted.id)
-        .where(func.starts_with(Track.path, func.concat(unlisted.path, "/")))
-    )
+    unlisted = literal(_unlisted_folders(session, job), ARRAY(Text))
+    folder = func.unnest(unlisted).column_valued("folder")
+    in_unlisted_folder = exists().where(func.starts_with(Track.path, func.concat(folder, "/")))
     gone = (
         select(Track.id)
         .where(
@@ -104,6 +101,15 @@ def mark_missing(session: Session, job: Job, under: str, limit: int) -> int:
     )
     marked = update(Track).where(Track.id.in_(gone)).values(missing_at=func.now())
     return len(session.execute(marked.returning(Track.id)).all())
+
+
+def _unlisted_folders(session: Session, job: Job) -> list[str]:
+    """What a scan could not even look at; few of all that may have failed."""
+    failed = select(Track.path).join(JobItem, JobItem.track_id == Track.id)
+    unseen = (JobItem.error_code == Unreadable().code, Track.size == 0, Track.mtime_ns == 0)
+    return list(
+        session.scalars(failed.where(JobItem.job_id == job.id, JobItem.state == ItemState.FAILED, *unseen))
+    )
 
 
 def save_analysed(session: Session, files: Sequence[AnalysedFile]) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from pydantic import ValidationError
 from sqlalchemy import ColumnElement, exists, func, select, text, update
 from sqlalchemy.orm import Session
 
@@ -78,9 +79,18 @@ def known_optuna_numbers(session: Session, study_id: UUID) -> set[int]:
 
 
 def save_curve(session: Session, unit_id: int, curve: Sequence[Mapping[str, Any]]) -> None:
-    """Write the epochs reported so far; the unit has come on, so its crashes are forgotten."""
-    session.execute(update(Trial).where(Trial.unit_id == unit_id).values(curve=list(curve)))
-    session.execute(update(JobUnit).where(JobUnit.id == unit_id).values(crash_count=0))
+    """Write the epochs reported so far, if there are new ones: then its failures so far are forgotten.
+
+    A resumed trial reports old epochs again, and those show nothing.
+    """
+    grown = (
+        update(Trial)
+        .where(Trial.unit_id == unit_id, func.jsonb_array_length(Trial.curve) < len(curve))
+        .values(curve=list(curve))
+        .returning(Trial.id)
+    )
+    if session.scalar(grown) is not None:
+        session.execute(update(JobUnit).where(JobUnit.id == unit_id).values(attempt=1, crash_count=0))
 
 
 def end_trial(session: Session, unit_id: int, ending: TrialEnding) -> None:
@@ -108,13 +118,13 @@ def _go_on(session: Session, study: Study, job_id: UUID) -> None:
 
     The job's total comes down to the trials that were not cancelled before they started.
     """
-    config = TuningConfig.model_validate(study.config)
     of_job = Trial.job_id == job_id
     job = session.get_one(Job, job_id, with_for_update=True, populate_existing=True)
     count = session.scalar(select(func.count()).where(of_job, Trial.state != TrialState.CANCELLED)) or 0
     if job.state not in (JobState.QUEUED, JobState.RUNNING):
         return
-    if count < job.total and not is_enough(session, config, job):
+    config = _read_config(study)
+    if config is not None and count < job.total and not is_enough(session, config, job):
         add_trial(session, study, job_id)
         return
     job.total = count
@@ -122,6 +132,14 @@ def _go_on(session: Session, study: Study, job_id: UUID) -> None:
     if not session.scalar(select(is_open)):
         _add_unit(session, job_id, "study", {"study_id": str(study.id)})
     session.flush()
+
+
+def _read_config(study: Study) -> TuningConfig | None:
+    """None for a study that another version has stored and this one refuses: it gets no further trial."""
+    try:
+        return TuningConfig.model_validate(study.config)
+    except ValidationError:
+        return None
 
 
 def is_enough(session: Session, config: TuningConfig, job: Job) -> bool:

@@ -4,6 +4,7 @@ Whoever writes for a unit must hold its live lease under the `claim_id` of its o
 `hold_lease` takes makes a late writer and the reaper take turns, so exactly one of them wins.
 """
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
@@ -16,6 +17,8 @@ from core.errors import Crashed, GaveUp, LeaseLost
 from core.services.jobs import finish_job_if_complete, notify_dispatcher
 from core.services.trials import TrialEnding, end_trial
 from core.states import ItemState, JobState, TrialState, UnitState
+
+log = logging.getLogger(__name__)
 
 # In a row: with every result that is written, all of them but those of an item are forgotten.
 MAX_ATTEMPTS = 5  # runs of a unit that ended in an error
@@ -235,16 +238,27 @@ def reap_expired(session: Session, limit: int = 200) -> int:
         .with_for_update(skip_locked=True)
         .limit(limit)
     ).all()
-    for unit in expired:
-        crashes = unit.crash_count + 1
-        if unit.current_pos is not None and _quarantine(session, unit.id, unit.current_pos):
-            crashes = 0
-        if crashes >= MAX_CRASHES:
-            _give_up(session, unit.id, GaveUp().code, "The worker died again and again while at this unit.")
-        else:
-            delay_s = _backoff_s(crashes - CRASHED - 1) if crashes > 1 else 0
-            _make_ready(session, unit.id, delay_s=delay_s, crash_count=crashes, attempt=JobUnit.attempt - 1)
-    return len(expired)
+    return sum(_reap(session, *unit) for unit in expired)
+
+
+def _reap(session: Session, unit_id: int, current_pos: int | None, crash_count: int) -> bool:
+    """False for a unit that cannot be taken back now: it is tried again, and holds up no other."""
+    crashes = crash_count + 1
+    try:
+        with session.begin_nested():
+            if current_pos is not None and _quarantine(session, unit_id, current_pos):
+                crashes = 0
+            if crashes >= MAX_CRASHES:
+                detail = "The worker died again and again while at this unit."
+                _give_up(session, unit_id, GaveUp().code, detail)
+            else:
+                delay_s = _backoff_s(crashes - CRASHED - 1) if crashes > 1 else 0
+                values = {"crash_count": crashes, "attempt": JobUnit.attempt - 1}
+                _make_ready(session, unit_id, delay_s=delay_s, **values)
+    except Exception:
+        log.exception("unit %s cannot be taken back from its dead worker", unit_id)
+        return False
+    return True
 
 
 def cancel_waiting(session: Session, limit: int = 5000) -> int:

@@ -107,7 +107,7 @@ def test_the_promoted_model_relabels_without_opening_a_file(
 
 def test_a_killed_training_goes_on_and_ends_once(running: RunningStack, tmp_path: Path) -> None:
     write_clips(tmp_path)
-    epochs = 60
+    epochs = 25
     job_id = submit(
         running,
         experiment_of("smoke.yaml", tmp_path) | {"experiment_name": "killed"},

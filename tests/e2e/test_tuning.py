@@ -1,4 +1,7 @@
-"""Studies through REST and two Celery processes, undisturbed and with kills, and what they are good for."""
+"""Studies through REST and two Celery processes, undisturbed and with kills, and what they are good for.
+
+`pytest tests/e2e/test_tuning.py --trials 30` has thirty trials in each and kills six times.
+"""
 
 import random
 import time
@@ -23,8 +26,6 @@ from tests.e2e.waiting import wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-TRIALS = 30
-KILLS = 6
 ENDS = {"complete", "pruned", "failed"}
 
 
@@ -59,22 +60,28 @@ def in_optuna(running: RunningStack, study_id: str) -> Counter[str]:
 
 
 @pytest.fixture(scope="module")
-def tuned(running: RunningStack) -> dict[str, Any]:
+def trials(request: pytest.FixtureRequest) -> int:
+    count: int = request.config.getoption("--trials")
+    return count
+
+
+@pytest.fixture(scope="module")
+def tuned(running: RunningStack, trials: int) -> dict[str, Any]:
     """The ended job of a study of the transfer model on the sample library."""
     root = (get_settings().data_dir / "samples").resolve()
-    study = study_of("samples.yaml", "experiments/samples.yaml", root, study_name="tuned")
-    assert study["n_trials"] == TRIALS
+    name = {"study_name": "tuned", "n_trials": trials}
+    study = study_of("samples.yaml", "experiments/samples.yaml", root, **name)
     return running.wait_for_end(submit(running, {"study": study}), timeout_s=400)
 
 
 def test_a_study_finds_parameters_that_give_the_same_score_again(
-    running: RunningStack, tuned: dict[str, Any]
+    running: RunningStack, trials: int, tuned: dict[str, Any]
 ) -> None:
     assert tuned["state"] == "succeeded", tuned
-    assert (tuned["progress"]["done"], tuned["progress"]["percent"]) == (TRIALS, 100)
+    assert (tuned["progress"]["done"], tuned["progress"]["percent"]) == (trials, 100)
     study = read_study(running, tuned["result"]["study_id"])
-    assert study["counts"] == {"complete": TRIALS}
-    assert in_optuna(running, study["id"]) == {"COMPLETE": TRIALS}
+    assert study["counts"] == {"complete": trials}
+    assert in_optuna(running, study["id"]) == {"COMPLETE": trials}
     values = [trial["values"]["roc_auc_macro"] for trial in study["trials"]]
     best = study["best"]["values"]["roc_auc_macro"]
     assert best == max(values) > min(values)
@@ -124,16 +131,16 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_kills_and_a_flush_cost_no_trial(running: RunningStack, clips: Path) -> None:
-    """Six times a worker is killed, five times a process of its pool, once its parent."""
-    study = study_of("smoke.yaml", "smoke.yaml", clips, study_name="killed", n_trials=TRIALS)
+def test_kills_and_a_flush_cost_no_trial(running: RunningStack, trials: int, clips: Path) -> None:
+    """A process of the worker's pool is killed again and again, its parent once."""
+    study = study_of("smoke.yaml", "smoke.yaml", clips, study_name="killed", n_trials=trials)
     study_id = submit(running, {"study": study})
     dice = random.Random(7)
-    faults: list[Callable[[RunningStack], None]] = [*[kill_child] * (KILLS - 1), kill_parent, flush]
+    faults: list[Callable[[RunningStack], None]] = [*[kill_child] * (trials // 5 - 1), kill_parent, flush]
     dice.shuffle(faults)
     wait_for(lambda: running.job(study_id)["progress"]["done"] or None, 60)
     for number, fault in enumerate(faults):
-        ended_at = 2 + number * (TRIALS - 8) // len(faults)
+        ended_at = 2 + number * (trials - 8) // len(faults)
         wait_for(lambda at=ended_at: finished(running, study_id) >= at or None, 120)  # type: ignore[misc]
         time.sleep(dice.uniform(0, 1))
         assert running.job(study_id)["state"] in OPEN_STATES, "over before the fault"
@@ -144,12 +151,12 @@ def test_kills_and_a_flush_cost_no_trial(running: RunningStack, clips: Path) -> 
     found = read_study(running, study_id)
     states = Counter(trial["state"] for trial in found["trials"])
     assert set(states) <= ENDS
-    assert sum(states.values()) == TRIALS
+    assert sum(states.values()) == trials
     assert all(trial["error"] for trial in found["trials"] if trial["state"] == "failed")
     names = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
     assert {names[state]: count for state, count in in_optuna(running, study_id).items()} == states
     params = [str(trial["params"]) for trial in found["trials"]]
-    assert len(set(params)) == TRIALS
+    assert len(set(params)) == trials
 
 
 def finished(running: RunningStack, job_id: str) -> int:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -78,6 +79,27 @@ def test_a_killed_service_is_restarted_without_what_it_had_started(tmp_path: Pat
         eventually(lambda: entries(tmp_path).get("worker-batch", {"pid": first.pid})["pid"] != first.pid)
         eventually(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
     assert processes_of(tmp_path) == []
+
+
+def test_a_full_disk_ends_nothing_but_what_dies_of_it(tmp_path: Path) -> None:
+    with local_stack(external(tmp_path), plan_of(script("worker-batch", STUBBORN))) as stack:
+        supervisor = psutil.Process(stack.supervisor.pid)
+        worker = psutil.Process(entries(tmp_path)["worker-batch"]["pid"])
+        supervisor.rlimit(psutil.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        worker.kill()
+        eventually(lambda: [p for p in supervisor.children() if p.pid != worker.pid and p.is_running()])
+        assert entries(tmp_path)["worker-batch"]["pid"] == worker.pid, "nothing could be written"
+        supervisor.rlimit(psutil.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        (second,) = supervisor.children()
+        second.kill()
+        eventually(
+            lambda: (
+                entries(tmp_path).get("worker-batch", {"pid": None})["pid"]
+                not in (None, worker.pid, second.pid)
+            )
+        )
+    assert processes_of(tmp_path) == []
+    assert not (tmp_path / "stack.json").exists()
 
 
 def test_a_service_that_keeps_dying_ends_the_stack_and_shows_its_log(tmp_path: Path) -> None:

@@ -7,17 +7,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
-from kombu.exceptions import OperationalError as PublishError
 from redis import Redis
-from redis.exceptions import RedisError
 from sqlalchemy import select, text, update
+from sqlalchemy.orm import Session
 
 from core.db.session import SessionFactory, transaction
 from core.db.tables import Job, JobUnit, Worker
 from core.queue import KEY_PREFIX, Broker, make_celery
+from core.services import units
 from core.services.jobs import cancel_job, notify_dispatcher
 from core.services.workers import beat
 from core.settings import Settings
@@ -259,8 +260,7 @@ def unreachable(settings: Settings) -> Settings:
 def test_nothing_is_lost_while_the_broker_is_away(dispatcher, own_settings, redis, clean_database):
     unit_ids = plan_job(clean_database, 1, 1).unit_ids
     there, dispatcher.broker = dispatcher.broker, Broker(unreachable(own_settings))
-    with pytest.raises(RedisError):
-        dispatcher.tick()
+    assert not dispatcher.tick()
     dispatcher.broker.close()
     assert states(clean_database) == ["ready", "ready"]
     dispatcher.broker = there
@@ -274,8 +274,7 @@ def test_what_could_not_be_published_is_rung_later(
     unit_ids = plan_job(clean_database, 1, 1).unit_ids
     there, dispatcher.celery = dispatcher.celery, make_celery(unreachable(own_settings))
     dispatcher.celery.conf.broker_connection_timeout = 0.1
-    with pytest.raises(PublishError):
-        dispatcher.tick()
+    assert not dispatcher.tick()
     dispatcher.celery.close()
     assert rung(redis) == []
     dispatcher.celery = there
@@ -302,6 +301,38 @@ def test_a_round_gives_the_units_of_the_dead_to_others(dispatcher, redis, clean_
     dispatcher.tick()
     assert rung(redis) == [unit_id]
     assert read_unit(clean_database, unit_id).crash_count == 1
+
+
+def test_a_unit_that_cannot_be_taken_back_holds_up_no_other(dispatcher, redis, clean_database, monkeypatch):
+    stuck, other = (plan_job(clean_database, 1).unit_ids[0] for _ in range(2))
+    for unit_id in (stuck, other):
+        claim(clean_database, unit_id)
+        expire(clean_database, unit_id)
+    make_ready = units._make_ready
+
+    def fail(session: Session, unit_id: int, **values: Any) -> None:
+        make_ready(session, unit_id, **values)
+        if unit_id == stuck:
+            raise ValueError("nobody foresaw this")
+
+    monkeypatch.setattr(units, "_make_ready", fail)
+    dispatcher.tick()
+    assert rung(redis) == [other]
+    assert read_unit(clean_database, stuck).state == UnitState.RUNNING
+    monkeypatch.undo()
+    dispatcher.tick()
+    assert set(rung(redis)) == {stuck, other}
+
+
+def test_a_step_that_fails_keeps_nobody_from_being_rung(dispatcher, redis, clean_database, monkeypatch):
+    (unit_id,) = plan_job(clean_database, 1).unit_ids
+
+    def fail(*_: object) -> None:
+        raise ValueError("nobody foresaw this")
+
+    monkeypatch.setattr(dispatcher_module, "reap_expired", fail)
+    assert not dispatcher.tick()
+    assert rung(redis) == [unit_id]
 
 
 def test_what_a_dead_worker_left_comes_before_all_that_waits(dispatcher, redis, clean_database):

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 from optuna.storages import RDBStorage
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 
 from core.db.session import SessionFactory, transaction
 from core.db.tables import Job, JobUnit, Study, Trial
@@ -16,6 +16,7 @@ from core.errors import GridExhausted, StudyAtWork, TrainingDiverged
 from core.services.jobs import cancel_job, finish_complete_jobs, get_progress
 from core.services.monitoring import newest_revision
 from core.services.studies import best_trials, list_trials, resume_study, submit_study, train_best
+from core.services.trials import save_curve
 from core.services.units import MAX_ATTEMPTS, MAX_CRASHES, cancel_waiting
 from core.services.workers import beat
 from core.settings import Settings
@@ -328,6 +329,36 @@ def test_a_trial_that_is_given_up_fails_and_the_study_goes_on(mine, trainer, way
     trainer.before_epoch = lambda *_: None
     assert mine.work_off(study_id).state == JobState.SUCCEEDED
     assert mine.in_optuna(study_id) == {"FAIL": 1, "COMPLETE": 3}
+
+
+def test_epochs_that_were_reported_before_forget_no_crash(mine):
+    study_id = mine.submit()
+    unit = mine.next_unit(study_id)
+    curve = [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.4}]
+
+    def crash_counts(*curves: list[dict[str, float]]) -> list[int]:
+        found = []
+        for each in curves:
+            with transaction(mine.sessions) as session:
+                session.execute(update(JobUnit).where(JobUnit.id == unit.id).values(crash_count=3))
+                save_curve(session, unit.id, each)
+            found.append(read_unit(mine.sessions, unit.id).crash_count)
+        return found
+
+    assert crash_counts(curve[:1], curve[:1], curve, curve, curve[:1]) == [0, 3, 0, 3, 3]
+    assert mine.trials(study_id)[0].curve == curve
+
+
+def test_a_study_whose_configuration_is_refused_by_now_ends(mine, trainer):
+    study_id = mine.submit()
+    unit = mine.next_unit(study_id)
+    with transaction(mine.sessions) as session:
+        session.get_one(Study, study_id).config = {"n_trials": "many"}
+    for _ in range(MAX_ATTEMPTS):
+        make_due(mine.sessions, unit.id)
+        run(mine.sessions, unit.id, tuning.run_trial)
+    assert mine.trials(study_id)[0].state == "failed"
+    assert read_unit(mine.sessions, unit.id).state == UnitState.DONE
 
 
 def test_cancelling_stops_running_trials_and_keeps_the_finished_ones(mine, trainer):
