@@ -220,7 +220,11 @@ class Injector:
         return self._note(planned.fault, f"{len(cut)} connections")
 
     def _fill_disk(self, planned: Planned) -> Injected:
-        """No file of the product can grow until an upload has met that, and a while longer."""
+        """No file of the product can grow until an upload has met that, and a while longer.
+
+        Meanwhile the supervisor must start the dispatcher anew, which can be logged and listed nowhere.
+        """
+        wait_until(self._system.is_whole, GET_BUSY_S)
         before = self._clients.refused_writes
 
         def limit_all(size: int | None) -> None:
@@ -231,13 +235,20 @@ class Injector:
             limit_all(0)
             return self._clients.refused_writes > before
 
-        self._clients.submit_upload()
-        self._clients.submit_upload(LARGE_UPLOAD_S)
-        is_refused = wait_until(is_met, GET_BUSY_S)
-        self._later(FULL_DISK_S, lambda: limit_all(None))
+        try:
+            self._clients.submit_upload()
+            self._clients.submit_upload(LARGE_UPLOAD_S)
+            is_refused = wait_until(is_met, GET_BUSY_S)
+            self._end("dispatcher")
+            time.sleep(FULL_DISK_S)
+        finally:
+            limit_all(None)
+        unlisted = self._system.unlisted()
+        for service in unlisted:  # its next life will be listed
+            end(service, signal.SIGKILL)
         if not is_refused:
             return self._note(MISSED, f"{planned.fault}: no upload was refused")
-        return self._note(planned.fault, f"for {FULL_DISK_S:.0f} s after the first refused upload")
+        return self._note(planned.fault, f"{FULL_DISK_S:.0f} s, {len(unlisted)} services started meanwhile")
 
 
 def choose(candidates: Sequence[T], pick: float) -> T:

@@ -20,6 +20,7 @@ from core.settings import Settings, get_settings
 
 WORKERS = ("worker-batch", "worker-batch-2")
 PROCESSES_PER_WORKER = 2
+SERVERS = ("postgres", "valkey")
 OUTAGE_S = 60.0  # how long the database may be away before a look at it fails
 AUDIT = Path(__file__).with_name("audit.sql")
 T = TypeVar("T")
@@ -55,14 +56,30 @@ class System:
         return {row["name"]: row["pid"] for row in listed}
 
     def own_processes(self) -> list[psutil.Process]:
-        """Everything that runs but for the servers."""
-        found = []
-        for name, pid in self._pids().items():
-            if name not in ("postgres", "valkey"):
-                with suppress(psutil.NoSuchProcess):
-                    service = psutil.Process(pid)
-                    found += [service, *service.children(recursive=True)]
+        """Everything that runs but for the servers: the supervisor, its services and their children."""
+        servers = [self.process(name).pid for name in SERVERS]
+        services = [service for service in self._services() if service.pid not in servers]
+        found = [psutil.Process(self.stack.supervisor.pid), *services]
+        for service in services:
+            with suppress(psutil.NoSuchProcess):
+                found += service.children(recursive=True)
         return found
+
+    def _services(self) -> list[psutil.Process]:
+        found: list[psutil.Process] = psutil.Process(self.stack.supervisor.pid).children()
+        return found
+
+    def unlisted(self) -> list[psutil.Process]:
+        """Services that were started while `stack.json` could not be written."""
+        listed = self._pids().values()
+        return [service for service in self._services() if service.pid not in listed]
+
+    def is_whole(self) -> bool:
+        """Whether every service runs, and none is just being started again."""
+        running = {service.pid for service in self._services()}
+        names = {*SERVERS, *WORKERS, "worker-interactive", "dispatcher", "api"}
+        pids = self._pids()
+        return names <= pids.keys() and running >= set(pids.values())
 
     def children(self, worker_name: str) -> list[psutil.Process]:
         with suppress(psutil.NoSuchProcess):
