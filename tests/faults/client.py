@@ -1,4 +1,4 @@
-"""Clients that submit, repeat what was not answered, poll, cancel, and note everything that they are told."""
+"""Clients that submit, repeat what was not answered, poll, cancel, retry, and note all that they are told."""
 
 import hashlib
 import random
@@ -15,6 +15,7 @@ import httpx
 
 from core.states import TERMINAL_JOB_STATES
 from tests.faults import library
+from tests.faults.checker import LABELLED
 from tests.faults.history import Acknowledged, Told
 from tests.faults.system import wait_until
 
@@ -40,6 +41,7 @@ class Submission:
     tracks: int
     upload: str | None = None  # hash
     cancel_at: int | None = None  # when it is known to have so many outcomes
+    can_be_retried: bool = False
     job_ids: set[str] = field(default_factory=set)
     is_cancelling: bool = False  # has asked for it
     is_cancelled: bool = False  # was told so; not where the job had ended before
@@ -107,7 +109,19 @@ class Clients:
         submission = Submission(self._next_key(), outcomes, len(outcomes))
         if number % CANCEL_EVERY == 1:
             submission.cancel_at = random.Random(submission.key).randrange(len(outcomes) // 2)
+        else:
+            submission.can_be_retried = True
         self._submit(submission, "/jobs", json={"kind": "analysis", "params": params})
+
+    def submit_retry(self) -> None:
+        """Take up the failed tracks of a job that has ended, if there is one: they fail again."""
+        for tried in self.submissions:
+            if tried.can_be_retried and self._has_ended(tried):
+                tried.can_be_retried = False
+                (job_id,) = tried.job_ids
+                failed = {path: code for path, code in tried.outcomes.items() if code != LABELLED}
+                self._submit(Submission(self._next_key(), failed, 0), f"/jobs/{job_id}/retry")
+                return
 
     def submit_upload(self, duration_s: float = library.TRACK_S) -> None:
         """Upload one track; a long one does not fit into the gateway's memory for forms."""

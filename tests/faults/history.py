@@ -39,6 +39,7 @@ class StoredJob:
     total: int
     error: str | None = None
     result: str | None = None  # of an upload: its hash in hex, where there is a prediction of it
+    is_retry: bool = False
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ PAUSE_S = (2.0, 6.0)
 FULL_DISK_S = 4.0
 LARGE_UPLOAD_S = 40.0  # of audio: above the megabyte that the gateway keeps in memory
 DEATH_S = 20.0
-NOTICE_S = 15.0  # a worker looks at its lease every second
+NOTICE_S = 60.0  # a worker that was stopped while it loaded torch loads it to the end before it looks
 GAVE_UP = "the lease is lost, nothing more is written"
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from tests.faults.system import System
 
 JOBS = """
 SELECT job.id::text, job.kind, job.idempotency_key, job.state, job.total, job.error_detail,
-       encode(prediction.content_hash, 'hex')
+       encode(prediction.content_hash, 'hex'), job.retry_of IS NOT NULL
 FROM jobs AS job
 LEFT JOIN predictions AS prediction
     ON prediction.content_hash = decode(job.result->>'content_hash', 'hex')

@@ -24,7 +24,7 @@ from tests.faults.system import System, running_system, wait_until
 
 OPEN_JOBS = 2  # that clients keep the product busy with
 HEAL_S = 180.0  # beside the lease
-ZOMBIE_BACK_S = 30.0  # beside the lease
+ZOMBIE_BACK_S = 90.0  # beside the lease
 POINT_S = 30.0  # until an armed point must have been passed
 RECOVERY_GOALS_S = {Fault.KILL_PARENT: 100.0, Fault.KILL_CHILD: 10.0}  # p95, at full scale
 
@@ -120,7 +120,7 @@ def _hurt(
     for planned in schedule:
         _keep_busy(clients)
         time.sleep(planned.pause_s)
-        if planned.fault is Fault.ZOMBIE:
+        if planned.fault in (Fault.ZOMBIE, Fault.FILL_DISK):  # one at a time, and none when nothing is logged
             await_zombie()
         injector.inject(planned)
     while clients.tracks < scale.tracks:
@@ -130,6 +130,7 @@ def _hurt(
 
 
 def _keep_busy(clients: Clients) -> None:
+    clients.submit_retry()
     while clients.open_jobs() < OPEN_JOBS:
         clients.submit_folder()
 
@@ -169,6 +170,8 @@ def _shortfalls(scale: Scale, history: History, injector: Injector, figures: dic
         yield f"{figures['tracks']} tracks instead of {scale.tracks}"
     if not cancelled:
         yield "no job was cancelled in the middle"
+    if not any(job.is_retry for job in history.jobs):
+        yield "no job was retried"
 
 
 def _kills(injected: list[Injected], armed: set[str]) -> int:

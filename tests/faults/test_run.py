@@ -15,7 +15,7 @@ import pytest
 
 from tests.faults import doorbells
 from tests.faults import run as runs
-from tests.faults.history import Acknowledged, History, Move
+from tests.faults.history import Acknowledged, History, Move, StoredJob
 from tests.faults.injection import Injected, end
 from tests.faults.schedule import SCALES, Fault
 from tests.faults.system import wait_until
@@ -24,15 +24,17 @@ CLAIM = UUID(int=1)
 CI = SCALES["ci"]
 REAPED = Move("unit", "job", 1, None, "running", "ready", CLAIM, False, True, "mfa 20", 100, 0.0)
 CANCELLED = Acknowledged("key", frozenset({"job"}), {}, is_cancelled=True)
+RETRY = StoredJob("retry", "analysis", "retry", "succeeded", 2, is_retry=True)
 FIGURES = {"doorbells": 10, "repeated_doorbells": 20, "tracks": CI.tracks}
 
 
 def shortfalls(**changed: Any) -> list[str]:
     """Of a run that has tested everything, but for what is changed."""
     moves, acknowledged = changed.pop("moves", [REAPED]), changed.pop("acknowledged", [CANCELLED])
+    jobs = changed.pop("jobs", [RETRY])
     stopped = [Injected(Fault.ZOMBIE, 1.0, claims=[CLAIM])]
     injector: Any = SimpleNamespace(injected=stopped, refused_zombies=changed.pop("refused_zombies", 1))
-    history = History(moves=moves, acknowledged=acknowledged)
+    history = History(moves=moves, acknowledged=acknowledged, jobs=jobs)
     return list(runs._shortfalls(CI, history, injector, FIGURES | changed))
 
 
@@ -45,6 +47,7 @@ def test_a_run_that_tested_everything_has_no_shortfall():
     [
         {"moves": []},
         {"acknowledged": []},
+        {"jobs": []},
         {"refused_zombies": 0},
         {"repeated_doorbells": 19},
         {"tracks": CI.tracks - 1},
