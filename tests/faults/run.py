@@ -76,11 +76,12 @@ def _hurt_and_judge(system: System, seed: int, scale: Scale, report: dict[str, A
         injector, repeater = Injector(system, clients), Repeater(system, seed)
         with _reported(report), repeater:
             try:
-                _hurt(system, schedule, scale, clients, injector)
+                with _reported(report):
+                    _hurt(system, schedule, scale, clients, injector)
             finally:
                 injector.heal()
-                report["timeline"] = [asdict(fault) for fault in injector.injected]
-                report["broken"] += _unended(clients, scale)
+            report["timeline"] = [asdict(fault) for fault in injector.injected]
+            report["broken"] += _unended(clients, scale)
         history = read_history(system, clients)
     armed = {point.name for point in system.armed.iterdir()}
     figures = summary(history) | {"repeated_doorbells": repeater.repeated}

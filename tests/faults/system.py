@@ -49,7 +49,14 @@ class System:
 
     def process(self, name: str) -> psutil.Process:
         """A service by its name in `stack.json`, as soon as it runs."""
-        return patiently(lambda: psutil.Process(self._pids()[name]), (KeyError, psutil.NoSuchProcess))
+
+        def find() -> psutil.Process:
+            process = psutil.Process(self._pids()[name])
+            if process.status() == psutil.STATUS_ZOMBIE:
+                raise psutil.NoSuchProcess(process.pid)
+            return process
+
+        return patiently(find, (KeyError, psutil.NoSuchProcess))
 
     def _pids(self) -> dict[str, int]:
         listed = json.loads((self.settings.data_dir / "stack.json").read_text())
