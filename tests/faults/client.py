@@ -113,7 +113,7 @@ class Clients:
             submission.can_be_retried = True
         self._submit(submission, "/jobs", json={"kind": "analysis", "params": params})
 
-    def submit_retry(self) -> None:
+    def submit_retry(self) -> bool:
         """Take up the failed tracks of a job that has ended, if there is one: they fail again."""
         for tried in self.submissions:
             if tried.can_be_retried and self._has_ended(tried):
@@ -121,7 +121,8 @@ class Clients:
                 (job_id,) = tried.job_ids
                 failed = {path: code for path, code in tried.outcomes.items() if code != LABELLED}
                 self._submit(Submission(self._next_key(), failed, 0), f"/jobs/{job_id}/retry")
-                return
+                return True
+        return False
 
     def submit_upload(self, duration_s: float = library.TRACK_S) -> None:
         """Upload one track; a long one does not fit into the gateway's memory for forms."""

@@ -126,6 +126,7 @@ def _hurt(
         injector.inject(planned)
     while clients.tracks < scale.tracks:
         clients.submit_folder()
+    wait_until(clients.submit_retry, HEAL_S)
     await_zombie()
     _pass_points(system, clients)
 
