@@ -25,6 +25,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--bad-files", type=int, default=100, help="how many ruined files, among twice as many good ones"
     )
     parser.addoption("--trials", type=int, default=15, help="of each study that runs from end to end")
+    parser.addoption("--faults-scale", choices=("ci", "full"), default="ci", help="of the run of all faults")
+    parser.addoption("--faults-seed", type=int, default=1, help="of the run of all faults")
+    parser.addoption(
+        "--random-lives",
+        type=int,
+        default=0,
+        help="how many lives of jobs to make up anew (with --timeout=0)",
+    )
 
 
 @pytest.hookimpl(tryfirst=True)

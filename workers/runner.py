@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pkgutil import resolve_name
 from typing import Any
 
@@ -21,6 +21,7 @@ from workers.lease import Lease, Stop, Stopped
 log = logging.getLogger(__name__)
 
 Body = Callable[[Lease], None]
+Ending = Callable[[Session, Claim], None]
 MAX_CAUSE = 2000  # characters
 
 
@@ -54,14 +55,20 @@ def run_claim(claim: Claim, worker: str, sessions: SessionFactory, body: Body) -
         with Lease(claim, worker, sessions) as lease:
             ending = _do(lease, body)
             crash_point(f"{claim.kind}-done")
-            lease.write(lambda session: ending(session, claim))
+            lease.write(partial(_end, ending=ending, claim=claim))
+            crash_point(f"{claim.kind}-ended")
     except LeaseLost:
         log.warning("unit %s: the lease is lost, nothing more is written", claim.unit_id)
     else:
         log.info("unit %s of job %s: %s", claim.unit_id, claim.job_id, ending.__name__)
 
 
-def _do(lease: Lease, body: Body) -> Callable[[Session, Claim], None]:
+def _end(session: Session, ending: Ending, claim: Claim) -> None:
+    ending(session, claim)
+    crash_point(f"{claim.kind}-ending")
+
+
+def _do(lease: Lease, body: Body) -> Ending:
     """Run the body; the statement that its ending calls for."""
     try:
         body(lease)
@@ -81,9 +88,7 @@ def _do(lease: Lease, body: Body) -> Callable[[Session, Claim], None]:
     return units.finish_unit
 
 
-def _failure(
-    code: str, detail: str, *, cause: str | None = None, permanent: bool = False
-) -> Callable[[Session, Claim], None]:
+def _failure(code: str, detail: str, *, cause: str | None = None, permanent: bool = False) -> Ending:
     def fail_unit(session: Session, claim: Claim) -> None:
         units.fail_unit(session, claim, code, detail, cause=cause, permanent=permanent)
 

@@ -47,6 +47,7 @@ class Supervisor:
         self.plan = plan
         self.services: list[Service] = []
         self.stopping = False
+        self.is_listed = True  # in `stack.json`, as it is
 
     def request_stop(self, *_: object) -> None:
         self.stopping = True
@@ -160,6 +161,8 @@ class Supervisor:
         """Restart whatever dies, with a growing delay while it keeps dying young."""
         while True:
             self.wait(0.2)
+            if not self.is_listed:
+                self.write_record()
             for service in self.services:
                 if service.process is None:
                     if time.monotonic() >= service.restart_at:
@@ -200,8 +203,11 @@ class Supervisor:
     def write_record(self) -> None:
         try:
             record.write(self.settings.data_dir, self.services)
-        except OSError as error:
-            logger.warning("stack.json cannot be written: %s", error)
+            self.is_listed = True
+        except OSError as error:  # `watch` tries again
+            if self.is_listed:
+                logger.warning("stack.json cannot be written: %s", error)
+            self.is_listed = False
 
 
 def stop_order(service: Service) -> int:

@@ -10,6 +10,7 @@ from core.states import TERMINAL_JOB_STATES, TERMINAL_UNIT_STATES, ItemState, Jo
 from tests.faults.history import Acknowledged, Effect, History, Move, StoredItem, StoredJob
 
 LABELLED = "labelled"
+REAPED = (UnitState.RUNNING, UnitState.READY, UnitState.FAILED)  # what a reaper writes, FAILED of items, too
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ def check(history: History) -> list[Violation]:
 
 
 def _lost(history: History) -> Iterator[str]:
-    """An acknowledged job that did not succeed, or an item without the outcome it must have."""
+    """An acknowledged job that did not end as it must, an item without its outcome, a unit left open."""
     jobs = {job.id: job for job in history.jobs}
     items: defaultdict[str, list[StoredItem]] = defaultdict(list)
     for item in history.items:
@@ -41,17 +42,25 @@ def _lost(history: History) -> Iterator[str]:
     for acknowledged in history.acknowledged:
         for job_id in acknowledged.job_ids or {by_key.get(acknowledged.key, "unknown")}:
             yield from _lost_of_job(acknowledged, jobs.get(job_id), items[job_id])
+    for unit in history.units:
+        job = jobs[unit.job_id]
+        if job.state in TERMINAL_JOB_STATES and unit.state not in TERMINAL_UNIT_STATES:
+            yield f"unit {unit.id} is {unit.state}, its job {job.id} is {job.state}"
 
 
 def _lost_of_job(acknowledged: Acknowledged, job: StoredJob | None, items: list[StoredItem]) -> Iterator[str]:
     if job is None:
         yield f"{acknowledged.key}: the acknowledged job is not stored"
         return
-    if job.state != JobState.SUCCEEDED:
-        yield f"{acknowledged.key}: job {job.id} is {job.state} ({job.error})"
+    ending = JobState.CANCELLED if acknowledged.is_cancelled else JobState.SUCCEEDED
+    if job.state != ending:
+        yield f"{acknowledged.key}: job {job.id} is {job.state} instead of {ending} ({job.error})"
+    if not acknowledged.is_cancelled and job.result != acknowledged.upload:
+        yield f"{acknowledged.key}: job {job.id} has the result {job.result} for {acknowledged.upload}"
     found = {item.path: _outcome(item) for item in items}
     for path, wanted in acknowledged.outcomes.items():
-        if found.get(path) != wanted:
+        accepted = {wanted, "missing", ItemState.PENDING} if acknowledged.is_cancelled else {wanted}
+        if found.get(path, "missing") not in accepted:
             yield f"{acknowledged.key}: {path} is {found.get(path, 'missing')} instead of {wanted}"
     for path in found.keys() - acknowledged.outcomes.keys():
         yield f"{acknowledged.key}: {path} was never asked for"
@@ -107,29 +116,26 @@ def _author(effect: Effect, claims: dict[int, UUID | None]) -> UUID | str:
 
 
 def _zombie_writes(history: History) -> Iterator[str]:
-    """A row of a unit that was written by another process than that of the claim which held it.
+    """A row of a unit that was written by another process than that of the claim which held it, or too late.
 
-    Only a reaper may, and only what takes the unit from a holder whose lease has run out.
+    Only a reaper may, in the transaction that takes the unit from a holder whose lease has run out. Whoever
+    began to write under a live lease may end it after that: until then it keeps the reaper out.
     """
-    holders = {move.claim_id: move.writer for move in history.moves if _is_claim(move)}
+    holders = {move.claim_id: move.writer for move in history.moves if move.is_claim}
+    reaping = {(move.xid, move.unit_id) for move in history.moves if move.is_reaping}
     for move in history.moves:
-        if move.what == "job" or _is_claim(move) or move.claim_id is None:
+        if move.what == "job" or move.is_claim or move.claim_id is None:
             continue
-        if move.what == "unit" and move.old != UnitState.RUNNING:
-            continue
-        reaping = not move.lease_live and move.new in (UnitState.READY, UnitState.FAILED)
-        if holders.get(move.claim_id) != move.writer and not reaping:
-            yield (
-                f"{move.what} {move.pos} of unit {move.unit_id} went from {move.old} to {move.new} by "
-                f"{move.writer}, while {holders.get(move.claim_id)} held it"
-            )
+        holder = holders.get(move.claim_id)
+        by_reaper = (move.xid, move.unit_id) in reaping and move.new in REAPED
+        what = f"{move.what} {move.pos} of unit {move.unit_id} went from {move.old} to {move.new}"
+        if holder == move.writer and move.late:
+            yield f"{what} by {move.writer} after its lease had run out"
+        if holder != move.writer and not by_reaper:
+            yield f"{what} by {move.writer}, while {holder} held it"
     for move in _item_moves(history):
         if move.claim_id is None:
             yield f"item {move.pos} of unit {move.unit_id} was written by {move.writer} without a claim"
-
-
-def _is_claim(move: Move) -> bool:
-    return move.what == "unit" and move.new == UnitState.RUNNING
 
 
 def _item_moves(history: History) -> Iterator[Move]:
@@ -159,10 +165,15 @@ def _changed_terminal_states(history: History) -> Iterator[str]:
         "unit": TERMINAL_UNIT_STATES,
         "item": {ItemState.DONE, ItemState.FAILED, ItemState.SKIPPED},
     }
+    ended = set()
     for move in history.moves:
+        where = f"{move.what} {move.unit_id or ''} {'' if move.pos is None else move.pos}".strip()
         if move.old in terminal[move.what] and move.new != move.old:
-            where = f"{move.what} {move.unit_id or ''} {'' if move.pos is None else move.pos}".strip()
             yield f"{where} of job {move.job_id} went from {move.old} to {move.new}"
+        if move.what == "job" and move.new in TERMINAL_JOB_STATES:
+            ended.add(move.job_id)
+        elif move.job_id in ended:
+            yield f"{where} was written after its job {move.job_id} had ended"
 
 
 def _untrue_answers(history: History) -> Iterator[str]:
@@ -175,6 +186,8 @@ def _untrue_answers(history: History) -> Iterator[str]:
         for before, after in pairwise(known):
             if before.state in TERMINAL_JOB_STATES and after.state != before.state:
                 yield f"job {job_id} was said to be {before.state}, later {after.state}"
+            if before.state == JobState.CANCELLING and after.state not in (before.state, JobState.CANCELLED):
+                yield f"job {job_id} was said to be cancelled soon, later {after.state}"
             counts = [(each.done, each.failed, each.skipped) for each in (before, after)]
             if any(later < earlier for earlier, later in zip(*counts, strict=True)):
                 yield f"the progress of job {job_id} went back from {counts[0]} to {counts[1]}"

@@ -1,5 +1,7 @@
-"""Clients that submit, repeat what was not answered, poll, and note everything that they are told."""
+"""Clients that submit, repeat what was not answered, poll, cancel, retry, and note all that they are told."""
 
+import hashlib
+import random
 import threading
 import time
 from collections import Counter
@@ -13,11 +15,16 @@ import httpx
 
 from core.states import TERMINAL_JOB_STATES
 from tests.faults import library
+from tests.faults.checker import LABELLED
 from tests.faults.history import Acknowledged, Told
+from tests.faults.system import wait_until
 
 POLL_EVERY_S = 0.3
 RETRY_AFTER_S = 0.2
 UPLOADS = 10**12  # the sounds from here on are in no folder
+CANCEL_EVERY = 4  # submissions, from the second on, if they are of folders
+REFUSED_WRITE = "The upload cannot be stored"
+ENDED_ALREADY = "ended before its cancel"
 PATIENCE_S = 120.0  # for an acknowledgement: longer than any outage
 
 
@@ -32,7 +39,12 @@ class Submission:
     key: str
     outcomes: Mapping[str, str]
     tracks: int
+    upload: str | None = None  # hash
+    cancel_at: int | None = None  # when it is known to have so many outcomes
+    can_be_retried: bool = False
     job_ids: set[str] = field(default_factory=set)
+    is_cancelling: bool = False  # has asked for it
+    is_cancelled: bool = False  # was told so; not where the job had ended before
     is_labelled: bool = False  # the answer to an upload was its prediction, which names no job
 
     def note(self, answer: Mapping[str, Any]) -> None:
@@ -42,7 +54,8 @@ class Submission:
             self.is_labelled = True
 
     def acknowledged(self) -> Acknowledged:
-        return Acknowledged(self.key, frozenset(self.job_ids), self.outcomes)
+        job_ids = frozenset(self.job_ids)
+        return Acknowledged(self.key, job_ids, self.outcomes, self.upload, self.is_cancelled)
 
 
 class Clients:
@@ -52,6 +65,7 @@ class Clients:
         self.submissions: list[Submission] = []
         self.told: list[Told] = []
         self.answers: Counter[str] = Counter()  # by status, and connections that broke
+        self.refused_writes = 0  # uploads that were answered with an error of the gateway's disk
         self._seed = seed
         self._music = music
         self._tracks_per_job = tracks_per_job
@@ -75,8 +89,8 @@ class Clients:
 
     @property
     def tracks(self) -> int:
-        """That clients have asked for, whether answered yet or not."""
-        return sum(submission.tracks for submission in self.submissions)
+        """That clients have asked for, whether answered yet or not, and will not cancel."""
+        return sum(submission.tracks for submission in self.submissions if submission.cancel_at is None)
 
     def open_jobs(self) -> int:
         """How many submissions have not been told to have ended."""
@@ -86,53 +100,79 @@ class Clients:
         return submission.job_ids <= self._ended if submission.job_ids else submission.is_labelled
 
     def submit_folder(self) -> None:
-        """Submit a job over a folder of its own."""
+        """Submit a job over a folder of its own; some are cancelled in the middle."""
         number = len(self.submissions)
         name = f"{number:04d}"
         made = library.make_folder(self._music / name, 10_000 * self._seed + number, self._tracks_per_job)
         outcomes = {f"{name}/{file}": outcome for file, outcome in made.items()}
         params = {"library": "faults", "path": name}
-        self._submit(outcomes, len(outcomes), "/jobs", json={"kind": "analysis", "params": params})
+        submission = Submission(self._next_key(), outcomes, len(outcomes))
+        if number % CANCEL_EVERY == 1:
+            submission.cancel_at = random.Random(submission.key).randrange(len(outcomes) // 2)
+        else:
+            submission.can_be_retried = True
+        self._submit(submission, "/jobs", json={"kind": "analysis", "params": params})
+
+    def submit_retry(self) -> bool:
+        """Take up the failed tracks of a job that has ended, if there is one: they fail again."""
+        for tried in self.submissions:
+            if tried.can_be_retried and self._has_ended(tried):
+                tried.can_be_retried = False
+                (job_id,) = tried.job_ids
+                failed = {path: code for path, code in tried.outcomes.items() if code != LABELLED}
+                self._submit(Submission(self._next_key(), failed, 0), f"/jobs/{job_id}/retry")
+                return True
+        return False
 
     def submit_upload(self, duration_s: float = library.TRACK_S) -> None:
         """Upload one track; a long one does not fit into the gateway's memory for forms."""
         content = library.track(UPLOADS + 1000 * self._seed + len(self.submissions), duration_s)
         files = {"file": ("song.wav", content)}
-        self._submit({}, 1, "/analysis/predict", files=files, headers={"Prefer": "wait=0"})
+        submission = Submission(self._next_key(), {}, 1, upload=hashlib.sha256(content).hexdigest())
+        self._submit(submission, "/analysis/predict", files=files, headers={"Prefer": "wait=0"})
 
     def wait(self, timeout_s: float) -> bool:
-        """Until every submission is acknowledged and said to have ended; False when that takes too long."""
-        deadline = time.monotonic() + timeout_s
-        for waiting in self._waiting:
-            waiting.result(timeout=max(0.0, deadline - time.monotonic()))
-        while self.open_jobs():
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.1)
-        return True
+        """Until all requests are answered and all jobs said to have ended; False when that takes too long."""
+
+        def is_over() -> bool:
+            return not self.open_jobs() and all(request.done() for request in self._waiting)
+
+        ended = wait_until(is_over, timeout_s)
+        for request in self._waiting:
+            if request.done():
+                request.result()
+        return ended
+
+    def _next_key(self) -> str:
+        return f"{self._seed}-{len(self.submissions)}"
 
     def _submit(
-        self,
-        outcomes: Mapping[str, str],
-        tracks: int,
-        path: str,
-        headers: Mapping[str, str] = {},
-        **body: Any,
+        self, submission: Submission, path: str, headers: Mapping[str, str] = {}, **body: Any
     ) -> None:
-        key = f"{self._seed}-{len(self.submissions)}"
-        submission = Submission(key, outcomes, tracks)
         self.submissions.append(submission)
 
         def ask() -> None:
             # Once more, as a client does that did not get the answer.
             for _ in range(2):
-                keyed = {**headers, "Idempotency-Key": key}
-                submission.note(self._request("POST", path, headers=keyed, **body))
+                keyed = {**headers, "Idempotency-Key": submission.key}
+                submission.note(self._request("POST", path, headers=keyed, **body).json())
 
         self._waiting.append(self._pool.submit(ask))
 
-    def _request(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
-        """Ask until there is a good answer."""
+    def _cancel(self, submission: Submission, job_id: str) -> None:
+        """Repeated until it is answered: to cancel twice is to cancel once."""
+        if submission.is_cancelling:
+            return
+        submission.is_cancelling = True
+
+        def ask() -> None:
+            answer = self._request("POST", f"/jobs/{job_id}/cancel", also=httpx.codes.CONFLICT)
+            submission.is_cancelled = answer.is_success
+
+        self._waiting.append(self._pool.submit(ask))
+
+    def _request(self, method: str, path: str, also: int | None = None, **arguments: Any) -> httpx.Response:
+        """Ask until there is a good answer, or that of the status `also`."""
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             try:
@@ -140,10 +180,13 @@ class Clients:
             except httpx.TransportError as error:
                 self.answers[type(error).__name__] += 1
             else:
+                if response.status_code == also:
+                    self.answers[ENDED_ALREADY] += 1
+                    return response
                 self.answers[str(response.status_code)] += 1
+                self.refused_writes += REFUSED_WRITE in response.text
                 if response.is_success:
-                    answer: dict[str, Any] = response.json()
-                    return answer
+                    return response
             time.sleep(RETRY_AFTER_S)
         raise NeverAcknowledged(f"{method} {path} had no good answer for {PATIENCE_S} s: {self.answers}")
 
@@ -151,9 +194,9 @@ class Clients:
         while not self._stop.wait(POLL_EVERY_S):
             for submission in list(self.submissions):
                 for job_id in set(submission.job_ids) - self._ended:
-                    self._look(job_id)
+                    self._look(submission, job_id)
 
-    def _look(self, job_id: str) -> None:
+    def _look(self, submission: Submission, job_id: str) -> None:
         try:
             response = self._http.get(f"/jobs/{job_id}")
         except httpx.TransportError as error:
@@ -167,3 +210,5 @@ class Clients:
             self.told.append(Told(job_id, job["state"], *counts))
             if job["state"] in TERMINAL_JOB_STATES:
                 self._ended.add(job_id)
+            elif submission.cancel_at is not None and sum(counts[1:]) >= submission.cancel_at:
+                self._cancel(submission, job_id)

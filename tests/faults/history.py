@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from core.states import UnitState
+
 
 @dataclass(frozen=True)
 class Acknowledged:
@@ -12,6 +14,8 @@ class Acknowledged:
     key: str  # Idempotency-Key
     job_ids: frozenset[str]  # of all answers to this key: one, or none where the answer was the result itself
     outcomes: Mapping[str, str]  # by path: `labelled` or the code of an error; of an upload: empty
+    upload: str | None = None  # the hash of what was uploaded, in hex
+    is_cancelled: bool = False  # the client was told that its cancel is accepted
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,8 @@ class StoredJob:
     state: str
     total: int
     error: str | None = None
+    result: str | None = None  # of an upload: its hash in hex, where there is a prediction of it
+    is_retry: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,9 +76,20 @@ class Move:
     new: str
     claim_id: UUID | None
     lease_live: bool | None
+    late: bool | None
     writer: str
     xid: int
     at: float  # seconds since 1970, of the database's clock
+
+    @property
+    def is_claim(self) -> bool:
+        return self.what == "unit" and self.old != UnitState.RUNNING and self.new == UnitState.RUNNING
+
+    @property
+    def is_reaping(self) -> bool:
+        """Whether it takes a unit from a holder whose lease has run out."""
+        ends = self.new in (UnitState.READY, UnitState.FAILED)
+        return self.what == "unit" and self.old == UnitState.RUNNING and ends and not self.lease_live
 
 
 @dataclass(frozen=True)

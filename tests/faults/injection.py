@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from tests.faults.client import Clients
 from tests.faults.schedule import Fault, Planned
-from tests.faults.system import WORKERS, Running, System
+from tests.faults.system import WORKERS, Running, System, patiently, wait_until
 
 GET_BUSY_S = 30.0  # a system that has lost everything at once needs so long to be at work again
 IDLE_S = 3.0
@@ -24,6 +24,9 @@ ZOMBIE_BEYOND_LEASE_S = 4.0
 PAUSE_S = (2.0, 6.0)
 FULL_DISK_S = 4.0
 LARGE_UPLOAD_S = 40.0  # of audio: above the megabyte that the gateway keeps in memory
+DEATH_S = 20.0
+NOTICE_S = 60.0  # a worker that was stopped while it loaded torch loads it to the end before it looks
+GAVE_UP = "the lease is lost, nothing more is written"
 T = TypeVar("T")
 
 
@@ -44,6 +47,7 @@ class Injector:
 
     def __init__(self, system: System, clients: Clients) -> None:
         self.injected: list[Injected] = []
+        self.refused_zombies = 0  # that have woken and said that their lease is lost
         self._system = system
         self._clients = clients
         self._started = time.monotonic()
@@ -73,6 +77,7 @@ class Injector:
         """Undo what does not pass by itself."""
         for timer, undo in self._timers:
             timer.cancel()
+            timer.join()
             undo()
 
     @property
@@ -80,9 +85,15 @@ class Injector:
         return bool(self._zombies)
 
     def _note(
-        self, fault: Fault | str, detail: str = "", claims: Sequence[UUID] = (), clock: float = 0.0
+        self,
+        fault: Fault | str,
+        detail: str = "",
+        claims: Sequence[UUID] = (),
+        clock: float = 0.0,
+        worker: str = "",
     ) -> Injected:
-        return Injected(str(fault), round(time.monotonic() - self._started, 2), detail, list(claims), clock)
+        at_s = round(time.monotonic() - self._started, 2)
+        return Injected(str(fault), at_s, detail, list(claims), clock, worker)
 
     def _later(self, delay_s: float, undo: Callable[[], None]) -> None:
         timer = threading.Timer(delay_s, undo)
@@ -109,18 +120,15 @@ class Injector:
         return None
 
     def _kill_child(self, planned: Planned) -> Injected:
-        victim = self._busy_child(planned)
-        if victim is None:
-            return self._note(MISSED, f"{planned.fault}: nobody was at work")
-        clock = self._clock()
-        injected = self._note(
-            planned.fault, f"pid {victim.pid}, unit {victim.unit_id}", [victim.claim_id], clock
-        )
-        with suppress(psutil.NoSuchProcess):
-            child = psutil.Process(victim.pid)
-            injected.worker = self._worker_of(child)
-            child.kill()
-        return injected
+        while (victim := self._busy_child(planned)) is not None:
+            clock = self._clock()
+            with suppress(psutil.NoSuchProcess):
+                child = psutil.Process(victim.pid)
+                worker = self._worker_of(child)
+                if end(child, signal.SIGKILL):
+                    detail = f"pid {victim.pid}, unit {victim.unit_id}"
+                    return self._note(planned.fault, detail, [victim.claim_id], clock, worker)
+        return self._note(MISSED, f"{planned.fault}: nobody was at work")
 
     def _kill_parent(self, planned: Planned) -> Injected:
         """The supervisor kills what is left of its group, as the end of a container would."""
@@ -129,14 +137,17 @@ class Injector:
         pids = {child.pid for child in self._system.children(name)}
         claims = [each.claim_id for each in self._system.running() if each.pid in pids]
         clock = self._clock()
-        self._system.process(name).kill()
-        injected = self._note(planned.fault, f"{name}, {len(claims)} units", claims, clock)
-        injected.worker = name
-        return injected
+        self._end(name)
+        return self._note(planned.fault, f"{name}, {len(claims)} units", claims, clock, name)
 
     def _kill(self, name: str) -> Injected:
-        self._system.process(name).kill()
+        self._end(name)
         return self._note(f"kill {name}")
+
+    def _end(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
+        """Of a service, the life that it is in, or its next one when it is just between two."""
+        if not wait_until(lambda: end(self._system.process(name), number), GET_BUSY_S):
+            raise TimeoutError(f"{name} could not be ended")
 
     def _crash_at(self, planned: Planned) -> Injected:
         """Arm a point, and let something pass it."""
@@ -154,28 +165,39 @@ class Injector:
             with suppress(psutil.NoSuchProcess):
                 process = psutil.Process(victim.pid)
                 process.suspend()
-                if victim in self._system.running():
+                if self._system.is_held(victim):
                     break
-                process.resume()  # it had just ended that unit
+                process.resume()  # it has just ended that unit, or is about to write
         if victim is None:
             return self._note(MISSED, f"{planned.fault}: nobody was at work")
-        self._zombies[victim.pid] = self._worker_of(process)
+        worker = self._worker_of(process)
+        gave_up = f"unit {victim.unit_id}: {GAVE_UP}"
+        self._zombies[victim.pid] = worker
 
         def wake() -> None:
-            with suppress(psutil.NoSuchProcess):
-                process.resume()
+            """It is out until it says that it has noticed; nothing else may kill it before."""
+            if victim.pid not in self._zombies:
+                return
+            before = self._system.log(worker).count(gave_up)
+            suppressing(process.resume)
+            if wait_until(lambda: self._system.log(worker).count(gave_up) > before, NOTICE_S):
+                self.refused_zombies += 1
             self._zombies.pop(victim.pid, None)
 
         self._later(self._system.settings.lease_s + ZOMBIE_BEYOND_LEASE_S, wake)
-        return self._note(planned.fault, f"pid {victim.pid}, unit {victim.unit_id}", [victim.claim_id], clock)
+        detail = f"pid {victim.pid}, unit {victim.unit_id}"
+        return self._note(planned.fault, detail, [victim.claim_id], clock, worker)
 
     def _worker_of(self, child: psutil.Process) -> str:
         parent = child.ppid()
         return next((name for name in WORKERS if self._system.process(name).pid == parent), "")
 
     def _flush(self, planned: Planned) -> Injected:
-        with suppress(RedisError), self._system.redis() as redis:
-            redis.flushall()
+        def flush() -> None:
+            with self._system.redis() as redis:
+                redis.flushall()
+
+        patiently(flush, (RedisError,))
         return self._note(planned.fault)
 
     def _pause_broker(self, planned: Planned) -> Injected:
@@ -187,7 +209,7 @@ class Injector:
 
     def _restart_database(self, planned: Planned) -> Injected:
         """SIGQUIT is Postgres' immediate shutdown; its supervisor starts it again."""
-        self._system.process("postgres").send_signal(signal.SIGQUIT)
+        self._end("postgres", signal.SIGQUIT)
         return self._note(planned.fault)
 
     def _cut_connections(self, planned: Planned) -> Injected:
@@ -198,23 +220,57 @@ class Injector:
         return self._note(planned.fault, f"{len(cut)} connections")
 
     def _fill_disk(self, planned: Planned) -> Injected:
-        """No file of the product can be written to any more, and an upload comes just then."""
-        limited = self._system.own_processes()
-        for process in limited:
-            limit_files(process, 0)
-        self._clients.submit_upload()
-        self._clients.submit_upload(LARGE_UPLOAD_S)
+        """No file of the product can grow until an upload has met that, and a while longer.
 
-        def make_room() -> None:
-            for process in limited:
-                limit_files(process, None)
+        Meanwhile the supervisor must start the dispatcher anew, which can be logged and listed nowhere.
+        """
+        wait_until(self._system.is_whole, GET_BUSY_S)
+        before = self._clients.refused_writes
 
-        self._later(FULL_DISK_S, make_room)
-        return self._note(planned.fault, f"{len(limited)} processes for {FULL_DISK_S:.0f} s")
+        def limit_all(size: int | None) -> None:
+            for process in self._system.own_processes():
+                limit_files(process, size)
+
+        def is_met() -> bool:
+            limit_all(0)
+            return self._clients.refused_writes > before
+
+        try:
+            self._clients.submit_upload()
+            self._clients.submit_upload(LARGE_UPLOAD_S)
+            is_refused = wait_until(is_met, GET_BUSY_S)
+            self._end("dispatcher")
+            time.sleep(FULL_DISK_S)
+        finally:
+            limit_all(None)
+        unlisted = self._system.unlisted()
+        for service in unlisted:  # its next life will be listed
+            end(service, signal.SIGKILL)
+        if not is_refused:
+            return self._note(MISSED, f"{planned.fault}: no upload was refused")
+        return self._note(planned.fault, f"{FULL_DISK_S:.0f} s, {len(unlisted)} services started meanwhile")
 
 
 def choose(candidates: Sequence[T], pick: float) -> T:
     return candidates[int(pick * len(candidates))]
+
+
+def end(process: psutil.Process, number: signal.Signals) -> bool:
+    """Send a signal that ends a process, and see it end; False when it was dead before."""
+    try:
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        process.send_signal(number)
+    except psutil.NoSuchProcess:
+        return False
+    return wait_until(lambda: has_ended(process), DEATH_S)
+
+
+def has_ended(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def limit_files(process: psutil.Process, size: int | None) -> None:

@@ -6,7 +6,14 @@ from tests.faults.client import Clients
 from tests.faults.history import Effect, History, Move, StoredItem, StoredJob, StoredUnit
 from tests.faults.system import System
 
-JOBS = "SELECT id::text, kind, idempotency_key, state, total, error_detail FROM jobs"
+JOBS = """
+SELECT job.id::text, job.kind, job.idempotency_key, job.state, job.total, job.error_detail,
+       encode(prediction.content_hash, 'hex'), job.retry_of IS NOT NULL
+FROM jobs AS job
+LEFT JOIN predictions AS prediction
+    ON prediction.content_hash = decode(job.result->>'content_hash', 'hex')
+    AND prediction.model_id = job.model_id
+"""
 UNITS = "SELECT id, job_id::text, kind, state, done, failed, skipped FROM job_units"
 ITEMS = """
 SELECT item.unit_id, item.pos, item.job_id::text, track.path, item.state, item.error_code,
@@ -18,7 +25,7 @@ LEFT JOIN predictions AS prediction
     ON prediction.content_hash = item.content_hash AND prediction.model_id = job.model_id
 """
 MOVES = """
-SELECT what, job_id::text, unit_id, pos, old, new, claim_id, lease_live, writer, xid,
+SELECT what, job_id::text, unit_id, pos, old, new, claim_id, lease_live, late, writer, xid,
        extract(epoch FROM at)::double precision
 FROM faults.moves ORDER BY id
 """
@@ -48,10 +55,7 @@ def summary(history: History) -> dict[str, int]:
         "answers": len(history.told),
         "tracks": len(history.items),
         "effects": len(history.effects),
-        "claims": sum(move.what == "unit" and move.new == "running" for move in moves),
-        "reaped": sum(
-            move.what == "unit" and move.old == "running" and move.new == "ready" and not move.lease_live
-            for move in moves
-        ),
+        "claims": sum(move.is_claim for move in moves),
+        "reaped": sum(move.is_reaping for move in moves),
         "doorbells": sum(move.what == "unit" and move.new == "dispatched" for move in moves),
     }

@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from uuid import UUID
 
-from core.states import UnitState
 from tests.faults.history import History
 from tests.faults.injection import Injected
 from tests.faults.schedule import Fault
@@ -27,12 +26,8 @@ def recovery_times(history: History, injected: Sequence[Injected]) -> dict[str, 
 
     A claim that had ended before the fault reached it was not lost and is left out.
     """
-    claims = [move for move in history.moves if move.what == "unit" and move.new == UnitState.RUNNING]
-    taken = {
-        move.claim_id
-        for move in history.moves
-        if move.what == "unit" and move.old == UnitState.RUNNING and not move.lease_live
-    }
+    claims = [move for move in history.moves if move.is_claim]
+    taken = reaped(history)
     times: dict[str, list[float]] = {}
     for fault in injected:
         for claim_id in fault.claims:
@@ -46,15 +41,8 @@ def recovery_times(history: History, injected: Sequence[Injected]) -> dict[str, 
 
 
 def reaped(history: History) -> set[UUID]:
-    """Claims whose units went to others after their leases had run out."""
-    return {
-        move.claim_id
-        for move in history.moves
-        if move.claim_id is not None
-        and move.what == "unit"
-        and (move.old, move.new) == (UnitState.RUNNING, UnitState.READY)
-        and not move.lease_live
-    }
+    """Claims whose units were taken from them after their leases had run out."""
+    return {move.claim_id for move in history.moves if move.is_reaping and move.claim_id is not None}
 
 
 def percentile(sorted_values: list[float], share: float) -> float:

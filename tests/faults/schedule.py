@@ -23,7 +23,7 @@ class Fault(StrEnum):
 KILLS = (Fault.KILL_CHILD, Fault.KILL_PARENT, Fault.KILL_DISPATCHER, Fault.KILL_GATEWAY)
 FLUSHES = (Fault.FLUSH, Fault.RESTART_BROKER)
 
-UNIT_POINTS = ("claimed", "written", "committed", "done")
+UNIT_POINTS = ("claimed", "written", "committed", "done", "ending", "ended")
 CRASH_POINTS = (
     *(f"{kind}-{point}" for kind in ("plan", "analyse", "predict") for point in UNIT_POINTS),
     "dispatcher-marked",

@@ -1,7 +1,6 @@
 """The product as processes of its own, and ways to find, hurt and audit them."""
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ from core.settings import Settings, get_settings
 
 WORKERS = ("worker-batch", "worker-batch-2")
 PROCESSES_PER_WORKER = 2
+SERVERS = ("postgres", "valkey")
 OUTAGE_S = 60.0  # how long the database may be away before a look at it fails
 AUDIT = Path(__file__).with_name("audit.sql")
 T = TypeVar("T")
@@ -49,21 +49,44 @@ class System:
 
     def process(self, name: str) -> psutil.Process:
         """A service by its name in `stack.json`, as soon as it runs."""
-        return patiently(lambda: psutil.Process(self._pids()[name]), (KeyError, psutil.NoSuchProcess))
+
+        def find() -> psutil.Process:
+            process = psutil.Process(self._pids()[name])
+            if process.status() == psutil.STATUS_ZOMBIE:
+                raise psutil.NoSuchProcess(process.pid)
+            return process
+
+        return patiently(find, (KeyError, psutil.NoSuchProcess))
 
     def _pids(self) -> dict[str, int]:
         listed = json.loads((self.settings.data_dir / "stack.json").read_text())
         return {row["name"]: row["pid"] for row in listed}
 
     def own_processes(self) -> list[psutil.Process]:
-        """Everything that runs but for the servers."""
-        found = []
-        for name, pid in self._pids().items():
-            if name not in ("postgres", "valkey"):
-                with suppress(psutil.NoSuchProcess):
-                    service = psutil.Process(pid)
-                    found += [service, *service.children(recursive=True)]
+        """Everything that runs but for the servers: the supervisor, its services and their children."""
+        servers = [self.process(name).pid for name in SERVERS]
+        services = [service for service in self._services() if service.pid not in servers]
+        found = [psutil.Process(self.stack.supervisor.pid), *services]
+        for service in services:
+            with suppress(psutil.NoSuchProcess):
+                found += service.children(recursive=True)
         return found
+
+    def _services(self) -> list[psutil.Process]:
+        found: list[psutil.Process] = psutil.Process(self.stack.supervisor.pid).children()
+        return found
+
+    def unlisted(self) -> list[psutil.Process]:
+        """Services that were started while `stack.json` could not be written."""
+        listed = self._pids().values()
+        return [service for service in self._services() if service.pid not in listed]
+
+    def is_whole(self) -> bool:
+        """Whether every service runs, and none is just being started again."""
+        running = {service.pid for service in self._services()}
+        names = {*SERVERS, *WORKERS, "worker-interactive", "dispatcher", "api"}
+        pids = self._pids()
+        return names <= pids.keys() and running >= set(pids.values())
 
     def children(self, worker_name: str) -> list[psutil.Process]:
         with suppress(psutil.NoSuchProcess):
@@ -89,9 +112,21 @@ class System:
             "SELECT move.claim_id, move.unit_id, split_part(move.writer, ' ', 2)::int"
             " FROM faults.moves AS move"
             " JOIN job_units AS unit ON unit.claim_id = move.claim_id AND unit.state = 'running'"
-            " WHERE move.what = 'unit' AND move.new = 'running' ORDER BY move.id"
+            " WHERE move.what = 'unit' AND move.old <> 'running' AND move.new = 'running' ORDER BY move.id"
         )
         return [Running(*row) for row in rows]
+
+    def is_held(self, claim: Running) -> bool:
+        """Whether the claim still has its unit, and no transaction is about to change that."""
+        sql = (
+            "SELECT id FROM job_units WHERE claim_id = %(claim_id)s AND state = 'running'"
+            " FOR UPDATE SKIP LOCKED"
+        )
+        return bool(self.rows(sql, claim_id=claim.claim_id))
+
+    def log(self, name: str) -> str:
+        """What a service has written so far, in all its lives."""
+        return (self.settings.data_dir / "logs" / f"{name}.log").read_text(errors="replace")
 
     def redis(self) -> Redis:
         return Redis.from_url(self.stack.broker_url, socket_timeout=3, socket_connect_timeout=3)
@@ -113,6 +148,14 @@ def patiently(ask: Callable[[], T], errors: tuple[type[Exception], ...]) -> T:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.1)
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
+    """Whether it came true in time."""
+    deadline = time.monotonic() + timeout_s
+    while not (is_true := condition()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return is_true
 
 
 @contextmanager
@@ -146,11 +189,3 @@ def with_second_worker(plan: Plan) -> Plan:
     )
     second = worker("batch-2", "plan,batch", PROCESSES_PER_WORKER)
     return plan.model_copy(update={"services": (*services, second)})
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True

@@ -49,6 +49,7 @@ SETTINGS = settings(
     database=None,
     phases=[Phase.generate],  # shrinking what was found takes minutes: add Phase.shrink to look into it
     suppress_health_check=list(HealthCheck),
+    print_blob=True,
 )
 
 
@@ -406,6 +407,9 @@ def give_up(session: Session, claim: Claim, permanent: bool) -> None:
     units.fail_unit(session, claim, "internal", "Something.", permanent=permanent)
 
 
-def test_the_rows_of_jobs_keep_their_promises_whatever_happens(clean_database):
+def test_the_rows_of_jobs_keep_their_promises_whatever_happens(clean_database, pytestconfig):
+    """The same lives in every run; `--random-lives N` makes up N others."""
     LifeCycle.sessions = clean_database
-    run_state_machine_as_test(LifeCycle, settings=SETTINGS)
+    lives = pytestconfig.getoption("--random-lives")
+    random_lives = settings(SETTINGS, max_examples=lives or 1, derandomize=False)
+    run_state_machine_as_test(LifeCycle, settings=random_lives if lives else SETTINGS)
