@@ -7,23 +7,27 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from core.audio.sandbox import helper
+from core.audio.sandbox import helper, ring
 from core.audio.sandbox.helper import Answer, Channel
 from core.audio.stopwatch import Stopwatch
 
 
-def stream(file: BinaryIO, channel: Channel, clock: Stopwatch, **options: Any) -> Answer:
+def obey(kind: str, file: BinaryIO, channel: Channel, clock: Stopwatch, **options: Any) -> Answer:
     order, _, rest = os.pread(file.fileno(), 1000, 0).partition(b" ")
     if order == b"reach":
         return {"error": "corrupt", "detail": reach(*rest.decode().split())}
+    if order == b"say":
+        channel.socket.send(rest)
+        return {}
     if order in WAYS_TO_FAIL:
         WAYS_TO_FAIL[order](channel)
         return {}
-    return helper.stream(file, channel, clock, **options)
+    return WELL[kind](file, channel, clock, **options)
 
 
 def spin(_: Channel) -> None:
@@ -44,6 +48,28 @@ def endless(channel: Channel) -> None:
         channel.send_samples(np.zeros(100_000, np.float32))
 
 
+def swell(channel: Channel) -> None:
+    """One piece that grows and grows."""
+    while True:
+        channel.send({"slot": 0, "samples": ring.SLOT_SAMPLES, "has_more": True})
+        channel.socket.recv(100)
+
+
+def deaf(channel: Channel) -> None:
+    """Never reads that its samples have been read."""
+    while True:
+        channel.send({"slot": 0, "samples": 1, "has_more": False})
+
+
+def poison(_: Channel) -> None:
+    """Nothing happens to this file, but to the next one."""
+    helper.HANDLERS.update(dict.fromkeys(WELL, lambda *_, **__: os.abort()))
+
+
+def fail_to_read(_: Channel) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
 WAYS_TO_FAIL: dict[bytes, Callable[[Channel], object]] = {
     b"segv": lambda _: ctypes.string_at(8),
     b"exit": lambda _: os._exit(3),
@@ -53,8 +79,14 @@ WAYS_TO_FAIL: dict[bytes, Callable[[Channel], object]] = {
     b"balloon": balloon,
     b"forget": forget,
     b"endless": endless,
+    b"swell": swell,
+    b"deaf": deaf,
+    b"poison": poison,
+    b"full": fail_to_read,
+    b"nothing": lambda _: None,
     b"numbers": lambda channel: channel.send_samples(np.full(16_000, np.nan, np.float32)),
     b"nonsense": lambda channel: channel.send({"slot": 77, "samples": 1 << 40, "has_more": False}),
+    b"nested": lambda channel: channel.socket.send(b"[" * 100_000),
     b"babble": lambda channel: channel.socket.send(b"\xff\xfe"),
 }
 
@@ -85,7 +117,8 @@ WAYS_OUT: dict[str, Callable[[str], object]] = {
 }
 
 
-helper.HANDLERS["stream"] = stream
+WELL = dict(helper.HANDLERS)
+helper.HANDLERS.update({kind: partial(obey, kind) for kind in WELL})
 
 if __name__ == "__main__":
     helper.main()

@@ -134,5 +134,5 @@ def _next_piece(pieces: Generator[np.ndarray, None, float], file: BinaryIO) -> n
     except (OSError, MemoryError):
         raise
     except Exception:
-        _logger.exception("a decoder failed in an unforeseen way at %s", getattr(file, "name", file))
+        _logger.exception("a decoder failed in an unforeseen way at %.300r", getattr(file, "name", file))
         return Corrupt("The audio cannot be decoded.")

@@ -50,7 +50,7 @@ def open_beneath(root: Path, relative: str) -> BinaryIO:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise NotAFile
-    return os.fdopen(descriptor, "rb")
+    return open(relative, "rb", opener=lambda *_: descriptor)  # so that its name is known
 
 
 def status_beneath(root: Path, relative: str) -> os.stat_result:

@@ -18,6 +18,7 @@ from tests.bad_files import make_library
 from tests.e2e.conftest import OPEN_STATES, RunningStack
 from tests.e2e.rows import assert_nothing_lost_or_doubled
 from tests.e2e.waiting import wait_for
+from tests.memory import peak_kb
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -48,10 +49,6 @@ def helper_at(running: RunningStack, name: str) -> psutil.Process | None:
             if any(link.endswith(f"/{name}") for link in links):
                 return helper
     return None
-
-
-def peak_kb(process: psutil.Process) -> int:
-    return int(Path(f"/proc/{process.pid}/status").read_text().split("VmHWM:")[1].split()[0])
 
 
 def outcomes(running: RunningStack, job_id: str) -> dict[str, str | None]:
@@ -86,7 +83,7 @@ def test_damaged_files_cost_items_only(
     assert sum(codes == {None} for codes in honest.values()) == good
     assert_nothing_lost_or_doubled(running.sessions, job_id, len(honest))
     assert [worker.pid for worker in workers(running)] == [worker.pid for worker in before]
-    peaks = [peak_kb(helper) for helper in helpers(running)], [peak_kb(worker) for worker in before]
+    peaks = [peak_kb(helper.pid) for helper in helpers(running)], [peak_kb(worker.pid) for worker in before]
     assert max(peaks[0]) < HELPER_PEAK_KB
     assert max(peaks[1]) < WORKER_PEAK_KB
     fuzz = Counter(ends[name] or "labelled" for name, codes in honest.items() if len(codes) > 1)

@@ -8,15 +8,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from core.audio.sandbox.process import Helper, HelperDied, Reply
+from core.audio.sandbox.limits import LIFE_CPU_S
+from core.audio.sandbox.process import NO_ANSWER, Allowance, Helper, HelperDied, Reply, number
 from core.audio.source import BLOCK_S, Samples
-from core.errors import Corrupt, TooComplex, Undecodable, item_error
+from core.errors import Corrupt, ItemError, TooComplex, Undecodable, item_error
 
 log = logging.getLogger(__name__)
 
 # What a file may cost: far more than any music does on a slow machine, far less than what holds up a batch.
-CPU_S, AUDIO_S_PER_CPU_S = 15.0, 10.0
-TAGS_CPU_S = 5.0
+CPU_S, TAGS_CPU_S = 15.0, 5.0
+PIECE_S = 60  # of audio in one piece at most; blocks hold about 10 s
+_TEXT_CHARACTERS = 4000
+_NOT_DECODED = "The audio cannot be decoded."
 MAX_FILES = 500  # per helper: bounds what it may leak, and what it may falsify should a file take it over
 
 
@@ -50,7 +53,8 @@ class Sandbox:
         """
         request = {"do": "stream", "sample_rate": sample_rate, "max_duration_s": max_duration_s}
         most = round((max_duration_s + BLOCK_S) * sample_rate)
-        yield from self._samples(file, request, most, spent)
+        allowed = Allowance(CPU_S, samples=most, piece=PIECE_S * sample_rate)
+        yield from self._samples(file, request, allowed, spent)
 
     def stream_windows(
         self,
@@ -73,9 +77,15 @@ class Sandbox:
             "window_s": window_s,
             "max_duration_s": max_duration_s,
         }
-        most = windows * round(window_s * sample_rate)
-        reply = yield from self._samples(file, request, most, spent)
-        return float(reply["duration_s"])
+        piece = round(window_s * sample_rate)
+        longest_s = max_duration_s + BLOCK_S
+        # A long track is decoded twice.
+        allowed = Allowance(CPU_S, heard_s=2 * longest_s, samples=windows * piece, piece=piece)
+        reply = yield from self._samples(file, request, allowed, spent)
+        try:
+            return number(reply["duration_s"], 0, longest_s)
+        except NO_ANSWER as error:
+            raise Corrupt(_NOT_DECODED) from error
 
     def decode_windows(
         self, file: BinaryIO, sample_rate: int, windows: int, window_s: float, *, max_duration_s: float
@@ -92,14 +102,19 @@ class Sandbox:
                 kept.append(window)
 
     def read_tags(self, file: BinaryIO) -> dict[str, Any]:
-        """As `core.library.tags.read_tags`; {} also for tags that a helper dies at."""
-        try:
-            with _kept_position(file), self._borrow() as helper:
-                (reply,) = helper.ask(file, {"do": "tags"}, TAGS_CPU_S, AUDIO_S_PER_CPU_S)
-        except (HelperDied, TooComplex, Undecodable, ValueError) as error:
-            log.warning("the tags of %s cannot be read: %s", _name(file), error)
-            return {}
-        return _plain_tags(reply) if isinstance(reply, dict) else {}
+        """As `core.library.tags.read_tags`; {} also for tags that two helpers die at."""
+        with _kept_position(file):
+            for is_last in (False, True):
+                try:
+                    with self._borrow(fresh=is_last) as helper:
+                        (reply,) = helper.ask(file, {"do": "tags"}, Allowance(TAGS_CPU_S))
+                    return _plain_tags(reply)
+                except HelperDied as died:
+                    _tell_of_death(died, file)
+                except (TooComplex, Undecodable, *NO_ANSWER) as error:
+                    log.warning("the tags of %.300r cannot be read: %.300r", _name(file), error)
+                    break
+        return {}
 
     def close(self) -> None:
         """End the helpers that nobody uses."""
@@ -109,31 +124,32 @@ class Sandbox:
             helper.kill()
 
     def _samples(
-        self, file: BinaryIO, request: dict[str, Any], most: int, spent: Spent | None
+        self, file: BinaryIO, request: dict[str, Any], allowed: Allowance, spent: Spent | None
     ) -> Generator[Samples, None, Reply]:
         """What a helper answers; a second one goes on behind the pieces that the first has delivered."""
-        given = total = 0
+        given = 0
         with _kept_position(file):
             for is_last in (False, True):
                 try:
                     with self._borrow(fresh=is_last) as helper:
                         pieces = 0
-                        for answer in helper.ask(file, request, CPU_S, AUDIO_S_PER_CPU_S):
+                        for answer in helper.ask(file, request, allowed):
                             if isinstance(answer, dict):
                                 break
                             pieces += len(answer) > 0
                             if pieces > given or not len(answer):
-                                given, total = max(given, pieces), total + len(answer)
-                                if total > most:
-                                    raise HelperDied("it answers more than it was asked for")
+                                given = max(given, pieces)
                                 yield answer
                 except HelperDied as died:
-                    log.warning("a decoding helper died at %s: %s", _name(file), died)
+                    _tell_of_death(died, file)
                     if is_last:
                         raise Undecodable(f"The decoder crashed twice at this file ({died}).") from died
                 else:
                     assert isinstance(answer, dict)
-                    return _checked(answer, file, spent or Spent())
+                    reply = _checked(answer, file, spent or Spent())
+                    if not given:
+                        raise Corrupt(_NOT_DECODED)
+                    return reply
         raise AssertionError
 
     @contextmanager
@@ -170,23 +186,27 @@ class Sandbox:
 def _checked(reply: Reply, file: BinaryIO, spent: Spent) -> Reply:
     """The last reply, or the error that it tells; a helper may say anything once a file has taken it over."""
     try:
-        resample_s = float(reply["resample_s"])
-        spent.decode_s += float(reply["cpu_s"]) - resample_s
+        resample_s = number(reply["resample_s"], 0, LIFE_CPU_S)
+        spent.decode_s += number(reply["cpu_s"], 0, LIFE_CPU_S) - resample_s
         spent.resample_s += resample_s
         if "error" in reply:
-            raise item_error(str(reply["error"]), _plain(reply["detail"]))
-        if "errno" in reply:
-            raise OSError(int(reply["errno"]), os.strerror(int(reply["errno"])), _name(file))
-    except (LookupError, TypeError, ValueError) as error:
-        raise Corrupt("The audio cannot be decoded.") from error
+            raise _told_error(reply)
+    except NO_ANSWER as error:
+        raise Corrupt(_NOT_DECODED) from error
     if "unforeseen" in reply:
-        log.error("a decoder failed in an unforeseen way at %s\n%s", _name(file), reply["unforeseen"])
-        raise Corrupt("The audio cannot be decoded.")
+        trace = _plain(reply["unforeseen"])
+        log.error("a decoder failed in an unforeseen way at %.300r: %r", _name(file), trace)
+        raise Corrupt(_NOT_DECODED)
     return reply
 
 
-def _plain_tags(reply: Reply) -> dict[str, Any]:
-    tags = reply.get("tags")
+def _told_error(reply: Reply) -> ItemError:
+    error = item_error(str(reply["error"]), _plain(reply["detail"]))
+    return error if isinstance(error, ItemError) else Corrupt(_NOT_DECODED)
+
+
+def _plain_tags(reply: Samples | Reply) -> dict[str, Any]:
+    tags = reply.get("tags") if isinstance(reply, dict) else None
     if not isinstance(tags, dict):
         return {}
     return {
@@ -197,11 +217,15 @@ def _plain_tags(reply: Reply) -> dict[str, Any]:
 
 def _plain(text: Any) -> str:
     """Text that any database takes."""
-    return str(text).replace("\0", "").encode(errors="replace").decode()
+    return str(text).replace("\0", "").encode(errors="replace").decode()[:_TEXT_CHARACTERS]
 
 
 def _name(file: BinaryIO) -> str:
     return str(getattr(file, "name", file))
+
+
+def _tell_of_death(died: HelperDied, file: BinaryIO) -> None:
+    log.warning("a decoding helper died at %.300r: %s", _name(file), died)
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from core.audio.sandbox.limits import die_with_parent, lock_down
 from core.audio.sniff import Format
 from core.audio.source import Samples
 from core.audio.stopwatch import Stopwatch
-from core.errors import ItemError, TooComplex
+from core.errors import ItemError, TooComplex, Unreadable
 from core.library.tags import read_tags
 
 _REQUEST_BYTES = 4096
@@ -120,14 +120,18 @@ def _answer(file: BinaryIO, channel: Channel, request: dict[str, Any]) -> Answer
     try:
         answer = HANDLERS[request.pop("do")](file, channel, clock, **request)
     except ItemError as error:
-        answer = {"error": error.code, "detail": error.detail}
+        answer = _failure(error)
     except MemoryError:
-        answer = {"error": TooComplex().code, "detail": "Decoding the file takes too much memory."}
-    except OSError as error:
-        answer = {"errno": error.errno}
+        answer = _failure(TooComplex("Decoding the file takes too much memory."))
+    except OSError as error:  # whatever is exhausted here is this process's own share
+        answer = _failure(Unreadable(f"The file cannot be read: {error.strerror}."))
     except Exception:
         answer = {"unforeseen": traceback.format_exc()[-_TRACE_CHARACTERS:]}
     return answer | {"end": True, "cpu_s": time.process_time() - start, "resample_s": clock.seconds}
+
+
+def _failure(error: ItemError) -> Answer:
+    return {"error": error.code, "detail": error.detail}
 
 
 def _load_everything() -> None:

@@ -8,9 +8,11 @@ import socket
 import subprocess
 import sys
 import time
+from array import array
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -24,6 +26,7 @@ from core.errors import TooComplex, Undecodable
 
 STALL_S = 60  # without a word from the helper; far below what lets a unit's lease run out
 START_CPU_S = 30.0
+AUDIO_S_PER_CPU_S = 10.0
 
 _PROJECT = Path(__file__).resolve().parents[3]
 _ENVIRONMENT = {
@@ -43,9 +46,29 @@ _starter = ThreadPoolExecutor(1, thread_name_prefix="helper-starter")
 
 Reply = dict[str, Any]
 
+# What reading a message may raise that no helper has sent.
+NO_ANSWER = (LookupError, TypeError, ValueError, OverflowError, RecursionError)
+
+
+def number(value: Any, least: float, most: float) -> float:
+    """`value`, when it is a number in [least, most]; otherwise an error of `NO_ANSWER`."""
+    if not least <= (told := float(value)) <= most:
+        raise ValueError("no such number")
+    return told
+
 
 class HelperDied(Exception):
     """The helper crashed, was killed, or answered what no helper answers."""
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What an answer may cost: far more than honest ones do, as whoever answers may be the file."""
+
+    cpu_s: float  # and one more for every `AUDIO_S_PER_CPU_S` of audio
+    heard_s: float = 0  # the most audio that it may tell of
+    samples: int = 0
+    piece: int = 0  # the most samples in one piece
 
 
 class Helper:
@@ -90,38 +113,39 @@ class Helper:
     def is_alive(self) -> bool:
         return self._process.poll() is None
 
-    def ask(
-        self, file: BinaryIO, request: dict[str, Any], cpu_s: float, s_per_cpu_s: float
-    ) -> Iterator[Samples | Reply]:
+    def ask(self, file: BinaryIO, request: dict[str, Any], allowed: Allowance) -> Iterator[Samples | Reply]:
         """Samples (T,) as they come, empty ones as a sign of life, and at last the reply.
 
-        `cpu_s` processor seconds are allowed, and one more for every `s_per_cpu_s` seconds of audio.
-        Raises TooComplex above that, Undecodable when the helper hangs, HelperDied.
+        Raises TooComplex when it takes too much processor time, Undecodable when the helper hangs, HelperDied
+        also when it answers more than is allowed.
         """
         self.files += 1
         start_s, heard_s = self._cpu_s(), 0.0
         parts: list[Samples] = []
-        try:
-            socket.send_fds(self._socket, [json.dumps(request).encode()], [file.fileno()])
-        except ConnectionError as error:
-            raise HelperDied(self._ending()) from error
+        total = pending = 0
+        self._send(json.dumps(request).encode(), file.fileno())
         while True:
-            reply = self._receive(start_s + cpu_s + heard_s / s_per_cpu_s)
+            reply = self._receive(start_s + allowed.cpu_s + heard_s / AUDIO_S_PER_CPU_S)
             if "end" in reply:
                 yield reply
                 return
             try:
                 if "heard_s" in reply:
-                    heard_s = float(reply["heard_s"])
+                    before_s, heard_s = heard_s, number(reply["heard_s"], heard_s, allowed.heard_s)
+                    if heard_s == before_s:
+                        raise ValueError("no progress")
                     yield _STILL_AT_IT
                     continue
                 parts.append(self._read(int(reply["slot"]), int(reply["samples"])))
                 has_more = bool(reply["has_more"])
-            except (LookupError, TypeError, ValueError) as error:
+            except NO_ANSWER as error:
                 raise HelperDied("it answers what no helper answers") from error
+            total, pending = total + len(parts[-1]), pending + len(parts[-1])
+            if total > allowed.samples or pending > allowed.piece:
+                raise HelperDied("it answers more than it was asked for")
             if not has_more:
                 block = parts[0] if len(parts) == 1 else np.concatenate(parts)
-                parts = []
+                parts, pending = [], 0
                 heard_s += len(block) / request["sample_rate"]
                 clip(block)
                 yield block
@@ -138,9 +162,18 @@ class Helper:
         if not 0 < samples <= ring.SLOT_SAMPLES or not 0 <= slot < ring.SLOTS:
             raise ValueError("no such samples")
         copy: Samples = self._slots[slot, :samples].copy()
-        with suppress(ConnectionError):  # then its end is what is received next
-            self._socket.send(_READ)
+        self._send(_READ)
         return copy
+
+    def _send(self, message: bytes, *descriptors: int) -> None:
+        """Never waits: an honest helper leaves a handful of messages unread at most."""
+        try:
+            rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))
+            self._socket.sendmsg([message], [rights], socket.MSG_DONTWAIT)  # send_fds knows no flags
+        except BlockingIOError as error:
+            raise HelperDied("it does not read what it is told") from error
+        except ConnectionError:
+            pass  # its end is what is received next
 
     def _receive(self, until_cpu_s: float) -> Reply:
         """The next message. Stalls are counted in looks, not by the clock: both may have been stopped."""
@@ -156,7 +189,7 @@ class Helper:
                     raise HelperDied(self._ending())
                 try:
                     reply: Reply = dict(json.loads(message))
-                except (TypeError, ValueError) as error:
+                except NO_ANSWER as error:
                     raise HelperDied("it answers what no helper answers") from error
                 return reply
         raise Undecodable(f"The decoder hung: nothing came from it for {STALL_S} s.")

@@ -1,6 +1,5 @@
 """Requests that no client of good will sends: bombs of parts and headers, broken lines, strange names."""
 
-import resource
 import socket
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from api.limits import MB
 from tests.builders import make_model, make_run
 from tests.integration.api.gateway import problem_of
 from tests.integration.api.test_limits import raw
+from tests.memory import peak_kb, reset_peak_kb
 
 PREDICT, JOBS = "/api/v1/analysis/predict", "/api/v1/jobs"
 BOUNDARY = "b"
@@ -28,16 +28,11 @@ def _model(db) -> None:
 
 @pytest.fixture(autouse=True)
 def _bounded(open_settings) -> Iterator[None]:
-    """Whatever is sent, memory stays within a few uploads, and nothing is left in the folder."""
-    before, files = peak(), set(open_settings.uploads_dir.glob("*"))
+    """Whatever is sent, this process, which serves the gateway, takes little memory and keeps no file."""
+    before_kb, files = reset_peak_kb(), set(open_settings.uploads_dir.glob("*"))
     yield
-    assert peak() - before < 50 * MB
+    assert peak_kb() - before_kb < 50 << 10
     assert set(open_settings.uploads_dir.glob("*")) == files
-
-
-def peak() -> int:
-    """The most memory that this process, which serves the gateway, has ever had, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def part(disposition: str, content: str = "x") -> str:

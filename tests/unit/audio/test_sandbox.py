@@ -1,5 +1,6 @@
 """Decoding in a helper: the same samples, nothing in reach, and a helper that fails costs its file only."""
 
+import json
 import os
 import signal
 import socket
@@ -17,10 +18,11 @@ import pytest
 
 from core.audio import decode
 from core.audio.sandbox import Sandbox, Spent, client, process
-from core.errors import Corrupt, ItemError, TooComplex, Undecodable
+from core.errors import Corrupt, ItemError, TooComplex, Undecodable, Unreadable
 from core.library.tags import read_tags
 from core.local_stack.command import PROJECT
 from tests import sounds
+from tests.memory import peak_kb, reset_peak_kb
 from tests.stack import eventually
 
 RATE = 16_000
@@ -134,14 +136,80 @@ def test_time_spent_is_told(sandbox, tmp_path):
     assert 0 < spent.decode_s < 10
 
 
-@pytest.mark.parametrize("way", ["segv", "exit", "abort", "nonsense", "babble", "endless"])
+@pytest.mark.parametrize(
+    "way", ["segv", "exit", "abort", "nonsense", "babble", "nested", "endless", "swell", "deaf"]
+)
 def test_a_decoder_that_crashes_or_lies_twice_costs_its_file(failing, tmp_path, way, caplog):
     for number in (1, 2):
         assert len(stream(failing, music(tmp_path))) == 4 * RATE, number
         with pytest.raises(Undecodable, match="twice"):
             stream(failing, order(tmp_path / "bad", way))
     assert len(stream(failing, music(tmp_path))) == 4 * RATE
-    assert "a decoding helper died at" in caplog.text
+    assert f"a decoding helper died at {str(tmp_path / 'bad')!r}" in caplog.text
+
+
+def test_a_decoder_cannot_fill_its_workers_memory(failing, tmp_path):
+    before_kb = reset_peak_kb()
+    with pytest.raises(Undecodable, match="more than it was asked for"):
+        stream(failing, order(tmp_path / "bad", "swell"))
+    assert peak_kb() - before_kb < 50 << 10
+
+
+HEARD = ["inf", "nan", "-1", "0", "1e9", "1" + 400 * "0", "[]", '"a"']
+
+
+@pytest.mark.parametrize("heard", [f'{{"heard_s": {heard}}}' for heard in HEARD])
+def test_progress_that_cannot_be_is_not_believed(failing, tmp_path, heard):
+    heard = heard.replace("inf", "Infinity").replace("nan", "NaN")
+    with order(tmp_path / "bad", f"say {heard}").open("rb") as file, pytest.raises(Undecodable):
+        failing.decode_windows(file, RATE, 2, 1.0, max_duration_s=LONGEST_S)
+
+
+ENDS = {
+    "a disk": {"errno": 28},
+    "no error": {"error": "nothing of the kind", "detail": ""},
+    "no item's error": {"error": "job_failed", "detail": ""},
+    "no time": {"cpu_s": float("inf")},
+    "time": {"resample_s": float("nan")},
+    "duration": {"duration_s": float("nan")},
+    "nothing": {},
+}
+
+
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS.keys())
+def test_an_end_that_cannot_be_costs_its_file_only(failing, tmp_path, end):
+    words = json.dumps({"end": True, "cpu_s": 0, "resample_s": 0, "duration_s": 1} | end)
+    with order(tmp_path / "bad", f"say {words}").open("rb") as file:
+        with pytest.raises(Corrupt):
+            list(failing.stream(file, RATE, max_duration_s=LONGEST_S))
+        failing.close()  # it has an answer too many
+        with pytest.raises(Corrupt):
+            failing.decode_windows(file, RATE, 2, 1.0, max_duration_s=LONGEST_S)
+        failing.close()
+
+
+def test_a_decoder_that_ends_without_a_sample_is_not_believed(failing, tmp_path):
+    with pytest.raises(Corrupt):
+        stream(failing, order(tmp_path / "bad", "nothing"))
+
+
+def test_what_fails_in_a_helper_is_no_fault_of_the_machine(failing, tmp_path):
+    with pytest.raises(Unreadable, match="No space left"):
+        stream(failing, order(tmp_path / "bad", "full"))
+
+
+def test_tags_have_a_second_try_too(failing, tmp_path):
+    path = tmp_path / "a.mp3"
+    path.write_bytes(sounds.encode_av(sounds.noise(2, RATE), RATE, "mp3", "mp3", title=b"Song"))
+    with order(tmp_path / "bad", "poison").open("rb") as bad, path.open("rb") as good:
+        assert failing.read_tags(bad) == {}
+        assert failing.read_tags(good) == {"title": "Song"}
+
+
+@pytest.mark.parametrize("way", ["segv", "nonsense", "nested", "deaf", 'say {"heard_s": 1}'])
+def test_tags_that_helpers_die_at_are_none(failing, tmp_path, way):
+    with order(tmp_path / "bad", way).open("rb") as file:
+        assert failing.read_tags(file) == {}
 
 
 def test_a_decoder_that_gives_no_numbers_is_not_believed(failing, tmp_path):
@@ -152,7 +220,9 @@ def test_a_decoder_that_gives_no_numbers_is_not_believed(failing, tmp_path):
 def test_a_decoder_that_fails_in_an_unforeseen_way_is_told_of_in_the_log(failing, tmp_path, caplog):
     with pytest.raises(Corrupt, match=r"^The audio cannot be decoded\.$"):
         stream(failing, order(tmp_path / "bad", "forget"))
-    assert "ZeroDivisionError" in caplog.text
+    (record,) = [each for each in caplog.records if "unforeseen" in each.message]
+    assert "ZeroDivisionError" in record.message
+    assert "\n" not in record.message
 
 
 def test_a_decoder_that_hangs_is_given_up(failing, tmp_path, monkeypatch):
@@ -171,9 +241,7 @@ def test_a_decoder_that_takes_all_memory_gets_none(failing, tmp_path):
     stream(failing, music(tmp_path))
     with pytest.raises(TooComplex, match="memory"):
         stream(failing, order(tmp_path / "bad", "balloon"))
-    status = Path(f"/proc/{the_helper(failing).pid}/status").read_text()
-    peak_kb = int(status.split("VmHWM:")[1].split()[0])
-    assert peak_kb < 1 << 20
+    assert peak_kb(the_helper(failing).pid) < 1 << 20
 
 
 def test_samples_go_on_where_a_killed_helper_left_off(sandbox, tmp_path):

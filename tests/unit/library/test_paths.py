@@ -1,14 +1,15 @@
 """Nothing outside of a library can be opened through it."""
 
 import os
-import threading
 import time
+from collections import Counter
 from pathlib import Path, PurePosixPath
 
 import pytest
 
 from core.errors import Disappeared, Invalid, ItemError, MFAError, NotAFile, OutsideLibrary, Unreadable
 from core.library.paths import open_beneath, open_folder, validate_relative
+from tests.swapping import swapping
 
 SECRET = b"secret"
 
@@ -213,37 +214,19 @@ def test_swapping_in_a_link_while_opening_never_leads_outside(library, tmp_path,
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "song.mp3").write_bytes(SECRET)
-    place, aside = library / swapped, tmp_path / "aside"
     link = tmp_path / "link"
     link.symlink_to(outside if swapped == "album" else outside / "song.mp3")
-    done = threading.Event()
-
-    def swap() -> None:
-        while not done.is_set():
-            os.rename(place, aside)
-            os.rename(link, place)
-            os.rename(place, link)
-            os.rename(aside, place)
-
-    swapper = threading.Thread(target=swap)
-    swapper.start()
-    outcomes = set()
-    end = time.monotonic() + 3
-    try:
+    outcomes = Counter[bytes]()
+    with swapping(library / swapped, link):
         for _ in range(10_000):
-            if time.monotonic() > end:
-                break
             try:
                 with open_beneath(library, "album/song.mp3") as file:
-                    outcomes.add(file.read())
+                    outcomes[file.read()] += 1
             except ItemError as error:
-                outcomes.add(error.code.encode())
-    finally:
-        done.set()
-        swapper.join()
-    assert SECRET not in outcomes
-    assert outcomes <= {b"song", b"outside_library", b"disappeared"}
-    assert b"song" in outcomes
+                outcomes[error.code.encode()] += 1
+    assert outcomes.keys() <= {b"song", b"outside_library", b"disappeared"}
+    assert outcomes[b"song"], outcomes
+    assert outcomes[b"outside_library"], outcomes
 
 
 def test_no_descriptor_is_left_open(library):
