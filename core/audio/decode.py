@@ -19,10 +19,11 @@ from core.audio.stopwatch import Stopwatch
 from core.audio.windows import cut_windows, seek_windows, window_starts
 from core.errors import Corrupt, Empty, Silent, TooComplex, TooLong, TooShort, Unreadable, is_machine_fault
 
-# A file may hold as many values (frames times channels) as 90 minutes of stereo at 48 kHz, and beyond that
-# as many as its bytes could tell: Opus at its lowest bit rate has 128 to the byte, silence in FLAC thousands.
-_AMPLE_VALUES = 1 << 29
-_MAX_VALUES_PER_BYTE = 150
+# How many values (frames times channels) a file may hold in any case, and to each of its bytes beyond that.
+# 90 minutes of stereo at 48 kHz; Opus at its lowest bit rate has 128 to the byte.
+_AMPLE, _PER_BYTE = 1 << 29, 150
+# 11 minutes; music in FLAC has two to five to the byte, silence thousands.
+_AMPLE_IN_FLAC, _PER_BYTE_IN_FLAC = 1 << 26, 16
 # Up to here a track decoded as a whole for its windows is kept in memory, above it is decoded twice.
 _KEPT_S = 1800
 
@@ -30,9 +31,9 @@ _KEPT_S = 1800
 class _Progress:
     """What was decoded so far, and whether that was worth it."""
 
-    def __init__(self, source: Source, file_bytes: int, max_duration_s: float) -> None:
+    def __init__(self, source: Source, max_values: int, max_duration_s: float) -> None:
         self._sample_rate, self._max_duration_s = source.sample_rate, max_duration_s
-        self._max_frames = max(_AMPLE_VALUES, _MAX_VALUES_PER_BYTE * file_bytes) // source.channels
+        self._max_frames = max_values // source.channels
         self._frames, self._peak = 0, 0.0
 
     def add(self, frames: int, peak: float) -> None:
@@ -68,7 +69,7 @@ def stream(
     with _descriptor_of(file) as descriptor:
         form = sniff(descriptor)
         with _open_source(descriptor, form) as source:
-            progress = _Progress(source, os.fstat(descriptor).st_size, max_duration_s)
+            progress = _Progress(source, _max_values(descriptor, form), max_duration_s)
             blocks = _mono_blocks(source, progress)
             yield from _resample(blocks, source.sample_rate, sample_rate, resampling or Stopwatch())
             progress.finish(source.promised_s())
@@ -150,6 +151,13 @@ def _open_source(descriptor: int, form: Format) -> Iterator[Source]:
             except Corrupt:
                 source = stack.enter_context(open_av(descriptor, form))
         yield source
+
+
+def _max_values(descriptor: int, form: Format) -> int:
+    size = os.fstat(descriptor).st_size
+    if form.demuxer == "flac":
+        return max(_AMPLE_IN_FLAC, _PER_BYTE_IN_FLAC * size)
+    return max(_AMPLE, _PER_BYTE * size)
 
 
 def _mono_blocks(source: Source, progress: _Progress) -> Iterator[Samples]:

@@ -13,6 +13,9 @@ from core.inference.timings import StageTimings
 
 K = TypeVar("K")
 
+# Log-mel patches that nowhere differ by more are one to the model: silence, a tone that stands still.
+SAME = 1e-3
+
 
 class Patches(Protocol):
     """Samples (T,) of one track -> its log-mel patches (F, N)."""
@@ -23,13 +26,26 @@ class Patches(Protocol):
 
 
 @dataclass(eq=False)
+class Look:
+    """A patch (F, N) that the model is to see, and what it stands for."""
+
+    patch: Tensor
+    times: int = 1  # so many in a row are the same
+    answer: tuple[np.ndarray, np.ndarray] | None = None  # scores (L,) and embedding (D,), once it was seen
+
+    def stands_for(self, patch: Tensor) -> bool:
+        return patch.shape == self.patch.shape and torch.allclose(patch, self.patch, rtol=0, atol=SAME)
+
+
+@dataclass(eq=False)
 class Track(Generic[K]):
     """One track between its first samples and its result."""
 
     key: K
     patches: Patches
     mean: RunningMean = field(default_factory=RunningMean)
-    waiting: int = 0  # patches the model has not seen yet
+    last: Look | None = None
+    waiting: int = 0  # looks that the model has not had yet
     duration_s: float | None = None  # known once the track has ended
 
     @property
@@ -37,7 +53,7 @@ class Track(Generic[K]):
         return self.duration_s is not None and self.waiting == 0
 
 
-Queue = list[tuple[Track[K], Tensor]]
+Queue = list[tuple[Track[K], Look]]
 
 
 class Batcher(Generic[K]):
@@ -79,7 +95,7 @@ class Batcher(Generic[K]):
     def drop(self, track: Track[K]) -> None:
         """Forget the patches of a track that failed."""
         for queue in self._queues.values():
-            queue[:] = [(owner, patch) for owner, patch in queue if owner is not track]
+            queue[:] = [(owner, look) for owner, look in queue if owner is not track]
         self._queues.pop(track, None)
 
     def delays_a_track(self) -> bool:
@@ -94,21 +110,23 @@ class Batcher(Generic[K]):
         batch = queue[: self._size]
         del queue[: self._size]
         with self._timings.measure("cnn_s"), torch.inference_mode():
-            logits, embeddings = self._model(torch.stack([patch for _, patch in batch]).unsqueeze(1))
+            logits, embeddings = self._model(torch.stack([look.patch for _, look in batch]).unsqueeze(1))
             scores = logits.float().sigmoid().cpu().numpy()
             vectors = embeddings.float().cpu().numpy()
         completed = []
-        for (track, _), score, vector in zip(batch, scores, vectors, strict=True):
-            track.mean.add(score, vector)
+        for (track, look), score, vector in zip(batch, scores, vectors, strict=True):
+            track.mean.add(score, vector, look.times)
+            look.answer = score, vector
             track.waiting -= 1
             if track.complete:
                 completed.append(track)
         return completed
 
     def _enqueue(self, track: Track[K], patches: list[Tensor]) -> list[Track[K]]:
-        track.waiting += len(patches)
         queue = self._queues[track if self._apart else None]
-        queue += [(track, patch) for patch in patches]
+        looks = _looks(track, patches)
+        track.waiting += len(looks)
+        queue += [(track, look) for look in looks]
         has_ended = self._apart and track.duration_s is not None
         completed = []
         while len(queue) >= (1 if has_ended else self._size):
@@ -116,3 +134,17 @@ class Batcher(Generic[K]):
         if has_ended:
             del self._queues[track]
         return completed
+
+
+def _looks(track: Track[K], patches: list[Tensor]) -> list[Look]:
+    """What the model has to see of these patches: those that are like the last one have its answer."""
+    looks = []
+    for patch in patches:
+        if track.last is None or not track.last.stands_for(patch):
+            track.last = Look(patch)
+            looks.append(track.last)
+        elif track.last.answer is None:
+            track.last.times += 1
+        else:
+            track.mean.add(*track.last.answer)
+    return looks

@@ -73,10 +73,10 @@ class RunningMean:
         self._count = 0
         self._scores = self._embedding = np.zeros(1)
 
-    def add(self, scores: np.ndarray, embedding: np.ndarray) -> None:
-        self._scores = self._scores + scores
-        self._embedding = self._embedding + embedding
-        self._count += 1
+    def add(self, scores: np.ndarray, embedding: np.ndarray, times: int = 1) -> None:
+        self._scores = self._scores + np.float64(times) * scores
+        self._embedding = self._embedding + np.float64(times) * embedding
+        self._count += times
 
     def result(self) -> tuple[np.ndarray, np.ndarray]:
         """Scores (L,) and embedding (D,), float32."""

@@ -1,5 +1,7 @@
 """Patches of several tracks in one batch, and of each track apart."""
 
+from itertools import count
+
 import numpy as np
 import pytest
 import torch
@@ -19,10 +21,13 @@ class TellsBatchSize(nn.Module):
 
 
 class Each:
-    """Every sample is a patch."""
+    """Every sample is a patch, unlike all others."""
+
+    def __init__(self) -> None:
+        self._numbers = count()
 
     def push(self, samples: Tensor) -> list[Tensor]:
-        return [torch.zeros(1, 1) for _ in samples]
+        return [torch.full((1, 1), float(next(self._numbers))) for _ in samples]
 
     def finish(self) -> list[Tensor]:
         return []
@@ -33,9 +38,9 @@ def answers(apart: bool, pieces: list[tuple[str, int]]) -> dict[str, float]:
     batcher: Batcher[str] = Batcher(TellsBatchSize(), torch.device("cpu"), SIZE, StageTimings(), apart=apart)
     tracks = {name: Track(name, Each()) for name, _ in pieces}
     done = []
-    for name, count in pieces:
+    for name, samples in pieces:
         track = tracks[name]
-        done += batcher.push(track, np.zeros(count)) if count else batcher.end(track, 1.0)
+        done += batcher.push(track, np.zeros(samples)) if samples else batcher.end(track, 1.0)
     while batcher.delays_a_track():
         done += batcher.run()
     assert len(done) == len(tracks) == len(set(done))
@@ -55,6 +60,41 @@ def test_apart_an_answer_does_not_depend_on_what_else_is_asked():
 
 def test_together_batches_are_filled_from_all_tracks():
     assert answers(False, ORDERS[1])["b"] > answers(True, ORDERS[1])["b"]
+
+
+class Sees(nn.Module):
+    """Answers with the patch itself, and knows how many it was shown."""
+
+    shown = 0
+
+    def forward(self, patches: Tensor) -> tuple[Tensor, Tensor]:
+        self.shown += len(patches)
+        return torch.zeros(len(patches), 2), patches.reshape(len(patches), 1)
+
+
+class AsTheyAre:
+    """Every sample is a patch of its value."""
+
+    def push(self, samples: Tensor) -> list[Tensor]:
+        return list(samples.float().reshape(-1, 1, 1))
+
+    def finish(self) -> list[Tensor]:
+        return []
+
+
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("pieces", [[[7] * 9 + [1] + [7] * 2], [[7], [7] * 4, [7] * 4, [1, 7], [7]]])
+def test_what_stands_still_is_looked_at_once_and_weighs_as_it_lasts(apart, pieces):
+    model = Sees()
+    batcher: Batcher[str] = Batcher(model, torch.device("cpu"), SIZE, StageTimings(), apart=apart)
+    track = Track("tone", AsTheyAre())
+    done = [each for piece in pieces for each in batcher.push(track, np.array(piece, np.float32))]
+    done += batcher.end(track, 1.0)
+    while batcher.delays_a_track():
+        done += batcher.run()
+    assert done == [track]
+    assert model.shown == 3
+    assert track.mean.result()[1] == pytest.approx((7 * 11 + 1) / 12)
 
 
 def test_a_dropped_track_leaves_no_patch_behind():
