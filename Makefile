@@ -37,7 +37,7 @@ test: setup ## everything that CI checks: lint, format, types, import contracts,
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
-	$(VENV)/bin/pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	$(VENV)/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
 	@$(PY) .ci/audit.py requirements.lock
 
 audit: $(VENV)/.installed ## ask whether a locked package has a known vulnerability

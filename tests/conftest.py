@@ -45,15 +45,6 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With `-n 2`: whole stacks one after the other, and beside them file by file."""
-    for item in items:
-        where = item.path.relative_to(PROJECT / "tests")
-        group = "stacks" if where.parts[0] in ("e2e", "faults") else str(where)
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 def stack_settings(data_dir: Path, port: int = 8000) -> Settings:
     """Settings of a stack with embedded servers, whatever the environment says."""
     return Settings(database_url="", broker_url="", data_dir=data_dir, host="127.0.0.1", port=port)
