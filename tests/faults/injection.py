@@ -25,6 +25,7 @@ PAUSE_S = (2.0, 6.0)
 FULL_DISK_S = 4.0
 LARGE_UPLOAD_S = 40.0  # of audio: above the megabyte that the gateway keeps in memory
 DEATH_S = 20.0
+MET_S = 90.0  # until a client that is busy with something else comes to its upload
 NOTICE_S = 60.0  # a worker that was stopped while it loaded torch loads it to the end before it looks
 GAVE_UP = "the lease is lost, nothing more is written"
 T = TypeVar("T")
@@ -104,12 +105,12 @@ class Injector:
     def _clock(self) -> float:
         return float(self._system.rows("SELECT extract(epoch FROM clock_timestamp())")[0][0])
 
-    def _busy_child(self, planned: Planned) -> Running | None:
+    def _busy_child(self, planned: Planned, workers: Sequence[str] = WORKERS) -> Running | None:
         """A claim of a batch worker whose process is neither stopped nor gone."""
         deadline = time.monotonic() + GET_BUSY_S
         next_job = time.monotonic() + IDLE_S
         while time.monotonic() < deadline:
-            pids = {child.pid for name in WORKERS for child in self._system.children(name)}
+            pids = {child.pid for name in workers for child in self._system.children(name)}
             busy = [each for each in self._system.running() if each.pid in pids - self._zombies.keys()]
             if busy:
                 return choose(busy, planned.pick)
@@ -132,10 +133,11 @@ class Injector:
 
     def _kill_parent(self, planned: Planned) -> Injected:
         """The supervisor kills what is left of its group, as the end of a container would."""
-        name = choose([name for name in WORKERS if name not in self._zombies.values()], planned.pick)
-        self._busy_child(planned)
-        pids = {child.pid for child in self._system.children(name)}
-        claims = [each.claim_id for each in self._system.running() if each.pid in pids]
+        intact = [name for name in WORKERS if name not in self._zombies.values()]
+        victim = self._busy_child(planned, intact)
+        children = {child.pid: name for name in intact for child in self._system.children(name)}
+        name = children.get(victim.pid if victim else 0) or choose(intact, planned.pick)
+        claims = [each.claim_id for each in self._system.running() if children.get(each.pid) == name]
         clock = self._clock()
         self._end(name)
         return self._note(planned.fault, f"{name}, {len(claims)} units", claims, clock, name)
@@ -238,7 +240,7 @@ class Injector:
         try:
             self._clients.submit_upload()
             self._clients.submit_upload(LARGE_UPLOAD_S)
-            is_refused = wait_until(is_met, GET_BUSY_S)
+            is_refused = wait_until(is_met, MET_S)
             self._end("dispatcher")
             time.sleep(FULL_DISK_S)
         finally:
