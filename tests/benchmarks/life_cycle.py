@@ -136,7 +136,7 @@ def measure_planning(sessions: SessionFactory, url: str, tracks: int) -> None:
     for kill in range(1, PLANNER_KILLS + 1):
         planner = spawn.Process(target=plan, args=(url, unit_id))
         planner.start()
-        while count(sessions) < kill * tracks // (PLANNER_KILLS + 1) and planner.is_alive():
+        while planned(sessions, job_id) < kill * tracks // (PLANNER_KILLS + 1) and planner.is_alive():
             time.sleep(0.001)
         planner.kill()
         planner.join()
@@ -146,15 +146,20 @@ def measure_planning(sessions: SessionFactory, url: str, tracks: int) -> None:
             if not reap_expired(session):
                 raise SystemExit("the planner had ended before it was killed")
             session.execute(update(JobUnit).values(run_after=func.now()))
-    before, start = count(sessions), time.perf_counter()
+    before, start = planned(sessions, job_id), time.perf_counter()
     do(sessions, unit_id, plan_library)
     speed = (tracks - before) / (time.perf_counter() - start)
     print(f"planning   {speed:8.0f} tracks/s, one process, after {PLANNER_KILLS} kills")
     with sessions() as session:
         distinct = session.scalar(select(func.count(func.distinct(JobItem.track_id))))
-        total = session.get_one(Job, job_id).total
-    if not tracks == count(sessions) == distinct == total:
+    if not tracks == count(sessions) == distinct == planned(sessions, job_id):
         raise SystemExit(f"{count(sessions)} items of {distinct} tracks are planned, not {tracks}")
+
+
+def planned(sessions: SessionFactory, job_id: UUID) -> int:
+    """Tracks of the pages that are written."""
+    with sessions() as session:
+        return session.get_one(Job, job_id).total
 
 
 def measure_overhead(sessions: SessionFactory, url: str, data_dir: Path) -> None:

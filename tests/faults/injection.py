@@ -244,9 +244,9 @@ class Injector:
             self._end("dispatcher")
             time.sleep(FULL_DISK_S)
         finally:
+            unlisted = self._system.unlisted()  # as long as there is no room
             limit_all(None)
-        unlisted = self._system.unlisted()
-        for service in unlisted:  # its next life will be listed
+        for service in unlisted:  # it has inherited the limit
             end(service, signal.SIGKILL)
         if not is_refused:
             return self._note(MISSED, f"{planned.fault}: no upload was refused")
