@@ -49,6 +49,7 @@ def test_a_submitted_job_is_committed_with_its_first_unit(http, db, library):
         "model": "default",
         "coverage": "full",
         "force": False,
+        "confirm_empty": False,
     }
     assert job["progress"]["percent"] is None
     with db() as session:

@@ -45,8 +45,9 @@ def plan_unit(music: Music, job_id: UUID) -> int:
 
 def planned_paths(music: Music, job_id: UUID) -> list[str]:
     query = (
-        select(Track.path)
-        .join(JobItem, JobItem.track_id == Track.id)
+        select(func.coalesce(JobItem.path, Track.path))
+        .select_from(JobItem)
+        .outerjoin(Track, Track.id == JobItem.track_id)
         .where(JobItem.job_id == job_id)
         .order_by(JobItem.unit_id, JobItem.pos)
     )
