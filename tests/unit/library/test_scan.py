@@ -3,7 +3,9 @@
 import os
 import random
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -252,8 +254,8 @@ def test_an_entry_that_cannot_be_looked_at_is_reported_and_one_of_the_machine_st
     make(tmp_path, "a/1.mp3", "b/1.mp3")
     real = os.scandir
 
-    def fail(number):
-        def scandir(folder):
+    def fail(number: int) -> Callable[[int], Any]:
+        def scandir(folder: int) -> Any:
             if os.readlink(f"/proc/self/fd/{folder}").endswith("/b"):
                 raise OSError(number, os.strerror(number))
             return real(folder)
