@@ -182,7 +182,7 @@ def _warn_of_loss(session: Session, lease: Lease, under: str, is_empty: bool) ->
         return False
     sentence = (
         f"No track was found in this folder, but {gone} tracks of it are known: nothing was marked as "
-        "missing. If they are gone for good, submit the job again with confirm_empty to mark them."
+        "missing. If they are gone for good, submit again with confirm_empty (--confirm-empty)."
     )
     log.warning("job %s: %s", job.id, sentence)
     add_warning(session, job.id, sentence)

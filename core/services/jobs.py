@@ -109,8 +109,8 @@ def retry_failed(
 ) -> Submission:
     """A new job over the failed items of an ended one.
 
-    An analysis whose listing failed is listed anew as a whole; what has a result by then is skipped. Of an
-    upload, the caller must store the file under the new job's id before this is committed.
+    An analysis whose listing failed is listed again as a whole; what has a result by then is skipped, unless
+    `force` is set. The file of an upload must be stored under the new job's id before this is committed.
     """
     old = get_job(session, job_id, visible_to=visible_to)
     if old.state not in TERMINAL_JOB_STATES:
