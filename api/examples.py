@@ -18,6 +18,8 @@ PROGRESS = {
     "percent": 26.0,
     "rate_per_s": 4.1,
     "eta_s": 216.6,
+    "left_out": {".jpg": 96, ".cue": 4, "system_folder": 1},
+    "warnings": [],
 }
 API_KEY = {
     "id": "9c5b94b1-35ad-49bb-b118-8e8fc24abf80",
@@ -118,7 +120,14 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "created_at": WHEN,
         "started_at": WHEN,
         "finished_at": None,
-        "params": {"library": "home", "path": "", "model": "default", "coverage": "full", "force": False},
+        "params": {
+            "library": "home",
+            "path": "",
+            "model": "default",
+            "coverage": "full",
+            "force": False,
+            "confirm_empty": False,
+        },
         "result": None,
         "error": None,
     },

@@ -12,6 +12,11 @@ from core.states import ItemState, JobState, TrialState
 from core.tuning_config import MAX_TRIALS
 
 T = TypeVar("T")
+LEFT_OUT = (
+    "of an analysis: files and folders that are no audio, counted by suffix (`.jpg`) or by reason "
+    "(`system_folder`, `marked_folder`, `apple_double`, `unfinished_copy`, `no_suffix`, `link`, "
+    "`special_file`, `other`)"
+)
 Scores = Annotated[dict[str, float], Field(description="score of every label of the model, 0 to 1")]
 
 
@@ -96,6 +101,8 @@ class Progress(Response):
     eta_s: float | None = Field(description="seconds until the job will probably have ended")
     tracks_read: int | None = Field(None, description="of a training that is getting its tracks ready")
     tracks_to_read: int | None = None
+    left_out: dict[str, int] = Field({}, description=LEFT_OUT)
+    warnings: list[str] = Field([], description="of an analysis: what its owner should know, in sentences")
 
 
 class Label(Response):
@@ -188,6 +195,16 @@ class ThresholdOutcome(Response):
     )
 
 
+class AnalysisOutcome(Response):
+    """What an analysis found beside the tracks, which are its items and results."""
+
+    left_out: dict[str, int] = Field(description=LEFT_OUT)
+    missing: int = Field(
+        description="tracks that the listing did not meet, and that are marked as missing now"
+    )
+    warnings: list[str]
+
+
 class JobError(Response):
     code: str = Field(examples=["not_audio"])
     detail: str
@@ -202,16 +219,18 @@ class Job(Response):
     started_at: datetime | None
     finished_at: datetime | None
     params: dict[str, Any]
-    result: Prediction | TrainingOutcome | TuningOutcome | ThresholdOutcome | None = Field(
-        description="of a `predict`, `training` or `tuning` job; an analysis has `/results`"
+    result: Prediction | TrainingOutcome | TuningOutcome | ThresholdOutcome | AnalysisOutcome | None = Field(
+        description="once it has ended; the labels of an analysis are at `/results`"
     )
     error: JobError | None
 
 
 class Item(Response):
-    """The outcome of one track in one job."""
+    """The outcome of one track in one job, or of a path that is no track."""
 
-    track_id: UUID
+    track_id: UUID | None = Field(
+        description="null where the path is no track: a link, a pipe, a folder that cannot be listed"
+    )
     path: str = Field(description="relative to the library")
     state: ItemState
     error: JobError | None

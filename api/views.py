@@ -11,12 +11,13 @@ from core.db import tables
 from core.db.session import SessionFactory
 from core.params import JobKind
 from core.services.experiments import ARTIFACTS, NO_FOLD, Comparison, RunRow, get_run
+from core.services.findings import findings_of
 from core.services.items import ItemRow, ResultRow
 from core.services.jobs import Progress, get_job, get_progress
 from core.services.predictions import find_prediction, given_labels
 from core.services.studies import StudyRow, best_trials, get_study, list_trials
 from core.services.tracks import TrackRow
-from core.states import JobState, TrialState
+from core.states import TERMINAL_JOB_STATES, JobState, TrialState
 from core.tuning_config import TuningConfig
 
 RETRY_AFTER_S = "1"
@@ -69,11 +70,19 @@ def jobs(session: Session, rows: Sequence[tables.Job]) -> list[schemas.Job]:
 
 
 Outcome = (
-    schemas.Prediction | schemas.TrainingOutcome | schemas.TuningOutcome | schemas.ThresholdOutcome | None
+    schemas.Prediction
+    | schemas.TrainingOutcome
+    | schemas.TuningOutcome
+    | schemas.ThresholdOutcome
+    | schemas.AnalysisOutcome
+    | None
 )
 
 
 def job_result(session: Session, job: tables.Job) -> Outcome:
+    if job.kind == JobKind.ANALYSIS:
+        found = findings_of(job) if job.state in TERMINAL_JOB_STATES else None
+        return schemas.AnalysisOutcome.model_validate(found) if found else None
     if job.kind == JobKind.TUNING:
         return tuning_outcome(session, job.result) if job.result else None
     if job.kind == JobKind.TRAINING:

@@ -157,6 +157,10 @@ class NothingToRetry(Conflict):
     """No item of this job has failed."""
 
 
+class UploadGone(Conflict):
+    """The uploaded file is not kept any more: upload it again."""
+
+
 class IdempotencyKeyReused(Conflict):
     """This Idempotency-Key came with another request before."""
 

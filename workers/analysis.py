@@ -12,7 +12,15 @@ from sqlalchemy.orm import Session
 
 from core.audio.sandbox import read_tags
 from core.db.tables import Job, Library, Model
-from core.errors import Disappeared, ItemError, LibraryNotFound, ModelNotFound, Unreadable, is_machine_fault
+from core.errors import (
+    Disappeared,
+    ItemError,
+    LibraryNotFound,
+    MFAError,
+    ModelNotFound,
+    Unreadable,
+    is_machine_fault,
+)
 from core.inference.tagger import Tagger
 from core.inference.timings import StageTimings
 from core.library.content import content_hash
@@ -156,7 +164,12 @@ def analyse_upload(lease: Lease) -> None:
     model, is_written = lease.transact(load)
     upload = get_settings().uploads_dir / str(lease.claim.job_id)
     if not is_written:
-        _label_upload(lease, model, upload)
+        try:
+            _label_upload(lease, model, upload)
+        except MFAError:
+            with suppress(OSError):
+                os.utime(upload)  # kept for a retry, from now on
+            raise
     with suppress(OSError):  # the dispatcher sweeps what is left
         upload.unlink()
 

@@ -20,8 +20,8 @@ from core.datasets.library import TaggedTrack
 from core.datasets.plots import write_plots
 from core.errors import InvalidConfig, ItemError, MFAError
 from core.experiment_config import load_experiment
-from core.library.paths import open_beneath
-from core.library.scan import scan
+from core.library.paths import find_beneath, open_beneath
+from core.library.scan import FoundFile, scan
 from core.settings import get_settings
 from workers.library_dataset import tagged_track
 
@@ -87,7 +87,9 @@ def read(config: DatasetConfig, root: Path | None) -> Dataset:
         return read_dataset(config.model_copy(update={"root": str(where)}))
     if root is None:
         raise InvalidConfig(f"Where the library {config.library!r} lies, only the server knows: add --root.")
-    return read_library(config, root, [tagged(root, file.path) for file in scan(root, config.path)])
+    entries = scan(root, find_beneath(root, config.path))
+    tracks = [tagged(root, entry.path) for entry in entries if isinstance(entry, FoundFile)]
+    return read_library(config, root, tracks)
 
 
 def tagged(root: Path, path: str) -> TaggedTrack:

@@ -18,6 +18,7 @@ from core.datasets.examples import Dataset
 from core.db.tables import Library, Run
 from core.errors import LibraryNotFound, UnusableDataset
 from core.experiment_config import ExperimentConfig
+from core.library.paths import find_beneath
 from core.services.experiments import Ending, finish_run, save_epochs, take_version
 from core.services.registry import register_artifact
 from core.services.tracks import list_tags
@@ -89,7 +90,7 @@ def load_dataset(lease: Lease, config: DatasetConfig) -> Dataset:
         library = session.get(Library, lease.claim.library_id)
         if library is None:
             raise LibraryNotFound
-        rows = list_tags(session, library, config.path)
+        rows = list_tags(session, library, find_beneath(Path(library.path), config.path))
     if all(tags is None for _, tags in rows) and (not rows or config.labels_from == "genre_tags"):
         raise UnusableDataset(
             f"No track of the library {library.name!r} has been analysed yet: label the library first."

@@ -55,10 +55,16 @@ def label_folder(
     ] = "full",
     force: Annotated[bool, typer.Option("--force", help="Analyse again what has a result.")] = False,
     csv: Annotated[Path | None, typer.Option(help="Write all scores of all tracks to this file.")] = None,
+    confirm_empty: Annotated[
+        bool,
+        typer.Option("--confirm-empty", help="Mark the known tracks as missing even when all are gone."),
+    ] = False,
 ) -> None:
     """Label every track of a folder and show what came out."""
     with connect() as client:
-        label.label_folder(client, folder, library, coverage, force=force, csv=csv)
+        label.label_folder(
+            client, folder, library, coverage, force=force, csv=csv, confirm_empty=confirm_empty
+        )
 
 
 @app.command("jobs")

@@ -13,6 +13,7 @@ from api import schemas
 from api.client import display
 from api.client.http import Client, ClientError, Refused, Unreachable
 from core.config import Coverage, Windows
+from core.library.left_out import as_text
 from core.params import AnalysisParams
 from core.states import TERMINAL_JOB_STATES, JobState
 
@@ -23,14 +24,23 @@ SHOWN_FAILURES = 50
 
 
 def label_folder(
-    client: Client, folder: Path, library: str | None, coverage: str, *, force: bool, csv: Path | None
+    client: Client,
+    folder: Path,
+    library: str | None,
+    coverage: str,
+    *,
+    force: bool,
+    csv: Path | None,
+    confirm_empty: bool,
 ) -> None:
     folder = folder.expanduser().resolve()
     if not folder.is_dir():
         raise ClientError(f"There is no folder {folder}.")
     listened = parse_coverage(coverage)
     name, path = find_or_create_library(client, folder, library)
-    params = AnalysisParams(library=name, path=path, coverage=listened, force=force)
+    params = AnalysisParams(
+        library=name, path=path, coverage=listened, force=force, confirm_empty=confirm_empty
+    )
     job = client.submit_analysis(params)
     try:
         job = follow(client, job)
@@ -115,11 +125,12 @@ def show_outcome(client: Client, job: schemas.Job, library: str) -> None:
         display.say(f"… and {labelled - len(results)} more; `--csv FILE` writes all.")
     if job.progress.failed:
         show_failures(client, job.id, job.progress.failed)
+    show_findings(job)
     if job.state == JobState.FAILED:
         raise ClientError(f"The job failed: {job.error.detail if job.error else 'no reason is known.'}")
     if job.state == JobState.CANCELLED:
         raise ClientError("The job was cancelled.")
-    if not labelled:
+    if not labelled and not count_missing(job):
         raise ClientError("Nothing was labelled: the folder holds no audio that can be read.")
 
 
@@ -151,6 +162,20 @@ def show_failures(client: Client, job_id: UUID, count: int) -> None:
     )
     if count > len(items):
         display.say(f"… and {count - len(items)} more: GET /api/v1/jobs/{job_id}/items?state=failed")
+
+
+def show_findings(job: schemas.Job) -> None:
+    """What the listing of an analysis left out, marked as missing, or warns of."""
+    if job.progress.left_out:
+        display.say(f"Left out: {as_text(job.progress.left_out)}.")
+    if missing := count_missing(job):
+        display.say(f"{missing} tracks are gone and marked as missing.")
+    for warning in job.progress.warnings:
+        display.say(warning, "yellow")
+
+
+def count_missing(job: schemas.Job) -> int:
+    return job.result.missing if isinstance(job.result, schemas.AnalysisOutcome) else 0
 
 
 def summary(job: schemas.Job, audio_s: float | None) -> str:

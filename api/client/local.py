@@ -9,7 +9,7 @@ from api.client.first_key import first_key
 from api.client.http import Client, ClientError
 from api.client.label import find_or_create_library, follow, show_outcome, summary
 from core.errors import ItemError
-from core.library.scan import scan
+from core.library.scan import FoundFile, scan
 from core.local_stack import Stack, local_stack
 from core.params import AnalysisParams
 from core.settings import Settings
@@ -66,7 +66,7 @@ def check_music(folder: Path, *, is_own: bool) -> Path:
     if not folder.is_dir():
         raise ClientError(f"There is no folder {folder}.{hint}")
     try:
-        first = next(scan(folder), None)
+        first = next((entry for entry in scan(folder) if isinstance(entry, FoundFile)), None)
     except ItemError as error:
         raise ClientError(f"{folder} cannot be read: {error.detail}") from error
     if first is None:

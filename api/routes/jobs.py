@@ -18,6 +18,7 @@ from api.deps import (
     check_open_jobs,
 )
 from api.routes import API, make_router, problems
+from api.uploads import keep_for_retry
 from core.params import JobKind
 from core.services import jobs as service
 from core.services.items import list_items
@@ -131,11 +132,17 @@ def retry_job(
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> schemas.Job:
-    """A new job over the failed items of a job that has ended; a training goes on where it was."""
+    """A new job over the failed items of a job that has ended; a training goes on where it was.
+
+    Folders that could not be listed are listed again, as is a library whose listing failed. An upload is
+    labelled again while its file is kept: for an hour.
+    """
     old = service.get_job(session, job_id, visible_to=caller.visible_to)
     retry = retry_training if old.kind == JobKind.TRAINING else service.retry_failed
     submission = retry(session, job_id, caller.owner, idempotency_key, visible_to=caller.visible_to)
     check_open_jobs(session, submission, settings)
+    if old.kind == JobKind.PREDICT and not submission.replayed:
+        keep_for_retry(settings, old.id, submission.job.id)
     return accepted(response, submission, views.job(session, submission.job))
 
 

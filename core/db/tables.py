@@ -240,13 +240,14 @@ class JobUnit(Base):
 
 
 class JobItem(Base):
-    """The outcome of one track in one job."""
+    """The outcome of one track in one job, or of a path that is no track: a link, a folder not listed."""
 
     __tablename__ = "job_items"
     __table_args__ = (
         Index("ix_job_items_job_id_unit_id_pos", "job_id", "unit_id", "pos"),
         Index("ix_job_items_failed", "job_id", "unit_id", "pos", postgresql_where=text("state = 'failed'")),
         _one_of(ItemState),
+        CheckConstraint("num_nonnulls(track_id, path) = 1", name="track_or_path"),
         {"postgresql_with": {"fillfactor": "80"}},
     )
 
@@ -255,7 +256,8 @@ class JobItem(Base):
     )
     pos: Mapped[int] = mapped_column(primary_key=True)
     job_id: Mapped[UUID]
-    track_id: Mapped[UUID] = mapped_column(ForeignKey("tracks.id", ondelete="CASCADE"), index=True)
+    track_id: Mapped[UUID | None] = mapped_column(ForeignKey("tracks.id", ondelete="CASCADE"), index=True)
+    path: Mapped[str | None]  # relative to the library, of what is no track
     state: Mapped[str] = mapped_column(default=ItemState.PENDING)
     content_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
     error_code: Mapped[str | None]

@@ -1,11 +1,11 @@
-"""Outcomes of a job, track by track."""
+"""Outcomes of a job, track by track, and of paths that are no tracks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, select, tuple_, update
+from sqlalchemy import Select, func, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from core.db.tables import Job, JobItem, Prediction, Track
@@ -38,7 +38,7 @@ class WorkItem:
 
 @dataclass(frozen=True)
 class ItemRow:
-    track_id: UUID
+    track_id: UUID | None  # None: the path is no track
     path: str
     state: ItemState
     error_code: str | None
@@ -90,8 +90,14 @@ def list_items(
     """In the order of the library."""
     query = (
         _in_order(job_id, limit + 1)
-        .add_columns(Track.id, Track.path, JobItem.state, JobItem.error_code, JobItem.error_detail)
-        .join(Track, Track.id == JobItem.track_id)
+        .add_columns(
+            Track.id,
+            func.coalesce(JobItem.path, Track.path),
+            JobItem.state,
+            JobItem.error_code,
+            JobItem.error_detail,
+        )
+        .outerjoin(Track, Track.id == JobItem.track_id)
     )
     if state is not None:
         query = query.where(JobItem.state == state)

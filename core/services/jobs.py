@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -22,6 +23,7 @@ from core.errors import (
 )
 from core.params import AnalysisParams, JobKind, PredictParams
 from core.services.cursor import Page, cut_page, decode_cursor
+from core.services.findings import Findings, findings_of
 from core.services.libraries import check_folder, get_library_by_name
 from core.services.registry import resolve_model
 from core.services.trials import USABLE, close_trials
@@ -52,6 +54,8 @@ class Progress:
     eta_s: float | None
     tracks_read: int | None = None  # of a training that is getting its tracks ready
     tracks_to_read: int | None = None
+    left_out: Mapping[str, int] = field(default_factory=dict)  # of a listing: entries that are no audio
+    warnings: Sequence[str] = ()  # of a listing
 
 
 def notify_dispatcher(session: Session) -> None:
@@ -103,7 +107,11 @@ def retry_failed(
     *,
     visible_to: str | None = None,
 ) -> Submission:
-    """A new job over the failed items of an ended one."""
+    """A new job over the failed items of an ended one.
+
+    An analysis whose listing failed is listed again as a whole; what has a result by then is skipped, unless
+    `force` is set. The file of an upload must be stored under the new job's id before this is committed.
+    """
     old = get_job(session, job_id, visible_to=visible_to)
     if old.state not in TERMINAL_JOB_STATES:
         raise JobNotFinished
@@ -112,17 +120,29 @@ def retry_failed(
             "Tuning is not retried: POST /api/v1/studies/{id}/resume adds trials to a study "
             "(`mfa tune --resume STUDY --trials 20`); thresholds are submitted anew."
         )
-    failed = exists().where(JobItem.job_id == job_id, JobItem.state == ItemState.FAILED)
+    job = {"kind": old.kind, "owner": owner, "params": old.params, "retry_of": old.id}
+    job |= {"library_id": old.library_id, "model_id": old.model_id}
+    first_unit: dict[str, Any]
+    if old.kind == JobKind.PREDICT:
+        if old.state == JobState.SUCCEEDED:
+            raise NothingToRetry("This file has been labelled: there is nothing to retry.")
+        job, first_unit = job | {"total": 1}, {"kind": "predict", "queue": "interactive"}
+    else:
+        first_unit = {"kind": "plan", "queue": "plan", "payload": _retry_payload(session, old)}
+    return submit_job(session, job, first_unit, idempotency_key, str(old.id))
+
+
+def _retry_payload(session: Session, old: Job) -> dict[str, str]:
+    """Where the planner of a retry starts: at the failed items, or where one began that failed itself."""
+    plan = session.scalars(
+        select(JobUnit).where(JobUnit.job_id == old.id, JobUnit.kind == "plan").order_by(JobUnit.seq).limit(1)
+    ).one_or_none()
+    if plan is not None and plan.state == UnitState.FAILED:
+        return {"retry_of": plan.payload["retry_of"]} if "retry_of" in plan.payload else {}
+    failed = exists().where(JobItem.job_id == old.id, JobItem.state == ItemState.FAILED)
     if not session.scalar(select(failed)):
         raise NothingToRetry
-    job = {"kind": old.kind, "owner": owner, "params": old.params, "retry_of": old.id}
-    return submit_job(
-        session,
-        job | {"library_id": old.library_id, "model_id": old.model_id},
-        {"kind": "plan", "queue": "plan", "payload": {"retry_of": str(old.id)}},
-        idempotency_key,
-        str(old.id),
-    )
+    return {"retry_of": str(old.id)}
 
 
 def submit_job(
@@ -257,6 +277,7 @@ def _progress(job: Job, sums: Any, now: datetime) -> Progress:
     known = not sums.planning
     percent = 100 * outcomes / job.total if job.total else 100.0
     is_open = job.state in OPEN_JOB_STATES
+    found = findings_of(job) or Findings()
     return Progress(
         total=job.total,
         done=sums.done,
@@ -265,6 +286,8 @@ def _progress(job: Job, sums: Any, now: datetime) -> Progress:
         percent=round(percent, 1) if known else None,
         rate_per_s=round(rate, 3) if rate else None,
         eta_s=round((job.total - outcomes) / rate, 1) if known and rate and is_open else None,
+        left_out=found.left_out,
+        warnings=found.warnings,
     )
 
 

@@ -1,11 +1,27 @@
 """Tracks of a library: what was found, and what models say of it."""
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, REAL, Select, Text, case, cast, exists, func, literal, or_, select, update
+from sqlalchemy import (
+    ARRAY,
+    REAL,
+    ColumnElement,
+    Select,
+    Text,
+    case,
+    cast,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -85,31 +101,52 @@ def mark_missing(session: Session, job: Job, under: str, limit: int) -> int:
     Their results are kept: a file may come back. What lies in a folder that could not be listed is not
     missing.
     """
-    unlisted = literal(_unlisted_folders(session, job), ARRAY(Text))
-    folder = func.unnest(unlisted).column_valued("folder")
-    in_unlisted_folder = exists().where(func.starts_with(Track.path, func.concat(folder, "/")))
-    gone = (
-        select(Track.id)
-        .where(
-            Track.library_id == job.library_id,
-            Track.path.startswith(f"{under}/" if under else "", autoescape=True),
-            Track.seen_at < job.started_at,
-            Track.missing_at.is_(None),
-            ~in_unlisted_folder,
-        )
-        .limit(limit)
-    )
+    gone = _not_met(session, job, under).limit(limit)
     marked = update(Track).where(Track.id.in_(gone)).values(missing_at=func.now())
     return len(session.execute(marked.returning(Track.id)).all())
 
 
-def _unlisted_folders(session: Session, job: Job) -> list[str]:
-    """What a scan could not even look at; few of all that may have failed."""
-    failed = select(Track.path).join(JobItem, JobItem.track_id == Track.id)
-    unseen = (JobItem.error_code == Unreadable().code, Track.size == 0, Track.mtime_ns == 0)
-    return list(
-        session.scalars(failed.where(JobItem.job_id == job.id, JobItem.state == ItemState.FAILED, *unseen))
+def count_not_met(session: Session, job: Job, under: str) -> int:
+    """How many tracks `mark_missing` would mark in all."""
+    return session.scalar(select(func.count()).select_from(_not_met(session, job, under).subquery())) or 0
+
+
+def has_met_any(session: Session, job: Job, under: str) -> bool:
+    """Whether any track of a folder was seen since the scan of a job began."""
+    met = exists().where(*_in_folder(job, under), Track.seen_at >= job.started_at)
+    return bool(session.scalar(select(met)))
+
+
+def _in_folder(job: Job, under: str) -> tuple[ColumnElement[bool], ...]:
+    return (
+        Track.library_id == job.library_id,
+        Track.path.startswith(f"{under}/" if under else "", autoescape=True),
     )
+
+
+def _not_met(session: Session, job: Job, under: str) -> Select[UUID]:
+    unlisted = literal(_unlisted_paths(session, job), ARRAY(Text))
+    path = func.unnest(unlisted).column_valued("path")
+    is_unlisted = exists().where(
+        or_(Track.path == path, func.starts_with(Track.path, func.concat(path, "/")))
+    )
+    return select(Track.id).where(
+        *_in_folder(job, under),
+        Track.seen_at < job.started_at,
+        Track.missing_at.is_(None),
+        ~is_unlisted,
+    )
+
+
+def _unlisted_paths(session: Session, job: Job) -> list[str]:
+    """What a scan could not even look at; few of all that may have failed."""
+    query = select(JobItem.path).where(
+        JobItem.job_id == job.id,
+        JobItem.state == ItemState.FAILED,
+        JobItem.error_code == Unreadable().code,
+        JobItem.path.is_not(None),
+    )
+    return [path for path in session.scalars(query) if path is not None]
 
 
 def save_analysed(session: Session, files: Sequence[AnalysedFile]) -> None:
@@ -151,10 +188,10 @@ def list_tracks(
 ) -> Page[TrackRow]:
     """Tracks that are there; with a genre, the most certain first."""
     query = _tracks(model).where(Track.missing_at.is_(None)).limit(limit + 1)
-    if library is not None:
-        query = query.where(Track.library_id == get_library_by_name(session, library).id)
+    where = [Track.library_id == get_library_by_name(session, library).id] if library is not None else []
     if path is not None:
-        query = query.where(Track.path == path)
+        where.append(_at_path(session, path, where))
+    query = query.where(*where)
     if genre is None:
         query = query.order_by(Track.id)
         if cursor is not None:
@@ -175,6 +212,22 @@ def _tracks(model: Model) -> Select[*tuple[Any, ...]]:
         .join(Library, Library.id == Track.library_id)
         .outerjoin(Prediction, heard)
     )
+
+
+def _at_path(session: Session, path: str, where: Sequence[ColumnElement[bool]]) -> ColumnElement[bool]:
+    """Tracks at a path: those spelled just so if there are any, else those whose Unicode form differs only.
+
+    The normal forms of the whole path are looked up in the index; a path with parts of several forms takes a
+    look at every track.
+    """
+    exact = Track.path == path
+    if path.isascii():
+        return exact
+    composed, decomposed = (unicodedata.normalize(form, path) for form in ("NFC", "NFD"))
+    for spelled in (exact, Track.path.in_((composed, decomposed))):
+        if session.scalar(select(exists().where(*where, spelled, Track.missing_at.is_(None)))):
+            return spelled
+    return func.normalize(Track.path, text("NFC")) == composed
 
 
 def _with_genre(

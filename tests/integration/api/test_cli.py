@@ -51,9 +51,10 @@ def runner(url: str, data_dir: Path, monkeypatch: pytest.MonkeyPatch, **override
 
 @pytest.fixture
 def files(music: Path, db: SessionFactory) -> Path:
-    """A folder with four files, two of them bad; and a model to label them with."""
-    for name in ("a.mp3", "jazz/b [live].mp3", "jazz/bad.mp3", "bad.flac"):
+    """A folder with four tracks, two of them bad, and what is no music; and a model to label them with."""
+    for name in ("a.mp3", "jazz/b [live].mp3", "jazz/bad.mp3", "bad.flac", "1.jpg", "jazz/2.jpg", "a.cue"):
         (music / name).write_bytes(b"")
+    (music / "@eaDir").mkdir()
     with db.begin() as session:
         make_model(session)
     return music
@@ -70,6 +71,7 @@ def test_label_shows_labels_neighbours_and_what_failed(mfa, db, files, tmp_path)
     assert "not_audio" in lines["bad.flac"]
     assert "The content is not audio." in lines["jazz/bad.mp3"]
     assert "2 tracks labelled, 2 not labelled" in result.stdout
+    assert "Left out: 2 .jpg, 1 .cue, 1 system folder." in result.stdout
     rows = (tmp_path / "out.csv").read_text().splitlines()
     assert rows[0] == "track_id,path,duration_s,labels,model,rock,jazz,ambient"
     assert len(rows) == 3
@@ -90,10 +92,11 @@ def test_label_names_the_library_after_the_folder_and_finds_it_again(mfa, db, fi
 
 def test_label_passes_coverage_and_force_on(mfa, db, files):
     with worker(db):
-        assert mfa("label", files, "--coverage", "8", "--force").exit_code == 0
+        assert mfa("label", files, "--coverage", "8", "--force", "--confirm-empty").exit_code == 0
     with db() as session:
         params = session.scalars(select(Job.params)).one()
-    assert (params["coverage"], params["force"]) == ({"windows": 8}, True)
+    given = {"coverage": {"windows": 8}, "force": True, "confirm_empty": True}
+    assert {name: params[name] for name in given} == given
 
 
 def test_label_fails_when_nothing_was_labelled(mfa, db, files):
@@ -173,6 +176,16 @@ def test_jobs_lists_shows_cancels_and_retries(mfa, db):
     with db() as session:
         assert session.get_one(Job, open_job.id).state == JobState.CANCELLING
         assert session.scalars(select(Job).where(Job.retry_of == ended.id)).one()
+
+
+def test_a_job_shows_what_it_left_out_marked_as_missing_and_warns_of(mfa, db):
+    found = {"left_out": {".jpg": 312, "marked_folder": 1}, "missing": 7, "warnings": ["Look [here]."]}
+    with db.begin() as session:
+        job = make_job(session, state=JobState.SUCCEEDED, unit={"state": "done"}, result=found)
+    shown = mfa("jobs", job.id).stdout
+    assert "Left out: 312 .jpg, 1 folder with .nomedia or .ndignore." in shown
+    assert "7 tracks are gone and marked as missing." in shown
+    assert "Look [here]." in shown
 
 
 def test_a_track_can_be_named_by_its_id_its_file_or_its_path(mfa, db, tmp_path):

@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import func, select, text
 
 from core.db.session import SessionFactory
-from core.db.tables import Job, JobUnit
+from core.db.tables import Job, JobItem, JobUnit
+from core.settings import Settings
 from core.states import JobState
 from tests.builders import make_finished_job, make_heard_track, make_job, make_library, make_model, make_track
 from tests.integration.api.gateway import problem_of
@@ -49,6 +50,7 @@ def test_a_submitted_job_is_committed_with_its_first_unit(http, db, library):
         "model": "default",
         "coverage": "full",
         "force": False,
+        "confirm_empty": False,
     }
     assert job["progress"]["percent"] is None
     with db() as session:
@@ -239,6 +241,78 @@ def test_retry_makes_a_new_job_of_the_failed_items(http, db):
         assert session.get_one(Job, UUID(new_id)).retry_of == job.id
     replayed = http.post(f"{JOBS}/{job.id}/retry", headers={"Idempotency-Key": "again"})
     assert replayed.json()["id"] == new_id
+
+
+def failed_upload(db: SessionFactory, settings: Settings, state: JobState = JobState.FAILED) -> UUID:
+    """An ended prediction whose file is still kept."""
+    with db.begin() as session:
+        job_id = make_job(session, kind="predict", state=state, model_id=make_model(session).id).id
+    settings.uploads_dir.mkdir(parents=True, exist_ok=True)
+    (settings.uploads_dir / str(job_id)).write_bytes(b"a song")
+    return job_id
+
+
+@pytest.mark.parametrize("state", [JobState.FAILED, JobState.CANCELLED])
+def test_retry_labels_an_upload_again_while_its_file_is_kept(http, db, open_settings, state):
+    old_id = failed_upload(db, open_settings, state)
+    headers = {"Idempotency-Key": "again"}
+    response = http.post(f"{JOBS}/{old_id}/retry", headers=headers)
+    assert response.status_code == 202
+    job = response.json()
+    assert (job["kind"], job["state"], job["progress"]["total"]) == ("predict", "queued", 1)
+    assert (open_settings.uploads_dir / job["id"]).read_bytes() == b"a song"
+    with db() as session:
+        unit = session.scalars(select(JobUnit).where(JobUnit.job_id == UUID(job["id"]))).one()
+        assert (unit.kind, unit.queue) == ("predict", "interactive")
+    (open_settings.uploads_dir / str(old_id)).unlink()
+    assert problem_of(http.post(f"{JOBS}/{old_id}/retry"), 409) == "upload_gone"
+    assert http.post(f"{JOBS}/{old_id}/retry", headers=headers).json()["id"] == job["id"]
+    assert count(db, Job) == 2
+
+
+def test_an_upload_that_was_labelled_is_not_retried(http, db, open_settings):
+    done = failed_upload(db, open_settings, JobState.SUCCEEDED)
+    assert problem_of(http.post(f"{JOBS}/{done}/retry"), 409) == "nothing_to_retry"
+
+
+def test_a_job_says_what_it_left_out_and_warns_of_while_it_runs_and_as_its_result(http, db):
+    found = {"left_out": {".jpg": 312, "system_folder": 3}, "missing": 2, "warnings": ["Look here."]}
+    with db.begin() as session:
+        job_id = make_job(session, state=JobState.RUNNING, result=found).id
+    job = http.get(f"{JOBS}/{job_id}").json()
+    assert (job["progress"]["left_out"], job["progress"]["warnings"]) == (found["left_out"], ["Look here."])
+    assert job["result"] is None
+    with db.begin() as session:
+        session.get_one(Job, job_id).state = JobState.SUCCEEDED
+    assert http.get(f"{JOBS}/{job_id}").json()["result"] == found
+
+
+def test_an_item_that_is_no_track_has_its_path_and_no_id(http, db):
+    with db.begin() as session:
+        library, model = make_library(session), make_model(session)
+        job = make_finished_job(session, library, model, [], [make_track(session, library, path="a.mp3")])
+        unit = session.scalars(
+            select(JobUnit).where(JobUnit.job_id == job.id, JobUnit.kind == "analyse")
+        ).one()
+        no_track = {"track_id": None, "path": "link.mp3", "state": "failed", "error_code": "outside_library"}
+        session.add(JobItem(unit_id=unit.id, pos=1, job_id=job.id, **no_track))
+    items = http.get(f"{JOBS}/{job.id}/items", params={"state": "failed"}).json()["items"]
+    assert [(item["path"], item["track_id"] is None) for item in items] == [
+        ("a.mp3", False),
+        ("link.mp3", True),
+    ]
+    assert items[1]["error"]["code"] == "outside_library"
+    assert http.post(f"{JOBS}/{job.id}/retry").status_code == 202
+
+
+@pytest.mark.parametrize(("asked", "stored"), [("Caf\u00e9/", "Cafe\u0301"), ("Cafe\u0301", "Caf\u00e9")])
+def test_a_folder_is_named_with_a_slash_behind_it_and_in_any_unicode_form(
+    http, library, music, asked, stored
+):
+    (music / stored).mkdir()
+    assert submit(http, library=library, path=asked).status_code == 202
+    assert submit(http, library=library, path="jazz/").status_code == 202
+    assert problem_of(submit(http, library=library, path="/"), 422) == "outside_library"
 
 
 def test_there_must_be_something_to_retry(http, db):

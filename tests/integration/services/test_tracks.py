@@ -88,6 +88,20 @@ def test_a_track_is_listed_with_what_the_model_asked_for_says_of_it(session, lib
     assert paths(session, other, genre="rock") == []
 
 
+def test_a_track_is_found_by_its_path_in_any_unicode_form(session, library, model):
+    composed, decomposed = "Caf\u00e9", "Cafe\u0301"
+    make_track(
+        session, library, path=f"{composed}/{decomposed}.mp3"
+    )  # as a copy between systems may leave it
+    make_track(session, library, path=f"{decomposed}/1.mp3")
+    for path in (f"{composed}/{composed}.mp3", f"{decomposed}/{decomposed}.mp3"):
+        assert paths(session, model, path=path) == [f"{composed}/{decomposed}.mp3"]
+    assert paths(session, model, path=f"{composed}/1.mp3", library="music") == [f"{decomposed}/1.mp3"]
+    make_track(session, library, path=f"{composed}/1.mp3")
+    assert paths(session, model, path=f"{composed}/1.mp3") == [f"{composed}/1.mp3"]
+    assert paths(session, model, path="Cafe/1.mp3") == []
+
+
 def test_a_genre_that_the_model_does_not_know_is_refused(session, library, model):
     with pytest.raises(Invalid, match="polka"):
         list_tracks(session, model, genre="polka")

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from core.errors import Disappeared, Invalid, ItemError, MFAError, NotAFile, OutsideLibrary, Unreadable
-from core.library.paths import open_beneath, open_folder, validate_relative
+from core.library.paths import find_beneath, open_beneath, open_folder, validate_relative
 from tests.swapping import swapping
 
 SECRET = b"secret"
@@ -46,6 +46,40 @@ def test_the_library_itself_is_a_valid_path():
     assert validate_relative("").parts == ()
 
 
+def test_a_slash_at_the_end_of_a_folder_is_accepted():
+    assert validate_relative("Rock/Live/") == PurePosixPath("Rock/Live")
+
+
+COMPOSED, DECOMPOSED = "Caf\u00e9", "Cafe\u0301"
+
+
+@pytest.mark.parametrize(("wanted", "stored"), [(COMPOSED, DECOMPOSED), (DECOMPOSED, COMPOSED)])
+def test_a_path_is_found_in_another_unicode_form(tmp_path, wanted, stored):
+    (tmp_path / stored / "x" / stored).mkdir(parents=True)
+    assert find_beneath(tmp_path, f"{wanted}/x/{wanted}/") == f"{stored}/x/{stored}"
+    assert find_beneath(tmp_path, f"{stored}/x/{wanted}") == f"{stored}/x/{stored}"
+    assert find_beneath(tmp_path, f"{wanted}/gone/{wanted}") == f"{stored}/gone/{wanted}"
+    assert find_beneath(tmp_path, wanted.upper()) == wanted.upper()
+    assert find_beneath(tmp_path / "gone", wanted) == wanted
+    assert find_beneath(tmp_path, "") == ""
+
+
+def test_a_path_as_it_is_goes_before_other_unicode_forms(tmp_path):
+    for name in (COMPOSED, DECOMPOSED):
+        (tmp_path / name).mkdir()
+    assert [find_beneath(tmp_path, name) for name in (COMPOSED, DECOMPOSED)] == [COMPOSED, DECOMPOSED]
+
+
+def test_another_unicode_form_is_not_looked_for_through_links(tmp_path):
+    (tmp_path / "outside" / DECOMPOSED).mkdir(parents=True)
+    root = tmp_path / "library"
+    root.mkdir()
+    (root / "link").symlink_to(tmp_path / "outside")
+    assert find_beneath(root, f"link/{COMPOSED}") == f"link/{COMPOSED}"
+    with pytest.raises(OutsideLibrary):
+        find_beneath(root, "../outside")
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -67,7 +101,7 @@ def test_paths_that_lead_out_are_outside(path):
         validate_relative(path)
 
 
-@pytest.mark.parametrize("path", ["a\0b", "a//b", "a/", "./a", "a/./b", ".", "a/\udcff.mp3"])
+@pytest.mark.parametrize("path", ["a\0b", "a//b", "a//", "./a", "a/./b", ".", "a/\udcff.mp3"])
 def test_ambiguous_paths_are_invalid(path):
     with pytest.raises(Invalid):
         validate_relative(path)
