@@ -34,6 +34,15 @@ OPEN_UNIT_STATES = tuple(state for state in UnitState if state not in TERMINAL_U
 
 
 @dataclass(frozen=True)
+class Request:
+    """What makes two requests of one owner the same."""
+
+    owner: str
+    idempotency_key: str | None
+    digest: bytes  # of the request as it was sent
+
+
+@dataclass(frozen=True)
 class Submission:
     job: Job
     replayed: bool  # the Idempotency-Key was known: this is the job it made before
@@ -62,15 +71,18 @@ def notify_dispatcher(session: Session) -> None:
 def submit_analysis(
     session: Session, params: AnalysisParams, owner: str, idempotency_key: str | None = None
 ) -> Submission:
+    request = Request(owner, idempotency_key, digest(JobKind.ANALYSIS, params.model_dump(mode="json")))
+    if (replay := find_replay(session, request)) is not None:
+        return replay
     library = get_library_by_name(session, params.library)
     check_folder(library, params.path)
     model = resolve_model(session, params.model)
-    job = {"kind": JobKind.ANALYSIS, "owner": owner, "params": params.model_dump(mode="json")}
+    job = {"kind": JobKind.ANALYSIS, "params": params.model_dump(mode="json")}
     return submit_job(
         session,
         job | {"library_id": library.id, "model_id": model.id},
         {"kind": "plan", "queue": "plan"},
-        idempotency_key,
+        request,
     )
 
 
@@ -84,14 +96,17 @@ def submit_predict(
     sha256: str = "",
 ) -> Submission:
     """Label the file that lies in the uploads folder under the job's id; `sha256` is its digest in hex."""
+    content = params.model_dump(mode="json")
+    request = Request(owner, idempotency_key, digest(JobKind.PREDICT, content, sha256))
+    if (replay := find_replay(session, request)) is not None:
+        return replay
     model = resolve_model(session, params.model)
-    job = {"kind": JobKind.PREDICT, "owner": owner, "params": params.model_dump(mode="json")}
+    job = {"kind": JobKind.PREDICT, "params": content}
     return submit_job(
         session,
         job | {"id": job_id, "model_id": model.id, "total": 1},
         {"kind": "predict", "queue": "interactive"},
-        idempotency_key,
-        sha256,
+        request,
     )
 
 
@@ -115,42 +130,63 @@ def retry_failed(
     failed = exists().where(JobItem.job_id == job_id, JobItem.state == ItemState.FAILED)
     if not session.scalar(select(failed)):
         raise NothingToRetry
-    job = {"kind": old.kind, "owner": owner, "params": old.params, "retry_of": old.id}
+    job = {"kind": old.kind, "params": old.params, "retry_of": old.id}
     return submit_job(
         session,
         job | {"library_id": old.library_id, "model_id": old.model_id},
         {"kind": "plan", "queue": "plan", "payload": {"retry_of": str(old.id)}},
-        idempotency_key,
-        str(old.id),
+        retry_request(job_id, owner, idempotency_key),
     )
 
 
-def submit_job(
-    session: Session,
-    job: dict[str, Any],
-    first_unit: dict[str, Any],
-    idempotency_key: str | None,
-    *fingerprint: str,
-) -> Submission:
-    """Insert a job with its first unit, or find the one that the key has made.
+def digest(kind: str, *content: Any) -> bytes:
+    """SHA-256 of a request as it was sent, before anything in it is looked up or filled in."""
+    return hashlib.sha256(json.dumps([kind, *content], sort_keys=True).encode()).digest()
 
-    `fingerprint` is what makes two requests of equal params different ones.
+
+def retry_request(job_id: UUID, owner: str, idempotency_key: str | None) -> Request:
+    """The request to retry a job."""
+    return Request(owner, idempotency_key, digest("retry", str(job_id)))
+
+
+def find_replay(session: Session, request: Request) -> Submission | None:
+    """The job that the same request has made before, None for a new one.
+
+    Every submission asks this before it checks anything: a repeated request is answered as the first one
+    was, also when the folder, library, model or job that it names no longer exists. Raises
+    IdempotencyKeyReused when the key came with another request.
     """
-    request = json.dumps([job["kind"], job["params"], *fingerprint], sort_keys=True)
-    request_hash = hashlib.sha256(request.encode()).digest()
+    if request.idempotency_key is None:
+        return None
+    query = select(Job).where(Job.owner == request.owner, Job.idempotency_key == request.idempotency_key)
+    known = session.scalars(query).one_or_none()
+    if known is None:
+        return None
+    if known.request_hash != request.digest:
+        raise IdempotencyKeyReused
+    return Submission(known, replayed=True)
+
+
+def submit_job(
+    session: Session, job: dict[str, Any], first_unit: dict[str, Any], request: Request
+) -> Submission:
+    """Insert a job with its first unit, or find the one that the same request made in the meantime."""
     created = session.scalars(
         insert(Job)
-        .values(**job, state=JobState.QUEUED, idempotency_key=idempotency_key, request_hash=request_hash)
+        .values(
+            **job,
+            owner=request.owner,
+            state=JobState.QUEUED,
+            idempotency_key=request.idempotency_key,
+            request_hash=request.digest,
+        )
         .on_conflict_do_nothing(index_elements=[Job.owner, Job.idempotency_key])
         .returning(Job)
     ).one_or_none()
     if created is None:
-        known = session.scalars(
-            select(Job).where(Job.owner == job["owner"], Job.idempotency_key == idempotency_key)
-        ).one()
-        if known.request_hash != request_hash:
-            raise IdempotencyKeyReused
-        return Submission(known, replayed=True)
+        replay = find_replay(session, request)
+        assert replay is not None
+        return replay
     session.add(JobUnit(job_id=created.id, seq=0, **first_unit))
     session.flush()
     notify_dispatcher(session)

@@ -8,7 +8,15 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from core.db.tables import Library, Track
-from core.errors import ItemError, LibraryExists, LibraryFolderMissing, LibraryNotFound, OutsideLibrary
+from core.errors import (
+    ItemError,
+    LibraryExists,
+    LibraryFolderMissing,
+    LibraryNotFound,
+    OutsideLibrary,
+    Unavailable,
+    is_machine_fault,
+)
 from core.library.paths import open_folder, validate_relative
 
 
@@ -34,7 +42,11 @@ def _resolve_folder(path: str) -> str:
     try:
         folder = Path(path).resolve(strict=True)
         is_folder = folder.is_dir()
-    except (OSError, ValueError, RuntimeError):
+    except OSError as error:
+        if is_machine_fault(error):
+            raise Unavailable(f"The folder {path} does not answer: {error.strerror}.") from error
+        is_folder = False
+    except (ValueError, RuntimeError):
         is_folder = False
     if not Path(path).is_absolute() or not is_folder:
         raise LibraryFolderMissing(f"{path} is not a folder on the server (an absolute path is needed).")
@@ -56,6 +68,9 @@ def check_folder(library: Library, path: str) -> None:
         raise
     except ItemError as error:
         raise LibraryFolderMissing(f"There is no folder {path!r} in the library {library.name!r}.") from error
+    except OSError as error:
+        sentence = f"The folder of the library {library.name!r} does not answer: {error.strerror}."
+        raise Unavailable(sentence) from error
 
 
 def count_tracks(session: Session, library: Library) -> int:

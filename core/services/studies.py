@@ -17,7 +17,15 @@ from core.params import JobKind, TrainingParams, TuningParams
 from core.queue import TRIAL
 from core.search_space import best_experiment, canonical, check_space, grid_size, pareto_front, planned_trials
 from core.services.cursor import Page, cut_page, decode_cursor
-from core.services.jobs import OPEN_JOB_STATES, Submission, notify_dispatcher, submit_job
+from core.services.jobs import (
+    OPEN_JOB_STATES,
+    Request,
+    Submission,
+    digest,
+    find_replay,
+    notify_dispatcher,
+    submit_job,
+)
 from core.services.thresholds import submit_thresholds
 from core.services.trainings import (
     PROJECT,
@@ -25,8 +33,8 @@ from core.services.trainings import (
     check_name,
     find_config,
     place_dataset,
+    queue_training,
     read_experiment,
-    submit_training,
 )
 from core.services.trials import USABLE, add_trial, lock_study
 from core.states import TrialState
@@ -71,6 +79,9 @@ def submit_study(
     trusted: bool,
 ) -> Submission:
     """Queue a study; whoever is not `trusted` may only learn from what lies in a library."""
+    request = Request(owner, idempotency_key, digest(JobKind.TUNING, {"study": wanted}))
+    if (replay := find_replay(session, request)) is not None:
+        return replay
     config = read_study(wanted)
     experiment = best_experiment(config, {})
     check_name(experiment)
@@ -81,12 +92,11 @@ def submit_study(
     _check_bases(session, config)
     job = {
         "kind": JobKind.TUNING,
-        "owner": owner,
         "params": {"study": config.model_dump(mode="json")},
         "library_id": library.id if library else None,
         "total": planned_trials(config),
     }
-    submission = submit_job(session, job, {"kind": "trial", "queue": TRIAL}, idempotency_key)
+    submission = submit_job(session, job, {"kind": "trial", "queue": TRIAL}, request)
     if not submission.replayed:
         content = config.model_dump(mode="json")
         study = Study(id=submission.job.id, name=config.study_name, config=content, job_id=submission.job.id)
@@ -136,18 +146,20 @@ def resume_study(
     trusted: bool,
 ) -> Submission:
     """A new job that adds trials to a study whose last job has ended."""
-    study = lock_study(session, get_study(session, study_id).study.id)
-    config = TuningConfig.model_validate(study.config)
+    request = Request(owner, idempotency_key, digest("resume", str(study_id), n_trials))
+    if (replay := find_replay(session, request)) is not None:
+        return replay
+    config = TuningConfig.model_validate(get_study(session, study_id).study.config)
     dataset = best_experiment(config, {}).dataset
     _, library = place_dataset(session, dataset, data_dir, trusted=trusted)
+    study = lock_study(session, study_id)
     job = {
         "kind": JobKind.TUNING,
-        "owner": owner,
         "params": {"resume": str(study.id), "n_trials": n_trials},
         "total": _left(session, study, config, n_trials),
         "library_id": library.id if library else None,
     }
-    submission = submit_job(session, job, {"kind": "trial", "queue": TRIAL}, idempotency_key)
+    submission = submit_job(session, job, {"kind": "trial", "queue": TRIAL}, request)
     if not submission.replayed:
         _check_idle(session, study)
         if submission.job.total == 0:
@@ -184,6 +196,9 @@ def train_best(
     trusted: bool,
 ) -> Submission:
     """Train what the best trial was (or another one) for all epochs, and register the model."""
+    request = Request(owner, idempotency_key, digest("train-best", str(study_id), number))
+    if (replay := find_replay(session, request)) is not None:
+        return replay
     row = get_study(session, study_id)
     config = TuningConfig.model_validate(row.study.config)
     trials = list_trials(session, study_id, curves=False)
@@ -193,10 +208,7 @@ def train_best(
     if not chosen:
         raise NoBestTrial
     experiment = best_experiment(config, chosen[0].params or {})
-    params = TrainingParams(experiment=experiment.model_dump(mode="json"))
-    return submit_training(
-        session, params, owner, idempotency_key, data_dir=data_dir, trusted=trusted, study_id=study_id
-    )
+    return queue_training(session, experiment, request, data_dir=data_dir, trusted=trusted, study_id=study_id)
 
 
 def list_studies(session: Session, cursor: str | None, limit: int) -> Page[StudyRow]:

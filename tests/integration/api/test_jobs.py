@@ -93,6 +93,36 @@ def test_the_same_key_answers_the_same_job(http, db, library):
     assert count(db, Job) == 1
 
 
+def test_a_known_key_is_answered_although_everything_it_names_is_gone(http, db, library, music):
+    first = submit(http, "k1", library=library, path="jazz").json()
+    (music / "jazz").rmdir()
+    assert problem_of(submit(http, "k2", library=library, path="jazz"), 422) == "library_folder_missing"
+    assert submit(http, "k1", library=library, path="jazz").json() == first
+    with db.begin() as session:
+        session.execute(text("UPDATE libraries SET name = 'another'"))
+        session.execute(text("UPDATE models SET name = 'another'"))
+        session.execute(text("DELETE FROM model_aliases"))
+    again = submit(http, "k1", library=library, path="jazz")
+    assert (again.status_code, again.json()) == (202, first)
+    assert again.headers["idempotent-replayed"] == "true"
+    assert count(db, Job) == 1
+
+
+def test_a_known_key_of_a_retry_is_answered_although_the_job_is_gone(http, db):
+    with db.begin() as session:
+        known, model = make_library(session), make_model(session)
+        job = make_finished_job(session, known, model, [], [make_track(session, known)])
+    key = {"Idempotency-Key": "again"}
+    first = http.post(f"{JOBS}/{job.id}/retry", headers=key)
+    with db.begin() as session:
+        session.delete(session.get_one(Job, job.id))
+    again = http.post(f"{JOBS}/{job.id}/retry", headers=key)
+    assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
+    assert problem_of(http.post(f"{JOBS}/{job.id}/retry", headers={"Idempotency-Key": "x"}), 404)
+    other = http.post(f"{JOBS}/{uuid4()}/retry", headers=key)
+    assert problem_of(other, 422) == "idempotency_key_reused"
+
+
 def test_the_same_key_with_another_request_is_refused(http, db, library):
     submit(http, "k1", library=library)
     assert problem_of(submit(http, "k1", library=library, force=True), 422) == "idempotency_key_reused"

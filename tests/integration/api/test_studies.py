@@ -7,11 +7,11 @@ from uuid import UUID
 import httpx
 import pytest
 import yaml
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from api.client.http import Client
 from core.db.session import SessionFactory
-from core.db.tables import Job, JobUnit, Study, Trial
+from core.db.tables import Job, JobUnit, Library, Study, Trial
 from core.settings import Settings
 from core.states import JobState
 from tests.builders import make_api_key, make_library, make_model
@@ -196,6 +196,25 @@ def test_the_best_is_trained_with_one_call_and_the_study_goes_on(http, finished)
     assert problem_of(again, 409) == "study_at_work"
 
 
+def test_known_keys_are_answered_although_everything_they_name_is_gone(http, db, finished):
+    bodies = {
+        f"{STUDIES}/{finished}/resume": {"n_trials": 3},
+        f"{STUDIES}/{finished}/train-best": {},
+        JOBS: {"kind": "tuning", "params": {"study": STUDY}},
+    }
+    keys = {url: {"Idempotency-Key": url} for url in bodies}
+    first = {url: http.post(url, json=body, headers=keys[url]).json()["id"] for url, body in bodies.items()}
+    with db.begin() as session:
+        session.delete(session.get_one(Study, UUID(finished)))
+        session.execute(update(Library).values(name="another"))
+    for url, body in bodies.items():
+        again = http.post(url, json=body, headers=keys[url])
+        assert (again.status_code, again.json()["id"]) == (202, first[url]), again.text
+        assert again.headers["idempotent-replayed"] == "true"
+    other = http.post(f"{STUDIES}/{finished}/resume", json={"n_trials": 4}, headers=keys[JOBS])
+    assert problem_of(other, 422) == "idempotency_key_reused"
+
+
 @pytest.fixture
 def mfa(open_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(STUDY))
@@ -239,6 +258,8 @@ def test_tune_follows_its_trials_and_shows_the_best(mfa, db, monkeypatch, open_u
         (["tune", "--resume", str(UUID(int=0))], "How many more?"),
         (["tune", "--resume", str(UUID(int=0)), "--trials", "1"], "There is no study with this id."),
         (["tune", "--config", "wrong.yaml"], "space.training.lr: low must be less than high"),
+        (["tune", "--config", "song.wav"], "song.wav is not a text file in UTF-8"),
+        (["train", "--config", "song.wav"], "song.wav is not a text file in UTF-8"),
         (["tune", "--thresholds", "default"], "has left no scores"),
         (["studies", "--train-best"], "Name the study"),
     ],
@@ -246,6 +267,7 @@ def test_tune_follows_its_trials_and_shows_the_best(mfa, db, monkeypatch, open_u
 def test_an_error_is_one_line(mfa, tmp_path, arguments, sentence):
     wrong = STUDY | {"space": {"training.lr": LR | {"low": 3}}}
     (tmp_path / "wrong.yaml").write_text(yaml.safe_dump(wrong))
+    (tmp_path / "song.wav").write_bytes(b"RIFF\x00\xff\xfeWAVE")
     result = mfa(*arguments)
     assert result.exit_code == 1
     assert sentence in result.stderr
