@@ -84,7 +84,7 @@ def add_run(session: Session, job: Job, config: ExperimentConfig) -> Run:
 def take_version(session: Session, run_id: UUID) -> int:
     """The version of the model that a run is to give: the same at every call, and no other run's."""
     run = session.get_one(Run, run_id)
-    experiment = session.get_one(Experiment, run.experiment_id, with_for_update=True)
+    experiment = session.get_one(Experiment, run.experiment_id, with_for_update=True, populate_existing=True)
     session.refresh(run)
     if run.version is None:
         run.version = _next_version(session, experiment)
@@ -92,17 +92,22 @@ def take_version(session: Session, run_id: UUID) -> int:
     return run.version
 
 
-def free_version(session: Session, name: str) -> int:
-    """A version of the models of this name that nobody else gets until the transaction ends."""
+def reserve_version(session: Session, name: str) -> int:
+    """A version of the models of this name that nobody else gets."""
     session.execute(insert(Experiment).values(name=name).on_conflict_do_nothing())
     experiments = select(Experiment).where(Experiment.name == name)
-    return _next_version(session, session.scalars(experiments.with_for_update()).one())
+    locked = experiments.with_for_update().execution_options(populate_existing=True)
+    return _next_version(session, session.scalars(locked).one())
 
 
 def _next_version(session: Session, experiment: Experiment) -> int:
+    """The caller holds the experiment. A version is not given again when its run or model is deleted."""
     taken = select(func.max(Run.version)).where(Run.experiment_id == experiment.id)
     registered = select(func.max(Model.version)).where(Model.name == experiment.name)
-    return 1 + max(session.scalar(taken) or 0, session.scalar(registered) or 0)
+    known = (experiment.last_version, session.scalar(taken) or 0, session.scalar(registered) or 0)
+    experiment.last_version = 1 + max(known)
+    session.flush()
+    return experiment.last_version
 
 
 def save_epochs(session: Session, claim: Claim, run_id: UUID, reports: Sequence[Mapping[str, Any]]) -> None:
