@@ -217,11 +217,21 @@ class Item(Response):
     error: JobError | None
 
 
+class SimilarTrack(Response):
+    track_id: UUID
+    library: str
+    path: str
+    similarity: float = Field(description="cosine of the two embeddings; 1 means the same direction")
+
+
 class Result(Prediction):
     """A labelled track of a job."""
 
     track_id: UUID
     path: str = Field(description="relative to the library")
+    similar: list[SimilarTrack] | None = Field(
+        default=None, description="the nearest tracks of the library, when asked for with `similar`"
+    )
 
 
 class LibraryRequest(Request):
@@ -245,13 +255,6 @@ class Track(Response):
     tags: dict[str, Any] | None = Field(description="as read from the file; null until it is analysed")
     missing: bool = Field(description="the file was gone when the library was listed last")
     prediction: Prediction | None = Field(description="null until the model has heard the track")
-
-
-class SimilarTrack(Response):
-    track_id: UUID
-    library: str
-    path: str
-    similarity: float = Field(description="cosine of the two embeddings; 1 means the same direction")
 
 
 class SimilarTracks(Response):
@@ -386,12 +389,22 @@ class Study(Response):
 class StudyDetails(Study):
     config: dict[str, Any]
     best: BestTrial | None = Field(description="null for several objectives, and until a trial is complete")
-    pareto_front: list[BestTrial] = Field(description="trials that no other beats in every objective")
+    pareto_front: list[BestTrial] = Field(
+        description="up to 100 of the trials that no other beats in every objective; empty for one objective"
+    )
+    pareto_size: int = Field(description="trials on the Pareto front, also those that are not listed")
+    leaders: list[BestTrial] = Field(
+        description="the 20 best complete trials, the best first; empty for several objectives"
+    )
+    failures: list[JobError] = Field(description="reasons of failed trials, each once, at most 10")
     importances: dict[str, dict[str, float]] | None = Field(
         description="share of each objective's variance by key; written when a job of the study ends"
     )
     plots: list[str] = Field(description="pictures for `/studies/{id}/plots/{name}.png`")
-    trials: list[TrialDetails]
+    trials: list[Trial] = Field(description="the first hundred; `/studies/{id}/trials` lists all of them")
+    trials_cursor: str | None = Field(
+        description="`cursor` with which `/studies/{id}/trials` goes on; null when all are listed here"
+    )
 
 
 class ResumeRequest(Request):

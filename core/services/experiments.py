@@ -191,6 +191,13 @@ def get_run(session: Session, run_id: UUID) -> RunRow:
     return RunRow(*row)
 
 
+def get_runs(session: Session, run_ids: Sequence[UUID]) -> list[RunRow]:
+    """Those of these runs that exist, in any order."""
+    if not run_ids:
+        return []
+    return [RunRow(*row) for row in session.execute(_runs().where(Run.id.in_(run_ids)))]
+
+
 def find_artifact(session: Session, run_id: UUID, name: str) -> Path:
     """A file that a finished run has left."""
     row = get_run(session, run_id)
@@ -212,7 +219,10 @@ def compare_runs(session: Session, run_ids: Sequence[UUID]) -> Comparison:
     """What the runs reached, and in what they were set up differently."""
     if not 1 <= len(run_ids) <= MAX_COMPARED:
         raise Invalid(f"From 1 to {MAX_COMPARED} runs can be compared; `ids` names {len(run_ids)}.")
-    rows = [get_run(session, run_id) for run_id in run_ids]
+    found = {row.run.id: row for row in get_runs(session, run_ids)}
+    if missing := [run_id for run_id in run_ids if run_id not in found]:
+        raise RunNotFound(f"There is no run {missing[0]}.")
+    rows = [found[run_id] for run_id in run_ids]
     metrics = [row.run.metrics or {} for row in rows]
     settings = [dict(_flat(row.run.config)) for row in rows]
     keys = dict.fromkeys(key for each in settings for key in each)

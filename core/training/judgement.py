@@ -1,7 +1,7 @@
 """Chooses thresholds and calibration, and says how good the model is on tracks it has not learnt from."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -11,11 +11,12 @@ import numpy.typing as npt
 from core.config import is_single_label
 from core.datasets.examples import Part
 from core.evaluation import calibration
+from core.evaluation.arrays import highest
+from core.evaluation.calibration import shares
 from core.evaluation.hierarchy import leaves, raise_parents, roots
 from core.evaluation.intervals import confidence_intervals
 from core.evaluation.metrics import co_occurrence, evaluate, frequency_bands, means_of
 from core.evaluation.thresholds import choose_thresholds
-from core.experiment_config import CalibrationMethod
 from core.models.artifact import Calibration
 from core.training.bases import Resolved
 from core.training.fitting import Fitted, Scored
@@ -46,7 +47,7 @@ class _Decider:
     thresholds: Scores  # (L,)
 
     def served(self, scores: Scores) -> Scores:
-        """What users are told: calibrated scores (N, L), no parent below its children."""
+        """What users are told: calibrated scores (N, L), made to fit each other as labels do."""
         return self.raised(scores if self.calibration is None else self.calibration.apply(scores))
 
 
@@ -61,15 +62,24 @@ def judge(
     """Everything that is chosen is chosen on validation tracks, or on the other folds of a track."""
     config = resolved.config
     targets = material.tracks.targets.numpy().astype(np.float64)
-    raised = partial(raise_parents, labels=material.labels, parents=material.dataset.parents)
-    choose = partial(_choose, config.evaluation.calibration, targets, raised)
+    exclusive = is_single_label(config.model)
+    raised = (
+        shares
+        if exclusive
+        else partial(raise_parents, labels=material.labels, parents=material.dataset.parents)
+    )
+    method = config.evaluation.calibration
+    fit = None
+    if method is not None:
+        fit = calibration.fit_exclusive if exclusive else partial(calibration.fit, method)
+    choose = partial(_choose, fit, targets, raised)
     decider = choose(fitted.validation, range(len(fitted.validation.rows)))
     served, decisions = _as_served(fitted.test, decider, choose)
-    if is_single_label(config.model):
-        decisions = served == served.max(axis=1, keepdims=True)
+    if exclusive:
+        decisions = highest(served)
     # Ranked before calibration, which may tie scores that differ.
     truth, scores = targets[fitted.test.rows], raised(fitted.test.scores)
-    metrics = evaluate(truth, scores, material.labels, decider.thresholds, decisions)
+    metrics = evaluate(truth, scores, material.labels, decider.thresholds, decisions, served)
     groups = [material.groups[row] for row in fitted.test.rows]
     repeats = config.evaluation.bootstrap
     intervals = (
@@ -91,11 +101,11 @@ def judge(
 
 
 def _stored(chosen: calibration.Calibration | None) -> Calibration | None:
-    return None if chosen is None else Calibration(slopes=chosen.slopes, offsets=chosen.offsets)
+    return None if chosen is None else Calibration(**asdict(chosen))
 
 
 def _choose(
-    method: CalibrationMethod | None,
+    fit: Callable[[Scores, Scores], calibration.Calibration] | None,
     targets: Scores,
     raised: Callable[[Scores], Scores],
     scored: Scored,
@@ -105,7 +115,7 @@ def _choose(
     truth = targets[[scored.rows[place] for place in places]]
     scores = scored.scores[list(places)]
     enough = len(truth) >= MIN_CALIBRATION_TRACKS
-    fitted = calibration.fit(method, truth, scores) if method and enough else None
+    fitted = fit(truth, scores) if fit and enough else None
     decider = _Decider(fitted, raised, np.empty(0))
     return replace(decider, thresholds=choose_thresholds(truth, decider.served(scores)))
 

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from core.config import is_single_label
+from core.evaluation.arrays import highest
 from core.evaluation.metrics import evaluate
 from core.training.losses import Loss
 from core.training.prediction import predict
@@ -25,4 +27,5 @@ def validate(
     logits = torch.logit(torch.from_numpy(scores).clamp(LOWEST, 1 - LOWEST))
     targets = tracks.targets[list(rows)].double()
     loss = float(loss_of(logits.to(run.device), targets.to(run.device)))
-    return loss, evaluate(targets.numpy(), scores, tracks.labels, DECISION).summary()
+    decisions = highest(scores) if is_single_label(run.config.model) else None
+    return loss, evaluate(targets.numpy(), scores, tracks.labels, DECISION, decisions).summary()

@@ -15,7 +15,8 @@ from core.config import FeatureConfig, MusicnnConfig
 from core.datasets.errors import NoLabelsLeft, OneClassOnly, TooFewLabels
 from core.datasets.examples import Dataset
 from core.errors import InvalidConfig, UnusableDataset
-from core.evaluation.calibration import calibration_error
+from core.evaluation.calibration import calibration_error, fit
+from core.inference import tagger as tagger_module
 from core.inference.tagger import Analysis, Tagger
 from core.models import artifact
 from core.models.artifact import ModelCard
@@ -24,6 +25,7 @@ from core.models.zoo import build
 from core.training import judgement
 from core.training.feature_cache import place
 from core.training.fitting import Scored
+from core.training.records import read_validation
 from core.training.reports import TrainingResult
 from core.training.results import CHOSEN_ON_FOLDS
 from core.training.run import TrainingStopped
@@ -195,13 +197,38 @@ def test_a_scoring_can_be_stopped_and_goes_on(clips, cache_dir, tmp_path):
     assert [report.epoch for report in heard] == [1, 2, 3]
 
 
+def test_what_is_reported_of_exclusive_labels_is_what_is_served(clips, cache_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(judgement, "MIN_CALIBRATION_TRACKS", 1)
+    served: list[Any] = []
+    measure = judgement.evaluate
+
+    def evaluate(targets: Any, *arguments: Any) -> Any:
+        served[:] = [targets, arguments[-1]]
+        return measure(targets, *arguments)
+
+    monkeypatch.setattr(judgement, "evaluate", evaluate)
+    result = run(clips, tmp_path / "run", cache_dir, split={"folds": 3}, training={"epochs": 1})
+    card = artifact.load(tmp_path / "run").card
+    assert card.calibration is not None
+    assert card.calibration.form == "softmax"
+    held_out = read_validation(tmp_path / "run")
+    assert held_out.scores.sum(axis=1) == pytest.approx(np.ones(24), abs=1e-5)
+    given = tagger_module.served(card, held_out.scores)
+    assert given.sum(axis=1) == pytest.approx(np.ones(24), abs=1e-5)
+    hits = (given.argmax(axis=1) == held_out.targets.argmax(axis=1)).mean()
+    assert result.metrics["accuracy"] == pytest.approx(hits)
+    assert served[1].sum(axis=1) == pytest.approx(np.ones(24), abs=1e-9)
+    assert np.trace(result.results["co_occurrence"]) == round(hits * 24)
+    assert np.sum(result.results["co_occurrence"]) == 24
+
+
 def test_calibration_is_judged_on_tracks_it_was_not_chosen_on():
     """Scores that say nothing, which a calibration by the same tracks would make look honest."""
     random = np.random.default_rng(0)
     targets = (random.random((60, 3)) < 0.3).astype(float)
     scores = random.random((60, 3))
     test = Scored(list(range(60)), scores, [number % 5 for number in range(60)])
-    choose = partial(judgement._choose, "platt", targets, lambda given: given)
+    choose = partial(judgement._choose, partial(fit, "platt"), targets, lambda given: given)
     decider = choose(test, range(60))
     nested, _ = judgement._as_served(test, decider, choose)
     assert (
