@@ -16,6 +16,7 @@ from core.datasets.errors import NoLabelsLeft, OneClassOnly, TooFewLabels
 from core.datasets.examples import Dataset
 from core.errors import InvalidConfig, UnusableDataset
 from core.evaluation.calibration import calibration_error, fit
+from core.evaluation.metrics import evaluate as measure
 from core.inference import tagger as tagger_module
 from core.inference.tagger import Analysis, Tagger
 from core.models import artifact
@@ -200,7 +201,6 @@ def test_a_scoring_can_be_stopped_and_goes_on(clips, cache_dir, tmp_path):
 def test_what_is_reported_of_exclusive_labels_is_what_is_served(clips, cache_dir, tmp_path, monkeypatch):
     monkeypatch.setattr(judgement, "MIN_CALIBRATION_TRACKS", 1)
     served: list[Any] = []
-    measure = judgement.evaluate
 
     def evaluate(targets: Any, *arguments: Any) -> Any:
         served[:] = [targets, arguments[-1]]
