@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from core.params import AnalysisParams, JobKind, TrainingParams, TuningParams
 from core.scopes import Scope
+from core.states import Activity as TrainingActivity
 from core.states import ItemState, JobState, TrialState
 from core.tuning_config import MAX_TRIALS
 
@@ -86,6 +87,14 @@ class TuningRequest(Request):
 JobRequest = Annotated[AnalysisRequest | TrainingRequest | TuningRequest, Field(discriminator="kind")]
 
 
+class Activity(Response):
+    """What a running training is doing."""
+
+    name: TrainingActivity
+    done: int = Field(description="tracks, steps of an epoch, trees, folds or resamples")
+    total: int | None = Field(description="null where it cannot be told")
+
+
 class Progress(Response):
     total: int = Field(description="items found so far; final once `percent` is known")
     done: int
@@ -96,6 +105,7 @@ class Progress(Response):
     eta_s: float | None = Field(description="seconds until the job will probably have ended")
     tracks_read: int | None = Field(None, description="of a training that is getting its tracks ready")
     tracks_to_read: int | None = None
+    activity: Activity | None = Field(None, description="of a running training, also between its epochs")
 
 
 class Label(Response):

@@ -61,6 +61,7 @@ class Progress:
     eta_s: float | None
     tracks_read: int | None = None  # of a training that is getting its tracks ready
     tracks_to_read: int | None = None
+    activity: dict[str, Any] | None = None  # of a running training: name, done, total
 
 
 def notify_dispatcher(session: Session) -> None:
@@ -269,11 +270,21 @@ def get_progress(session: Session, jobs: list[Job]) -> dict[UUID, Progress]:
     by_job = {row.job_id: row for row in sums}
     now = datetime.now(UTC)
     found = {job.id: _progress(job, by_job[job.id], now) for job in jobs}
-    reading = [job.id for job in jobs if job.kind == JobKind.TRAINING and not found[job.id].done]
-    return found | {
-        job_id: replace(found[job_id], tracks_read=done, tracks_to_read=total)
-        for job_id, done, total in _tracks_read(session, reading)
-    }
+    trainings = [job.id for job in jobs if job.kind == JobKind.TRAINING]
+    for job_id, activity in _activities(session, trainings):
+        found[job_id] = replace(found[job_id], activity=activity)
+    for job_id, done, total in _tracks_read(session, [each for each in trainings if not found[each].done]):
+        found[job_id] = replace(found[job_id], tracks_read=done, tracks_to_read=total)
+    return found
+
+
+def _activities(session: Session, job_ids: list[UUID]) -> list[tuple[UUID, dict[str, Any] | None]]:
+    """What the jobs among these that are running are doing."""
+    if not job_ids:
+        return []
+    is_running = JobUnit.state == UnitState.RUNNING
+    query = select(JobUnit.job_id, JobUnit.activity).where(JobUnit.job_id.in_(job_ids), is_running)
+    return [(job_id, activity) for job_id, activity in session.execute(query)]
 
 
 def _tracks_read(session: Session, job_ids: list[UUID]) -> list[tuple[UUID, int, int]]:

@@ -78,6 +78,7 @@ def claim_unit(
             attempt=JobUnit.attempt + 1,
             started_at=func.coalesce(JobUnit.started_at, func.now()),
             current_pos=None,
+            activity=None,
         )
         .returning(JobUnit.job_id, JobUnit.kind, JobUnit.payload, JobUnit.crash_count)
     ).one_or_none()
@@ -171,6 +172,15 @@ def save_progress(session: Session, claim: Claim, **payload: Any) -> None:
             crash_count=0,
             lease_until=func.clock_timestamp() + seconds(claim.lease_s),
         )
+    )
+
+
+def save_activity(session: Session, claim: Claim, activity: dict[str, Any]) -> None:
+    """What the unit is doing: name, done, total."""
+    session.execute(
+        update(JobUnit)
+        .where(JobUnit.id == claim.unit_id)
+        .values(activity=activity, lease_until=func.clock_timestamp() + seconds(claim.lease_s))
     )
 
 

@@ -18,11 +18,13 @@ from core.evaluation.intervals import confidence_intervals
 from core.evaluation.metrics import co_occurrence, evaluate, frequency_bands, means_of
 from core.evaluation.thresholds import choose_thresholds
 from core.models.artifact import Calibration
+from core.states import Activity
 from core.training.bases import Resolved
 from core.training.fitting import Fitted, Scored
 from core.training.material import Material
 from core.training.prediction import Scores
 from core.training.results import make_results
+from core.training.run import Run
 
 # Fewer do not tell what a score means: where they happen to be separable, every score would become 0 or 1.
 MIN_CALIBRATION_TRACKS = 50
@@ -55,7 +57,7 @@ def judge(
     resolved: Resolved,
     material: Material,
     fitted: Fitted,
-    on_batch: Callable[[], None] = lambda: None,
+    run: Run,
     *,
     searched: bool = False,
 ) -> Judgement:
@@ -73,8 +75,9 @@ def judge(
     if method is not None:
         fit = calibration.fit_exclusive if exclusive else partial(calibration.fit, method)
     choose = partial(_choose, fit, targets, raised)
+    run.note(Activity.CALIBRATING)
     decider = choose(fitted.validation, range(len(fitted.validation.rows)))
-    served, decisions = _as_served(fitted.test, decider, choose)
+    served, decisions = _as_served(fitted.test, decider, choose, partial(run.note, Activity.CALIBRATING))
     if exclusive:
         decisions = highest(served)
     # Ranked before calibration, which may tie scores that differ.
@@ -82,10 +85,12 @@ def judge(
     metrics = evaluate(truth, scores, material.labels, decider.thresholds, decisions, served)
     groups = [material.groups[row] for row in fitted.test.rows]
     repeats = config.evaluation.bootstrap
+
+    def note(done: int) -> None:
+        run.note(Activity.MEASURING, done, repeats)
+
     intervals = (
-        confidence_intervals(truth, scores, decisions, groups, repeats, config.seed, on_batch)
-        if repeats
-        else {}
+        confidence_intervals(truth, scores, decisions, groups, repeats, config.seed, note) if repeats else {}
     )
     together = co_occurrence(truth, decisions)
     means = {name: means_of(metrics, labels) for name, labels in _groups(material).items()}
@@ -121,12 +126,17 @@ def _choose(
 
 
 def _as_served(
-    test: Scored, decider: _Decider, choose: Callable[[Scored, Sequence[int]], _Decider]
+    test: Scored,
+    decider: _Decider,
+    choose: Callable[[Scored, Sequence[int]], _Decider],
+    on_fold: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> tuple[Scores, Decisions]:
     """Scores and decisions (N, L) as users would get them; a fold's are chosen by the other folds alone."""
     folds = np.array(test.folds)
     served, decisions = np.empty_like(test.scores), np.empty(test.scores.shape, bool)
-    for fold in np.unique(folds):
+    numbers = np.unique(folds)
+    for done, fold in enumerate(numbers):
+        on_fold(done, len(numbers))
         inside = folds == fold
         of_others = decider if inside.all() else choose(test, np.flatnonzero(~inside).tolist())
         served[inside] = of_others.served(test.scores[inside])

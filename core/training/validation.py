@@ -8,8 +8,10 @@ from torch import nn
 from core.config import is_single_label
 from core.evaluation.arrays import highest
 from core.evaluation.metrics import evaluate
+from core.states import Activity
 from core.training.losses import Loss
 from core.training.prediction import predict
+from core.training.processes import world_size
 from core.training.run import Run, Tracks
 
 LOWEST = 1e-7
@@ -23,7 +25,11 @@ def validate(
     if not rows:
         return None, {}
     training = run.config.training
-    scores = predict(model, tracks.inputs, rows, training.validation_patches, run.device, run.check)
+
+    def note(done: int) -> None:
+        run.note(Activity.VALIDATING, done * world_size(), len(rows))
+
+    scores = predict(model, tracks.inputs, rows, training.validation_patches, run.device, note)
     logits = torch.logit(torch.from_numpy(scores).clamp(LOWEST, 1 - LOWEST))
     targets = tracks.targets[list(rows)].double()
     loss = float(loss_of(logits.to(run.device), targets.to(run.device)))

@@ -1,3 +1,4 @@
+import itertools
 import json
 import os
 import shutil
@@ -23,6 +24,7 @@ from core.models import artifact
 from core.models.artifact import ModelCard
 from core.models.transfer import Transfer
 from core.models.zoo import build
+from core.states import Activity
 from core.training import judgement
 from core.training.feature_cache import place
 from core.training.fitting import Scored
@@ -196,6 +198,25 @@ def test_a_scoring_can_be_stopped_and_goes_on(clips, cache_dir, tmp_path):
         attempt(lambda: len(heard) == 3)
     assert attempt(lambda: False).results["evaluated_on"] == "test"
     assert [report.epoch for report in heard] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("model", ["audio_cnn", "random_forest"])
+def test_a_training_tells_what_it_is_doing_from_its_start_to_its_end(clips, cache_dir, tmp_path, model):
+    heard: list[tuple[Activity, int, int | None]] = []
+    changes: dict[str, Any] = {"model": FOREST} if model == "random_forest" else {}
+    train(
+        make_config(training={"epochs": 1}, **changes),
+        clips,
+        lambda _: None,
+        folder=tmp_path / "run",
+        cache_dir=cache_dir,
+        on_activity=lambda *told: heard.append(told),
+    )
+    order = [activity for activity, _ in itertools.groupby(activity for activity, _, _ in heard)]
+    between = [] if model == "random_forest" else [Activity.VALIDATING]
+    ending = [Activity.SCORING, Activity.CALIBRATING, Activity.MEASURING, Activity.WRITING]
+    assert order == [Activity.TRAINING, *between, *ending]
+    assert all(total is None or 0 <= done <= total for _, done, total in heard)
 
 
 def test_what_is_reported_of_exclusive_labels_is_what_is_served(clips, cache_dir, tmp_path, monkeypatch):
