@@ -69,6 +69,7 @@ STUDY = {
     "created_at": WHEN,
 }
 
+TRIAL = BEST | {"state": "complete", "error": None, "started_at": WHEN, "finished_at": WHEN}
 EXAMPLES: dict[str, dict[str, Any]] = {
     "AnalysisRequest": {"kind": "analysis", "params": {"library": "home", "path": "jazz"}},
     "TrainingRequest": {
@@ -104,12 +105,15 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "config": {"study_name": "my-genres", "space": SPACE},
         "best": BEST,
         "pareto_front": [],
+        "pareto_size": 0,
+        "leaders": [BEST],
+        "failures": [],
         "importances": {"roc_auc_macro": {"training.lr": 1.0}},
         "plots": ["history", "importances"],
-        "trials": [
-            BEST | {"state": "complete", "error": None, "started_at": WHEN, "finished_at": WHEN, "curve": []},
-        ],
+        "trials": [TRIAL],
+        "trials_cursor": None,
     },
+    "TrialDetails": TRIAL | {"curve": []},
     "ResumeRequest": {"n_trials": 20},
     "BestRequest": {"trial": None},
     "Job": {

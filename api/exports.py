@@ -6,16 +6,21 @@ Every page is read in a short transaction of its own: a client may take an hour 
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy.orm import Session
 
 from api import views
 from api.schemas import Result
 from core.db.session import SessionFactory, transaction
 from core.db.tables import Job, Model
-from core.services.items import BEFORE_ALL, list_results
+from core.services.items import BEFORE_ALL, ResultRow, list_results
+from core.services.similarity import SimilarTrack, nearest_of_each
 
 PAGE = 500
+SIMILAR_PAGE = 100  # tracks whose neighbours are looked up in one statement: some milliseconds each
 # A spreadsheet takes a cell that starts with one of these for a formula.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
@@ -34,27 +39,47 @@ MEDIA_TYPES = {
 
 
 def export(
-    sessions: SessionFactory, job: Job, model: Model, form: Format, *, all_scores: bool
+    sessions: SessionFactory, job: Job, model: Model, form: Format, *, all_scores: bool, similar: int = 0
 ) -> Iterator[str]:
-    """The text of the whole export, in pieces."""
-    pages = read_pages(sessions, job, model, all_scores=all_scores)
+    """The text of the whole export, in pieces; every row with its `similar` nearest tracks."""
+    pages = read_pages(sessions, job, model, all_scores=all_scores, similar=similar)
     if form is Format.CSV:
-        return as_csv(pages, model.labels if all_scores else [])
+        return as_csv(pages, model.labels if all_scores else [], with_similar=similar > 0)
     return as_json(pages) if form is Format.JSON else as_json_lines(pages)
 
 
 def read_pages(
-    sessions: SessionFactory, job: Job, model: Model, *, all_scores: bool
+    sessions: SessionFactory, job: Job, model: Model, *, all_scores: bool, similar: int = 0
 ) -> Iterator[list[Result]]:
-    after = BEFORE_ALL
+    after, size = BEFORE_ALL, SIMILAR_PAGE if similar else PAGE
     while True:
         with transaction(sessions) as session:
-            rows = list_results(session, job, after, PAGE)
+            rows = list_results(session, job, after, size)
+            near = _find_similar(session, job, model, [row for _, row in rows], similar)
         if rows:
             after = rows[-1][0]
-            yield [views.result(model, row, all_scores=all_scores) for _, row in rows]
-        if len(rows) < PAGE:
+            yield [
+                views.result(
+                    model,
+                    row,
+                    all_scores=all_scores,
+                    near=near.get(row.track_id),
+                )
+                for _, row in rows
+            ]
+        if len(rows) < size:
             return
+
+
+def _find_similar(
+    session: Session, job: Job, model: Model, rows: Sequence[ResultRow], similar: int
+) -> dict[UUID, list[SimilarTrack]]:
+    """The nearest tracks of the job's library for every row; nothing when they are not asked for."""
+    if not similar:
+        return {}
+    track_ids = [row.track_id for row in rows]
+    found = nearest_of_each(session, track_ids, model, job.library_id, similar) if job.library_id else {}
+    return {track_id: found.get(track_id, []) for track_id in track_ids}
 
 
 def as_json(pages: Iterator[list[Result]]) -> Iterator[str]:
@@ -74,9 +99,10 @@ def _to_json(result: Result) -> str:
     return json.dumps(result.model_dump(mode="json", exclude_none=True), ensure_ascii=False)
 
 
-def as_csv(pages: Iterator[list[Result]], labels: list[str]) -> Iterator[str]:
+def as_csv(pages: Iterator[list[Result]], labels: list[str], *, with_similar: bool = False) -> Iterator[str]:
     """RFC 4180, with a column per label of `labels` behind the others."""
-    yield _to_csv([["track_id", "path", "duration_s", "labels", "model", *map(guard, labels)]])
+    similar = ["similar"] if with_similar else []
+    yield _to_csv([["track_id", "path", "duration_s", "labels", "model", *similar, *map(guard, labels)]])
     for page in pages:
         yield _to_csv(
             [
@@ -85,10 +111,15 @@ def as_csv(pages: Iterator[list[Result]], labels: list[str]) -> Iterator[str]:
                 result.duration_s,
                 guard("; ".join(f"{given.label}={given.score}" for given in result.labels)),
                 guard(result.model),
+                *([_similar_cell(result)] if with_similar else []),
                 *((result.scores or {}).get(label) for label in labels),
             ]
             for result in page
         )
+
+
+def _similar_cell(result: Result) -> str:
+    return guard("; ".join(f"{near.path}={near.similarity:.4f}" for near in result.similar or ()))
 
 
 def guard(text: str) -> str:

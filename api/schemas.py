@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from core.params import AnalysisParams, JobKind, TrainingParams, TuningParams
 from core.scopes import Scope
+from core.states import Activity as TrainingActivity
 from core.states import ItemState, JobState, TrialState
 from core.tuning_config import MAX_TRIALS
 
@@ -91,6 +92,14 @@ class TuningRequest(Request):
 JobRequest = Annotated[AnalysisRequest | TrainingRequest | TuningRequest, Field(discriminator="kind")]
 
 
+class Activity(Response):
+    """What a running training is doing."""
+
+    name: TrainingActivity
+    done: int = Field(description="tracks, steps of an epoch, trees, folds or resamples")
+    total: int | None = Field(description="null where it cannot be told")
+
+
 class Progress(Response):
     total: int = Field(description="items found so far; final once `percent` is known")
     done: int
@@ -103,6 +112,7 @@ class Progress(Response):
     tracks_to_read: int | None = None
     left_out: dict[str, int] = Field({}, description=LEFT_OUT)
     warnings: list[str] = Field([], description="of an analysis: what its owner should know, in sentences")
+    activity: Activity | None = Field(None, description="of a running training, also between its epochs")
 
 
 class Label(Response):
@@ -236,11 +246,21 @@ class Item(Response):
     error: JobError | None
 
 
+class SimilarTrack(Response):
+    track_id: UUID
+    library: str
+    path: str
+    similarity: float = Field(description="cosine of the two embeddings; 1 means the same direction")
+
+
 class Result(Prediction):
     """A labelled track of a job."""
 
     track_id: UUID
     path: str = Field(description="relative to the library")
+    similar: list[SimilarTrack] | None = Field(
+        default=None, description="the nearest tracks of the library, when asked for with `similar`"
+    )
 
 
 class LibraryRequest(Request):
@@ -264,13 +284,6 @@ class Track(Response):
     tags: dict[str, Any] | None = Field(description="as read from the file; null until it is analysed")
     missing: bool = Field(description="the file was gone when the library was listed last")
     prediction: Prediction | None = Field(description="null until the model has heard the track")
-
-
-class SimilarTrack(Response):
-    track_id: UUID
-    library: str
-    path: str
-    similarity: float = Field(description="cosine of the two embeddings; 1 means the same direction")
 
 
 class SimilarTracks(Response):
@@ -405,12 +418,22 @@ class Study(Response):
 class StudyDetails(Study):
     config: dict[str, Any]
     best: BestTrial | None = Field(description="null for several objectives, and until a trial is complete")
-    pareto_front: list[BestTrial] = Field(description="trials that no other beats in every objective")
+    pareto_front: list[BestTrial] = Field(
+        description="up to 100 of the trials that no other beats in every objective; empty for one objective"
+    )
+    pareto_size: int = Field(description="trials on the Pareto front, also those that are not listed")
+    leaders: list[BestTrial] = Field(
+        description="the 20 best complete trials, the best first; empty for several objectives"
+    )
+    failures: list[JobError] = Field(description="reasons of failed trials, each once, at most 10")
     importances: dict[str, dict[str, float]] | None = Field(
         description="share of each objective's variance by key; written when a job of the study ends"
     )
     plots: list[str] = Field(description="pictures for `/studies/{id}/plots/{name}.png`")
-    trials: list[TrialDetails]
+    trials: list[Trial] = Field(description="the first hundred; `/studies/{id}/trials` lists all of them")
+    trials_cursor: str | None = Field(
+        description="`cursor` with which `/studies/{id}/trials` goes on; null when all are listed here"
+    )
 
 
 class ResumeRequest(Request):

@@ -3,16 +3,43 @@
 import errno
 import re
 
-# EFBIG: a limit on the size of files; no reading meets it, but a helper's shared memory does.
-_MACHINE_FAULTS = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
+_EXHAUSTED = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,  # a limit on the size of files; no reading meets it, but a helper's shared memory does
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+    errno.ENOBUFS,
+    errno.EAGAIN,  # also a file whose lease another process holds; the same number as EWOULDBLOCK
+    errno.EINTR,
+    errno.EBUSY,
 )
+# What a file system on the network answers while its server is away or has just come back.
+_NETWORK = (
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+    errno.EHOSTDOWN,
+    errno.EHOSTUNREACH,
+    errno.ENETDOWN,
+    errno.ENETUNREACH,
+    errno.ENETRESET,
+    errno.ECONNREFUSED,
+    errno.ECONNRESET,
+    errno.ECONNABORTED,
+    errno.ENOTCONN,
+    errno.ENOLINK,
+    errno.ECOMM,
+    errno.EREMOTEIO,
+)
+_MACHINE_FAULTS = frozenset((*_EXHAUSTED, *_NETWORK))
 
 
 def is_machine_fault(error: OSError) -> bool:
     """Whether the machine failed and not the file at hand, which then must not get the blame.
 
-    A helper process that does not start is one such failure, whatever kept it from starting.
+    Such work is tried again. EIO is the file's: a bad sector stays bad, and must cost one file only. A helper
+    process that does not start is the machine's fault, whatever kept it from starting.
     """
     return error.errno in _MACHINE_FAULTS or isinstance(error, ChildProcessError)
 

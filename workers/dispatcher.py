@@ -5,7 +5,6 @@ Run it as `python -m workers.dispatcher`. Any number may run: rows are taken wit
 
 import logging
 import os
-import shutil
 import signal
 import socket
 import threading
@@ -27,6 +26,7 @@ from core.crash_points import crash_point
 from core.db.session import SessionFactory, create_database_engine, create_session_factory, transaction
 from core.db.tables import Job
 from core.logs import configure_logging
+from core.params import JobKind
 from core.queue import QUEUES, Broker, make_celery, ring
 from core.services.dispatch import Doorbell, take_back, take_ready
 from core.services.jobs import OPEN_JOB_STATES, UNITS_CHANNEL, finish_complete_jobs
@@ -34,6 +34,7 @@ from core.services.retention import delete_old_jobs
 from core.services.units import cancel_waiting, reap_expired
 from core.services.workers import DISPATCHER, beat, forget_silent, remove_worker, slots_by_queue
 from core.settings import Settings, get_settings
+from workers.leftovers import remove_job_folders, remove_staging
 
 log = logging.getLogger("workers.dispatcher")
 
@@ -44,7 +45,6 @@ SWEEP_EVERY_S = 60.0
 BEAT_EVERY_S = 10.0
 DELETE_FOR_S = 1.0  # at most in one sweep, as nothing is dispatched meanwhile
 ORPHAN_UPLOAD_S = 3600.0
-ORPHAN_TRAINING_S = 7 * 24 * 3600.0  # checkpoints of trainings that failed or were cancelled
 
 
 class Dispatcher:
@@ -55,6 +55,7 @@ class Dispatcher:
         self.broker = Broker(settings)
         self.uploads_dir = settings.uploads_dir
         self.training_dir = settings.training_dir
+        self.models_dir = settings.models_dir
         self.keep_jobs_days = settings.keep_jobs_days
         self.name = f"{DISPATCHER}{os.getpid()}@{socket.gethostname()}"
         self.next_beat = 0.0
@@ -122,12 +123,12 @@ class Dispatcher:
         with transaction(self.sessions) as session:
             forget_silent(session)
             wanted = set(session.scalars(select(Job.id).where(Job.state.in_(OPEN_JOB_STATES))))
+            tunings = set(session.scalars(select(Job.id).where(Job.kind == JobKind.TUNING)))
         for upload in self.uploads_dir.glob("*"):
             if upload.is_file() and _is_orphan(upload, wanted, ORPHAN_UPLOAD_S):
                 upload.unlink(missing_ok=True)
-        for checkpoints in self.training_dir.glob("*"):
-            if checkpoints.is_dir() and _is_orphan(checkpoints, wanted, ORPHAN_TRAINING_S):
-                shutil.rmtree(checkpoints, ignore_errors=True)
+        remove_staging(self.models_dir)
+        remove_job_folders(self.training_dir, wanted, tunings)
         self._delete_old_jobs()
 
     def _delete_old_jobs(self) -> None:

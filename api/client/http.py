@@ -109,8 +109,10 @@ class Client:
         query = {"state": str(ItemState.FAILED), "limit": limit}
         return self._get(schemas.Page[schemas.Item], f"/jobs/{job_id}/items", query).items
 
-    def iterate_results(self, job_id: UUID) -> Iterator[schemas.Result]:
-        with self._stream(f"/jobs/{job_id}/results", {"format": "jsonl"}) as response:
+    def iterate_results(self, job_id: UUID, similar: int = 0) -> Iterator[schemas.Result]:
+        """Every labelled track, with so many of its nearest tracks in the library."""
+        query = {"format": "jsonl", "similar": str(similar)}
+        with self._stream(f"/jobs/{job_id}/results", query) as response:
             for line in response.iter_lines():
                 yield schemas.Result.model_validate_json(line)
 

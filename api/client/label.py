@@ -49,7 +49,7 @@ def label_folder(
         raise
     if csv is not None:
         client.save_results(job.id, csv)
-    show_outcome(client, job, name)
+    show_outcome(client, job)
     display.say(summary(job, None), "bold")
 
 
@@ -115,11 +115,11 @@ def is_passing(error: ClientError) -> bool:
     return isinstance(error, Unreachable) or (isinstance(error, Refused) and error.problem.status == 503)
 
 
-def show_outcome(client: Client, job: schemas.Job, library: str) -> None:
+def show_outcome(client: Client, job: schemas.Job) -> None:
     """The tracks with labels and nearest track, then what failed; an error when nothing is labelled."""
-    results = list(islice(client.iterate_results(job.id), SHOWN_TRACKS))
+    results = list(islice(client.iterate_results(job.id, similar=1), SHOWN_TRACKS))
     if results:
-        show_results(client, results, library)
+        show_results(results)
     labelled = job.progress.done + job.progress.skipped
     if labelled > len(results):
         display.say(f"… and {labelled - len(results)} more; `--csv FILE` writes all.")
@@ -134,20 +134,17 @@ def show_outcome(client: Client, job: schemas.Job, library: str) -> None:
         raise ClientError("Nothing was labelled: the folder holds no audio that can be read.")
 
 
-def show_results(client: Client, results: list[schemas.Result], library: str) -> None:
+def show_results(results: list[schemas.Result]) -> None:
     display.show_table(
         "Labels",
         ("track", "top labels", "sounds most like"),
-        (
-            (result.path, display.labels_of(result), nearest(client, result.track_id, library))
-            for result in results
-        ),
+        ((result.path, display.labels_of(result), nearest(result)) for result in results),
     )
 
 
-def nearest(client: Client, track_id: UUID, library: str) -> str:
-    found = client.list_similar(track_id, 1, library)
-    return f"{found[0].path} ({found[0].similarity:.2f})" if found else "–"
+def nearest(result: schemas.Result) -> str:
+    near = (result.similar or [])[:1]
+    return f"{near[0].path} ({near[0].similarity:.2f})" if near else "–"
 
 
 def show_failures(client: Client, job_id: UUID, count: int) -> None:

@@ -49,7 +49,7 @@ def demo(settings: Settings, music: Path | None) -> None:
         job = follow(client, client.submit_analysis(AnalysisParams(library=library, path=path)))
         client.save_results(job.id, RESULTS)
         audio_s = sum(result.duration_s for result in client.iterate_results(job.id))
-        show_outcome(client, job, library)
+        show_outcome(client, job)
         display.say(summary(job, audio_s), "bold")
         display.say(f"All scores are in {RESULTS.resolve()}")
     display.say("Everything is stopped; `make serve` keeps it running.")

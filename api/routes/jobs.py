@@ -4,9 +4,11 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Query, Response
+from sqlalchemy.orm import Session
 
 from api import schemas, views
 from api.deps import (
+    Caller,
     Cursor,
     IdempotencyKey,
     Limit,
@@ -137,13 +139,18 @@ def retry_job(
     Folders that could not be listed are listed again, as is a library whose listing failed. An upload is
     labelled again while its file is kept: for an hour.
     """
-    old = service.get_job(session, job_id, visible_to=caller.visible_to)
-    retry = retry_training if old.kind == JobKind.TRAINING else service.retry_failed
-    submission = retry(session, job_id, caller.owner, idempotency_key, visible_to=caller.visible_to)
+    request = service.retry_request(job_id, caller.owner, idempotency_key)
+    submission = service.find_replay(session, request) or retry(session, job_id, caller, idempotency_key)
     check_open_jobs(session, submission, settings)
-    if old.kind == JobKind.PREDICT and not submission.replayed:
-        keep_for_retry(settings, old.id, submission.job.id)
+    if submission.job.kind == JobKind.PREDICT and not submission.replayed:
+        keep_for_retry(settings, job_id, submission.job.id)
     return accepted(response, submission, views.job(session, submission.job))
+
+
+def retry(session: Session, job_id: UUID, caller: Caller, idempotency_key: str | None) -> Submission:
+    old = service.get_job(session, job_id, visible_to=caller.visible_to)
+    retry_kind = retry_training if old.kind == JobKind.TRAINING else service.retry_failed
+    return retry_kind(session, job_id, caller.owner, idempotency_key, visible_to=caller.visible_to)
 
 
 @router.get("/{job_id}/items", responses=problems(404))

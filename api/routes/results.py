@@ -35,18 +35,21 @@ def get_results(
     caller: Reader,
     form: Annotated[Format, Query(alias="format")] = Format.JSON,
     scores: Scores = None,
+    similar: Annotated[
+        int, Query(ge=0, le=10, description="adds so many of the nearest tracks of the library to every row")
+    ] = 0,
 ) -> StreamingResponse:
     """Every track that is labelled so far, in the order of the library.
 
     In CSV, text that a spreadsheet would take for a formula has a `'` in front, and `scores=all` adds a
-    column per label.
+    column per label, `similar` one with the nearest tracks.
     """
     job = get_job(session, job_id, visible_to=caller.visible_to)
     if job.kind != JobKind.ANALYSIS:
         raise JobHasNoItems
     model = session.get_one(Model, job.model_id)
     return StreamingResponse(
-        export(sessions, job, model, form, all_scores=scores == "all"),
+        export(sessions, job, model, form, all_scores=scores == "all", similar=similar),
         media_type=MEDIA_TYPES[form],
         headers={"Content-Disposition": f'attachment; filename="results-{job_id}.{form}"'},
     )

@@ -33,20 +33,25 @@ def list_studies(
 
 
 @router.get("/{study_id}", dependencies=[READ], responses=problems(404))
-def get_study(
+def get_study(study_id: UUID, session: SessionDep, settings: SettingsDep) -> schemas.StudyDetails:
+    """A study with its best trials or Pareto front, the first hundred trials, and why others failed."""
+    return views.study_details(
+        session, service.get_study(session, study_id), service.list_plots(study_id, settings.studies_dir)
+    )
+
+
+@router.get("/{study_id}/trials", dependencies=[READ], responses=problems(404))
+def list_trials(
     study_id: UUID,
     session: SessionDep,
-    settings: SettingsDep,
-    curves: Annotated[bool, Query(description="every trial's points too: most of the answer")] = False,
-) -> schemas.StudyDetails:
-    """A study with its best trial or Pareto front, and every trial with its parameters."""
-    plots = service.list_plots(study_id, settings.studies_dir)
-    return views.study_details(
-        service.get_study(session, study_id),
-        service.list_trials(session, study_id, curves=curves),
-        plots,
-        curves=curves,
-    )
+    curves: Annotated[bool, Query(description="their points too; a page then has at most 20")] = False,
+    cursor: Cursor = None,
+    limit: Limit = 100,
+) -> schemas.Page[schemas.TrialDetails]:
+    """The trials of a study in the order in which they were added."""
+    row = service.get_study(session, study_id)
+    page = service.list_trial_page(session, study_id, cursor, limit, curves=curves)
+    return schemas.Page(items=views.trials(row, page.items, curves=curves), next_cursor=page.next_cursor)
 
 
 @router.get(

@@ -233,6 +233,7 @@ class JobUnit(Base):
     failed: Mapped[int] = mapped_column(default=0)
     skipped: Mapped[int] = mapped_column(default=0)
     timings: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default=text("'{}'"))
+    activity: Mapped[dict[str, Any] | None]  # what a long unit is doing: name, done, total
     dispatched_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
@@ -272,6 +273,7 @@ class Experiment(Base):
 
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
+    last_version: Mapped[int] = mapped_column(default=0, server_default=text("0"))  # given to a model
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
@@ -332,7 +334,11 @@ class Trial(Base):
     """One point of a study's space, done by one unit however often that is run."""
 
     __tablename__ = "trials"
-    __table_args__ = (UniqueConstraint("study_id", "number"), _one_of(TrialState))
+    __table_args__ = (
+        UniqueConstraint("study_id", "number"),
+        UniqueConstraint("study_id", "optuna_number"),
+        _one_of(TrialState),
+    )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     study_id: Mapped[UUID] = mapped_column(ForeignKey("studies.id", ondelete="CASCADE"))

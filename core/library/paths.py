@@ -9,13 +9,19 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import BinaryIO
 
-from core.errors import Disappeared, Invalid, ItemError, NotAFile, OutsideLibrary, Unreadable
+from core.errors import (
+    Disappeared,
+    Invalid,
+    ItemError,
+    NotAFile,
+    OutsideLibrary,
+    Unreadable,
+    is_machine_fault,
+)
 
 # O_NONBLOCK: opening a named pipe must not wait for a writer; it changes nothing for regular files.
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _FOLDER_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
-# Failures of the machine, not of the file: they must not be written down as the file's fault.
-_OUR_FAULT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 _THROUGH_LINK = "The path goes through a symbolic link; links are not followed."
 
 
@@ -62,7 +68,7 @@ def status_beneath(root: Path, relative: str) -> os.stat_result:
         try:
             status = os.stat(name, dir_fd=folder, follow_symlinks=False)
         except OSError as error:
-            if error.errno in _OUR_FAULT:
+            if is_machine_fault(error):
                 raise
             raise _explain(error, name, folder) from error
     if stat.S_ISLNK(status.st_mode):
@@ -97,7 +103,7 @@ def read_head(name: str, folder: int, size: int) -> bytes:
             raise NotAFile
         return os.pread(descriptor, size, 0)
     except OSError as error:
-        if error.errno in _OUR_FAULT:
+        if is_machine_fault(error):
             raise
         raise _explain(error, name, folder) from error
     finally:
@@ -136,7 +142,7 @@ def _find_name(name: str, folder: int) -> str:
     try:
         entries = os.listdir(folder)
     except OSError as error:
-        if error.errno in _OUR_FAULT:
+        if is_machine_fault(error):
             raise
         raise _explain(error, name, folder) from error
     wanted = unicodedata.normalize("NFC", name)
@@ -168,7 +174,7 @@ def _open(name: str, flags: int, folder: int | None) -> int:
     try:
         return os.open(name, flags, dir_fd=folder)
     except OSError as error:
-        if error.errno in _OUR_FAULT:
+        if is_machine_fault(error):
             raise
         raise _explain(error, name, folder) from error
 

@@ -84,7 +84,7 @@ def add_run(session: Session, job: Job, config: ExperimentConfig) -> Run:
 def take_version(session: Session, run_id: UUID) -> int:
     """The version of the model that a run is to give: the same at every call, and no other run's."""
     run = session.get_one(Run, run_id)
-    experiment = session.get_one(Experiment, run.experiment_id, with_for_update=True)
+    experiment = session.get_one(Experiment, run.experiment_id, with_for_update=True, populate_existing=True)
     session.refresh(run)
     if run.version is None:
         run.version = _next_version(session, experiment)
@@ -92,17 +92,22 @@ def take_version(session: Session, run_id: UUID) -> int:
     return run.version
 
 
-def free_version(session: Session, name: str) -> int:
-    """A version of the models of this name that nobody else gets until the transaction ends."""
+def reserve_version(session: Session, name: str) -> int:
+    """A version of the models of this name that nobody else gets."""
     session.execute(insert(Experiment).values(name=name).on_conflict_do_nothing())
     experiments = select(Experiment).where(Experiment.name == name)
-    return _next_version(session, session.scalars(experiments.with_for_update()).one())
+    locked = experiments.with_for_update().execution_options(populate_existing=True)
+    return _next_version(session, session.scalars(locked).one())
 
 
 def _next_version(session: Session, experiment: Experiment) -> int:
+    """The caller holds the experiment. A version is not given again when its run or model is deleted."""
     taken = select(func.max(Run.version)).where(Run.experiment_id == experiment.id)
     registered = select(func.max(Model.version)).where(Model.name == experiment.name)
-    return 1 + max(session.scalar(taken) or 0, session.scalar(registered) or 0)
+    known = (experiment.last_version, session.scalar(taken) or 0, session.scalar(registered) or 0)
+    experiment.last_version = 1 + max(known)
+    session.flush()
+    return experiment.last_version
 
 
 def save_epochs(session: Session, claim: Claim, run_id: UUID, reports: Sequence[Mapping[str, Any]]) -> None:
@@ -186,6 +191,13 @@ def get_run(session: Session, run_id: UUID) -> RunRow:
     return RunRow(*row)
 
 
+def get_runs(session: Session, run_ids: Sequence[UUID]) -> list[RunRow]:
+    """Those of these runs that exist, in any order."""
+    if not run_ids:
+        return []
+    return [RunRow(*row) for row in session.execute(_runs().where(Run.id.in_(run_ids)))]
+
+
 def find_artifact(session: Session, run_id: UUID, name: str) -> Path:
     """A file that a finished run has left."""
     row = get_run(session, run_id)
@@ -207,7 +219,10 @@ def compare_runs(session: Session, run_ids: Sequence[UUID]) -> Comparison:
     """What the runs reached, and in what they were set up differently."""
     if not 1 <= len(run_ids) <= MAX_COMPARED:
         raise Invalid(f"From 1 to {MAX_COMPARED} runs can be compared; `ids` names {len(run_ids)}.")
-    rows = [get_run(session, run_id) for run_id in run_ids]
+    found = {row.run.id: row for row in get_runs(session, run_ids)}
+    if missing := [run_id for run_id in run_ids if run_id not in found]:
+        raise RunNotFound(f"There is no run {missing[0]}.")
+    rows = [found[run_id] for run_id in run_ids]
     metrics = [row.run.metrics or {} for row in rows]
     settings = [dict(_flat(row.run.config)) for row in rows]
     keys = dict.fromkeys(key for each in settings for key in each)

@@ -36,6 +36,15 @@ OPEN_UNIT_STATES = tuple(state for state in UnitState if state not in TERMINAL_U
 
 
 @dataclass(frozen=True)
+class Request:
+    """What makes two requests of one owner the same."""
+
+    owner: str
+    idempotency_key: str | None
+    digest: bytes  # of the request as it was sent
+
+
+@dataclass(frozen=True)
 class Submission:
     job: Job
     replayed: bool  # the Idempotency-Key was known: this is the job it made before
@@ -56,6 +65,7 @@ class Progress:
     tracks_to_read: int | None = None
     left_out: Mapping[str, int] = field(default_factory=dict)  # of a listing: entries that are no audio
     warnings: Sequence[str] = ()  # of a listing
+    activity: dict[str, Any] | None = None  # of a running training: name, done, total
 
 
 def notify_dispatcher(session: Session) -> None:
@@ -66,15 +76,18 @@ def notify_dispatcher(session: Session) -> None:
 def submit_analysis(
     session: Session, params: AnalysisParams, owner: str, idempotency_key: str | None = None
 ) -> Submission:
+    request = Request(owner, idempotency_key, digest(JobKind.ANALYSIS, params.model_dump(mode="json")))
+    if (replay := find_replay(session, request)) is not None:
+        return replay
     library = get_library_by_name(session, params.library)
     check_folder(library, params.path)
     model = resolve_model(session, params.model)
-    job = {"kind": JobKind.ANALYSIS, "owner": owner, "params": params.model_dump(mode="json")}
+    job = {"kind": JobKind.ANALYSIS, "params": params.model_dump(mode="json")}
     return submit_job(
         session,
         job | {"library_id": library.id, "model_id": model.id},
         {"kind": "plan", "queue": "plan"},
-        idempotency_key,
+        request,
     )
 
 
@@ -88,14 +101,17 @@ def submit_predict(
     sha256: str = "",
 ) -> Submission:
     """Label the file that lies in the uploads folder under the job's id; `sha256` is its digest in hex."""
+    content = params.model_dump(mode="json")
+    request = Request(owner, idempotency_key, digest(JobKind.PREDICT, content, sha256))
+    if (replay := find_replay(session, request)) is not None:
+        return replay
     model = resolve_model(session, params.model)
-    job = {"kind": JobKind.PREDICT, "owner": owner, "params": params.model_dump(mode="json")}
+    job = {"kind": JobKind.PREDICT, "params": content}
     return submit_job(
         session,
         job | {"id": job_id, "model_id": model.id, "total": 1},
         {"kind": "predict", "queue": "interactive"},
-        idempotency_key,
-        sha256,
+        request,
     )
 
 
@@ -120,7 +136,7 @@ def retry_failed(
             "Tuning is not retried: POST /api/v1/studies/{id}/resume adds trials to a study "
             "(`mfa tune --resume STUDY --trials 20`); thresholds are submitted anew."
         )
-    job = {"kind": old.kind, "owner": owner, "params": old.params, "retry_of": old.id}
+    job = {"kind": old.kind, "params": old.params, "retry_of": old.id}
     job |= {"library_id": old.library_id, "model_id": old.model_id}
     first_unit: dict[str, Any]
     if old.kind == JobKind.PREDICT:
@@ -129,7 +145,7 @@ def retry_failed(
         job, first_unit = job | {"total": 1}, {"kind": "predict", "queue": "interactive"}
     else:
         first_unit = {"kind": "plan", "queue": "plan", "payload": _retry_payload(session, old)}
-    return submit_job(session, job, first_unit, idempotency_key, str(old.id))
+    return submit_job(session, job, first_unit, retry_request(job_id, owner, idempotency_key))
 
 
 def _retry_payload(session: Session, old: Job) -> dict[str, str]:
@@ -145,32 +161,54 @@ def _retry_payload(session: Session, old: Job) -> dict[str, str]:
     return {"retry_of": str(old.id)}
 
 
-def submit_job(
-    session: Session,
-    job: dict[str, Any],
-    first_unit: dict[str, Any],
-    idempotency_key: str | None,
-    *fingerprint: str,
-) -> Submission:
-    """Insert a job with its first unit, or find the one that the key has made.
+def digest(kind: str, *content: Any) -> bytes:
+    """SHA-256 of a request as it was sent, before anything in it is looked up or filled in."""
+    return hashlib.sha256(json.dumps([kind, *content], sort_keys=True).encode()).digest()
 
-    `fingerprint` is what makes two requests of equal params different ones.
+
+def retry_request(job_id: UUID, owner: str, idempotency_key: str | None) -> Request:
+    """The request to retry a job."""
+    return Request(owner, idempotency_key, digest("retry", str(job_id)))
+
+
+def find_replay(session: Session, request: Request) -> Submission | None:
+    """The job that the same request has made before, None for a new one.
+
+    Every submission asks this before it checks anything: a repeated request is answered as the first one
+    was, also when the folder, library, model or job that it names no longer exists. Raises
+    IdempotencyKeyReused when the key came with another request.
     """
-    request = json.dumps([job["kind"], job["params"], *fingerprint], sort_keys=True)
-    request_hash = hashlib.sha256(request.encode()).digest()
+    if request.idempotency_key is None:
+        return None
+    query = select(Job).where(Job.owner == request.owner, Job.idempotency_key == request.idempotency_key)
+    known = session.scalars(query).one_or_none()
+    if known is None:
+        return None
+    if known.request_hash != request.digest:
+        raise IdempotencyKeyReused
+    return Submission(known, replayed=True)
+
+
+def submit_job(
+    session: Session, job: dict[str, Any], first_unit: dict[str, Any], request: Request
+) -> Submission:
+    """Insert a job with its first unit, or find the one that the same request made in the meantime."""
     created = session.scalars(
         insert(Job)
-        .values(**job, state=JobState.QUEUED, idempotency_key=idempotency_key, request_hash=request_hash)
+        .values(
+            **job,
+            owner=request.owner,
+            state=JobState.QUEUED,
+            idempotency_key=request.idempotency_key,
+            request_hash=request.digest,
+        )
         .on_conflict_do_nothing(index_elements=[Job.owner, Job.idempotency_key])
         .returning(Job)
     ).one_or_none()
     if created is None:
-        known = session.scalars(
-            select(Job).where(Job.owner == job["owner"], Job.idempotency_key == idempotency_key)
-        ).one()
-        if known.request_hash != request_hash:
-            raise IdempotencyKeyReused
-        return Submission(known, replayed=True)
+        replay = find_replay(session, request)
+        assert replay is not None
+        return replay
     session.add(JobUnit(job_id=created.id, seq=0, **first_unit))
     session.flush()
     notify_dispatcher(session)
@@ -253,11 +291,21 @@ def get_progress(session: Session, jobs: list[Job]) -> dict[UUID, Progress]:
     by_job = {row.job_id: row for row in sums}
     now = datetime.now(UTC)
     found = {job.id: _progress(job, by_job[job.id], now) for job in jobs}
-    reading = [job.id for job in jobs if job.kind == JobKind.TRAINING and not found[job.id].done]
-    return found | {
-        job_id: replace(found[job_id], tracks_read=done, tracks_to_read=total)
-        for job_id, done, total in _tracks_read(session, reading)
-    }
+    trainings = [job.id for job in jobs if job.kind == JobKind.TRAINING]
+    for job_id, activity in _activities(session, trainings):
+        found[job_id] = replace(found[job_id], activity=activity)
+    for job_id, done, total in _tracks_read(session, [each for each in trainings if not found[each].done]):
+        found[job_id] = replace(found[job_id], tracks_read=done, tracks_to_read=total)
+    return found
+
+
+def _activities(session: Session, job_ids: list[UUID]) -> list[tuple[UUID, dict[str, Any] | None]]:
+    """What the jobs among these that are running are doing."""
+    if not job_ids:
+        return []
+    is_running = JobUnit.state == UnitState.RUNNING
+    query = select(JobUnit.job_id, JobUnit.activity).where(JobUnit.job_id.in_(job_ids), is_running)
+    return [(job_id, activity) for job_id, activity in session.execute(query)]
 
 
 def _tracks_read(session: Session, job_ids: list[UUID]) -> list[tuple[UUID, int, int]]:

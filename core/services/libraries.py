@@ -15,6 +15,8 @@ from core.errors import (
     LibraryNotFound,
     MFAError,
     OutsideLibrary,
+    Unavailable,
+    is_machine_fault,
 )
 from core.library.paths import find_beneath, open_folder, validate_relative
 
@@ -41,7 +43,11 @@ def _resolve_folder(path: str) -> str:
     try:
         folder = _as_spelled(Path(path)).resolve(strict=True)
         is_folder = folder.is_dir()
-    except (OSError, ValueError, RuntimeError):
+    except OSError as error:
+        if is_machine_fault(error):
+            raise Unavailable(f"The folder {path} does not answer: {error.strerror}.") from error
+        is_folder = False
+    except (ValueError, RuntimeError):
         is_folder = False
     if not Path(path).is_absolute() or not is_folder:
         raise LibraryFolderMissing(f"{path} is not a folder on the server (an absolute path is needed).")
@@ -75,6 +81,9 @@ def check_folder(library: Library, path: str) -> None:
         raise
     except ItemError as error:
         raise LibraryFolderMissing(f"There is no folder {path!r} in the library {library.name!r}.") from error
+    except OSError as error:
+        sentence = f"The folder of the library {library.name!r} does not answer: {error.strerror}."
+        raise Unavailable(sentence) from error
 
 
 def count_tracks(session: Session, library: Library) -> int:

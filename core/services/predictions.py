@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Boolean, ColumnElement, delete, literal_column, select
+from sqlalchemy import Boolean, ColumnElement, delete, literal_column, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -59,6 +59,20 @@ def find_coverages(session: Session, content_hashes: Sequence[bytes], model_id: 
 def find_prediction(session: Session, content_hash: bytes, model_id: int) -> Prediction | None:
     """What a model says of a piece of audio, if it has heard it."""
     return session.get(Prediction, (content_hash, model_id))
+
+
+def find_predictions(
+    session: Session, keys: Sequence[tuple[bytes, int]]
+) -> dict[tuple[bytes, int], tuple[Model, Prediction]]:
+    """Several by content hash and id of the model, each with its model; those that exist."""
+    if not keys:
+        return {}
+    query = (
+        select(Model, Prediction)
+        .join(Prediction, Prediction.model_id == Model.id)
+        .where(tuple_(Prediction.content_hash, Prediction.model_id).in_(keys))
+    )
+    return {(row.content_hash, row.model_id): (model, row) for model, row in session.execute(query)}
 
 
 def save_predictions(session: Session, model: Model, predictions: Sequence[NewPrediction]) -> None:

@@ -1,16 +1,20 @@
 """Nearest tracks by the cosine of their embeddings."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from pgvector.sqlalchemy import VECTOR
-from sqlalchemy import cast, literal_column, select, text
-from sqlalchemy.orm import Session
+from sqlalchemy import Select, cast, literal_column, select, text, true
+from sqlalchemy.orm import Session, aliased
 
 from core.db.tables import Embedding, Library, Model, Track
 from core.services.embeddings import get_vector
 from core.services.libraries import get_library_by_name
+
+# Without it, the index stops after ef_search neighbours and a filter may leave fewer than asked for.
+_ITERATIVE_SCAN = text("SET LOCAL hnsw.iterative_scan = strict_order")
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,46 @@ def nearest_tracks(
 ) -> list[SimilarTrack]:
     """The tracks that sound most like one, most similar first; the track itself is left out."""
     wanted = get_vector(session, track_id, model)
+    library_id = None if library is None else get_library_by_name(session, library).id
+    query = _nearest(model, wanted, track_id, library_id, limit)
+    session.execute(_ITERATIVE_SCAN)
+    return [SimilarTrack(*row) for row in session.execute(query)]
+
+
+def nearest_of_each(
+    session: Session, track_ids: Sequence[UUID], model: Model, library_id: UUID, limit: int
+) -> dict[UUID, list[SimilarTrack]]:
+    """The tracks of one library that sound most like each of these, without equal audio, in one statement.
+
+    Tracks that the model's encoder has not analysed, or that have no neighbour, are left out.
+    """
+    if not track_ids:
+        return {}
+    own, mine = aliased(Track), aliased(Embedding)
+    wanted = cast(mine.vector, VECTOR(model.embedding_size))
+    other_audio = Embedding.content_hash != mine.content_hash
+    near = _nearest(model, wanted, own.id, library_id, limit).where(other_audio).lateral()
+    query = (
+        select(own.id, near)
+        .join(mine, (mine.content_hash == own.content_hash) & (mine.encoder_id == model.encoder_id))
+        .join(near, true())
+        .where(own.id.in_(track_ids))
+        .order_by(own.id, near.c.similarity.desc())
+    )
+    session.execute(_ITERATIVE_SCAN)
+    found: dict[UUID, list[SimilarTrack]] = {}
+    for track_id, *row in session.execute(query):
+        found.setdefault(track_id, []).append(SimilarTrack(*row))
+    return found
+
+
+def _nearest(
+    model: Model, wanted: Any, track_id: Any, library_id: UUID | None, limit: int
+) -> Select[*tuple[Any, ...]]:
+    """Columns of `SimilarTrack` for the tracks nearest to the vector `wanted` (D,), without `track_id`.
+
+    Both may be values or, within a lateral join, columns.
+    """
     # The literals let the planner see that the encoder's own partial index serves.
     vector = cast(Embedding.vector, VECTOR(model.embedding_size))
     distance: Any = vector.cosine_distance(wanted)
@@ -38,8 +82,4 @@ def nearest_tracks(
         .order_by(distance)
         .limit(limit)
     )
-    if library is not None:
-        query = query.where(Track.library_id == get_library_by_name(session, library).id)
-    # Without it, the index stops after ef_search neighbours and a filter may leave fewer than asked for.
-    session.execute(text("SET LOCAL hnsw.iterative_scan = strict_order"))
-    return [SimilarTrack(*row) for row in session.execute(query)]
+    return query if library_id is None else query.where(Track.library_id == library_id)

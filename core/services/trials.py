@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from core.db.tables import Job, JobUnit, Study, Trial
 from core.queue import TRIAL
-from core.services.told_trials import take_over_told
+from core.services.told_trials import find_told, take_over_told
 from core.states import OPEN_TRIAL_STATES, JobState, TrialState
 from core.tuning_config import TuningConfig
 
@@ -94,19 +94,24 @@ def save_curve(session: Session, unit_id: int, curve: Sequence[Mapping[str, Any]
 
 
 def end_trial(session: Session, unit_id: int, ending: TrialEnding) -> None:
-    """End the trial of a unit and add what comes after it; one that has ended stays as it is."""
+    """End the trial of a unit and add what comes after it; one that has ended stays as it is.
+
+    A trial that Optuna was told the end of has ended so, whatever became of the worker that told it.
+    """
     study = lock_study(session, trial_of(session, unit_id).study_id)
     trial = trial_of(session, unit_id)
     if trial.state not in OPEN_TRIAL_STATES:
         return
+    if ending.state not in USABLE and trial.optuna_number is not None:
+        _fail_in_optuna(session, [study.id], trial.optuna_number)
+        told = find_told(session, study.id, trial.optuna_number)
+        ending = TrialEnding(*told, curve=ending.curve) if told else ending
     trial.state, trial.finished_at = ending.state, func.clock_timestamp()
     trial.values = None if ending.values is None else list(ending.values)
     trial.error_code, trial.error_detail = ending.error_code, ending.error_detail
     if ending.curve is not None:
         trial.curve = list(ending.curve)
     session.flush()
-    if ending.state not in USABLE and trial.optuna_number is not None:
-        _fail_in_optuna(session, [study.id], trial.optuna_number)
     outcome = {"done": int(ending.state in USABLE), "failed": int(ending.state == TrialState.FAILED)}
     session.execute(update(JobUnit).where(JobUnit.id == unit_id).values(**outcome))
     if trial.job_id is not None:

@@ -18,7 +18,8 @@ from core.datasets.credits import Credits
 from core.datasets.paths import open_audio, status_of_audio
 from core.durable import appearing
 from core.errors import ItemError
-from core.training.identity import Identity, identify, recall
+from core.training.cache_versions import LOG_MEL, folder_of
+from core.training.identity import Identity, check_unchanged, identify, recall
 from core.training.run import OnTrack, TrainingStopped, unheard
 
 MAX_DURATION_S = 4 * 3600.0
@@ -47,7 +48,7 @@ def cache_log_mels(
     root: Path | None = None,
 ) -> list[Outcome]:
     """For each audio file its frames (N, F) as float16 on disk, or what is wrong with it."""
-    folder = cache_dir / "log-mel" / config_hash(features)
+    folder = folder_of(cache_dir, LOG_MEL) / config_hash(features)
     log_mel = LogMel(features)
     outcomes: dict[int, Outcome] = {}
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1, thread_name_prefix="decode") as pool:
@@ -106,9 +107,12 @@ def _cache_one(source: Path, root: Path | None, log_mel: LogMel, folder: Path, c
         if (found := known(source, root, folder, cache_dir)) is not None:
             return found
         with open_audio(source, root) as file:
+            before = os.fstat(file.fileno())
             found = cached(folder, identify(file, cache_dir))
             if not found.file.exists():
-                write_array(found.file, _frames(file, log_mel))
+                frames = _frames(file, log_mel)
+                check_unchanged(before, os.fstat(file.fileno()))
+                write_array(found.file, frames)
     except ItemError as error:
         return error
     return found

@@ -51,6 +51,12 @@ def identify(file: BinaryIO, cache_dir: Path) -> Identity:
     return found
 
 
+def check_unchanged(before: os.stat_result, after: os.stat_result) -> None:
+    """Raise Unreadable when a file was written while it was read: what came out belongs to no content."""
+    if _key(before) != _key(after):
+        raise Unreadable("The file was changed while it was read.")
+
+
 def _key(status: os.stat_result) -> str:
     """Nobody can set a file's change time, so neither an edited nor a replaced file has the same."""
     numbers = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)

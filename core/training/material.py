@@ -20,10 +20,11 @@ from core.errors import ItemError, UnusableDataset
 from core.experiment_config import ExperimentConfig
 from core.inference.tagger import Tagger
 from core.training.bases import Resolved
+from core.training.cache_versions import sweep_outdated
 from core.training.embedding_cache import cache_embeddings
 from core.training.feature_cache import Cached, Outcome, cache_log_mels
 from core.training.inputs import Inputs, Patches, Vectors, load_vectors
-from core.training.processes import gather, rank, world_size
+from core.training.processes import gather, is_first, rank, world_size
 from core.training.run import OnTrack, Tracks
 
 
@@ -141,6 +142,8 @@ def _cache(
     on_track: OnTrack,
 ) -> list[Outcome]:
     """What each file became; every process sees to its own share."""
+    if is_first():
+        sweep_outdated(cache_dir)
     paths, root = [one.path for one in dataset.examples], dataset.root
     own = paths[rank() :: world_size()]
     if isinstance(resolved.config.model, TransferConfig):

@@ -199,3 +199,14 @@ def test_a_client_cannot_invent_labels_of_metrics(http):
     assert "coffee" not in metrics
     assert "BREW" not in metrics
     assert "invented" not in metrics
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+def test_head_answers_as_get_does_without_a_body(http, path):
+    get, head = http.get(path), http.head(path)
+    assert (head.status_code, head.content) == (get.status_code, b"")
+    assert head.headers["content-type"] == get.headers["content-type"]
+
+
+def test_head_of_the_metrics_needs_a_key_as_get_does(keyed_http):
+    assert keyed_http.head("/metrics").status_code == 401

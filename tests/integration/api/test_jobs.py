@@ -1,20 +1,33 @@
 """Submit, look at, list, cancel and retry jobs over HTTP."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import Engine, event, func, select, text
 
 from core.db.session import SessionFactory
-from core.db.tables import Job, JobItem, JobUnit
+from core.db.tables import Job, JobItem, JobUnit, Model, Study, Trial
 from core.settings import Settings
 from core.states import JobState
-from tests.builders import make_finished_job, make_heard_track, make_job, make_library, make_model, make_track
+from tests.builders import (
+    make_finished_job,
+    make_heard_track,
+    make_job,
+    make_library,
+    make_model,
+    make_prediction,
+    make_run,
+    make_track,
+)
 from tests.integration.api.gateway import problem_of
+from tests.integration.api.test_studies import STUDY
+from tests.integration.api.test_trainings import RESULTS
 
 JOBS = "/api/v1/jobs"
 
@@ -93,6 +106,36 @@ def test_the_same_key_answers_the_same_job(http, db, library):
     assert again.headers["idempotent-replayed"] == "true"
     assert "idempotent-replayed" not in first.headers
     assert count(db, Job) == 1
+
+
+def test_a_known_key_is_answered_although_everything_it_names_is_gone(http, db, library, music):
+    first = submit(http, "k1", library=library, path="jazz").json()
+    (music / "jazz").rmdir()
+    assert problem_of(submit(http, "k2", library=library, path="jazz"), 422) == "library_folder_missing"
+    assert submit(http, "k1", library=library, path="jazz").json() == first
+    with db.begin() as session:
+        session.execute(text("UPDATE libraries SET name = 'another'"))
+        session.execute(text("UPDATE models SET name = 'another'"))
+        session.execute(text("DELETE FROM model_aliases"))
+    again = submit(http, "k1", library=library, path="jazz")
+    assert (again.status_code, again.json()) == (202, first)
+    assert again.headers["idempotent-replayed"] == "true"
+    assert count(db, Job) == 1
+
+
+def test_a_known_key_of_a_retry_is_answered_although_the_job_is_gone(http, db):
+    with db.begin() as session:
+        known, model = make_library(session), make_model(session)
+        job = make_finished_job(session, known, model, [], [make_track(session, known)])
+    key = {"Idempotency-Key": "again"}
+    first = http.post(f"{JOBS}/{job.id}/retry", headers=key)
+    with db.begin() as session:
+        session.delete(session.get_one(Job, job.id))
+    again = http.post(f"{JOBS}/{job.id}/retry", headers=key)
+    assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
+    assert problem_of(http.post(f"{JOBS}/{job.id}/retry", headers={"Idempotency-Key": "x"}), 404)
+    other = http.post(f"{JOBS}/{uuid4()}/retry", headers=key)
+    assert problem_of(other, 422) == "idempotency_key_reused"
 
 
 def test_the_same_key_with_another_request_is_refused(http, db, library):
@@ -359,3 +402,59 @@ def test_items_can_be_listed_by_state_and_page_by_page(http, db):
 def test_an_unknown_job_is_not_found(http, method, path):
     assert problem_of(http.request(method, f"{JOBS}/{uuid4()}{path}"), 404) == "job_not_found"
     assert problem_of(http.request(method, f"{JOBS}/no-uuid{path}"), 422) == "invalid"
+
+
+def add_jobs(db: SessionFactory, count: int) -> None:
+    """As many ended predictions, trainings, studies and analyses."""
+    with db.begin() as session:
+        library = make_library(session, name=f"library-{count}")
+        model = session.scalars(select(Model)).first() or make_model(session)
+        track = make_heard_track(session, library, model, "a.mp3")
+        for _ in range(count):
+            digest = make_prediction(session, model).content_hash
+            ended: dict[str, Any] = {"state": JobState.SUCCEEDED, "unit": {"state": "done"}}
+            make_job(
+                session, kind="predict", model_id=model.id, result={"content_hash": digest.hex()}, **ended
+            )
+            make_finished_job(session, library, model, [track])
+            run = make_run(session, model_id=model.id, metrics={}, results=RESULTS)
+            session.get_one(Job, run.id).result = {"run_id": str(run.id)}
+            study = make_job(session, kind="tuning", params={"study": {"study_name": "x"}}, **ended)
+            study.result = {"study_id": str(study.id), "best": [0]}
+            session.add(Study(id=study.id, name="x", config=STUDY, job_id=study.id))
+            session.flush()
+            session.add(
+                Trial(
+                    study_id=study.id, number=0, state="complete", params={"training.lr": 0.1}, values=[0.5]
+                )
+            )
+
+
+def test_a_page_of_jobs_takes_the_same_number_of_statements_however_long(http, db):
+    """Of every kind whose result is looked up."""
+    counts = []
+    for more in (1, 49):
+        add_jobs(db, more)
+        with counted_statements() as statements:
+            page = http.get(JOBS, params={"limit": 1000}).json()["items"]
+        counts.append(len(statements))
+    assert len(page) == 200
+    kinds = {job["kind"] for job in page if job["result"]}
+    assert kinds == {"predict", "training", "tuning"}
+    assert {job["kind"] for job in page if not job["result"]} == {"analysis"}
+    assert counts[0] == counts[1] <= 14
+
+
+@contextmanager
+def counted_statements() -> Iterator[list[str]]:
+    """What this process sends to any database, the gateway's threads among it."""
+    statements: list[str] = []
+
+    def note(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        statements.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        yield statements
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)

@@ -1,6 +1,8 @@
 """Nothing outside of a library can be opened through it."""
 
+import errno
 import os
+import re
 import time
 from collections import Counter
 from pathlib import Path, PurePosixPath
@@ -8,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from core.errors import Disappeared, Invalid, ItemError, MFAError, NotAFile, OutsideLibrary, Unreadable
-from core.library.paths import find_beneath, open_beneath, open_folder, validate_relative
+from core.library.paths import find_beneath, open_beneath, open_folder, status_beneath, validate_relative
 from tests.swapping import swapping
 
 SECRET = b"secret"
@@ -241,6 +243,17 @@ def test_other_errors_of_the_disk_are_unreadable(library, monkeypatch):
     monkeypatch.setattr(os, "open", fail)
     with pytest.raises(Unreadable, match="Input/output"):
         open_beneath(library, "album/song.mp3")
+
+
+@pytest.mark.parametrize("number", [errno.EAGAIN, errno.EINTR, errno.ESTALE, errno.EHOSTDOWN, errno.EMFILE])
+@pytest.mark.parametrize("call", [open_beneath, status_beneath])
+def test_a_fault_of_the_machine_is_not_laid_to_the_file(library, monkeypatch, number, call):
+    def fail(*args: object, **kwargs: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "open", fail)
+    with pytest.raises(OSError, match=re.escape(os.strerror(number))):
+        call(library, "album/song.mp3")
 
 
 @pytest.mark.parametrize("swapped", ["album", "album/song.mp3"])
