@@ -9,11 +9,15 @@ import json
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
+from sqlalchemy.orm import Session
+
 from api import views
 from api.schemas import Result
 from core.db.session import SessionFactory, transaction
 from core.db.tables import Job, Model
+from core.errors import ModelNotFound
 from core.services.items import BEFORE_ALL, list_results
+from core.services.jobs import check_library, get_job
 
 PAGE = 500
 # A spreadsheet takes a cell that starts with one of these for a formula.
@@ -33,6 +37,17 @@ MEDIA_TYPES = {
 }
 
 
+def expect_results(session: Session, job: Job) -> Model:
+    """The model that labelled a job's tracks; raises NotFound when it or the library has been deleted."""
+    check_library(session, job)
+    model = None
+    if job.model_id is not None:
+        model = session.get(Model, job.model_id, populate_existing=True)
+    if model is None:
+        raise ModelNotFound("The model of this job has been deleted, and its results with it.")
+    return model
+
+
 def export(
     sessions: SessionFactory, job: Job, model: Model, form: Format, *, all_scores: bool
 ) -> Iterator[str]:
@@ -50,6 +65,8 @@ def read_pages(
     while True:
         with transaction(sessions) as session:
             rows = list_results(session, job, after, PAGE)
+            # Behind the read: what is there now was whole then. Otherwise better no end than a false one.
+            expect_results(session, get_job(session, job.id))
         if rows:
             after = rows[-1][0]
             yield [views.result(model, row, all_scores=all_scores) for _, row in rows]

@@ -1,7 +1,7 @@
 """Shapes of requests and responses. Torch-free and database-free: the client uses them too."""
 
 from datetime import datetime
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -227,6 +227,21 @@ class Result(Prediction):
 class LibraryRequest(Request):
     name: str = Field(min_length=1, max_length=200)
     path: str = Field(description="absolute path of a folder on the server", min_length=1, max_length=4096)
+
+
+class LibraryChange(Request):
+    """What is left out stays as it is."""
+
+    name: str | None = Field(default=None, min_length=1, max_length=200)
+    path: str | None = Field(
+        default=None, description="absolute path of its folder on the server", min_length=1, max_length=4096
+    )
+
+    @model_validator(mode="after")
+    def _check_something(self) -> Self:
+        if self.name is None and self.path is None:
+            raise ValueError("give a `name`, a `path` or both")
+        return self
 
 
 class Library(Response):

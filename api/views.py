@@ -1,6 +1,7 @@
 """Rows as response shapes."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from sqlalchemy.orm import Session
 from api import schemas
 from core.db import tables
 from core.db.session import SessionFactory
+from core.errors import JobNotFound, RunNotFound, StudyNotFound
 from core.params import JobKind
 from core.services.experiments import ARTIFACTS, NO_FOLD, Comparison, RunRow, get_run
 from core.services.items import ItemRow, ResultRow
@@ -48,7 +50,9 @@ def job_prediction(session: Session, job: tables.Job, *, all_scores: bool) -> sc
     """What a finished `predict` job has found out."""
     if job.kind != JobKind.PREDICT or job.state != JobState.SUCCEEDED or not job.result:
         return None
-    model = session.get_one(tables.Model, job.model_id)
+    model = session.get(tables.Model, job.model_id) if job.model_id is not None else None
+    if model is None:
+        return None
     row = find_prediction(session, bytes.fromhex(job.result["content_hash"]), model.id)
     return prediction(model, row.scores, row.duration_s, all_scores=all_scores) if row else None
 
@@ -60,12 +64,16 @@ def read_job(reads: SessionFactory, job_id: UUID, visible_to: str | None) -> sch
 
 
 def job(session: Session, row: tables.Job) -> schemas.Job:
-    return jobs(session, [row])[0]
+    shown = jobs(session, [row])
+    if not shown:
+        raise JobNotFound
+    return shown[0]
 
 
 def jobs(session: Session, rows: Sequence[tables.Job]) -> list[schemas.Job]:
+    """Without those that have been deleted since they were read."""
     progress = get_progress(session, list(rows))
-    return [_job(row, progress[row.id], job_result(session, row)) for row in rows]
+    return [_job(row, progress[row.id], job_result(session, row)) for row in rows if row.id in progress]
 
 
 Outcome = (
@@ -74,10 +82,12 @@ Outcome = (
 
 
 def job_result(session: Session, job: tables.Job) -> Outcome:
-    if job.kind == JobKind.TUNING:
-        return tuning_outcome(session, job.result) if job.result else None
-    if job.kind == JobKind.TRAINING:
-        return training_outcome(get_run(session, job.id)) if job.result else None
+    """None also when the run, the study or the model that it would tell of has been deleted."""
+    with suppress(RunNotFound, StudyNotFound):
+        if job.kind == JobKind.TUNING:
+            return tuning_outcome(session, job.result) if job.result else None
+        if job.kind == JobKind.TRAINING:
+            return training_outcome(get_run(session, job.id)) if job.result else None
     return job_prediction(session, job, all_scores=False)
 
 

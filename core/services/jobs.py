@@ -11,12 +11,14 @@ from sqlalchemy import bindparam, case, exists, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from core.db.tables import Job, JobItem, JobUnit, Trial
+from core.db.tables import Job, JobItem, JobUnit, Library, Model, Trial
 from core.errors import (
     IdempotencyKeyReused,
     JobAlreadyEnded,
     JobNotFinished,
     JobNotFound,
+    LibraryNotFound,
+    ModelNotFound,
     NothingToRetry,
     TooManyJobs,
 )
@@ -104,7 +106,7 @@ def retry_failed(
     visible_to: str | None = None,
 ) -> Submission:
     """A new job over the failed items of an ended one."""
-    old = get_job(session, job_id, visible_to=visible_to)
+    old = get_job(session, job_id, visible_to=visible_to, hold=True)
     if old.state not in TERMINAL_JOB_STATES:
         raise JobNotFinished
     if old.kind == JobKind.TUNING:
@@ -112,6 +114,7 @@ def retry_failed(
             "Tuning is not retried: POST /api/v1/studies/{id}/resume adds trials to a study "
             "(`mfa tune --resume STUDY --trials 20`); thresholds are submitted anew."
         )
+    check_library(session, old)
     failed = exists().where(JobItem.job_id == job_id, JobItem.state == ItemState.FAILED)
     if not session.scalar(select(failed)):
         raise NothingToRetry
@@ -136,6 +139,7 @@ def submit_job(
 
     `fingerprint` is what makes two requests of equal params different ones.
     """
+    _hold_references(session, job)
     request = json.dumps([job["kind"], job["params"], *fingerprint], sort_keys=True)
     request_hash = hashlib.sha256(request.encode()).digest()
     created = session.scalars(
@@ -147,7 +151,9 @@ def submit_job(
     if created is None:
         known = session.scalars(
             select(Job).where(Job.owner == job["owner"], Job.idempotency_key == idempotency_key)
-        ).one()
+        ).one_or_none()
+        if known is None:  # deleted since, which has freed the key
+            return submit_job(session, job, first_unit, idempotency_key, *fingerprint)
         if known.request_hash != request_hash:
             raise IdempotencyKeyReused
         return Submission(known, replayed=True)
@@ -155,6 +161,20 @@ def submit_job(
     session.flush()
     notify_dispatcher(session)
     return Submission(created, replayed=False)
+
+
+def _hold_references(session: Session, job: dict[str, Any]) -> None:
+    """Keep the library and the model of a new job from being deleted until its row is there."""
+    if job.get("library_id") is not None and not _hold(session, Library, job["library_id"]):
+        raise LibraryNotFound("The library of this job has been deleted.")
+    if job.get("model_id") is not None and not _hold(session, Model, job["model_id"]):
+        raise ModelNotFound("The model of this job has been deleted.")
+
+
+def _hold(session: Session, table: type[Library] | type[Model], row_id: Any) -> bool:
+    """Lock a row against its deletion until the transaction ends; False when it is deleted already."""
+    query = select(table.id).where(table.id == row_id)
+    return session.scalar(query.with_for_update(read=True, key_share=True)) is not None
 
 
 def check_room(session: Session, owner: str, idempotency_key: str | None, cap: int) -> None:
@@ -185,15 +205,35 @@ def _refuse_at(count: int, session: Session, owner: str, cap: int) -> None:
         raise TooManyJobs(f"This key may have {cap} open jobs: wait until one has ended or cancel it.")
 
 
-def get_job(session: Session, job_id: UUID, *, visible_to: str | None = None) -> Job:
-    """A job; one of another owner than `visible_to` (None: anybody's) does not exist."""
+def get_job(
+    session: Session,
+    job_id: UUID,
+    *,
+    visible_to: str | None = None,
+    lock: bool = False,
+    hold: bool = False,
+) -> Job:
+    """A job; one of another owner than `visible_to` (None: anybody's) does not exist.
+
+    Until the transaction ends, `lock` keeps others from writing the row, `hold` only from deleting it.
+    """
     query = select(Job).where(Job.id == job_id)
+    if lock or hold:
+        query = query.with_for_update(read=hold, key_share=hold).execution_options(populate_existing=True)
     if visible_to is not None:
         query = query.where(Job.owner == visible_to)
     job = session.scalars(query).one_or_none()
     if job is None:
         raise JobNotFound
     return job
+
+
+def check_library(session: Session, job: Job) -> None:
+    """Raise LibraryNotFound for an analysis whose library has been deleted: its items go with the tracks."""
+    if job.kind != JobKind.ANALYSIS or not job.total:
+        return
+    if job.library_id is None or session.get(Library, job.library_id, populate_existing=True) is None:
+        raise LibraryNotFound("The library of this job has been deleted, and its tracks with it.")
 
 
 def list_jobs(
@@ -217,7 +257,10 @@ def list_jobs(
 
 
 def get_progress(session: Session, jobs: list[Job]) -> dict[UUID, Progress]:
-    """Progress of several jobs, summed from the counters of their units."""
+    """Progress of several jobs, summed from the counters of their units.
+
+    A job that has been deleted since it was read is left out: some of its units may be gone.
+    """
     unfinished_plan = (JobUnit.kind == "plan") & JobUnit.state.in_(OPEN_UNIT_STATES)
     sums = session.execute(
         select(
@@ -227,13 +270,16 @@ def get_progress(session: Session, jobs: list[Job]) -> dict[UUID, Progress]:
             func.sum(JobUnit.skipped).label("skipped"),
             func.bool_or(unfinished_plan).label("planning"),
         )
+        .join(Job, Job.id == JobUnit.job_id)
         .where(JobUnit.job_id.in_([job.id for job in jobs]))
         .group_by(JobUnit.job_id)
     )
     by_job = {row.job_id: row for row in sums}
     now = datetime.now(UTC)
-    found = {job.id: _progress(job, by_job[job.id], now) for job in jobs}
-    reading = [job.id for job in jobs if job.kind == JobKind.TRAINING and not found[job.id].done]
+    found = {job.id: _progress(job, by_job[job.id], now) for job in jobs if job.id in by_job}
+    reading = [
+        job.id for job in jobs if job.kind == JobKind.TRAINING and job.id in found and not found[job.id].done
+    ]
     return found | {
         job_id: replace(found[job_id], tracks_read=done, tracks_to_read=total)
         for job_id, done, total in _tracks_read(session, reading)
@@ -270,8 +316,7 @@ def _progress(job: Job, sums: Any, now: datetime) -> Progress:
 
 def cancel_job(session: Session, job_id: UUID, *, visible_to: str | None = None) -> Job:
     """Ask for a stop; workers see it within seconds, and what is done by then is kept."""
-    job = get_job(session, job_id, visible_to=visible_to)
-    session.refresh(job, with_for_update=True)
+    job = get_job(session, job_id, visible_to=visible_to, lock=True)
     if job.state in (JobState.SUCCEEDED, JobState.FAILED):
         raise JobAlreadyEnded
     if job.state in (JobState.QUEUED, JobState.RUNNING):

@@ -19,6 +19,7 @@ from core.training.feature_cache import (
     write_array,
 )
 from core.training.identity import identify
+from core.training.places import embeddings_folder
 from core.training.run import OnTrack, TrainingStopped, unheard
 
 
@@ -33,7 +34,7 @@ def cache_embeddings(
     root: Path | None = None,
 ) -> list[Outcome]:
     """For each audio file its mean embedding (D,) as float32 on disk, or what is wrong with it."""
-    folder = cache_dir / "embeddings" / weights_sha256[:16]
+    folder = embeddings_folder(cache_dir, weights_sha256)
     targets: dict[int, Cached] = {}
     outcomes: dict[int, Outcome] = {}
 

@@ -19,6 +19,7 @@ from core.datasets.paths import open_audio, status_of_audio
 from core.durable import appearing
 from core.errors import ItemError
 from core.training.identity import Identity, identify, recall
+from core.training.places import place
 from core.training.run import OnTrack, TrainingStopped, unheard
 
 MAX_DURATION_S = 4 * 3600.0
@@ -82,11 +83,6 @@ def known(source: Path, root: Path | None, folder: Path, cache_dir: Path) -> Cac
 
 def cached(folder: Path, identity: Identity) -> Cached:
     return Cached(place(folder, identity.content), identity.content, identity.credits)
-
-
-def place(folder: Path, content: str) -> Path:
-    """Where the array of an audio file with this hash lies; spread over folders: there may be a million."""
-    return folder / content[:2] / f"{content}.npy"
 
 
 def write_array(path: Path, array: np.ndarray) -> None:
