@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from core.params import AnalysisParams, JobKind, TrainingParams, TuningParams
 from core.scopes import Scope
@@ -224,15 +224,25 @@ class Result(Prediction):
     path: str = Field(description="relative to the library")
 
 
+def _addressable(name: str) -> str:
+    """In an address, `.` and `..` stand for other addresses."""
+    if {".", ".."} & set(name.split("/")):
+        raise ValueError("`.` and `..` cannot be parts of a name")
+    return name
+
+
+LibraryName = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_addressable)]
+
+
 class LibraryRequest(Request):
-    name: str = Field(min_length=1, max_length=200)
+    name: LibraryName
     path: str = Field(description="absolute path of a folder on the server", min_length=1, max_length=4096)
 
 
 class LibraryChange(Request):
     """What is left out stays as it is."""
 
-    name: str | None = Field(default=None, min_length=1, max_length=200)
+    name: LibraryName | None = None
     path: str | None = Field(
         default=None, description="absolute path of its folder on the server", min_length=1, max_length=4096
     )

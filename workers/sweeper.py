@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 from uuid import UUID
 
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from core.db.session import SessionFactory, transaction
@@ -41,17 +42,18 @@ class Sweeper:
             self._sweep_encoders,
         )
         removed, is_unfinished = Swept(), False
-        try:
-            for step in steps:
+        for step in steps:
+            try:
                 while swept := step():
                     removed += swept
                     if time.monotonic() >= self._until:
                         is_unfinished = True
                         break
-        finally:
-            if removed:
-                counts = ", ".join(f"{count} {table}" for table, count in sorted(removed.items()))
-                log.info("removed what had been deleted: %s", counts)
+            except (DBAPIError, OSError) as error:  # what cannot be removed must not keep the rest
+                log.warning("%s is tried again later: %s", step.__name__.strip("_"), error)
+        if removed:
+            counts = ", ".join(f"{count} {table}" for table, count in sorted(removed.items()))
+            log.info("removed what had been deleted: %s", counts)
         return is_unfinished
 
     def _piece(self, work: Callable[[Session], Swept]) -> Swept:
@@ -66,7 +68,7 @@ class Sweeper:
             job_ids = sweep.find_bare_jobs(session)
         files = 0
         for job_id in job_ids:
-            (self._settings.uploads_dir / str(job_id)).unlink(missing_ok=True)
+            _unlink(self._settings.uploads_dir / str(job_id))
             files += self._remove_folder(self._checkpoints(job_id))
         bare = [job_id for job_id in job_ids if not self._checkpoints(job_id).exists()]
         rows = self._piece(lambda session: self._drop_cached(sweep.remove_jobs(session, bare)))
@@ -90,7 +92,7 @@ class Sweeper:
         swept, content_hashes = answer
         for digest in content_hashes:
             for file in places(self._settings.cache_dir, digest.hex()):
-                file.unlink(missing_ok=True)
+                _unlink(file)
         return swept
 
     def _sweep_runs(self) -> Swept:
@@ -99,8 +101,11 @@ class Sweeper:
             run_ids = sweep.find_marked_ids(session, Run)
             is_job = {run_id: sweep.is_job(session, run_id) for run_id in run_ids}
         for run_id in run_ids:
-            if not is_job[run_id] and (files := self._remove_folder(self._checkpoints(run_id))):
+            folder = self._checkpoints(run_id)
+            if not is_job[run_id] and (files := self._remove_folder(folder)):
                 return _files(files)
+            if not is_job[run_id] and folder.exists():
+                continue
             if swept := self._piece(partial(sweep.sweep_run, run_id=run_id)):
                 return swept
         return Swept()
@@ -111,8 +116,11 @@ class Sweeper:
         for study_id in study_ids:
             if swept := self._piece(partial(sweep.sweep_trials, study_id=study_id)):
                 return swept
-            if files := self._remove_folder(self._settings.studies_dir / str(study_id)):
+            folder = self._settings.studies_dir / str(study_id)
+            if files := self._remove_folder(folder):
                 return _files(files)
+            if folder.exists():
+                continue
             if swept := self._piece(partial(sweep.remove_study, study_id=study_id)):
                 return swept
         return Swept()
@@ -133,6 +141,8 @@ class Sweeper:
                 continue
             if folder is not None and (files := self._remove_model_folder(folder)):
                 return _files(files)
+            if folder is not None and (folder.exists() or _hidden(folder).exists()):
+                continue
             if swept := self._piece(partial(sweep.remove_model, model_id=model.id)):
                 return swept
         return Swept()
@@ -148,7 +158,7 @@ class Sweeper:
 
     def _remove_model_folder(self, folder: Path) -> int:
         """Under another name first, so that half of a model is never registered."""
-        hidden = folder.with_name(f".{folder.name}.deleted")
+        hidden = _hidden(folder)
         if files := self._remove_folder(hidden):
             return files
         if not folder.is_dir() or folder.is_symlink():
@@ -160,31 +170,53 @@ class Sweeper:
         with self._sessions() as session:
             encoders = sweep.find_idle_encoders(session)
         for encoder in encoders:
-            if files := self._remove_folder(embeddings_folder(self._settings.cache_dir, encoder.sha256)):
+            cached = embeddings_folder(self._settings.cache_dir, encoder.sha256)
+            if files := self._remove_folder(cached):
                 return _files(files)
+            if cached.exists():
+                continue
             if swept := self._piece(partial(sweep.sweep_encoder, encoder_id=encoder.id)):
                 return swept
         return Swept()
 
     def _remove_folder(self, folder: Path) -> int:
-        """Remove a folder, or as much of it as the time allows; how many files and folders went.
+        """Remove a folder, or as much of it as the time and its permissions allow; how many files went.
 
         Links are removed and not followed.
         """
         removed = 0
         for parent, folders, files in os.walk(folder, topdown=False):
             for name in files:
-                Path(parent, name).unlink(missing_ok=True)
-                removed += 1
+                removed += _unlink(Path(parent, name))
                 if removed % FILES_BETWEEN_LOOKS == 0 and time.monotonic() >= self._until:
                     return removed
             for name in folders:
                 inner = Path(parent, name)
                 if inner.is_symlink():
-                    inner.unlink(missing_ok=True)
-            Path(parent).rmdir()
-            removed += 1
+                    removed += _unlink(inner)
+            try:
+                Path(parent).rmdir()
+                removed += 1
+            except OSError as error:
+                log.warning("%s cannot be removed: %s", parent, error.strerror)
         return removed
+
+
+def _unlink(file: Path) -> bool:
+    """Whether there was a file that is gone now."""
+    try:
+        file.unlink()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        log.warning("%s cannot be removed: %s", file, error.strerror)
+        return False
+    return True
+
+
+def _hidden(folder: Path) -> Path:
+    """Where a model's folder lies while it is removed: what begins with a dot is never registered."""
+    return folder.with_name(f".{folder.name}.deleted")
 
 
 def _files(count: int) -> Swept:

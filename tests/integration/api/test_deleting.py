@@ -3,6 +3,7 @@
 import threading
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -22,6 +23,7 @@ from tests.builders import (
     make_model,
     make_prediction,
     make_run,
+    make_track,
 )
 from tests.integration.api.gateway import problem_of
 from tests.integration.api.test_studies import STUDY, finish
@@ -56,6 +58,8 @@ def test_a_name_that_is_taken_a_missing_folder_and_an_empty_change_are_refused(h
         make_library(session, name="home", path=str(music))
         make_library(session, name="other")
     assert problem_of(http.patch(f"{API}/libraries/home", json={"name": "other"}), 409) == "library_exists"
+    for name in ("..", "a/./b", "", "x" * 201):
+        assert problem_of(http.patch(f"{API}/libraries/home", json={"name": name}), 422) == "invalid"
     gone = {"name": "new", "path": str(tmp_path / "gone")}
     assert problem_of(http.patch(f"{API}/libraries/home", json=gone), 422) == "library_folder_missing"
     assert problem_of(http.patch(f"{API}/libraries/home", json={}), 422) == "invalid"
@@ -74,6 +78,19 @@ def test_a_library_moves_unless_an_open_job_reads_it(http, db, music):
     with db.begin() as session:
         session.get_one(Job, job.id).state = JobState.FAILED
     assert http.patch(f"{API}/libraries/home", json=move).json()["path"] == str(music / "jazz")
+
+
+def test_a_retry_reads_the_library_that_its_job_read(http, db, music):
+    with db.begin() as session:
+        library, model = make_library(session, name="home", path=str(music)), make_model(session)
+        job = make_finished_job(session, library, model, [], [make_track(session, library)])
+    http.patch(f"{API}/libraries/home", json={"name": "jazz"})
+    make = {"name": "music", "path": str(music / "jazz")}
+    assert http.post(f"{API}/libraries", json=make).status_code == 201
+    retry = http.post(f"{API}/jobs/{job.id}/retry").json()
+    assert retry["params"]["library"] == "music"  # as was asked for
+    with db() as session:
+        assert session.get_one(Job, UUID(retry["id"])).library_id == library.id
 
 
 def test_a_study_follows_the_new_name_of_its_library(http, db, music):
@@ -318,9 +335,13 @@ def test_a_deleted_run_leaves_its_job_and_its_model(http, db):
 def test_a_deleted_study_leaves_its_job(http, db, music, open_settings):
     with db.begin() as session:
         make_library(session, name="home", path=str(music))
+        make_model(session, alias=None, artifact_url="file:///models/musicnn-msd-1")
         submitted = submit_study(session, STUDY, "local", data_dir=open_settings.data_dir, trusted=True)
     study_id = str(submitted.job.id)
     assert problem_of(http.delete(f"{API}/studies/{study_id}"), 409) == "study_at_work"
+    refused = http.delete(f"{API}/models/test-model@1")  # its trials are built on it
+    assert problem_of(refused, 409) == "model_in_use"
+    assert study_id in refused.json()["detail"]
     finish(db, study_id)
     assert http.get(f"{API}/jobs/{study_id}").json()["result"]["study_id"] == study_id
     assert http.delete(f"{API}/studies/{study_id}").status_code == 204

@@ -3,6 +3,7 @@
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -49,7 +50,9 @@ from tests.builders import (
     make_track,
 )
 from tests.integration.workers.music import Music
+from workers import analysis
 from workers import sweeper as sweeper_module
+from workers.register import register
 from workers.studies import open_storage
 from workers.sweeper import Sweeper
 
@@ -65,7 +68,7 @@ def db(clean_database: SessionFactory) -> SessionFactory:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    data = Settings(database_url="", broker_url="", data_dir=tmp_path / "data")
+    data = Settings(database_url="", broker_url="", data_dir=tmp_path / "swept")
     for folder in (data.models_dir, data.training_dir, data.uploads_dir, data.studies_dir):
         folder.mkdir(parents=True)
     return data
@@ -227,6 +230,8 @@ def test_a_model_goes_with_its_predictions_its_files_and_its_encoder(
         delete_model(session, "mine@1")
     with pytest.raises(ModelBeingDeleted), transaction(db) as session:
         register_artifact(session, folder)
+    with transaction(db) as session:
+        assert register(session, folder) is None  # a start meanwhile does not fail
     for _ in range(30):
         try:
             sweeper.sweep(0)  # a file at a time
@@ -338,6 +343,51 @@ def test_a_result_that_is_used_again_meanwhile_is_kept_or_missed(db, sweeper):
     assert count(db, Library, Track, Prediction) == [0, 0, 0]
     with pytest.raises(ResultDeleted), transaction(db) as session:
         hold_predictions(session, [copy.content_hash], model.id)
+
+
+def test_a_track_whose_known_result_is_removed_meanwhile_is_analysed_again(
+    music: Music, tagger, sweeper, monkeypatch
+):
+    music.add("a.mp3", content=b"one song")
+    with transaction(music.sessions) as session:
+        elsewhere = make_library(session, name="elsewhere")
+        model = resolve_model(session, "default")
+        digest = sha256(b"one song").digest()
+        make_heard_track(session, elsewhere, model, "copy.mp3", content_hash=digest)
+    look_up = analysis.find_coverages
+
+    def removed_after_it(session: Session, *arguments: Any) -> dict[bytes, str]:
+        found = look_up(session, *arguments)
+        if found:
+            with transaction(music.sessions) as other:
+                delete_library(other, "elsewhere")
+            sweeper.sweep(60)
+        return found
+
+    monkeypatch.setattr(analysis, "find_coverages", removed_after_it)
+    assert music.outcomes(music.label()) == {"a.mp3": "done"}
+    assert [said.content_hash for said in music.predictions()] == [digest]
+
+
+def test_what_cannot_be_removed_keeps_nothing_else(db, sweeper, settings, monkeypatch, caplog):
+    with transaction(db) as session:
+        stuck = make_job(session, **ENDED)
+        make_library(session, name="home")
+        delete_job(session, stuck.id)
+        delete_library(session, "home")
+    folder = fill(settings.training_dir / str(stuck.id), "checkpoint")
+
+    def refuse(_: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", refuse)
+        sweeper.sweep(60)
+    assert "Permission denied" in caplog.text
+    assert count(db, Job, Library) == [1, 0]
+    sweeper.sweep(60)
+    assert not folder.exists()
+    assert is_swept(db)
 
 
 def test_two_dispatchers_do_not_sweep_at_a_time(db, sweeper):
