@@ -117,7 +117,8 @@ def sweep_tracks(session: Session, limit: int = PIECE) -> tuple[Swept, list[byte
     """
     marked = select(Library.id).where(Library.deleted_at.is_not(None))
     some = select(Track.id, Track.content_hash).where(Track.library_id.in_(marked))
-    tracks = session.execute(some.limit(max(1, limit // 4)), execution_options=WITH_DELETED).all()
+    # Each may have results of many models, with many labels each.
+    tracks = session.execute(some.limit(max(1, limit // 20)), execution_options=WITH_DELETED).all()
     ids = [track.id for track in tracks]
     items = _delete_some(session, JobItem, JobItem.track_id.in_(ids), limit)
     if items:

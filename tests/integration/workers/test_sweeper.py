@@ -34,7 +34,7 @@ from core.db.tables import (
 from core.errors import ModelBeingDeleted, ResultDeleted
 from core.services import sweep
 from core.services.changes import change_library, delete_job, delete_library, delete_model, delete_run
-from core.services.predictions import hold_predictions
+from core.services.predictions import find_coverages, hold_predictions
 from core.services.registry import register_artifact, resolve_model
 from core.settings import Settings
 from core.states import JobState
@@ -86,6 +86,11 @@ def count(db: SessionFactory, *tables: type[Base]) -> list[int]:
             session.scalar(select(func.count()).select_from(table), execution_options=sweep.WITH_DELETED) or 0
             for table in tables
         ]
+
+
+def audio_of(track: Track) -> bytes:
+    assert track.content_hash is not None
+    return track.content_hash
 
 
 def fill(path: Path, *names: str) -> Path:
@@ -150,20 +155,21 @@ def test_a_library_goes_in_pieces_and_shared_audio_stays(db, sweeper, settings, 
         tracks = [make_heard_track(session, home, model, f"{number}.mp3") for number in range(20)]
         shared, uploaded = tracks[0], tracks[1]
         make_track(session, other, content_hash=shared.content_hash, missing_at="2026-01-01T00:00:00Z")
-        result = {"content_hash": uploaded.content_hash.hex()}
+        result = {"content_hash": audio_of(uploaded).hex()}
         make_job(session, **ENDED, kind="predict", model_id=model.id, result=result)
         for _ in range(3):
             make_finished_job(session, home, model, tracks)
     features = settings.cache_dir / "log-mel" / "config"
     for track in tracks:
-        fill(place(features, track.content_hash.hex()).parent, f"{track.content_hash.hex()}.npy")
+        name = audio_of(track).hex()
+        fill(place(features, name).parent, f"{name}.npy")
     with transaction(db) as session:
         delete_library(session, "home")
     assert sweep_however_often_it_dies(sweeper) > 5
     assert max(sum(swept.values()) for swept in deadly) <= 4 * 8  # rows of several tables go together
     assert is_swept(db)
     assert count(db, Library, Track, JobItem, Job, JobUnit) == [1, 1, 0, 4, 7]
-    kept = {shared.content_hash, uploaded.content_hash}
+    kept = {audio_of(shared), audio_of(uploaded)}
     with db() as session:
         assert set(session.scalars(select(Prediction.content_hash))) == kept
         assert set(session.scalars(select(PredictionLabel.content_hash))) == kept
@@ -330,7 +336,7 @@ def test_a_result_that_is_used_again_meanwhile_is_kept_or_missed(db, sweeper):
         delete_library(session, "home")
     sweeping = threading.Thread(target=sweeper.sweep, args=(60,))
     with transaction(db) as session:
-        hold_predictions(session, [track.content_hash], model.id)
+        hold_predictions(session, [audio_of(track)], model.id)
         sweeping.start()
         sweeping.join(0.3)
         assert sweeping.is_alive()
@@ -342,7 +348,7 @@ def test_a_result_that_is_used_again_meanwhile_is_kept_or_missed(db, sweeper):
     sweeper.sweep(60)
     assert count(db, Library, Track, Prediction) == [0, 0, 0]
     with pytest.raises(ResultDeleted), transaction(db) as session:
-        hold_predictions(session, [copy.content_hash], model.id)
+        hold_predictions(session, [audio_of(copy)], model.id)
 
 
 def test_a_track_whose_known_result_is_removed_meanwhile_is_analysed_again(
@@ -354,7 +360,7 @@ def test_a_track_whose_known_result_is_removed_meanwhile_is_analysed_again(
         model = resolve_model(session, "default")
         digest = sha256(b"one song").digest()
         make_heard_track(session, elsewhere, model, "copy.mp3", content_hash=digest)
-    look_up = analysis.find_coverages
+    look_up = find_coverages
 
     def removed_after_it(session: Session, *arguments: Any) -> dict[bytes, str]:
         found = look_up(session, *arguments)

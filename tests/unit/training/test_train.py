@@ -22,8 +22,8 @@ from core.models.artifact import ModelCard
 from core.models.transfer import Transfer
 from core.models.zoo import build
 from core.training import judgement
-from core.training.feature_cache import place
 from core.training.fitting import Scored
+from core.training.places import place
 from core.training.reports import TrainingResult
 from core.training.results import CHOSEN_ON_FOLDS
 from core.training.run import TrainingStopped
