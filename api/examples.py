@@ -144,6 +144,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     },
     "Result": PREDICTION | {"track_id": TRACK_ID, "path": "jazz/blue.mp3"},
     "LibraryRequest": {"name": "home", "path": "/srv/music"},
+    "LibraryChange": {"path": "/mnt/disk2/music"},
     "Library": {
         "id": "7f7e2c39-5d4e-4e62-9f0c-3c1d5a0b8e77",
         "name": "home",

@@ -16,7 +16,9 @@ from api import views
 from api.schemas import Result
 from core.db.session import SessionFactory, transaction
 from core.db.tables import Job, Model
+from core.errors import ModelNotFound
 from core.services.items import BEFORE_ALL, ResultRow, list_results
+from core.services.jobs import check_library, get_job
 from core.services.similarity import SimilarTrack, nearest_of_each
 
 PAGE = 500
@@ -38,6 +40,17 @@ MEDIA_TYPES = {
 }
 
 
+def expect_results(session: Session, job: Job) -> Model:
+    """The model that labelled a job's tracks; raises NotFound when it or the library has been deleted."""
+    check_library(session, job)
+    model = None
+    if job.model_id is not None:
+        model = session.get(Model, job.model_id, populate_existing=True)
+    if model is None:
+        raise ModelNotFound("The model of this job has been deleted, and its results with it.")
+    return model
+
+
 def export(
     sessions: SessionFactory, job: Job, model: Model, form: Format, *, all_scores: bool, similar: int = 0
 ) -> Iterator[str]:
@@ -56,6 +69,8 @@ def read_pages(
         with transaction(sessions) as session:
             rows = list_results(session, job, after, size)
             near = _find_similar(session, job, model, [row for _, row in rows], similar)
+            # Behind the read: what is there now was whole then. Otherwise better no end than a false one.
+            expect_results(session, get_job(session, job.id))
         if rows:
             after = rows[-1][0]
             yield [

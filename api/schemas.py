@@ -1,10 +1,10 @@
 """Shapes of requests and responses. Torch-free and database-free: the client uses them too."""
 
 from datetime import datetime
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from core.params import AnalysisParams, JobKind, TrainingParams, TuningParams
 from core.scopes import Scope
@@ -263,9 +263,34 @@ class Result(Prediction):
     )
 
 
+def _addressable(name: str) -> str:
+    """In an address, `.` and `..` stand for other addresses."""
+    if {".", ".."} & set(name.split("/")):
+        raise ValueError("`.` and `..` cannot be parts of a name")
+    return name
+
+
+LibraryName = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_addressable)]
+
+
 class LibraryRequest(Request):
-    name: str = Field(min_length=1, max_length=200)
+    name: LibraryName
     path: str = Field(description="absolute path of a folder on the server", min_length=1, max_length=4096)
+
+
+class LibraryChange(Request):
+    """What is left out stays as it is."""
+
+    name: LibraryName | None = None
+    path: str | None = Field(
+        default=None, description="absolute path of its folder on the server", min_length=1, max_length=4096
+    )
+
+    @model_validator(mode="after")
+    def _check_something(self) -> Self:
+        if self.name is None and self.path is None:
+            raise ValueError("give a `name`, a `path` or both")
+        return self
 
 
 class Library(Response):

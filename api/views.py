@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from api import schemas
 from core.db import tables
 from core.db.session import SessionFactory
+from core.errors import JobNotFound
 from core.params import JobKind
 from core.services.experiments import ARTIFACTS, NO_FOLD, Comparison, RunRow, get_runs
 from core.services.findings import findings_of
@@ -62,7 +63,9 @@ def job_prediction(session: Session, job: tables.Job, *, all_scores: bool) -> sc
     """What a finished `predict` job has found out."""
     if job.kind != JobKind.PREDICT or job.state != JobState.SUCCEEDED or not job.result:
         return None
-    model = session.get_one(tables.Model, job.model_id)
+    model = session.get(tables.Model, job.model_id) if job.model_id is not None else None
+    if model is None:
+        return None
     row = find_prediction(session, bytes.fromhex(job.result["content_hash"]), model.id)
     return prediction(model, row.scores, row.duration_s, all_scores=all_scores) if row else None
 
@@ -74,14 +77,17 @@ def read_job(reads: SessionFactory, job_id: UUID, visible_to: str | None) -> sch
 
 
 def job(session: Session, row: tables.Job) -> schemas.Job:
-    return jobs(session, [row])[0]
+    shown = jobs(session, [row])
+    if not shown:
+        raise JobNotFound
+    return shown[0]
 
 
 def jobs(session: Session, rows: Sequence[tables.Job]) -> list[schemas.Job]:
-    """However many there are, in a constant number of statements."""
+    """Without those deleted since they were read; in a constant number of statements."""
     progress = get_progress(session, list(rows))
     outcomes = _outcomes(session, rows)
-    return [_job(row, progress[row.id], outcomes.get(row.id)) for row in rows]
+    return [_job(row, progress[row.id], outcomes.get(row.id)) for row in rows if row.id in progress]
 
 
 Outcome = (

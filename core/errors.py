@@ -116,6 +116,10 @@ class LibraryExists(Conflict):
     """A library of this name exists with another folder."""
 
 
+class LibraryInUse(Conflict):
+    """An open job works on this library; wait until it has ended or cancel it."""
+
+
 class NothingToRollBackTo(Conflict):
     """No model was the default before this one."""
 
@@ -134,6 +138,10 @@ class StudyNotFound(NotFound):
 
 class StudyAtWork(Conflict):
     """A job of this study is still at work; wait until it has ended or cancel it."""
+
+
+class RunAtWork(Conflict):
+    """The training of this run has not ended; wait until it has or cancel it."""
 
 
 class GridExhausted(Conflict):
@@ -156,12 +164,24 @@ class ModelNotFound(NotFound):
     """There is no such model; `GET /api/v1/models` lists them."""
 
 
+class ModelInUse(Conflict):
+    """Something needs this model, so it cannot be deleted now."""
+
+
+class ModelBeingDeleted(Conflict):
+    """A model of this name and version has been deleted and its files are still being removed."""
+
+
 class JobNotFound(NotFound):
     """There is no job with this id."""
 
 
 class JobNotFinished(Conflict):
     """The job is still at work; wait until it has ended or cancel it."""
+
+
+class JobBeingRetried(Conflict):
+    """An open job retries this one and needs it; wait until that has ended or cancel it."""
 
 
 class JobHasNoItems(Conflict):
@@ -206,6 +226,10 @@ class ApiKeyNotFound(NotFound):
 
 class InvalidCursor(Invalid):
     """The cursor is not one that this list has given out."""
+
+
+class ResultDeleted(Unavailable):
+    """A result that was to be used again has been deleted meanwhile; the work is repeated."""
 
 
 class LeaseLost(MFAError):

@@ -31,6 +31,7 @@ from core.services.predictions import (
     NewPrediction,
     find_coverages,
     find_prediction,
+    hold_predictions,
     is_covered,
     save_predictions,
 )
@@ -186,6 +187,7 @@ def _label_upload(lease: Lease, model: Model, upload: Path) -> None:
         predictions = [] if is_known else [_hear(lease, model, file, digest)]
 
     def write(session: Session) -> None:
+        hold_predictions(session, [digest] if is_known else [], model.id)
         save_predictions(session, model, predictions)
         session.get_one(Job, lease.claim.job_id).result = {"content_hash": digest.hex()}
         count_unit_itself(session, lease.claim)

@@ -10,7 +10,7 @@ from core.db.tables import Model
 from core.errors import ItemError
 from core.inference.tagger import Analysis
 from core.services.items import Outcome, WorkItem, record_outcomes
-from core.services.predictions import NewPrediction, save_predictions
+from core.services.predictions import NewPrediction, hold_predictions, save_predictions
 from core.services.tracks import AnalysedFile, save_analysed
 from core.states import ItemState
 from workers.lease import Lease
@@ -74,6 +74,8 @@ class Recorder:
         self._written = time.monotonic()
 
     def _write(self, session: Session) -> None:
+        known = [done.content_hash for done in self._outcomes if done.state is ItemState.SKIPPED]
+        hold_predictions(session, {digest for digest in known if digest is not None}, self._model.id)
         save_predictions(session, self._model, self._predictions)
         save_analysed(session, self._files)
         record_outcomes(session, self._lease.claim, self._outcomes)

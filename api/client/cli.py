@@ -7,7 +7,20 @@ from uuid import UUID
 import typer
 from typer.core import TyperGroup
 
-from api.client import datasets, display, jobs, keys, label, local, models, runs, tracks, train, tune
+from api.client import (
+    datasets,
+    display,
+    jobs,
+    keys,
+    label,
+    libraries,
+    local,
+    models,
+    runs,
+    tracks,
+    train,
+    tune,
+)
 from api.client.connection import connect, load_settings
 from api.client.http import ClientError
 from core.errors import MFAError
@@ -40,6 +53,7 @@ app = typer.Typer(
     help="Label music libraries: genres with scores, embeddings, similar tracks.",
 )
 app.add_typer(keys.app, name="keys")
+app.add_typer(libraries.app, name="libraries")
 app.add_typer(models.app, name="models")
 app.command("datasets", **datasets.AS_IT_IS)(datasets.run)
 
@@ -72,12 +86,13 @@ def show_jobs(
     job_id: Annotated[UUID | None, typer.Argument(help="Show this one; without it, list the newest.")] = None,
     cancel: Annotated[bool, typer.Option("--cancel", help="Stop it; what is done is kept.")] = False,
     retry: Annotated[bool, typer.Option("--retry", help="Submit its failed items again.")] = False,
+    delete: Annotated[bool, typer.Option("--delete", help="Delete it; its labels stay.")] = False,
 ) -> None:
-    """List jobs, or show, cancel or retry one."""
-    if job_id is None and (cancel or retry):
-        raise ClientError("Name the job to cancel or retry: `mfa jobs ID --cancel`.")
-    if cancel and retry:
-        raise ClientError("A job can be cancelled or retried, not both.")
+    """List jobs, or show, cancel, retry or delete one."""
+    if job_id is None and (cancel or retry or delete):
+        raise ClientError("Name the job to cancel or retry or delete: `mfa jobs ID --cancel`.")
+    if cancel + retry + delete > 1:
+        raise ClientError("A job can be cancelled, retried or deleted, not both.")
     with connect() as client:
         if job_id is None:
             jobs.show_jobs(client)
@@ -85,6 +100,8 @@ def show_jobs(
             jobs.cancel(client, job_id)
         elif retry:
             jobs.retry(client, job_id)
+        elif delete:
+            jobs.delete(client, job_id)
         else:
             jobs.show_job(client, job_id)
 
@@ -165,13 +182,18 @@ def show_studies(
         bool, typer.Option("--train-best", help="Train its best trial for all epochs; gives a model.")
     ] = False,
     trial: Annotated[int | None, typer.Option(min=0, help="Train this trial instead.")] = None,
+    delete: Annotated[bool, typer.Option("--delete", help="Delete it with its trials.")] = False,
 ) -> None:
-    """List studies, show one, or train the best that it found."""
-    if study_id is None and (train_best or trial is not None):
+    """List studies, show one, train the best that it found, or delete it."""
+    if study_id is None and (train_best or trial is not None or delete):
         raise ClientError("Name the study: `mfa studies ID --train-best`.")
+    if delete and (train_best or trial is not None):
+        raise ClientError("The best of a study can be trained or the study deleted, not both.")
     with connect() as client:
         if study_id is None:
             tune.show_studies(client)
+        elif delete:
+            tune.delete(client, study_id)
         elif train_best or trial is not None:
             tune.train_best(client, study_id, trial)
         else:
@@ -181,11 +203,16 @@ def show_studies(
 @app.command("runs")
 def show_runs(
     run_id: Annotated[UUID | None, typer.Argument(help="Show this one; without it, list the newest.")] = None,
+    delete: Annotated[bool, typer.Option("--delete", help="Delete it; its model stays.")] = False,
 ) -> None:
-    """List trainings, or show how one went."""
+    """List trainings, show how one went, or delete one."""
+    if delete and run_id is None:
+        raise ClientError("Name the run to delete: `mfa runs ID --delete`.")
     with connect() as client:
         if run_id is None:
             runs.show_runs(client)
+        elif delete:
+            runs.delete(client, run_id)
         else:
             runs.show_run(client, run_id)
 

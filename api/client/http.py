@@ -64,6 +64,13 @@ class Client:
     def list_libraries(self) -> list[schemas.Library]:
         return self._get(schemas.Page[schemas.Library], "/libraries").items
 
+    def change_library(self, name: str, change: schemas.LibraryChange) -> schemas.Library:
+        body = change.model_dump(exclude_none=True)
+        return self._call(schemas.Library, "PATCH", f"/libraries/{name}", json=body)
+
+    def delete_library(self, name: str) -> None:
+        self._delete(f"/libraries/{name}")
+
     def submit_analysis(self, params: AnalysisParams) -> schemas.Job:
         body = {"kind": "analysis", "params": params.model_dump(mode="json")}
         return self._post(schemas.Job, "/jobs", body)
@@ -104,6 +111,9 @@ class Client:
 
     def retry_job(self, job_id: UUID) -> schemas.Job:
         return self._post(schemas.Job, f"/jobs/{job_id}/retry")
+
+    def delete_job(self, job_id: UUID) -> None:
+        self._delete(f"/jobs/{job_id}")
 
     def list_failed(self, job_id: UUID, limit: int) -> list[schemas.Item]:
         query = {"state": str(ItemState.FAILED), "limit": limit}
@@ -150,6 +160,15 @@ class Client:
     def roll_back(self) -> schemas.Model:
         return self._post(schemas.Model, "/models/rollback")
 
+    def delete_model(self, reference: str) -> None:
+        self._delete(f"/models/{reference}")
+
+    def delete_run(self, run_id: UUID) -> None:
+        self._delete(f"/runs/{run_id}")
+
+    def delete_study(self, study_id: UUID) -> None:
+        self._delete(f"/studies/{study_id}")
+
     def list_runs(self, limit: int) -> list[schemas.Run]:
         return self._get(schemas.Page[schemas.Run], "/runs", {"limit": limit}).items
 
@@ -173,11 +192,17 @@ class Client:
     def _post(self, shape: type[T], path: str, body: dict[str, Any] | None = None) -> T:
         return self._call(shape, "POST", path, json=body)
 
+    def _delete(self, path: str) -> None:
+        self._request("DELETE", path)
+
     def _call(self, shape: type[T], method: str, path: str, **request: Any) -> T:
+        return shape.model_validate_json(self._request(method, path, **request).content)
+
+    def _request(self, method: str, path: str, **request: Any) -> httpx.Response:
         with reaching(self._http):
             response = self._http.request(method, API + quote(path), **request)
         check(response)
-        return shape.model_validate_json(response.content)
+        return response
 
     @contextmanager
     def _stream(self, path: str, query: dict[str, str]) -> Iterator[httpx.Response]:

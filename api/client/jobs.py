@@ -75,6 +75,11 @@ def cancel(client: Client, job_id: UUID) -> None:
     display.say(f"Job {job.id} is {job.state}; what is done is kept.")
 
 
+def delete(client: Client, job_id: UUID) -> None:
+    client.delete_job(job_id)
+    display.say(f"Job {job_id} is deleted; the labels of its tracks stay.")
+
+
 def retry(client: Client, job_id: UUID) -> None:
     job = client.retry_job(job_id)
     display.say(f"What failed is submitted as job {job.id}; `mfa jobs {job.id}` shows it.")

@@ -149,5 +149,10 @@ def train_best(client: Client, study_id: UUID, trial: int | None) -> None:
     follow_training(client, client.train_best(study_id, trial))
 
 
+def delete(client: Client, study_id: UUID) -> None:
+    client.delete_study(study_id)
+    display.say(f"Study {study_id} is deleted; models trained from it stay.")
+
+
 def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)

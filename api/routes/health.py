@@ -90,6 +90,9 @@ class ActivityCollector(Collector):
                 ("name",),
                 seen.heartbeats,
             ),
+            labelled(
+                "mfa_deleted_rows", "Deleted rows that are still to be removed", ("table",), seen.deleted
+            ),
             labelled("mfa_ended_units", f"Units that ended {LATELY}", ("kind", "state"), seen.ended_units),
             labelled("mfa_ended_tracks", f"Tracks of those units {LATELY}", ("outcome",), seen.ended_tracks),
             labelled("mfa_stage_seconds", f"Work on those tracks {LATELY}", ("stage",), seen.stage_s),

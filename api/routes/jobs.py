@@ -19,9 +19,10 @@ from api.deps import (
     Writer,
     check_open_jobs,
 )
-from api.routes import API, make_router, problems
+from api.routes import API, DELETED, make_router, problems
 from api.uploads import keep_for_retry
 from core.params import JobKind
+from core.services import changes
 from core.services import jobs as service
 from core.services.items import list_items
 from core.services.jobs import OPEN_JOB_STATES, Submission
@@ -153,6 +154,15 @@ def retry(session: Session, job_id: UUID, caller: Caller, idempotency_key: str |
     return retry_kind(session, job_id, caller.owner, idempotency_key, visible_to=caller.visible_to)
 
 
+@router.delete("/{job_id}", status_code=204, responses=DELETED | problems(404, 409))
+def delete_job(job_id: UUID, session: SessionDep, caller: Writer) -> None:
+    """Delete a job that has ended, with its items. The labels of its tracks, its run and its study stay.
+
+    409 while it is open, and while an open job retries it. Its Idempotency-Key can be used again.
+    """
+    changes.delete_job(session, job_id, visible_to=caller.visible_to)
+
+
 @router.get("/{job_id}/items", responses=problems(404))
 def list_job_items(
     job_id: UUID,
@@ -163,6 +173,6 @@ def list_job_items(
     limit: Limit = 100,
 ) -> schemas.Page[schemas.Item]:
     """The outcome of each track, in the order of the library; `state=failed` lists what went wrong."""
-    service.get_job(session, job_id, visible_to=caller.visible_to)
+    service.check_library(session, service.get_job(session, job_id, visible_to=caller.visible_to))
     page = list_items(session, job_id, state, cursor, limit)
     return schemas.Page(items=[views.item(row) for row in page.items], next_cursor=page.next_cursor)

@@ -7,10 +7,9 @@ from fastapi import Query
 from fastapi.responses import StreamingResponse
 
 from api.deps import Reader, Scores, SessionDep, SessionsDep
-from api.exports import MEDIA_TYPES, Format, export
+from api.exports import MEDIA_TYPES, Format, expect_results, export
 from api.routes import make_router, problems
 from api.schemas import Result
-from core.db.tables import Model
 from core.errors import JobHasNoItems
 from core.params import JobKind
 from core.services.jobs import get_job
@@ -42,12 +41,13 @@ def get_results(
     """Every track that is labelled so far, in the order of the library.
 
     In CSV, text that a spreadsheet would take for a formula has a `'` in front, and `scores=all` adds a
-    column per label, `similar` one with the nearest tracks.
+    column per label, `similar` one with the nearest tracks. The answer breaks off when the job,
+    its library or its model is deleted meanwhile.
     """
     job = get_job(session, job_id, visible_to=caller.visible_to)
     if job.kind != JobKind.ANALYSIS:
         raise JobHasNoItems
-    model = session.get_one(Model, job.model_id)
+    model = expect_results(session, job)
     return StreamingResponse(
         export(sessions, job, model, form, all_scores=scores == "all", similar=similar),
         media_type=MEDIA_TYPES[form],

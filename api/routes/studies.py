@@ -4,12 +4,22 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Path, Query, Response
-from fastapi.responses import FileResponse
 
 from api import schemas, views
-from api.deps import READ, Cursor, IdempotencyKey, Limit, SessionDep, SettingsDep, Writer, check_open_jobs
-from api.routes import make_router, problems
+from api.deps import (
+    ADMIN,
+    READ,
+    Cursor,
+    IdempotencyKey,
+    Limit,
+    SessionDep,
+    SettingsDep,
+    Writer,
+    check_open_jobs,
+)
+from api.routes import DELETED, make_router, problems
 from api.routes.jobs import accepted
+from core.services import changes
 from core.services import studies as service
 
 router = make_router("studies")
@@ -54,10 +64,19 @@ def list_trials(
     return schemas.Page(items=views.trials(row, page.items, curves=curves), next_cursor=page.next_cursor)
 
 
+@router.delete("/{study_id}", status_code=204, dependencies=[ADMIN], responses=DELETED | problems(404, 409))
+def delete_study(study_id: UUID, session: SessionDep) -> None:
+    """Delete a study with its trials and pictures. Its jobs and the models trained from it stay.
+
+    409 while a job of it is open.
+    """
+    changes.delete_study(session, study_id)
+
+
 @router.get(
     "/{study_id}/plots/{name}.png",
     dependencies=[READ],
-    response_class=FileResponse,
+    response_class=Response,
     responses=PICTURE | problems(404),
 )
 def get_plot(
@@ -65,10 +84,10 @@ def get_plot(
     name: Annotated[str, Path(max_length=100, examples=["history"])],
     session: SessionDep,
     settings: SettingsDep,
-) -> FileResponse:
+) -> Response:
     """A picture: history, importances, parallel_coordinates, pareto_front or slice."""
-    file = service.find_plot(session, study_id, name, settings.studies_dir)
-    return FileResponse(file, media_type="image/png")
+    picture = service.read_plot(session, study_id, name, settings.studies_dir)
+    return Response(picture, media_type="image/png")
 
 
 @router.post("/{study_id}/resume", status_code=202, responses=problems(400, 404, 409, 413))

@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from core.db.base import Base
+from core.db.base import Base, Deletable
 from core.states import ItemState, JobState, TrialState, UnitState
 
 
@@ -45,13 +45,17 @@ class ApiKey(Base):
     revoked_at: Mapped[datetime | None]
 
 
-class Library(Base):
+class Library(Deletable, Base):
     """A named folder of music on the workers' file system."""
 
     __tablename__ = "libraries"
+    __table_args__ = (
+        # The name of a deleted library is free at once.
+        Index("uq_libraries_name", "name", unique=True, postgresql_where=text("deleted_at IS NULL")),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
-    name: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
     path: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
@@ -85,7 +89,7 @@ class Encoder(Base):
     sha256: Mapped[str] = mapped_column(unique=True)
 
 
-class Model(Base):
+class Model(Deletable, Base):
     """A version of a learned model; its weights live in the artifact folder."""
 
     __tablename__ = "models"
@@ -120,6 +124,7 @@ class Prediction(Base):
     """What one model says of one piece of audio, wherever and how often that audio lies in a library."""
 
     __tablename__ = "predictions"
+    __table_args__ = (Index("ix_predictions_model_id", "model_id"),)
 
     content_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     model_id: Mapped[int] = mapped_column(ForeignKey("models.id"), primary_key=True)
@@ -133,6 +138,7 @@ class Embedding(Base):
     """Where a piece of audio lies in the space of an encoder, for every model that listens with it."""
 
     __tablename__ = "embeddings"
+    __table_args__ = (Index("ix_embeddings_encoder_id", "encoder_id"),)
 
     content_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     encoder_id: Mapped[int] = mapped_column(ForeignKey("encoders.id"), primary_key=True)
@@ -153,7 +159,7 @@ class PredictionLabel(Base):
     score: Mapped[float] = mapped_column(REAL)
 
 
-class Job(Base):
+class Job(Deletable, Base):
     """A request for asynchronous work; the row is the queue entry."""
 
     __tablename__ = "jobs"
@@ -163,6 +169,15 @@ class Job(Base):
         Index("ix_jobs_owner_created_at_id", "owner", "created_at", "id"),
         Index("ix_jobs_open", "id", postgresql_where=text("state IN ('queued', 'running', 'cancelling')")),
         Index("ix_jobs_retry_of", "retry_of", postgresql_where=text("retry_of IS NOT NULL")),
+        Index("ix_jobs_library_id", "library_id", postgresql_where=text("library_id IS NOT NULL")),
+        Index("ix_jobs_model_id", "model_id", postgresql_where=text("model_id IS NOT NULL")),
+        Index("ix_jobs_deleted_at", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
+        # Which predictions of uploads are still asked for.
+        Index(
+            "ix_jobs_predicted",
+            text("(result ->> 'content_hash')"),
+            postgresql_where=text("kind = 'predict'"),
+        ),
         _one_of(JobState),
     )
 
@@ -277,7 +292,7 @@ class Experiment(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
-class Run(Base):
+class Run(Deletable, Base):
     """One training. That of a training job has the id of its job, whose state is also its own."""
 
     __tablename__ = "runs"
@@ -313,7 +328,7 @@ class Epoch(Base):
     metrics: Mapped[dict[str, Any]]
 
 
-class Study(Base):
+class Study(Deletable, Base):
     """A search for hyper-parameters; its jobs, one at a time, add trials to it.
 
     What Optuna knows of it lies in the schema `optuna` under the name of its id.

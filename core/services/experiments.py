@@ -110,6 +110,15 @@ def _next_version(session: Session, experiment: Experiment) -> int:
     return experiment.last_version
 
 
+def retire_version(session: Session, name: str, version: int) -> None:
+    """Keep the version of a deleted model or run from being given again."""
+    statement = insert(Experiment).values(name=name, last_version=version)
+    last = func.greatest(Experiment.last_version, statement.excluded.last_version)
+    session.execute(
+        statement.on_conflict_do_update(index_elements=[Experiment.name], set_={"last_version": last})
+    )
+
+
 def save_epochs(session: Session, claim: Claim, run_id: UUID, reports: Sequence[Mapping[str, Any]]) -> None:
     """Write reports of epochs, again those of a resumed run, and bring the unit's counter up to them."""
     if reports:
@@ -155,14 +164,14 @@ def finish_run(session: Session, claim: Claim, run: Run, ending: Ending, model: 
 
 
 def list_experiments(session: Session) -> list[tuple[Experiment, int]]:
-    """All by name, each with the number of its runs."""
-    query = select(Experiment, func.count(Run.id)).outerjoin(Run).group_by(Experiment.id)
+    """All that have runs, by name, each with their number."""
+    query = select(Experiment, func.count(Run.id)).join(Run).group_by(Experiment.id)
     return [(experiment, count) for experiment, count in session.execute(query.order_by(Experiment.name))]
 
 
 def get_experiment(session: Session, name: str) -> tuple[Experiment, int]:
     """An experiment and the number of its runs."""
-    query = select(Experiment, func.count(Run.id)).outerjoin(Run).group_by(Experiment.id)
+    query = select(Experiment, func.count(Run.id)).join(Run).group_by(Experiment.id)
     row = session.execute(query.where(Experiment.name == name)).one_or_none()
     if row is None:
         raise ExperimentNotFound(f"There is no experiment {name!r}; GET /api/v1/experiments lists them.")
@@ -198,20 +207,20 @@ def get_runs(session: Session, run_ids: Sequence[UUID]) -> list[RunRow]:
     return [RunRow(*row) for row in session.execute(_runs().where(Run.id.in_(run_ids)))]
 
 
-def find_artifact(session: Session, run_id: UUID, name: str) -> Path:
+def read_artifact(session: Session, run_id: UUID, name: str) -> bytes:
     """A file that a finished run has left."""
     row = get_run(session, run_id)
     if name not in ARTIFACTS or row.model is None:
         raise ArtifactNotFound
-    file = Path(url2pathname(urlsplit(row.model.artifact_url).path), name)
-    if not file.is_file():
-        raise ArtifactNotFound(f"The file {name} of this run has been deleted.")
-    return file
+    try:
+        return Path(url2pathname(urlsplit(row.model.artifact_url).path), name).read_bytes()
+    except OSError as error:
+        raise ArtifactNotFound(f"The file {name} of this run has been deleted.") from error
 
 
 def list_epochs(session: Session, run_id: UUID) -> list[Epoch]:
-    """In the order in which they were trained: the folds, then what follows them."""
-    query = select(Epoch).where(Epoch.run_id == run_id)
+    """In the order in which they were trained: the folds, then what follows them; none of a deleted run."""
+    query = select(Epoch).join(Run, Run.id == Epoch.run_id).where(Epoch.run_id == run_id)
     return list(session.scalars(query.order_by(Epoch.fold == NO_FOLD, Epoch.fold, Epoch.epoch)))
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Select, func, select, tuple_, update
 from sqlalchemy.orm import Session
 
-from core.db.tables import Job, JobItem, Prediction, Track
+from core.db.tables import Job, JobItem, Library, Prediction, Track
 from core.services.cursor import Page, cut_page, decode_cursor
 from core.services.units import Claim, count_items, hold_lease
 from core.states import ItemState
@@ -114,6 +114,7 @@ def list_results(session: Session, job: Job, after: Position, limit: int) -> lis
         _in_order(job.id, limit)
         .add_columns(Track.id, Track.path, Prediction.duration_s, Prediction.scores)
         .join(Track, Track.id == JobItem.track_id)
+        .join(Library, Library.id == Track.library_id)
         .join(Prediction, heard)
         .where(JobItem.state.in_((ItemState.DONE, ItemState.SKIPPED)))
     )
@@ -122,7 +123,12 @@ def list_results(session: Session, job: Job, after: Position, limit: int) -> lis
 
 
 def _in_order(job_id: UUID, limit: int) -> Select[*tuple[Any, ...]]:
-    query = select(JobItem.unit_id, JobItem.pos).where(JobItem.job_id == job_id)
+    """Nothing of a job that has been deleted since it was read: some of its items may be gone."""
+    query = (
+        select(JobItem.unit_id, JobItem.pos)
+        .join(Job, Job.id == JobItem.job_id)
+        .where(JobItem.job_id == job_id)
+    )
     return query.order_by(JobItem.unit_id, JobItem.pos).limit(limit)
 
 

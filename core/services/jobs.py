@@ -12,12 +12,14 @@ from sqlalchemy import bindparam, case, exists, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from core.db.tables import Job, JobItem, JobUnit, Trial
+from core.db.tables import Job, JobItem, JobUnit, Library, Model, Trial
 from core.errors import (
     IdempotencyKeyReused,
     JobAlreadyEnded,
     JobNotFinished,
     JobNotFound,
+    LibraryNotFound,
+    ModelNotFound,
     NothingToRetry,
     TooManyJobs,
 )
@@ -128,7 +130,7 @@ def retry_failed(
     An analysis whose listing failed is listed again as a whole; what has a result by then is skipped, unless
     `force` is set. The file of an upload must be stored under the new job's id before this is committed.
     """
-    old = get_job(session, job_id, visible_to=visible_to)
+    old = get_job(session, job_id, visible_to=visible_to, hold=True)
     if old.state not in TERMINAL_JOB_STATES:
         raise JobNotFinished
     if old.kind == JobKind.TUNING:
@@ -155,6 +157,7 @@ def _retry_payload(session: Session, old: Job) -> dict[str, str]:
     ).one_or_none()
     if plan is not None and plan.state == UnitState.FAILED:
         return {"retry_of": plan.payload["retry_of"]} if "retry_of" in plan.payload else {}
+    check_library(session, old)
     failed = exists().where(JobItem.job_id == old.id, JobItem.state == ItemState.FAILED)
     if not session.scalar(select(failed)):
         raise NothingToRetry
@@ -193,6 +196,7 @@ def submit_job(
     session: Session, job: dict[str, Any], first_unit: dict[str, Any], request: Request
 ) -> Submission:
     """Insert a job with its first unit, or find the one that the same request made in the meantime."""
+    _hold_references(session, job)
     created = session.scalars(
         insert(Job)
         .values(
@@ -206,13 +210,26 @@ def submit_job(
         .returning(Job)
     ).one_or_none()
     if created is None:
-        replay = find_replay(session, request)
-        assert replay is not None
-        return replay
+        # The job may have been deleted since, which has freed the key.
+        return find_replay(session, request) or submit_job(session, job, first_unit, request)
     session.add(JobUnit(job_id=created.id, seq=0, **first_unit))
     session.flush()
     notify_dispatcher(session)
     return Submission(created, replayed=False)
+
+
+def _hold_references(session: Session, job: dict[str, Any]) -> None:
+    """Keep the library and the model of a new job from being deleted until its row is there."""
+    if job.get("library_id") is not None and not _hold(session, Library, job["library_id"]):
+        raise LibraryNotFound("The library of this job has been deleted.")
+    if job.get("model_id") is not None and not _hold(session, Model, job["model_id"]):
+        raise ModelNotFound("The model of this job has been deleted.")
+
+
+def _hold(session: Session, table: type[Library] | type[Model], row_id: Any) -> bool:
+    """Lock a row against its deletion until the transaction ends; False when it is deleted already."""
+    query = select(table.id).where(table.id == row_id)
+    return session.scalar(query.with_for_update(read=True, key_share=True)) is not None
 
 
 def check_room(session: Session, owner: str, idempotency_key: str | None, cap: int) -> None:
@@ -243,15 +260,35 @@ def _refuse_at(count: int, session: Session, owner: str, cap: int) -> None:
         raise TooManyJobs(f"This key may have {cap} open jobs: wait until one has ended or cancel it.")
 
 
-def get_job(session: Session, job_id: UUID, *, visible_to: str | None = None) -> Job:
-    """A job; one of another owner than `visible_to` (None: anybody's) does not exist."""
+def get_job(
+    session: Session,
+    job_id: UUID,
+    *,
+    visible_to: str | None = None,
+    lock: bool = False,
+    hold: bool = False,
+) -> Job:
+    """A job; one of another owner than `visible_to` (None: anybody's) does not exist.
+
+    Until the transaction ends, `lock` keeps others from writing the row, `hold` only from deleting it.
+    """
     query = select(Job).where(Job.id == job_id)
+    if lock or hold:
+        query = query.with_for_update(read=hold, key_share=hold).execution_options(populate_existing=True)
     if visible_to is not None:
         query = query.where(Job.owner == visible_to)
     job = session.scalars(query).one_or_none()
     if job is None:
         raise JobNotFound
     return job
+
+
+def check_library(session: Session, job: Job) -> None:
+    """Raise LibraryNotFound for an analysis whose library has been deleted: its items go with the tracks."""
+    if job.kind != JobKind.ANALYSIS or not job.total:
+        return
+    if job.library_id is None or session.get(Library, job.library_id, populate_existing=True) is None:
+        raise LibraryNotFound("The library of this job has been deleted, and its tracks with it.")
 
 
 def list_jobs(
@@ -275,7 +312,10 @@ def list_jobs(
 
 
 def get_progress(session: Session, jobs: list[Job]) -> dict[UUID, Progress]:
-    """Progress of several jobs, summed from the counters of their units."""
+    """Progress of several jobs, summed from the counters of their units.
+
+    A job that has been deleted since it was read is left out: some of its units may be gone.
+    """
     unfinished_plan = (JobUnit.kind == "plan") & JobUnit.state.in_(OPEN_UNIT_STATES)
     sums = session.execute(
         select(
@@ -285,13 +325,14 @@ def get_progress(session: Session, jobs: list[Job]) -> dict[UUID, Progress]:
             func.sum(JobUnit.skipped).label("skipped"),
             func.bool_or(unfinished_plan).label("planning"),
         )
+        .join(Job, Job.id == JobUnit.job_id)
         .where(JobUnit.job_id.in_([job.id for job in jobs]))
         .group_by(JobUnit.job_id)
     )
     by_job = {row.job_id: row for row in sums}
     now = datetime.now(UTC)
-    found = {job.id: _progress(job, by_job[job.id], now) for job in jobs}
-    trainings = [job.id for job in jobs if job.kind == JobKind.TRAINING]
+    found = {job.id: _progress(job, by_job[job.id], now) for job in jobs if job.id in by_job}
+    trainings = [job.id for job in jobs if job.kind == JobKind.TRAINING and job.id in found]
     for job_id, activity in _activities(session, trainings):
         found[job_id] = replace(found[job_id], activity=activity)
     for job_id, done, total in _tracks_read(session, [each for each in trainings if not found[each].done]):
@@ -341,8 +382,7 @@ def _progress(job: Job, sums: Any, now: datetime) -> Progress:
 
 def cancel_job(session: Session, job_id: UUID, *, visible_to: str | None = None) -> Job:
     """Ask for a stop; workers see it within seconds, and what is done by then is kept."""
-    job = get_job(session, job_id, visible_to=visible_to)
-    session.refresh(job, with_for_update=True)
+    job = get_job(session, job_id, visible_to=visible_to, lock=True)
     if job.state in (JobState.SUCCEEDED, JobState.FAILED):
         raise JobAlreadyEnded
     if job.state in (JobState.QUEUED, JobState.RUNNING):

@@ -23,22 +23,24 @@ from core.library.paths import find_beneath, open_folder, validate_relative
 
 def create_library(session: Session, name: str, path: str) -> tuple[Library, bool]:
     """Name a folder; True when it is new. Naming the same folder the same way again is no error."""
-    folder = _resolve_folder(path)
+    folder = resolve_folder(path)
     created = session.scalars(
         insert(Library)
         .values(name=name, path=folder)
-        .on_conflict_do_nothing(index_elements=[Library.name])
+        .on_conflict_do_nothing(index_elements=[Library.name], index_where=Library.deleted_at.is_(None))
         .returning(Library)
     ).one_or_none()
     if created is not None:
         return created, True
-    known = get_library_by_name(session, name)
+    known = session.scalars(select(Library).where(Library.name == name)).one_or_none()
+    if known is None:  # deleted since
+        return create_library(session, name, path)
     if known.path != folder:
         raise LibraryExists(f"The library {name!r} exists and is the folder {known.path}.")
     return known, False
 
 
-def _resolve_folder(path: str) -> str:
+def resolve_folder(path: str) -> str:
     """A library's own folder may be a symlink; it is followed once, here, and never again."""
     try:
         folder = _as_spelled(Path(path)).resolve(strict=True)

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from core.db.tables import Job, JobUnit
 from core.queue import QUEUES
 from core.services.jobs import OPEN_JOB_STATES, OPEN_UNIT_STATES
+from core.services.sweep import count_marked
 from core.services.units import seconds
 from core.services.workers import count_workers, measure_heartbeats, slots_by_queue
 from core.states import UnitState
@@ -34,6 +35,7 @@ class Activity:
     units: dict[tuple[str, str], int]  # open ones, by state and queue
     oldest_ready_s: float
     oldest_expired_lease_s: float
+    deleted: dict[str, int]  # rows that are still to be removed, by table
     tracks: int  # an estimate
     workers: int
     slots: dict[str, int]  # that workers offer, by queue
@@ -66,6 +68,7 @@ def measure_activity(session: Session) -> Activity:
         units=count_open_units(session),
         oldest_ready_s=float(session.scalar(ready) or 0),
         oldest_expired_lease_s=float(session.scalar(expired) or 0),
+        deleted=count_marked(session),
         tracks=session.scalar(ESTIMATED_TRACKS) or 0,
         workers=count_workers(session),
         slots=dict.fromkeys(QUEUES, 0) | slots_by_queue(session),

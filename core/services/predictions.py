@@ -1,6 +1,6 @@
 """What models say of audio: one row per content and model, and the labels above threshold as rows."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from core.config import Coverage, coverage_name
 from core.db.tables import Model, Prediction, PredictionLabel
+from core.errors import ResultDeleted
 from core.services.embeddings import NewEmbedding, save_embeddings
 
 # Of a row that an upsert returns: a fresh one has been locked by nobody (Postgres, system columns).
@@ -73,6 +74,21 @@ def find_predictions(
         .where(tuple_(Prediction.content_hash, Prediction.model_id).in_(keys))
     )
     return {(row.content_hash, row.model_id): (model, row) for model, row in session.execute(query)}
+
+
+def hold_predictions(session: Session, content_hashes: Collection[bytes], model_id: int) -> None:
+    """Keep stored results from being deleted until the transaction ends, when something refers to them.
+
+    Raises ResultDeleted when one of them is gone since it was looked up.
+    """
+    if not content_hashes:
+        return
+    held = select(Prediction.content_hash).where(
+        Prediction.content_hash.in_(content_hashes), Prediction.model_id == model_id
+    )
+    ordered = held.order_by(Prediction.content_hash).with_for_update(read=True, key_share=True)
+    if set(content_hashes) - set(session.scalars(ordered)):
+        raise ResultDeleted
 
 
 def save_predictions(session: Session, model: Model, predictions: Sequence[NewPrediction]) -> None:

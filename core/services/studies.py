@@ -1,7 +1,8 @@
 """Studies: requests are checked to the last key before anything is queued; what came out is read here."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, ColumnElement, cast, func, select, tuple_
 from sqlalchemy.orm import Session, defer
 
+from core.config import ModelConfig
 from core.db.tables import Job, JobUnit, Study, Trial
 from core.errors import ArtifactNotFound, GridExhausted, NoBestTrial, StudyAtWork, StudyNotFound
 from core.params import JobKind, TrainingParams, TuningParams
@@ -134,12 +136,18 @@ def read_study(wanted: dict[str, Any] | str) -> TuningConfig:
 
 def _check_bases(session: Session, config: TuningConfig) -> None:
     """The stored models that some trial might build on."""
+    for model in possible_models(config):
+        check_bases(session, model)
+
+
+def possible_models(config: TuningConfig) -> Iterator[ModelConfig]:
+    """One of each kind and backbone that a trial might train."""
     keys = [key for key in ("model.kind", "model.backbone") if isinstance(config.space.get(key), Choices)]
     for values in itertools.product(*(config.space[key].choices for key in keys)):  # type: ignore[union-attr]
         chosen = dict(zip(keys, values, strict=True))
         if chosen.get("model.kind", "transfer") != "transfer":
             chosen.pop("model.backbone", None)
-        check_bases(session, best_experiment(config, chosen).model)
+        yield best_experiment(config, chosen).model
 
 
 def _begin(session: Session, study: Study, job: Job, max_parallel: int) -> None:
@@ -271,8 +279,16 @@ def _with_jobs(session: Session, studies: Sequence[Study]) -> list[StudyRow]:
 def list_trials(
     session: Session, study_id: UUID, *, curves: bool = True, numbers: Sequence[int] | None = None
 ) -> list[Trial]:
-    """All, or those of these numbers; their curves are most of what there is to read."""
-    query = select(Trial).where(Trial.study_id == study_id).order_by(Trial.number)
+    """All, or those of these numbers; their curves are most of what there is to read.
+
+    None of a study that has been deleted since it was read.
+    """
+    query = (
+        select(Trial)
+        .join(Study, Study.id == Trial.study_id)
+        .where(Trial.study_id == study_id)
+        .order_by(Trial.number)
+    )
     if numbers is not None:
         query = query.where(Trial.number.in_(numbers))
     return list(session.scalars(query if curves else query.options(defer(Trial.curve))))
@@ -360,9 +376,10 @@ def list_plots(study_id: UUID, studies_dir: Path) -> list[str]:
     return [name for name in PLOTS if (studies_dir / str(study_id) / f"{name}.png").is_file()]
 
 
-def find_plot(session: Session, study_id: UUID, name: str, studies_dir: Path) -> Path:
+def read_plot(session: Session, study_id: UUID, name: str, studies_dir: Path) -> bytes:
     """A picture that a worker has drawn."""
     study = get_study(session, study_id).study
-    if name not in list_plots(study.id, studies_dir):
-        raise ArtifactNotFound("There is no such picture of this study; they are drawn when its job ends.")
-    return studies_dir / str(study.id) / f"{name}.png"
+    if name in PLOTS:
+        with suppress(FileNotFoundError):
+            return (studies_dir / str(study.id) / f"{name}.png").read_bytes()
+    raise ArtifactNotFound("There is no such picture of this study; they are drawn when its job ends.")

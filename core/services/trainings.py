@@ -98,7 +98,7 @@ def retry_training(
     visible_to: str | None = None,
 ) -> Submission:
     """A new job that goes on where a failed or cancelled training was."""
-    old = get_job(session, job_id, visible_to=visible_to)
+    old = get_job(session, job_id, visible_to=visible_to, hold=True)
     if old.state not in TERMINAL_JOB_STATES:
         raise JobNotFinished
     if old.state == JobState.SUCCEEDED:
@@ -183,16 +183,25 @@ def _open_folders(session: Session, data_dir: Path) -> Iterable[Path]:
 
 
 def check_bases(session: Session, model: ModelConfig) -> None:
-    """Stored models that the new one is to build on are named by their folders."""
-    named: dict[str, tuple[str, ...]] = {}
-    if isinstance(model, TransferConfig):
-        named = {"backbone": (model.backbone,)}
-    elif isinstance(model, EnsembleConfig):
-        named = {"members": model.members}
-    known = sorted(Path(urlsplit(url).path).name for url in session.scalars(select(Model.artifact_url)))
+    """Stored models that the new one is to build on are named by their folders.
+
+    They cannot be deleted until the transaction ends, when the job that needs them is there.
+    """
+    named = bases_of(model)
+    if not any(named.values()):
+        return
+    held = select(Model.artifact_url).with_for_update(read=True, key_share=True)
+    known = sorted(Path(urlsplit(url).path).name for url in session.scalars(held))
     for key, folders in named.items():
         for folder in folders:
             if folder not in known:
                 raise InvalidConfig(
                     f"model.{key}: there is no model {folder!r}; known are {', '.join(known) or 'none'}."
                 )
+
+
+def bases_of(model: ModelConfig) -> dict[str, tuple[str, ...]]:
+    """The folders of the stored models that one is built on, by the key that names them."""
+    if isinstance(model, TransferConfig):
+        return {"backbone": (model.backbone,)}
+    return {"members": model.members} if isinstance(model, EnsembleConfig) else {}

@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, exists, func, select, text, update
 from sqlalchemy.orm import Session
 
 from core.db.tables import Job, JobUnit, Study, Trial
+from core.errors import StudyNotFound
 from core.queue import TRIAL
 from core.services.told_trials import find_told, take_over_told
 from core.states import OPEN_TRIAL_STATES, JobState, TrialState
@@ -49,7 +50,10 @@ class TrialEnding:
 
 def lock_study(session: Session, study_id: UUID) -> Study:
     """Nobody else adds, asks for or ends a trial of it until the transaction ends."""
-    return session.get_one(Study, study_id, with_for_update=True, populate_existing=True)
+    study = session.get(Study, study_id, with_for_update=True, populate_existing=True)
+    if study is None:
+        raise StudyNotFound
+    return study
 
 
 def trial_of(session: Session, unit_id: int) -> Trial:

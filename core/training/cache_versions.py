@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from core.audio.version import feature_version
+from core.training.places import KINDS
 
 log = logging.getLogger(__name__)
 
-LOG_MEL, EMBEDDINGS = "log-mel", "embeddings"
 KEPT_S = 24 * 3600.0  # trainings of another version may still use its folder
 SWEEP_S = 30.0  # at most per training; what is left goes with the next ones
 
@@ -24,7 +24,7 @@ def folder_of(cache_dir: Path, kind: str) -> Path:
 def sweep_outdated(cache_dir: Path) -> None:
     """Note that the present version is in use, and delete what others left that is not used any more."""
     until = time.monotonic() + SWEEP_S
-    for kind in (LOG_MEL, EMBEDDINGS):
+    for kind in KINDS:
         own = folder_of(cache_dir, kind)
         own.mkdir(parents=True, exist_ok=True)
         os.utime(own)

@@ -11,7 +11,7 @@ import torch
 from core.datasets.paths import open_audio, status_of_audio
 from core.errors import ItemError
 from core.inference.tagger import Analysis, Tagger
-from core.training.cache_versions import EMBEDDINGS, folder_of
+from core.training.cache_versions import folder_of
 from core.training.feature_cache import (
     MAX_DURATION_S,
     Cached,
@@ -21,6 +21,7 @@ from core.training.feature_cache import (
     write_array,
 )
 from core.training.identity import check_unchanged, identify
+from core.training.places import EMBEDDINGS
 from core.training.run import OnTrack, TrainingStopped, unheard
 
 

@@ -18,8 +18,9 @@ from core.datasets.credits import Credits
 from core.datasets.paths import open_audio, status_of_audio
 from core.durable import appearing
 from core.errors import ItemError
-from core.training.cache_versions import LOG_MEL, folder_of
+from core.training.cache_versions import folder_of
 from core.training.identity import Identity, check_unchanged, identify, recall
+from core.training.places import LOG_MEL, place
 from core.training.run import OnTrack, TrainingStopped, unheard
 
 MAX_DURATION_S = 4 * 3600.0
@@ -83,11 +84,6 @@ def known(source: Path, root: Path | None, folder: Path, cache_dir: Path) -> Cac
 
 def cached(folder: Path, identity: Identity) -> Cached:
     return Cached(place(folder, identity.content), identity.content, identity.credits)
-
-
-def place(folder: Path, content: str) -> Path:
-    """Where the array of an audio file with this hash lies; spread over folders: there may be a million."""
-    return folder / content[:2] / f"{content}.npy"
 
 
 def write_array(path: Path, array: np.ndarray) -> None:

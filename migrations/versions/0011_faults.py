@@ -5,7 +5,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = '0011'
-down_revision = '0009'
+down_revision = '0010'
 branch_labels = None
 depends_on = None
 
@@ -19,9 +19,6 @@ LAST_VERSIONS = """
 
 def upgrade() -> None:
     op.execute("SET lock_timeout = '5s'")
-    op.add_column(
-        'experiments', sa.Column('last_version', sa.Integer(), server_default=sa.text('0'), nullable=False)
-    )
     op.execute(LAST_VERSIONS)
     op.add_column(
         'job_units', sa.Column('activity', postgresql.JSONB(astext_type=sa.Text()), nullable=True)
@@ -33,4 +30,3 @@ def downgrade() -> None:
     op.execute("SET lock_timeout = '5s'")
     op.drop_constraint(op.f('uq_trials_study_id_optuna_number'), 'trials', type_='unique')
     op.drop_column('job_units', 'activity')
-    op.drop_column('experiments', 'last_version')

@@ -33,6 +33,7 @@ READ = {
     "GET /api/v1/jobs/{job_id}/results",
     "GET /api/v1/jobs/{job_id}/events",
     "GET /api/v1/libraries",
+    "GET /api/v1/libraries/{name}",
     "GET /api/v1/tracks",
     "GET /api/v1/tracks/{track_id}",
     "GET /api/v1/tracks/{track_id}/similar",
@@ -55,12 +56,18 @@ WRITE = {
     "POST /api/v1/jobs",
     "POST /api/v1/jobs/{job_id}/cancel",
     "POST /api/v1/jobs/{job_id}/retry",
+    "DELETE /api/v1/jobs/{job_id}",
     "POST /api/v1/analysis/predict",
     "POST /api/v1/studies/{study_id}/resume",
     "POST /api/v1/studies/{study_id}/train-best",
 }
 ADMIN = {
     "POST /api/v1/libraries",
+    "PATCH /api/v1/libraries/{name}",
+    "DELETE /api/v1/libraries/{name}",
+    "DELETE /api/v1/models/{name}",
+    "DELETE /api/v1/runs/{run_id}",
+    "DELETE /api/v1/studies/{study_id}",
     "POST /api/v1/models/{name}/promote",
     "POST /api/v1/models/rollback",
     "GET /api/v1/keys",
@@ -77,7 +84,7 @@ SHARED = {"track_id", "run_id", "study_id", "key_id", "name"}
 
 def names(route: BaseRoute) -> list[str]:
     """`METHOD /path`; what is no plain route has the name of its kind instead of a method."""
-    path = getattr(route, "path", "")
+    path = getattr(route, "path", "").replace(":path}", "}")  # how a parameter is matched is no part of it
     if isinstance(route, APIRoute):
         return [f"{method} {path}" for method in route.methods or ()]
     return [f"{type(route).__name__} {path}"]

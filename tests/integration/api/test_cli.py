@@ -27,6 +27,7 @@ from tests.builders import (
     make_job,
     make_library,
     make_model,
+    make_run,
     make_track,
 )
 from tests.integration.api.stand_in import worker
@@ -300,3 +301,42 @@ def test_a_stack_that_cannot_start_is_one_line(mfa, files, monkeypatch):
         result = mfa(*command)
         assert result.exit_code == 1
         assert result.stderr == f"{PortInUse.__doc__}\n"
+
+
+def test_libraries_are_listed_renamed_moved_and_removed(mfa, db, music):
+    with db.begin() as session:
+        library = make_library(session, name="home", path=str(music))
+        make_track(session, library)
+    listed = mfa("libraries").stdout
+    assert "home" in listed
+    assert str(music) in listed
+    assert "called jazz/live now" in mfa("libraries", "rename", "home", "jazz/live").stdout
+    moved = mfa("libraries", "move", "jazz/live", music / "jazz")
+    assert str(music / "jazz") in moved.stdout
+    kept = mfa("libraries", "remove", "jazz/live")  # nobody says yes
+    assert kept.exit_code == 1
+    assert "jazz/live" in mfa("libraries").stdout
+    assert "is removed" in mfa("libraries", "remove", "jazz/live", "--yes").stdout
+    assert "jazz/live" not in mfa("libraries").stdout
+    assert (music / "jazz").is_dir()
+    missing = mfa("libraries", "rename", "home", "x" * 201)
+    assert missing.exit_code == 1
+    assert "at most 200 characters" in missing.stderr
+
+
+def test_jobs_models_and_runs_are_deleted(mfa, db):
+    with db.begin() as session:
+        make_model(session)
+        make_model(session, alias=None, name="mine")
+        library = make_library(session)
+        job = make_finished_job(session, library, make_model(session, alias=None, name="m"), [])
+        run = make_run(session)
+        session.get_one(Job, run.id).state = JobState.CANCELLED
+    assert "is deleted" in mfa("jobs", job.id, "--delete").stdout
+    assert "is deleted" in mfa("models", "remove", "mine@1", "--yes").stdout
+    assert "is deleted" in mfa("runs", run.id, "--delete").stdout
+    refused = mfa("models", "remove", "test-model@1", "--yes")
+    assert refused.exit_code == 1
+    assert "`default`" in refused.stderr
+    for arguments in (["jobs", "--delete"], ["runs", "--delete"], ["studies", "--delete"]):
+        assert "Name the" in mfa(*arguments).stderr

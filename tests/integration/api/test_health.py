@@ -146,6 +146,21 @@ def test_metrics_tell_what_ended_lately_and_how(http, db):
     ]
 
 
+def test_metrics_tell_what_is_deleted_and_still_to_be_removed(http, db):
+    with db.begin() as session:
+        make_job(session, deleted_at=text("now()"))
+        make_library(session, deleted_at=text("now()"))
+        make_library(session)
+    found = [line for line in http.get("/metrics").text.splitlines() if line.startswith("mfa_deleted_rows")]
+    assert sorted(found) == [
+        'mfa_deleted_rows{table="jobs"} 1.0',
+        'mfa_deleted_rows{table="libraries"} 1.0',
+        'mfa_deleted_rows{table="models"} 0.0',
+        'mfa_deleted_rows{table="runs"} 0.0',
+        'mfa_deleted_rows{table="studies"} 0.0',
+    ]
+
+
 def test_tracks_are_an_estimate_of_the_database_not_counted(session):
     session.execute(text("TRUNCATE tracks CASCADE"))
     assert measure_activity(session).tracks == 0

@@ -14,7 +14,8 @@ from core.audio.features import LogMel
 from core.config import FeatureConfig
 from core.errors import ItemError, Unreadable
 from core.training import cache_versions, feature_cache, identity
-from core.training.feature_cache import Cached, cache_log_mels, place, write_array
+from core.training.feature_cache import Cached, cache_log_mels, write_array
+from core.training.places import place
 from core.training.run import TrainingStopped
 from tests.sounds import BAD_CONTENTS, BAD_FILES, bad_file, noise, tone, write
 
@@ -145,7 +146,8 @@ def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
 
 WRITE_FOREVER = """
 import sys; from pathlib import Path; import numpy as np
-from core.training.feature_cache import place, write_array
+from core.training.feature_cache import write_array
+from core.training.places import place
 array = np.arange(1_000_000)
 for number in range(10_000):
     write_array(place(Path(sys.argv[1]), f"{number:064x}"), array)

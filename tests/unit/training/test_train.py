@@ -26,8 +26,8 @@ from core.models.transfer import Transfer
 from core.models.zoo import build
 from core.states import Activity
 from core.training import judgement
-from core.training.feature_cache import place
 from core.training.fitting import Scored
+from core.training.places import place
 from core.training.records import read_validation
 from core.training.reports import TrainingResult
 from core.training.results import CHOSEN_ON_FOLDS
