@@ -64,8 +64,8 @@ def test_a_copy_of_a_track_is_its_nearest(session, library, model):
     assert copy.similarity == pytest.approx(1)
 
 
-def recordings(session, track, model, limit=10, library=None):
-    return [near.path for near in nearest_recordings(session, track.id, model, limit, library)]
+def recordings(session: Session, track: Track, model: Model, limit: int = 10) -> list[str]:
+    return [near.path for near in nearest_recordings(session, track.id, model, limit)]
 
 
 def test_equal_audio_is_one_recording_for_every_model(session, library, model):
@@ -87,7 +87,7 @@ def musicnn(session: Session) -> Model:
 
 
 def test_encodings_of_a_recording_are_one_answer(session, library, musicnn):
-    def heard(path, *embedding, duration_s=180.0):
+    def heard(path: str, *embedding: float, duration_s: float = 180.0) -> Track:
         digest = path.encode().ljust(32, b" ")
         make_prediction(session, musicnn, digest, embedding=list(embedding), duration_s=duration_s)
         return make_track(session, library, path=path, content_hash=digest)
