@@ -168,6 +168,36 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             {"track_id": OTHER_TRACK_ID, "library": "home", "path": "jazz/green.mp3", "similarity": 0.93}
         ],
     },
+    "Duplicates": {
+        "items": [
+            {
+                "kind": "similar",
+                "count": 2,
+                "tracks": [
+                    {
+                        "track_id": TRACK_ID,
+                        "library": "home",
+                        "path": "jazz/blue.flac",
+                        "size": 24117248,
+                        "duration_s": 184.3,
+                        "kind": "exact",
+                        "similarity": 1.0,
+                    },
+                    {
+                        "track_id": OTHER_TRACK_ID,
+                        "library": "home",
+                        "path": "old/blue.mp3",
+                        "size": 2949120,
+                        "duration_s": 184.4,
+                        "kind": "similar",
+                        "similarity": 0.998,
+                    },
+                ],
+            }
+        ],
+        "next_cursor": None,
+        "compared": 1200,
+    },
     "Embedding": {"track_id": TRACK_ID, "model": MODEL, "embedding": [0.12, -0.03, 0.88]},
     "Model": {
         "name": "musicnn-msd",

@@ -220,6 +220,10 @@ class TrackNotAnalysed(Conflict):
     """The track has no result of this model yet: submit an analysis job first."""
 
 
+class DuplicatesNotMeasured(Invalid):
+    """From which similarity on two tracks are near duplicates is not known for this model."""
+
+
 class ApiKeyNotFound(NotFound):
     """There is no API key with this id."""
 

@@ -18,6 +18,7 @@ from core.datasets.describe import Description, describe
 from core.datasets.examples import Dataset
 from core.datasets.library import TaggedTrack
 from core.datasets.plots import write_plots
+from core.datasets.spellings import merged_note
 from core.errors import InvalidConfig, ItemError, MFAError
 from core.experiment_config import load_experiment
 from core.library.paths import find_beneath, open_beneath
@@ -111,6 +112,8 @@ def show(found: Description) -> None:
             f"median {times.median_s:.0f} s, longest {times.longest_s:.0f} s"
         )
     show_labels(found)
+    if note := merged_note(found.merged):
+        say(note)
     if found.unusable:
         say(f"Unreadable files: {len(found.unusable)}", "red")
     for one in found.unusable[:SHOWN_FILES]:

@@ -110,10 +110,23 @@ def show_jobs(
 def similar(
     track: Annotated[str, typer.Argument(help="Id of a track, path of its file, or path in its library.")],
     limit: Annotated[int, typer.Option(min=1, max=100)] = 10,
+    duplicates: Annotated[bool, typer.Option("--duplicates", help="List duplicates of it, too.")] = False,
 ) -> None:
     """List the tracks that sound most like one."""
     with connect() as client:
-        tracks.show_similar(client, track, limit)
+        tracks.show_similar(client, track, limit, duplicates=duplicates)
+
+
+@app.command("duplicates")
+def show_duplicates(
+    library: Annotated[str | None, typer.Option(help="Look in this library only.")] = None,
+    similar: Annotated[
+        bool, typer.Option("--similar", help="Several encodings of one recording instead of equal audio.")
+    ] = False,
+) -> None:
+    """List tracks that probably hold the same recording; nothing is changed."""
+    with connect() as client:
+        tracks.show_duplicates(client, "similar" if similar else "exact", library)
 
 
 @app.command("train")

@@ -146,10 +146,16 @@ class Client:
         return self._get(schemas.Track, f"/tracks/{track_id}")
 
     def list_similar(
-        self, track_id: UUID, limit: int, library: str | None = None
+        self, track_id: UUID, limit: int, library: str | None = None, *, duplicates: bool = False
     ) -> list[schemas.SimilarTrack]:
-        query = {"limit": limit, "library": library}
+        query = {"limit": limit, "library": library, "duplicates": duplicates}
         return self._get(schemas.SimilarTracks, f"/tracks/{track_id}/similar", query).items
+
+    def list_duplicates(
+        self, kind: schemas.DuplicateKind, library: str | None, cursor: str | None
+    ) -> schemas.Duplicates:
+        query = {"kind": kind, "library": library, "cursor": cursor}
+        return self._get(schemas.Duplicates, "/duplicates", query)
 
     def list_models(self) -> list[schemas.Model]:
         return self._get(schemas.Page[schemas.Model], "/models").items

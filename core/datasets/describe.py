@@ -8,7 +8,8 @@ from pathlib import Path
 
 from core.dataset_config import LabelConfig, SplitConfig
 from core.datasets.credits import credited
-from core.datasets.examples import Dataset, Example, Part, in_order
+from core.datasets.examples import Dataset, Example, MergedLabel, Part, in_order
+from core.datasets.groups import known_name
 from core.datasets.labels import select_labels
 from core.datasets.probe import Probed, Unusable, probe
 from core.datasets.split_report import Split, SplitReport
@@ -40,6 +41,7 @@ class Description:
     tracks: int
     unlabelled: int
     labels: tuple[LabelCount, ...]  # most frequent first
+    merged: tuple[MergedLabel, ...]  # labels that were found in several spellings
     labels_per_track: Mapping[int, int]  # number of labels -> tracks that have so many
     artists: int
     albums: int
@@ -84,9 +86,10 @@ def describe(
         tracks=len(dataset.examples),
         unlabelled=sum(not example.labels for example in dataset.examples),
         labels=_label_counts(dataset.examples),
+        merged=dataset.merged,
         labels_per_track=dict(sorted(Counter(len(one.labels) for one in dataset.examples).items())),
-        artists=len({one.artist for one in dataset.examples} - {None}),
-        albums=len({one.album for one in dataset.examples} - {None}),
+        artists=len({known_name(one.artist) for one in dataset.examples} - {None}),
+        albums=len({known_name(one.album) for one in dataset.examples} - {None}),
         durations=_durations(seconds),
         unusable=tuple(unusable),
         split=splits[0].report if splits else None,
@@ -128,8 +131,9 @@ def _label_counts(examples: Iterable[Example]) -> tuple[LabelCount, ...]:
     artists: dict[str, set[str]] = defaultdict(set)
     for example in examples:
         tracks.update(example.labels)
+        artist = known_name(example.artist)
         for label in example.labels:
-            artists[label].update({example.artist} if example.artist else ())
+            artists[label].update({artist} if artist else ())
     ordered = sorted(tracks, key=lambda label: (-tracks[label], label))
     return tuple(LabelCount(label, tracks[label], len(artists[label])) for label in ordered)
 

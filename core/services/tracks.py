@@ -27,6 +27,7 @@ from sqlalchemy.orm import Session
 
 from core.db.tables import Job, JobItem, Library, Model, Prediction, PredictionLabel, Track
 from core.errors import Invalid, TrackNotFound, Unreadable
+from core.names import name_key
 from core.services.cursor import Page, cut_page, decode_cursor
 from core.services.libraries import get_library_by_name
 from core.states import ItemState
@@ -263,8 +264,10 @@ def list_tags(session: Session, library: Library, folder: str) -> list[tuple[str
 
 
 def find_label(model: Model, name: str) -> str:
-    """The model's own spelling of a label."""
+    """The model's own spelling of a label, whatever its case, white space and Unicode form here."""
+    if name in model.labels:
+        return name
     for label in model.labels:
-        if label.casefold() == name.casefold():
+        if name_key(label) == name_key(name):
             return label
     raise Invalid(f"The model {model.name}@{model.version} has no label {name!r}.")

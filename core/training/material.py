@@ -13,7 +13,7 @@ from core.dataset_config import LabelConfig
 from core.datasets.credits import credited
 from core.datasets.examples import Dataset, Example, Part, in_order
 from core.datasets.groups import same_origin
-from core.datasets.labels import LabelledDataset, multi_hot, select_labels
+from core.datasets.labels import LabelledDataset, multi_hot, select_labels, spelt_like
 from core.datasets.split_report import Split
 from core.datasets.splits import divide
 from core.errors import ItemError, UnusableDataset
@@ -116,6 +116,7 @@ def _labelled(resolved: Resolved, dataset: Dataset, labels: LabelConfig) -> Labe
         _check_single(labelled.dataset)
     if isinstance(resolved.config.model, EnsembleConfig):
         members = resolved.bases[0].card.labels
+        labelled = spelt_like(labelled, members)
         if set(labelled.labels) != set(members):
             raise UnusableDataset(
                 f"The members label {', '.join(members)}; {dataset.name} has {', '.join(labelled.labels)}."

@@ -38,6 +38,7 @@ READ = {
     "GET /api/v1/tracks/{track_id}",
     "GET /api/v1/tracks/{track_id}/similar",
     "GET /api/v1/tracks/{track_id}/embedding",
+    "GET /api/v1/duplicates",
     "GET /api/v1/models",
     "GET /api/v1/models/{name}",
     "GET /api/v1/experiments",

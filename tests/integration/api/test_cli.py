@@ -201,6 +201,23 @@ def test_a_track_can_be_named_by_its_id_its_file_or_its_path(mfa, db, tmp_path):
         assert "two.mp3" in result.stdout
 
 
+def test_duplicates_are_listed_and_left_out_of_similar_tracks(mfa, db):
+    with db.begin() as session:
+        model, library = make_model(session), make_library(session, name="home")
+        track = make_heard_track(session, library, model, "one.mp3")
+        make_track(session, library, path="copy of one.mp3", content_hash=track.content_hash)
+        make_heard_track(session, library, model, "two.mp3")
+    listed = mfa("duplicates", "--library", "home")
+    assert listed.exit_code == 0, listed.stderr
+    assert "copy of one.mp3" in listed.stdout
+    assert "3 tracks compared, 1 groups of duplicates found" in listed.stdout
+    assert "copy of one.mp3" not in mfa("similar", "one.mp3").stdout
+    assert "copy of one.mp3" in mfa("similar", "one.mp3", "--duplicates").stdout
+    refused = mfa("duplicates", "--similar")
+    assert refused.exit_code == 1
+    assert "has not been measured" in refused.stderr
+
+
 def test_a_path_that_several_libraries_have_is_not_guessed(mfa, db):
     with db.begin() as session:
         model = make_model(session)

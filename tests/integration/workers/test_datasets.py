@@ -13,6 +13,8 @@ from core.smoke_data import write_clips
 def clips(tmp_path: Path) -> Path:
     write_clips(tmp_path / "clips", clips=6, duration_s=1.5)
     (tmp_path / "clips" / "low" / "broken.mp3").write_bytes(b"no audio")
+    (tmp_path / "clips" / "LOW ").mkdir()
+    (tmp_path / "clips" / "LOW " / "empty.mp3").touch()
     return tmp_path / "clips"
 
 
@@ -25,8 +27,9 @@ def mfa(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_a_dataset_is_described_and_drawn(clips, tmp_path):
     result = mfa(tmp_path, "describe", "--kind", "folder", "--root", "clips", "--plots", "plots")
     assert result.returncode == 0, result.stderr
-    assert "25 tracks" in result.stdout
-    assert "Unreadable files: 1\n" in result.stdout
+    assert "26 tracks" in result.stdout
+    assert "Unreadable files: 2\n" in result.stdout
+    assert '"LOW " 1, "low" 7 -> "low"' in result.stdout
     assert "pulsing" in result.stdout
     assert {path.suffix for path in (tmp_path / "plots").iterdir()} == {".png"}
 

@@ -1,6 +1,7 @@
 """A folder of music is a dataset by its folders, or by words of its paths."""
 
 import os
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -89,3 +90,9 @@ def test_links_pipes_and_names_that_are_not_utf8_are_examples_that_cannot_be_ope
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(DatasetFileMissing, match="nothing is not a folder"):
         folder.read(tmp_path / "nothing")
+
+
+def test_words_with_accents_are_found_in_any_unicode_form(tmp_path):
+    (tmp_path / unicodedata.normalize("NFD", "\u00e9t\u00e9_calme.mp3")).touch()
+    found = folder.read(tmp_path, labels_from="words", vocabulary=("\u00c9t\u00e9", "te"))
+    assert [example.labels for example in found.examples] == [("\u00c9t\u00e9",)]
