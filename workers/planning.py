@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from core.db.tables import Job, Library, Model, Track
 from core.errors import ItemError, LibraryFolderMissing, LibraryNotFound, Unreadable
+from core.library.content import TAGS_VERSION
 from core.library.scan import FoundFile, scan
 from core.params import AnalysisParams
 from core.queue import BATCH
@@ -126,6 +127,8 @@ def _item(file: FoundFile, track: Track, known: _Known) -> PlannedItem:
         error = Unreadable(f"The path is longer than {MAX_PATH_BYTES} bytes.")
     if error is not None:
         return PlannedItem(track.id, ItemState.FAILED, error_code=error.code, error_detail=error.detail)
+    if track.tags_version < TAGS_VERSION:
+        return PlannedItem(track.id)  # to read its tags; its audio may be known
     content = track.content_hash
     coverage = known.coverages.get(content) if content else None
     if coverage is not None and is_covered(coverage, known.params.coverage):

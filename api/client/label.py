@@ -20,6 +20,7 @@ LOOK_EVERY_S = 0.5
 PATIENCE_S = 60.0  # with a gateway that restarts while a job runs
 SHOWN_TRACKS = 100
 SHOWN_FAILURES = 50
+COUNTED_TAGS, SHOWN_TAGS = 1000, 20
 
 
 def label_folder(
@@ -115,6 +116,7 @@ def show_outcome(client: Client, job: schemas.Job, library: str) -> None:
         display.say(f"… and {labelled - len(results)} more; `--csv FILE` writes all.")
     if job.progress.failed:
         show_failures(client, job.id, job.progress.failed)
+    show_unreadable_tags(client, library)
     if job.state == JobState.FAILED:
         raise ClientError(f"The job failed: {job.error.detail if job.error else 'no reason is known.'}")
     if job.state == JobState.CANCELLED:
@@ -151,6 +153,21 @@ def show_failures(client: Client, job_id: UUID, count: int) -> None:
     )
     if count > len(items):
         display.say(f"… and {count - len(items)} more: GET /api/v1/jobs/{job_id}/items?state=failed")
+
+
+def show_unreadable_tags(client: Client, library: str) -> None:
+    """How many files of the library have tags that cannot all be read, and why."""
+    page = client.list_unreadable_tags(library, COUNTED_TAGS)
+    if not page.items:
+        return
+    more = " or more" if page.next_cursor else ""
+    display.show_table(
+        f"Files of the library with unreadable tags: {len(page.items)}{more}",
+        ("file", "why"),
+        ((track.path, track.tags_error or "") for track in page.items[:SHOWN_TAGS]),
+    )
+    if len(page.items) > SHOWN_TAGS:
+        display.say(f"The others: GET /api/v1/tracks?library={library}&unreadable_tags=true")
 
 
 def summary(job: schemas.Job, audio_s: float | None) -> str:

@@ -8,7 +8,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import ColumnElement, Float, cast, func, select, text, true
 from sqlalchemy.orm import Session
 
-from core.db.tables import Job, JobUnit
+from core.db.tables import Job, JobUnit, Track
 from core.queue import QUEUES
 from core.services.jobs import OPEN_JOB_STATES, OPEN_UNIT_STATES
 from core.services.units import seconds
@@ -35,6 +35,7 @@ class Activity:
     oldest_ready_s: float
     oldest_expired_lease_s: float
     tracks: int  # an estimate
+    unreadable_tags: int  # tracks that are there and whose tags cannot all be read
     workers: int
     slots: dict[str, int]  # that workers offer, by queue
     heartbeats: dict[str, float]  # seconds since workers and dispatchers were heard of last, by name
@@ -67,6 +68,7 @@ def measure_activity(session: Session) -> Activity:
         oldest_ready_s=float(session.scalar(ready) or 0),
         oldest_expired_lease_s=float(session.scalar(expired) or 0),
         tracks=session.scalar(ESTIMATED_TRACKS) or 0,
+        unreadable_tags=count_unreadable_tags(session),
         workers=count_workers(session),
         slots=dict.fromkeys(QUEUES, 0) | slots_by_queue(session),
         heartbeats=measure_heartbeats(session),
@@ -74,6 +76,11 @@ def measure_activity(session: Session) -> Activity:
         ended_tracks=count_ended_tracks(session),
         stage_s=sum_stages(session),
     )
+
+
+def count_unreadable_tags(session: Session) -> int:
+    unreadable = select(func.count()).where(Track.tags_error.is_not(None), Track.missing_at.is_(None))
+    return session.scalar(unreadable) or 0
 
 
 def count_open_jobs(session: Session) -> dict[str, int]:
