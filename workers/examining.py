@@ -42,9 +42,7 @@ def open_group(
     A file whose bytes are known is not taken apart again, unless it is to be looked at `afresh`.
     """
     with ExitStack() as files:
-        hashed = [
-            each for item in items if (each := _hash(lease, recorder, root, item, files, afresh)) is not None
-        ]
+        hashed = [each for item in items if (each := _hash(lease, recorder, root, item, files)) is not None]
         known = {} if afresh else _find_known(lease, hashed)
         opened: deque[Opened] = deque()
         for each in hashed:
@@ -76,26 +74,20 @@ def rekey(lease: Lease, contents: dict[bytes, bytes]) -> None:
         lease.transact(lambda session: move_results(session, contents))
 
 
-def _hash(
-    lease: Lease, recorder: Recorder, root: Path, item: WorkItem, files: ExitStack, afresh: bool
-) -> _Hashed | None:
+def _hash(lease: Lease, recorder: Recorder, root: Path, item: WorkItem, files: ExitStack) -> _Hashed | None:
     try:
         file = files.enter_context(open_beneath(root, item.path))
-        with _blaming_the_file():
-            status = os.fstat(file.fileno())
-            whole = None if afresh else _known_hash(item, status)
-            return _Hashed(item, file, whole or file_hash(file, lease.step), status)
     except ItemError as error:
         recorder.fail(item, error)
         return None
-
-
-def _known_hash(item: WorkItem, status: os.stat_result) -> bytes | None:
-    """That of the whole file, if it is as it was when that was taken."""
-    known = item.file
-    if known is None or (known.size, known.mtime_ns) != (status.st_size, status.st_mtime_ns):
+    try:
+        with _blaming_the_file():
+            status = os.fstat(file.fileno())
+            return _Hashed(item, file, file_hash(file, lease.step), status)
+    except ItemError as error:
+        file.close()
+        recorder.fail(item, error)
         return None
-    return known.file_hash
 
 
 @contextmanager

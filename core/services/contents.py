@@ -4,15 +4,16 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, exists, func, select, union, update
+from sqlalchemy import delete, exists, select, text, union, update
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
 from core.db.tables import Embedding, Job, JobItem, Prediction, PredictionLabel, Track
 from core.library.content import TAGS_VERSION
-from core.params import JobKind
 
+# Written as the index on it is, so that the planner sees that it serves.
+_IS_RESULT_OF = text("kind = 'predict' AND result ->> 'content_hash' = :content_hash")
 _ATTEMPTS = 5  # at a key under which others write at the same time
 
 
@@ -58,7 +59,8 @@ def move_results(session: Session, contents: Mapping[bytes, bytes]) -> None:
     move or write the same.
     """
     for old in sorted(find_old_keys(session, contents)):
-        _move(session, old, contents[old])
+        if old != contents[old]:
+            _move(session, old, contents[old])
 
 
 def _move(session: Session, old: bytes, new: bytes) -> None:
@@ -78,43 +80,38 @@ def _move(session: Session, old: bytes, new: bytes) -> None:
         )
     session.execute(
         update(Job)
-        .where(Job.kind == JobKind.PREDICT, Job.result["content_hash"].astext == old.hex())
-        .values(result=func.jsonb_set(Job.result, "{content_hash}", func.to_jsonb(new.hex()))),
+        .where(_IS_RESULT_OF.bindparams(content_hash=old.hex()))
+        .values(result=Job.result.concat({"content_hash": new.hex()})),
         execution_options={"synchronize_session": False},
     )
 
 
 def _move_predictions(session: Session, old: bytes, new: bytes) -> None:
     """Labels go with their prediction: the worse ones are deleted, the others change their key."""
-    models = session.execute(
-        select(Prediction.model_id, Prediction.coverage)
-        .where(Prediction.content_hash == old)
-        .order_by(Prediction.model_id)
-        .with_for_update()
-    ).all()
-    there = dict(
-        session.execute(
-            select(Prediction.model_id, Prediction.coverage)
-            .where(Prediction.content_hash == new)
-            .order_by(Prediction.model_id)
-            .with_for_update()
-        )
-        .tuples()
-        .all()
-    )
-    for model_id, coverage in models:
-        if model_id in there:
-            loser = new if coverage == "full" != there[model_id] else old
-            for table in (PredictionLabel, Prediction):
-                session.execute(
-                    delete(table).where(table.content_hash == loser, table.model_id == model_id),
-                    execution_options={"synchronize_session": False},
-                )
+    here, there = _coverages(session, old), _coverages(session, new)
+    for model_id in here.keys() & there.keys():
+        loser = new if here[model_id] == "full" != there[model_id] else old
+        for table in (PredictionLabel, Prediction):
+            session.execute(
+                delete(table).where(table.content_hash == loser, table.model_id == model_id),
+                execution_options={"synchronize_session": False},
+            )
     for table in (Prediction, PredictionLabel):
         session.execute(
             update(table).where(table.content_hash == old).values(content_hash=new),
             execution_options={"synchronize_session": False},
         )
+
+
+def _coverages(session: Session, content_hash: bytes) -> dict[int, str]:
+    """Of the results under a key, by model; others cannot change them until this transaction ends."""
+    rows = session.execute(
+        select(Prediction.model_id, Prediction.coverage)
+        .where(Prediction.content_hash == content_hash)
+        .order_by(Prediction.model_id)
+        .with_for_update()
+    )
+    return {model_id: coverage for model_id, coverage in rows}
 
 
 def _move_embeddings(session: Session, old: bytes, new: bytes) -> None:

@@ -27,15 +27,6 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class KnownFile:
-    """A file as it was when its hash was taken."""
-
-    size: int
-    mtime_ns: int
-    file_hash: bytes | None  # None: not known
-
-
-@dataclass(frozen=True)
 class WorkItem:
     """A track that a unit has yet to deal with."""
 
@@ -43,7 +34,6 @@ class WorkItem:
     track_id: UUID
     path: str
     content_hash: bytes | None = None  # known where labels need no look at the file
-    file: KnownFile | None = None
 
 
 @dataclass(frozen=True)
@@ -66,20 +56,12 @@ class ResultRow:
 def load_work(session: Session, claim: Claim) -> list[WorkItem]:
     """The items of a unit that have no outcome yet, in order."""
     rows = session.execute(
-        select(
-            JobItem.pos,
-            Track.id,
-            Track.path,
-            JobItem.content_hash,
-            Track.size,
-            Track.mtime_ns,
-            Track.file_hash,
-        )
+        select(JobItem.pos, Track.id, Track.path, JobItem.content_hash)
         .join(Track, Track.id == JobItem.track_id)
         .where(JobItem.unit_id == claim.unit_id, JobItem.state == ItemState.PENDING)
         .order_by(JobItem.pos)
     )
-    return [WorkItem(*row[:4], KnownFile(*row[4:])) for row in rows]
+    return [WorkItem(*row) for row in rows]
 
 
 def record_outcomes(session: Session, claim: Claim, outcomes: Sequence[Outcome]) -> None:
