@@ -158,6 +158,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "path": "jazz/blue.mp3",
         "size": 7340032,
         "tags": {"title": "Blue", "artist": "Somebody"},
+        "tags_error": None,
         "missing": False,
         "prediction": PREDICTION,
     },

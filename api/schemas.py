@@ -307,6 +307,7 @@ class Track(Response):
     path: str = Field(description="relative to the library")
     size: int = Field(description="bytes")
     tags: dict[str, Any] | None = Field(description="as read from the file; null until it is analysed")
+    tags_error: str | None = Field(description="why tags cannot be read, wholly or in part; else null")
     missing: bool = Field(description="the file was gone when the library was listed last")
     prediction: Prediction | None = Field(description="null until the model has heard the track")
 

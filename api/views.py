@@ -219,6 +219,7 @@ def track(model: tables.Model, row: TrackRow, *, all_scores: bool) -> schemas.Tr
         path=row.track.path,
         size=row.track.size,
         tags=row.track.tags,
+        tags_error=row.track.tags_error,
         missing=row.track.missing_at is not None,
         prediction=prediction(model, heard.scores, heard.duration_s, all_scores=all_scores)
         if heard

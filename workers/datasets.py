@@ -1,5 +1,6 @@
 """Look at datasets and download them: `mfa datasets`, or `python -m workers.datasets`."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -89,16 +90,23 @@ def read(config: DatasetConfig, root: Path | None) -> Dataset:
     if root is None:
         raise InvalidConfig(f"Where the library {config.library!r} lies, only the server knows: add --root.")
     entries = scan(root, find_beneath(root, config.path))
-    tracks = [tagged(root, entry.path) for entry in entries if isinstance(entry, FoundFile)]
+    unreadable: dict[str, str] = {}
+    tracks = [tagged(root, entry.path, unreadable) for entry in entries if isinstance(entry, FoundFile)]
+    show_unreadable_tags(unreadable)
     return read_library(config, root, tracks)
 
 
-def tagged(root: Path, path: str) -> TaggedTrack:
+def tagged(root: Path, path: str, unreadable: dict[str, str]) -> TaggedTrack:
+    """A track with its tags; why they cannot be read, wholly or in part, goes into `unreadable`."""
     try:
         with open_beneath(root, path) as file:
-            return tagged_track(path, read_tags(file))
-    except ItemError:
+            reading = read_tags(file)
+    except ItemError as error:
+        unreadable[path] = error.detail
         return TaggedTrack(path)
+    if reading.error is not None:
+        unreadable[path] = reading.error
+    return tagged_track(path, reading.tags)
 
 
 def show(found: Description) -> None:
@@ -118,8 +126,17 @@ def show(found: Description) -> None:
         say(f"Unreadable files: {len(found.unusable)}", "red")
     for one in found.unusable[:SHOWN_FILES]:
         say(f"  {one.path}: {one.detail}")
+    show_unreadable_tags({str(path): why for path, why in found.unreadable_tags.items()})
     for note in (found.obstacle,) if found.obstacle else found.split.warnings if found.split else ():
         say(f"Note: {note}")
+
+
+def show_unreadable_tags(reasons: Mapping[str, str]) -> None:
+    """By path: why the tags cannot be read, wholly or in part."""
+    if reasons:
+        say(f"Files with unreadable tags: {len(reasons)}", "red")
+    for path in list(reasons)[:SHOWN_FILES]:
+        say(f"  {path}: {reasons[path]}")
 
 
 def show_labels(found: Description) -> None:

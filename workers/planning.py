@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from core.db.tables import Job, Library, Model, Track
 from core.errors import ItemError, LibraryFolderMissing, LibraryNotFound, Unreadable
+from core.library.content import TAGS_VERSION
 from core.library.left_out import as_text
 from core.library.paths import find_beneath
 from core.library.scan import Entry, FoundFile, LeftOut, scan, scan_again
@@ -156,6 +157,8 @@ class _Known:
 
 
 def _item(track: Track, known: _Known) -> PlannedItem:
+    if track.tags_version < TAGS_VERSION:
+        return PlannedItem(track.id)  # to read its tags; its audio may be known
     content = track.content_hash
     coverage = known.coverages.get(content) if content else None
     if coverage is not None and is_covered(coverage, known.params.coverage):

@@ -41,6 +41,10 @@ class Recorder:
         """The same audio has been analysed before, under this path or another."""
         self._add(Outcome(item.pos, ItemState.SKIPPED, file.content_hash), file)
 
+    def relabel(self, item: WorkItem, file: AnalysedFile, prediction: NewPrediction) -> None:
+        """Labelled from an embedding that is known."""
+        self._add(Outcome(item.pos, ItemState.DONE, file.content_hash), file, prediction)
+
     def succeed(self, item: WorkItem, file: AnalysedFile, analysis: Analysis) -> None:
         prediction = new_prediction(file.content_hash, self._coverage, analysis)
         self._add(Outcome(item.pos, ItemState.DONE, file.content_hash), file, prediction)

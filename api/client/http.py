@@ -138,6 +138,11 @@ class Client:
         finally:
             partial.unlink(missing_ok=True)
 
+    def list_unreadable_tags(self, library: str, limit: int) -> schemas.Page[schemas.Track]:
+        """The first tracks of a library whose tags cannot all be read."""
+        query = {"library": library, "unreadable_tags": True, "limit": limit}
+        return self._get(schemas.Page[schemas.Track], "/tracks", query)
+
     def find_tracks(self, path: str, library: str | None = None) -> list[schemas.Track]:
         query = {"path": path, "library": library}
         return self._get(schemas.Page[schemas.Track], "/tracks", query).items

@@ -21,6 +21,7 @@ LOOK_EVERY_S = 0.5
 PATIENCE_S = 60.0  # with a gateway that restarts while a job runs
 SHOWN_TRACKS = 100
 SHOWN_FAILURES = 50
+COUNTED_TAGS, SHOWN_TAGS = 1000, 20
 
 
 def label_folder(
@@ -126,6 +127,7 @@ def show_outcome(client: Client, job: schemas.Job) -> None:
     if job.progress.failed:
         show_failures(client, job.id, job.progress.failed)
     show_findings(job)
+    show_unreadable_tags(client, str(job.params["library"]))
     if job.state == JobState.FAILED:
         raise ClientError(f"The job failed: {job.error.detail if job.error else 'no reason is known.'}")
     if job.state == JobState.CANCELLED:
@@ -173,6 +175,21 @@ def show_findings(job: schemas.Job) -> None:
 
 def count_missing(job: schemas.Job) -> int:
     return job.result.missing if isinstance(job.result, schemas.AnalysisOutcome) else 0
+
+
+def show_unreadable_tags(client: Client, library: str) -> None:
+    """How many files of the library have tags that cannot all be read, and why."""
+    page = client.list_unreadable_tags(library, COUNTED_TAGS)
+    if not page.items:
+        return
+    more = " or more" if page.next_cursor else ""
+    display.show_table(
+        f"Files of the library with unreadable tags: {len(page.items)}{more}",
+        ("file", "why"),
+        ((track.path, track.tags_error or "") for track in page.items[:SHOWN_TAGS]),
+    )
+    if len(page.items) > SHOWN_TAGS:
+        display.say(f"The others: GET /api/v1/tracks?library={library}&unreadable_tags=true")
 
 
 def summary(job: schemas.Job, audio_s: float | None) -> str:

@@ -107,6 +107,10 @@ class ActivityCollector(Collector):
                 seen.oldest_expired_lease_s,
             ),
             "mfa_tracks": ("Tracks known in all libraries, as the database last estimated", seen.tracks),
+            "mfa_tracks_with_unreadable_tags": (
+                "Tracks whose tags cannot be read, wholly or in part",
+                seen.unreadable_tags,
+            ),
             "mfa_workers": ("Workers heard of lately", seen.workers),
         }
         for name, (meaning, value) in single.items():

@@ -25,6 +25,7 @@ def list_tracks(
     min_score: Annotated[float, Query(ge=0, le=1, description="only with `genre`")] = 0.0,
     library: LibraryName = None,
     path: Annotated[str | None, Query(max_length=4096, description="relative to the library")] = None,
+    unreadable_tags: Annotated[bool, Query(description="only files whose tags cannot all be read")] = False,
     model: ModelName = "default",
     cursor: Cursor = None,
     limit: Limit = 100,
@@ -38,6 +39,7 @@ def list_tracks(
         min_score=min_score,
         library=library,
         path=path,
+        unreadable_tags=unreadable_tags,
         cursor=cursor,
         limit=limit,
     )

@@ -1,6 +1,5 @@
 """Decode with FFmpeg's libraries what libsndfile cannot decode, and Opus, which it decodes half as fast."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
@@ -15,32 +14,11 @@ from av.stream import Disposition
 from core.audio.sniff import Format
 from core.audio.source import Samples, Source, block_frames, check_layout
 from core.errors import Corrupt, Empty, UnsupportedFormat
+from core.library.window import Window
 
 # A container may name further files: none of them is ever opened.
 _OPTIONS = {"protocol_whitelist": "none", "enable_drefs": "0"}
 _MICROSECONDS = 1_000_000
-
-
-class _Bytes:
-    """The bytes of a file from an offset on, read without moving the position of its descriptor."""
-
-    def __init__(self, descriptor: int, offset: int) -> None:
-        self._descriptor, self._offset = descriptor, offset
-        self._position = 0
-
-    def read(self, length: int) -> bytes:
-        data = os.pread(self._descriptor, length, self._offset + self._position)
-        self._position += len(data)
-        return data
-
-    def seek(self, position: int, whence: int = os.SEEK_SET) -> int:
-        size = os.fstat(self._descriptor).st_size - self._offset
-        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: size}[whence]
-        self._position = max(0, start + position)
-        return self._position
-
-    def tell(self) -> int:
-        return self._position
 
 
 @contextmanager
@@ -49,7 +27,7 @@ def open_av(descriptor: int, form: Format) -> Iterator[Source]:
 
     The layout is that of the first frame: headers tell half the sample rate of HE-AAC.
     """
-    with _open(_Bytes(descriptor, form.offset), form.demuxer) as container:
+    with open_container(Window(descriptor, form.offset), form.demuxer) as container:
         stream = _audio_stream(container)
         frames = _frames(container, stream)
         first = next(frames, None)
@@ -61,8 +39,11 @@ def open_av(descriptor: int, form: Format) -> Iterator[Source]:
         yield Source(sample_rate, channels, _blocks(chain([first], frames), first), lambda: promised_s)
 
 
-def _open(file: _Bytes, demuxer: str) -> InputContainer:
-    """FFmpeg lacks memory when a forged header asks for too much of it: that is the file's fault too."""
+def open_container(file: Window, demuxer: str) -> InputContainer:
+    """A container of a known kind, so no playlist is ever followed and no further file opened.
+
+    FFmpeg lacks memory when a forged header asks for too much of it: that is the file's fault too.
+    """
     try:
         return av.open(file, "r", demuxer, container_options=_OPTIONS, metadata_errors="replace")
     except av.FFmpegError as error:

@@ -47,6 +47,7 @@ class Description:
     albums: int
     durations: Durations | None  # None: no file was opened, or none can be decoded
     unusable: tuple[Unusable, ...]
+    unreadable_tags: Mapping[Path, str]  # why tags cannot be read, wholly or in part
     split: SplitReport | None  # the first one of a cross-validation; None: it cannot be divided
     parts: Mapping[str, Mapping[str, int]]  # name of a part, or of a fold's test part -> label -> tracks
     obstacle: str | None  # why this cannot be learnt from
@@ -92,6 +93,11 @@ def describe(
         albums=len({known_name(one.album) for one in dataset.examples} - {None}),
         durations=_durations(seconds),
         unusable=tuple(unusable),
+        unreadable_tags={
+            path: one.tags_error
+            for path, one in found.items()
+            if isinstance(one, Probed) and one.tags_error is not None
+        },
         split=splits[0].report if splits else None,
         parts=_parts(splits),
         obstacle=obstacle,

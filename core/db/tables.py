@@ -61,12 +61,17 @@ class Library(Deletable, Base):
 
 
 class Track(Base):
-    """A file of a library as last seen; `content_hash` says which audio it held when last analysed."""
+    """A file of a library as last seen; `content_hash` says which audio it held when last analysed.
+
+    Equal to `file_hash` where an older version has analysed it, which knew no other identity.
+    """
 
     __tablename__ = "tracks"
     __table_args__ = (
         UniqueConstraint("library_id", "path"),
         Index("ix_tracks_content_hash", "content_hash", postgresql_where=text("content_hash IS NOT NULL")),
+        Index("ix_tracks_file_hash", "file_hash", postgresql_where=text("file_hash IS NOT NULL")),
+        Index("ix_tracks_tags_error", "library_id", "id", postgresql_where=text("tags_error IS NOT NULL")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, server_default=func.gen_random_uuid())
@@ -74,8 +79,11 @@ class Track(Base):
     path: Mapped[str]
     size: Mapped[int] = mapped_column(BigInteger)
     mtime_ns: Mapped[int] = mapped_column(BigInteger)
-    content_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
+    content_hash: Mapped[bytes | None] = mapped_column(LargeBinary)  # of the audio
+    file_hash: Mapped[bytes | None] = mapped_column(LargeBinary)  # SHA-256 of the whole file
     tags: Mapped[dict[str, Any] | None]
+    tags_error: Mapped[str | None]  # why some or all of the tags cannot be read
+    tags_version: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")  # of their reader
     seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
     missing_at: Mapped[datetime | None]
 
@@ -174,7 +182,7 @@ class Job(Deletable, Base):
         Index("ix_jobs_deleted_at", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
         # Which predictions of uploads are still asked for.
         Index(
-            "ix_jobs_predicted",
+            "ix_jobs_content_hash",
             text("(result ->> 'content_hash')"),
             postgresql_where=text("kind = 'predict'"),
         ),
@@ -262,6 +270,7 @@ class JobItem(Base):
     __table_args__ = (
         Index("ix_job_items_job_id_unit_id_pos", "job_id", "unit_id", "pos"),
         Index("ix_job_items_failed", "job_id", "unit_id", "pos", postgresql_where=text("state = 'failed'")),
+        Index("ix_job_items_content_hash", "content_hash", postgresql_where=text("content_hash IS NOT NULL")),
         _one_of(ItemState),
         CheckConstraint("num_nonnulls(track_id, path) = 1", name="track_or_path"),
         {"postgresql_with": {"fillfactor": "80"}},

@@ -37,7 +37,7 @@ SWEEP_LOCK = 7_264_003  # of an advisory lock
 WITH_DELETED = {"include_deleted": True}
 Deletables = type[Library] | type[Model] | type[Job] | type[Run] | type[Study]
 DELETABLE: tuple[Deletables, ...] = (Library, Model, Job, Run, Study)
-# As in the index `ix_jobs_predicted`, which a bound parameter might not match.
+# As in the index `ix_jobs_content_hash`, which a bound parameter might not match.
 PREDICTED_HASH: ColumnElement[str] = literal_column("(jobs.result ->> 'content_hash')", Text)
 IS_PREDICT = text(f"jobs.kind = '{JobKind.PREDICT}'")
 # Optuna's tables of a trial and of a study; their foreign keys do not cascade.

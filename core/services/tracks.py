@@ -27,6 +27,7 @@ from sqlalchemy.orm import Session
 
 from core.db.tables import Job, JobItem, Library, Model, Prediction, PredictionLabel, Track
 from core.errors import Invalid, TrackNotFound, Unreadable
+from core.library.content import TAGS_VERSION
 from core.names import name_key
 from core.services.cursor import Page, cut_page, decode_cursor
 from core.services.libraries import get_library_by_name
@@ -50,8 +51,10 @@ class AnalysedFile:
     path: str  # relative to the library
     size: int
     mtime_ns: int
-    content_hash: bytes
+    content_hash: bytes  # of its audio
+    file_hash: bytes
     tags: dict[str, Any]
+    tags_error: str | None = None
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,8 @@ class TrackRow:
 def upsert_tracks(session: Session, library_id: UUID, files: Sequence[SeenFile]) -> list[Track]:
     """Make the files of one page of a scan known; the tracks in the order of the files.
 
-    `content_hash` survives only while size and modification time stay the same: it belongs to the file as
-    last seen.
+    `content_hash` and `file_hash` survive only while size and modification time stay the same: they belong to
+    the file as last seen.
     """
     if not files:
         return []
@@ -84,6 +87,7 @@ def upsert_tracks(session: Session, library_id: UUID, files: Sequence[SeenFile])
             index_elements=[Track.library_id, Track.path],
             set_={
                 "content_hash": case((unchanged, Track.content_hash)),
+                "file_hash": case((unchanged, Track.file_hash)),
                 "size": new.size,
                 "mtime_ns": new.mtime_ns,
                 "seen_at": func.now(),
@@ -161,7 +165,10 @@ def save_analysed(session: Session, files: Sequence[AnalysedFile]) -> None:
                     "size": file.size,
                     "mtime_ns": file.mtime_ns,
                     "content_hash": file.content_hash,
+                    "file_hash": file.file_hash,
                     "tags": file.tags,
+                    "tags_error": file.tags_error,
+                    "tags_version": TAGS_VERSION,
                 }
                 # A scan's own order: who lists a library meanwhile must not lock its tracks crosswise.
                 for file in sorted(files, key=lambda file: file.path.split("/"))
@@ -184,11 +191,14 @@ def list_tracks(
     min_score: float = 0.0,
     library: str | None = None,
     path: str | None = None,
+    unreadable_tags: bool = False,
     cursor: str | None = None,
     limit: int = 100,
 ) -> Page[TrackRow]:
     """Tracks that are there; with a genre, the most certain first."""
     query = _tracks(model).where(Track.missing_at.is_(None)).limit(limit + 1)
+    if unreadable_tags:
+        query = query.where(Track.tags_error.is_not(None))
     where = [Track.library_id == get_library_by_name(session, library).id] if library is not None else []
     if path is not None:
         where.append(_at_path(session, path, where))

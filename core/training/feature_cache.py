@@ -32,7 +32,7 @@ class Cached:
     """A track that can be learnt from."""
 
     file: Path  # array in .npy format
-    content: str  # hex SHA-256 of the audio file
+    content: str  # hex hash of the audio
     credits: Credits  # by its tags
 
 

@@ -33,10 +33,6 @@ def upgrade() -> None:
         'ix_jobs_deleted_at', 'jobs', ['deleted_at'], unique=False,
         postgresql_where=sa.text('deleted_at IS NOT NULL'),
     )
-    op.create_index(
-        'ix_jobs_predicted', 'jobs', [sa.text("(result ->> 'content_hash')")], unique=False,
-        postgresql_where=sa.text("kind = 'predict'"),
-    )
     op.create_index('ix_predictions_model_id', 'predictions', ['model_id'], unique=False)
     op.create_index('ix_embeddings_encoder_id', 'embeddings', ['encoder_id'], unique=False)
 
@@ -56,7 +52,6 @@ def downgrade() -> None:
     op.execute("DELETE FROM models WHERE deleted_at IS NOT NULL")
     op.drop_index('ix_embeddings_encoder_id', table_name='embeddings')
     op.drop_index('ix_predictions_model_id', table_name='predictions')
-    op.drop_index('ix_jobs_predicted', table_name='jobs')
     op.drop_index('ix_jobs_deleted_at', table_name='jobs')
     op.drop_index('ix_jobs_model_id', table_name='jobs')
     op.drop_index('ix_jobs_library_id', table_name='jobs')

@@ -77,6 +77,8 @@ def analyse(session: Session, claim: Claim) -> None:
         digest = item.path.encode().ljust(32, b"\0")
         heard = NewPrediction(digest, "full", 10.0, [0.6, 0.2, 0.05], [1.0, item.pos, 0.0, 0.0])
         save_predictions(session, model, [heard])
-        save_analysed(session, [AnalysedFile(item.track_id, item.path, 1, 1, digest, {})])
+        tags_error = "APEv2: it is damaged." if "damaged tags" in item.path else None
+        file = AnalysedFile(item.track_id, item.path, 1, 1, digest, digest[::-1], {}, tags_error)
+        save_analysed(session, [file])
         outcomes.append(Outcome(item.pos, ItemState.DONE, digest))
     record_outcomes(session, claim, outcomes)

@@ -79,6 +79,16 @@ def test_label_shows_labels_neighbours_and_what_failed(mfa, db, files, tmp_path)
     assert not (tmp_path / "out.csv.part").exists()
 
 
+def test_label_counts_files_with_unreadable_tags(mfa, db, files):
+    with worker(db):
+        assert "unreadable tags" not in mfa("label", files, "--library", "home").stdout
+        (files / "damaged tags.mp3").write_bytes(b"")
+        result = mfa("label", files, "--library", "home")
+    assert result.exit_code == 0, result.output
+    assert "Files of the library with unreadable tags: 1" in result.stdout
+    assert "APEv2: it is damaged." in result.stdout
+
+
 def test_label_names_the_library_after_the_folder_and_finds_it_again(mfa, db, files):
     with db.begin() as session:
         make_library(session, name="music")  # another folder has that name already

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from core.db.tables import Library, Model, Prediction, PredictionLabel, Track
 from core.errors import Invalid, InvalidCursor, LibraryNotFound, TrackNotAnalysed, TrackNotFound
+from core.library.content import TAGS_VERSION
 from core.services.embeddings import get_vector
 from core.services.tracks import AnalysedFile, get_track, list_tracks, save_analysed
 from tests.builders import make_heard_track, make_library, make_model, make_track
@@ -129,10 +130,13 @@ def test_one_track_by_its_id(session, library, model):
 
 def test_what_a_file_held_is_kept_with_its_track(session, library):
     track = make_track(session, library)
-    save_analysed(session, [AnalysedFile(track.id, track.path, 5, 6, b"hash", {"title": "A song"})])
+    found = AnalysedFile(track.id, track.path, 5, 6, b"audio", b"file", {"title": "A song"}, "Damaged.")
+    save_analysed(session, [found])
     session.refresh(track)
-    assert (track.size, track.mtime_ns, track.content_hash) == (5, 6, b"hash")
-    assert track.tags == {"title": "A song"}
+    assert (track.size, track.mtime_ns) == (5, 6)
+    assert (track.content_hash, track.file_hash) == (b"audio", b"file")
+    assert (track.tags, track.tags_error) == ({"title": "A song"}, "Damaged.")
+    assert track.tags_version == TAGS_VERSION
 
 
 @pytest.fixture

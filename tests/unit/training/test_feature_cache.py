@@ -115,7 +115,7 @@ def test_a_disk_that_cannot_read_a_file_costs_only_that_and_a_machine_at_its_lim
         def fail(file: object, number: int = number) -> None:
             raise OSError(number, os.strerror(number))
 
-        monkeypatch.setattr(identity, "content_hash", fail)
+        monkeypatch.setattr(identity, "hash_audio", fail)
         if number == errno.EIO:
             (outcome,) = cache_log_mels([path], FEATURES, tmp_path / "cache")
             assert isinstance(outcome, Unreadable)
