@@ -372,7 +372,7 @@ def test_a_track_whose_known_result_is_removed_meanwhile_is_analysed_again(
 
     monkeypatch.setattr(analysis, "find_coverages", removed_after_it)
     assert music.outcomes(music.label()) == {"a.mp3": "done"}
-    assert [said.content_hash for said in music.predictions()] == [digest]
+    assert len(music.predictions()) == 1
 
 
 def test_what_cannot_be_removed_keeps_nothing_else(db, sweeper, settings, monkeypatch, caplog):
