@@ -34,22 +34,30 @@ MEDIA_TYPES = {
 
 
 def export(
-    sessions: SessionFactory, job: Job, model: Model, form: Format, *, all_scores: bool
+    sessions: SessionFactory,
+    job: Job,
+    model: Model,
+    form: Format,
+    *,
+    all_scores: bool,
+    only_with_warnings: bool,
 ) -> Iterator[str]:
     """The text of the whole export, in pieces."""
-    pages = read_pages(sessions, job, model, all_scores=all_scores)
+    pages = read_pages(
+        sessions, job, model, all_scores=all_scores, only_with_warnings=only_with_warnings
+    )
     if form is Format.CSV:
         return as_csv(pages, model.labels if all_scores else [])
     return as_json(pages) if form is Format.JSON else as_json_lines(pages)
 
 
 def read_pages(
-    sessions: SessionFactory, job: Job, model: Model, *, all_scores: bool
+    sessions: SessionFactory, job: Job, model: Model, *, all_scores: bool, only_with_warnings: bool
 ) -> Iterator[list[Result]]:
     after = BEFORE_ALL
     while True:
         with transaction(sessions) as session:
-            rows = list_results(session, job, after, PAGE)
+            rows = list_results(session, job, after, PAGE, only_with_warnings=only_with_warnings)
         if rows:
             after = rows[-1][0]
             yield [views.result(model, row, all_scores=all_scores) for _, row in rows]
@@ -76,7 +84,7 @@ def _to_json(result: Result) -> str:
 
 def as_csv(pages: Iterator[list[Result]], labels: list[str]) -> Iterator[str]:
     """RFC 4180, with a column per label of `labels` behind the others."""
-    yield _to_csv([["track_id", "path", "duration_s", "labels", "model", *map(guard, labels)]])
+    yield _to_csv([["track_id", "path", "duration_s", "labels", "model", "warnings", *map(guard, labels)]])
     for page in pages:
         yield _to_csv(
             [
@@ -85,6 +93,7 @@ def as_csv(pages: Iterator[list[Result]], labels: list[str]) -> Iterator[str]:
                 result.duration_s,
                 guard("; ".join(f"{given.label}={given.score}" for given in result.labels)),
                 guard(result.model),
+                guard(" ".join(result.warnings)),
                 *((result.scores or {}).get(label) for label in labels),
             ]
             for result in page

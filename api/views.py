@@ -28,19 +28,25 @@ def model_name(model: tables.Model) -> str:
 
 
 def prediction(
-    model: tables.Model, scores: Sequence[float], duration_s: float, *, all_scores: bool
+    model: tables.Model,
+    scores: Sequence[float],
+    duration_s: float,
+    warnings: Sequence[str],
+    *,
+    all_scores: bool,
 ) -> schemas.Prediction:
     rounded = [round(score, SCORE_DIGITS) for score in scores]
     return schemas.Prediction(
         labels=[schemas.Label.model_validate(given) for given in given_labels(model, rounded)],
         duration_s=round(duration_s, 3),
         model=model_name(model),
+        warnings=list(warnings),
         scores=dict(zip(model.labels, rounded, strict=True)) if all_scores else None,
     )
 
 
 def result(model: tables.Model, row: ResultRow, *, all_scores: bool) -> schemas.Result:
-    said = prediction(model, row.scores, row.duration_s, all_scores=all_scores)
+    said = prediction(model, row.scores, row.duration_s, row.warnings, all_scores=all_scores)
     return schemas.Result(track_id=row.track_id, path=row.path, **dict(said))
 
 
@@ -50,7 +56,9 @@ def job_prediction(session: Session, job: tables.Job, *, all_scores: bool) -> sc
         return None
     model = session.get_one(tables.Model, job.model_id)
     row = find_prediction(session, bytes.fromhex(job.result["content_hash"]), model.id)
-    return prediction(model, row.scores, row.duration_s, all_scores=all_scores) if row else None
+    if row is None:
+        return None
+    return prediction(model, row.scores, row.duration_s, row.warnings, all_scores=all_scores)
 
 
 def read_job(reads: SessionFactory, job_id: UUID, visible_to: str | None) -> schemas.Job:
@@ -146,7 +154,7 @@ def track(model: tables.Model, row: TrackRow, *, all_scores: bool) -> schemas.Tr
         size=row.track.size,
         tags=row.track.tags,
         missing=row.track.missing_at is not None,
-        prediction=prediction(model, heard.scores, heard.duration_s, all_scores=all_scores)
+        prediction=prediction(model, heard.scores, heard.duration_s, heard.warnings, all_scores=all_scores)
         if heard
         else None,
     )

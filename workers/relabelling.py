@@ -55,6 +55,12 @@ def _relabel(
 def _predictions(tagger: Tagger, known: list[Embedding]) -> list[NewPrediction]:
     embeddings = np.stack([np.asarray(heard.vector, dtype=np.float32) for heard in known])
     return [
-        NewPrediction(heard.content_hash, heard.coverage, heard.duration_s, scores.tolist())
+        NewPrediction(
+            heard.content_hash,
+            heard.coverage,
+            heard.duration_s,
+            scores.tolist(),
+            warnings=heard.warnings,
+        )
         for heard, scores in zip(known, tagger.relabel(embeddings), strict=True)
     ]

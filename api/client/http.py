@@ -109,15 +109,18 @@ class Client:
         query = {"state": str(ItemState.FAILED), "limit": limit}
         return self._get(schemas.Page[schemas.Item], f"/jobs/{job_id}/items", query).items
 
-    def iterate_results(self, job_id: UUID) -> Iterator[schemas.Result]:
-        with self._stream(f"/jobs/{job_id}/results", {"format": "jsonl"}) as response:
+    def iterate_results(
+        self, job_id: UUID, *, only_with_warnings: bool = False
+    ) -> Iterator[schemas.Result]:
+        query: dict[str, str | bool] = {"format": "jsonl", "only_with_warnings": only_with_warnings}
+        with self._stream(f"/jobs/{job_id}/results", query) as response:
             for line in response.iter_lines():
                 yield schemas.Result.model_validate_json(line)
 
     def save_results(self, job_id: UUID, file: Path, form: str = "csv") -> None:
         """Write the results with all scores; the file appears when it is complete."""
         partial = file.with_name(f"{file.name}.part")
-        query = {"format": form, "scores": "all"}
+        query: dict[str, str | bool] = {"format": form, "scores": "all"}
         try:
             with self._stream(f"/jobs/{job_id}/results", query) as response, partial.open("wb") as out:
                 for block in response.iter_bytes():
@@ -178,7 +181,7 @@ class Client:
         return shape.model_validate_json(response.content)
 
     @contextmanager
-    def _stream(self, path: str, query: dict[str, str]) -> Iterator[httpx.Response]:
+    def _stream(self, path: str, query: dict[str, str | bool]) -> Iterator[httpx.Response]:
         with reaching(self._http), self._http.stream("GET", API + path, params=query) as response:
             if response.is_error:
                 response.read()

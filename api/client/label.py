@@ -113,6 +113,7 @@ def show_outcome(client: Client, job: schemas.Job, library: str) -> None:
     labelled = job.progress.done + job.progress.skipped
     if labelled > len(results):
         display.say(f"… and {labelled - len(results)} more; `--csv FILE` writes all.")
+    show_warnings(client, job.id)
     if job.progress.failed:
         show_failures(client, job.id, job.progress.failed)
     if job.state == JobState.FAILED:
@@ -137,6 +138,21 @@ def show_results(client: Client, results: list[schemas.Result], library: str) ->
 def nearest(client: Client, track_id: UUID, library: str) -> str:
     found = client.list_similar(track_id, 1, library)
     return f"{found[0].path} ({found[0].similarity:.2f})" if found else "–"
+
+
+def show_warnings(client: Client, job_id: UUID) -> None:
+    """How many tracks are labelled although some of their audio is missing, and the first of them."""
+    first, count = [], 0
+    for result in client.iterate_results(job_id, only_with_warnings=True):
+        count += 1
+        if len(first) < SHOWN_FAILURES:
+            first.append(result)
+    if not count:
+        return
+    rows = ((result.path, " ".join(result.warnings)) for result in first)
+    display.show_table(f"Labelled with warnings: {count}", ("track", "warning"), rows)
+    if count > len(first):
+        display.say(f"… and {count - len(first)} more; `--csv FILE` writes all.")
 
 
 def show_failures(client: Client, job_id: UUID, count: int) -> None:

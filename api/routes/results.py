@@ -35,6 +35,7 @@ def get_results(
     caller: Reader,
     form: Annotated[Format, Query(alias="format")] = Format.JSON,
     scores: Scores = None,
+    only_with_warnings: Annotated[bool, Query(description="only tracks of which some audio is missing")] = False,
 ) -> StreamingResponse:
     """Every track that is labelled so far, in the order of the library.
 
@@ -46,7 +47,7 @@ def get_results(
         raise JobHasNoItems
     model = session.get_one(Model, job.model_id)
     return StreamingResponse(
-        export(sessions, job, model, form, all_scores=scores == "all"),
+        export(sessions, job, model, form, all_scores=scores == "all", only_with_warnings=only_with_warnings),
         media_type=MEDIA_TYPES[form],
         headers={"Content-Disposition": f'attachment; filename="results-{job_id}.{form}"'},
     )

@@ -34,7 +34,7 @@ def probe(path: Path, root: Path | None = None) -> Probed | Unusable:
     """What a glance tells; damage is found where the file's start, middle or structure shows it."""
     try:
         with open_audio(path, root) as file:
-            _, duration_s = decode_windows(file, _SAMPLE_RATE, 1, _WINDOW_S, max_duration_s=_MAX_DURATION_S)
-            return Probed(duration_s, read_credits(file), content_hash(file))
+            _, track = decode_windows(file, _SAMPLE_RATE, 1, _WINDOW_S, max_duration_s=_MAX_DURATION_S)
+            return Probed(track.duration_s, read_credits(file), content_hash(file))
     except ItemError as error:
         return Unusable(path, error.code, error.detail)

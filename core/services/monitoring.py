@@ -19,6 +19,9 @@ from core.states import UnitState
 ESTIMATED_TRACKS = text(
     "SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = to_regclass('tracks')"
 )
+ESTIMATED_WARNED = text(
+    "SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = to_regclass('ix_predictions_warned')"
+)
 RECENT_S = 300.0  # what "the last minutes" are
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 
@@ -35,6 +38,7 @@ class Activity:
     oldest_ready_s: float
     oldest_expired_lease_s: float
     tracks: int  # an estimate
+    warned: int  # results of tracks of which some audio is missing, an estimate
     workers: int
     slots: dict[str, int]  # that workers offer, by queue
     heartbeats: dict[str, float]  # seconds since workers and dispatchers were heard of last, by name
@@ -67,6 +71,7 @@ def measure_activity(session: Session) -> Activity:
         oldest_ready_s=float(session.scalar(ready) or 0),
         oldest_expired_lease_s=float(session.scalar(expired) or 0),
         tracks=session.scalar(ESTIMATED_TRACKS) or 0,
+        warned=session.scalar(ESTIMATED_WARNED) or 0,
         workers=count_workers(session),
         slots=dict.fromkeys(QUEUES, 0) | slots_by_queue(session),
         heartbeats=measure_heartbeats(session),

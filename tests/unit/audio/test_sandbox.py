@@ -77,10 +77,10 @@ def test_the_samples_are_those_of_decoding_here(sandbox, tmp_path, suffix):
         here = list(decode.stream(file, RATE, max_duration_s=LONGEST_S))
         assert len(blocks) == len(here) >= 2
         np.testing.assert_array_equal(np.concatenate(blocks), np.concatenate(here))
-        windows, duration_s = sandbox.decode_windows(file, RATE, 3, 2.0, max_duration_s=LONGEST_S)
-        windows_here, duration_here_s = decode.decode_windows(file, RATE, 3, 2.0, max_duration_s=LONGEST_S)
+        windows, track = sandbox.decode_windows(file, RATE, 3, 2.0, max_duration_s=LONGEST_S)
+        windows_here, track_here = decode.decode_windows(file, RATE, 3, 2.0, max_duration_s=LONGEST_S)
         np.testing.assert_array_equal(windows, windows_here)
-        assert duration_s == duration_here_s
+        assert track == track_here
         assert file.tell() == 7
 
 
@@ -105,9 +105,9 @@ def test_bad_files_have_the_same_codes(sandbox, tmp_path, kind):
 def test_windows_as_long_as_the_track_come_in_one_piece(sandbox, tmp_path):
     path = music(tmp_path, 60)
     with path.open("rb") as file:
-        ((window,), duration_s) = sandbox.decode_windows(file, RATE, 1, 60.0, max_duration_s=LONGEST_S)
+        ((window,), track) = sandbox.decode_windows(file, RATE, 1, 60.0, max_duration_s=LONGEST_S)
     np.testing.assert_array_equal(window, stream(sandbox, path))
-    assert duration_s == 60
+    assert track.duration_s == 60
 
 
 def test_searching_for_windows_shows_progress(sandbox, tmp_path):

@@ -1,0 +1,105 @@
+"""Walk the pages of Ogg files (RFC 3533): where one chained stream ends and the next begins."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from core.errors import Corrupt
+
+_HEAD_BYTES = 27 + 255
+_SEARCH_BYTES = 1 << 20
+_BEGINS, _ENDS = 2, 4
+_NO_GRANULE = (1 << 64) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One stream of a chain: all pages from its beginning to that of the next."""
+
+    end: int  # offset behind its last page
+    codec: str  # of its first audio stream: vorbis, opus, flac, speex or other
+    is_plain: bool  # one logical stream, and its pages follow each other without a hole
+    has_more: bool  # another link begins at `end`
+    cut_s: float  # of audio in the page that the file's end cuts off; 0: all pages are whole
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    start: int
+    end: int
+    flags: int
+    granule: int
+    body: int  # offset of the first packet
+
+
+def read_link(descriptor: int, start: int, size: int) -> Link:
+    """The link whose first page begins at `start`; raises `Corrupt` when the page that names its codec is lost."""
+    codec, rate, streams = "", 0, 0
+    granule = cut_granule = 0
+    end, is_in_order, has_begun, has_more = start, True, False, False
+    for page in _pages(descriptor, start, size):
+        begins = bool(page.flags & _BEGINS)
+        if begins and has_begun:
+            has_more, end = True, page.start
+            break
+        if begins:
+            streams += 1
+            name, its_rate = _identify(os.pread(descriptor, 64, page.body))
+            if not codec or (codec == "other" and name != "other"):
+                codec, rate = name, its_rate
+        else:
+            has_begun = True
+        is_in_order &= page.start == end
+        if page.end > size:
+            cut_granule = page.granule
+            end = size
+        elif page.granule != _NO_GRANULE:
+            granule, end = max(granule, page.granule), page.end
+        else:
+            end = page.end
+    if not codec:
+        raise Corrupt("The beginning of the Ogg stream is missing: it cannot be decoded without.")
+    is_cut = cut_granule not in (0, _NO_GRANULE)
+    cut_s = max(0, cut_granule - granule) / rate if is_cut and rate else 0.0
+    return Link(end, codec, streams == 1 and is_in_order and not is_cut, has_more, cut_s)
+
+
+def _pages(descriptor: int, offset: int, size: int) -> Iterator[_Page]:
+    """All pages up to `size`; the last one may end behind it."""
+    while offset < size:
+        head = os.pread(descriptor, _HEAD_BYTES, offset)
+        if head[:5] != b"OggS\0" or len(head) < 27 or len(head) < 27 + head[26]:
+            found = _find_page(descriptor, offset + 1, size)
+            if found is None:
+                return
+            offset = found
+            continue
+        body = offset + 27 + head[26]
+        end = body + sum(head[27 : 27 + head[26]])
+        yield _Page(offset, end, head[5], int.from_bytes(head[6:14], "little"), body)
+        if end > size:
+            return
+        offset = end
+
+
+def _find_page(descriptor: int, offset: int, size: int) -> int | None:
+    while offset < size:
+        block = os.pread(descriptor, _SEARCH_BYTES, offset)
+        at = block.find(b"OggS\0")
+        if at >= 0:
+            return offset + at
+        offset += max(1, len(block) - 4)
+    return None
+
+
+def _identify(packet: bytes) -> tuple[str, int]:
+    """Codec by its identification header, and granules per second where these are needed."""
+    if packet[:7] == b"\x01vorbis":
+        return "vorbis", int.from_bytes(packet[12:16], "little")
+    if packet[:8] == b"OpusHead":
+        return "opus", 48_000
+    if packet[:5] == b"\x7fFLAC":
+        return "flac", int.from_bytes(packet[27:30], "big") >> 4
+    if packet[:8] == b"Speex   ":
+        return "speex", int.from_bytes(packet[36:40], "little")
+    return "other", 0
