@@ -43,9 +43,7 @@ def export(
     only_with_warnings: bool,
 ) -> Iterator[str]:
     """The text of the whole export, in pieces."""
-    pages = read_pages(
-        sessions, job, model, all_scores=all_scores, only_with_warnings=only_with_warnings
-    )
+    pages = read_pages(sessions, job, model, all_scores=all_scores, only_with_warnings=only_with_warnings)
     if form is Format.CSV:
         return as_csv(pages, model.labels if all_scores else [])
     return as_json(pages) if form is Format.JSON else as_json_lines(pages)

@@ -109,9 +109,7 @@ class Client:
         query = {"state": str(ItemState.FAILED), "limit": limit}
         return self._get(schemas.Page[schemas.Item], f"/jobs/{job_id}/items", query).items
 
-    def iterate_results(
-        self, job_id: UUID, *, only_with_warnings: bool = False
-    ) -> Iterator[schemas.Result]:
+    def iterate_results(self, job_id: UUID, *, only_with_warnings: bool = False) -> Iterator[schemas.Result]:
         query: dict[str, str | bool] = {"format": "jsonl", "only_with_warnings": only_with_warnings}
         with self._stream(f"/jobs/{job_id}/results", query) as response:
             for line in response.iter_lines():

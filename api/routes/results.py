@@ -35,7 +35,9 @@ def get_results(
     caller: Reader,
     form: Annotated[Format, Query(alias="format")] = Format.JSON,
     scores: Scores = None,
-    only_with_warnings: Annotated[bool, Query(description="only tracks of which some audio is missing")] = False,
+    only_with_warnings: Annotated[
+        bool, Query(description="only tracks of which some audio is missing")
+    ] = False,
 ) -> StreamingResponse:
     """Every track that is labelled so far, in the order of the library.
 

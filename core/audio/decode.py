@@ -35,6 +35,7 @@ class _Tally:
         self._max_values, self._max_duration_s = max_values, max_duration_s
         self._values, self._peak = 0, 0.0
         self.decoded_s = self.missing_s = 0.0
+        self.breaks_off = False
 
     def add(self, block: Block, peak: float) -> None:
         self._values += block.samples.size
@@ -47,7 +48,7 @@ class _Tally:
 
     def finish(self) -> tuple[str, ...]:
         """Warnings, or an error: damaged comes before too short, and too short before silent."""
-        warnings = judge(self.decoded_s, self.missing_s)
+        warnings = judge(self.decoded_s, self.missing_s, breaks_off=self.breaks_off)
         if not self.decoded_s:
             raise Empty
         if self.decoded_s < MIN_DURATION_S:
@@ -169,6 +170,7 @@ def _mono_blocks(descriptor: int, form: Format, tally: _Tally) -> Iterator[tuple
                 tally.add(block, peak=clip(mixed))
                 yield sample_rate, mixed
             tally.missing_s += source.account.missing_s(tally.decoded_s - before_s, sample_rate)
+            tally.breaks_off = source.account.breaks_off
         start = following_stream(descriptor, form)
         if start is None:
             return
@@ -180,9 +182,7 @@ def _mono_blocks(descriptor: int, form: Format, tally: _Tally) -> Iterator[tuple
             return
 
 
-def _resample(
-    blocks: Iterator[tuple[int, Samples]], sample_rate: int, clock: Stopwatch
-) -> Iterator[Samples]:
+def _resample(blocks: Iterator[tuple[int, Samples]], sample_rate: int, clock: Stopwatch) -> Iterator[Samples]:
     """Blocks (T,) at another rate, seamlessly as long as their own rate stays the same."""
     resampler: soxr.ResampleStream | None = None
     source_rate = sample_rate

@@ -72,6 +72,7 @@ def _pieces(descriptor: int, form: Format, account: Account) -> Iterator[Piece]:
         if isinstance(found, Gap):
             if found.cut:
                 song.undecodable_s += found.cut.seconds
+                account.breaks_off = song.claim is None
             junk_bytes += 0 if found.is_tag else found.length
             continue
         data = os.pread(descriptor, found.length, offset)

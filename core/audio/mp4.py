@@ -8,9 +8,9 @@ _MAX_BOXES = 100_000
 
 
 def cut_share(descriptor: int, offset: int, size: int) -> float:
-    """Bytes that the boxes claim behind the end of the file, for each that is there.
+    """Bytes that the boxes claim behind the end of a file of fragments (8.8), for each that is there.
 
-    Raises `Corrupt` for a file without the box that describes its tracks.
+    0 for other files: they have an index of the whole. Raises `Corrupt` for a file without such a box.
     """
     start, names = offset, set()
     for _ in range(_MAX_BOXES):
@@ -27,5 +27,8 @@ def cut_share(descriptor: int, offset: int, size: int) -> float:
         names.add(head[4:8])
         offset += length
     if b"moov" not in names and offset >= size:
-        raise Corrupt("The file is cut off: the index of its audio, which lies at its end, is missing.")
-    return max(0, offset - size) / (size - start)
+        raise Corrupt(
+            "The index of the audio is not where it should be: the file is cut off, or bytes are missing "
+            "or were inserted."
+        )
+    return max(0, offset - size) / (size - start) if b"moof" in names else 0.0

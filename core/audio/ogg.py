@@ -20,7 +20,8 @@ class Link:
     codec: str  # of its first audio stream: vorbis, opus, flac, speex or other
     is_plain: bool  # one logical stream, and its pages follow each other without a hole
     has_more: bool  # another link begins at `end`
-    cut_s: float  # of audio in the page that the file's end cuts off; 0: all pages are whole
+    is_cut: bool  # the file ends within a page that is not the last of the stream
+    cut_s: float  # of audio in the page that the file's end cuts off
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +34,14 @@ class _Page:
 
 
 def read_link(descriptor: int, start: int, size: int) -> Link:
-    """The link whose first page begins at `start`; raises `Corrupt` when the page that names its codec is lost."""
+    """The link whose first page begins at `start`.
+
+    Raises `Corrupt` when the page that names its codec is lost.
+    """
     codec, rate, streams = "", 0, 0
     granule = cut_granule = 0
     end, is_in_order, has_begun, has_more = start, True, False, False
+    is_cut = is_last = False
     for page in _pages(descriptor, start, size):
         begins = bool(page.flags & _BEGINS)
         if begins and has_begun:
@@ -51,7 +56,8 @@ def read_link(descriptor: int, start: int, size: int) -> Link:
             has_begun = True
         is_in_order &= page.start == end
         if page.end > size:
-            cut_granule = page.granule
+            cut_granule, is_cut = page.granule, True
+            is_last = bool(page.flags & _ENDS)
             end = size
         elif page.granule != _NO_GRANULE:
             granule, end = max(granule, page.granule), page.end
@@ -59,9 +65,10 @@ def read_link(descriptor: int, start: int, size: int) -> Link:
             end = page.end
     if not codec:
         raise Corrupt("The beginning of the Ogg stream is missing: it cannot be decoded without.")
-    is_cut = cut_granule not in (0, _NO_GRANULE)
-    cut_s = max(0, cut_granule - granule) / rate if is_cut and rate else 0.0
-    return Link(end, codec, streams == 1 and is_in_order and not is_cut, has_more, cut_s)
+    is_known = cut_granule not in (0, _NO_GRANULE)
+    cut_s = max(0, cut_granule - granule) / rate if is_known and rate else 0.0
+    is_plain = streams == 1 and is_in_order and not is_cut
+    return Link(end, codec, is_plain, has_more, is_cut and not is_last, cut_s)
 
 
 def _pages(descriptor: int, offset: int, size: int) -> Iterator[_Page]:

@@ -130,7 +130,7 @@ def _frames(container: InputContainer, stream: AudioStream, account: Account) ->
         raise UnsupportedFormat from lacking
 
 
-def _packet_s(packet: Packet) -> float:
+def _packet_s(packet: "Packet[AudioStream]") -> float:
     """Duration of a packet; 0 where its container does not say."""
     return float(packet.duration * packet.time_base) if packet.duration and packet.time_base else 0.0
 

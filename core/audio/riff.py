@@ -6,6 +6,8 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from core.audio.tagblocks import audio_end, starts_with_tag
 from core.errors import Corrupt
 
@@ -22,6 +24,8 @@ _PLAIN_AIFF_CODECS = frozenset(
 # DTS in the guise of 16-bit samples: its sync words, in both orders and of 14 and 16 bits (ETSI TS 102 114)
 _DTS = (b"\xfe\x7f\x01\x80", b"\x7f\xfe\x80\x01", b"\xff\x1f\x00\xe8", b"\x1f\xff\xe8\x00")
 _DTS_SEARCH_BYTES = 1 << 14
+_FLOAT = 3
+_MOST_LOUDER, _LEAST_LOUD, _MOST_ROUGHER = 3.0, 0.05, 0.4
 _NAME = re.compile(rb"[A-Za-z][A-Za-z0-9_ ]{3}")
 
 
@@ -63,7 +67,12 @@ def _wav_layout(
     end = start + length
     following = os.pread(descriptor, 12, end)
     has_more = following[:4] in (b"RIFF", b"RF64") and following[8:] == b"WAVE"
-    is_believed = 0 < length and (end >= size or has_more or _is_end(descriptor, end, size))
+    is_believed = length > 0 and (
+        end >= size
+        or has_more
+        or _is_end(descriptor, end, size)
+        or not (is_plain and _goes_on(descriptor, codec, form, start, end))
+    )
     if is_believed and (is_aligned or not is_plain):
         byte_rate = sample_rate * block_align
         promised_s = length / byte_rate if byte_rate and is_plain else None
@@ -94,6 +103,42 @@ def _is_end(descriptor: int, end: int, size: int) -> bool:
         size - end <= _LEFTOVER_BYTES
         or any(_is_name(head[:4]) or starts_with_tag(head) for head in (follows, behind_padding))
         or audio_end(descriptor, end, size) <= end + 1
+    )
+
+
+def _goes_on(descriptor: int, codec: int, form: bytes, start: int, end: int) -> bool:
+    """Whether what follows the samples resembles them, so that there are more of them than the header says.
+
+    Junk is as loud as can be, and each of its values is independent of the one before.
+    """
+    channels, _, byte_rate, block_align = struct.unpack_from("<HIIH", form, 2)
+    if not channels or not block_align:
+        return False
+    length = min(byte_rate, end - start) // block_align * block_align
+    before, after = (
+        _values(os.pread(descriptor, length, at), codec, channels, block_align) for at in (end - length, end)
+    )
+    if not len(before) or not after.any() or not np.isfinite(after).all():
+        return False
+    is_as_loud = np.abs(after).mean() <= _MOST_LOUDER * np.abs(before).mean() + _LEAST_LOUD
+    return bool(is_as_loud and _roughness(after) <= _roughness(before) + _MOST_ROUGHER)
+
+
+def _values(data: bytes, codec: int, channels: int, block_align: int) -> np.ndarray:
+    """The samples of one channel, roughly, in [-1, 1]: (T,)."""
+    width = block_align // channels
+    whole = np.frombuffer(data, np.uint8)[: len(data) // block_align * block_align].reshape(-1, block_align)
+    if codec == _FLOAT and width == 4:
+        return np.ascontiguousarray(whole[:, :4]).view("<f4")[:, 0]
+    loudest_byte = whole[:, width - 1]
+    values = loudest_byte.astype(np.float32) - 128 if width == 1 else loudest_byte.view(np.int8)
+    return values.astype(np.float32) / 128
+
+
+def _roughness(values: np.ndarray) -> float:
+    """How much each value differs from the one before, as a share of their size; 1.3 for random bytes."""
+    return (
+        float(np.abs(np.diff(values)).mean() / max(np.abs(values).mean(), 1e-6)) if len(values) > 1 else 0.0
     )
 
 

@@ -62,11 +62,17 @@ HEAD_BYTES = 1 << 11
 
 # What people keep beside their music and that holds none, with a sentence each.
 NOT_AUDIO = (
-    (re.compile(rb"MThd|RIFF....RMID", re.DOTALL), "This is a MIDI file: it holds notes, but no recorded sound."),
+    (
+        re.compile(rb"MThd|RIFF....RMID", re.DOTALL),
+        "This is a MIDI file: it holds notes, but no recorded sound.",
+    ),
     (re.compile(rb"\x89PNG|\xff\xd8\xff|GIF8|BM....\x00\x00|RIFF....WEBP", re.DOTALL), "This is a picture."),
     (re.compile(rb"%PDF"), "This is a PDF document."),
     (re.compile(rb"PK\x03\x04|Rar!|7z\xbc\xaf|\x1f\x8b\x08"), "This is an archive; unpack it first."),
-    (re.compile(rb"(?:\xef\xbb\xbf)?(?:#EXTM3U|\[playlist\]|ffconcat)"), "This is a playlist, and holds no sound itself."),
+    (
+        re.compile(rb"(?:\xef\xbb\xbf)?(?:#EXTM3U|\[playlist\]|ffconcat)"),
+        "This is a playlist, and holds no sound itself.",
+    ),
 )
 
 

@@ -47,6 +47,7 @@ class Format:
     head: bytes = b""  # to put in front of what lies from `offset` to `end`, for libsndfile
     is_uncounted: bool = False  # MPEG audio without a count of its frames; `head` is one
     lost_s: float = 0.0  # known to be missing before anything is decoded
+    breaks_off: bool = False  # it ends in the middle of a frame or page, and states no length
     cut_share: float = 0.0  # bytes that the end of the file cuts off, for each that is there
     following: int | None = None  # where another stream of the same kind begins
 
@@ -54,7 +55,9 @@ class Format:
     def account(self) -> Account:
         """What is known before anything is decoded."""
         is_exact = self.promised_s is not None and self.demuxer in _COUNTED
-        return Account(self.promised_s, self.lost_s, is_exact, self.cut_share)
+        return Account(
+            self.promised_s, self.lost_s, is_exact, breaks_off=self.breaks_off, cut_share=self.cut_share
+        )
 
 
 def sniff(descriptor: int, start: int = 0) -> Format:
@@ -100,7 +103,8 @@ def _sniff_at(descriptor: int, offset: int, size: int) -> Format | None:
     if head[:4] == b"OggS":
         return _sniff_ogg(descriptor, offset, size)
     if head[4:8] in _MP4_ATOMS and int.from_bytes(head[:4], "big") <= size:
-        return Format("mov", offset, decoder="av", cut_share=mp4.cut_share(descriptor, offset, size))
+        cut_share = mp4.cut_share(descriptor, offset, size)
+        return Format("mov", offset, decoder="av", breaks_off=cut_share > 0, cut_share=cut_share)
     if signature := signatures.find(head):
         if not signature.demuxer:
             raise UnsupportedFormat(f"{signature.name} cannot be decoded.")
@@ -124,7 +128,9 @@ def _search(descriptor: int, start: int, size: int, tag_end: int | None) -> Form
         return _free_format(descriptor, *free, size)
     if places:
         offset, known = min(places, key=lambda place: place[0])
-        found_format = _frames(descriptor, known, offset, size) if known else _sniff_at(descriptor, offset, size)
+        found_format = (
+            _frames(descriptor, known, offset, size) if known else _sniff_at(descriptor, offset, size)
+        )
         if found_format:
             return found_format
     if tag_end == size:
@@ -163,7 +169,16 @@ def _sniff_mpeg(descriptor: int, offset: int, end: int) -> Format:
     cut = mpeg.parse_frame(os.pread(descriptor, 4, count.end))
     lost_s = cut.seconds if cut and count.end < end else 0.0
     promised_s = sounding * frame.seconds
-    return Format("mp3", offset, count.end, promised_s, head=head, is_uncounted=True, lost_s=lost_s)
+    return Format(
+        "mp3",
+        offset,
+        count.end,
+        promised_s,
+        head=head,
+        is_uncounted=True,
+        lost_s=lost_s,
+        breaks_off=lost_s > 0,
+    )
 
 
 def _free_format(descriptor: int, offset: int, syntax: Syntax, size: int) -> Format:
@@ -179,7 +194,15 @@ def _sniff_ogg(descriptor: int, offset: int, size: int) -> Format:
     is_alone = offset == 0 and not link.has_more
     decoder: Decoder = "sndfile" if link.codec == "vorbis" and link.is_plain and is_alone else "av"
     following = link.end if link.has_more else None
-    return Format("ogg", offset, link.end, decoder=decoder, lost_s=link.cut_s, following=following)
+    return Format(
+        "ogg",
+        offset,
+        link.end,
+        decoder=decoder,
+        lost_s=link.cut_s,
+        breaks_off=link.is_cut,
+        following=following,
+    )
 
 
 def _from_layout(demuxer: str, offset: int, layout: riff.Layout) -> Format:

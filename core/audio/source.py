@@ -41,15 +41,15 @@ class Account:
     promised_s: float | None = None  # the length that the file claims; None: nothing believable
     lost_s: float = 0.0  # what the decoder knows that it could not decode
     is_exact: bool = False  # the promise counts the samples themselves
-    cut_share: float = 0.0  # bytes that are cut off for each that is there; used where nothing is promised
+    breaks_off: bool = False  # the file ends in the middle, and nothing tells how far it went
+    cut_share: float = 0.0  # bytes that are cut off for each that is there
 
     def missing_s(self, decoded_s: float, sample_rate: int) -> float:
         """Seconds that should be there and are not."""
         short_s = (self.promised_s or 0.0) - decoded_s
         if short_s <= (_EXACT_SLACK_S if self.is_exact else max(_SLACK_S, _SLACK_SAMPLES / sample_rate)):
             short_s = 0.0
-        cut_s = 0.0 if self.promised_s else self.cut_share * decoded_s
-        return max(self.lost_s, short_s, cut_s)
+        return max(self.lost_s, short_s, self.cut_share * decoded_s)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ import numpy as np
 import soxr
 
 from core.audio.mixing import clip, mono
+from core.audio.opening import following_stream
 from core.audio.sndfile import Seekable, open_seekable, read_segment
 from core.audio.sniff import Format
-from core.audio.opening import following_stream
 from core.audio.source import MIN_DURATION_S, SILENCE, Decoded, Samples
 from core.audio.stopwatch import Stopwatch
 from core.errors import Corrupt, UnsupportedFormat

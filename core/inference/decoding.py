@@ -124,7 +124,9 @@ def _decode_one(track: K, file: BinaryIO, decode: Decode, channel: Channel[Messa
     channel.put(End(track, outcome, own.seconds + spent.decode_s, spent.resample_s))
 
 
-def _next_piece(pieces: Generator[np.ndarray, None, Decoded], file: BinaryIO) -> np.ndarray | Decoded | ItemError:
+def _next_piece(
+    pieces: Generator[np.ndarray, None, Decoded], file: BinaryIO
+) -> np.ndarray | Decoded | ItemError:
     """What a decoder stumbles over is the file's fault; only where the machine fails it is nobody's."""
     try:
         return next(pieces)

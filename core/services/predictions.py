@@ -110,9 +110,7 @@ def copy_predictions(
     query = select(Prediction).where(Prediction.model_id == source.id, Prediction.content_hash > after)
     known = session.scalars(query.order_by(Prediction.content_hash).limit(limit)).all()
     rows = [
-        NewPrediction(
-            each.content_hash, each.coverage, each.duration_s, each.scores, warnings=each.warnings
-        )
+        NewPrediction(each.content_hash, each.coverage, each.duration_s, each.scores, warnings=each.warnings)
         for each in known
     ]
     save_predictions(session, target, rows)

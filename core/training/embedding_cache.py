@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,6 +18,7 @@ from core.training.feature_cache import (
     cached,
     known,
     write_array,
+    write_warnings,
 )
 from core.training.identity import identify
 from core.training.run import OnTrack, TrainingStopped, unheard
@@ -57,8 +59,9 @@ def cache_embeddings(
     with _one_thread():
         for index, outcome in tagger.analyse(missing(), max_duration_s=MAX_DURATION_S, apart=True):
             if isinstance(outcome, Analysis):
+                write_warnings(targets[index].file, outcome.warnings)
                 write_array(targets[index].file, outcome.embedding)
-                outcomes[index] = targets[index]
+                outcomes[index] = replace(targets[index], warnings=outcome.warnings)
             else:
                 outcomes[index] = outcome
             on_track(len(outcomes), len(sources))
