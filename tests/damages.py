@@ -1,21 +1,25 @@
 """Damaged audio files, made from seeds, and what is right to say of each.
 
-Every file starts as sound of known length. `Damaged.left_s` is how much of it any decoder could still give
-at most, which is what tells whether it may be labelled.
+Every file starts as sound of known length, so that `untruth` can tell what an outcome hides or makes up.
 """
 
 import io
 import random
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
 import soundfile as sf
 
+from core.audio.damage import MOST_MISSING_SHARE
+from core.audio.source import Decoded
+from core.errors import ItemError
 from tests import sounds
 
 RATE = 44_100
 FORMATS = ("mp3", "flac", "vorbis", "opus", "aac", "m4a", "wav")
+_ACCURACY_S = 0.1
 # Junk that no decoder may take for audio or for the end of the file.
 _MOST_JUNK_BYTES = 30_000
 
@@ -28,6 +32,7 @@ class Damaged:
     length_s: float  # of the undamaged audio
     touched_share: float  # of the file's bytes that are changed or gone, at most
     states_length: bool  # whether the format tells how long the audio should be
+    junk_s: float  # how long junk within the samples would sound, where nothing tells it from them
 
 
 @cache
@@ -113,7 +118,40 @@ def make(number: int, seed: int, duration_s: float = 12.0) -> Damaged:
         duration_s,
         touched_share,
         states_length=format_name in ("mp3", "flac", "m4a", "wav"),
+        junk_s=_MOST_JUNK_BYTES / (4 * RATE) if (format_name, damage) == ("wav", junk_between) else 0.0,
     )
+
+
+def missing_s(sentence: str) -> float:
+    """The seconds that a warning or an error says are missing."""
+    found = re.search(r": ([\d.]+) s of [\d.]+ s \([\d.]+ %\)", sentence)
+    return float(found[1]) if found else 0.0
+
+
+def untruth(damaged: Damaged, decoded: Decoded | ItemError) -> str | None:
+    """What is wrong with an outcome, by the rule for damage; None: it is true."""
+    if isinstance(decoded, ItemError):
+        if decoded.code != "corrupt" or not damaged.touched_share:
+            return f"{decoded.code}: {decoded.detail}"
+        is_unreadable = "index" in decoded.detail or "headers" in decoded.detail
+        too_much = missing_s(decoded.detail) > MOST_MISSING_SHARE * damaged.length_s * 0.9
+        is_short = not damaged.states_length and damaged.touched_share > MOST_MISSING_SHARE
+        if is_unreadable or too_much or is_short:
+            return None
+        return f"too little is missing: {decoded.detail}"
+    told_s = sum(map(missing_s, decoded.warnings))
+    total_s = decoded.duration_s + told_s
+    if told_s > MOST_MISSING_SHARE * total_s + 0.01:
+        return f"labelled although {told_s:.2f} s are missing"
+    if damaged.states_length and total_s < damaged.length_s - _ACCURACY_S:
+        return f"{damaged.length_s - total_s:.2f} s are missing without a word"
+    if decoded.duration_s > damaged.length_s + _ACCURACY_S + damaged.junk_s:
+        return f"{decoded.duration_s - damaged.length_s:.2f} s of junk are taken for sound"
+    if not damaged.touched_share and (
+        decoded.warnings or abs(decoded.duration_s - damaged.length_s) > _ACCURACY_S
+    ):
+        return f"nothing is missing, but {decoded}"
+    return None
 
 
 def _head(data: bytes) -> int:

@@ -142,7 +142,8 @@ def nearest(client: Client, track_id: UUID, library: str) -> str:
 
 def show_warnings(client: Client, job_id: UUID) -> None:
     """How many tracks are labelled although some of their audio is missing, and the first of them."""
-    first, count = [], 0
+    first: list[schemas.Result] = []
+    count = 0
     for result in client.iterate_results(job_id, only_with_warnings=True):
         count += 1
         if len(first) < SHOWN_FAILURES:

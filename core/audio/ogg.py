@@ -21,7 +21,7 @@ class Link:
     is_plain: bool  # one logical stream, and its pages follow each other without a hole
     has_more: bool  # another link begins at `end`
     is_cut: bool  # the file ends within a page that is not the last of the stream
-    cut_s: float  # of audio in the page that the file's end cuts off
+    cut_s: float  # of audio in the page that the end of the file cuts off, or in the one before it
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def read_link(descriptor: int, start: int, size: int) -> Link:
     Raises `Corrupt` when the page that names its codec is lost.
     """
     codec, rate, streams = "", 0, 0
-    granule = cut_granule = 0
+    granule = page_granules = cut_granules = 0
     end, is_in_order, has_begun, has_more = start, True, False, False
     is_cut = is_last = False
     for page in _pages(descriptor, start, size):
@@ -55,19 +55,18 @@ def read_link(descriptor: int, start: int, size: int) -> Link:
         else:
             has_begun = True
         is_in_order &= page.start == end
+        is_known = granule < page.granule < _NO_GRANULE
         if page.end > size:
-            cut_granule, is_cut = page.granule, True
-            is_last = bool(page.flags & _ENDS)
-            end = size
-        elif page.granule != _NO_GRANULE:
-            granule, end = max(granule, page.granule), page.end
+            is_cut, is_last, end = True, bool(page.flags & _ENDS), size
+            cut_granules = page.granule - granule if is_known else page_granules
         else:
             end = page.end
+            if is_known:
+                granule, page_granules = page.granule, page.granule - granule
     if not codec:
         raise Corrupt("The beginning of the Ogg stream is missing: it cannot be decoded without.")
-    is_known = cut_granule not in (0, _NO_GRANULE)
-    cut_s = max(0, cut_granule - granule) / rate if is_known and rate else 0.0
     is_plain = streams == 1 and is_in_order and not is_cut
+    cut_s = cut_granules / rate if rate else 0.0
     return Link(end, codec, is_plain, has_more, is_cut and not is_last, cut_s)
 
 
@@ -75,7 +74,10 @@ def _pages(descriptor: int, offset: int, size: int) -> Iterator[_Page]:
     """All pages up to `size`; the last one may end behind it."""
     while offset < size:
         head = os.pread(descriptor, _HEAD_BYTES, offset)
-        if head[:5] != b"OggS\0" or len(head) < 27 or len(head) < 27 + head[26]:
+        if head[:4] and b"OggS\0".startswith(head[:5]) and (len(head) < 27 or len(head) < 27 + head[26]):
+            yield _Page(offset, size + 1, 0, _NO_GRANULE, size)  # its header is cut off
+            return
+        if head[:5] != b"OggS\0":
             found = _find_page(descriptor, offset + 1, size)
             if found is None:
                 return

@@ -43,6 +43,7 @@ class Format:
     end: int | None = None  # where it ends, before tags; None: at the end of the file
     promised_s: float | None = None  # what its own header claims; None: nothing, or not believable
     decoder: Decoder = "sndfile"
+    has_fast_seek: bool = False  # libsndfile finds places in it, although FFmpeg decodes it faster
     syntax: Syntax | None = None  # of a stream of bare frames
     head: bytes = b""  # to put in front of what lies from `offset` to `end`, for libsndfile
     is_uncounted: bool = False  # MPEG audio without a count of its frames; `head` is one
@@ -191,14 +192,15 @@ def _free_format(descriptor: int, offset: int, syntax: Syntax, size: int) -> For
 
 def _sniff_ogg(descriptor: int, offset: int, size: int) -> Format:
     link = ogg.read_link(descriptor, offset, size)
-    is_alone = offset == 0 and not link.has_more
-    decoder: Decoder = "sndfile" if link.codec == "vorbis" and link.is_plain and is_alone else "av"
+    is_alone = offset == 0 and not link.has_more and link.is_plain
+    decoder: Decoder = "sndfile" if link.codec == "vorbis" and is_alone else "av"
     following = link.end if link.has_more else None
     return Format(
         "ogg",
         offset,
         link.end,
         decoder=decoder,
+        has_fast_seek=link.codec == "opus" and is_alone,
         lost_s=link.cut_s,
         breaks_off=link.is_cut,
         following=following,

@@ -38,7 +38,8 @@ def seek_windows(
     resampling: Stopwatch,
 ) -> tuple[list[Samples], Decoded] | None:
     """The windows by seeking; None whenever anything is odd: only decoding all of the track tells what."""
-    if form.decoder != "sndfile" or form.following is not None or form.lost_s:
+    can_seek = form.decoder == "sndfile" or form.has_fast_seek
+    if not can_seek or form.following is not None or form.lost_s:
         return None
     try:
         with open_seekable(descriptor, form) as track:

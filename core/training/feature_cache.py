@@ -141,7 +141,7 @@ def _cache_one(source: Path, root: Path | None, log_mel: LogMel, folder: Path, c
 
 @torch.inference_mode()
 def _frames(file: BinaryIO, log_mel: LogMel) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The track's frames (N, F) and warnings; float16 is exact to 1/2000, less than two encodings differ by."""
+    """The track's frames (N, F) and warnings; float16 is exact to 1/2000, less than encodings differ by."""
     frames = LogMelStream(log_mel)
     pieces = []
     blocks = stream(file, log_mel.config.sample_rate, max_duration_s=MAX_DURATION_S)

@@ -27,7 +27,6 @@ from core.training.inputs import Inputs, Patches, Vectors, load_vectors
 from core.training.processes import gather, rank, world_size
 from core.training.run import OnTrack, Tracks
 
-
 log = logging.getLogger(__name__)
 
 

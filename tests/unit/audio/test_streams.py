@@ -84,7 +84,7 @@ def test_flac_in_ogg_may_be_chained(sandbox, tmp_path):
 def in_ogg(flac: bytes) -> bytes:
     """The same frames in another container."""
     written = io.BytesIO()
-    with av.open(io.BytesIO(flac), format="flac") as source, av.open(written, "w", "ogg") as target:
+    with av.open(io.BytesIO(flac), "r", "flac") as source, av.open(written, "w", "ogg") as target:
         stream = target.add_stream_from_template(source.streams.audio[0])
         for packet in source.demux():
             if packet.size:
