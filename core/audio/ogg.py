@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from core.errors import Corrupt
 
+_MARK = b"OggS\0"
 _HEAD_BYTES = 27 + 255
 _SEARCH_BYTES = 1 << 20
 _BEGINS, _ENDS = 2, 4
@@ -71,30 +72,38 @@ def read_link(descriptor: int, start: int, size: int) -> Link:
 
 
 def _pages(descriptor: int, offset: int, size: int) -> Iterator[_Page]:
-    """All pages up to `size`; the last one may end behind it."""
+    """All pages up to `size`; the last one may end behind it.
+
+    Where none begins at the end of the one before, the length of that is not to be trusted: the next one is
+    searched from its header on.
+    """
+    searched_from = offset
     while offset < size:
         head = os.pread(descriptor, _HEAD_BYTES, offset)
-        if head[:4] and b"OggS\0".startswith(head[:5]) and (len(head) < 27 or len(head) < 27 + head[26]):
+        is_page = head[:5] == _MARK[: len(head)]
+        if is_page and (len(head) < 27 or len(head) < 27 + head[26]):
             yield _Page(offset, size + 1, 0, _NO_GRANULE, size)  # its header is cut off
             return
-        if head[:5] != b"OggS\0":
-            found = _find_page(descriptor, offset + 1, size)
+        if not is_page:
+            found = _find_page(descriptor, searched_from, size)
             if found is None:
                 return
-            offset = found
+            offset = searched_from = found
             continue
         body = offset + 27 + head[26]
         end = body + sum(head[27 : 27 + head[26]])
+        searched_from = offset + 27
+        if end > size and (found := _find_page(descriptor, searched_from, size)) is not None:
+            offset = found
+            continue
         yield _Page(offset, end, head[5], int.from_bytes(head[6:14], "little"), body)
-        if end > size:
-            return
         offset = end
 
 
 def _find_page(descriptor: int, offset: int, size: int) -> int | None:
     while offset < size:
         block = os.pread(descriptor, _SEARCH_BYTES, offset)
-        at = block.find(b"OggS\0")
+        at = block.find(_MARK)
         if at >= 0:
             return offset + at
         offset += max(1, len(block) - 4)

@@ -57,6 +57,20 @@ def read_wav(descriptor: int, offset: int, size: int) -> Layout:
     raise Corrupt("The file has no samples, or no description of them: it is cut off or damaged.")
 
 
+def read_rifx(descriptor: int, offset: int, size: int) -> Layout:
+    """The same for samples and sizes whose highest byte comes first."""
+    byte_rate = 0
+    for chunk in _chunks(descriptor, offset, size, ">"):
+        if chunk.name == b"fmt ":
+            _, _, _, byte_rate = struct.unpack(
+                ">HHII", os.pread(descriptor, 12, chunk.start).ljust(12, b"\0")
+            )
+        elif chunk.name == b"data":
+            promised_s = chunk.length / byte_rate if byte_rate else None
+            return Layout(promised_s, is_plain=True, end=min(size, chunk.start + chunk.length))
+    raise Corrupt("The file has no samples, or no description of them: it is cut off or damaged.")
+
+
 def _wav_layout(
     descriptor: int, form: bytes, start: int, length: int, size: int, *, is_aligned: bool
 ) -> Layout:

@@ -26,7 +26,6 @@ SIGNATURES = (
     _known(rb"\.snd", "au"),
     _known(rb"caff\x00", "caf"),
     _known(rb"riff\x2e\x91\xcf\x11", "w64"),
-    _known(rb"RIFX....WAVE", "wav"),
     _known(rb"RIFF....AVI ", "avi"),
     _known(rb"wvpk", "wv"),
     _known(rb"TTA1", "tta"),

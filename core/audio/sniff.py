@@ -3,6 +3,7 @@
 import os
 import re
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,6 +26,15 @@ _BEHIND_JUNK = re.compile(
     rb"\x00\x00\x00[\x0c-\x40]ftyp[A-Za-z0-9 ]{4}|\x30\x26\xb2\x75\x8e\x66\xcf\x11|wvpk....[\x00-\x20]",
     re.DOTALL,
 )
+# Files of chunks: their first and third four bytes -> demuxer, and what reads where the samples lie.
+_CHUNKED: dict[tuple[bytes, bytes], tuple[str, Callable[[int, int, int], riff.Layout]]] = {
+    (b"RIFF", b"WAVE"): ("wav", riff.read_wav),
+    (b"RF64", b"WAVE"): ("wav", riff.read_wav),
+    (b"BW64", b"WAVE"): ("wav", riff.read_wav),
+    (b"RIFX", b"WAVE"): ("wav", riff.read_rifx),
+    (b"FORM", b"AIFF"): ("aiff", riff.read_aiff),
+    (b"FORM", b"AIFC"): ("aiff", riff.read_aiff),
+}
 # A size that a Xing header states may leave out the frame that holds it, or include tags.
 _CLAIM_SLACK_BYTES = 1 << 13
 
@@ -97,10 +107,9 @@ def _sniff_at(descriptor: int, offset: int, size: int) -> Format | None:
     head = os.pread(descriptor, signatures.HEAD_BYTES, offset)
     if head[:4] == b"fLaC":
         return Format("flac", offset, audio_end(descriptor, offset, size), flac.promised_s(head))
-    if head[:4] in (b"RIFF", b"RF64", b"BW64") and head[8:12] == b"WAVE":
-        return _from_layout("wav", offset, riff.read_wav(descriptor, offset, size))
-    if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
-        return _from_layout("aiff", offset, riff.read_aiff(descriptor, offset, size))
+    if found := _CHUNKED.get((head[:4], head[8:12])):
+        demuxer, read_layout = found
+        return _from_layout(demuxer, offset, read_layout(descriptor, offset, size))
     if head[:4] == b"OggS":
         return _sniff_ogg(descriptor, offset, size)
     if head[4:8] in _MP4_ATOMS and int.from_bytes(head[:4], "big") <= size:

@@ -188,6 +188,19 @@ def test_an_end_that_cannot_be_costs_its_file_only(failing, tmp_path, end):
         failing.close()
 
 
+@pytest.mark.parametrize("warnings", [5, None, {"a": 1}, ["x" * 10_000] * 1000, ["\0\ud800"], [[]]])
+def test_warnings_that_a_helper_gives_are_few_and_short_text(warnings):
+    try:
+        track = client._decoded({"duration_s": 1, "warnings": warnings}, 60)
+    except Corrupt:
+        return
+    assert len(track.warnings) <= 8
+    for warning in track.warnings:
+        assert len(warning) <= 300
+        assert "\0" not in warning
+        warning.encode()
+
+
 def test_a_decoder_that_ends_without_a_sample_is_not_believed(failing, tmp_path):
     with pytest.raises(Corrupt):
         stream(failing, order(tmp_path / "bad", "nothing"))

@@ -158,6 +158,18 @@ def test_a_wav_with_wrong_sizes_is_decoded_to_its_end(sandbox, tmp_path, name):
     np.testing.assert_allclose(samples, tone(440, RATE), atol=1e-4)
 
 
+def test_a_wav_whose_highest_bytes_come_first(sandbox, tmp_path):
+    values = (tone(440, RATE) * 32767).astype(">i2").tobytes()
+    form = struct.pack(">HHIIHH", 1, 1, RATE, 2 * RATE, 2, 16)
+    head = b"WAVEfmt " + struct.pack(">I", 16) + form + b"data" + struct.pack(">I", len(values))
+    data = b"RIFX" + struct.pack(">I", 36 + len(values)) + head + values
+    samples, track = decode(sandbox, tmp_path / "a", data)
+    np.testing.assert_allclose(samples, tone(440, RATE), atol=1e-4)
+    assert track.warnings == ()
+    _, track = decode(sandbox, tmp_path / "a", data[:-2000])
+    assert len(track.warnings) == 1
+
+
 def test_a_chunk_of_odd_length_without_its_padding(sandbox, tmp_path):
     values = (tone(440, RATE) * 32767).astype("<i2").tobytes()
     odd = b"LIST" + struct.pack("<I", 5) + b"INFOx"
