@@ -19,7 +19,7 @@ _ASF_ENCRYPTIONS = (
     bytes.fromhex("14e68a292226174cb935dae07ee9289c"),  # Extended Content Encryption Object
 )
 _ASF_HEADER_BYTES = 1 << 16
-_MP4_ATOMS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
+_MP4_ATOMS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp")
 # Other beginnings that are worth a search where junk lies in front of them.
 _BEHIND_JUNK = re.compile(
     rb"fLaC[\x00\x80]\x00\x00\x22|OggS\x00\x02|(?:RIFF|RF64)....WAVEfmt |FORM....AIF[FC]|"

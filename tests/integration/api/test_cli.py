@@ -76,6 +76,15 @@ def test_label_shows_labels_neighbours_and_what_failed(mfa, db, files, tmp_path)
     assert not (tmp_path / "out.csv.part").exists()
 
 
+def test_label_shows_which_tracks_lack_some_of_their_audio(mfa, db, files):
+    (files / "damaged.mp3").write_bytes(b"")
+    with worker(db):
+        result = mfa("label", files, "--library", "home")
+    assert result.exit_code == 0, result.output
+    assert "Labelled with warnings: 1" in result.stdout
+    assert "0.30 s are missing." in result.stdout
+
+
 def test_label_names_the_library_after_the_folder_and_finds_it_again(mfa, db, files):
     with db.begin() as session:
         make_library(session, name="music")  # another folder has that name already

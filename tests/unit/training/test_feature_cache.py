@@ -161,3 +161,14 @@ def test_a_killed_writer_leaves_only_whole_arrays(tmp_path):
     arrays = list(tmp_path.rglob("*.npy"))
     assert len(arrays) >= 3
     assert all(len(np.load(path)) == 1_000_000 for path in arrays)
+
+
+def test_a_damaged_track_is_used_and_what_is_missing_is_remembered(tmp_path):
+    path = write(tmp_path / "a.wav", noise(10))
+    path.write_bytes(path.read_bytes()[:-8000])
+    found = [cache_log_mels([path], FEATURES, tmp_path / "cache")[0] for _ in range(2)]
+    assert found[0] == found[1]
+    assert isinstance(found[0], Cached)
+    assert len(np.load(found[0].file)) > 600
+    (warning,) = found[0].warnings
+    assert "0.25 s of 10.00 s (2.5 %)" in warning
