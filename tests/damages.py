@@ -139,10 +139,10 @@ def untruth(damaged: Damaged, decoded: Decoded | ItemError) -> str | None:
         if is_unreadable or too_much or is_short:
             return None
         return f"too little is missing: {decoded.detail}"
-    told_s = sum(map(missing_s, decoded.warnings))
-    total_s = decoded.duration_s + told_s
-    if told_s > MOST_MISSING_SHARE * total_s + 0.01:
-        return f"labelled although {told_s:.2f} s are missing"
+    reported_s = sum(map(missing_s, decoded.warnings))
+    total_s = decoded.duration_s + reported_s
+    if reported_s > MOST_MISSING_SHARE * total_s + 0.01:
+        return f"labelled although {reported_s:.2f} s are missing"
     if damaged.states_length and total_s < damaged.length_s - _ACCURACY_S:
         return f"{damaged.length_s - total_s:.2f} s are missing without a word"
     if decoded.duration_s > damaged.length_s + _ACCURACY_S + damaged.junk_s:

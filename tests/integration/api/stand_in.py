@@ -22,7 +22,7 @@ from core.states import ItemState
 
 @contextmanager
 def worker(db: SessionFactory) -> Iterator[None]:
-    """Plans and analyses what is submitted meanwhile; files named `bad...` fail, `damaged` ones have a warning."""
+    """Plans and analyses submitted jobs; files named `bad...` fail, `damaged` ones have a warning."""
     stop = threading.Event()
 
     def work() -> None:

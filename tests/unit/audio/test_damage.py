@@ -1,4 +1,4 @@
-"""Damaged files follow one rule: what can be decoded is, and what is missing is told or is too much."""
+"""Damaged files follow one rule: what can be decoded is, and what is missing is reported, or is too much."""
 
 from collections.abc import Iterator
 from contextlib import closing
