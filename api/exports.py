@@ -6,16 +6,23 @@ Every page is read in a short transaction of its own: a client may take an hour 
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy.orm import Session
 
 from api import views
 from api.schemas import Result
 from core.db.session import SessionFactory, transaction
 from core.db.tables import Job, Model
-from core.services.items import BEFORE_ALL, list_results
+from core.errors import ModelNotFound
+from core.services.items import BEFORE_ALL, ResultRow, list_results
+from core.services.jobs import check_library, get_job
+from core.services.similarity import SimilarTrack, nearest_of_each
 
 PAGE = 500
+SIMILAR_PAGE = 100  # tracks whose neighbours are looked up in one statement: some milliseconds each
 # A spreadsheet takes a cell that starts with one of these for a formula.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
@@ -33,6 +40,17 @@ MEDIA_TYPES = {
 }
 
 
+def expect_results(session: Session, job: Job) -> Model:
+    """The model that labelled a job's tracks; raises NotFound when it or the library has been deleted."""
+    check_library(session, job)
+    model = None
+    if job.model_id is not None:
+        model = session.get(Model, job.model_id, populate_existing=True)
+    if model is None:
+        raise ModelNotFound("The model of this job has been deleted, and its results with it.")
+    return model
+
+
 def export(
     sessions: SessionFactory,
     job: Job,
@@ -40,27 +58,58 @@ def export(
     form: Format,
     *,
     all_scores: bool,
-    only_with_warnings: bool,
+    similar: int = 0,
+    only_with_warnings: bool = False,
 ) -> Iterator[str]:
-    """The text of the whole export, in pieces."""
-    pages = read_pages(sessions, job, model, all_scores=all_scores, only_with_warnings=only_with_warnings)
+    """The text of the whole export, in pieces; every row with its `similar` nearest tracks."""
+    pages = read_pages(
+        sessions, job, model, all_scores=all_scores, similar=similar, only_with_warnings=only_with_warnings
+    )
     if form is Format.CSV:
-        return as_csv(pages, model.labels if all_scores else [])
+        return as_csv(pages, model.labels if all_scores else [], with_similar=similar > 0)
     return as_json(pages) if form is Format.JSON else as_json_lines(pages)
 
 
 def read_pages(
-    sessions: SessionFactory, job: Job, model: Model, *, all_scores: bool, only_with_warnings: bool
+    sessions: SessionFactory,
+    job: Job,
+    model: Model,
+    *,
+    all_scores: bool,
+    similar: int = 0,
+    only_with_warnings: bool = False,
 ) -> Iterator[list[Result]]:
-    after = BEFORE_ALL
+    after, size = BEFORE_ALL, SIMILAR_PAGE if similar else PAGE
     while True:
         with transaction(sessions) as session:
-            rows = list_results(session, job, after, PAGE, only_with_warnings=only_with_warnings)
+            rows = list_results(session, job, after, size, only_with_warnings=only_with_warnings)
+            near = _find_similar(session, job, model, [row for _, row in rows], similar)
+            # Behind the read: what is there now was whole then. Otherwise better no end than a false one.
+            expect_results(session, get_job(session, job.id))
         if rows:
             after = rows[-1][0]
-            yield [views.result(model, row, all_scores=all_scores) for _, row in rows]
-        if len(rows) < PAGE:
+            yield [
+                views.result(
+                    model,
+                    row,
+                    all_scores=all_scores,
+                    near=near.get(row.track_id),
+                )
+                for _, row in rows
+            ]
+        if len(rows) < size:
             return
+
+
+def _find_similar(
+    session: Session, job: Job, model: Model, rows: Sequence[ResultRow], similar: int
+) -> dict[UUID, list[SimilarTrack]]:
+    """The nearest tracks of the job's library for every row; nothing when they are not asked for."""
+    if not similar:
+        return {}
+    track_ids = [row.track_id for row in rows]
+    found = nearest_of_each(session, track_ids, model, job.library_id, similar) if job.library_id else {}
+    return {track_id: found.get(track_id, []) for track_id in track_ids}
 
 
 def as_json(pages: Iterator[list[Result]]) -> Iterator[str]:
@@ -80,9 +129,11 @@ def _to_json(result: Result) -> str:
     return json.dumps(result.model_dump(mode="json", exclude_none=True), ensure_ascii=False)
 
 
-def as_csv(pages: Iterator[list[Result]], labels: list[str]) -> Iterator[str]:
+def as_csv(pages: Iterator[list[Result]], labels: list[str], *, with_similar: bool = False) -> Iterator[str]:
     """RFC 4180, with a column per label of `labels` behind the others."""
-    yield _to_csv([["track_id", "path", "duration_s", "labels", "model", "warnings", *map(guard, labels)]])
+    similar = ["similar"] if with_similar else []
+    fixed = ["track_id", "path", "duration_s", "labels", "model", "warnings"]
+    yield _to_csv([[*fixed, *similar, *map(guard, labels)]])
     for page in pages:
         yield _to_csv(
             [
@@ -92,10 +143,15 @@ def as_csv(pages: Iterator[list[Result]], labels: list[str]) -> Iterator[str]:
                 guard("; ".join(f"{given.label}={given.score}" for given in result.labels)),
                 guard(result.model),
                 guard(" ".join(result.warnings)),
+                *([_similar_cell(result)] if with_similar else []),
                 *((result.scores or {}).get(label) for label in labels),
             ]
             for result in page
         )
+
+
+def _similar_cell(result: Result) -> str:
+    return guard("; ".join(f"{near.path}={near.similarity:.4f}" for near in result.similar or ()))
 
 
 def guard(text: str) -> str:

@@ -21,6 +21,7 @@ from api.rates import RateLimit
 from api.requests import RequestLog, make_durations
 from api.routes import (
     analysis,
+    duplicates,
     events,
     experiments,
     health,
@@ -49,6 +50,7 @@ ROUTERS = (
     analysis,
     libraries,
     tracks,
+    duplicates,
     models,
     experiments,
     runs,

@@ -1,17 +1,23 @@
 """Shapes of requests and responses. Torch-free and database-free: the client uses them too."""
 
 from datetime import datetime
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from core.params import AnalysisParams, JobKind, TrainingParams, TuningParams
 from core.scopes import Scope
+from core.states import Activity as TrainingActivity
 from core.states import ItemState, JobState, TrialState
 from core.tuning_config import MAX_TRIALS
 
 T = TypeVar("T")
+LEFT_OUT = (
+    "of an analysis: files and folders that are no audio, counted by suffix (`.jpg`) or by reason "
+    "(`system_folder`, `marked_folder`, `apple_double`, `unfinished_copy`, `no_suffix`, `link`, "
+    "`special_file`, `other`)"
+)
 Scores = Annotated[dict[str, float], Field(description="score of every label of the model, 0 to 1")]
 
 
@@ -86,6 +92,14 @@ class TuningRequest(Request):
 JobRequest = Annotated[AnalysisRequest | TrainingRequest | TuningRequest, Field(discriminator="kind")]
 
 
+class Activity(Response):
+    """What a running training is doing."""
+
+    name: TrainingActivity
+    done: int = Field(description="tracks, steps of an epoch, trees, folds or resamples")
+    total: int | None = Field(description="null where it cannot be told")
+
+
 class Progress(Response):
     total: int = Field(description="items found so far; final once `percent` is known")
     done: int
@@ -96,6 +110,9 @@ class Progress(Response):
     eta_s: float | None = Field(description="seconds until the job will probably have ended")
     tracks_read: int | None = Field(None, description="of a training that is getting its tracks ready")
     tracks_to_read: int | None = None
+    left_out: dict[str, int] = Field({}, description=LEFT_OUT)
+    warnings: list[str] = Field([], description="of an analysis: what its owner should know, in sentences")
+    activity: Activity | None = Field(None, description="of a running training, also between its epochs")
 
 
 class Label(Response):
@@ -189,6 +206,16 @@ class ThresholdOutcome(Response):
     )
 
 
+class AnalysisOutcome(Response):
+    """What an analysis found beside the tracks, which are its items and results."""
+
+    left_out: dict[str, int] = Field(description=LEFT_OUT)
+    missing: int = Field(
+        description="tracks that the listing did not meet, and that are marked as missing now"
+    )
+    warnings: list[str]
+
+
 class JobError(Response):
     code: str = Field(examples=["not_audio"])
     detail: str
@@ -203,19 +230,28 @@ class Job(Response):
     started_at: datetime | None
     finished_at: datetime | None
     params: dict[str, Any]
-    result: Prediction | TrainingOutcome | TuningOutcome | ThresholdOutcome | None = Field(
-        description="of a `predict`, `training` or `tuning` job; an analysis has `/results`"
+    result: Prediction | TrainingOutcome | TuningOutcome | ThresholdOutcome | AnalysisOutcome | None = Field(
+        description="once it has ended; the labels of an analysis are at `/results`"
     )
     error: JobError | None
 
 
 class Item(Response):
-    """The outcome of one track in one job."""
+    """The outcome of one track in one job, or of a path that is no track."""
 
-    track_id: UUID
+    track_id: UUID | None = Field(
+        description="null where the path is no track: a link, a pipe, a folder that cannot be listed"
+    )
     path: str = Field(description="relative to the library")
     state: ItemState
     error: JobError | None
+
+
+class SimilarTrack(Response):
+    track_id: UUID
+    library: str
+    path: str
+    similarity: float = Field(description="cosine of the two embeddings; 1 means the same direction")
 
 
 class Result(Prediction):
@@ -223,11 +259,39 @@ class Result(Prediction):
 
     track_id: UUID
     path: str = Field(description="relative to the library")
+    similar: list[SimilarTrack] | None = Field(
+        default=None, description="the nearest tracks of the library, when asked for with `similar`"
+    )
+
+
+def _addressable(name: str) -> str:
+    """In an address, `.` and `..` stand for other addresses."""
+    if {".", ".."} & set(name.split("/")):
+        raise ValueError("`.` and `..` cannot be parts of a name")
+    return name
+
+
+LibraryName = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_addressable)]
 
 
 class LibraryRequest(Request):
-    name: str = Field(min_length=1, max_length=200)
+    name: LibraryName
     path: str = Field(description="absolute path of a folder on the server", min_length=1, max_length=4096)
+
+
+class LibraryChange(Request):
+    """What is left out stays as it is."""
+
+    name: LibraryName | None = None
+    path: str | None = Field(
+        default=None, description="absolute path of its folder on the server", min_length=1, max_length=4096
+    )
+
+    @model_validator(mode="after")
+    def _check_something(self) -> Self:
+        if self.name is None and self.path is None:
+            raise ValueError("give a `name`, a `path` or both")
+        return self
 
 
 class Library(Response):
@@ -244,21 +308,42 @@ class Track(Response):
     path: str = Field(description="relative to the library")
     size: int = Field(description="bytes")
     tags: dict[str, Any] | None = Field(description="as read from the file; null until it is analysed")
+    tags_error: str | None = Field(description="why tags cannot be read, wholly or in part; else null")
     missing: bool = Field(description="the file was gone when the library was listed last")
     prediction: Prediction | None = Field(description="null until the model has heard the track")
-
-
-class SimilarTrack(Response):
-    track_id: UUID
-    library: str
-    path: str
-    similarity: float = Field(description="cosine of the two embeddings; 1 means the same direction")
 
 
 class SimilarTracks(Response):
     track_id: UUID
     model: str
     items: list[SimilarTrack]
+
+
+DuplicateKind = Literal["exact", "similar"]
+
+
+class DuplicateTrack(Response):
+    track_id: UUID
+    library: str
+    path: str
+    size: int = Field(description="bytes")
+    duration_s: float | None = Field(description="null until the track is analysed")
+    kind: DuplicateKind = Field(
+        description="`exact`: its audio equals that of the group's first track; `similar`: it is near to it"
+    )
+    similarity: float | None = Field(description="cosine of the embeddings, to the group's first track")
+
+
+class DuplicateGroup(Response):
+    """Tracks that probably hold the same recording. Nothing is merged or deleted."""
+
+    kind: DuplicateKind
+    count: int = Field(description="tracks in the group; the hundred largest files are listed")
+    tracks: list[DuplicateTrack] = Field(description="the largest file first")
+
+
+class Duplicates(Page[DuplicateGroup]):
+    compared: int = Field(description="tracks that this page looked at")
 
 
 class Embedding(Response):
@@ -387,12 +472,22 @@ class Study(Response):
 class StudyDetails(Study):
     config: dict[str, Any]
     best: BestTrial | None = Field(description="null for several objectives, and until a trial is complete")
-    pareto_front: list[BestTrial] = Field(description="trials that no other beats in every objective")
+    pareto_front: list[BestTrial] = Field(
+        description="up to 100 of the trials that no other beats in every objective; empty for one objective"
+    )
+    pareto_size: int = Field(description="trials on the Pareto front, also those that are not listed")
+    leaders: list[BestTrial] = Field(
+        description="the 20 best complete trials, the best first; empty for several objectives"
+    )
+    failures: list[JobError] = Field(description="reasons of failed trials, each once, at most 10")
     importances: dict[str, dict[str, float]] | None = Field(
         description="share of each objective's variance by key; written when a job of the study ends"
     )
     plots: list[str] = Field(description="pictures for `/studies/{id}/plots/{name}.png`")
-    trials: list[TrialDetails]
+    trials: list[Trial] = Field(description="the first hundred; `/studies/{id}/trials` lists all of them")
+    trials_cursor: str | None = Field(
+        description="`cursor` with which `/studies/{id}/trials` goes on; null when all are listed here"
+    )
 
 
 class ResumeRequest(Request):

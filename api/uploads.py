@@ -10,7 +10,7 @@ from api.deps import check_open_jobs
 from core.crash_points import crash_point
 from core.db.session import SessionFactory, transaction
 from core.durable import sync_folder
-from core.errors import Unavailable
+from core.errors import Unavailable, UploadGone
 from core.params import PredictParams
 from core.services.jobs import Submission, submit_predict
 from core.settings import Settings
@@ -63,6 +63,22 @@ def store(folder: Path, job_id: UUID, file: BinaryIO) -> str:
     except OSError as error:
         raise Unavailable(f"The upload cannot be stored: {error.strerror}.") from error
     return digest.hexdigest()
+
+
+def keep_for_retry(settings: Settings, old: UUID, new: UUID) -> None:
+    """Give the file of an ended job to the job that tries again, before that is committed.
+
+    Without that commit, the dispatcher sweeps it up.
+    """
+    folder = settings.uploads_dir
+    try:
+        os.link(folder / str(old), folder / str(new))
+        os.utime(folder / str(new))  # of both names, so that neither is swept now
+        sync_folder(folder)
+    except FileNotFoundError:
+        raise UploadGone from None
+    except OSError as error:
+        raise Unavailable(f"The upload cannot be kept: {error.strerror}.") from error
 
 
 def display_name(filename: str | None) -> str:

@@ -9,18 +9,29 @@ from sqlalchemy.orm import Session
 from api import schemas
 from core.db import tables
 from core.db.session import SessionFactory
+from core.errors import JobNotFound
 from core.params import JobKind
-from core.services.experiments import ARTIFACTS, NO_FOLD, Comparison, RunRow, get_run
+from core.services.experiments import ARTIFACTS, NO_FOLD, Comparison, RunRow, get_runs
+from core.services.findings import findings_of
 from core.services.items import ItemRow, ResultRow
 from core.services.jobs import Progress, get_job, get_progress
-from core.services.predictions import find_prediction, given_labels
-from core.services.studies import StudyRow, best_trials, get_study, list_trials
+from core.services.predictions import find_prediction, find_predictions, given_labels
+from core.services.similarity import SimilarTrack
+from core.services.studies import (
+    MOST_BEST,
+    StudyRow,
+    find_findings,
+    find_trials,
+    get_studies,
+    list_trial_page,
+)
 from core.services.tracks import TrackRow
-from core.states import JobState, TrialState
+from core.states import TERMINAL_JOB_STATES, JobState, TrialState
 from core.tuning_config import TuningConfig
 
 RETRY_AFTER_S = "1"
 SCORE_DIGITS = 6  # all that a 32-bit float holds
+FIRST_TRIALS = 100  # in the details of a study
 
 
 def model_name(model: tables.Model) -> str:
@@ -36,8 +47,9 @@ def prediction(
     all_scores: bool,
 ) -> schemas.Prediction:
     rounded = [round(score, SCORE_DIGITS) for score in scores]
+    given = given_labels(model, scores)  # of the scores themselves: rounded ones may be equal
     return schemas.Prediction(
-        labels=[schemas.Label.model_validate(given) for given in given_labels(model, rounded)],
+        labels=[schemas.Label(label=each.label, score=round(each.score, SCORE_DIGITS)) for each in given],
         duration_s=round(duration_s, 3),
         model=model_name(model),
         warnings=list(warnings),
@@ -45,16 +57,21 @@ def prediction(
     )
 
 
-def result(model: tables.Model, row: ResultRow, *, all_scores: bool) -> schemas.Result:
+def result(
+    model: tables.Model, row: ResultRow, *, all_scores: bool, near: Sequence[SimilarTrack] | None = None
+) -> schemas.Result:
     said = prediction(model, row.scores, row.duration_s, row.warnings, all_scores=all_scores)
-    return schemas.Result(track_id=row.track_id, path=row.path, **dict(said))
+    similar = None if near is None else [schemas.SimilarTrack.model_validate(each) for each in near]
+    return schemas.Result(track_id=row.track_id, path=row.path, similar=similar, **dict(said))
 
 
 def job_prediction(session: Session, job: tables.Job, *, all_scores: bool) -> schemas.Prediction | None:
     """What a finished `predict` job has found out."""
     if job.kind != JobKind.PREDICT or job.state != JobState.SUCCEEDED or not job.result:
         return None
-    model = session.get_one(tables.Model, job.model_id)
+    model = session.get(tables.Model, job.model_id) if job.model_id is not None else None
+    if model is None:
+        return None
     row = find_prediction(session, bytes.fromhex(job.result["content_hash"]), model.id)
     if row is None:
         return None
@@ -68,36 +85,93 @@ def read_job(reads: SessionFactory, job_id: UUID, visible_to: str | None) -> sch
 
 
 def job(session: Session, row: tables.Job) -> schemas.Job:
-    return jobs(session, [row])[0]
+    shown = jobs(session, [row])
+    if not shown:
+        raise JobNotFound
+    return shown[0]
 
 
 def jobs(session: Session, rows: Sequence[tables.Job]) -> list[schemas.Job]:
+    """Without those deleted since they were read; in a constant number of statements."""
     progress = get_progress(session, list(rows))
-    return [_job(row, progress[row.id], job_result(session, row)) for row in rows]
+    outcomes = _outcomes(session, rows)
+    return [_job(row, progress[row.id], outcomes.get(row.id)) for row in rows if row.id in progress]
 
 
 Outcome = (
-    schemas.Prediction | schemas.TrainingOutcome | schemas.TuningOutcome | schemas.ThresholdOutcome | None
+    schemas.Prediction
+    | schemas.TrainingOutcome
+    | schemas.TuningOutcome
+    | schemas.ThresholdOutcome
+    | schemas.AnalysisOutcome
+    | None
 )
 
 
-def job_result(session: Session, job: tables.Job) -> Outcome:
-    if job.kind == JobKind.TUNING:
-        return tuning_outcome(session, job.result) if job.result else None
-    if job.kind == JobKind.TRAINING:
-        return training_outcome(get_run(session, job.id)) if job.result else None
-    return job_prediction(session, job, all_scores=False)
+def _outcomes(session: Session, rows: Sequence[tables.Job]) -> dict[UUID, Outcome]:
+    """What jobs have found out, by their ids."""
+    ended = [row for row in rows if row.result]
+    return {
+        **_analyses([row for row in rows if row.kind == JobKind.ANALYSIS]),
+        **_predictions(session, [row for row in ended if row.kind == JobKind.PREDICT]),
+        **_trainings(session, [row.id for row in ended if row.kind == JobKind.TRAINING]),
+        **_tunings(session, [row for row in ended if row.kind == JobKind.TUNING]),
+    }
 
 
-def tuning_outcome(
-    session: Session, result: dict[str, Any]
-) -> schemas.TuningOutcome | schemas.ThresholdOutcome:
-    """What a finished study or tuning of thresholds has found out."""
-    if "study_id" not in result:
-        return schemas.ThresholdOutcome.model_validate(result)
-    row = get_study(session, UUID(result["study_id"]))
+def _analyses(rows: Sequence[tables.Job]) -> dict[UUID, Outcome]:
+    found = {row.id: findings_of(row) for row in rows if row.state in TERMINAL_JOB_STATES}
+    return {
+        job_id: schemas.AnalysisOutcome.model_validate(findings)
+        for job_id, findings in found.items()
+        if findings
+    }
+
+
+def _predictions(session: Session, rows: Sequence[tables.Job]) -> dict[UUID, Outcome]:
+    wanted = {
+        row.id: (bytes.fromhex(row.result["content_hash"]), row.model_id)
+        for row in rows
+        if row.state == JobState.SUCCEEDED and row.result and row.model_id is not None
+    }
+    found = find_predictions(session, list(wanted.values()))
+    return {
+        job_id: prediction(found[key][0], found[key][1].scores, found[key][1].duration_s, all_scores=False)
+        for job_id, key in wanted.items()
+        if key in found
+    }
+
+
+def _trainings(session: Session, run_ids: Sequence[UUID]) -> dict[UUID, Outcome]:
+    return {row.run.id: training_outcome(row) for row in get_runs(session, run_ids)}
+
+
+def _tunings(session: Session, rows: Sequence[tables.Job]) -> dict[UUID, Outcome]:
+    """Of studies that still exist, and of thresholds."""
+    results = {row.id: row.result or {} for row in rows}
+    of_job = {job_id: UUID(result["study_id"]) for job_id, result in results.items() if "study_id" in result}
+    studies = get_studies(session, list(of_job.values()))
+    numbers: dict[UUID, list[int]] = {study_id: [] for study_id in studies}
+    for job_id, study_id in of_job.items():
+        if study_id in numbers:
+            numbers[study_id] += results[job_id]["best"][:MOST_BEST]
+    best = find_trials(session, numbers)
+    outcomes: dict[UUID, Outcome] = {
+        job_id: schemas.ThresholdOutcome.model_validate(result)
+        for job_id, result in results.items()
+        if "study_id" not in result
+    }
+    for job_id, study_id in of_job.items():
+        if study_id in studies:
+            listed = set(results[job_id]["best"][:MOST_BEST])
+            outcomes[job_id] = _tuning(
+                studies[study_id], [trial for trial in best[study_id] if trial.number in listed]
+            )
+    return outcomes
+
+
+def _tuning(row: StudyRow, best: Sequence[tables.Trial]) -> schemas.TuningOutcome:
     config = TuningConfig.model_validate(row.study.config)
-    best = list_trials(session, row.study.id, curves=False, numbers=result["best"])
     return schemas.TuningOutcome(
         study_id=row.study.id, best=[_best(config, trial) for trial in best], counts=_counts(row)
     )
@@ -153,6 +227,7 @@ def track(model: tables.Model, row: TrackRow, *, all_scores: bool) -> schemas.Tr
         path=row.track.path,
         size=row.track.size,
         tags=row.track.tags,
+        tags_error=row.track.tags_error,
         missing=row.track.missing_at is not None,
         prediction=prediction(model, heard.scores, heard.duration_s, heard.warnings, all_scores=all_scores)
         if heard
@@ -232,34 +307,48 @@ def study(row: StudyRow) -> schemas.Study:
     )
 
 
-def study_details(
-    row: StudyRow, trials: Sequence[tables.Trial], plots: Sequence[str], *, curves: bool
-) -> schemas.StudyDetails:
+def study_details(session: Session, row: StudyRow, plots: Sequence[str]) -> schemas.StudyDetails:
     config = TuningConfig.model_validate(row.study.config)
-    found = [_best(config, trial) for trial in best_trials(config, trials)]
+    found = find_findings(session, row.study.id, config)
+    best = [_best(config, trial) for trial in found.best]
     is_single = len(config.objectives) == 1
+    first = list_trial_page(session, row.study.id, None, FIRST_TRIALS)
     return schemas.StudyDetails(
         **dict(study(row)),
         config=row.study.config,
-        best=found[0] if found and is_single else None,
-        pareto_front=[] if is_single else found,
+        best=best[0] if best and is_single else None,
+        pareto_front=[] if is_single else best,
+        pareto_size=0 if is_single else found.front_size,
+        leaders=[_best(config, trial) for trial in found.leaders],
+        failures=[schemas.JobError(code=code, detail=detail) for code, detail in found.reasons],
         importances=row.study.importances,
         plots=list(plots),
-        trials=[_trial(config, trial, curves=curves) for trial in trials],
+        trials=[schemas.Trial(**_trial(config, trial)) for trial in first.items],
+        trials_cursor=first.next_cursor,
     )
 
 
-def _trial(config: TuningConfig, row: tables.Trial, *, curves: bool) -> schemas.TrialDetails:
-    return schemas.TrialDetails(
-        number=row.number,
-        state=TrialState(row.state),
-        params=row.params,
-        values=_values(config, row) if row.values else None,
-        error=_error(row.error_code, row.error_detail),
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-        curve=[schemas.TrialPoint.model_validate(point) for point in row.curve] if curves else [],
-    )
+def trials(row: StudyRow, found: Sequence[tables.Trial], *, curves: bool) -> list[schemas.TrialDetails]:
+    config = TuningConfig.model_validate(row.study.config)
+    return [
+        schemas.TrialDetails(
+            **_trial(config, trial),
+            curve=[schemas.TrialPoint.model_validate(point) for point in trial.curve] if curves else [],
+        )
+        for trial in found
+    ]
+
+
+def _trial(config: TuningConfig, row: tables.Trial) -> dict[str, Any]:
+    return {
+        "number": row.number,
+        "state": TrialState(row.state),
+        "params": row.params,
+        "values": _values(config, row) if row.values else None,
+        "error": _error(row.error_code, row.error_detail),
+        "started_at": row.started_at,
+        "finished_at": row.finished_at,
+    }
 
 
 def _best(config: TuningConfig, row: tables.Trial) -> schemas.BestTrial:

@@ -3,11 +3,26 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from core.names import name_key
 
 Share = Annotated[float, Field(gt=0, lt=0.5, description="of the tracks")]
+
+
+def _agreeing(aliases: dict[str, str]) -> dict[str, str]:
+    """Aliases whose labels are different names, or have the same meaning."""
+    meanings: dict[str, str] = {}
+    for label, name in aliases.items():
+        if name_key(meanings.setdefault(name_key(label), name)) != name_key(name):
+            raise ValueError(f"the label {label!r} is named twice, with different meanings")
+    return aliases
+
+
 Aliases = Annotated[
-    dict[str, str], Field(description="label as found -> label to use; an empty one removes the label")
+    dict[str, str],
+    AfterValidator(_agreeing),
+    Field(description="label as found -> label to use; an empty one removes the label"),
 ]
 PathLabels = Literal["folder", "words"]
 

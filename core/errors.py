@@ -3,16 +3,43 @@
 import errno
 import re
 
-# EFBIG: a limit on the size of files; no reading meets it, but a helper's shared memory does.
-_MACHINE_FAULTS = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
+_EXHAUSTED = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,  # a limit on the size of files; no reading meets it, but a helper's shared memory does
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+    errno.ENOBUFS,
+    errno.EAGAIN,  # also a file whose lease another process holds; the same number as EWOULDBLOCK
+    errno.EINTR,
+    errno.EBUSY,
 )
+# What a file system on the network answers while its server is away or has just come back.
+_NETWORK = (
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+    errno.EHOSTDOWN,
+    errno.EHOSTUNREACH,
+    errno.ENETDOWN,
+    errno.ENETUNREACH,
+    errno.ENETRESET,
+    errno.ECONNREFUSED,
+    errno.ECONNRESET,
+    errno.ECONNABORTED,
+    errno.ENOTCONN,
+    errno.ENOLINK,
+    errno.ECOMM,
+    errno.EREMOTEIO,
+)
+_MACHINE_FAULTS = frozenset((*_EXHAUSTED, *_NETWORK))
 
 
 def is_machine_fault(error: OSError) -> bool:
     """Whether the machine failed and not the file at hand, which then must not get the blame.
 
-    A helper process that does not start is one such failure, whatever kept it from starting.
+    Such work is tried again. EIO is the file's: a bad sector stays bad, and must cost one file only. A helper
+    process that does not start is the machine's fault, whatever kept it from starting.
     """
     return error.errno in _MACHINE_FAULTS or isinstance(error, ChildProcessError)
 
@@ -89,6 +116,10 @@ class LibraryExists(Conflict):
     """A library of this name exists with another folder."""
 
 
+class LibraryInUse(Conflict):
+    """An open job works on this library; wait until it has ended or cancel it."""
+
+
 class NothingToRollBackTo(Conflict):
     """No model was the default before this one."""
 
@@ -107,6 +138,10 @@ class StudyNotFound(NotFound):
 
 class StudyAtWork(Conflict):
     """A job of this study is still at work; wait until it has ended or cancel it."""
+
+
+class RunAtWork(Conflict):
+    """The training of this run has not ended; wait until it has or cancel it."""
 
 
 class GridExhausted(Conflict):
@@ -129,12 +164,24 @@ class ModelNotFound(NotFound):
     """There is no such model; `GET /api/v1/models` lists them."""
 
 
+class ModelInUse(Conflict):
+    """Something needs this model, so it cannot be deleted now."""
+
+
+class ModelBeingDeleted(Conflict):
+    """A model of this name and version has been deleted and its files are still being removed."""
+
+
 class JobNotFound(NotFound):
     """There is no job with this id."""
 
 
 class JobNotFinished(Conflict):
     """The job is still at work; wait until it has ended or cancel it."""
+
+
+class JobBeingRetried(Conflict):
+    """An open job retries this one and needs it; wait until that has ended or cancel it."""
 
 
 class JobHasNoItems(Conflict):
@@ -157,6 +204,10 @@ class NothingToRetry(Conflict):
     """No item of this job has failed."""
 
 
+class UploadGone(Conflict):
+    """The uploaded file is not kept any more: upload it again."""
+
+
 class IdempotencyKeyReused(Conflict):
     """This Idempotency-Key came with another request before."""
 
@@ -169,12 +220,20 @@ class TrackNotAnalysed(Conflict):
     """The track has no result of this model yet: submit an analysis job first."""
 
 
+class DuplicatesNotMeasured(Invalid):
+    """From which similarity on two tracks are near duplicates is not known for this model."""
+
+
 class ApiKeyNotFound(NotFound):
     """There is no API key with this id."""
 
 
 class InvalidCursor(Invalid):
     """The cursor is not one that this list has given out."""
+
+
+class ResultDeleted(Unavailable):
+    """A result that was to be used again has been deleted meanwhile; the work is repeated."""
 
 
 class LeaseLost(MFAError):

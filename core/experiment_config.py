@@ -98,7 +98,11 @@ class EvaluationConfig(Config):
 
     bootstrap: Annotated[int, Field(ge=0, le=100_000, description="resamplings for intervals")] = 1000
     calibration: Annotated[
-        CalibrationMethod | None, Field(description="of the scores, where 50 tracks or more are left for it")
+        CalibrationMethod | None,
+        Field(
+            description="of the scores, where 50 tracks or more are left for it; where labels exclude each "
+            "other, either is one temperature"
+        ),
     ] = "platt"
 
 

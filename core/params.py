@@ -23,6 +23,11 @@ class AnalysisParams(Config):
     model: str = Field(default="default", description="model alias, `name` or `name@version`", max_length=200)
     coverage: Coverage = Field(default="full", description="`full`, or `{windows: n}` evenly spaced windows")
     force: bool = Field(default=False, description="analyse again what has a result already")
+    confirm_empty: bool = Field(
+        default=False,
+        description="mark tracks as missing even when the folder holds none of them any more; "
+        "without it, such a folder is taken for a disk that is not mounted",
+    )
 
 
 class PredictParams(Config):

@@ -37,6 +37,19 @@ class TrialState(StrEnum):
     CANCELLED = "cancelled"
 
 
+class Activity(StrEnum):
+    """What a training is doing."""
+
+    READING = "reading"  #: tracks are decoded, or found in the cache
+    TRAINING = "training"  #: steps of an epoch, or trees of a forest
+    VALIDATING = "validating"  #: validation tracks after an epoch
+    SCORING = "scoring"  #: tracks that were not learnt from, with the finished model
+    CALIBRATING = "calibrating"  #: thresholds and calibration are chosen
+    MEASURING = "measuring"  #: resamples for the intervals
+    WRITING = "writing"  #: the model with its records and pictures
+    INSTALLING = "installing"  #: copied to where models are served from
+
+
 JOB_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     JobState.QUEUED: frozenset({JobState.RUNNING, JobState.CANCELLING, JobState.CANCELLED, JobState.FAILED}),
     JobState.RUNNING: frozenset(

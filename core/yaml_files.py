@@ -7,15 +7,32 @@ import yaml
 
 from core.errors import InvalidConfig
 
+_NO_TEXT = "is not a text file in UTF-8; a configuration is written in YAML"
+
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """The keys and values of a YAML file."""
+    """The keys and values of a YAML file. Whatever else it is, InvalidConfig says so in one sentence."""
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise InvalidConfig(f"There is no file {path}.") from error
-    except yaml.YAMLError as error:
-        raise InvalidConfig(f"{path} is not YAML: {error}") from error
+    except OSError as error:
+        raise InvalidConfig(f"{path} cannot be read: {error.strerror}.") from error
+    except (UnicodeDecodeError, yaml.reader.ReaderError) as error:
+        raise InvalidConfig(f"{path} {_NO_TEXT}.") from error
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number that cannot be
+        raise InvalidConfig(f"{path} is not YAML: {_explain(error)}.") from error
+    except RecursionError as error:
+        raise InvalidConfig(f"{path} is nested too deeply.") from error
     if not isinstance(content, dict):
         raise InvalidConfig(f"{path} must hold keys and values.")
     return content
+
+
+def _explain(error: yaml.YAMLError | ValueError) -> str:
+    """What is wrong and where, in one line."""
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return " ".join(str(error).split())
+    parts = (part for part in (error.context, error.problem) if part)
+    place = f" (line {error.problem_mark.line + 1})" if error.problem_mark else ""
+    return ", ".join(parts) + place

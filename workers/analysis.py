@@ -1,41 +1,47 @@
 """Bodies that label audio: the tracks of an `analyse` unit, and the upload of a `predict` unit."""
 
 import os
-from collections import deque
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, closing, suppress
+from collections.abc import Iterable, Iterator, Mapping, Set
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from sqlalchemy.orm import Session
 
-from core.audio.sandbox import read_tags
 from core.db.tables import Job, Library, Model
-from core.errors import Disappeared, ItemError, LibraryNotFound, ModelNotFound, Unreadable, is_machine_fault
+from core.errors import (
+    Disappeared,
+    ItemError,
+    LibraryNotFound,
+    MFAError,
+    ModelNotFound,
+)
 from core.inference.tagger import Tagger
 from core.inference.timings import StageTimings
-from core.library.content import content_hash
-from core.library.paths import open_beneath
+from core.library.content import file_hash
 from core.params import AnalysisParams
+from core.services.contents import find_known_files
+from core.services.embeddings import find_embeddings
 from core.services.items import WorkItem, load_work
 from core.services.predictions import (
     NewPrediction,
     find_coverages,
     find_prediction,
+    hold_predictions,
     is_covered,
     save_predictions,
 )
-from core.services.tracks import AnalysedFile
 from core.services.units import Claim, count_unit_itself, save_timings
 from core.settings import get_settings
+from workers.examining import Opened, examine, open_group, rekey
 from workers.lease import Lease
 from workers.recorder import Recorder, new_prediction
-from workers.relabelling import relabel_items
+from workers.relabelling import predict_from, relabel_items
 from workers.taggers import get_tagger
 
 LOOK_UP_TOGETHER = 8  # files
-Opened = tuple[tuple[WorkItem, AnalysedFile], BinaryIO]
 
 
 def analyse_tracks(lease: Lease) -> None:
@@ -60,7 +66,7 @@ def label_items(
     recorder = Recorder(lease, model, params.coverage)
     tagger.timings = StageTimings()
     results = tagger.analyse(
-        _open_items(lease, recorder, model, root, params, items),
+        _open_items(lease, recorder, tagger, model, root, params, items),
         params.coverage,
         max_duration_s=get_settings().max_duration_s,
         on_progress=lease.step,
@@ -83,7 +89,13 @@ def label_items(
 
 
 def _open_items(
-    lease: Lease, recorder: Recorder, model: Model, root: Path, params: AnalysisParams, items: list[WorkItem]
+    lease: Lease,
+    recorder: Recorder,
+    tagger: Tagger,
+    model: Model,
+    root: Path,
+    params: AnalysisParams,
+    items: list[WorkItem],
 ) -> Iterator[Opened]:
     """Open what has to be analysed, in order; ends early when the work should stop."""
     # After a worker has vanished, one by one: the row says at which, should the next one vanish too.
@@ -92,14 +104,17 @@ def _open_items(
     for start in range(0, len(items), size):
         if is_careful:
             lease.at(items[start].pos)
-        opened = _open_group(recorder, root, items[start : start + size])
+        opened = open_group(lease, recorder, root, items[start : start + size], afresh=params.force)
         try:
-            known = set() if params.force else _find_known(lease, model, opened, params)
+            known = _Known() if params.force else _find_known(lease, tagger, model, opened, params)
             while opened and lease.stop is None:
                 (item, found), file = opened.popleft()
-                if found.content_hash in known:
+                if found.content_hash in known.labelled:
                     file.close()
                     recorder.skip(item, found)
+                elif found.content_hash in known.relabelled:
+                    file.close()
+                    recorder.relabel(item, found, known.relabelled[found.content_hash])
                 else:
                     yield (item, found), file
         finally:
@@ -109,41 +124,26 @@ def _open_items(
             return
 
 
-def _open_group(recorder: Recorder, root: Path, items: list[WorkItem]) -> deque[Opened]:
-    """Open and examine a few files; those that cannot be have their outcome."""
-    opened: deque[Opened] = deque()
-    with ExitStack() as files:
-        for item in items:
-            try:
-                file = files.enter_context(open_beneath(root, item.path))
-            except ItemError as error:
-                recorder.fail(item, error)
-                continue
-            try:
-                found = _examine(item, file)
-            except OSError as error:
-                file.close()
-                if is_machine_fault(error):
-                    raise
-                recorder.fail(item, Unreadable(f"The file cannot be read: {error.strerror}."))
-                continue
-            opened.append(((item, found), file))
-        files.pop_all()
-    return opened
+@dataclass(frozen=True)
+class _Known:
+    """Audio that need not be decoded, by content hash."""
+
+    labelled: Set[bytes] = frozenset()  # the model has a fitting result
+    relabelled: Mapping[bytes, NewPrediction] = field(
+        default_factory=dict
+    )  # the model answers from embeddings
 
 
-def _examine(item: WorkItem, file: BinaryIO) -> AnalysedFile:
-    status = os.fstat(file.fileno())
-    return AnalysedFile(
-        item.track_id, item.path, status.st_size, status.st_mtime_ns, content_hash(file), read_tags(file)
-    )
-
-
-def _find_known(lease: Lease, model: Model, opened: Iterable[Opened], params: AnalysisParams) -> set[bytes]:
-    """The contents that have a fitting result of the model already."""
+def _find_known(
+    lease: Lease, tagger: Tagger, model: Model, opened: Iterable[Opened], params: AnalysisParams
+) -> _Known:
     contents = [found.content_hash for (_, found), _ in opened]
     coverages = lease.transact(lambda session: find_coverages(session, contents, model.id))
-    return {content for content, known in coverages.items() if is_covered(known, params.coverage)}
+    labelled = {content for content, known in coverages.items() if is_covered(known, params.coverage)}
+    others = [content for content in contents if content not in labelled]
+    embeddings = lease.transact(lambda session: find_embeddings(session, others, model, params.coverage))
+    predictions = predict_from(tagger, list(embeddings.values())) if embeddings else []
+    return _Known(labelled, {each.content_hash: each for each in predictions})
 
 
 def analyse_upload(lease: Lease) -> None:
@@ -156,7 +156,12 @@ def analyse_upload(lease: Lease) -> None:
     model, is_written = lease.transact(load)
     upload = get_settings().uploads_dir / str(lease.claim.job_id)
     if not is_written:
-        _label_upload(lease, model, upload)
+        try:
+            _label_upload(lease, model, upload)
+        except MFAError:
+            with suppress(OSError):
+                os.utime(upload)  # kept for a retry, from now on
+            raise
     with suppress(OSError):  # the dispatcher sweeps what is left
         upload.unlink()
 
@@ -167,12 +172,16 @@ def _label_upload(lease: Lease, model: Model, upload: Path) -> None:
     except FileNotFoundError:
         raise Disappeared("The uploaded file is gone.") from None
     with file:
-        digest = content_hash(file)
+        whole = file_hash(file, lease.step)
+        seen = lease.transact(lambda session: find_known_files(session, [whole]))
+        digest = (seen.get(whole) or examine(lease, file, whole)).content_hash
+        rekey(lease, {whole: digest})
         known = lease.transact(lambda session: find_prediction(session, digest, model.id))
         is_known = known is not None and is_covered(known.coverage, "full")
         predictions = [] if is_known else [_hear(lease, model, file, digest)]
 
     def write(session: Session) -> None:
+        hold_predictions(session, [digest] if is_known else [], model.id)
         save_predictions(session, model, predictions)
         session.get_one(Job, lease.claim.job_id).result = {"content_hash": digest.hex()}
         count_unit_itself(session, lease.claim)

@@ -1,5 +1,6 @@
 """Look at datasets and download them: `mfa datasets`, or `python -m workers.datasets`."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,10 +19,11 @@ from core.datasets.describe import Description, describe
 from core.datasets.examples import Dataset
 from core.datasets.library import TaggedTrack
 from core.datasets.plots import write_plots
+from core.datasets.spellings import merged_note
 from core.errors import InvalidConfig, ItemError, MFAError
 from core.experiment_config import load_experiment
-from core.library.paths import open_beneath
-from core.library.scan import scan
+from core.library.paths import find_beneath, open_beneath
+from core.library.scan import FoundFile, scan
 from core.settings import get_settings
 from workers.library_dataset import tagged_track
 
@@ -87,15 +89,24 @@ def read(config: DatasetConfig, root: Path | None) -> Dataset:
         return read_dataset(config.model_copy(update={"root": str(where)}))
     if root is None:
         raise InvalidConfig(f"Where the library {config.library!r} lies, only the server knows: add --root.")
-    return read_library(config, root, [tagged(root, file.path) for file in scan(root, config.path)])
+    entries = scan(root, find_beneath(root, config.path))
+    unreadable: dict[str, str] = {}
+    tracks = [tagged(root, entry.path, unreadable) for entry in entries if isinstance(entry, FoundFile)]
+    show_unreadable_tags(unreadable)
+    return read_library(config, root, tracks)
 
 
-def tagged(root: Path, path: str) -> TaggedTrack:
+def tagged(root: Path, path: str, unreadable: dict[str, str]) -> TaggedTrack:
+    """A track with its tags; why they cannot be read, wholly or in part, goes into `unreadable`."""
     try:
         with open_beneath(root, path) as file:
-            return tagged_track(path, read_tags(file))
-    except ItemError:
+            reading = read_tags(file)
+    except ItemError as error:
+        unreadable[path] = error.detail
         return TaggedTrack(path)
+    if reading.error is not None:
+        unreadable[path] = reading.error
+    return tagged_track(path, reading.tags)
 
 
 def show(found: Description) -> None:
@@ -109,12 +120,23 @@ def show(found: Description) -> None:
             f"median {times.median_s:.0f} s, longest {times.longest_s:.0f} s"
         )
     show_labels(found)
+    if note := merged_note(found.merged):
+        say(note)
     if found.unusable:
         say(f"Unreadable files: {len(found.unusable)}", "red")
     for one in found.unusable[:SHOWN_FILES]:
         say(f"  {one.path}: {one.detail}")
+    show_unreadable_tags({str(path): why for path, why in found.unreadable_tags.items()})
     for note in (found.obstacle,) if found.obstacle else found.split.warnings if found.split else ():
         say(f"Note: {note}")
+
+
+def show_unreadable_tags(reasons: Mapping[str, str]) -> None:
+    """By path: why the tags cannot be read, wholly or in part."""
+    if reasons:
+        say(f"Files with unreadable tags: {len(reasons)}", "red")
+    for path in list(reasons)[:SHOWN_FILES]:
+        say(f"  {path}: {reasons[path]}")
 
 
 def show_labels(found: Description) -> None:

@@ -5,7 +5,6 @@ Run it as `python -m workers.dispatcher`. Any number may run: rows are taken wit
 
 import logging
 import os
-import shutil
 import signal
 import socket
 import threading
@@ -27,13 +26,16 @@ from core.crash_points import crash_point
 from core.db.session import SessionFactory, create_database_engine, create_session_factory, transaction
 from core.db.tables import Job
 from core.logs import configure_logging
+from core.params import JobKind
 from core.queue import QUEUES, Broker, make_celery, ring
 from core.services.dispatch import Doorbell, take_back, take_ready
 from core.services.jobs import OPEN_JOB_STATES, UNITS_CHANNEL, finish_complete_jobs
-from core.services.retention import delete_old_jobs
+from core.services.retention import BATCH, delete_old_jobs
 from core.services.units import cancel_waiting, reap_expired
 from core.services.workers import DISPATCHER, beat, forget_silent, remove_worker, slots_by_queue
 from core.settings import Settings, get_settings
+from workers.leftovers import remove_job_folders, remove_staging
+from workers.sweeper import Sweeper
 
 log = logging.getLogger("workers.dispatcher")
 
@@ -41,10 +43,10 @@ TICK_S = 1.0  # how long a unit waits at most when no notification wakes the dis
 WINDOW_PER_SLOT = 4  # units on their way per slot: enough for no slot to wait, little enough to be fair
 LOST_AFTER_S = 5.0  # a doorbell neither in the broker nor answered for so long is lost
 SWEEP_EVERY_S = 60.0
+SWEEP_AGAIN_S = 5.0  # while the last one left something to remove
 BEAT_EVERY_S = 10.0
 DELETE_FOR_S = 1.0  # at most in one sweep, as nothing is dispatched meanwhile
 ORPHAN_UPLOAD_S = 3600.0
-ORPHAN_TRAINING_S = 7 * 24 * 3600.0  # checkpoints of trainings that failed or were cancelled
 
 
 class Dispatcher:
@@ -55,7 +57,10 @@ class Dispatcher:
         self.broker = Broker(settings)
         self.uploads_dir = settings.uploads_dir
         self.training_dir = settings.training_dir
+        self.models_dir = settings.models_dir
         self.keep_jobs_days = settings.keep_jobs_days
+        self.sweeper = Sweeper(self.sessions, settings)
+        self.is_behind = False  # with removing what has been deleted
         self.name = f"{DISPATCHER}{os.getpid()}@{socket.gethostname()}"
         self.next_beat = 0.0
 
@@ -122,22 +127,28 @@ class Dispatcher:
         with transaction(self.sessions) as session:
             forget_silent(session)
             wanted = set(session.scalars(select(Job.id).where(Job.state.in_(OPEN_JOB_STATES))))
+            tunings = set(session.scalars(select(Job.id).where(Job.kind == JobKind.TUNING)))
         for upload in self.uploads_dir.glob("*"):
             if upload.is_file() and _is_orphan(upload, wanted, ORPHAN_UPLOAD_S):
                 upload.unlink(missing_ok=True)
-        for checkpoints in self.training_dir.glob("*"):
-            if checkpoints.is_dir() and _is_orphan(checkpoints, wanted, ORPHAN_TRAINING_S):
-                shutil.rmtree(checkpoints, ignore_errors=True)
-        self._delete_old_jobs()
+        remove_staging(self.models_dir)
+        remove_job_folders(self.training_dir, wanted, tunings)
+        has_old = self._delete_old_jobs()
+        self.is_behind = self.sweeper.sweep(DELETE_FOR_S) or has_old
 
-    def _delete_old_jobs(self) -> None:
-        """A bounded number of rows in each transaction, for a bounded time in each sweep."""
+    def _delete_old_jobs(self) -> bool:
+        """Mark old jobs for a bounded time, a batch in each transaction; whether there may be more."""
         until = time.monotonic() + DELETE_FOR_S
+        total = deleted = 0
         while self.keep_jobs_days:
             with transaction(self.sessions) as session:
                 deleted = delete_old_jobs(session, self.keep_jobs_days)
-            if not deleted or time.monotonic() >= until:
-                return
+            total += deleted
+            if deleted < BATCH or time.monotonic() >= until:
+                break
+        if total:
+            log.info("deleted %d jobs that ended more than %d days ago", total, self.keep_jobs_days)
+        return deleted == BATCH
 
     def close(self) -> None:
         self.celery.close()
@@ -206,7 +217,7 @@ def run(settings: Settings) -> None:
         goes_well = dispatcher.tick() & succeeds(dispatcher.beat)
         if time.monotonic() >= next_sweep:
             goes_well &= succeeds(dispatcher.sweep)
-            next_sweep = time.monotonic() + SWEEP_EVERY_S
+            next_sweep = time.monotonic() + (SWEEP_AGAIN_S if dispatcher.is_behind else SWEEP_EVERY_S)
         if not goes_well:
             stop.wait(1.0)
         doorman.wait()

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from enum import StrEnum
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import NoReturn, Self, TypeVar
 
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -71,6 +71,10 @@ class Lease:
         if self.stop is not None:
             raise Stopped(self.stop)
 
+    def hand_back(self) -> NoReturn:
+        """End here although nobody asks for it: the unit goes back into the queue, last in line."""
+        raise Stopped(Stop.TIME_IS_UP)
+
     def moved(self) -> None:
         """Note that the work goes on, where there is nothing to write down."""
         self._moved = time.monotonic()
@@ -102,6 +106,10 @@ class Lease:
         crash_point(f"{self.claim.kind}-committed")
         self._moved = time.monotonic()
         return answer
+
+    def confirm(self) -> None:
+        """Raise LeaseLost unless the unit is still held: before something that no transaction can guard."""
+        self.write(lambda _: None)
 
     def transact(self, work: Callable[[Session], T]) -> T:
         """Run `work` in one transaction that needs no lease; again when the database is away."""

@@ -1,11 +1,12 @@
 """Body of a `plan` unit: lists the tracks of a job page by page and cuts them into `analyse` units."""
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from hashlib import sha256
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path, PurePosixPath
 from uuid import UUID
 
@@ -13,18 +14,24 @@ from sqlalchemy.orm import Session
 
 from core.db.tables import Job, Library, Model, Track
 from core.errors import ItemError, LibraryFolderMissing, LibraryNotFound, Unreadable
-from core.library.scan import FoundFile, scan
+from core.library.content import TAGS_VERSION
+from core.library.left_out import as_text
+from core.library.paths import find_beneath
+from core.library.scan import Entry, FoundFile, LeftOut, scan, scan_again
 from core.params import AnalysisParams
 from core.queue import BATCH
 from core.services.embeddings import find_embedded
-from core.services.planning import PlannedItem, PlannedUnit, add_page, list_failed_tracks
+from core.services.findings import add_warning, count_missing, findings_of
+from core.services.planning import FailedItem, PlannedItem, PlannedUnit, add_page, list_failed_items
 from core.services.predictions import find_coverages, is_covered
-from core.services.tracks import SeenFile, mark_missing, upsert_tracks
+from core.services.tracks import SeenFile, count_not_met, has_met_any, mark_missing, upsert_tracks
 from core.services.workers import slots_by_queue
 from core.states import ItemState
 from workers.lease import Lease
 
-PAGE = 1000  # files
+log = logging.getLogger(__name__)
+
+PAGE = 1000  # entries, those that are left out among them
 MISSING_PAGE = 10_000  # tracks
 MAX_PATH_BYTES = 2000  # a B-tree entry holds 2704
 MAX_UNIT_ITEMS = 256
@@ -34,7 +41,12 @@ UNITS_PER_SLOT = 4  # of a small library, so that all slots have work until the 
 
 # Guesses that only shape the units: a wrong one makes a unit longer or shorter, never wrong.
 REALTIME_FACTOR = 70.0  # seconds of audio that one slot analyses in a second
-BYTES_PER_S = {".wav": 176_400, ".wave": 176_400, ".aif": 176_400, ".aiff": 176_400, ".flac": 100_000}
+BYTES_PER_S = (
+    dict.fromkeys((".wav", ".wave", ".bwf", ".rf64", ".w64", ".rifx", ".aif", ".aiff", ".aifc"), 176_400)
+    | dict.fromkeys((".au", ".snd", ".caf"), 176_400)
+    | dict.fromkeys((".flac", ".fla", ".wv", ".tta", ".ape"), 100_000)
+    | dict.fromkeys((".dsf", ".dff"), 705_600)
+)
 COMPRESSED_BYTES_PER_S = 20_000
 RELABEL_S = 0.001  # for a track whose embedding is known: nothing is opened
 
@@ -46,50 +58,67 @@ def plan_library(lease: Lease) -> None:
     if library is None:
         raise LibraryNotFound
     if "retry_of" in lease.claim.payload:
-        _plan_retry(lease, params, lease.claim.payload)
+        _plan_retry(lease, library, params, lease.claim.payload)
     else:
         _plan_files(lease, library, params, lease.claim.payload)
+    found = lease.transact(lambda session: findings_of(session.get_one(Job, lease.claim.job_id)))
+    if found is not None and found.left_out:
+        log.info("job %s: left out: %s", lease.claim.job_id, as_text(found.left_out))
 
 
 def _plan_files(lease: Lease, library: Library, params: AnalysisParams, cursor: dict[str, str]) -> None:
-    with closing(scan(Path(library.path), params.path, cursor.get("after"))) as found:
-        while files := _next_page(found, library):
-            lease.check()
-            cursor = lease.write(
-                partial(_plan_page, lease=lease, library=library, params=params, files=files, cursor=cursor)
-            )
-    while lease.write(partial(_mark_missing, lease=lease, params=params)) == MISSING_PAGE:
-        lease.check()
-
-
-def _next_page(found: Iterator[FoundFile], library: Library) -> list[FoundFile]:
+    root = Path(library.path)
     try:
-        return list(islice(found, PAGE))
+        under = find_beneath(root, params.path)
+        with closing(scan(root, under, cursor.get("after"))) as found:
+            while entries := list(islice(found, PAGE)):
+                next_cursor = {"after": entries[-1].path}
+                _write_page(lease, library, params, entries, cursor, next_cursor)
+                cursor = next_cursor
+        is_empty = _is_empty(root, under)
     except ItemError as error:
-        raise LibraryFolderMissing(f"The folder {library.path} cannot be listed.") from error
+        raise LibraryFolderMissing(f"The folder {root / params.path} cannot be listed.") from error
+    if params.confirm_empty or not lease.write(
+        partial(_warn_of_loss, lease=lease, under=under, is_empty=is_empty)
+    ):
+        while lease.write(partial(_mark_missing, lease=lease, under=under)) == MISSING_PAGE:
+            lease.check()
 
 
-def _plan_page(
-    session: Session,
+def _write_page(
     lease: Lease,
     library: Library,
     params: AnalysisParams,
-    files: Sequence[FoundFile],
+    entries: Sequence[Entry],
     cursor: dict[str, str],
-) -> dict[str, str]:
-    """Write the units of one page; the cursor of the next."""
-    items = _known_outcomes(session, lease, library, params, files)
-    units = _cut(session, items, [_work_s(file.path, file.size, params) for file in files])
-    next_cursor = {"after": files[-1].path}
-    add_page(session, lease.claim, units, cursor=cursor, next_cursor=next_cursor)
-    return next_cursor
+    next_cursor: dict[str, str],
+) -> None:
+    """Write the units of one page of a listing, and what it leaves out."""
+    files = [entry for entry in entries if isinstance(entry, FoundFile)]
+    left_out = Counter(entry.reason for entry in entries if isinstance(entry, LeftOut))
+
+    def write(session: Session) -> None:
+        items = _known_outcomes(session, lease, library, params, files)
+        units = _cut(session, items, [_work_s(file.path, file.size, params) for file in files])
+        add_page(session, lease.claim, units, cursor=cursor, next_cursor=next_cursor, left_out=left_out)
+
+    lease.check()
+    lease.write(write)
 
 
 def _known_outcomes(
     session: Session, lease: Lease, library: Library, params: AnalysisParams, files: Sequence[FoundFile]
 ) -> list[PlannedItem]:
-    """Tracks for the files; those unchanged since a fitting result was made are skipped without a look."""
-    seen = [SeenFile(_storable(file.path), file.size, file.mtime_ns) for file in files]
+    """Items for the files; those unchanged since a fitting result was made are skipped without a look.
+
+    What is no track has failed, under its path.
+    """
+    errors = [_error_of(file) for file in files]
+    seen = [
+        SeenFile(file.path, file.size, file.mtime_ns)
+        for file, error in zip(files, errors, strict=True)
+        if error is None
+    ]
     tracks = upsert_tracks(session, library.id, seen)
     hashes = [track.content_hash for track in tracks if track.content_hash and not params.force]
     model = session.get(Model, lease.claim.model_id) if hashes else None
@@ -100,15 +129,22 @@ def _known_outcomes(
             find_coverages(session, hashes, model.id),
             find_embedded(session, hashes, model, params.coverage),
         )
-    return [_item(file, track, known) for file, track in zip(files, tracks, strict=True)]
+    items = (_item(track, known) for track in tracks)
+    return [
+        next(items) if error is None else _failed_item(file.path, error)
+        for file, error in zip(files, errors, strict=True)
+    ]
 
 
-def _storable(path: str) -> str:
-    """A path that the index of tracks can hold: one that is too long is cut and told apart by its digest."""
-    encoded = path.encode()
-    if len(encoded) <= MAX_PATH_BYTES:
-        return path
-    return f"{encoded[: MAX_PATH_BYTES - 100].decode(errors='ignore')}… {sha256(encoded).hexdigest()}"
+def _error_of(file: FoundFile) -> ItemError | None:
+    """Why a file is no track."""
+    if file.error is None and len(file.path.encode()) > MAX_PATH_BYTES:
+        return Unreadable(f"The path is longer than {MAX_PATH_BYTES} bytes.")
+    return file.error
+
+
+def _failed_item(path: str, error: ItemError) -> PlannedItem:
+    return PlannedItem(None, ItemState.FAILED, error_code=error.code, error_detail=error.detail, path=path)
 
 
 @dataclass(frozen=True)
@@ -120,12 +156,9 @@ class _Known:
     embedded: Set[bytes] = frozenset()  # for which no file need be opened
 
 
-def _item(file: FoundFile, track: Track, known: _Known) -> PlannedItem:
-    error = file.error
-    if error is None and track.path != file.path:
-        error = Unreadable(f"The path is longer than {MAX_PATH_BYTES} bytes.")
-    if error is not None:
-        return PlannedItem(track.id, ItemState.FAILED, error_code=error.code, error_detail=error.detail)
+def _item(track: Track, known: _Known) -> PlannedItem:
+    if track.tags_version < TAGS_VERSION:
+        return PlannedItem(track.id)  # to read its tags; its audio may be known
     content = track.content_hash
     coverage = known.coverages.get(content) if content else None
     if coverage is not None and is_covered(coverage, known.params.coverage):
@@ -133,34 +166,98 @@ def _item(file: FoundFile, track: Track, known: _Known) -> PlannedItem:
     return PlannedItem(track.id, content_hash=content if content in known.embedded else None)
 
 
-def _mark_missing(session: Session, lease: Lease, params: AnalysisParams) -> int:
-    """After the last page. An empty listing is more likely an unmounted disk than an emptied library."""
+def _is_empty(root: Path, under: str) -> bool:
+    """Whether a folder that has been listed holds no file now: its disk may have gone meanwhile."""
+    with closing(scan(root, under)) as found:
+        return next(found, None) is None
+
+
+def _warn_of_loss(session: Session, lease: Lease, under: str, is_empty: bool) -> bool:
+    """Say so when every track of a folder is gone: more likely the disk is not mounted than all is deleted.
+
+    Whether it is said; then nothing may be marked as missing.
+    """
     job = session.get_one(Job, lease.claim.job_id)
-    return mark_missing(session, job, params.path, MISSING_PAGE) if job.total else 0
+    if has_met_any(session, job, under) and not is_empty:
+        return False
+    gone = count_not_met(session, job, under)
+    if not gone:
+        return False
+    sentence = (
+        f"No track was found in this folder, but {gone} tracks of it are known: nothing was marked as "
+        "missing. If they are gone for good, submit again with confirm_empty (--confirm-empty)."
+    )
+    log.warning("job %s: %s", job.id, sentence)
+    add_warning(session, job.id, sentence)
+    return True
 
 
-def _plan_retry(lease: Lease, params: AnalysisParams, cursor: dict[str, str]) -> None:
-    """Plan the items that failed in an earlier job."""
-    next_cursor: dict[str, str] | None = cursor
-    while next_cursor is not None:
-        lease.check()
+def _mark_missing(session: Session, lease: Lease, under: str) -> int:
+    """After the last page."""
+    marked = mark_missing(session, session.get_one(Job, lease.claim.job_id), under, MISSING_PAGE)
+    count_missing(session, lease.claim.job_id, marked)
+    return marked
+
+
+def _plan_retry(lease: Lease, library: Library, params: AnalysisParams, cursor: dict[str, str]) -> None:
+    """Plan the items that failed in an earlier job; where it found no track, what is there now."""
+    while failed := _next_failed(lease, cursor):
+        if failed[0].track is None:
+            entries, next_cursor = _page_again(Path(library.path), failed, cursor)
+            _write_page(lease, library, params, entries, cursor, next_cursor)
+        else:
+            lease.check()
+            next_cursor = _behind(failed[-1], cursor)
+            write = partial(_plan_again, lease=lease, params=params, failed=failed)
+            lease.write(partial(write, cursor=cursor, next_cursor=next_cursor))
         cursor = next_cursor
-        next_cursor = lease.write(partial(_plan_retry_page, lease=lease, params=params, cursor=cursor))
+    lease.write(lambda session: count_missing(session, lease.claim.job_id, 0))
 
 
-def _plan_retry_page(
-    session: Session, lease: Lease, params: AnalysisParams, cursor: dict[str, str]
-) -> dict[str, str] | None:
-    """Write the units of one page; the cursor of the next, None behind the last."""
-    after = UUID(cursor["after"]) if "after" in cursor else None
-    tracks = list_failed_tracks(session, UUID(cursor["retry_of"]), after, PAGE)
-    if not tracks:
-        return None
+def _next_failed(lease: Lease, cursor: dict[str, str]) -> list[FailedItem]:
+    """Items behind the cursor, either all of tracks or all of paths that were none."""
+    retried = UUID(cursor["retry_of"])
+    after = (int(cursor["unit"]), int(cursor["pos"])) if "unit" in cursor else None
+    failed = lease.transact(lambda session: list_failed_items(session, retried, after, PAGE))
+    groups = groupby(failed, key=lambda item: item.track is None)
+    return next((list(group) for _, group in groups), [])
+
+
+def _behind(item: FailedItem, cursor: dict[str, str]) -> dict[str, str]:
+    return {"retry_of": cursor["retry_of"], "unit": str(item.unit_id), "pos": str(item.pos)}
+
+
+def _page_again(
+    root: Path, failed: Sequence[FailedItem], cursor: dict[str, str]
+) -> tuple[list[Entry], dict[str, str]]:
+    """A page of what is at the paths of failed items now, and the cursor of the next.
+
+    One that ends within a folder names the item before, and in `after` the last path.
+    """
+    entries: list[Entry] = []
+    before, after = {key: cursor[key] for key in cursor if key != "after"}, cursor.get("after")
+    for item in failed:
+        with closing(scan_again(root, item.path, after)) as found:
+            entries += islice(found, PAGE - len(entries))
+        if len(entries) == PAGE:
+            return entries, before | {"after": entries[-1].path}
+        before, after = _behind(item, cursor), None
+    return entries, before
+
+
+def _plan_again(
+    session: Session,
+    lease: Lease,
+    params: AnalysisParams,
+    failed: Sequence[FailedItem],
+    cursor: dict[str, str],
+    next_cursor: dict[str, str],
+) -> None:
+    """Write the units of one page of tracks."""
+    tracks = [item.track for item in failed if item.track is not None]
     items = [PlannedItem(track.id) for track in tracks]
     units = _cut(session, items, [_work_s(track.path, track.size, params) for track in tracks])
-    next_cursor = cursor | {"after": str(tracks[-1].id)}
     add_page(session, lease.claim, units, cursor=cursor, next_cursor=next_cursor)
-    return next_cursor
 
 
 def _work_s(path: str, size: int, params: AnalysisParams) -> float:
@@ -172,6 +269,8 @@ def _work_s(path: str, size: int, params: AnalysisParams) -> float:
 
 
 def _cut(session: Session, items: Sequence[PlannedItem], work_s: Sequence[float]) -> list[PlannedUnit]:
+    if not items:
+        return []
     slots = slots_by_queue(session).get(BATCH, 2)
     target_s = min(TARGET_UNIT_S, max(SMALLEST_UNIT_S, sum(work_s) / (UNITS_PER_SLOT * slots)))
     return [PlannedUnit("analyse", BATCH, chunk) for chunk in cut_by_time(items, work_s, target_s)]

@@ -11,7 +11,7 @@ from core.db.tables import Model
 from core.errors import ItemError
 from core.inference.tagger import Analysis
 from core.services.items import Outcome, WorkItem, record_outcomes
-from core.services.predictions import NewPrediction, save_predictions
+from core.services.predictions import NewPrediction, hold_predictions, save_predictions
 from core.services.tracks import AnalysedFile, save_analysed
 from core.states import ItemState
 from workers.lease import Lease
@@ -43,6 +43,10 @@ class Recorder:
     def skip(self, item: WorkItem, file: AnalysedFile) -> None:
         """The same audio has been analysed before, under this path or another."""
         self._add(Outcome(item.pos, ItemState.SKIPPED, file.content_hash), file)
+
+    def relabel(self, item: WorkItem, file: AnalysedFile, prediction: NewPrediction) -> None:
+        """Labelled from an embedding that is known."""
+        self._add(Outcome(item.pos, ItemState.DONE, file.content_hash), file, prediction)
 
     def succeed(self, item: WorkItem, file: AnalysedFile, analysis: Analysis) -> None:
         for warning in analysis.warnings:
@@ -79,6 +83,8 @@ class Recorder:
         self._written = time.monotonic()
 
     def _write(self, session: Session) -> None:
+        known = [done.content_hash for done in self._outcomes if done.state is ItemState.SKIPPED]
+        hold_predictions(session, {digest for digest in known if digest is not None}, self._model.id)
         save_predictions(session, self._model, self._predictions)
         save_analysed(session, self._files)
         record_outcomes(session, self._lease.claim, self._outcomes)

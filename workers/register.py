@@ -7,7 +7,11 @@ import logging
 import sys
 from pathlib import Path
 
+from sqlalchemy.orm import Session
+
 from core.db.session import create_database_engine, create_session_factory, transaction
+from core.db.tables import Model
+from core.errors import ModelBeingDeleted
 from core.logs import configure_logging
 from core.services.registry import register_artifact
 from core.settings import get_settings
@@ -23,8 +27,18 @@ def main() -> None:
     sessions = create_session_factory(create_database_engine(settings.database_url))
     folders = models_in(settings.models_dir)
     with transaction(sessions) as session:
-        models = [register_artifact(session, folder) for folder in folders]
+        models = [model for folder in folders if (model := register(session, folder)) is not None]
     log.info("models: %s", ", ".join(f"{model.name}@{model.version}" for model in models) or "none")
+
+
+def register(session: Session, folder: Path) -> Model | None:
+    """None for a model that has been deleted and whose folder waits for its removal."""
+    try:
+        with session.begin_nested():
+            return register_artifact(session, folder)
+    except ModelBeingDeleted as error:
+        log.warning("%s is not registered: %s", folder, error)
+        return None
 
 
 def models_in(folder: Path) -> list[Path]:

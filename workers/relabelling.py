@@ -38,7 +38,7 @@ def _relabel(
         known = find_embeddings(session, contents, model, coverage)
     found = [item for item in items if item.content_hash in known]
     if found:
-        predictions = _predictions(tagger, list(known.values()))
+        predictions = predict_from(tagger, list(known.values()))
 
         def write(session: Session) -> None:
             save_predictions(session, model, predictions)
@@ -52,7 +52,8 @@ def _relabel(
     return [item for item in items if item.content_hash not in known]
 
 
-def _predictions(tagger: Tagger, known: list[Embedding]) -> list[NewPrediction]:
+def predict_from(tagger: Tagger, known: Sequence[Embedding]) -> list[NewPrediction]:
+    """What a head says of known embeddings."""
     embeddings = np.stack([np.asarray(heard.vector, dtype=np.float32) for heard in known])
     return [
         NewPrediction(

@@ -1,26 +1,27 @@
 """Body of a `thresholds` unit: chooses a model's thresholds by its validation tracks; a new version of it."""
 
-from collections.abc import Callable, Mapping, Sequence
+import shutil
+import time
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from sqlalchemy.orm import Session
 
-from core.db.tables import Job, Model
+from core.db.tables import Job, JobUnit, Model
 from core.evaluation.thresholds import choose_thresholds, precise_thresholds, precision_recall_front
 from core.inference.tagger import served
 from core.models import artifact
 from core.models.artifact import ModelCard, StoredCard
 from core.params import ThresholdParams
-from core.services.experiments import free_version
+from core.services.experiments import reserve_version
 from core.services.predictions import copy_predictions
 from core.services.registry import register_artifact, resolve_model
 from core.services.thresholds import folder_of
-from core.services.units import count_unit_itself
+from core.services.units import Claim, count_unit_itself, save_progress
 from core.settings import get_settings
 from core.training.records import VALIDATION_FILE, HeldOut, read_validation
 from workers.install import install
@@ -28,13 +29,27 @@ from workers.lease import Lease
 from workers.training import storable
 
 MOST_POINTS = 50
+TARGET_S = 45.0  # of one run of the unit
 Scores = npt.NDArray[np.float64]
 
 
 def tune_thresholds(lease: Lease) -> None:
     """Started again after whatever, it comes to the same thresholds; once registered, it only relabels."""
-    with lease.sessions() as session:
-        source = session.get_one(Model, lease.claim.model_id)
+    source, made = lease.transact(partial(_load, claim=lease.claim))
+    model = made or _make_version(lease, source)
+    _relabel(lease, source, model)
+    lease.write(lambda session: count_unit_itself(session, lease.claim))
+
+
+def _load(session: Session, claim: Claim) -> tuple[Model, Model | None]:
+    """The model to choose thresholds for, and the version with new ones, if it is there already."""
+    result = session.get_one(Job, claim.job_id).result
+    made = resolve_model(session, result["model"]) if result else None
+    return session.get_one(Model, claim.model_id), made
+
+
+def _make_version(lease: Lease, source: Model) -> Model:
+    """Choose the thresholds and register the version that has them."""
     params = ThresholdParams.model_validate(lease.claim.params["thresholds"])
     stored = artifact.load(folder_of(source))
     assert isinstance(stored.card, StoredCard)
@@ -46,39 +61,37 @@ def tune_thresholds(lease: Lease) -> None:
         "labels": [storable(label) for label in labels],
         "unreached": unreached(params, labels),
     }
-    lease.check()
-    make_card = partial(new_card, stored.card, params, chosen)
-    model = lease.write(partial(_register, lease=lease, stored=stored, make_card=make_card, result=result))
-    _relabel(lease, source, model)
-    lease.write(lambda session: count_unit_itself(session, lease.claim))
-
-
-def _register(
-    session: Session,
-    lease: Lease,
-    stored: artifact.Artifact,
-    make_card: Callable[[int], ModelCard],
-    result: dict[str, Any],
-) -> Model:
-    """The new model: its version is taken, its files are installed and the answer is written, all at once."""
-    job = session.get_one(Job, lease.claim.job_id)
-    if job.result:
-        return resolve_model(session, job.result["model"])
-    source = session.get_one(Model, lease.claim.model_id)
-    card = make_card(free_version(session, source.name))
+    lease.step()
+    version = lease.write(partial(_reserve_version, claim=lease.claim, name=source.name))
+    card = new_card(stored.card, params, chosen, version)
     settings = get_settings()
-    with TemporaryDirectory(dir=_made(settings.training_dir)) as made:
-        artifact.save(card, stored.model, Path(made) / "model", _records(folder_of(source)))
-        installed = install(Path(made) / "model", settings.models_dir / f"{card.name}-{card.version}")
-    model = register_artifact(session, installed)
-    job.result = {"model": f"{model.name}@{model.version}", **result}
+    # Under the job's name, so that the dispatcher removes what a kill leaves of it.
+    staging = settings.training_dir / str(lease.claim.job_id)
+    try:
+        artifact.save(card, stored.model, staging / "model", _records(folder_of(source)))
+        lease.step()
+        installed = install(staging / "model", settings.models_dir / f"{card.name}-{version}")
+        return lease.write(partial(_register, claim=lease.claim, folder=installed, result=result))
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _reserve_version(session: Session, claim: Claim, name: str) -> int:
+    """The same at every run of the unit."""
+    known = session.get_one(JobUnit, claim.unit_id).payload.get("version")
+    if known is not None:
+        return int(known)
+    version = reserve_version(session, name)
+    save_progress(session, claim, version=version)
+    return version
+
+
+def _register(session: Session, claim: Claim, folder: Path, result: dict[str, Any]) -> Model:
+    """Make the new version and the answer visible at once."""
+    model = register_artifact(session, folder)
+    session.get_one(Job, claim.job_id).result = {"model": f"{model.name}@{model.version}", **result}
     session.flush()
     return model
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def choose(params: ThresholdParams, targets: Scores, scores: Scores) -> Scores:
@@ -144,11 +157,26 @@ def new_card(card: StoredCard, params: ThresholdParams, chosen: Scores, version:
 
 
 def _relabel(lease: Lease, source: Model, model: Model) -> None:
-    """What has been heard is labelled by the new thresholds at once: the scores are the same."""
-    after: bytes | None = b""
+    """What has been analysed is labelled by the new thresholds at once: the scores are the same.
+
+    After `TARGET_S` the unit is handed back; it goes on behind the last page that was written.
+    """
+    began = time.monotonic()
+    after: bytes | None = bytes.fromhex(lease.claim.payload.get("after", ""))
     while after is not None:
         lease.check()
-        after = lease.write(partial(copy_predictions, source=source, target=model, after=after))
+        page = partial(_relabel_page, claim=lease.claim, source=source, model=model, after=after)
+        after = lease.write(page)
+        if after is not None and time.monotonic() - began >= TARGET_S:
+            lease.hand_back()
+
+
+def _relabel_page(session: Session, claim: Claim, source: Model, model: Model, after: bytes) -> bytes | None:
+    """Label one page of results; where the next one starts, None behind the last."""
+    following = copy_predictions(session, source, model, after)
+    if following is not None:
+        save_progress(session, claim, after=following.hex())
+    return following
 
 
 def _records(folder: Path) -> dict[str, bytes]:

@@ -18,11 +18,13 @@ from core.datasets.examples import Dataset
 from core.db.tables import Library, Run
 from core.errors import LibraryNotFound, UnusableDataset
 from core.experiment_config import ExperimentConfig
+from core.library.paths import find_beneath
 from core.services.experiments import Ending, finish_run, save_epochs, take_version
 from core.services.registry import register_artifact
 from core.services.tracks import list_tags
-from core.services.units import save_timings
+from core.services.units import save_activity, save_timings
 from core.settings import get_settings
+from core.states import Activity
 from core.training.reports import EpochReport, TrainingResult
 from core.training.run import TrainingStopped
 from core.training.train import train
@@ -58,12 +60,14 @@ def train_model(lease: Lease) -> None:
             device=settings.device,
             should_stop=reporter.should_stop,
             on_track=reporter.on_track,
+            on_activity=reporter.on_activity,
             searched="study_id" in lease.claim.params,
         )
     except TrainingStopped:
         reporter.flush()
         lease.check()
         raise
+    reporter.on_activity(Activity.INSTALLING, 0, None)
     installed = install(result.folder, settings.models_dir / f"{config.experiment_name}-{version}")
     lease.write(partial(_finish, lease=lease, result=result, folder=installed))
     shutil.rmtree(folder, ignore_errors=True)
@@ -89,7 +93,7 @@ def load_dataset(lease: Lease, config: DatasetConfig) -> Dataset:
         library = session.get(Library, lease.claim.library_id)
         if library is None:
             raise LibraryNotFound
-        rows = list_tags(session, library, config.path)
+        rows = list_tags(session, library, find_beneath(Path(library.path), config.path))
     if all(tags is None for _, tags in rows) and (not rows or config.labels_from == "genre_tags"):
         raise UnusableDataset(
             f"No track of the library {library.name!r} has been analysed yet: label the library first."
@@ -126,7 +130,7 @@ class Reporter:
     def __init__(self, lease: Lease, run_id: UUID) -> None:
         self._lease, self._run_id = lease, run_id
         self._reports: list[EpochReport] = []
-        self._written = time.monotonic()
+        self._written = self._noted = time.monotonic()
 
     def on_epoch(self, report: EpochReport) -> None:
         self._reports.append(report)
@@ -134,11 +138,19 @@ class Reporter:
             self.flush()
 
     def on_track(self, done: int, total: int) -> None:
-        self._lease.moved()
+        self.on_activity(Activity.READING, done, total)
         if self._is_due():
             counts: dict[str, float] = {"tracks_ready": done, "tracks": total}
             self._lease.write(lambda session: save_timings(session, self._lease.claim, counts))
             self._written = time.monotonic()
+
+    def on_activity(self, activity: Activity, done: int, total: int | None) -> None:
+        """Write what the training is doing: at once where no further word may come for long."""
+        self._lease.moved()
+        if total is None or time.monotonic() - self._noted >= WRITE_EVERY_S:
+            values = {"name": activity, "done": done, "total": total}
+            self._lease.write(partial(save_activity, claim=self._lease.claim, activity=values))
+            self._noted = time.monotonic()
 
     def should_stop(self) -> bool:
         self._lease.moved()

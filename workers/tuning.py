@@ -19,6 +19,7 @@ from core.search_space import trial_experiment
 from core.services.jobs import notify_dispatcher
 from core.services.studies import best_trials, list_trials, save_importances
 from core.services.trials import (
+    USABLE,
     TrialEnding,
     end_trial,
     is_enough,
@@ -38,14 +39,14 @@ from core.tuning.plots import Tried, draw
 from core.tuning.pruning import report_epoch
 from core.tuning_config import TuningConfig
 from workers.lease import Lease
-from workers.studies import get_storage
+from workers.studies import asking_alone, get_storage
 from workers.training import WRITE_EVERY_S, load_dataset, storable
 
 
 def run_trial(lease: Lease) -> None:
     """Started again after whatever, it goes on with the same parameters, from the last checkpoint."""
-    storage = get_storage()  # before the study is locked: it may have to make its tables
-    trial = lease.write(partial(_start, lease=lease))
+    storage = get_storage()
+    trial = _start(lease)
     if trial.state not in OPEN_TRIAL_STATES:
         return
     with lease.sessions() as session:
@@ -55,17 +56,35 @@ def run_trial(lease: Lease) -> None:
     folder = get_settings().training_dir / str(lease.claim.job_id) / f"trial-{trial.number}"
     reporter = Reporter(lease, trial, asked if config.pruner.kind != "none" else None)
     ending = _told_before(asked) or _train(lease, config, trial, reporter, folder)
-    lease.write(partial(_end, unit_id=lease.claim.unit_id, asked=asked, ending=ending))
+    if ending.state in USABLE:
+        lease.confirm()  # who has lost the lease tells Optuna nothing
+        asking.tell(asked, ending.values)
+    lease.write(partial(_end, unit_id=lease.claim.unit_id, ending=ending))
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _start(session: Session, lease: Lease) -> Trial:
+def _start(lease: Lease) -> Trial:
     """The trial of this unit, with the parameters that it got when it was first started.
 
-    The study is locked from the question to the answer's row: what a dead process has asked for and nobody
-    has written down is taken over by the next who asks. A trial that was added before the target was reached
-    or the time was over is cancelled instead.
+    One process at a time asks for a trial of a study: what a dead one has asked for and nobody has written
+    down is taken over by the next that asks.
     """
+    trial = lease.write(partial(_cancel_if_enough, lease=lease))
+    if trial.state != TrialState.WAITING:
+        return trial
+    with lease.sessions() as session:
+        config = TuningConfig.model_validate(session.get_one(Study, trial.study_id).config)
+    with asking_alone(lease.sessions.kw["bind"], trial.study_id, lease.step):
+        while trial.state == TrialState.WAITING:
+            lease.step()
+            known = lease.transact(partial(known_optuna_numbers, study_id=trial.study_id))
+            asked = asking.ask(get_storage(), str(trial.study_id), config, trial.number, known)
+            trial = lease.write(partial(_write_down, lease=lease, asked=asked))
+    return trial
+
+
+def _cancel_if_enough(session: Session, lease: Lease) -> Trial:
+    """The trial; one that was added before the target was reached or the time was over is cancelled."""
     trial = trial_of(session, lease.claim.unit_id)
     if trial.state == TrialState.WAITING:
         study = lock_study(session, trial.study_id)
@@ -73,9 +92,17 @@ def _start(session: Session, lease: Lease) -> Trial:
         if is_enough(session, config, session.get_one(Job, lease.claim.job_id)):
             end_trial(session, lease.claim.unit_id, TrialEnding(TrialState.CANCELLED))
             notify_dispatcher(session)
-            return trial
-        known = known_optuna_numbers(session, study.id)
-        asked = asking.ask(get_storage(), str(study.id), config, trial.number, known)
+    return trial
+
+
+def _write_down(session: Session, lease: Lease, asked: asking.Asked) -> Trial:
+    """The trial, started with what was asked for; it still waits where another trial has that already.
+
+    If it is cancelled instead, its parameters stay open in Optuna: the next trial takes them over.
+    """
+    trial = _cancel_if_enough(session, lease)
+    is_taken = asked.number in known_optuna_numbers(session, trial.study_id)
+    if trial.state == TrialState.WAITING and not is_taken:
         start_trial(session, trial, asked.number, asked.params)
     return trial
 
@@ -124,10 +151,7 @@ def _train(
     return TrialEnding(TrialState.COMPLETE, values, reporter.curve)
 
 
-def _end(session: Session, unit_id: int, asked: optuna.Trial, ending: TrialEnding) -> None:
-    """Only who holds the lease tells Optuna: what it knows is what is written here right after."""
-    if ending.state in (TrialState.COMPLETE, TrialState.PRUNED):
-        asking.tell(asked, ending.values)
+def _end(session: Session, unit_id: int, ending: TrialEnding) -> None:
     end_trial(session, unit_id, ending)
     notify_dispatcher(session)
 

@@ -7,7 +7,20 @@ from uuid import UUID
 import typer
 from typer.core import TyperGroup
 
-from api.client import datasets, display, jobs, keys, label, local, models, runs, tracks, train, tune
+from api.client import (
+    datasets,
+    display,
+    jobs,
+    keys,
+    label,
+    libraries,
+    local,
+    models,
+    runs,
+    tracks,
+    train,
+    tune,
+)
 from api.client.connection import connect, load_settings
 from api.client.http import ClientError
 from core.errors import MFAError
@@ -40,6 +53,7 @@ app = typer.Typer(
     help="Label music libraries: genres with scores, embeddings, similar tracks.",
 )
 app.add_typer(keys.app, name="keys")
+app.add_typer(libraries.app, name="libraries")
 app.add_typer(models.app, name="models")
 app.command("datasets", **datasets.AS_IT_IS)(datasets.run)
 
@@ -55,10 +69,16 @@ def label_folder(
     ] = "full",
     force: Annotated[bool, typer.Option("--force", help="Analyse again what has a result.")] = False,
     csv: Annotated[Path | None, typer.Option(help="Write all scores of all tracks to this file.")] = None,
+    confirm_empty: Annotated[
+        bool,
+        typer.Option("--confirm-empty", help="Mark the known tracks as missing even when all are gone."),
+    ] = False,
 ) -> None:
     """Label every track of a folder and show what came out."""
     with connect() as client:
-        label.label_folder(client, folder, library, coverage, force=force, csv=csv)
+        label.label_folder(
+            client, folder, library, coverage, force=force, csv=csv, confirm_empty=confirm_empty
+        )
 
 
 @app.command("jobs")
@@ -66,12 +86,13 @@ def show_jobs(
     job_id: Annotated[UUID | None, typer.Argument(help="Show this one; without it, list the newest.")] = None,
     cancel: Annotated[bool, typer.Option("--cancel", help="Stop it; what is done is kept.")] = False,
     retry: Annotated[bool, typer.Option("--retry", help="Submit its failed items again.")] = False,
+    delete: Annotated[bool, typer.Option("--delete", help="Delete it; its labels stay.")] = False,
 ) -> None:
-    """List jobs, or show, cancel or retry one."""
-    if job_id is None and (cancel or retry):
-        raise ClientError("Name the job to cancel or retry: `mfa jobs ID --cancel`.")
-    if cancel and retry:
-        raise ClientError("A job can be cancelled or retried, not both.")
+    """List jobs, or show, cancel, retry or delete one."""
+    if job_id is None and (cancel or retry or delete):
+        raise ClientError("Name the job to cancel or retry or delete: `mfa jobs ID --cancel`.")
+    if cancel + retry + delete > 1:
+        raise ClientError("A job can be cancelled, retried or deleted, not both.")
     with connect() as client:
         if job_id is None:
             jobs.show_jobs(client)
@@ -79,6 +100,8 @@ def show_jobs(
             jobs.cancel(client, job_id)
         elif retry:
             jobs.retry(client, job_id)
+        elif delete:
+            jobs.delete(client, job_id)
         else:
             jobs.show_job(client, job_id)
 
@@ -87,10 +110,23 @@ def show_jobs(
 def similar(
     track: Annotated[str, typer.Argument(help="Id of a track, path of its file, or path in its library.")],
     limit: Annotated[int, typer.Option(min=1, max=100)] = 10,
+    duplicates: Annotated[bool, typer.Option("--duplicates", help="List duplicates of it, too.")] = False,
 ) -> None:
     """List the tracks that sound most like one."""
     with connect() as client:
-        tracks.show_similar(client, track, limit)
+        tracks.show_similar(client, track, limit, duplicates=duplicates)
+
+
+@app.command("duplicates")
+def show_duplicates(
+    library: Annotated[str | None, typer.Option(help="Look in this library only.")] = None,
+    similar: Annotated[
+        bool, typer.Option("--similar", help="Several encodings of one recording instead of equal audio.")
+    ] = False,
+) -> None:
+    """List tracks that probably hold the same recording; nothing is changed."""
+    with connect() as client:
+        tracks.show_duplicates(client, "similar" if similar else "exact", library)
 
 
 @app.command("train")
@@ -159,13 +195,18 @@ def show_studies(
         bool, typer.Option("--train-best", help="Train its best trial for all epochs; gives a model.")
     ] = False,
     trial: Annotated[int | None, typer.Option(min=0, help="Train this trial instead.")] = None,
+    delete: Annotated[bool, typer.Option("--delete", help="Delete it with its trials.")] = False,
 ) -> None:
-    """List studies, show one, or train the best that it found."""
-    if study_id is None and (train_best or trial is not None):
+    """List studies, show one, train the best that it found, or delete it."""
+    if study_id is None and (train_best or trial is not None or delete):
         raise ClientError("Name the study: `mfa studies ID --train-best`.")
+    if delete and (train_best or trial is not None):
+        raise ClientError("The best of a study can be trained or the study deleted, not both.")
     with connect() as client:
         if study_id is None:
             tune.show_studies(client)
+        elif delete:
+            tune.delete(client, study_id)
         elif train_best or trial is not None:
             tune.train_best(client, study_id, trial)
         else:
@@ -175,11 +216,16 @@ def show_studies(
 @app.command("runs")
 def show_runs(
     run_id: Annotated[UUID | None, typer.Argument(help="Show this one; without it, list the newest.")] = None,
+    delete: Annotated[bool, typer.Option("--delete", help="Delete it; its model stays.")] = False,
 ) -> None:
-    """List trainings, or show how one went."""
+    """List trainings, show how one went, or delete one."""
+    if delete and run_id is None:
+        raise ClientError("Name the run to delete: `mfa runs ID --delete`.")
     with connect() as client:
         if run_id is None:
             runs.show_runs(client)
+        elif delete:
+            runs.delete(client, run_id)
         else:
             runs.show_run(client, run_id)
 

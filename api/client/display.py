@@ -11,12 +11,23 @@ from rich.text import Text
 
 from api import schemas
 from core.params import JobKind
+from core.states import Activity
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
 TOP_LABELS = 3
 UNITS = {JobKind.TRAINING: "epochs", JobKind.TUNING: "trials"}  # what the progress of a job counts
+ACTIVITIES = {
+    Activity.READING: "reading the tracks",
+    Activity.TRAINING: "training",
+    Activity.VALIDATING: "validating",
+    Activity.SCORING: "scoring the tracks that were not learnt from",
+    Activity.CALIBRATING: "choosing thresholds and calibration",
+    Activity.MEASURING: "resampling for the intervals",
+    Activity.WRITING: "writing the model",
+    Activity.INSTALLING: "installing the model",
+}
 FILE_WIDTH = 140  # columns of a table that goes into a file or a pipe
 
 if not console.is_terminal:
@@ -85,6 +96,14 @@ def progress_of(job: schemas.Job) -> str:
     return ", ".join(parts)
 
 
+def activity_of(progress: schemas.Progress) -> str:
+    """`scoring 12 of 40`; what a training does before it tells is the reading of its tracks."""
+    if progress.activity is None:
+        return reading_of(progress)
+    done, total = progress.activity.done, progress.activity.total
+    return ACTIVITIES[progress.activity.name] + (f": {done} of {total}" if total else "")
+
+
 def reading_of(progress: schemas.Progress) -> str:
     if not progress.tracks_to_read:
         return "reading the tracks"
@@ -101,8 +120,8 @@ class JobBar:
         done = job.progress.done + job.progress.failed + job.progress.skipped
         total = job.progress.total if job.progress.percent is not None else None
         text = progress_of(job) if job.state != "queued" else "waiting for a worker"
-        if job.kind == JobKind.TRAINING and job.state == "running" and not done:
-            text = reading_of(job.progress)
+        if job.kind == JobKind.TRAINING and job.state == "running":
+            text = f"{text}; {activity_of(job.progress)}" if done else activity_of(job.progress)
         if job.kind == JobKind.TUNING and job.state == "running" and not done:
             text = f"the first of {job.progress.total} trials"
         self._bars.update(self._bar, completed=done, total=total, text=text)

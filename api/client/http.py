@@ -64,6 +64,13 @@ class Client:
     def list_libraries(self) -> list[schemas.Library]:
         return self._get(schemas.Page[schemas.Library], "/libraries").items
 
+    def change_library(self, name: str, change: schemas.LibraryChange) -> schemas.Library:
+        body = change.model_dump(exclude_none=True)
+        return self._call(schemas.Library, "PATCH", f"/libraries/{name}", json=body)
+
+    def delete_library(self, name: str) -> None:
+        self._delete(f"/libraries/{name}")
+
     def submit_analysis(self, params: AnalysisParams) -> schemas.Job:
         body = {"kind": "analysis", "params": params.model_dump(mode="json")}
         return self._post(schemas.Job, "/jobs", body)
@@ -105,12 +112,20 @@ class Client:
     def retry_job(self, job_id: UUID) -> schemas.Job:
         return self._post(schemas.Job, f"/jobs/{job_id}/retry")
 
+    def delete_job(self, job_id: UUID) -> None:
+        self._delete(f"/jobs/{job_id}")
+
     def list_failed(self, job_id: UUID, limit: int) -> list[schemas.Item]:
         query = {"state": str(ItemState.FAILED), "limit": limit}
         return self._get(schemas.Page[schemas.Item], f"/jobs/{job_id}/items", query).items
 
-    def iterate_results(self, job_id: UUID, *, only_with_warnings: bool = False) -> Iterator[schemas.Result]:
-        query: dict[str, str | bool] = {"format": "jsonl", "only_with_warnings": only_with_warnings}
+    def iterate_results(
+        self, job_id: UUID, similar: int = 0, *, only_with_warnings: bool = False
+    ) -> Iterator[schemas.Result]:
+        """Every labelled track, with so many of its nearest tracks in the library."""
+        query: dict[str, str | bool] = {
+            "format": "jsonl", "similar": str(similar), "only_with_warnings": only_with_warnings,
+        }  # fmt: skip
         with self._stream(f"/jobs/{job_id}/results", query) as response:
             for line in response.iter_lines():
                 yield schemas.Result.model_validate_json(line)
@@ -127,6 +142,11 @@ class Client:
         finally:
             partial.unlink(missing_ok=True)
 
+    def list_unreadable_tags(self, library: str, limit: int) -> schemas.Page[schemas.Track]:
+        """The first tracks of a library whose tags cannot all be read."""
+        query = {"library": library, "unreadable_tags": True, "limit": limit}
+        return self._get(schemas.Page[schemas.Track], "/tracks", query)
+
     def find_tracks(self, path: str, library: str | None = None) -> list[schemas.Track]:
         query = {"path": path, "library": library}
         return self._get(schemas.Page[schemas.Track], "/tracks", query).items
@@ -135,10 +155,16 @@ class Client:
         return self._get(schemas.Track, f"/tracks/{track_id}")
 
     def list_similar(
-        self, track_id: UUID, limit: int, library: str | None = None
+        self, track_id: UUID, limit: int, library: str | None = None, *, duplicates: bool = False
     ) -> list[schemas.SimilarTrack]:
-        query = {"limit": limit, "library": library}
+        query = {"limit": limit, "library": library, "duplicates": duplicates}
         return self._get(schemas.SimilarTracks, f"/tracks/{track_id}/similar", query).items
+
+    def list_duplicates(
+        self, kind: schemas.DuplicateKind, library: str | None, cursor: str | None
+    ) -> schemas.Duplicates:
+        query = {"kind": kind, "library": library, "cursor": cursor}
+        return self._get(schemas.Duplicates, "/duplicates", query)
 
     def list_models(self) -> list[schemas.Model]:
         return self._get(schemas.Page[schemas.Model], "/models").items
@@ -148,6 +174,15 @@ class Client:
 
     def roll_back(self) -> schemas.Model:
         return self._post(schemas.Model, "/models/rollback")
+
+    def delete_model(self, reference: str) -> None:
+        self._delete(f"/models/{reference}")
+
+    def delete_run(self, run_id: UUID) -> None:
+        self._delete(f"/runs/{run_id}")
+
+    def delete_study(self, study_id: UUID) -> None:
+        self._delete(f"/studies/{study_id}")
 
     def list_runs(self, limit: int) -> list[schemas.Run]:
         return self._get(schemas.Page[schemas.Run], "/runs", {"limit": limit}).items
@@ -172,11 +207,17 @@ class Client:
     def _post(self, shape: type[T], path: str, body: dict[str, Any] | None = None) -> T:
         return self._call(shape, "POST", path, json=body)
 
+    def _delete(self, path: str) -> None:
+        self._request("DELETE", path)
+
     def _call(self, shape: type[T], method: str, path: str, **request: Any) -> T:
+        return shape.model_validate_json(self._request(method, path, **request).content)
+
+    def _request(self, method: str, path: str, **request: Any) -> httpx.Response:
         with reaching(self._http):
             response = self._http.request(method, API + quote(path), **request)
         check(response)
-        return shape.model_validate_json(response.content)
+        return response
 
     @contextmanager
     def _stream(self, path: str, query: dict[str, str | bool]) -> Iterator[httpx.Response]:

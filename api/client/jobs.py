@@ -5,7 +5,7 @@ from uuid import UUID
 from api import schemas
 from api.client import display
 from api.client.http import Client
-from api.client.label import show_failures
+from api.client.label import show_failures, show_findings
 from api.client.train import show_outcome
 from api.client.tune import show_study, show_thresholds
 from core.params import JobKind
@@ -57,13 +57,14 @@ def show_job(client: Client, job_id: UUID) -> None:
     )
     if job.error is not None:
         display.say(f"{job.error.code}: {job.error.detail}", "red")
+    show_findings(job)
     if isinstance(job.result, schemas.TrainingOutcome):
         show_outcome(job.result)
     elif isinstance(job.result, schemas.TuningOutcome):
         show_study(client, job.result.study_id)
     elif isinstance(job.result, schemas.ThresholdOutcome):
         show_thresholds(job.result)
-    elif job.result is not None:
+    elif isinstance(job.result, schemas.Prediction):
         display.say(display.labels_of(job.result, top=10))
     if job.progress.failed and job.kind != JobKind.TUNING:
         show_failures(client, job.id, job.progress.failed)
@@ -74,6 +75,11 @@ def cancel(client: Client, job_id: UUID) -> None:
     display.say(f"Job {job.id} is {job.state}; what is done is kept.")
 
 
+def delete(client: Client, job_id: UUID) -> None:
+    client.delete_job(job_id)
+    display.say(f"Job {job_id} is deleted; the labels of its tracks stay.")
+
+
 def retry(client: Client, job_id: UUID) -> None:
     job = client.retry_job(job_id)
-    display.say(f"The failed items are submitted as job {job.id}; `mfa jobs {job.id}` shows it.")
+    display.say(f"What failed is submitted as job {job.id}; `mfa jobs {job.id}` shows it.")

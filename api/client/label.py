@@ -13,6 +13,7 @@ from api import schemas
 from api.client import display
 from api.client.http import Client, ClientError, Refused, Unreachable
 from core.config import Coverage, Windows
+from core.library.left_out import as_text
 from core.params import AnalysisParams
 from core.states import TERMINAL_JOB_STATES, JobState
 
@@ -20,17 +21,27 @@ LOOK_EVERY_S = 0.5
 PATIENCE_S = 60.0  # with a gateway that restarts while a job runs
 SHOWN_TRACKS = 100
 SHOWN_FAILURES = 50
+COUNTED_TAGS, SHOWN_TAGS = 1000, 20
 
 
 def label_folder(
-    client: Client, folder: Path, library: str | None, coverage: str, *, force: bool, csv: Path | None
+    client: Client,
+    folder: Path,
+    library: str | None,
+    coverage: str,
+    *,
+    force: bool,
+    csv: Path | None,
+    confirm_empty: bool,
 ) -> None:
     folder = folder.expanduser().resolve()
     if not folder.is_dir():
         raise ClientError(f"There is no folder {folder}.")
     listened = parse_coverage(coverage)
     name, path = find_or_create_library(client, folder, library)
-    params = AnalysisParams(library=name, path=path, coverage=listened, force=force)
+    params = AnalysisParams(
+        library=name, path=path, coverage=listened, force=force, confirm_empty=confirm_empty
+    )
     job = client.submit_analysis(params)
     try:
         job = follow(client, job)
@@ -39,7 +50,7 @@ def label_folder(
         raise
     if csv is not None:
         client.save_results(job.id, csv)
-    show_outcome(client, job, name)
+    show_outcome(client, job)
     display.say(summary(job, None), "bold")
 
 
@@ -105,39 +116,38 @@ def is_passing(error: ClientError) -> bool:
     return isinstance(error, Unreachable) or (isinstance(error, Refused) and error.problem.status == 503)
 
 
-def show_outcome(client: Client, job: schemas.Job, library: str) -> None:
+def show_outcome(client: Client, job: schemas.Job) -> None:
     """The tracks with labels and nearest track, then what failed; an error when nothing is labelled."""
-    results = list(islice(client.iterate_results(job.id), SHOWN_TRACKS))
+    results = list(islice(client.iterate_results(job.id, similar=1), SHOWN_TRACKS))
     if results:
-        show_results(client, results, library)
+        show_results(results)
     labelled = job.progress.done + job.progress.skipped
     if labelled > len(results):
         display.say(f"… and {labelled - len(results)} more; `--csv FILE` writes all.")
     show_warnings(client, job.id)
     if job.progress.failed:
         show_failures(client, job.id, job.progress.failed)
+    show_findings(job)
+    show_unreadable_tags(client, str(job.params["library"]))
     if job.state == JobState.FAILED:
         raise ClientError(f"The job failed: {job.error.detail if job.error else 'no reason is known.'}")
     if job.state == JobState.CANCELLED:
         raise ClientError("The job was cancelled.")
-    if not labelled:
+    if not labelled and not count_missing(job):
         raise ClientError("Nothing was labelled: the folder holds no audio that can be read.")
 
 
-def show_results(client: Client, results: list[schemas.Result], library: str) -> None:
+def show_results(results: list[schemas.Result]) -> None:
     display.show_table(
         "Labels",
         ("track", "top labels", "sounds most like"),
-        (
-            (result.path, display.labels_of(result), nearest(client, result.track_id, library))
-            for result in results
-        ),
+        ((result.path, display.labels_of(result), nearest(result)) for result in results),
     )
 
 
-def nearest(client: Client, track_id: UUID, library: str) -> str:
-    found = client.list_similar(track_id, 1, library)
-    return f"{found[0].path} ({found[0].similarity:.2f})" if found else "–"
+def nearest(result: schemas.Result) -> str:
+    near = (result.similar or [])[:1]
+    return f"{near[0].path} ({near[0].similarity:.2f})" if near else "–"
 
 
 def show_warnings(client: Client, job_id: UUID) -> None:
@@ -168,6 +178,35 @@ def show_failures(client: Client, job_id: UUID, count: int) -> None:
     )
     if count > len(items):
         display.say(f"… and {count - len(items)} more: GET /api/v1/jobs/{job_id}/items?state=failed")
+
+
+def show_findings(job: schemas.Job) -> None:
+    """What the listing of an analysis left out, marked as missing, or warns of."""
+    if job.progress.left_out:
+        display.say(f"Left out: {as_text(job.progress.left_out)}.")
+    if missing := count_missing(job):
+        display.say(f"{missing} tracks are gone and marked as missing.")
+    for warning in job.progress.warnings:
+        display.say(warning, "yellow")
+
+
+def count_missing(job: schemas.Job) -> int:
+    return job.result.missing if isinstance(job.result, schemas.AnalysisOutcome) else 0
+
+
+def show_unreadable_tags(client: Client, library: str) -> None:
+    """How many files of the library have tags that cannot all be read, and why."""
+    page = client.list_unreadable_tags(library, COUNTED_TAGS)
+    if not page.items:
+        return
+    more = " or more" if page.next_cursor else ""
+    display.show_table(
+        f"Files of the library with unreadable tags: {len(page.items)}{more}",
+        ("file", "why"),
+        ((track.path, track.tags_error or "") for track in page.items[:SHOWN_TAGS]),
+    )
+    if len(page.items) > SHOWN_TAGS:
+        display.say(f"The others: GET /api/v1/tracks?library={library}&unreadable_tags=true")
 
 
 def summary(job: schemas.Job, audio_s: float | None) -> str:

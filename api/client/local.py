@@ -9,7 +9,7 @@ from api.client.first_key import first_key
 from api.client.http import Client, ClientError
 from api.client.label import find_or_create_library, follow, show_outcome, summary
 from core.errors import ItemError
-from core.library.scan import scan
+from core.library.scan import FoundFile, scan
 from core.local_stack import Stack, local_stack
 from core.params import AnalysisParams
 from core.settings import Settings
@@ -49,7 +49,7 @@ def demo(settings: Settings, music: Path | None) -> None:
         job = follow(client, client.submit_analysis(AnalysisParams(library=library, path=path)))
         client.save_results(job.id, RESULTS)
         audio_s = sum(result.duration_s for result in client.iterate_results(job.id))
-        show_outcome(client, job, library)
+        show_outcome(client, job)
         display.say(summary(job, audio_s), "bold")
         display.say(f"All scores are in {RESULTS.resolve()}")
     display.say("Everything is stopped; `make serve` keeps it running.")
@@ -66,7 +66,7 @@ def check_music(folder: Path, *, is_own: bool) -> Path:
     if not folder.is_dir():
         raise ClientError(f"There is no folder {folder}.{hint}")
     try:
-        first = next(scan(folder), None)
+        first = next((entry for entry in scan(folder) if isinstance(entry, FoundFile)), None)
     except ItemError as error:
         raise ClientError(f"{folder} cannot be read: {error.detail}") from error
     if first is None:

@@ -8,7 +8,7 @@ from api.client import display
 from api.client.connection import connect
 from api.client.http import Client, ClientError
 
-app = typer.Typer(help="List the models, and choose the one that jobs use by default.")
+app = typer.Typer(help="List the models, choose the one that jobs use by default, delete one.")
 
 
 @app.callback(invoke_without_command=True)
@@ -48,6 +48,19 @@ def promote(
         promoted = client.promote_model(name, int(version) if version else None)
     display.say(f"{promoted.name}@{promoted.version} is the default model now.")
     display.say("`mfa label` labels with it; where only its head is new, no file is opened again.")
+
+
+@app.command()
+def remove(
+    model: Annotated[str, typer.Argument(help="`name@version`.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Delete one version of a model with its files and all that it says of any track."""
+    with connect() as client:
+        if not yes:
+            typer.confirm(f"Delete the model {model} with its labels of all tracks?", abort=True)
+        client.delete_model(model)
+    display.say(f"The model {model} is deleted.")
 
 
 @app.command()

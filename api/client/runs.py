@@ -45,6 +45,11 @@ def show_run(client: Client, run_id: UUID) -> None:
         display.say(f"/api/v1/runs/{run.id}/artifacts/{name}")
 
 
+def delete(client: Client, run_id: UUID) -> None:
+    client.delete_run(run_id)
+    display.say(f"Run {run_id} is deleted; its model stays.")
+
+
 def show_epochs(run: schemas.RunDetails) -> None:
     if run.epochs:
         display.show_table(

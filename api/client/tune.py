@@ -12,7 +12,7 @@ from api.client.train import follow_training, place_root
 from core.experiment_config import parse_experiment
 from core.params import ThresholdParams
 from core.search_space import canonical
-from core.states import JobState
+from core.states import JobState, TrialState
 from core.tuning_config import TuningConfig, load_tuning
 
 SHOWN_STUDIES, SHOWN_TRIALS = 20, 15
@@ -107,8 +107,8 @@ def show_study(client: Client, study_id: UUID) -> None:
             ("key", f"share of {metric}"),
             ((key, display.number_of(share)) for key, share in shares.items()),
         )
-    for reason in dict.fromkeys(trial.error.detail for trial in study.trials if trial.error):
-        display.say(f"A trial failed: {reason}", "red")
+    for failure in study.failures:
+        display.say(f"A trial failed: {failure.detail}", "red")
     show_best(study)
     for name in study.plots:
         display.say(client.url_of(f"/studies/{study.id}/plots/{name}.png"))
@@ -117,13 +117,10 @@ def show_study(client: Client, study_id: UUID) -> None:
 def show_trials(study: schemas.StudyDetails) -> None:
     """The best complete trials first; the Pareto front where there are several objectives."""
     objectives = [objective["metric"] for objective in study.config["objectives"]]
-    shown: list[schemas.Trial | schemas.BestTrial] = list(study.pareto_front)
-    title = "Pareto front"
-    if len(objectives) == 1 and study.best is not None:
-        complete = [trial for trial in study.trials if trial.values]
-        best = study.best.values[objectives[0]]
-        shown = sorted(complete, key=lambda trial: abs((trial.values or {})[objectives[0]] - best))
-        title = f"The best of {len(complete)} complete trials"
+    shown, title = study.pareto_front, f"Pareto front of {study.pareto_size} trials"
+    if len(objectives) == 1:
+        complete = study.counts.get(TrialState.COMPLETE, 0)
+        shown, title = study.leaders, f"The best of {complete} complete trials"
     if shown:
         display.show_table(
             title,
@@ -131,8 +128,8 @@ def show_trials(study: schemas.StudyDetails) -> None:
             (
                 (
                     str(trial.number),
-                    *(display.number_of((trial.values or {}).get(name)) for name in objectives),
-                    ", ".join(f"{key} {_short(value)}" for key, value in (trial.params or {}).items()),
+                    *(display.number_of(trial.values.get(name)) for name in objectives),
+                    ", ".join(f"{key} {_short(value)}" for key, value in trial.params.items()),
                 )
                 for trial in shown[:SHOWN_TRIALS]
             ),
@@ -150,6 +147,11 @@ def show_best(study: schemas.StudyDetails) -> None:
 
 def train_best(client: Client, study_id: UUID, trial: int | None) -> None:
     follow_training(client, client.train_best(study_id, trial))
+
+
+def delete(client: Client, study_id: UUID) -> None:
+    client.delete_study(study_id)
+    display.say(f"Study {study_id} is deleted; models trained from it stay.")
 
 
 def _short(value: Any) -> str:

@@ -35,6 +35,9 @@ def _describe(status: int, code: str, meaning: str) -> dict[str, Any]:
     return {"description": meaning, "content": {MEDIA_TYPE: {"schema": schema, "example": example}}}
 
 
+DELETED: dict[int | str, dict[str, Any]] = {
+    204: {"description": "Deleted: from now on no answer contains it; its rows and files are removed later"}
+}
 GUARDED = problems(401, 403, 422, 429, 503)  # what every route with a key may answer
 
 

@@ -163,5 +163,6 @@ def look(reads: SessionFactory, job_id: UUID, *, all_scores: bool) -> schemas.Pr
             raise item_error(job.error_code or "", job.error_detail or "")
         answer = views.job_prediction(session, job, all_scores=all_scores)
     if answer is None:
+        views.read_job(reads, job_id, None)  # raises JobNotFound for one that has been deleted meanwhile
         raise JobFailed
     return answer

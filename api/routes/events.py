@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Annotated
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from api import schemas, views
 from api.deps import Caller, Reader, ReadsDep
 from api.routes import make_router, problems
 from core.db.session import SessionFactory
-from core.errors import Unavailable
+from core.errors import JobNotFound, Unavailable
 from core.services.api_keys import is_valid
 from core.services.jobs import get_job
 from core.states import TERMINAL_JOB_STATES
@@ -39,7 +40,8 @@ async def open_stream(job_id: UUID, reads: ReadsDep, caller: Reader) -> AsyncIte
 async def stream_events(
     reads: ReadsDep, caller: Reader, job: Annotated[schemas.Job, Depends(open_stream)]
 ) -> AsyncIterator[ServerSentEvent]:
-    """The job each time it has changed, at most once a second; ends with the job, the key or ten minutes.
+    """The job each time it has changed, at most once a second; ends with the job, the key or ten minutes,
+    and when the job is deleted.
 
     A comment every 15 seconds keeps the connection alive.
     """
@@ -58,11 +60,12 @@ async def stream_events(
 
 
 def look(reads: SessionFactory, job_id: UUID, caller: Caller) -> schemas.Job | None:
-    """The job as it is now, for a caller whose key is still valid."""
-    with reads() as session:
+    """The job as it is now, for a caller whose key is still valid; None also when it has been deleted."""
+    with reads() as session, suppress(JobNotFound):
         if caller.key_id is not None and not is_valid(session, caller.key_id):
             return None
         return views.job(session, get_job(session, job_id, visible_to=caller.visible_to))
+    return None
 
 
 def _changed(before: schemas.Job, after: schemas.Job) -> bool:

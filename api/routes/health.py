@@ -25,12 +25,14 @@ router = APIRouter(tags=["health"])
 LATELY = f"in the last {RECENT_S:.0f} s"
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz")
 async def check_health() -> schemas.Health:
     """Liveness: the process answers."""
     return schemas.Health(status="ok")
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses={503: {"model": schemas.Readiness, "description": "Not ready"}})
 def check_readiness(sessions: SessionsDep, settings: SettingsDep, response: Response) -> schemas.Readiness:
     """Readiness: the database is migrated, the broker answers, every queue is dispatched and has a worker."""
@@ -61,6 +63,7 @@ def _missing_broker(settings: Settings) -> list[str]:
     return []
 
 
+@router.head("/metrics", dependencies=[READ], include_in_schema=False)
 @router.get("/metrics", dependencies=[READ], response_class=Response, responses=GUARDED)
 def get_metrics(request: Request, session: SessionDep) -> Response:
     """What Prometheus scrapes: the queue as the database knows it, and this process' request durations."""
@@ -87,6 +90,9 @@ class ActivityCollector(Collector):
                 ("name",),
                 seen.heartbeats,
             ),
+            labelled(
+                "mfa_deleted_rows", "Deleted rows that are still to be removed", ("table",), seen.deleted
+            ),
             labelled("mfa_ended_units", f"Units that ended {LATELY}", ("kind", "state"), seen.ended_units),
             labelled("mfa_ended_tracks", f"Tracks of those units {LATELY}", ("outcome",), seen.ended_tracks),
             labelled("mfa_stage_seconds", f"Work on those tracks {LATELY}", ("stage",), seen.stage_s),
@@ -104,6 +110,10 @@ class ActivityCollector(Collector):
             "mfa_predictions_with_warnings": (
                 "Results of tracks of which some audio is missing, as the database last estimated",
                 seen.warned,
+            ),
+            "mfa_tracks_with_unreadable_tags": (
+                "Tracks whose tags cannot be read, wholly or in part",
+                seen.unreadable_tags,
             ),
             "mfa_workers": ("Workers heard of lately", seen.workers),
         }

@@ -4,9 +4,11 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Query, Response
+from sqlalchemy.orm import Session
 
 from api import schemas, views
 from api.deps import (
+    Caller,
     Cursor,
     IdempotencyKey,
     Limit,
@@ -17,8 +19,10 @@ from api.deps import (
     Writer,
     check_open_jobs,
 )
-from api.routes import API, make_router, problems
+from api.routes import API, DELETED, make_router, problems
+from api.uploads import keep_for_retry
 from core.params import JobKind
+from core.services import changes
 from core.services import jobs as service
 from core.services.items import list_items
 from core.services.jobs import OPEN_JOB_STATES, Submission
@@ -131,12 +135,32 @@ def retry_job(
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> schemas.Job:
-    """A new job over the failed items of a job that has ended; a training goes on where it was."""
-    old = service.get_job(session, job_id, visible_to=caller.visible_to)
-    retry = retry_training if old.kind == JobKind.TRAINING else service.retry_failed
-    submission = retry(session, job_id, caller.owner, idempotency_key, visible_to=caller.visible_to)
+    """A new job over the failed items of a job that has ended; a training goes on where it was.
+
+    Folders that could not be listed are listed again, as is a library whose listing failed. An upload is
+    labelled again while its file is kept: for an hour.
+    """
+    request = service.retry_request(job_id, caller.owner, idempotency_key)
+    submission = service.find_replay(session, request) or retry(session, job_id, caller, idempotency_key)
     check_open_jobs(session, submission, settings)
+    if submission.job.kind == JobKind.PREDICT and not submission.replayed:
+        keep_for_retry(settings, job_id, submission.job.id)
     return accepted(response, submission, views.job(session, submission.job))
+
+
+def retry(session: Session, job_id: UUID, caller: Caller, idempotency_key: str | None) -> Submission:
+    old = service.get_job(session, job_id, visible_to=caller.visible_to)
+    retry_kind = retry_training if old.kind == JobKind.TRAINING else service.retry_failed
+    return retry_kind(session, job_id, caller.owner, idempotency_key, visible_to=caller.visible_to)
+
+
+@router.delete("/{job_id}", status_code=204, responses=DELETED | problems(404, 409))
+def delete_job(job_id: UUID, session: SessionDep, caller: Writer) -> None:
+    """Delete a job that has ended, with its items. The labels of its tracks, its run and its study stay.
+
+    409 while it is open, and while an open job retries it. Its Idempotency-Key can be used again.
+    """
+    changes.delete_job(session, job_id, visible_to=caller.visible_to)
 
 
 @router.get("/{job_id}/items", responses=problems(404))
@@ -149,6 +173,6 @@ def list_job_items(
     limit: Limit = 100,
 ) -> schemas.Page[schemas.Item]:
     """The outcome of each track, in the order of the library; `state=failed` lists what went wrong."""
-    service.get_job(session, job_id, visible_to=caller.visible_to)
+    service.check_library(session, service.get_job(session, job_id, visible_to=caller.visible_to))
     page = list_items(session, job_id, state, cursor, limit)
     return schemas.Page(items=[views.item(row) for row in page.items], next_cursor=page.next_cursor)

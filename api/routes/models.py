@@ -6,11 +6,13 @@ from fastapi import Path
 
 from api import schemas, views
 from api.deps import ADMIN, READ, SessionDep
-from api.routes import make_router, problems
+from api.routes import DELETED, make_router, problems
+from core.services import changes
 from core.services import registry as service
 
 router = make_router("models")
 
+Version = Annotated[str, Path(max_length=210, description="`name@version`", examples=["my-genres@2"])]
 Name = Annotated[str, Path(max_length=200, description="name of a model", examples=["musicnn-msd"])]
 
 
@@ -46,3 +48,13 @@ def promote_model(name: Name, body: schemas.PromotionRequest, session: SessionDe
     """
     model = service.promote_model(session, name, body.version, body.alias)
     return views.model(model, service.list_aliases(session))
+
+
+@router.delete("/{name}", status_code=204, dependencies=[ADMIN], responses=DELETED | problems(404, 409))
+def delete_model(name: Version, session: SessionDep) -> None:
+    """Delete one version of a model with all that it says of any track, and its files.
+
+    409 for the default model, one that another alias than `previous` names, a member of an ensemble, and
+    while an open job uses it. The version is never given again.
+    """
+    changes.delete_model(session, name)

@@ -7,10 +7,9 @@ from fastapi import Query
 from fastapi.responses import StreamingResponse
 
 from api.deps import Reader, Scores, SessionDep, SessionsDep
-from api.exports import MEDIA_TYPES, Format, export
+from api.exports import MEDIA_TYPES, Format, expect_results, export
 from api.routes import make_router, problems
 from api.schemas import Result
-from core.db.tables import Model
 from core.errors import JobHasNoItems
 from core.params import JobKind
 from core.services.jobs import get_job
@@ -35,6 +34,9 @@ def get_results(
     caller: Reader,
     form: Annotated[Format, Query(alias="format")] = Format.JSON,
     scores: Scores = None,
+    similar: Annotated[
+        int, Query(ge=0, le=10, description="adds so many of the nearest tracks of the library to every row")
+    ] = 0,
     only_with_warnings: Annotated[
         bool, Query(description="only tracks of which some audio is missing")
     ] = False,
@@ -42,14 +44,23 @@ def get_results(
     """Every track that is labelled so far, in the order of the library.
 
     In CSV, text that a spreadsheet would take for a formula has a `'` in front, and `scores=all` adds a
-    column per label.
+    column per label, `similar` one with the nearest tracks. The answer breaks off when the job,
+    its library or its model is deleted meanwhile.
     """
     job = get_job(session, job_id, visible_to=caller.visible_to)
     if job.kind != JobKind.ANALYSIS:
         raise JobHasNoItems
-    model = session.get_one(Model, job.model_id)
+    model = expect_results(session, job)
     return StreamingResponse(
-        export(sessions, job, model, form, all_scores=scores == "all", only_with_warnings=only_with_warnings),
+        export(
+            sessions,
+            job,
+            model,
+            form,
+            all_scores=scores == "all",
+            similar=similar,
+            only_with_warnings=only_with_warnings,
+        ),
         media_type=MEDIA_TYPES[form],
         headers={"Content-Disposition": f'attachment; filename="results-{job_id}.{form}"'},
     )

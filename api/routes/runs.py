@@ -3,13 +3,13 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Path, Query
-from fastapi.responses import FileResponse
+from fastapi import Path, Query, Response
 
 from api import schemas, views
-from api.deps import READ, Cursor, Limit, SessionDep
-from api.routes import make_router, problems
+from api.deps import ADMIN, READ, Cursor, Limit, SessionDep
+from api.routes import DELETED, make_router, problems
 from core.errors import Invalid
+from core.services import changes
 from core.services import experiments as service
 
 router = make_router("runs", dependencies=[READ])
@@ -51,15 +51,25 @@ def compare_runs(
 @router.get("/{run_id}", responses=problems(404))
 def get_run(run_id: UUID, session: SessionDep) -> schemas.RunDetails:
     """A run with its configuration, its results and the curves of its epochs, also while it is at work."""
-    return views.run_details(service.get_run(session, run_id), service.list_epochs(session, run_id))
+    epochs = service.list_epochs(session, run_id)  # first: a run that is there now had all of them then
+    return views.run_details(service.get_run(session, run_id), epochs)
 
 
-@router.get("/{run_id}/artifacts/{name}", response_class=FileResponse, responses=FILES | problems(404))
+@router.delete("/{run_id}", status_code=204, dependencies=[ADMIN], responses=DELETED | problems(404, 409))
+def delete_run(run_id: UUID, session: SessionDep) -> None:
+    """Delete what is known of a training: configuration, results, curves. Its model and its job stay.
+
+    409 until the training has ended.
+    """
+    changes.delete_run(session, run_id)
+
+
+@router.get("/{run_id}/artifacts/{name}", response_class=Response, responses=FILES | problems(404))
 def get_artifact(
     run_id: UUID,
     name: Annotated[str, Path(max_length=100, examples=["training_curves.png"])],
     session: SessionDep,
-) -> FileResponse:
+) -> Response:
     """A file that a finished run has left: its curves, its results or its model card, not its weights."""
-    file = service.find_artifact(session, run_id, name)
-    return FileResponse(file, media_type=service.ARTIFACTS[name])
+    content = service.read_artifact(session, run_id, name)
+    return Response(content, media_type=service.ARTIFACTS[name])

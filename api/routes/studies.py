@@ -4,12 +4,22 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Path, Query, Response
-from fastapi.responses import FileResponse
 
 from api import schemas, views
-from api.deps import READ, Cursor, IdempotencyKey, Limit, SessionDep, SettingsDep, Writer, check_open_jobs
-from api.routes import make_router, problems
+from api.deps import (
+    ADMIN,
+    READ,
+    Cursor,
+    IdempotencyKey,
+    Limit,
+    SessionDep,
+    SettingsDep,
+    Writer,
+    check_open_jobs,
+)
+from api.routes import DELETED, make_router, problems
 from api.routes.jobs import accepted
+from core.services import changes
 from core.services import studies as service
 
 router = make_router("studies")
@@ -33,26 +43,40 @@ def list_studies(
 
 
 @router.get("/{study_id}", dependencies=[READ], responses=problems(404))
-def get_study(
+def get_study(study_id: UUID, session: SessionDep, settings: SettingsDep) -> schemas.StudyDetails:
+    """A study with its best trials or Pareto front, the first hundred trials, and why others failed."""
+    return views.study_details(
+        session, service.get_study(session, study_id), service.list_plots(study_id, settings.studies_dir)
+    )
+
+
+@router.get("/{study_id}/trials", dependencies=[READ], responses=problems(404))
+def list_trials(
     study_id: UUID,
     session: SessionDep,
-    settings: SettingsDep,
-    curves: Annotated[bool, Query(description="every trial's points too: most of the answer")] = False,
-) -> schemas.StudyDetails:
-    """A study with its best trial or Pareto front, and every trial with its parameters."""
-    plots = service.list_plots(study_id, settings.studies_dir)
-    return views.study_details(
-        service.get_study(session, study_id),
-        service.list_trials(session, study_id, curves=curves),
-        plots,
-        curves=curves,
-    )
+    curves: Annotated[bool, Query(description="their points too; a page then has at most 20")] = False,
+    cursor: Cursor = None,
+    limit: Limit = 100,
+) -> schemas.Page[schemas.TrialDetails]:
+    """The trials of a study in the order in which they were added."""
+    row = service.get_study(session, study_id)
+    page = service.list_trial_page(session, study_id, cursor, limit, curves=curves)
+    return schemas.Page(items=views.trials(row, page.items, curves=curves), next_cursor=page.next_cursor)
+
+
+@router.delete("/{study_id}", status_code=204, dependencies=[ADMIN], responses=DELETED | problems(404, 409))
+def delete_study(study_id: UUID, session: SessionDep) -> None:
+    """Delete a study with its trials and pictures. Its jobs and the models trained from it stay.
+
+    409 while a job of it is open.
+    """
+    changes.delete_study(session, study_id)
 
 
 @router.get(
     "/{study_id}/plots/{name}.png",
     dependencies=[READ],
-    response_class=FileResponse,
+    response_class=Response,
     responses=PICTURE | problems(404),
 )
 def get_plot(
@@ -60,10 +84,10 @@ def get_plot(
     name: Annotated[str, Path(max_length=100, examples=["history"])],
     session: SessionDep,
     settings: SettingsDep,
-) -> FileResponse:
+) -> Response:
     """A picture: history, importances, parallel_coordinates, pareto_front or slice."""
-    file = service.find_plot(session, study_id, name, settings.studies_dir)
-    return FileResponse(file, media_type="image/png")
+    picture = service.read_plot(session, study_id, name, settings.studies_dir)
+    return Response(picture, media_type="image/png")
 
 
 @router.post("/{study_id}/resume", status_code=202, responses=problems(400, 404, 409, 413))

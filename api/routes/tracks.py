@@ -11,7 +11,7 @@ from api.routes import make_router, problems
 from core.services import tracks as service
 from core.services.embeddings import get_vector
 from core.services.registry import resolve_model
-from core.services.similarity import nearest_tracks
+from core.services.similarity import nearest_recordings, nearest_tracks
 
 router = make_router("tracks", dependencies=[READ])
 
@@ -25,6 +25,7 @@ def list_tracks(
     min_score: Annotated[float, Query(ge=0, le=1, description="only with `genre`")] = 0.0,
     library: LibraryName = None,
     path: Annotated[str | None, Query(max_length=4096, description="relative to the library")] = None,
+    unreadable_tags: Annotated[bool, Query(description="only files whose tags cannot all be read")] = False,
     model: ModelName = "default",
     cursor: Cursor = None,
     limit: Limit = 100,
@@ -38,6 +39,7 @@ def list_tracks(
         min_score=min_score,
         library=library,
         path=path,
+        unreadable_tags=unreadable_tags,
         cursor=cursor,
         limit=limit,
     )
@@ -58,11 +60,15 @@ def list_similar_tracks(
     session: SessionDep,
     limit: Annotated[int, Query(ge=1, le=100)] = 10,
     library: LibraryName = None,
+    duplicates: Annotated[
+        bool, Query(description="also duplicates of the track and of tracks before in the list")
+    ] = False,
     model: ModelName = "default",
 ) -> schemas.SimilarTracks:
-    """The tracks that sound most like this one, by the cosine of their embeddings."""
+    """The tracks that sound most like this one, by the cosine of their embeddings, without duplicates."""
     heard_by = resolve_model(session, model)
-    nearest = nearest_tracks(session, track_id, heard_by, limit, library)
+    find = nearest_tracks if duplicates else nearest_recordings
+    nearest = find(session, track_id, heard_by, limit, library)
     items = [schemas.SimilarTrack.model_validate(near) for near in nearest]
     return schemas.SimilarTracks(track_id=track_id, model=views.model_name(heard_by), items=items)
 

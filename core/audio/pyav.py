@@ -3,7 +3,6 @@
 Packets that cannot be decoded are passed over, and what they would have held is added to the account.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -27,6 +26,7 @@ from core.audio.source import (
     check_layout,
 )
 from core.errors import Corrupt, Empty, UnsupportedFormat
+from core.library.window import Window
 
 # A container may name further files: none of them is ever opened.
 _OPTIONS = {"protocol_whitelist": "none", "enable_drefs": "0"}
@@ -47,41 +47,21 @@ _ENCRYPTED = {
 }
 
 
-class Bytes:
-    """The bytes of a file from an offset to an end, read without moving the position of its descriptor."""
-
-    def __init__(self, descriptor: int, offset: int, end: int | None = None) -> None:
-        self._descriptor, self._offset = descriptor, offset
-        self._size = (os.fstat(descriptor).st_size if end is None else end) - offset
-        self._position = 0
-
-    def read(self, length: int) -> bytes:
-        length = max(0, min(length, self._size - self._position))
-        data = os.pread(self._descriptor, length, self._offset + self._position)
-        self._position += len(data)
-        return data
-
-    def seek(self, position: int, whence: int = os.SEEK_SET) -> int:
-        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
-        self._position = max(0, start + position)
-        return self._position
-
-    def tell(self) -> int:
-        return self._position
-
-
 @contextmanager
 def open_av(descriptor: int, form: Format) -> Iterator[Source]:
-    """The audio of an open file, from its start. The container is fixed, so no playlist is ever followed."""
-    with open_container(Bytes(descriptor, form.offset, form.end), form.demuxer) as container:
+    """The audio of an open file, from its start."""
+    with open_container(Window(descriptor, form.offset, form.end), form.demuxer) as container:
         stream = _audio_stream(container)
         account = form.account
         account.promised_s = account.promised_s or _promised_s(container, stream)
         yield Source(blocks(map(piece, _frames(container, stream, account))), account)
 
 
-def open_container(file: Bytes, demuxer: str) -> InputContainer:
-    """FFmpeg lacks memory when a forged header asks for too much of it: that is the file's fault too."""
+def open_container(file: Window, demuxer: str) -> InputContainer:
+    """A container of a known kind, so no playlist is ever followed and no further file opened.
+
+    FFmpeg lacks memory when a forged header asks for too much of it: that is the file's fault too.
+    """
     try:
         return av.open(file, "r", demuxer, container_options=_OPTIONS, metadata_errors="replace")
     except av.FFmpegError as error:

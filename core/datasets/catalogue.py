@@ -7,6 +7,7 @@ from core.dataset_config import DatasetConfig, LibraryDataset
 from core.datasets import fma, folder, gtzan, jamendo, library, magnatagatune, manifest, msd
 from core.datasets.examples import Dataset
 from core.datasets.library import TaggedTrack
+from core.datasets.spellings import with_one_spelling
 
 READERS: dict[str, Callable[..., Dataset]] = {
     "folder": folder.read,
@@ -21,14 +22,17 @@ READERS: dict[str, Callable[..., Dataset]] = {
 
 
 def read_dataset(config: DatasetConfig) -> Dataset:
-    """The dataset that a configuration names; a library's tracks must be read with `read_library`."""
+    """The dataset that a configuration names, each label in one spelling.
+
+    A library's tracks must be read with `read_library`.
+    """
     if isinstance(config, LibraryDataset):
         raise ValueError("the tracks of a library are known to the database only")
     options = config.model_dump(exclude={"kind", "root"})
-    return READERS[config.kind](Path(config.root), **options)
+    return with_one_spelling(READERS[config.kind](Path(config.root), **options))
 
 
 def read_library(config: LibraryDataset, root: Path, tracks: Iterable[TaggedTrack]) -> Dataset:
     """The library at `root`, with the tracks that the caller knows to be in it."""
     options = config.model_dump(exclude={"kind", "library", "path"})
-    return READERS[config.kind](root, tracks, **options)
+    return with_one_spelling(READERS[config.kind](root, tracks, **options))

@@ -16,9 +16,10 @@ class Credits:
     album: str | None = None
 
 
-def read_credits(file: BinaryIO) -> Credits:
-    """Those of an audio file; none where its tags cannot be read."""
-    return credits_of(read_tags(file))
+def read_credits(file: BinaryIO) -> tuple[Credits, str | None]:
+    """Those of an audio file, and why some or all of its tags cannot be read, if so."""
+    reading = read_tags(file)
+    return credits_of(reading.tags), reading.error
 
 
 def credits_of(tags: Mapping[str, Any]) -> Credits:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from core.dataset_config import LabelConfig, SplitConfig
 from core.datasets.credits import credited
-from core.datasets.examples import Dataset, Example, Part, in_order
+from core.datasets.examples import Dataset, Example, MergedLabel, Part, in_order
+from core.datasets.groups import known_name
 from core.datasets.labels import select_labels
 from core.datasets.probe import Probed, Unusable, probe
 from core.datasets.split_report import Split, SplitReport
@@ -40,11 +41,13 @@ class Description:
     tracks: int
     unlabelled: int
     labels: tuple[LabelCount, ...]  # most frequent first
+    merged: tuple[MergedLabel, ...]  # labels that were found in several spellings
     labels_per_track: Mapping[int, int]  # number of labels -> tracks that have so many
     artists: int
     albums: int
     durations: Durations | None  # None: no file was opened, or none can be decoded
     unusable: tuple[Unusable, ...]
+    unreadable_tags: Mapping[Path, str]  # why tags cannot be read, wholly or in part
     split: SplitReport | None  # the first one of a cross-validation; None: it cannot be divided
     parts: Mapping[str, Mapping[str, int]]  # name of a part, or of a fold's test part -> label -> tracks
     obstacle: str | None  # why this cannot be learnt from
@@ -84,11 +87,17 @@ def describe(
         tracks=len(dataset.examples),
         unlabelled=sum(not example.labels for example in dataset.examples),
         labels=_label_counts(dataset.examples),
+        merged=dataset.merged,
         labels_per_track=dict(sorted(Counter(len(one.labels) for one in dataset.examples).items())),
-        artists=len({one.artist for one in dataset.examples} - {None}),
-        albums=len({one.album for one in dataset.examples} - {None}),
+        artists=len({known_name(one.artist) for one in dataset.examples} - {None}),
+        albums=len({known_name(one.album) for one in dataset.examples} - {None}),
         durations=_durations(seconds),
         unusable=tuple(unusable),
+        unreadable_tags={
+            path: one.tags_error
+            for path, one in found.items()
+            if isinstance(one, Probed) and one.tags_error is not None
+        },
         split=splits[0].report if splits else None,
         parts=_parts(splits),
         obstacle=obstacle,
@@ -128,8 +137,9 @@ def _label_counts(examples: Iterable[Example]) -> tuple[LabelCount, ...]:
     artists: dict[str, set[str]] = defaultdict(set)
     for example in examples:
         tracks.update(example.labels)
+        artist = known_name(example.artist)
         for label in example.labels:
-            artists[label].update({example.artist} if example.artist else ())
+            artists[label].update({artist} if artist else ())
     ordered = sorted(tracks, key=lambda label: (-tracks[label], label))
     return tuple(LabelCount(label, tracks[label], len(artists[label])) for label in ordered)
 

@@ -25,6 +25,14 @@ class Example:
 
 
 @dataclass(frozen=True)
+class MergedLabel:
+    """A label that was found in several spellings."""
+
+    label: str  # the spelling that is used
+    spellings: tuple[tuple[str, int], ...]  # each spelling as found, with its number of tracks
+
+
+@dataclass(frozen=True)
 class Dataset:
     name: str
     examples: tuple[Example, ...]  # in a fixed order
@@ -32,6 +40,7 @@ class Dataset:
         default_factory=dict
     )  # label -> parent label, where labels form a tree
     root: Path | None = None  # no file outside of it is opened, no link below it followed
+    merged: tuple[MergedLabel, ...] = ()
 
 
 def in_order(dataset: Dataset) -> Dataset:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.datasets.tables import malformed, records
+from core.names import name_key
 
 _NO_PARENT = 0
 
@@ -24,9 +25,9 @@ def read_genres(root: Path, path: Path) -> Genres:
             found[int(row["genre_id"])] = (int(row["parent"]), row["title"])
         except ValueError as error:
             raise malformed(path, line, "an id is not a number") from error
-    counts = Counter(title for _, title in found.values())
+    counts = Counter(name_key(title) for _, title in found.values())
     titles = {
-        number: title if counts[title] == 1 or parent == _NO_PARENT else f"{title} ({number})"
+        number: title if counts[name_key(title)] == 1 or parent == _NO_PARENT else f"{title} ({number})"
         for number, (parent, title) in found.items()
     }
     parents = {titles[number]: titles[parent] for number, (parent, _) in found.items() if parent in found}

@@ -1,7 +1,8 @@
 """A folder of music, labelled by its folders or by words of its paths."""
 
+import logging
 import os
-import stat
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -9,13 +10,11 @@ from core.dataset_config import PathLabels
 from core.datasets.errors import DatasetFileMissing
 from core.datasets.examples import Dataset, Example
 from core.datasets.path_labels import labels_of_path
+from core.errors import ItemError
+from core.library.left_out import as_text
+from core.library.scan import LeftOut, scan
 
-AUDIO_SUFFIXES = frozenset(
-    [
-        *(".mp3", ".flac", ".wav", ".wave", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".aifc", ".au"),
-        *(".m4a", ".m4b", ".mp4", ".aac", ".wma"),
-    ]
-)
+log = logging.getLogger(__name__)
 
 
 def read(root: Path, labels_from: PathLabels = "folder", vocabulary: tuple[str, ...] = ()) -> Dataset:
@@ -39,21 +38,19 @@ def _example(
 
 
 def audio_files(root: Path) -> Iterator[PurePosixPath]:
-    """Regular files that look like audio by their name, relative to `root`; no hidden entries, no links."""
-    if not root.is_dir():
-        raise DatasetFileMissing(f"{root} is not a folder.")
-    for folder, subfolders, files in os.walk(root):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".") and name != "__MACOSX"]
-        relative = PurePosixPath(Path(folder).relative_to(root).as_posix())
-        for name in files:
-            if name.startswith(".") or PurePosixPath(name).suffix.lower() not in AUDIO_SUFFIXES:
-                continue
-            if _is_regular(os.path.join(folder, name)):
-                yield relative / name
+    """What looks like audio below `root`, relative to it, as the analysis of a library finds it.
 
-
-def _is_regular(path: str) -> bool:
+    Among it is what cannot be opened: links, folders that cannot be listed, names that are not UTF-8 (with
+    surrogate escapes). The rest is counted in the log.
+    """
+    left_out = Counter[str]()
     try:
-        return stat.S_ISREG(os.lstat(path).st_mode)
-    except OSError:
-        return False
+        for entry in scan(root):
+            if isinstance(entry, LeftOut):
+                left_out[entry.reason] += 1
+            else:
+                yield PurePosixPath(entry.escaped or entry.path)
+    except ItemError as error:
+        raise DatasetFileMissing(f"{root} is not a folder.") from error
+    if left_out:
+        log.info("%s: left out: %s", root, as_text(left_out))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from core.datasets.examples import Example
+from core.names import name_key
 
 # Names that say that the name is not known; they must not tie a whole compilation shelf together.
 _NOBODY = frozenset(
@@ -74,8 +75,8 @@ def _origin(example: Example) -> tuple[str, str] | None:
 
 
 def known_name(text: str | None) -> str | None:
-    """A name as it is compared: without regard to case and spaces; None when it names nobody."""
-    name = " ".join((text or "").casefold().split())
+    """A name as it is compared, the same for all its spellings; None when it names nobody."""
+    name = name_key(text or "")
     return None if name in _NOBODY else name
 
 

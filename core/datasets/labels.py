@@ -10,7 +10,10 @@ import numpy.typing as npt
 from core.dataset_config import LabelConfig
 from core.datasets.errors import EmptyLabel, NoLabelsLeft, OneClassOnly, TooFewLabels
 from core.datasets.examples import Dataset, Example
+from core.datasets.groups import known_name
+from core.datasets.spellings import Spellings, with_one_spelling
 from core.datasets.tables import unique
+from core.names import name_key
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,14 @@ class LabelledDataset:
 
 
 def select_labels(dataset: Dataset, config: LabelConfig) -> LabelledDataset:
-    """The most frequent labels that have enough tracks and artists; equally frequent ones by alphabet."""
-    examples = [_renamed(example, config.aliases) for example in dataset.examples]
+    """The most frequent labels that have enough tracks and artists; equally frequent ones by alphabet.
+
+    Labels are renamed by the aliases, whose spellings come before those of the dataset.
+    """
+    names = _names(config.aliases)
+    dataset = replace(dataset, examples=tuple(_renamed(example, names) for example in dataset.examples))
+    dataset = with_one_spelling(dataset)
+    examples = dataset.examples
     counts = Counter(label for example in examples for label in example.labels)
     if not counts:
         raise NoLabelsLeft(f"None of the {len(examples)} tracks of {dataset.name} has a label.")
@@ -64,18 +73,27 @@ def multi_hot(examples: Sequence[Example], labels: Sequence[str]) -> npt.NDArray
     return targets
 
 
-def _renamed(example: Example, aliases: Mapping[str, str]) -> Example:
-    if any(not label.strip() for label in example.labels):
+def _names(aliases: Mapping[str, str]) -> dict[str, str]:
+    """Key of a name -> label to use, for what is renamed and for what it is renamed to."""
+    targets = {name_key(target): target for target in sorted(aliases.values(), reverse=True)}
+    return targets | {name_key(label): target for label, target in aliases.items()}
+
+
+def _renamed(example: Example, names: Mapping[str, str]) -> Example:
+    keys = [name_key(label) for label in example.labels]
+    if not all(keys):
         raise EmptyLabel(f"The track {example.id} has an empty label.")
-    return replace(example, labels=unique(example.labels, aliases))
+    renamed = [names.get(key, label) for key, label in zip(keys, example.labels, strict=True)]
+    return replace(example, labels=unique(renamed))
 
 
 def _artists(examples: Sequence[Example]) -> dict[str, int]:
     """Different artists per label; all unknown ones count as one."""
     names: dict[str, set[str | None]] = defaultdict(set)
     for example in examples:
+        artist = known_name(example.artist)
         for label in example.labels:
-            names[label].add(example.artist)
+            names[label].add(artist)
     return {label: len(found) for label, found in names.items()}
 
 
@@ -104,3 +122,17 @@ def _parents_among(labels: Sequence[str], parents: Mapping[str, str]) -> dict[st
         if ancestor is not None and ancestor in labels and ancestor != label:
             nearest[label] = ancestor
     return nearest
+
+
+def spelt_like(labelled: LabelledDataset, labels: Sequence[str]) -> LabelledDataset:
+    """The dataset with the spelling that `labels` have, for those that are among them by name."""
+    spellings = Spellings({name_key(label): label for label in labels})
+    examples = tuple(replace(one, labels=spellings.labels(one.labels)) for one in labelled.dataset.examples)
+    parents = {
+        spellings.label(label): spellings.label(parent) for label, parent in labelled.dataset.parents.items()
+    }
+    return replace(
+        labelled,
+        dataset=replace(labelled.dataset, examples=examples, parents=parents),
+        labels=tuple(sorted(spellings.labels(labelled.labels))),
+    )

@@ -1,6 +1,7 @@
 """Labels that lie in a track's path: its first folder, or words of a given vocabulary."""
 
 import re
+import unicodedata
 from pathlib import PurePosixPath
 
 from core.dataset_config import PathLabels
@@ -20,4 +21,5 @@ def labels_of_path(
 
 def _as_words(text: str) -> str:
     """`happy/happy_acoustic` -> ` happy happy acoustic `, so that only whole words are found."""
-    return f" {' '.join(_NO_WORD.split(text.casefold())).strip()} "
+    folded = unicodedata.normalize("NFKC", text).casefold()  # composed, or accents would divide words
+    return f" {' '.join(_NO_WORD.split(folded)).strip()} "

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.audio.sandbox import decode_windows
+from core.audio.sandbox import decode_windows, hash_audio
 from core.datasets.credits import Credits, read_credits
 from core.datasets.paths import open_audio
 from core.errors import ItemError
-from core.library.content import content_hash
+from core.library.content import file_hash, identity_without_audio
 
 _SAMPLE_RATE = 16_000
 _WINDOW_S = 3.0
@@ -27,7 +27,8 @@ class Unusable:
 class Probed:
     duration_s: float
     credits: Credits
-    content: bytes  # SHA-256 of the file
+    content: bytes  # hash of the audio
+    tags_error: str | None = None  # why some or all of its tags cannot be read
 
 
 def probe(path: Path, root: Path | None = None) -> Probed | Unusable:
@@ -35,6 +36,8 @@ def probe(path: Path, root: Path | None = None) -> Probed | Unusable:
     try:
         with open_audio(path, root) as file:
             _, track = decode_windows(file, _SAMPLE_RATE, 1, _WINDOW_S, max_duration_s=_MAX_DURATION_S)
-            return Probed(track.duration_s, read_credits(file), content_hash(file))
+            content = hash_audio(file) or identity_without_audio(file_hash(file))
+            credits, tags_error = read_credits(file)
+            return Probed(track.duration_s, credits, content, tags_error)
     except ItemError as error:
         return Unusable(path, error.code, error.detail)

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import DateTime, MetaData, Text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 NAMING_CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -23,3 +23,12 @@ class Base(DeclarativeBase):
         dict[str, Any]: JSONB,
         str: Text,
     }
+
+
+class Deletable:
+    """Rows that are deleted by a mark: from then on no query returns them; a sweep removes them later.
+
+    `core.db.session` adds the condition to every SELECT.
+    """
+
+    deleted_at: Mapped[datetime | None] = mapped_column(default=None)

@@ -1,11 +1,17 @@
-"""Engines and transactions. Only the two edges (a request, a step of a job) open one."""
+"""Engines and transactions. Only the two edges (a request, a step of a job) open one.
+
+Rows that are marked as deleted are left out of every SELECT, also where it joins or counts them, so that no
+query can forget the condition. A statement with the execution option `include_deleted` returns them.
+"""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Engine, create_engine, make_url
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy.orm import ORMExecuteState, Session, sessionmaker, with_loader_criteria
+
+from core.db.base import Deletable
 
 SessionFactory = sessionmaker[Session]
 
@@ -32,7 +38,22 @@ def create_database_engine(url: str, pool_size: int = 5) -> Engine:
 
 
 def create_session_factory(engine: Engine) -> SessionFactory:
-    return sessionmaker(engine, expire_on_commit=False)
+    factory = sessionmaker(engine, expire_on_commit=False)
+    event.listen(factory, "do_orm_execute", _leave_out_deleted)
+    return factory
+
+
+_NOT_DELETED = with_loader_criteria(Deletable, lambda row: row.deleted_at.is_(None), include_aliases=True)
+
+
+def _leave_out_deleted(state: ORMExecuteState) -> None:
+    if (
+        state.is_select
+        and not state.is_column_load
+        and not state.is_relationship_load
+        and not state.execution_options.get("include_deleted", False)
+    ):
+        state.statement = state.statement.options(_NOT_DELETED)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from core.db.base import Base
+from core.db.base import Base, Deletable
 from core.states import ItemState, JobState, TrialState, UnitState
 
 
@@ -46,24 +46,33 @@ class ApiKey(Base):
     revoked_at: Mapped[datetime | None]
 
 
-class Library(Base):
+class Library(Deletable, Base):
     """A named folder of music on the workers' file system."""
 
     __tablename__ = "libraries"
+    __table_args__ = (
+        # The name of a deleted library is free at once.
+        Index("uq_libraries_name", "name", unique=True, postgresql_where=text("deleted_at IS NULL")),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
-    name: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
     path: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class Track(Base):
-    """A file of a library as last seen; `content_hash` says which audio it held when last analysed."""
+    """A file of a library as last seen; `content_hash` says which audio it held when last analysed.
+
+    Equal to `file_hash` where an older version has analysed it, which knew no other identity.
+    """
 
     __tablename__ = "tracks"
     __table_args__ = (
         UniqueConstraint("library_id", "path"),
         Index("ix_tracks_content_hash", "content_hash", postgresql_where=text("content_hash IS NOT NULL")),
+        Index("ix_tracks_file_hash", "file_hash", postgresql_where=text("file_hash IS NOT NULL")),
+        Index("ix_tracks_tags_error", "library_id", "id", postgresql_where=text("tags_error IS NOT NULL")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, server_default=func.gen_random_uuid())
@@ -71,8 +80,11 @@ class Track(Base):
     path: Mapped[str]
     size: Mapped[int] = mapped_column(BigInteger)
     mtime_ns: Mapped[int] = mapped_column(BigInteger)
-    content_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
+    content_hash: Mapped[bytes | None] = mapped_column(LargeBinary)  # of the audio
+    file_hash: Mapped[bytes | None] = mapped_column(LargeBinary)  # SHA-256 of the whole file
     tags: Mapped[dict[str, Any] | None]
+    tags_error: Mapped[str | None]  # why some or all of the tags cannot be read
+    tags_version: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")  # of their reader
     seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
     missing_at: Mapped[datetime | None]
 
@@ -86,7 +98,7 @@ class Encoder(Base):
     sha256: Mapped[str] = mapped_column(unique=True)
 
 
-class Model(Base):
+class Model(Deletable, Base):
     """A version of a learned model; its weights live in the artifact folder."""
 
     __tablename__ = "models"
@@ -122,6 +134,7 @@ class Prediction(Base):
 
     __tablename__ = "predictions"
     __table_args__ = (
+        Index("ix_predictions_model_id", "model_id"),
         Index("ix_predictions_warned", "model_id", "content_hash", postgresql_where=text("warnings <> '{}'")),
     )
 
@@ -138,6 +151,7 @@ class Embedding(Base):
     """Where a piece of audio lies in the space of an encoder, for every model that listens with it."""
 
     __tablename__ = "embeddings"
+    __table_args__ = (Index("ix_embeddings_encoder_id", "encoder_id"),)
 
     content_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     encoder_id: Mapped[int] = mapped_column(ForeignKey("encoders.id"), primary_key=True)
@@ -159,7 +173,7 @@ class PredictionLabel(Base):
     score: Mapped[float] = mapped_column(REAL)
 
 
-class Job(Base):
+class Job(Deletable, Base):
     """A request for asynchronous work; the row is the queue entry."""
 
     __tablename__ = "jobs"
@@ -169,6 +183,15 @@ class Job(Base):
         Index("ix_jobs_owner_created_at_id", "owner", "created_at", "id"),
         Index("ix_jobs_open", "id", postgresql_where=text("state IN ('queued', 'running', 'cancelling')")),
         Index("ix_jobs_retry_of", "retry_of", postgresql_where=text("retry_of IS NOT NULL")),
+        Index("ix_jobs_library_id", "library_id", postgresql_where=text("library_id IS NOT NULL")),
+        Index("ix_jobs_model_id", "model_id", postgresql_where=text("model_id IS NOT NULL")),
+        Index("ix_jobs_deleted_at", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
+        # Which predictions of uploads are still asked for.
+        Index(
+            "ix_jobs_content_hash",
+            text("(result ->> 'content_hash')"),
+            postgresql_where=text("kind = 'predict'"),
+        ),
         _one_of(JobState),
     )
 
@@ -239,6 +262,7 @@ class JobUnit(Base):
     failed: Mapped[int] = mapped_column(default=0)
     skipped: Mapped[int] = mapped_column(default=0)
     timings: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default=text("'{}'"))
+    activity: Mapped[dict[str, Any] | None]  # what a long unit is doing: name, done, total
     dispatched_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
@@ -246,13 +270,15 @@ class JobUnit(Base):
 
 
 class JobItem(Base):
-    """The outcome of one track in one job."""
+    """The outcome of one track in one job, or of a path that is no track: a link, a folder not listed."""
 
     __tablename__ = "job_items"
     __table_args__ = (
         Index("ix_job_items_job_id_unit_id_pos", "job_id", "unit_id", "pos"),
         Index("ix_job_items_failed", "job_id", "unit_id", "pos", postgresql_where=text("state = 'failed'")),
+        Index("ix_job_items_content_hash", "content_hash", postgresql_where=text("content_hash IS NOT NULL")),
         _one_of(ItemState),
+        CheckConstraint("num_nonnulls(track_id, path) = 1", name="track_or_path"),
         {"postgresql_with": {"fillfactor": "80"}},
     )
 
@@ -261,7 +287,8 @@ class JobItem(Base):
     )
     pos: Mapped[int] = mapped_column(primary_key=True)
     job_id: Mapped[UUID]
-    track_id: Mapped[UUID] = mapped_column(ForeignKey("tracks.id", ondelete="CASCADE"), index=True)
+    track_id: Mapped[UUID | None] = mapped_column(ForeignKey("tracks.id", ondelete="CASCADE"), index=True)
+    path: Mapped[str | None]  # relative to the library, of what is no track
     state: Mapped[str] = mapped_column(default=ItemState.PENDING)
     content_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
     error_code: Mapped[str | None]
@@ -276,10 +303,11 @@ class Experiment(Base):
 
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
+    last_version: Mapped[int] = mapped_column(default=0, server_default=text("0"))  # given to a model
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
-class Run(Base):
+class Run(Deletable, Base):
     """One training. That of a training job has the id of its job, whose state is also its own."""
 
     __tablename__ = "runs"
@@ -315,7 +343,7 @@ class Epoch(Base):
     metrics: Mapped[dict[str, Any]]
 
 
-class Study(Base):
+class Study(Deletable, Base):
     """A search for hyper-parameters; its jobs, one at a time, add trials to it.
 
     What Optuna knows of it lies in the schema `optuna` under the name of its id.
@@ -336,7 +364,11 @@ class Trial(Base):
     """One point of a study's space, done by one unit however often that is run."""
 
     __tablename__ = "trials"
-    __table_args__ = (UniqueConstraint("study_id", "number"), _one_of(TrialState))
+    __table_args__ = (
+        UniqueConstraint("study_id", "number"),
+        UniqueConstraint("study_id", "optuna_number"),
+        _one_of(TrialState),
+    )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     study_id: Mapped[UUID] = mapped_column(ForeignKey("studies.id", ondelete="CASCADE"))

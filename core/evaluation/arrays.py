@@ -2,6 +2,7 @@
 
 import numpy as np
 import numpy.typing as npt
+import scipy.special
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -26,6 +27,24 @@ def logit(scores: Floats) -> Floats:
     """Logits of scores, of any shape."""
     inner = np.clip(scores, _CLOSEST, 1 - _CLOSEST)
     return np.asarray(np.log(inner) - np.log1p(-inner))
+
+
+def log(scores: Floats) -> Floats:
+    """Logarithms of scores, of any shape."""
+    return np.asarray(np.log(np.clip(scores, _CLOSEST, 1)))
+
+
+def softmax(logits: Floats) -> Floats:
+    """Over the last axis."""
+    return np.asarray(scipy.special.softmax(logits, axis=-1))
+
+
+def highest(scores: npt.ArrayLike) -> Bools:
+    """Decisions (N, L) where labels exclude each other: the highest score of a row, the first of equals."""
+    given = np.asarray(scores)
+    decisions = np.zeros(given.shape, bool)
+    decisions[np.arange(len(given)), given.argmax(axis=1)] = True
+    return decisions
 
 
 def sigmoid(logits: Floats) -> Floats:

@@ -4,29 +4,48 @@ Fitted on validation data, after the scores of a track's windows were averaged.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize, minimize_scalar
+from scipy.special import logsumexp
 
-from core.evaluation.arrays import Bools, Floats, checked, logit, sigmoid
+from core.evaluation.arrays import Bools, Floats, checked, log, logit, sigmoid, softmax
 from core.experiment_config import CalibrationMethod
 
 _MIN_POSITIVES = 10  # with fewer, or as few negatives, a label gets the common temperature
 _SLOPES = (0.05, 20.0)  # never falling: a higher score must stay higher
 
 
+Form = Literal["sigmoid", "softmax"]
+
+
 @dataclass(frozen=True)
 class Calibration:
-    """Calibrated score of a label: `sigmoid(slope * logit(score) + offset)`, one pair per label."""
+    """Calibrated score of a label, one pair of numbers per label.
+
+    `sigmoid`: `sigmoid(slope * logit(score) + offset)`, for labels that go together.
+    `softmax`: the softmax of `slope * log(score) + offset`, for labels that exclude each other.
+    """
 
     slopes: tuple[float, ...]
     offsets: tuple[float, ...]
+    form: Form = "sigmoid"
 
     def apply(self, scores: npt.ArrayLike) -> Floats:
         """Scores (..., L) -> calibrated scores (..., L)."""
-        logits = logit(np.asarray(scores, np.float64))
-        return sigmoid(np.array(self.slopes) * logits + np.array(self.offsets))
+        given, slopes, offsets = np.asarray(scores, np.float64), np.array(self.slopes), np.array(self.offsets)
+        if self.form == "softmax":
+            return softmax(slopes * log(given) + offsets)
+        return sigmoid(slopes * logit(given) + offsets)
+
+
+def shares(scores: npt.ArrayLike) -> Floats:
+    """Scores (..., L) of labels that exclude each other, made to add up to 1; their order stays as it is."""
+    given = np.asarray(scores, np.float64)
+    whole = given.sum(axis=-1, keepdims=True)
+    return np.asarray(np.divide(given, whole, out=np.full_like(given, 1 / given.shape[-1]), where=whole > 0))
 
 
 def fit(method: CalibrationMethod, targets: npt.ArrayLike, scores: npt.ArrayLike) -> Calibration:
@@ -39,6 +58,30 @@ def fit_temperature(targets: npt.ArrayLike, scores: npt.ArrayLike) -> Calibratio
     truth, given = checked(targets, scores)
     slope = _common_slope(truth, logit(given))
     return Calibration((slope,) * truth.shape[1], (0.0,) * truth.shape[1])
+
+
+def fit_exclusive(targets: npt.ArrayLike, scores: npt.ArrayLike) -> Calibration:
+    """Of labels that exclude each other: one temperature of the softmax (Guo and others, 2017).
+
+    Whatever the temperature, the label with the highest score is the same, so a track's label and the model's
+    accuracy are those of the scores as they were. Tracks without a label say nothing.
+    """
+    truth, given = checked(targets, scores)
+    labels = truth.shape[1]
+    logarithms = log(given[truth.any(axis=1)])
+    # As Platt's targets: however well the labels are told apart, the temperature stays finite.
+    rest = 1 / (len(logarithms) + 2)
+    softened = np.where(truth[truth.any(axis=1)], 1 - rest, rest / max(1, labels - 1))
+
+    def loss(log_slope: float) -> float:
+        scaled = np.exp(log_slope) * logarithms
+        return float((logsumexp(scaled, axis=1) - (softened * scaled).sum(axis=1)).mean())
+
+    slope = 1.0
+    if len(logarithms):
+        found = minimize_scalar(loss, bounds=tuple(np.log(_SLOPES)), method="bounded")
+        slope = float(np.exp(found.x))
+    return Calibration((slope,) * labels, (0.0,) * labels, "softmax")
 
 
 def fit_platt(

@@ -31,17 +31,18 @@ def confidence_intervals(
     groups: Sequence[Hashable],
     repeats: int = _REPEATS,
     seed: int = 0,
-    on_batch: Callable[[], None] = lambda: None,
+    on_batch: Callable[[int], None] = lambda _: None,
 ) -> dict[str, Interval]:
     """95 % intervals of each of `MEASURES`, resampling `groups` (N,), the artist of each track.
 
-    Scores (N, L) are ranked, decisions (N, L) counted. `on_batch` is called every few resamples.
+    Scores (N, L) are ranked, decisions (N, L) counted. `on_batch` is called every few
+    resamples with the number of those that are done.
     """
     sample = _Sample(targets, scores, decisions)
     values = sample.measures(np.ones((1, len(groups))))[0]
-    resampled = []
+    resampled: list[Floats] = []
     for weights in _resamples(groups, repeats, seed):
-        on_batch()
+        on_batch(sum(len(values) for values in resampled))
         resampled.append(sample.measures(weights))
     low, high = _percentiles(np.concatenate(resampled))
     if len(set(groups)) < _MIN_GROUPS:

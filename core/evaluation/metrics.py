@@ -48,10 +48,12 @@ def evaluate(
     labels: Sequence[str],
     thresholds: npt.ArrayLike,
     decisions: npt.ArrayLike | None = None,
+    served: npt.ArrayLike | None = None,
 ) -> Metrics:
     """Measures of scores (N, L) in [0, 1] against targets (N, L) of 0 and 1, with thresholds (L,).
 
-    `decisions` (N, L) are given where they are not simply scores that reach their threshold.
+    `decisions` (N, L) are given where they are not simply scores that reach their threshold, `served` scores
+    (N, L) where users get others than those that are ranked: the accuracy is that of what they get.
     """
     truth, given = checked(targets, scores)
     limits = np.broadcast_to(np.asarray(thresholds, np.float64), (len(labels),))
@@ -81,7 +83,9 @@ def evaluate(
         f1_micro=_micro_f1(truth, decided),
         f1_macro=mean_of_known(np.where(truth.any(axis=0), f1, np.nan)) if truth.any() else 0.0,
         f1_samples=float(precision_recall_f1(truth.T, decided.T)[2].mean()),
-        accuracy=_accuracy(truth, given) if (truth.sum(axis=1) == 1).all() else None,
+        accuracy=_accuracy(truth, given if served is None else checked(targets, served)[1])
+        if (truth.sum(axis=1) == 1).all()
+        else None,
         tracks=len(truth),
         per_label=per_label,
         unscored=tuple(label for label, known in zip(labels, scored, strict=True) if not known),

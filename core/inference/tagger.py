@@ -14,8 +14,10 @@ from torch import nn
 from core.audio.features import LogMel
 from core.audio.sandbox import Spent, stream, stream_windows
 from core.audio.source import Decoded
-from core.config import Coverage
+from core.config import Coverage, is_single_label
 from core.errors import ItemError
+from core.evaluation import calibration as calibration_of
+from core.evaluation.calibration import shares
 from core.evaluation.hierarchy import raise_parents
 from core.inference.batching import Batcher, Patches, Track
 from core.inference.channel import Channel
@@ -164,9 +166,14 @@ def _next_message(channel: Channel[Message[K]], on_progress: Callable[[], None])
 
 
 def served(card: ModelCard, scores: np.ndarray) -> np.ndarray:
-    """What users are told: calibrated, and no parent below its children: (..., L) -> (..., L)."""
+    """What users are told (..., L) of a model's scores (..., L): calibrated.
+
+    Labels that exclude each other add up to 1; otherwise no parent is below its children.
+    """
     if card.calibration:
         scores = calibrated(scores, card.calibration)
+    if is_single_label(card.model):
+        return shares(scores).astype(np.float32)
     if card.parents:
         scores = raise_parents(scores, card.labels, card.parents).astype(np.float32)
     return scores
@@ -174,8 +181,5 @@ def served(card: ModelCard, scores: np.ndarray) -> np.ndarray:
 
 def calibrated(scores: np.ndarray, calibration: Calibration) -> np.ndarray:
     """Scores (..., L) -> calibrated scores (..., L)."""
-    probability = np.clip(scores.astype(np.float64), 1e-7, 1 - 1e-7)
-    logits = np.log(probability) - np.log1p(-probability)
-    logits = np.array(calibration.slopes) * logits + np.array(calibration.offsets)
-    calibrated_scores: np.ndarray = 1 / (1 + np.exp(-logits))
-    return calibrated_scores.astype(np.float32)
+    chosen = calibration_of.Calibration(calibration.slopes, calibration.offsets, calibration.form)
+    return chosen.apply(scores).astype(np.float32)

@@ -3,23 +3,32 @@
 import errno
 import os
 import stat
+import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import BinaryIO
 
-from core.errors import Disappeared, Invalid, ItemError, NotAFile, OutsideLibrary, Unreadable
+from core.errors import (
+    Disappeared,
+    Invalid,
+    ItemError,
+    NotAFile,
+    OutsideLibrary,
+    Unreadable,
+    is_machine_fault,
+)
 
 # O_NONBLOCK: opening a named pipe must not wait for a writer; it changes nothing for regular files.
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _FOLDER_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
-# Failures of the machine, not of the file: they must not be written down as the file's fault.
-_OUR_FAULT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 _THROUGH_LINK = "The path goes through a symbolic link; links are not followed."
 
 
 def validate_relative(path: str) -> PurePosixPath:
     """Check a path given by a client: relative, inside its library, unambiguous. "" is the library itself.
+
+    A slash at the end says that a folder is meant, and is accepted.
 
     A backslash is an ordinary character of a POSIX file name; only where a Windows machine would read it
     as a way out of the folder is it refused. Percent signs are never decoded.
@@ -35,7 +44,7 @@ def validate_relative(path: str) -> PurePosixPath:
         raise OutsideLibrary
     if windows.drive and "\\" in path:
         raise OutsideLibrary
-    if path and any(part in ("", ".") for part in path.split("/")):
+    if path and any(part in ("", ".") for part in path.removesuffix("/").split("/")):
         raise Invalid("A path cannot contain empty parts or a single dot.")
     return PurePosixPath(path)
 
@@ -59,7 +68,7 @@ def status_beneath(root: Path, relative: str) -> os.stat_result:
         try:
             status = os.stat(name, dir_fd=folder, follow_symlinks=False)
         except OSError as error:
-            if error.errno in _OUR_FAULT:
+            if is_machine_fault(error):
                 raise
             raise _explain(error, name, folder) from error
     if stat.S_ISLNK(status.st_mode):
@@ -86,6 +95,68 @@ def open_subfolder(name: str, parent: int) -> int:
     return _open(name, _FOLDER_FLAGS, parent)
 
 
+def read_head(name: str, folder: int, size: int) -> bytes:
+    """The first `size` bytes of the regular file `name` in the folder `folder` (a descriptor)."""
+    descriptor = _open(name, _FILE_FLAGS, folder)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise NotAFile
+        return os.pread(descriptor, size, 0)
+    except OSError as error:
+        if is_machine_fault(error):
+            raise
+        raise _explain(error, name, folder) from error
+    finally:
+        os.close(descriptor)
+
+
+def find_beneath(root: Path, relative: str) -> str:
+    """The path of a file or folder below `root` as its file system spells it.
+
+    Clients and file systems differ in the Unicode form of names: `é` is one character (NFC, most systems) or
+    two (NFD, macOS). Each part is taken as it is when that exists, else it is the first entry, in order of
+    names, whose normal form (NFC) is the same. What is not there in any form stays as it is. "" is the root.
+    """
+    parts = list(validate_relative(relative).parts)
+    try:
+        folder = open_folder(root, ())
+    except ItemError:
+        return "/".join(parts)
+    try:
+        for index, part in enumerate(parts):
+            parts[index] = name = _find_name(part, folder)
+            if index + 1 == len(parts):
+                break
+            parent, folder = folder, open_subfolder(name, folder)
+            os.close(parent)
+    except ItemError:
+        pass  # opening the path says what is wrong with it
+    finally:
+        os.close(folder)
+    return "/".join(parts)
+
+
+def _find_name(name: str, folder: int) -> str:
+    if name.isascii() or _exists(name, folder):
+        return name
+    try:
+        entries = os.listdir(folder)
+    except OSError as error:
+        if is_machine_fault(error):
+            raise
+        raise _explain(error, name, folder) from error
+    wanted = unicodedata.normalize("NFC", name)
+    return min((entry for entry in entries if unicodedata.normalize("NFC", entry) == wanted), default=name)
+
+
+def _exists(name: str, folder: int) -> bool:
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except OSError:
+        return False
+    return True
+
+
 @contextmanager
 def _parent(root: Path, relative: str) -> Iterator[tuple[int, str]]:
     """Descriptor of the folder that holds the file, as long as the block lasts, and the file's name in it."""
@@ -103,7 +174,7 @@ def _open(name: str, flags: int, folder: int | None) -> int:
     try:
         return os.open(name, flags, dir_fd=folder)
     except OSError as error:
-        if error.errno in _OUR_FAULT:
+        if is_machine_fault(error):
             raise
         raise _explain(error, name, folder) from error
 

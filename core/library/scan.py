@@ -5,41 +5,37 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.errors import Disappeared, ItemError, NotAFile, OutsideLibrary, Unreadable
-from core.library.paths import open_folder, open_subfolder, validate_relative
+from core.errors import Disappeared, ItemError, NotAFile, OutsideLibrary, Unreadable, is_machine_fault
+from core.library.left_out import Reason
+from core.library.magic import HEAD_BYTES, is_apple_double, looks_like_audio
+from core.library.names import MARKERS, has_audio_suffix, is_system_folder, is_unfinished_copy, suffix_of
+from core.library.paths import open_folder, open_subfolder, read_head, validate_relative
 
-AUDIO_SUFFIXES = frozenset(
-    [
-        ".mp3",
-        ".flac",
-        ".wav",
-        ".wave",
-        ".ogg",
-        ".oga",
-        ".opus",
-        ".aif",
-        ".aiff",
-        ".aifc",
-        ".m4a",
-        ".m4b",
-        ".mp4",
-        ".aac",
-        ".wma",
-    ]
-)
 # Every level holds a descriptor open; music is not nested deeper than this.
 _MAX_DEPTH = 200
-_SKIPPED_FOLDERS = frozenset({"__MACOSX"})
+_NOT_UTF8 = "The name is not valid UTF-8; rename it."
 
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A file that looks like audio by its name, or (`error` set) something the user must be told about."""
+    """A file that looks like audio, or (`error` set) something that cannot be looked at or is no file."""
 
-    path: str  # relative to the library, with forward slashes
+    path: str  # relative to the library, with forward slashes; printable
     size: int = 0
     mtime_ns: int = 0
     error: ItemError | None = None
+    escaped: str = ""  # the path with surrogate escapes, where it is not UTF-8
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """An entry that is no audio, or a folder whose entries are not looked at."""
+
+    path: str
+    reason: str  # a `Reason`, or a suffix with its dot
+
+
+Entry = FoundFile | LeftOut
 
 
 @dataclass(slots=True)
@@ -50,40 +46,67 @@ class _Folder:
     prefix: str
     entries: Iterator[tuple[str, os.DirEntry[str]]]
     cursor: tuple[str, ...]
+    is_empty: bool
+    is_marked: bool  # asks to be left out
 
 
-def scan(root: Path, under: str = "", after: str | None = None) -> Generator[FoundFile, None, None]:
-    """Every audio file below `root/under`, ordered by path, part by part; only those behind path `after`.
+def scan(root: Path, under: str = "", after: str | None = None) -> Generator[Entry, None, None]:
+    """Every entry below `root/under` but folders, ordered by path, part by part; only those behind `after`.
 
     Depth first, one sorted folder at a time, so memory is bounded by the folders on the way down. Folders
-    that lie wholly before `after` are not listed again. Hidden entries are left out; links are not followed.
+    that lie wholly before `after` are not listed again. Links are not followed. `root/under` itself is
+    listed whatever its name and the markers in it.
     """
     parts = validate_relative(under).parts
     cursor = tuple(after.split("/")) if after else ()
     if cursor[: len(parts)] > parts:
         return
     cursor = cursor[len(parts) :] if cursor[: len(parts)] == parts else ()
-    prefix = "".join(f"{part}/" for part in parts)
-    stack = [_list(open_folder(root, parts), prefix, cursor)]
+    yield from _walk(_list(open_folder(root, parts), _prefix(parts), cursor))
+
+
+def scan_again(root: Path, path: str, after: str | None = None) -> Generator[Entry, None, None]:
+    """What `scan` would find now at the one `path` that it found something wrong with, and below it.
+
+    Of what is gone, one entry says so.
+    """
+    *above, name = path.split("/")
+    cursor = tuple(after.split("/"))[len(above) :] if after else ()
+    try:
+        folder = _list(open_folder(root, above), _prefix(above), cursor)
+    except ItemError:
+        yield FoundFile(path, error=Disappeared())
+        return
+    entries = [pair for pair in folder.entries if pair[0] == name]
+    folder.entries = iter(entries)
+    if not entries and not cursor:
+        yield FoundFile(path, error=Disappeared())
+    yield from _walk(folder)
+
+
+def _prefix(parts: tuple[str, ...] | list[str]) -> str:
+    return "".join(f"{part}/" for part in parts)
+
+
+def _walk(top: _Folder) -> Generator[Entry, None, None]:
+    stack = [top]
     try:
         while stack:
-            folder = stack[-1]
-            name, entry = next(folder.entries, (None, None))
+            name, entry = next(stack[-1].entries, (None, None))
             if name is None or entry is None:
                 os.close(stack.pop().descriptor)
                 continue
-            path = folder.prefix + name
-            if _descends(entry):
-                if len(stack) == _MAX_DEPTH:
-                    yield FoundFile(path, error=Unreadable("This folder is nested too deeply."))
-                    continue
-                try:
-                    stack.append(_enter(folder, name, path))
-                except Disappeared:
-                    continue
-                except ItemError:
-                    yield FoundFile(path, error=Unreadable("The worker may not list this folder."))
-            elif (found := _examine(entry, path)) is not None:
+            path = stack[-1].prefix + name
+            try:
+                is_folder = entry.is_dir(follow_symlinks=False)
+                found = _descend(stack, name, entry, path) if is_folder else _examine(stack[-1], entry, path)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                if is_machine_fault(error):
+                    raise
+                found = FoundFile(path, error=Unreadable(f"It cannot be looked at: {error.strerror}."))
+            if found is not None:
                 yield found
     finally:
         for folder in stack:
@@ -94,52 +117,74 @@ def _list(descriptor: int, prefix: str, cursor: tuple[str, ...]) -> _Folder:
     """Read one folder's entries in order, leaving out what lies before the cursor. Takes the descriptor."""
     try:
         with os.scandir(descriptor) as listing:
-            entries = [(_printable(entry.name), entry) for entry in listing if not _is_skipped(entry.name)]
+            entries = [(_printable(entry.name), entry) for entry in listing]
     except OSError as error:
         os.close(descriptor)
+        if is_machine_fault(error):
+            raise
         raise Unreadable("The worker may not list this folder.") from error
+    is_empty, is_marked = not entries, any(name in MARKERS for name, _ in entries)
     if cursor:
         entries = [pair for pair in entries if pair[0] > cursor[0] or (pair[0] == cursor[0] and cursor[1:])]
     entries.sort(key=lambda pair: pair[0])
-    return _Folder(descriptor, prefix, iter(entries), cursor)
+    return _Folder(descriptor, prefix, iter(entries), cursor, is_empty, is_marked)
 
 
-def _enter(folder: _Folder, name: str, path: str) -> _Folder:
-    cursor = folder.cursor[1:] if folder.cursor[:1] == (name,) else ()
-    return _list(open_subfolder(name, folder.descriptor), f"{path}/", cursor)
-
-
-def _descends(entry: os.DirEntry[str]) -> bool:
-    return _is_text(entry.name) and not _has_audio_suffix(entry.name) and entry.is_dir(follow_symlinks=False)
-
-
-def _examine(entry: os.DirEntry[str], path: str) -> FoundFile | None:
-    """What to report about an entry that is not a folder to look into; None: nothing."""
+def _descend(stack: list[_Folder], name: str, entry: os.DirEntry[str], path: str) -> Entry | None:
+    """Put a folder on the stack; or what to report about one that is not listed."""
+    if is_system_folder(name):
+        return LeftOut(path, Reason.SYSTEM_FOLDER)
     if not _is_text(entry.name):
-        if _has_audio_suffix(entry.name) or entry.is_dir(follow_symlinks=False):
-            return FoundFile(path, error=Unreadable("The name is not valid UTF-8; rename it."))
-        return None
-    if entry.is_symlink():
-        if _has_audio_suffix(entry.name) or entry.is_dir():
-            return FoundFile(path, error=OutsideLibrary("A symbolic link; links are not followed."))
-        return None
-    if not _has_audio_suffix(entry.name):
-        return None
-    if not entry.is_file(follow_symlinks=False):
-        return FoundFile(path, error=NotAFile())
+        return FoundFile(path, error=Unreadable(_NOT_UTF8))
+    if path.count("/") + 1 >= _MAX_DEPTH:
+        return FoundFile(path, error=Unreadable("This folder is nested too deeply."))
+    parent = stack[-1]
+    cursor = parent.cursor[1:] if parent.cursor[:1] == (name,) else ()
     try:
-        status = entry.stat(follow_symlinks=False)
-    except OSError:
+        folder = _list(open_subfolder(name, parent.descriptor), f"{path}/", cursor)
+    except Disappeared:
         return None
+    except OutsideLibrary as error:
+        return FoundFile(path, error=error)
+    except ItemError:
+        return FoundFile(path, error=Unreadable("The worker may not list this folder."))
+    stack.append(folder)
+    if folder.is_marked:
+        os.close(stack.pop().descriptor)
+        return LeftOut(path, Reason.MARKED_FOLDER)
+    return FoundFile(path, error=NotAFile()) if folder.is_empty and has_audio_suffix(name) else None
+
+
+def _examine(folder: _Folder, entry: os.DirEntry[str], path: str) -> Entry | None:
+    """What to report about an entry that is no folder."""
+    suffix = suffix_of(entry.name)
+    is_audio = has_audio_suffix(entry.name)
+    if entry.is_symlink():
+        if is_audio or entry.is_dir():
+            return FoundFile(path, error=OutsideLibrary("A symbolic link; links are not followed."))
+        return LeftOut(path, Reason.LINK)
+    if not entry.is_file(follow_symlinks=False):
+        return FoundFile(path, error=NotAFile()) if is_audio else LeftOut(path, Reason.SPECIAL_FILE)
+    if entry.name.startswith("._") and is_apple_double(_head(folder, entry)):
+        return LeftOut(path, Reason.APPLE_DOUBLE)
+    if is_unfinished_copy(entry.name):
+        return LeftOut(path, Reason.UNFINISHED_COPY)
+    if not is_audio and suffix:
+        return LeftOut(path, suffix)
+    if not is_audio and not looks_like_audio(_head(folder, entry)):
+        return LeftOut(path, Reason.NO_SUFFIX)
+    if not _is_text(entry.name):
+        return FoundFile(path, error=Unreadable(_NOT_UTF8), escaped=folder.prefix + entry.name)
+    status = entry.stat(follow_symlinks=False)
     return FoundFile(path, status.st_size, status.st_mtime_ns)
 
 
-def _has_audio_suffix(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES
-
-
-def _is_skipped(name: str) -> bool:
-    return name.startswith(".") or name in _SKIPPED_FOLDERS
+def _head(folder: _Folder, entry: os.DirEntry[str]) -> bytes:
+    """The first bytes of a file; none of one that cannot be read."""
+    try:
+        return read_head(entry.name, folder.descriptor, HEAD_BYTES)
+    except ItemError:
+        return b""
 
 
 def _is_text(name: str) -> bool:

@@ -27,10 +27,13 @@ class ArtifactError(ValueError):
 
 
 class Calibration(Config):
-    """Score of a label: `sigmoid(slope * logit + offset)` of its mean score's logit, one pair per label."""
+    """What `core.evaluation.calibration` does with a track's mean scores, one pair of numbers per label."""
 
     slopes: tuple[float, ...]
     offsets: tuple[float, ...]
+    form: Annotated[
+        Literal["sigmoid", "softmax"], Field(description="`softmax` where labels exclude each other")
+    ] = "sigmoid"
 
 
 class ModelCard(Config):

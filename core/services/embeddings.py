@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from core.config import Coverage, coverage_name
-from core.db.tables import Embedding, Model, Track
+from core.db.tables import Embedding, Library, Model, Track
 from core.errors import TrackNotAnalysed, TrackNotFound
 
 HEAD = "transfer"  # the kind of model that answers from an embedding alone
@@ -78,7 +78,10 @@ def get_vector(session: Session, track_id: UUID, model: Model) -> Any:
     """Where a track lies in the space of the model's encoder: (D,)."""
     heard = (Embedding.content_hash == Track.content_hash) & (Embedding.encoder_id == model.encoder_id)
     row = session.execute(
-        select(Track.id, Embedding.vector).outerjoin(Embedding, heard).where(Track.id == track_id)
+        select(Track.id, Embedding.vector)
+        .join(Library, Library.id == Track.library_id)
+        .outerjoin(Embedding, heard)
+        .where(Track.id == track_id)
     ).one_or_none()
     if row is None:
         raise TrackNotFound

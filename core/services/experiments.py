@@ -84,7 +84,7 @@ def add_run(session: Session, job: Job, config: ExperimentConfig) -> Run:
 def take_version(session: Session, run_id: UUID) -> int:
     """The version of the model that a run is to give: the same at every call, and no other run's."""
     run = session.get_one(Run, run_id)
-    experiment = session.get_one(Experiment, run.experiment_id, with_for_update=True)
+    experiment = session.get_one(Experiment, run.experiment_id, with_for_update=True, populate_existing=True)
     session.refresh(run)
     if run.version is None:
         run.version = _next_version(session, experiment)
@@ -92,17 +92,31 @@ def take_version(session: Session, run_id: UUID) -> int:
     return run.version
 
 
-def free_version(session: Session, name: str) -> int:
-    """A version of the models of this name that nobody else gets until the transaction ends."""
+def reserve_version(session: Session, name: str) -> int:
+    """A version of the models of this name that nobody else gets."""
     session.execute(insert(Experiment).values(name=name).on_conflict_do_nothing())
     experiments = select(Experiment).where(Experiment.name == name)
-    return _next_version(session, session.scalars(experiments.with_for_update()).one())
+    locked = experiments.with_for_update().execution_options(populate_existing=True)
+    return _next_version(session, session.scalars(locked).one())
 
 
 def _next_version(session: Session, experiment: Experiment) -> int:
+    """The caller holds the experiment. A version is not given again when its run or model is deleted."""
     taken = select(func.max(Run.version)).where(Run.experiment_id == experiment.id)
     registered = select(func.max(Model.version)).where(Model.name == experiment.name)
-    return 1 + max(session.scalar(taken) or 0, session.scalar(registered) or 0)
+    known = (experiment.last_version, session.scalar(taken) or 0, session.scalar(registered) or 0)
+    experiment.last_version = 1 + max(known)
+    session.flush()
+    return experiment.last_version
+
+
+def retire_version(session: Session, name: str, version: int) -> None:
+    """Keep the version of a deleted model or run from being given again."""
+    statement = insert(Experiment).values(name=name, last_version=version)
+    last = func.greatest(Experiment.last_version, statement.excluded.last_version)
+    session.execute(
+        statement.on_conflict_do_update(index_elements=[Experiment.name], set_={"last_version": last})
+    )
 
 
 def save_epochs(session: Session, claim: Claim, run_id: UUID, reports: Sequence[Mapping[str, Any]]) -> None:
@@ -150,14 +164,14 @@ def finish_run(session: Session, claim: Claim, run: Run, ending: Ending, model: 
 
 
 def list_experiments(session: Session) -> list[tuple[Experiment, int]]:
-    """All by name, each with the number of its runs."""
-    query = select(Experiment, func.count(Run.id)).outerjoin(Run).group_by(Experiment.id)
+    """All that have runs, by name, each with their number."""
+    query = select(Experiment, func.count(Run.id)).join(Run).group_by(Experiment.id)
     return [(experiment, count) for experiment, count in session.execute(query.order_by(Experiment.name))]
 
 
 def get_experiment(session: Session, name: str) -> tuple[Experiment, int]:
     """An experiment and the number of its runs."""
-    query = select(Experiment, func.count(Run.id)).outerjoin(Run).group_by(Experiment.id)
+    query = select(Experiment, func.count(Run.id)).join(Run).group_by(Experiment.id)
     row = session.execute(query.where(Experiment.name == name)).one_or_none()
     if row is None:
         raise ExperimentNotFound(f"There is no experiment {name!r}; GET /api/v1/experiments lists them.")
@@ -186,20 +200,27 @@ def get_run(session: Session, run_id: UUID) -> RunRow:
     return RunRow(*row)
 
 
-def find_artifact(session: Session, run_id: UUID, name: str) -> Path:
+def get_runs(session: Session, run_ids: Sequence[UUID]) -> list[RunRow]:
+    """Those of these runs that exist, in any order."""
+    if not run_ids:
+        return []
+    return [RunRow(*row) for row in session.execute(_runs().where(Run.id.in_(run_ids)))]
+
+
+def read_artifact(session: Session, run_id: UUID, name: str) -> bytes:
     """A file that a finished run has left."""
     row = get_run(session, run_id)
     if name not in ARTIFACTS or row.model is None:
         raise ArtifactNotFound
-    file = Path(url2pathname(urlsplit(row.model.artifact_url).path), name)
-    if not file.is_file():
-        raise ArtifactNotFound(f"The file {name} of this run has been deleted.")
-    return file
+    try:
+        return Path(url2pathname(urlsplit(row.model.artifact_url).path), name).read_bytes()
+    except OSError as error:
+        raise ArtifactNotFound(f"The file {name} of this run has been deleted.") from error
 
 
 def list_epochs(session: Session, run_id: UUID) -> list[Epoch]:
-    """In the order in which they were trained: the folds, then what follows them."""
-    query = select(Epoch).where(Epoch.run_id == run_id)
+    """In the order in which they were trained: the folds, then what follows them; none of a deleted run."""
+    query = select(Epoch).join(Run, Run.id == Epoch.run_id).where(Epoch.run_id == run_id)
     return list(session.scalars(query.order_by(Epoch.fold == NO_FOLD, Epoch.fold, Epoch.epoch)))
 
 
@@ -207,7 +228,10 @@ def compare_runs(session: Session, run_ids: Sequence[UUID]) -> Comparison:
     """What the runs reached, and in what they were set up differently."""
     if not 1 <= len(run_ids) <= MAX_COMPARED:
         raise Invalid(f"From 1 to {MAX_COMPARED} runs can be compared; `ids` names {len(run_ids)}.")
-    rows = [get_run(session, run_id) for run_id in run_ids]
+    found = {row.run.id: row for row in get_runs(session, run_ids)}
+    if missing := [run_id for run_id in run_ids if run_id not in found]:
+        raise RunNotFound(f"There is no run {missing[0]}.")
+    rows = [found[run_id] for run_id in run_ids]
     metrics = [row.run.metrics or {} for row in rows]
     settings = [dict(_flat(row.run.config)) for row in rows]
     keys = dict.fromkeys(key for each in settings for key in each)

@@ -1,14 +1,14 @@
-"""Outcomes of a job, track by track."""
+"""Outcomes of a job, track by track, and of paths that are no tracks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, select, tuple_, update
+from sqlalchemy import Select, func, select, tuple_, update
 from sqlalchemy.orm import Session
 
-from core.db.tables import Job, JobItem, Prediction, Track
+from core.db.tables import Job, JobItem, Library, Prediction, Track
 from core.services.cursor import Page, cut_page, decode_cursor
 from core.services.units import Claim, count_items, hold_lease
 from core.states import ItemState
@@ -38,7 +38,7 @@ class WorkItem:
 
 @dataclass(frozen=True)
 class ItemRow:
-    track_id: UUID
+    track_id: UUID | None  # None: the path is no track
     path: str
     state: ItemState
     error_code: str | None
@@ -91,8 +91,14 @@ def list_items(
     """In the order of the library."""
     query = (
         _in_order(job_id, limit + 1)
-        .add_columns(Track.id, Track.path, JobItem.state, JobItem.error_code, JobItem.error_detail)
-        .join(Track, Track.id == JobItem.track_id)
+        .add_columns(
+            Track.id,
+            func.coalesce(JobItem.path, Track.path),
+            JobItem.state,
+            JobItem.error_code,
+            JobItem.error_detail,
+        )
+        .outerjoin(Track, Track.id == JobItem.track_id)
     )
     if state is not None:
         query = query.where(JobItem.state == state)
@@ -111,6 +117,7 @@ def list_results(
         _in_order(job.id, limit)
         .add_columns(Track.id, Track.path, Prediction.duration_s, Prediction.scores, Prediction.warnings)
         .join(Track, Track.id == JobItem.track_id)
+        .join(Library, Library.id == Track.library_id)
         .join(Prediction, heard)
         .where(JobItem.state.in_((ItemState.DONE, ItemState.SKIPPED)))
     )
@@ -121,7 +128,12 @@ def list_results(
 
 
 def _in_order(job_id: UUID, limit: int) -> Select[*tuple[Any, ...]]:
-    query = select(JobItem.unit_id, JobItem.pos).where(JobItem.job_id == job_id)
+    """Nothing of a job that has been deleted since it was read: some of its items may be gone."""
+    query = (
+        select(JobItem.unit_id, JobItem.pos)
+        .join(Job, Job.id == JobItem.job_id)
+        .where(JobItem.job_id == job_id)
+    )
     return query.order_by(JobItem.unit_id, JobItem.pos).limit(limit)
 
 

@@ -8,9 +8,10 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import ColumnElement, Float, cast, func, select, text, true
 from sqlalchemy.orm import Session
 
-from core.db.tables import Job, JobUnit
+from core.db.tables import Job, JobUnit, Track
 from core.queue import QUEUES
 from core.services.jobs import OPEN_JOB_STATES, OPEN_UNIT_STATES
+from core.services.sweep import count_marked
 from core.services.units import seconds
 from core.services.workers import count_workers, measure_heartbeats, slots_by_queue
 from core.states import UnitState
@@ -37,8 +38,10 @@ class Activity:
     units: dict[tuple[str, str], int]  # open ones, by state and queue
     oldest_ready_s: float
     oldest_expired_lease_s: float
+    deleted: dict[str, int]  # rows that are still to be removed, by table
     tracks: int  # an estimate
     warned: int  # results of tracks of which some audio is missing, an estimate
+    unreadable_tags: int  # tracks that are there and whose tags cannot all be read
     workers: int
     slots: dict[str, int]  # that workers offer, by queue
     heartbeats: dict[str, float]  # seconds since workers and dispatchers were heard of last, by name
@@ -70,8 +73,10 @@ def measure_activity(session: Session) -> Activity:
         units=count_open_units(session),
         oldest_ready_s=float(session.scalar(ready) or 0),
         oldest_expired_lease_s=float(session.scalar(expired) or 0),
+        deleted=count_marked(session),
         tracks=session.scalar(ESTIMATED_TRACKS) or 0,
         warned=session.scalar(ESTIMATED_WARNED) or 0,
+        unreadable_tags=count_unreadable_tags(session),
         workers=count_workers(session),
         slots=dict.fromkeys(QUEUES, 0) | slots_by_queue(session),
         heartbeats=measure_heartbeats(session),
@@ -79,6 +84,11 @@ def measure_activity(session: Session) -> Activity:
         ended_tracks=count_ended_tracks(session),
         stage_s=sum_stages(session),
     )
+
+
+def count_unreadable_tags(session: Session) -> int:
+    unreadable = select(func.count()).where(Track.tags_error.is_not(None), Track.missing_at.is_(None))
+    return session.scalar(unreadable) or 0
 
 
 def count_open_jobs(session: Session) -> dict[str, int]:

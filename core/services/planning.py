@@ -1,14 +1,15 @@
 """Cutting a job into units, page by page; a killed planner goes on behind the last page it committed."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from uuid import UUID
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, insert, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from core.db.tables import Job, JobItem, JobUnit, Track
+from core.services.findings import count_left_out
 from core.services.jobs import notify_dispatcher
 from core.services.units import Claim, hold_lease, seconds
 from core.states import ItemState, UnitState
@@ -16,13 +17,14 @@ from core.states import ItemState, UnitState
 
 @dataclass(frozen=True)
 class PlannedItem:
-    """A track to deal with, or one whose outcome is known without opening it."""
+    """A track to deal with, one whose outcome is known without opening it, or a `path` that is no track."""
 
-    track_id: UUID
+    track_id: UUID | None
     state: ItemState = ItemState.PENDING
     content_hash: bytes | None = None
     error_code: str | None = None
     error_detail: str | None = None
+    path: str | None = None  # relative to the library, where there is no track
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,11 @@ def add_page(
     *,
     cursor: dict[str, str],
     next_cursor: dict[str, str],
+    left_out: Mapping[str, int] | None = None,
 ) -> None:
     """Add the units of the page at `cursor` and remember where the next one starts, all or nothing.
+
+    `left_out` counts the page's entries that are no audio, by reason.
 
     Does nothing when the planner stands elsewhere: then this page was added before.
     """
@@ -52,6 +57,8 @@ def add_page(
         _add_unit(session, claim.job_id, seq, unit)
     total = sum(len(unit.items) for unit in units)
     session.execute(update(Job).where(Job.id == claim.job_id).values(total=Job.total + total))
+    if left_out:
+        count_left_out(session, claim.job_id, left_out)
     session.execute(
         update(JobUnit)
         .where(JobUnit.id == claim.unit_id)
@@ -92,13 +99,27 @@ def _add_unit(session: Session, job_id: UUID, seq: int, unit: PlannedUnit) -> No
     )
 
 
-def list_failed_tracks(session: Session, job_id: UUID, after: UUID | None, limit: int) -> list[Track]:
-    """The tracks that a job could not label, in the order of their ids."""
+@dataclass(frozen=True)
+class FailedItem:
+    """What a job could not label: a track, or a path that was no track."""
+
+    unit_id: int
+    pos: int
+    track: Track | None
+    path: str
+
+
+def list_failed_items(
+    session: Session, job_id: UUID, after: tuple[int, int] | None, limit: int
+) -> list[FailedItem]:
+    """The failed items of a job behind the position `after` (unit id, position in the unit), in order."""
     query = (
-        select(Track)
-        .join(JobItem, JobItem.track_id == Track.id)
+        select(JobItem.unit_id, JobItem.pos, Track, func.coalesce(JobItem.path, Track.path))
+        .outerjoin(Track, Track.id == JobItem.track_id)
         .where(JobItem.job_id == job_id, JobItem.state == ItemState.FAILED)
-        .order_by(Track.id)
+        .order_by(JobItem.unit_id, JobItem.pos)
         .limit(limit)
     )
-    return list(session.scalars(query if after is None else query.where(Track.id > after)))
+    if after is not None:
+        query = query.where(tuple_(JobItem.unit_id, JobItem.pos) > after)
+    return [FailedItem(*row) for row in session.execute(query)]

@@ -1,15 +1,16 @@
 """What models say of audio: one row per content and model, and the labels above threshold as rows."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Boolean, ColumnElement, delete, literal_column, select
+from sqlalchemy import Boolean, ColumnElement, delete, literal_column, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from core.config import Coverage, coverage_name
 from core.db.tables import Model, Prediction, PredictionLabel
+from core.errors import ResultDeleted
 from core.services.embeddings import NewEmbedding, save_embeddings
 
 # Of a row that an upsert returns: a fresh one has been locked by nobody (Postgres, system columns).
@@ -60,6 +61,35 @@ def find_coverages(session: Session, content_hashes: Sequence[bytes], model_id: 
 def find_prediction(session: Session, content_hash: bytes, model_id: int) -> Prediction | None:
     """What a model says of a piece of audio, if it has heard it."""
     return session.get(Prediction, (content_hash, model_id))
+
+
+def find_predictions(
+    session: Session, keys: Sequence[tuple[bytes, int]]
+) -> dict[tuple[bytes, int], tuple[Model, Prediction]]:
+    """Several by content hash and id of the model, each with its model; those that exist."""
+    if not keys:
+        return {}
+    query = (
+        select(Model, Prediction)
+        .join(Prediction, Prediction.model_id == Model.id)
+        .where(tuple_(Prediction.content_hash, Prediction.model_id).in_(keys))
+    )
+    return {(row.content_hash, row.model_id): (model, row) for model, row in session.execute(query)}
+
+
+def hold_predictions(session: Session, content_hashes: Collection[bytes], model_id: int) -> None:
+    """Keep stored results from being deleted until the transaction ends, when something refers to them.
+
+    Raises ResultDeleted when one of them is gone since it was looked up.
+    """
+    if not content_hashes:
+        return
+    held = select(Prediction.content_hash).where(
+        Prediction.content_hash.in_(content_hashes), Prediction.model_id == model_id
+    )
+    ordered = held.order_by(Prediction.content_hash).with_for_update(read=True, key_share=True)
+    if set(content_hashes) - set(session.scalars(ordered)):
+        raise ResultDeleted
 
 
 def save_predictions(session: Session, model: Model, predictions: Sequence[NewPrediction]) -> None:

@@ -12,17 +12,21 @@ from sqlalchemy.orm import Session
 
 from core.config import ModelConfig, is_single_label
 from core.db.tables import Encoder, Model, ModelAlias
-from core.errors import Conflict, ModelNotFound, NothingToRollBackTo
+from core.errors import Conflict, ModelBeingDeleted, ModelNotFound, NothingToRollBackTo
 from core.services.embeddings import HEAD
 
 DEFAULT_ALIAS, PREVIOUS_ALIAS = "default", "previous"
 ALIASES = (DEFAULT_ALIAS, PREVIOUS_ALIAS)
 EMBEDDING_INDEX_PREFIX = "ix_embeddings_vector_encoder_"
+REGISTRY_LOCK = 7_264_002  # of an advisory lock: who moves aliases or deletes a model does so alone
 _MODEL_CONFIG: TypeAdapter[ModelConfig] = TypeAdapter(ModelConfig)
 
 
 def register_artifact(session: Session, folder: Path) -> Model:
-    """Make the artifact in `folder` known; the first model of all becomes the default."""
+    """Make the artifact in `folder` known; the first model of all becomes the default.
+
+    Raises ModelBeingDeleted while a model of this name and version waits for its removal.
+    """
     card = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     values = _columns(card) | {
         "encoder_id": _add_encoder(session, _encoder_sha256(card)),
@@ -35,6 +39,10 @@ def register_artifact(session: Session, folder: Path) -> Model:
             set_={name: values[name] for name in ("artifact_url", "encoder_id")},
         ).returning(Model)
     ).one()
+    if model.deleted_at is not None:
+        raise ModelBeingDeleted(
+            f"{model.name}@{model.version} has been deleted and its files are removed soon."
+        )
     if model.sha256 != values["sha256"]:
         raise Conflict(f"{model.name}@{model.version} is registered with other weights: use a new version.")
     session.execute(text(_embedding_index_ddl(model)))
@@ -66,8 +74,12 @@ def _encoder_sha256(card: dict[str, Any]) -> str:
 
 
 def _add_encoder(session: Session, sha256: str) -> int:
-    session.execute(insert(Encoder).values(sha256=sha256).on_conflict_do_nothing())
-    return session.scalars(select(Encoder.id).where(Encoder.sha256 == sha256)).one()
+    """The row is locked, also one that is there already: it is not removed before the model has its own."""
+    statement = insert(Encoder).values(sha256=sha256)
+    known = statement.on_conflict_do_update(
+        index_elements=[Encoder.sha256], set_={"sha256": statement.excluded.sha256}
+    )
+    return session.scalars(known.returning(Encoder.id)).one()
 
 
 def _embedding_index_ddl(model: Model) -> str:
@@ -98,6 +110,11 @@ def _by_version(session: Session, reference: str) -> Model | None:
     return session.scalars(query).one_or_none()
 
 
+def lock_registry(session: Session) -> None:
+    """Nobody else moves an alias or deletes a model until the transaction ends."""
+    session.execute(select(func.pg_advisory_xact_lock(REGISTRY_LOCK)))
+
+
 def list_models(session: Session, name: str | None = None) -> list[Model]:
     """All versions, newest first, or those of one name; an unknown name is an error."""
     query = select(Model).order_by(Model.name, Model.version.desc())
@@ -115,6 +132,7 @@ def list_aliases(session: Session) -> dict[str, int]:
 
 def promote_model(session: Session, name: str, version: int | None, alias: str = DEFAULT_ALIAS) -> Model:
     """Point an alias at a version (the newest when none is named); the former default becomes `previous`."""
+    lock_registry(session)
     model = _by_version(session, name if version is None else f"{name}@{version}")
     if model is None:
         raise ModelNotFound(f"There is no model {name!r} of that version; GET /api/v1/models lists them.")
@@ -128,6 +146,7 @@ def promote_model(session: Session, name: str, version: int | None, alias: str =
 
 def roll_back(session: Session) -> Model:
     """Make the model the default that was it before; doing it twice comes back."""
+    lock_registry(session)
     current, former = _lock_alias(session, DEFAULT_ALIAS), _lock_alias(session, PREVIOUS_ALIAS)
     if former is None or current is None:
         raise NothingToRollBackTo

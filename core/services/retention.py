@@ -2,33 +2,30 @@
 
 from datetime import timedelta
 
-from sqlalchemy import delete, exists, func, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
-from core.db.tables import Job, JobUnit
+from core.db.tables import Job
 from core.params import JobKind
-from core.services.jobs import OPEN_JOB_STATES
+from core.services.changes import is_being_retried, mark_jobs
 from core.states import TERMINAL_JOB_STATES
 
 SHORT_LIVED = (
     JobKind.ANALYSIS,
     JobKind.PREDICT,
 )  # the state of a run is that of its job, which stays with it
-BATCH = 100  # jobs, and units of theirs with at most some hundred items each
+BATCH = 100  # jobs
 
 
-def delete_old_jobs(session: Session, days: int, batch: int = BATCH) -> bool:
-    """Delete the oldest jobs that ended so long ago, with as many of their units as a batch has.
+def delete_old_jobs(session: Session, days: int, batch: int = BATCH) -> int:
+    """Mark the oldest jobs that ended so many days ago as deleted, at most `batch`; how many there were.
 
-    A job goes with the last of its units; predictions belong to the tracks and are kept. False when no job is
-    old.
+    A job that an open one retries is kept until that has ended.
     """
-    retry = aliased(Job)
-    is_being_retried = exists().where(retry.retry_of == Job.id, retry.state.in_(OPEN_JOB_STATES))
-    old = session.scalars(
+    old = (
         select(Job.id)
         .where(
-            ~is_being_retried,
+            ~is_being_retried(),
             Job.kind.in_(SHORT_LIVED),
             Job.state.in_(TERMINAL_JOB_STATES),
             Job.finished_at < func.now() - timedelta(days=days),
@@ -36,9 +33,9 @@ def delete_old_jobs(session: Session, days: int, batch: int = BATCH) -> bool:
         .order_by(Job.created_at, Job.id)
         .limit(batch)
         .with_for_update(of=Job, skip_locked=True)
-    ).all()
-    units = select(JobUnit.id).where(JobUnit.job_id.in_(old)).limit(batch)
-    session.execute(delete(JobUnit).where(JobUnit.id.in_(units)))
-    has_units = exists().where(JobUnit.job_id == Job.id)
-    session.execute(delete(Job).where(Job.id.in_(old), ~has_units))
-    return bool(old)
+    )
+    locked = session.scalars(old).all()
+    # Asked again under the lock: a retry may have been committed since the first look.
+    free = session.scalars(select(Job.id).where(Job.id.in_(locked), ~is_being_retried())).all()
+    mark_jobs(session, list(free))
+    return len(free)

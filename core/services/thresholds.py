@@ -10,7 +10,7 @@ from core.db.tables import Model
 from core.errors import InvalidConfig
 from core.params import JobKind, ThresholdParams
 from core.queue import TRIAL
-from core.services.jobs import Submission, submit_job
+from core.services.jobs import Request, Submission, digest, find_replay, submit_job
 from core.services.registry import resolve_model
 
 VALIDATION_FILE = "validation_scores.safetensors"  # what a training leaves beside a model
@@ -20,6 +20,10 @@ def submit_thresholds(
     session: Session, params: ThresholdParams, owner: str, idempotency_key: str | None = None
 ) -> Submission:
     """Queue it."""
+    content = {"thresholds": params.model_dump(mode="json")}
+    request = Request(owner, idempotency_key, digest(JobKind.TUNING, content))
+    if (replay := find_replay(session, request)) is not None:
+        return replay
     model = resolve_model(session, params.model)
     folder = folder_of(model)
     if not (folder / VALIDATION_FILE).is_file():
@@ -33,12 +37,11 @@ def submit_thresholds(
         )
     job = {
         "kind": JobKind.TUNING,
-        "owner": owner,
-        "params": {"thresholds": params.model_dump(mode="json")},
+        "params": content,
         "model_id": model.id,
         "total": 1,
     }
-    return submit_job(session, job, {"kind": "thresholds", "queue": TRIAL}, idempotency_key)
+    return submit_job(session, job, {"kind": "thresholds", "queue": TRIAL}, request)
 
 
 def folder_of(model: Model) -> Path:

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from core.states import OPEN_TRIAL_STATES
+from core.states import OPEN_TRIAL_STATES, TrialState
 
 _HAS_OPTUNA = text("SELECT to_regclass('optuna.trials') IS NOT NULL")
 _TAKE_OVER = text(
@@ -23,6 +23,26 @@ _TAKE_OVER = text(
         AND ours.job_id = ANY (:job_ids) AND ours.state = ANY (:open_states)
     """
 )
+
+
+_FIND = text(
+    """
+    SELECT lower(trial.state::text), array_agg(told.value ORDER BY told.objective)
+        FILTER (WHERE trial.state = 'COMPLETE')
+    FROM optuna.trials AS trial JOIN optuna.studies AS study USING (study_id)
+    LEFT JOIN optuna.trial_values AS told USING (trial_id)
+    WHERE study.study_name = :name AND trial.number = :number AND trial.state IN ('COMPLETE', 'PRUNED')
+    GROUP BY trial.trial_id, trial.state
+    """
+)
+
+
+def find_told(session: Session, study_id: UUID, number: int) -> tuple[TrialState, list[float] | None] | None:
+    """How the trial that Optuna calls `number` has ended there, None unless it is complete or pruned."""
+    if not session.scalar(_HAS_OPTUNA):
+        return None
+    row = session.execute(_FIND, {"name": str(study_id), "number": number}).one_or_none()
+    return (TrialState(row[0]), row[1]) if row else None
 
 
 def take_over_told(session: Session, job_ids: Collection[UUID]) -> None:

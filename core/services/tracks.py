@@ -1,16 +1,34 @@
 """Tracks of a library: what was found, and what models say of it."""
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, REAL, Select, Text, case, cast, exists, func, literal, or_, select, update
+from sqlalchemy import (
+    ARRAY,
+    REAL,
+    ColumnElement,
+    Select,
+    Text,
+    case,
+    cast,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from core.db.tables import Job, JobItem, Library, Model, Prediction, PredictionLabel, Track
 from core.errors import Invalid, TrackNotFound, Unreadable
+from core.library.content import TAGS_VERSION
+from core.names import name_key
 from core.services.cursor import Page, cut_page, decode_cursor
 from core.services.libraries import get_library_by_name
 from core.states import ItemState
@@ -33,8 +51,10 @@ class AnalysedFile:
     path: str  # relative to the library
     size: int
     mtime_ns: int
-    content_hash: bytes
+    content_hash: bytes  # of its audio
+    file_hash: bytes
     tags: dict[str, Any]
+    tags_error: str | None = None
 
 
 @dataclass(frozen=True)
@@ -49,8 +69,8 @@ class TrackRow:
 def upsert_tracks(session: Session, library_id: UUID, files: Sequence[SeenFile]) -> list[Track]:
     """Make the files of one page of a scan known; the tracks in the order of the files.
 
-    `content_hash` survives only while size and modification time stay the same: it belongs to the file as
-    last seen.
+    `content_hash` and `file_hash` survive only while size and modification time stay the same: they belong to
+    the file as last seen.
     """
     if not files:
         return []
@@ -67,6 +87,7 @@ def upsert_tracks(session: Session, library_id: UUID, files: Sequence[SeenFile])
             index_elements=[Track.library_id, Track.path],
             set_={
                 "content_hash": case((unchanged, Track.content_hash)),
+                "file_hash": case((unchanged, Track.file_hash)),
                 "size": new.size,
                 "mtime_ns": new.mtime_ns,
                 "seen_at": func.now(),
@@ -85,31 +106,52 @@ def mark_missing(session: Session, job: Job, under: str, limit: int) -> int:
     Their results are kept: a file may come back. What lies in a folder that could not be listed is not
     missing.
     """
-    unlisted = literal(_unlisted_folders(session, job), ARRAY(Text))
-    folder = func.unnest(unlisted).column_valued("folder")
-    in_unlisted_folder = exists().where(func.starts_with(Track.path, func.concat(folder, "/")))
-    gone = (
-        select(Track.id)
-        .where(
-            Track.library_id == job.library_id,
-            Track.path.startswith(f"{under}/" if under else "", autoescape=True),
-            Track.seen_at < job.started_at,
-            Track.missing_at.is_(None),
-            ~in_unlisted_folder,
-        )
-        .limit(limit)
-    )
+    gone = _not_met(session, job, under).limit(limit)
     marked = update(Track).where(Track.id.in_(gone)).values(missing_at=func.now())
     return len(session.execute(marked.returning(Track.id)).all())
 
 
-def _unlisted_folders(session: Session, job: Job) -> list[str]:
-    """What a scan could not even look at; few of all that may have failed."""
-    failed = select(Track.path).join(JobItem, JobItem.track_id == Track.id)
-    unseen = (JobItem.error_code == Unreadable().code, Track.size == 0, Track.mtime_ns == 0)
-    return list(
-        session.scalars(failed.where(JobItem.job_id == job.id, JobItem.state == ItemState.FAILED, *unseen))
+def count_not_met(session: Session, job: Job, under: str) -> int:
+    """How many tracks `mark_missing` would mark in all."""
+    return session.scalar(select(func.count()).select_from(_not_met(session, job, under).subquery())) or 0
+
+
+def has_met_any(session: Session, job: Job, under: str) -> bool:
+    """Whether any track of a folder was seen since the scan of a job began."""
+    met = exists().where(*_in_folder(job, under), Track.seen_at >= job.started_at)
+    return bool(session.scalar(select(met)))
+
+
+def _in_folder(job: Job, under: str) -> tuple[ColumnElement[bool], ...]:
+    return (
+        Track.library_id == job.library_id,
+        Track.path.startswith(f"{under}/" if under else "", autoescape=True),
     )
+
+
+def _not_met(session: Session, job: Job, under: str) -> Select[UUID]:
+    unlisted = literal(_unlisted_paths(session, job), ARRAY(Text))
+    path = func.unnest(unlisted).column_valued("path")
+    is_unlisted = exists().where(
+        or_(Track.path == path, func.starts_with(Track.path, func.concat(path, "/")))
+    )
+    return select(Track.id).where(
+        *_in_folder(job, under),
+        Track.seen_at < job.started_at,
+        Track.missing_at.is_(None),
+        ~is_unlisted,
+    )
+
+
+def _unlisted_paths(session: Session, job: Job) -> list[str]:
+    """What a scan could not even look at; few of all that may have failed."""
+    query = select(JobItem.path).where(
+        JobItem.job_id == job.id,
+        JobItem.state == ItemState.FAILED,
+        JobItem.error_code == Unreadable().code,
+        JobItem.path.is_not(None),
+    )
+    return [path for path in session.scalars(query) if path is not None]
 
 
 def save_analysed(session: Session, files: Sequence[AnalysedFile]) -> None:
@@ -123,7 +165,10 @@ def save_analysed(session: Session, files: Sequence[AnalysedFile]) -> None:
                     "size": file.size,
                     "mtime_ns": file.mtime_ns,
                     "content_hash": file.content_hash,
+                    "file_hash": file.file_hash,
                     "tags": file.tags,
+                    "tags_error": file.tags_error,
+                    "tags_version": TAGS_VERSION,
                 }
                 # A scan's own order: who lists a library meanwhile must not lock its tracks crosswise.
                 for file in sorted(files, key=lambda file: file.path.split("/"))
@@ -146,15 +191,18 @@ def list_tracks(
     min_score: float = 0.0,
     library: str | None = None,
     path: str | None = None,
+    unreadable_tags: bool = False,
     cursor: str | None = None,
     limit: int = 100,
 ) -> Page[TrackRow]:
     """Tracks that are there; with a genre, the most certain first."""
     query = _tracks(model).where(Track.missing_at.is_(None)).limit(limit + 1)
-    if library is not None:
-        query = query.where(Track.library_id == get_library_by_name(session, library).id)
+    if unreadable_tags:
+        query = query.where(Track.tags_error.is_not(None))
+    where = [Track.library_id == get_library_by_name(session, library).id] if library is not None else []
     if path is not None:
-        query = query.where(Track.path == path)
+        where.append(_at_path(session, path, where))
+    query = query.where(*where)
     if genre is None:
         query = query.order_by(Track.id)
         if cursor is not None:
@@ -175,6 +223,22 @@ def _tracks(model: Model) -> Select[*tuple[Any, ...]]:
         .join(Library, Library.id == Track.library_id)
         .outerjoin(Prediction, heard)
     )
+
+
+def _at_path(session: Session, path: str, where: Sequence[ColumnElement[bool]]) -> ColumnElement[bool]:
+    """Tracks at a path: those spelled just so if there are any, else those whose Unicode form differs only.
+
+    The normal forms of the whole path are looked up in the index; a path with parts of several forms takes a
+    look at every track.
+    """
+    exact = Track.path == path
+    if path.isascii():
+        return exact
+    composed, decomposed = (unicodedata.normalize(form, path) for form in ("NFC", "NFD"))
+    for spelled in (exact, Track.path.in_((composed, decomposed))):
+        if session.scalar(select(exists().where(*where, spelled, Track.missing_at.is_(None)))):
+            return spelled
+    return func.normalize(Track.path, text("NFC")) == composed
 
 
 def _with_genre(
@@ -210,8 +274,10 @@ def list_tags(session: Session, library: Library, folder: str) -> list[tuple[str
 
 
 def find_label(model: Model, name: str) -> str:
-    """The model's own spelling of a label."""
+    """The model's own spelling of a label, whatever its case, white space and Unicode form here."""
+    if name in model.labels:
+        return name
     for label in model.labels:
-        if label.casefold() == name.casefold():
+        if name_key(label) == name_key(name):
             return label
     raise Invalid(f"The model {model.name}@{model.version} has no label {name!r}.")

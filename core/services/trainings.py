@@ -24,7 +24,7 @@ from core.library.paths import validate_relative
 from core.params import JobKind, TrainingParams
 from core.queue import TRAIN
 from core.services.experiments import add_run
-from core.services.jobs import Submission, get_job, submit_job
+from core.services.jobs import Request, Submission, digest, find_replay, get_job, retry_request, submit_job
 from core.services.libraries import check_folder, get_library_by_name
 from core.services.registry import ALIASES
 from core.states import TERMINAL_JOB_STATES, JobState
@@ -42,26 +42,37 @@ def submit_training(
     *,
     data_dir: Path,
     trusted: bool,
+) -> Submission:
+    """Queue a training; whoever is not `trusted` may only learn from what lies in a library."""
+    request = Request(owner, idempotency_key, digest(JobKind.TRAINING, params.model_dump(mode="json")))
+    if (replay := find_replay(session, request)) is not None:
+        return replay
+    config = read_experiment(params)
+    return queue_training(session, config, request, data_dir=data_dir, trusted=trusted)
+
+
+def queue_training(
+    session: Session,
+    config: ExperimentConfig,
+    request: Request,
+    *,
+    data_dir: Path,
+    trusted: bool,
     study_id: UUID | None = None,
 ) -> Submission:
-    """Queue a training; whoever is not `trusted` may only learn from what lies in a library.
-
-    `study_id` is the study that has chosen the parameters, if one has.
-    """
-    config = read_experiment(params)
+    """Check an experiment and queue it; `study_id` is the study that has chosen the parameters, if any."""
     check_name(config)
     check_bases(session, config.model)
     dataset, library = place_dataset(session, config.dataset, data_dir, trusted=trusted)
     config = config.model_copy(update={"dataset": dataset})
     job = {
         "kind": JobKind.TRAINING,
-        "owner": owner,
         "params": {"experiment": config.model_dump(mode="json")}
         | ({"study_id": str(study_id)} if study_id else {}),
         "library_id": library.id if library else None,
         "total": planned_epochs(config),
     }
-    return _submit(session, job, config, {}, idempotency_key)
+    return _submit(session, job, config, {}, request)
 
 
 def _submit(
@@ -69,11 +80,10 @@ def _submit(
     job: dict[str, Any],
     config: ExperimentConfig,
     payload: dict[str, Any],
-    idempotency_key: str | None,
-    *fingerprint: str,
+    request: Request,
 ) -> Submission:
     unit = {"kind": "train", "queue": TRAIN, "payload": payload}
-    submission = submit_job(session, job, unit, idempotency_key, *fingerprint)
+    submission = submit_job(session, job, unit, request)
     if not submission.replayed:
         add_run(session, submission.job, config)
     return submission
@@ -88,7 +98,7 @@ def retry_training(
     visible_to: str | None = None,
 ) -> Submission:
     """A new job that goes on where a failed or cancelled training was."""
-    old = get_job(session, job_id, visible_to=visible_to)
+    old = get_job(session, job_id, visible_to=visible_to, hold=True)
     if old.state not in TERMINAL_JOB_STATES:
         raise JobNotFinished
     if old.state == JobState.SUCCEEDED:
@@ -97,14 +107,13 @@ def retry_training(
     earlier = session.scalars(select(JobUnit.payload).where(JobUnit.job_id == old.id)).one()
     job = {
         "kind": old.kind,
-        "owner": owner,
         "params": old.params,
         "library_id": old.library_id,
         "total": planned_epochs(config),
         "retry_of": old.id,
     }
     payload = {"continues": [str(old.id), *earlier.get("continues", [])]}
-    return _submit(session, job, config, payload, idempotency_key, str(old.id))
+    return _submit(session, job, config, payload, retry_request(old.id, owner, idempotency_key))
 
 
 def read_experiment(params: TrainingParams) -> ExperimentConfig:
@@ -174,16 +183,25 @@ def _open_folders(session: Session, data_dir: Path) -> Iterable[Path]:
 
 
 def check_bases(session: Session, model: ModelConfig) -> None:
-    """Stored models that the new one is to build on are named by their folders."""
-    named: dict[str, tuple[str, ...]] = {}
-    if isinstance(model, TransferConfig):
-        named = {"backbone": (model.backbone,)}
-    elif isinstance(model, EnsembleConfig):
-        named = {"members": model.members}
-    known = sorted(Path(urlsplit(url).path).name for url in session.scalars(select(Model.artifact_url)))
+    """Stored models that the new one is to build on are named by their folders.
+
+    They cannot be deleted until the transaction ends, when the job that needs them is there.
+    """
+    named = bases_of(model)
+    if not any(named.values()):
+        return
+    held = select(Model.artifact_url).with_for_update(read=True, key_share=True)
+    known = sorted(Path(urlsplit(url).path).name for url in session.scalars(held))
     for key, folders in named.items():
         for folder in folders:
             if folder not in known:
                 raise InvalidConfig(
                     f"model.{key}: there is no model {folder!r}; known are {', '.join(known) or 'none'}."
                 )
+
+
+def bases_of(model: ModelConfig) -> dict[str, tuple[str, ...]]:
+    """The folders of the stored models that one is built on, by the key that names them."""
+    if isinstance(model, TransferConfig):
+        return {"backbone": (model.backbone,)}
+    return {"members": model.members} if isinstance(model, EnsembleConfig) else {}

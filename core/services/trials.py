@@ -14,8 +14,9 @@ from sqlalchemy import ColumnElement, exists, func, select, text, update
 from sqlalchemy.orm import Session
 
 from core.db.tables import Job, JobUnit, Study, Trial
+from core.errors import StudyNotFound
 from core.queue import TRIAL
-from core.services.told_trials import take_over_told
+from core.services.told_trials import find_told, take_over_told
 from core.states import OPEN_TRIAL_STATES, JobState, TrialState
 from core.tuning_config import TuningConfig
 
@@ -49,7 +50,10 @@ class TrialEnding:
 
 def lock_study(session: Session, study_id: UUID) -> Study:
     """Nobody else adds, asks for or ends a trial of it until the transaction ends."""
-    return session.get_one(Study, study_id, with_for_update=True, populate_existing=True)
+    study = session.get(Study, study_id, with_for_update=True, populate_existing=True)
+    if study is None:
+        raise StudyNotFound
+    return study
 
 
 def trial_of(session: Session, unit_id: int) -> Trial:
@@ -94,19 +98,24 @@ def save_curve(session: Session, unit_id: int, curve: Sequence[Mapping[str, Any]
 
 
 def end_trial(session: Session, unit_id: int, ending: TrialEnding) -> None:
-    """End the trial of a unit and add what comes after it; one that has ended stays as it is."""
+    """End the trial of a unit and add what comes after it; one that has ended stays as it is.
+
+    A trial that Optuna was told the end of has ended so, whatever became of the worker that told it.
+    """
     study = lock_study(session, trial_of(session, unit_id).study_id)
     trial = trial_of(session, unit_id)
     if trial.state not in OPEN_TRIAL_STATES:
         return
+    if ending.state not in USABLE and trial.optuna_number is not None:
+        _fail_in_optuna(session, [study.id], trial.optuna_number)
+        told = find_told(session, study.id, trial.optuna_number)
+        ending = TrialEnding(*told, curve=ending.curve) if told else ending
     trial.state, trial.finished_at = ending.state, func.clock_timestamp()
     trial.values = None if ending.values is None else list(ending.values)
     trial.error_code, trial.error_detail = ending.error_code, ending.error_detail
     if ending.curve is not None:
         trial.curve = list(ending.curve)
     session.flush()
-    if ending.state not in USABLE and trial.optuna_number is not None:
-        _fail_in_optuna(session, [study.id], trial.optuna_number)
     outcome = {"done": int(ending.state in USABLE), "failed": int(ending.state == TrialState.FAILED)}
     session.execute(update(JobUnit).where(JobUnit.id == unit_id).values(**outcome))
     if trial.job_id is not None:

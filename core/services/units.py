@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, Interval, and_, case, exists, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, Interval, and_, case, cast, exists, func, literal, or_, select, update
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from core.db.tables import Job, JobItem, JobUnit
@@ -77,6 +78,7 @@ def claim_unit(
             attempt=JobUnit.attempt + 1,
             started_at=func.coalesce(JobUnit.started_at, func.now()),
             current_pos=None,
+            activity=None,
         )
         .returning(JobUnit.job_id, JobUnit.kind, JobUnit.payload, JobUnit.crash_count)
     ).one_or_none()
@@ -157,6 +159,29 @@ def count_items(session: Session, claim: Claim) -> None:
 def count_unit_itself(session: Session, claim: Claim) -> None:
     """For a unit without items: it is the one thing of its job that is to be done."""
     session.execute(update(JobUnit).where(JobUnit.id == claim.unit_id).values(done=1))
+
+
+def save_progress(session: Session, claim: Claim, **payload: Any) -> None:
+    """Add to a unit's payload where it goes on when it is run again; its failures so far are forgotten."""
+    session.execute(
+        update(JobUnit)
+        .where(JobUnit.id == claim.unit_id)
+        .values(
+            payload=JobUnit.payload.op("||")(cast(payload, JSONB)),
+            attempt=1,
+            crash_count=0,
+            lease_until=func.clock_timestamp() + seconds(claim.lease_s),
+        )
+    )
+
+
+def save_activity(session: Session, claim: Claim, activity: dict[str, Any]) -> None:
+    """What the unit is doing: name, done, total."""
+    session.execute(
+        update(JobUnit)
+        .where(JobUnit.id == claim.unit_id)
+        .values(activity=activity, lease_until=func.clock_timestamp() + seconds(claim.lease_s))
+    )
 
 
 def save_timings(session: Session, claim: Claim, timings: dict[str, float]) -> None:

@@ -1,5 +1,6 @@
 """Embeddings of whole tracks on disk, computed exactly as serving computes them."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -8,9 +9,10 @@ from typing import BinaryIO
 
 import torch
 
-from core.datasets.paths import open_audio
+from core.datasets.paths import open_audio, status_of_audio
 from core.errors import ItemError
 from core.inference.tagger import Analysis, Tagger
+from core.training.cache_versions import folder_of
 from core.training.feature_cache import (
     MAX_DURATION_S,
     Cached,
@@ -20,7 +22,8 @@ from core.training.feature_cache import (
     write_array,
     write_warnings,
 )
-from core.training.identity import identify
+from core.training.identity import check_unchanged, identify
+from core.training.places import EMBEDDINGS
 from core.training.run import OnTrack, TrainingStopped, unheard
 
 
@@ -35,40 +38,60 @@ def cache_embeddings(
     root: Path | None = None,
 ) -> list[Outcome]:
     """For each audio file its mean embedding (D,) as float32 on disk, or what is wrong with it."""
-    folder = cache_dir / "embeddings" / weights_sha256[:16]
-    targets: dict[int, Cached] = {}
+    folder = folder_of(cache_dir, EMBEDDINGS) / weights_sha256[:16]
+    targets: dict[int, tuple[Cached, os.stat_result]] = {}
     outcomes: dict[int, Outcome] = {}
 
     def missing() -> Iterator[tuple[int, BinaryIO]]:
         for index, source in enumerate(sources):
-            file, found = None, known(source, root, folder, cache_dir)
-            try:
-                if found is None:
-                    file = open_audio(source, root)
-                    found = cached(folder, identify(file, cache_dir))
-            except ItemError as error:
-                found = error
-            if file is not None and isinstance(found, Cached) and not found.file.exists():
-                targets[index] = found
+            found, file = _look_up(source, root, folder, cache_dir)
+            if file is not None and isinstance(found, Cached):
+                targets[index] = found, os.fstat(file.fileno())
                 yield index, file
-                continue
-            if file is not None:
-                file.close()
-            outcomes[index] = found
+            else:
+                outcomes[index] = found
+
+    def store(index: int, analysis: Analysis) -> Outcome:
+        target, before = targets[index]
+        try:
+            check_unchanged(before, status_of_audio(sources[index], root))
+        except ItemError as error:
+            return error
+        write_warnings(target.file, analysis.warnings)
+        write_array(target.file, analysis.embedding)
+        return replace(target, warnings=analysis.warnings)
 
     with _one_thread():
         for index, outcome in tagger.analyse(missing(), max_duration_s=MAX_DURATION_S, apart=True):
-            if isinstance(outcome, Analysis):
-                write_warnings(targets[index].file, outcome.warnings)
-                write_array(targets[index].file, outcome.embedding)
-                outcomes[index] = replace(targets[index], warnings=outcome.warnings)
-            else:
-                outcomes[index] = outcome
+            outcomes[index] = outcome if isinstance(outcome, ItemError) else store(index, outcome)
             on_track(len(outcomes), len(sources))
             if should_stop():
                 raise TrainingStopped
     on_track(len(outcomes), len(sources))
     return [outcomes[index] for index in range(len(sources))]
+
+
+def _look_up(
+    source: Path, root: Path | None, folder: Path, cache_dir: Path
+) -> tuple[Outcome, BinaryIO | None]:
+    """What is known of a file, which is open where its embedding is still to be computed."""
+    if (found := known(source, root, folder, cache_dir)) is not None:
+        return found, None
+    try:
+        file = open_audio(source, root)
+    except ItemError as error:
+        return error, None
+    try:
+        before = os.fstat(file.fileno())
+        target = cached(folder, identify(file, cache_dir))
+        check_unchanged(before, os.fstat(file.fileno()))
+    except ItemError as error:
+        file.close()
+        return error, None
+    if target.file.exists():
+        file.close()
+        return target, None
+    return target, file
 
 
 @contextmanager

@@ -19,7 +19,9 @@ from core.datasets.credits import Credits
 from core.datasets.paths import open_audio, status_of_audio
 from core.durable import appearing
 from core.errors import ItemError
-from core.training.identity import Identity, identify, recall
+from core.training.cache_versions import folder_of
+from core.training.identity import Identity, check_unchanged, identify, recall
+from core.training.places import LOG_MEL, place
 from core.training.run import OnTrack, TrainingStopped, unheard
 
 MAX_DURATION_S = 4 * 3600.0
@@ -31,7 +33,7 @@ class Cached:
     """A track that can be learnt from."""
 
     file: Path  # array in .npy format
-    content: str  # hex SHA-256 of the audio file
+    content: str  # hex hash of the audio
     credits: Credits  # by its tags
     warnings: tuple[str, ...] = ()  # sentences on what of the audio could not be decoded
 
@@ -49,7 +51,7 @@ def cache_log_mels(
     root: Path | None = None,
 ) -> list[Outcome]:
     """For each audio file its frames (N, F) as float16 on disk, or what is wrong with it."""
-    folder = cache_dir / "log-mel" / config_hash(features)
+    folder = folder_of(cache_dir, LOG_MEL) / config_hash(features)
     log_mel = LogMel(features)
     outcomes: dict[int, Outcome] = {}
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1, thread_name_prefix="decode") as pool:
@@ -85,11 +87,6 @@ def known(source: Path, root: Path | None, folder: Path, cache_dir: Path) -> Cac
 def cached(folder: Path, identity: Identity) -> Cached:
     file = place(folder, identity.content)
     return Cached(file, identity.content, identity.credits, read_warnings(file))
-
-
-def place(folder: Path, content: str) -> Path:
-    """Where the array of an audio file with this hash lies; spread over folders: there may be a million."""
-    return folder / content[:2] / f"{content}.npy"
 
 
 def write_warnings(path: Path, warnings: Sequence[str]) -> None:
@@ -128,9 +125,11 @@ def _cache_one(source: Path, root: Path | None, log_mel: LogMel, folder: Path, c
         if (found := known(source, root, folder, cache_dir)) is not None:
             return found
         with open_audio(source, root) as file:
+            before = os.fstat(file.fileno())
             found = cached(folder, identify(file, cache_dir))
             if not found.file.exists():
                 frames, warnings = _frames(file, log_mel)
+                check_unchanged(before, os.fstat(file.fileno()))
                 write_warnings(found.file, warnings)
                 write_array(found.file, frames)
                 found = replace(found, warnings=warnings)

@@ -9,12 +9,13 @@ import torch
 from torch import nn
 
 from core.datasets.examples import Part
+from core.states import Activity
 from core.training.bases import Resolved
 from core.training.checkpoint import Checkpoint, Checkpoints
 from core.training.learners import learn
 from core.training.material import Material
 from core.training.prediction import Scores, predict
-from core.training.processes import is_first
+from core.training.processes import is_first, world_size
 from core.training.reports import EpochReport
 from core.training.run import Run, Stage
 
@@ -92,4 +93,7 @@ def _folds(
 
 
 def _score(model: nn.Module, material: Material, rows: list[int], run: Run) -> Scores:
-    return predict(model, material.tracks.inputs, rows, None, run.device, run.check)
+    def note(done: int) -> None:
+        run.note(Activity.SCORING, done * world_size(), len(rows))
+
+    return predict(model, material.tracks.inputs, rows, None, run.device, note)

@@ -1,6 +1,7 @@
 """Grow a random forest with scikit-learn and keep it as tensors."""
 
 import time
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,8 +11,11 @@ from torch import Tensor
 
 from core.config import RandomForestConfig
 from core.models.random_forest import RandomForest, pool_over_time
+from core.states import Activity
 from core.training.reports import EpochReport
 from core.training.run import Run, Stage, Tracks
+
+TREES_AT_A_TIME = 25
 
 
 def grow_forest(
@@ -22,14 +26,22 @@ def grow_forest(
     pooled, owners = pool_tracks(tracks, stage.train, config)
     read_s = time.perf_counter() - began
     forest = RandomForestClassifier(
-        n_estimators=config.trees,
+        n_estimators=0,
+        warm_start=True,  # grown a few trees at a time, which are those that one call would grow
         max_leaf_nodes=config.max_leaves,
         min_samples_leaf=config.min_leaf_patches,
         class_weight=None if run.config.training.max_class_weight == 1 else "balanced",
         random_state=run.config.seed + stage.number,
         n_jobs=-1,
     )
-    forest.fit(pooled.numpy(), tracks.targets[owners].numpy())
+    patches, targets = pooled.numpy(), tracks.targets[owners].numpy()
+    for grown in range(0, config.trees, TREES_AT_A_TIME):
+        run.note(Activity.TRAINING, grown, config.trees)
+        forest.set_params(n_estimators=min(grown + TREES_AT_A_TIME, config.trees))
+        with warnings.catch_warnings():
+            # Of balanced classes: that later trees might see other data, which they do not.
+            warnings.filterwarnings("ignore", message="class_weight presets")
+            forest.fit(patches, targets)
     copy_trees(forest, model)
     report = EpochReport(
         epoch=1,

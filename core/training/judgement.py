@@ -1,7 +1,7 @@
 """Chooses thresholds and calibration, and says how good the model is on tracks it has not learnt from."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -11,17 +11,20 @@ import numpy.typing as npt
 from core.config import is_single_label
 from core.datasets.examples import Part
 from core.evaluation import calibration
+from core.evaluation.arrays import highest
+from core.evaluation.calibration import shares
 from core.evaluation.hierarchy import leaves, raise_parents, roots
 from core.evaluation.intervals import confidence_intervals
 from core.evaluation.metrics import co_occurrence, evaluate, frequency_bands, means_of
 from core.evaluation.thresholds import choose_thresholds
-from core.experiment_config import CalibrationMethod
 from core.models.artifact import Calibration
+from core.states import Activity
 from core.training.bases import Resolved
 from core.training.fitting import Fitted, Scored
 from core.training.material import Material
 from core.training.prediction import Scores
 from core.training.results import make_results
+from core.training.run import Run
 
 # Fewer do not tell what a score means: where they happen to be separable, every score would become 0 or 1.
 MIN_CALIBRATION_TRACKS = 50
@@ -46,7 +49,7 @@ class _Decider:
     thresholds: Scores  # (L,)
 
     def served(self, scores: Scores) -> Scores:
-        """What users are told: calibrated scores (N, L), no parent below its children."""
+        """What users are told: calibrated scores (N, L), made to fit each other as labels do."""
         return self.raised(scores if self.calibration is None else self.calibration.apply(scores))
 
 
@@ -54,28 +57,40 @@ def judge(
     resolved: Resolved,
     material: Material,
     fitted: Fitted,
-    on_batch: Callable[[], None] = lambda: None,
+    run: Run,
     *,
     searched: bool = False,
 ) -> Judgement:
     """Everything that is chosen is chosen on validation tracks, or on the other folds of a track."""
     config = resolved.config
     targets = material.tracks.targets.numpy().astype(np.float64)
-    raised = partial(raise_parents, labels=material.labels, parents=material.dataset.parents)
-    choose = partial(_choose, config.evaluation.calibration, targets, raised)
+    exclusive = is_single_label(config.model)
+    raised = (
+        shares
+        if exclusive
+        else partial(raise_parents, labels=material.labels, parents=material.dataset.parents)
+    )
+    method = config.evaluation.calibration
+    fit = None
+    if method is not None:
+        fit = calibration.fit_exclusive if exclusive else partial(calibration.fit, method)
+    choose = partial(_choose, fit, targets, raised)
+    run.note(Activity.CALIBRATING)
     decider = choose(fitted.validation, range(len(fitted.validation.rows)))
-    served, decisions = _as_served(fitted.test, decider, choose)
-    if is_single_label(config.model):
-        decisions = served == served.max(axis=1, keepdims=True)
+    served, decisions = _as_served(fitted.test, decider, choose, partial(run.note, Activity.CALIBRATING))
+    if exclusive:
+        decisions = highest(served)
     # Ranked before calibration, which may tie scores that differ.
     truth, scores = targets[fitted.test.rows], raised(fitted.test.scores)
-    metrics = evaluate(truth, scores, material.labels, decider.thresholds, decisions)
+    metrics = evaluate(truth, scores, material.labels, decider.thresholds, decisions, served)
     groups = [material.groups[row] for row in fitted.test.rows]
     repeats = config.evaluation.bootstrap
+
+    def note(done: int) -> None:
+        run.note(Activity.MEASURING, done, repeats)
+
     intervals = (
-        confidence_intervals(truth, scores, decisions, groups, repeats, config.seed, on_batch)
-        if repeats
-        else {}
+        confidence_intervals(truth, scores, decisions, groups, repeats, config.seed, note) if repeats else {}
     )
     together = co_occurrence(truth, decisions)
     means = {name: means_of(metrics, labels) for name, labels in _groups(material).items()}
@@ -91,11 +106,11 @@ def judge(
 
 
 def _stored(chosen: calibration.Calibration | None) -> Calibration | None:
-    return None if chosen is None else Calibration(slopes=chosen.slopes, offsets=chosen.offsets)
+    return None if chosen is None else Calibration(**asdict(chosen))
 
 
 def _choose(
-    method: CalibrationMethod | None,
+    fit: Callable[[Scores, Scores], calibration.Calibration] | None,
     targets: Scores,
     raised: Callable[[Scores], Scores],
     scored: Scored,
@@ -105,18 +120,23 @@ def _choose(
     truth = targets[[scored.rows[place] for place in places]]
     scores = scored.scores[list(places)]
     enough = len(truth) >= MIN_CALIBRATION_TRACKS
-    fitted = calibration.fit(method, truth, scores) if method and enough else None
+    fitted = fit(truth, scores) if fit and enough else None
     decider = _Decider(fitted, raised, np.empty(0))
     return replace(decider, thresholds=choose_thresholds(truth, decider.served(scores)))
 
 
 def _as_served(
-    test: Scored, decider: _Decider, choose: Callable[[Scored, Sequence[int]], _Decider]
+    test: Scored,
+    decider: _Decider,
+    choose: Callable[[Scored, Sequence[int]], _Decider],
+    on_fold: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> tuple[Scores, Decisions]:
     """Scores and decisions (N, L) as users would get them; a fold's are chosen by the other folds alone."""
     folds = np.array(test.folds)
     served, decisions = np.empty_like(test.scores), np.empty(test.scores.shape, bool)
-    for fold in np.unique(folds):
+    numbers = np.unique(folds)
+    for done, fold in enumerate(numbers):
+        on_fold(done, len(numbers))
         inside = folds == fold
         of_others = decider if inside.all() else choose(test, np.flatnonzero(~inside).tolist())
         served[inside] = of_others.served(test.scores[inside])

@@ -5,6 +5,7 @@ import time
 import torch
 from torch import Tensor, nn
 
+from core.states import Activity
 from core.training.batches import prepared
 from core.training.processes import gather, is_first, share_buffers, share_gradients
 from core.training.reports import EpochReport
@@ -45,6 +46,7 @@ def _train_epoch(fit: Fit, trained: nn.Module) -> None:
     for (inputs, targets), waited_s in batches:
         loss = take_step(fit, trained, inputs, targets)
         progress.step += 1
+        fit.run.on_activity(Activity.TRAINING, progress.step, sampler.steps)
         progress.data_wait_s += waited_s
         progress.duration_s += time.perf_counter() - began
         told = gather((fit.run.should_stop(), loss))

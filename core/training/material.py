@@ -14,17 +14,18 @@ from core.dataset_config import LabelConfig
 from core.datasets.credits import credited
 from core.datasets.examples import Dataset, Example, Part, in_order
 from core.datasets.groups import same_origin
-from core.datasets.labels import LabelledDataset, multi_hot, select_labels
+from core.datasets.labels import LabelledDataset, multi_hot, select_labels, spelt_like
 from core.datasets.split_report import Split
 from core.datasets.splits import divide
 from core.errors import ItemError, UnusableDataset
 from core.experiment_config import ExperimentConfig
 from core.inference.tagger import Tagger
 from core.training.bases import Resolved
+from core.training.cache_versions import sweep_outdated
 from core.training.embedding_cache import cache_embeddings
 from core.training.feature_cache import Cached, Outcome, cache_log_mels
 from core.training.inputs import Inputs, Patches, Vectors, load_vectors
-from core.training.processes import gather, rank, world_size
+from core.training.processes import gather, is_first, rank, world_size
 from core.training.run import OnTrack, Tracks
 
 log = logging.getLogger(__name__)
@@ -122,6 +123,7 @@ def _labelled(resolved: Resolved, dataset: Dataset, labels: LabelConfig) -> Labe
         _check_single(labelled.dataset)
     if isinstance(resolved.config.model, EnsembleConfig):
         members = resolved.bases[0].card.labels
+        labelled = spelt_like(labelled, members)
         if set(labelled.labels) != set(members):
             raise UnusableDataset(
                 f"The members label {', '.join(members)}; {dataset.name} has {', '.join(labelled.labels)}."
@@ -148,6 +150,8 @@ def _cache(
     on_track: OnTrack,
 ) -> list[Outcome]:
     """What each file became; every process sees to its own share."""
+    if is_first():
+        sweep_outdated(cache_dir)
     paths, root = [one.path for one in dataset.examples], dataset.root
     own = paths[rank() :: world_size()]
     if isinstance(resolved.config.model, TransferConfig):

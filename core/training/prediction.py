@@ -22,11 +22,12 @@ def predict(
     tracks: Sequence[int],
     limit: int | None,
     device: torch.device,
-    on_batch: Callable[[], None] = lambda: None,
+    on_batch: Callable[[int], None] = lambda _: None,
 ) -> Scores:
     """Mean probability (M, L) over the patches of each track; shared out among all processes.
 
-    `on_batch` is called before each batch; what it raises ends the prediction.
+    `on_batch` is called before each batch with the number of own tracks that are done; what it raises ends
+    the prediction.
     """
     was_training = model.training
     model.eval()
@@ -43,10 +44,10 @@ def _scores(
     tracks: Sequence[int],
     limit: int | None,
     device: torch.device,
-    on_batch: Callable[[], None],
+    on_batch: Callable[[int], None],
 ) -> Iterator[Scores]:
     """The scores (L,) of track after track; a batch may hold patches of several."""
-    size = BATCH_SIZE[device.type]
+    size, scored = BATCH_SIZE[device.type], 0
     waiting: list[Tensor] = []
     for number, track in enumerate(tracks):
         waiting.append(inputs.whole(track, limit))
@@ -54,8 +55,9 @@ def _scores(
             batches = torch.cat(waiting).split(size)  # type: ignore[no-untyped-call]
             found = []
             for batch in batches:
-                on_batch()
+                on_batch(scored)
                 found.append(model(batch.to(device))[0].float().sigmoid().double())
             for part in torch.cat(found).cpu().split([len(patches) for patches in waiting]):  # type: ignore[no-untyped-call]
                 yield part.mean(0).numpy()
+            scored += len(waiting)
             waiting = []

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from core.datasets.examples import Part
+from core.datasets.spellings import merged_note
 from core.evaluation.calibration import brier_score, calibration_error
 from core.evaluation.intervals import Interval
 from core.evaluation.metrics import Metrics
@@ -41,6 +42,8 @@ def make_results(
         for base in resolved.bases
         if may_have_learnt_from_tests(base, resolved, material)
     ]
+    if note := merged_note(material.dataset.merged):
+        warnings.append(note)
     if intervals and any(math.isnan(interval.low) for interval in intervals.values()):
         warnings.append("Too few artists are known for intervals.")
     if searched and resolved.config.split.folds:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from core.experiment_config import ExperimentConfig
+from core.states import Activity
 from core.training.inputs import Inputs
 from core.training.processes import world_size
 from core.training.reports import EpochReport
@@ -17,6 +18,13 @@ OnTrack = Callable[[int, int], None]  # tracks made ready, tracks in all
 
 def unheard(_done: int, _total: int) -> None:
     """For those who do not want to be told."""
+
+
+OnActivity = Callable[[Activity, int, int | None], None]  # how much of it is done, of how much if known
+
+
+def unseen(_activity: Activity, _done: int, _total: int | None) -> None:
+    """For those who do not show what a training is doing."""
 
 
 class TrainingStopped(Exception):
@@ -29,6 +37,12 @@ class Run:
     device: torch.device
     on_epoch: Callable[[EpochReport], None]
     should_stop: Callable[[], bool]
+    on_activity: OnActivity = unseen
+
+    def note(self, activity: Activity, done: int = 0, total: int | None = None) -> None:
+        """Tell what the training is doing, and stop it here when it was asked to."""
+        self.check()
+        self.on_activity(activity, done, total)
 
     def check(self) -> None:
         """Raise `TrainingStopped` when asked to; not where other processes would then wait for this one."""

@@ -12,6 +12,7 @@ from core.experiment_config import ExperimentConfig
 from core.models import artifact
 from core.models.artifact import ModelCard
 from core.settings import get_settings
+from core.states import Activity
 from core.training.bases import Resolved, resolve
 from core.training.fitting import Fitted, fit_all
 from core.training.judgement import Judgement, judge
@@ -20,7 +21,7 @@ from core.training.material import Material, prepare
 from core.training.processes import is_first, join_group, own_device, wait_for_all
 from core.training.records import make_records, read_result
 from core.training.reports import EpochReport, TrainingResult
-from core.training.run import OnTrack, Run, unheard
+from core.training.run import OnActivity, OnTrack, Run, unheard, unseen
 
 LEARNING_HALF = ("audio", "datasets", "evaluation", "inference", "models", "training")
 
@@ -37,6 +38,7 @@ def train(
     device: str = "auto",
     should_stop: Callable[[], bool] = lambda: False,
     on_track: OnTrack = unheard,
+    on_activity: OnActivity = unseen,
     searched: bool = False,
 ) -> TrainingResult:
     """Train on `dataset` and write the model with all its records to `folder`, which appears at once.
@@ -54,14 +56,15 @@ def train(
     identity = _identity(resolved, material, version)
     if (known := read_result(folder, identity)) is not None:
         return known
-    run = Run(resolved.config, where, on_epoch, should_stop)
+    run = Run(resolved.config, where, on_epoch, should_stop, on_activity)
     # Another version of the same may go on from them: whatever it is called, its weights are the same.
     learnt_from = {name: value for name, value in identity.items() if name != "version"}
     checkpoints = folder.with_name(f"{folder.name}.checkpoints")
     digest = _digest(json.dumps(learnt_from, sort_keys=True))[:16]
     fitted = fit_all(resolved, material, run, checkpoints / digest)
     if is_first():
-        judgement = judge(resolved, material, fitted, run.check, searched=searched)
+        judgement = judge(resolved, material, fitted, run, searched=searched)
+        run.note(Activity.WRITING)
         _save(resolved, material, fitted, judgement, identity, folder, version, time.perf_counter() - began)
         shutil.rmtree(checkpoints, ignore_errors=True)
     wait_for_all()

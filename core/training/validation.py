@@ -5,9 +5,13 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from core.config import is_single_label
+from core.evaluation.arrays import highest
 from core.evaluation.metrics import evaluate
+from core.states import Activity
 from core.training.losses import Loss
 from core.training.prediction import predict
+from core.training.processes import world_size
 from core.training.run import Run, Tracks
 
 LOWEST = 1e-7
@@ -21,8 +25,13 @@ def validate(
     if not rows:
         return None, {}
     training = run.config.training
-    scores = predict(model, tracks.inputs, rows, training.validation_patches, run.device, run.check)
+
+    def note(done: int) -> None:
+        run.note(Activity.VALIDATING, done * world_size(), len(rows))
+
+    scores = predict(model, tracks.inputs, rows, training.validation_patches, run.device, note)
     logits = torch.logit(torch.from_numpy(scores).clamp(LOWEST, 1 - LOWEST))
     targets = tracks.targets[list(rows)].double()
     loss = float(loss_of(logits.to(run.device), targets.to(run.device)))
-    return loss, evaluate(targets.numpy(), scores, tracks.labels, DECISION).summary()
+    decisions = highest(scores) if is_single_label(run.config.model) else None
+    return loss, evaluate(targets.numpy(), scores, tracks.labels, DECISION, decisions).summary()

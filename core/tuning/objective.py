@@ -11,8 +11,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from core.config import is_single_label
 from core.datasets.examples import Dataset
 from core.errors import NotMeasurable
+from core.evaluation.arrays import highest
 from core.evaluation.hierarchy import raise_parents
 from core.evaluation.metrics import evaluate
 from core.experiment_config import ExperimentConfig, parse_experiment
@@ -116,9 +118,11 @@ def measure(result: TrainingResult, metrics: Sequence[str]) -> tuple[float, ...]
     Raises NotMeasurable for what cannot be told, as the ROC-AUC where every track has the same labels.
     """
     held_out = read_validation(result.folder)
-    parents = StoredCard.model_validate_json((result.folder / CARD_FILE).read_bytes()).parents
-    scores = raise_parents(held_out.scores, result.labels, parents)
-    values = evaluate(held_out.targets, scores, result.labels, DECISION).summary()
+    card = StoredCard.model_validate_json((result.folder / CARD_FILE).read_bytes())
+    exclusive = is_single_label(card.model)
+    scores = held_out.scores if exclusive else raise_parents(held_out.scores, result.labels, card.parents)
+    decisions = highest(scores) if exclusive else None
+    values = evaluate(held_out.targets, scores, result.labels, DECISION, decisions).summary()
     best = [report for report in result.history if report.is_best]
     if best and best[-1].validation_loss is not None:
         values["validation_loss"] = best[-1].validation_loss

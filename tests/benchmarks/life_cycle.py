@@ -32,6 +32,7 @@ from core.db.tables import Job, JobItem, JobUnit, Library
 from core.errors import ItemError
 from core.inference.tagger import Analysis
 from core.inference.timings import StageTimings
+from core.library.content import TagReading
 from core.local_stack import SERVERS_ONLY, local_stack
 from core.params import AnalysisParams
 from core.services.jobs import submit_analysis
@@ -40,7 +41,7 @@ from core.services.units import claim_unit, expire_lease, reap_expired
 from core.settings import Settings, get_settings
 from tests.conftest import alembic_config, stack_settings
 from tests.integration.api.gateway import running
-from workers import analysis
+from workers import analysis, examining
 from workers.planning import plan_library
 from workers.runner import Body, run_claim
 
@@ -106,9 +107,8 @@ def work_off(url: str, data_dir: str, unit_ids: list[int]) -> None:
     logging.disable(logging.INFO)
     tagger = InstantTagger()
     settings = Settings(database_url=url, broker_url="", data_dir=Path(data_dir))
-    vars(analysis).update(
-        get_tagger=lambda *_, **__: tagger, read_tags=lambda _: {}, get_settings=lambda: settings
-    )
+    vars(analysis).update(get_tagger=lambda *_, **__: tagger, get_settings=lambda: settings)
+    vars(examining).update(hash_audio=lambda *_: None, read_tags=lambda _: TagReading())
     sessions = create_session_factory(create_database_engine(url, pool_size=3))
     for unit_id in unit_ids:
         do(sessions, unit_id, analysis.analyse_tracks)

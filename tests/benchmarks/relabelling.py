@@ -51,7 +51,7 @@ def remember(session: Session, library: Library, model: Model, files: list[SeenF
         save_analysed(
             session,
             [
-                AnalysedFile(track.id, track.path, track.size, track.mtime_ns, content, {})
+                AnalysedFile(track.id, track.path, track.size, track.mtime_ns, content, content[::-1], {})
                 for track, content in zip(tracks, contents, strict=True)
             ],
         )

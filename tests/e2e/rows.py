@@ -32,7 +32,7 @@ def assert_nothing_lost_or_doubled(sessions: SessionFactory, job_id: str, tracks
         )
     states = Counter(item.state for item in items)
     assert job.total == len(items) == tracks
-    assert len({item.track_id for item in items}) == tracks
+    assert len({item.track_id or item.path for item in items}) == tracks
     assert states[ItemState.PENDING] == 0
     assert {unit.state for unit in units} <= TERMINAL_UNIT_STATES
     for unit in units:

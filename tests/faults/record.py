@@ -16,10 +16,10 @@ LEFT JOIN predictions AS prediction
 """
 UNITS = "SELECT id, job_id::text, kind, state, done, failed, skipped FROM job_units"
 ITEMS = """
-SELECT item.unit_id, item.pos, item.job_id::text, track.path, item.state, item.error_code,
-       prediction.content_hash IS NOT NULL
+SELECT item.unit_id, item.pos, item.job_id::text, coalesce(item.path, track.path), item.state,
+       item.error_code, prediction.content_hash IS NOT NULL
 FROM job_items AS item
-JOIN tracks AS track ON track.id = item.track_id
+LEFT JOIN tracks AS track ON track.id = item.track_id
 JOIN jobs AS job ON job.id = item.job_id
 LEFT JOIN predictions AS prediction
     ON prediction.content_hash = item.content_hash AND prediction.model_id = job.model_id

@@ -91,6 +91,60 @@ def test_what_models_with_one_encoder_have_heard_becomes_one_embedding_and_back(
     command.downgrade(config, "base")
 
 
+ITEMS_OF_BEFORE = """
+    WITH library AS (
+        INSERT INTO libraries (id, name, path) VALUES (gen_random_uuid(), 'l', '/l') RETURNING id
+    ), job AS (
+        INSERT INTO jobs (id, kind, owner, params, library_id, state, total)
+        SELECT gen_random_uuid(), 'analysis', 'x', '{}', id, 'succeeded', 4 FROM library RETURNING id
+    ), unit AS (
+        INSERT INTO job_units
+            (job_id, seq, kind, queue, state, payload, attempt, crash_count, done, failed, skipped)
+        SELECT id, 1, 'analyse', 'batch', 'done', '{}', 1, 0, 1, 3, 0 FROM job RETURNING id, job_id
+    ), track AS (
+        INSERT INTO tracks (library_id, path, size, mtime_ns, content_hash)
+        SELECT id, path, size, size, hash FROM library, (VALUES
+            ('link.mp3', 0, NULL::bytea), ('folder', 0, NULL), ('a.mp3', 9, 'song'), ('bad.mp3', 9, NULL),
+            ('of a deleted job', 0, NULL)
+        ) AS new (path, size, hash) RETURNING id, path
+    )
+    INSERT INTO job_items (unit_id, pos, job_id, track_id, state, error_code)
+    SELECT unit.id, pos, job_id, track.id, state, code FROM unit, track JOIN (VALUES
+        ('link.mp3', 0, 'failed', 'outside_library'), ('folder', 1, 'failed', 'unreadable'),
+        ('a.mp3', 2, 'done', NULL), ('bad.mp3', 3, 'failed', 'unreadable')
+    ) AS item (path, pos, state, code) USING (path)
+"""
+ITEMS = """
+    SELECT job_items.path, tracks.path, state
+    FROM job_items LEFT JOIN tracks ON tracks.id = track_id ORDER BY pos
+"""
+
+
+def test_what_was_no_track_is_an_item_with_a_path_and_back(url, config):
+    command.downgrade(config, "base")
+    command.upgrade(config, "0006")
+    engine = create_database_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text(ITEMS_OF_BEFORE))
+    command.upgrade(config, "0009")
+    with engine.connect() as connection:
+        found = [tuple(row) for row in connection.execute(text(ITEMS))]
+        tracks = list(connection.scalars(text("SELECT path FROM tracks ORDER BY path")))
+    assert found == [
+        ("link.mp3", None, "failed"),
+        ("folder", None, "failed"),
+        (None, "a.mp3", "done"),
+        (None, "bad.mp3", "failed"),
+    ]
+    assert tracks == ["a.mp3", "bad.mp3"]
+    command.downgrade(config, "0006")
+    with engine.connect() as connection:
+        query = "SELECT path FROM job_items JOIN tracks ON tracks.id = track_id ORDER BY pos"
+        assert list(connection.scalars(text(query))) == ["link.mp3", "folder", "a.mp3", "bad.mp3"]
+    engine.dispose()
+    command.downgrade(config, "base")
+
+
 def test_the_index_that_comes_with_a_model_is_no_difference(url, config):
     command.upgrade(config, "head")
     engine = create_database_engine(url)

@@ -8,7 +8,7 @@ import atexit
 
 from core.audio.sandbox.client import Sandbox, Spent
 
-__all__ = ["Sandbox", "Spent", "decode_windows", "read_tags", "stream", "stream_windows"]
+__all__ = ["Sandbox", "Spent", "decode_windows", "hash_audio", "read_tags", "stream", "stream_windows"]
 
 _shared = Sandbox()
 atexit.register(_shared.close)
@@ -17,3 +17,4 @@ stream = _shared.stream
 stream_windows = _shared.stream_windows
 decode_windows = _shared.decode_windows
 read_tags = _shared.read_tags
+hash_audio = _shared.hash_audio

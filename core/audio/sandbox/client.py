@@ -3,7 +3,7 @@
 import logging
 import os
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -11,12 +11,14 @@ from typing import Any, BinaryIO
 from core.audio.sandbox.limits import LIFE_CPU_S
 from core.audio.sandbox.process import NO_ANSWER, Allowance, Helper, HelperDied, Reply, number
 from core.audio.source import BLOCK_S, Decoded, Samples
-from core.errors import Corrupt, ItemError, TooComplex, Undecodable, item_error
+from core.errors import Corrupt, ItemError, Undecodable, Unreadable, item_error
+from core.library.content import TagReading
 
 log = logging.getLogger(__name__)
 
 # What a file may cost: far more than any music does on a slow machine, far less than what holds up a batch.
 CPU_S, TAGS_CPU_S = 15.0, 5.0
+HASHED_BYTES_PER_CPU_S = 20e6  # beyond CPU_S; SHA-256 without special instructions takes 200 MB a second
 PIECE_S = 60  # of audio in one piece at most; blocks hold about 10 s
 _TEXT_CHARACTERS = 4000
 _MOST_WARNINGS, _WARNING_CHARACTERS = 8, 300
@@ -100,20 +102,35 @@ class Sandbox:
             if len(window):
                 kept.append(window)
 
-    def read_tags(self, file: BinaryIO) -> dict[str, Any]:
-        """As `core.library.tags.read_tags`; {} also for tags that two helpers die at."""
-        with _kept_position(file):
-            for is_last in (False, True):
-                try:
-                    with self._borrow(fresh=is_last) as helper:
-                        (reply,) = helper.ask(file, {"do": "tags"}, Allowance(TAGS_CPU_S))
-                    return _plain_tags(reply)
-                except HelperDied as died:
-                    _tell_of_death(died, file)
-                except (TooComplex, Undecodable, *NO_ANSWER) as error:
-                    log.warning("the tags of %.300r cannot be read: %.300r", _name(file), error)
-                    break
-        return {}
+    def read_tags(self, file: BinaryIO) -> TagReading:
+        """As `core.library.tags.read_tags`; tags that two helpers die at are unreadable ones, too."""
+        try:
+            reply = self._ask(file, {"do": "tags"}, Allowance(TAGS_CPU_S))
+            problem = reply["problem"]
+            return TagReading(_plain_tags(dict(reply["tags"])), _plain(problem) if problem else None)
+        except ItemError as error:
+            return TagReading(error=f"The tags cannot be read: {error.detail}")
+        except NO_ANSWER:
+            return TagReading(error="The tags cannot be read.")
+
+    def hash_audio(self, file: BinaryIO, on_progress: Callable[[], None] = lambda: None) -> bytes | None:
+        """As `core.audio.packets.audio_hash`; None when helpers die at the file or give up on it.
+
+        Raises Unreadable when the disk does not give the file.
+        """
+        size = os.fstat(file.fileno()).st_size
+        allowed = Allowance(CPU_S + size / HASHED_BYTES_PER_CPU_S)
+        try:
+            digest = bytes.fromhex(self._ask(file, {"do": "content"}, allowed, on_progress)["content"])
+        except Unreadable:
+            raise
+        except ItemError as error:
+            log.warning("the audio of %.300r cannot be hashed: %.300s", _name(file), error.detail)
+            return None
+        except NO_ANSWER:
+            log.warning("the audio of %.300r cannot be hashed", _name(file))
+            return None
+        return digest if len(digest) == 32 else None
 
     def close(self) -> None:
         """End the helpers that nobody uses."""
@@ -121,6 +138,30 @@ class Sandbox:
             helpers, self._idle = self._idle, []
         for helper in helpers:
             helper.kill()
+
+    def _ask(
+        self,
+        file: BinaryIO,
+        request: dict[str, Any],
+        allowed: Allowance,
+        on_progress: Callable[[], None] = lambda: None,
+    ) -> Reply:
+        """The reply to a request without samples; a second helper is asked when one dies."""
+        with _kept_position(file):
+            for is_last in (False, True):
+                try:
+                    with self._borrow(fresh=is_last) as helper:
+                        for answer in helper.ask(file, request, allowed):
+                            if not isinstance(answer, dict):
+                                on_progress()
+                except HelperDied as died:
+                    _tell_of_death(died, file)
+                    if is_last:
+                        raise Undecodable(f"Its reader crashed twice at this file ({died}).") from died
+                else:
+                    assert isinstance(answer, dict)
+                    return _checked(answer, file, Spent())
+        raise AssertionError
 
     def _samples(
         self, file: BinaryIO, request: dict[str, Any], allowed: Allowance, spent: Spent | None
@@ -215,10 +256,7 @@ def _told_error(reply: Reply) -> ItemError:
     return error if isinstance(error, ItemError) else Corrupt(_NOT_DECODED)
 
 
-def _plain_tags(reply: Samples | Reply) -> dict[str, Any]:
-    tags = reply.get("tags") if isinstance(reply, dict) else None
-    if not isinstance(tags, dict):
-        return {}
+def _plain_tags(tags: dict[Any, Any]) -> dict[str, Any]:
     return {
         _plain(name): [_plain(value) for value in found] if isinstance(found, list) else _plain(found)
         for name, found in tags.items()

@@ -4,6 +4,7 @@ Started as `python -m core.audio.sandbox.helper SOCKET MEMORY` with two open des
 (JSON; a request comes with a file) and the shared memory for samples. Knows no settings and no secrets.
 """
 
+import codecs
 import io
 import json
 import os
@@ -22,6 +23,8 @@ from typing import Any, BinaryIO
 import soundfile as sf
 
 from core.audio import decode
+from core.audio.metadata import read_metadata
+from core.audio.packets import audio_hash
 from core.audio.pyav import open_av
 from core.audio.sandbox import ring
 from core.audio.sandbox.limits import die_with_parent, lock_down
@@ -32,6 +35,11 @@ from core.errors import ItemError, TooComplex, Unreadable
 from core.library.tags import read_tags
 
 _REQUEST_BYTES = 4096
+# Every encoding that tags and their readers may name. Python loads each when it is first used.
+_ENCODINGS = (
+    *("ascii", "latin-1", "cp1252", "utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"),
+    *("utf-32", "utf-32-le", "utf-32-be", "mac-roman", "raw_unicode_escape", "unicode_escape"),
+)
 _TRACE_CHARACTERS = 4000
 
 Answer = dict[str, Any]
@@ -87,10 +95,21 @@ def windows(file: BinaryIO, channel: Channel, clock: Stopwatch, **options: Any) 
 
 
 def tags(file: BinaryIO, _channel: Channel, _clock: Stopwatch) -> Answer:
-    return {"tags": read_tags(file)}
+    reading = read_tags(file, read_metadata)
+    return {"tags": reading.tags, "problem": reading.error}
 
 
-HANDLERS: dict[str, Callable[..., Answer]] = {"stream": stream, "windows": windows, "tags": tags}
+def content(file: BinaryIO, channel: Channel, _clock: Stopwatch) -> Answer:
+    digest = audio_hash(file.fileno(), lambda done: channel.send({"read_bytes": done}))
+    return {"content": digest.hex()}
+
+
+HANDLERS: dict[str, Callable[..., Answer]] = {
+    "stream": stream,
+    "windows": windows,
+    "tags": tags,
+    "content": content,
+}
 
 
 def main() -> None:
@@ -139,6 +158,13 @@ def _failure(error: ItemError) -> Answer:
 
 def _load_everything() -> None:
     """Use every library once: what they load or set up only then is out of reach later on."""
+    for encoding in _ENCODINGS:
+        codecs.lookup(encoding)
+        codecs.getincrementaldecoder(encoding)
+    try:
+        raise ItemError
+    except ItemError:
+        traceback.format_exc()
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as sound:
         sound.setnchannels(2)
@@ -146,12 +172,13 @@ def _load_everything() -> None:
         sound.setframerate(44_100)
         sound.writeframes(bytes(range(256)) * 64)
     buffer.seek(0)
-    read_tags(buffer)
     with sf.SoundFile(buffer) as sound_file:
         sound_file.read()
     with tempfile.TemporaryFile() as file:
         file.write(buffer.getvalue())
         file.flush()
+        read_tags(file, read_metadata)
+        audio_hash(file.fileno())
         with suppress(ItemError):
             list(decode.stream(file, 16_000, max_duration_s=60))
         with open_av(file.fileno(), Format("wav", decoder="av")) as source:

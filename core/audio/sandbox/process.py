@@ -39,6 +39,7 @@ _ENVIRONMENT = {
 }
 _MESSAGE_BYTES = 1 << 18
 _READ = b"read"
+_MOST_BYTES = float(1 << 53)  # that a file is said to have been read; processor time is what bounds it
 _STILL_AT_IT: Samples = np.empty(0, np.float32)
 
 # The kernel kills a helper when the thread that started it ends: all are started by one that lasts.
@@ -120,7 +121,7 @@ class Helper:
         also when it answers more than is allowed.
         """
         self.files += 1
-        start_s, heard_s = self._cpu_s(), 0.0
+        start_s, heard_s, read_bytes = self._cpu_s(), 0.0, 0.0
         parts: list[Samples] = []
         total = pending = 0
         self._send(json.dumps(request).encode(), file.fileno())
@@ -133,6 +134,12 @@ class Helper:
                 if "heard_s" in reply:
                     before_s, heard_s = heard_s, number(reply["heard_s"], heard_s, allowed.heard_s)
                     if heard_s == before_s:
+                        raise ValueError("no progress")
+                    yield _STILL_AT_IT
+                    continue
+                if "read_bytes" in reply:
+                    before, read_bytes = read_bytes, number(reply["read_bytes"], 1, _MOST_BYTES)
+                    if read_bytes <= before:
                         raise ValueError("no progress")
                     yield _STILL_AT_IT
                     continue

@@ -1,6 +1,7 @@
 """A thread that does what workers do, as far as rows can tell: no audio is opened, no model is run."""
 
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from core.db.session import SessionFactory, transaction
 from core.db.tables import JobUnit, Library, Model
-from core.library.scan import scan
+from core.library.scan import FoundFile, LeftOut, scan
 from core.services import units
 from core.services.items import Outcome, load_work, record_outcomes
 from core.services.planning import PlannedItem, PlannedUnit, add_page
@@ -46,13 +47,21 @@ def worker(db: SessionFactory) -> Iterator[None]:
 
 def plan(session: Session, claim: Claim) -> None:
     library = session.get_one(Library, claim.library_id)
+    entries = list(scan(Path(library.path), claim.params["path"]))
     files = [
-        SeenFile(file.path, file.size, file.mtime_ns)
-        for file in scan(Path(library.path), claim.params["path"])
+        SeenFile(entry.path, entry.size, entry.mtime_ns) for entry in entries if isinstance(entry, FoundFile)
     ]
+    left_out = Counter(entry.reason for entry in entries if isinstance(entry, LeftOut))
     tracks = upsert_tracks(session, library.id, files)
     chunk = PlannedUnit("analyse", "batch", [PlannedItem(track.id) for track in tracks])
-    add_page(session, claim, [chunk] if tracks else [], cursor=claim.payload, next_cursor={"after": "~"})
+    add_page(
+        session,
+        claim,
+        [chunk] if tracks else [],
+        cursor=claim.payload,
+        next_cursor={"after": "~"},
+        left_out=left_out,
+    )
 
 
 def analyse(session: Session, claim: Claim) -> None:
@@ -70,6 +79,8 @@ def analyse(session: Session, claim: Claim) -> None:
         embedding = [1.0, item.pos, 0.0, 0.0]
         heard = NewPrediction(digest, "full", 10.0, [0.6, 0.2, 0.05], embedding, warnings)
         save_predictions(session, model, [heard])
-        save_analysed(session, [AnalysedFile(item.track_id, item.path, 1, 1, digest, {})])
+        tags_error = "APEv2: it is damaged." if "damaged tags" in item.path else None
+        file = AnalysedFile(item.track_id, item.path, 1, 1, digest, digest[::-1], {}, tags_error)
+        save_analysed(session, [file])
         outcomes.append(Outcome(item.pos, ItemState.DONE, digest))
     record_outcomes(session, claim, outcomes)

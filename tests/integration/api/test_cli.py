@@ -27,6 +27,7 @@ from tests.builders import (
     make_job,
     make_library,
     make_model,
+    make_run,
     make_track,
 )
 from tests.integration.api.stand_in import worker
@@ -51,9 +52,10 @@ def runner(url: str, data_dir: Path, monkeypatch: pytest.MonkeyPatch, **override
 
 @pytest.fixture
 def files(music: Path, db: SessionFactory) -> Path:
-    """A folder with four files, two of them bad; and a model to label them with."""
-    for name in ("a.mp3", "jazz/b [live].mp3", "jazz/bad.mp3", "bad.flac"):
+    """A folder with four tracks, two of them bad, and what is no music; and a model to label them with."""
+    for name in ("a.mp3", "jazz/b [live].mp3", "jazz/bad.mp3", "bad.flac", "1.jpg", "jazz/2.jpg", "a.cue"):
         (music / name).write_bytes(b"")
+    (music / "@eaDir").mkdir()
     with db.begin() as session:
         make_model(session)
     return music
@@ -70,6 +72,7 @@ def test_label_shows_labels_neighbours_and_what_failed(mfa, db, files, tmp_path)
     assert "not_audio" in lines["bad.flac"]
     assert "The content is not audio." in lines["jazz/bad.mp3"]
     assert "2 tracks labelled, 2 not labelled" in result.stdout
+    assert "Left out: 2 .jpg, 1 .cue, 1 system folder." in result.stdout
     rows = (tmp_path / "out.csv").read_text().splitlines()
     assert rows[0] == "track_id,path,duration_s,labels,model,warnings,rock,jazz,ambient"
     assert len(rows) == 3
@@ -83,6 +86,16 @@ def test_label_shows_which_tracks_lack_some_of_their_audio(mfa, db, files):
     assert result.exit_code == 0, result.output
     assert "Labelled with warnings: 1" in result.stdout
     assert "0.30 s are missing." in result.stdout
+
+
+def test_label_counts_files_with_unreadable_tags(mfa, db, files):
+    with worker(db):
+        assert "unreadable tags" not in mfa("label", files, "--library", "home").stdout
+        (files / "damaged tags.mp3").write_bytes(b"")
+        result = mfa("label", files, "--library", "home")
+    assert result.exit_code == 0, result.output
+    assert "Files of the library with unreadable tags: 1" in result.stdout
+    assert "APEv2: it is damaged." in result.stdout
 
 
 def test_label_names_the_library_after_the_folder_and_finds_it_again(mfa, db, files):
@@ -99,10 +112,11 @@ def test_label_names_the_library_after_the_folder_and_finds_it_again(mfa, db, fi
 
 def test_label_passes_coverage_and_force_on(mfa, db, files):
     with worker(db):
-        assert mfa("label", files, "--coverage", "8", "--force").exit_code == 0
+        assert mfa("label", files, "--coverage", "8", "--force", "--confirm-empty").exit_code == 0
     with db() as session:
         params = session.scalars(select(Job.params)).one()
-    assert (params["coverage"], params["force"]) == ({"windows": 8}, True)
+    given = {"coverage": {"windows": 8}, "force": True, "confirm_empty": True}
+    assert {name: params[name] for name in given} == given
 
 
 def test_label_fails_when_nothing_was_labelled(mfa, db, files):
@@ -184,6 +198,16 @@ def test_jobs_lists_shows_cancels_and_retries(mfa, db):
         assert session.scalars(select(Job).where(Job.retry_of == ended.id)).one()
 
 
+def test_a_job_shows_what_it_left_out_marked_as_missing_and_warns_of(mfa, db):
+    found = {"left_out": {".jpg": 312, "marked_folder": 1}, "missing": 7, "warnings": ["Look [here]."]}
+    with db.begin() as session:
+        job = make_job(session, state=JobState.SUCCEEDED, unit={"state": "done"}, result=found)
+    shown = mfa("jobs", job.id).stdout
+    assert "Left out: 312 .jpg, 1 folder with .nomedia or .ndignore." in shown
+    assert "7 tracks are gone and marked as missing." in shown
+    assert "Look [here]." in shown
+
+
 def test_a_track_can_be_named_by_its_id_its_file_or_its_path(mfa, db, tmp_path):
     with db.begin() as session:
         model, library = make_model(session), make_library(session, path=str(tmp_path))
@@ -194,6 +218,23 @@ def test_a_track_can_be_named_by_its_id_its_file_or_its_path(mfa, db, tmp_path):
         assert result.exit_code == 0, result.stderr
         assert "1.000" in result.stdout
         assert "two.mp3" in result.stdout
+
+
+def test_duplicates_are_listed_and_left_out_of_similar_tracks(mfa, db):
+    with db.begin() as session:
+        model, library = make_model(session), make_library(session, name="home")
+        track = make_heard_track(session, library, model, "one.mp3")
+        make_track(session, library, path="copy of one.mp3", content_hash=track.content_hash)
+        make_heard_track(session, library, model, "two.mp3")
+    listed = mfa("duplicates", "--library", "home")
+    assert listed.exit_code == 0, listed.stderr
+    assert "copy of one.mp3" in listed.stdout
+    assert "3 tracks compared, 1 groups of duplicates found" in listed.stdout
+    assert "copy of one.mp3" not in mfa("similar", "one.mp3").stdout
+    assert "copy of one.mp3" in mfa("similar", "one.mp3", "--duplicates").stdout
+    refused = mfa("duplicates", "--similar")
+    assert refused.exit_code == 1
+    assert "has not been measured" in refused.stderr
 
 
 def test_a_path_that_several_libraries_have_is_not_guessed(mfa, db):
@@ -296,3 +337,42 @@ def test_a_stack_that_cannot_start_is_one_line(mfa, files, monkeypatch):
         result = mfa(*command)
         assert result.exit_code == 1
         assert result.stderr == f"{PortInUse.__doc__}\n"
+
+
+def test_libraries_are_listed_renamed_moved_and_removed(mfa, db, music):
+    with db.begin() as session:
+        library = make_library(session, name="home", path=str(music))
+        make_track(session, library)
+    listed = mfa("libraries").stdout
+    assert "home" in listed
+    assert str(music) in listed
+    assert "called jazz/live now" in mfa("libraries", "rename", "home", "jazz/live").stdout
+    moved = mfa("libraries", "move", "jazz/live", music / "jazz")
+    assert str(music / "jazz") in moved.stdout
+    kept = mfa("libraries", "remove", "jazz/live")  # nobody says yes
+    assert kept.exit_code == 1
+    assert "jazz/live" in mfa("libraries").stdout
+    assert "is removed" in mfa("libraries", "remove", "jazz/live", "--yes").stdout
+    assert "jazz/live" not in mfa("libraries").stdout
+    assert (music / "jazz").is_dir()
+    missing = mfa("libraries", "rename", "home", "x" * 201)
+    assert missing.exit_code == 1
+    assert "at most 200 characters" in missing.stderr
+
+
+def test_jobs_models_and_runs_are_deleted(mfa, db):
+    with db.begin() as session:
+        make_model(session)
+        make_model(session, alias=None, name="mine")
+        library = make_library(session)
+        job = make_finished_job(session, library, make_model(session, alias=None, name="m"), [])
+        run = make_run(session)
+        session.get_one(Job, run.id).state = JobState.CANCELLED
+    assert "is deleted" in mfa("jobs", job.id, "--delete").stdout
+    assert "is deleted" in mfa("models", "remove", "mine@1", "--yes").stdout
+    assert "is deleted" in mfa("runs", run.id, "--delete").stdout
+    refused = mfa("models", "remove", "test-model@1", "--yes")
+    assert refused.exit_code == 1
+    assert "`default`" in refused.stderr
+    for arguments in (["jobs", "--delete"], ["runs", "--delete"], ["studies", "--delete"]):
+        assert "Name the" in mfa(*arguments).stderr

@@ -146,6 +146,21 @@ def test_metrics_tell_what_ended_lately_and_how(http, db):
     ]
 
 
+def test_metrics_tell_what_is_deleted_and_still_to_be_removed(http, db):
+    with db.begin() as session:
+        make_job(session, deleted_at=text("now()"))
+        make_library(session, deleted_at=text("now()"))
+        make_library(session)
+    found = [line for line in http.get("/metrics").text.splitlines() if line.startswith("mfa_deleted_rows")]
+    assert sorted(found) == [
+        'mfa_deleted_rows{table="jobs"} 1.0',
+        'mfa_deleted_rows{table="libraries"} 1.0',
+        'mfa_deleted_rows{table="models"} 0.0',
+        'mfa_deleted_rows{table="runs"} 0.0',
+        'mfa_deleted_rows{table="studies"} 0.0',
+    ]
+
+
 def test_tracks_are_an_estimate_of_the_database_not_counted(session):
     session.execute(text("TRUNCATE tracks CASCADE"))
     assert measure_activity(session).tracks == 0
@@ -199,3 +214,14 @@ def test_a_client_cannot_invent_labels_of_metrics(http):
     assert "coffee" not in metrics
     assert "BREW" not in metrics
     assert "invented" not in metrics
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+def test_head_answers_as_get_does_without_a_body(http, path):
+    get, head = http.get(path), http.head(path)
+    assert (head.status_code, head.content) == (get.status_code, b"")
+    assert head.headers["content-type"] == get.headers["content-type"]
+
+
+def test_head_of_the_metrics_needs_a_key_as_get_does(keyed_http):
+    assert keyed_http.head("/metrics").status_code == 401

@@ -1,19 +1,33 @@
 """Submit, look at, list, cancel and retry jobs over HTTP."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import Engine, event, func, select, text
 
 from core.db.session import SessionFactory
-from core.db.tables import Job, JobUnit
+from core.db.tables import Job, JobItem, JobUnit, Model, Study, Trial
+from core.settings import Settings
 from core.states import JobState
-from tests.builders import make_finished_job, make_heard_track, make_job, make_library, make_model, make_track
+from tests.builders import (
+    make_finished_job,
+    make_heard_track,
+    make_job,
+    make_library,
+    make_model,
+    make_prediction,
+    make_run,
+    make_track,
+)
 from tests.integration.api.gateway import problem_of
+from tests.integration.api.test_studies import STUDY
+from tests.integration.api.test_trainings import RESULTS
 
 JOBS = "/api/v1/jobs"
 
@@ -49,6 +63,7 @@ def test_a_submitted_job_is_committed_with_its_first_unit(http, db, library):
         "model": "default",
         "coverage": "full",
         "force": False,
+        "confirm_empty": False,
     }
     assert job["progress"]["percent"] is None
     with db() as session:
@@ -91,6 +106,36 @@ def test_the_same_key_answers_the_same_job(http, db, library):
     assert again.headers["idempotent-replayed"] == "true"
     assert "idempotent-replayed" not in first.headers
     assert count(db, Job) == 1
+
+
+def test_a_known_key_is_answered_although_everything_it_names_is_gone(http, db, library, music):
+    first = submit(http, "k1", library=library, path="jazz").json()
+    (music / "jazz").rmdir()
+    assert problem_of(submit(http, "k2", library=library, path="jazz"), 422) == "library_folder_missing"
+    assert submit(http, "k1", library=library, path="jazz").json() == first
+    with db.begin() as session:
+        session.execute(text("UPDATE libraries SET name = 'another'"))
+        session.execute(text("UPDATE models SET name = 'another'"))
+        session.execute(text("DELETE FROM model_aliases"))
+    again = submit(http, "k1", library=library, path="jazz")
+    assert (again.status_code, again.json()) == (202, first)
+    assert again.headers["idempotent-replayed"] == "true"
+    assert count(db, Job) == 1
+
+
+def test_a_known_key_of_a_retry_is_answered_although_the_job_is_gone(http, db):
+    with db.begin() as session:
+        known, model = make_library(session), make_model(session)
+        job = make_finished_job(session, known, model, [], [make_track(session, known)])
+    key = {"Idempotency-Key": "again"}
+    first = http.post(f"{JOBS}/{job.id}/retry", headers=key)
+    with db.begin() as session:
+        session.delete(session.get_one(Job, job.id))
+    again = http.post(f"{JOBS}/{job.id}/retry", headers=key)
+    assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
+    assert problem_of(http.post(f"{JOBS}/{job.id}/retry", headers={"Idempotency-Key": "x"}), 404)
+    other = http.post(f"{JOBS}/{uuid4()}/retry", headers=key)
+    assert problem_of(other, 422) == "idempotency_key_reused"
 
 
 def test_the_same_key_with_another_request_is_refused(http, db, library):
@@ -241,6 +286,78 @@ def test_retry_makes_a_new_job_of_the_failed_items(http, db):
     assert replayed.json()["id"] == new_id
 
 
+def failed_upload(db: SessionFactory, settings: Settings, state: JobState = JobState.FAILED) -> UUID:
+    """An ended prediction whose file is still kept."""
+    with db.begin() as session:
+        job_id = make_job(session, kind="predict", state=state, model_id=make_model(session).id).id
+    settings.uploads_dir.mkdir(parents=True, exist_ok=True)
+    (settings.uploads_dir / str(job_id)).write_bytes(b"a song")
+    return job_id
+
+
+@pytest.mark.parametrize("state", [JobState.FAILED, JobState.CANCELLED])
+def test_retry_labels_an_upload_again_while_its_file_is_kept(http, db, open_settings, state):
+    old_id = failed_upload(db, open_settings, state)
+    headers = {"Idempotency-Key": "again"}
+    response = http.post(f"{JOBS}/{old_id}/retry", headers=headers)
+    assert response.status_code == 202
+    job = response.json()
+    assert (job["kind"], job["state"], job["progress"]["total"]) == ("predict", "queued", 1)
+    assert (open_settings.uploads_dir / job["id"]).read_bytes() == b"a song"
+    with db() as session:
+        unit = session.scalars(select(JobUnit).where(JobUnit.job_id == UUID(job["id"]))).one()
+        assert (unit.kind, unit.queue) == ("predict", "interactive")
+    (open_settings.uploads_dir / str(old_id)).unlink()
+    assert problem_of(http.post(f"{JOBS}/{old_id}/retry"), 409) == "upload_gone"
+    assert http.post(f"{JOBS}/{old_id}/retry", headers=headers).json()["id"] == job["id"]
+    assert count(db, Job) == 2
+
+
+def test_an_upload_that_was_labelled_is_not_retried(http, db, open_settings):
+    done = failed_upload(db, open_settings, JobState.SUCCEEDED)
+    assert problem_of(http.post(f"{JOBS}/{done}/retry"), 409) == "nothing_to_retry"
+
+
+def test_a_job_says_what_it_left_out_and_warns_of_while_it_runs_and_as_its_result(http, db):
+    found = {"left_out": {".jpg": 312, "system_folder": 3}, "missing": 2, "warnings": ["Look here."]}
+    with db.begin() as session:
+        job_id = make_job(session, state=JobState.RUNNING, result=found).id
+    job = http.get(f"{JOBS}/{job_id}").json()
+    assert (job["progress"]["left_out"], job["progress"]["warnings"]) == (found["left_out"], ["Look here."])
+    assert job["result"] is None
+    with db.begin() as session:
+        session.get_one(Job, job_id).state = JobState.SUCCEEDED
+    assert http.get(f"{JOBS}/{job_id}").json()["result"] == found
+
+
+def test_an_item_that_is_no_track_has_its_path_and_no_id(http, db):
+    with db.begin() as session:
+        library, model = make_library(session), make_model(session)
+        job = make_finished_job(session, library, model, [], [make_track(session, library, path="a.mp3")])
+        unit = session.scalars(
+            select(JobUnit).where(JobUnit.job_id == job.id, JobUnit.kind == "analyse")
+        ).one()
+        no_track = {"track_id": None, "path": "link.mp3", "state": "failed", "error_code": "outside_library"}
+        session.add(JobItem(unit_id=unit.id, pos=1, job_id=job.id, **no_track))
+    items = http.get(f"{JOBS}/{job.id}/items", params={"state": "failed"}).json()["items"]
+    assert [(item["path"], item["track_id"] is None) for item in items] == [
+        ("a.mp3", False),
+        ("link.mp3", True),
+    ]
+    assert items[1]["error"]["code"] == "outside_library"
+    assert http.post(f"{JOBS}/{job.id}/retry").status_code == 202
+
+
+@pytest.mark.parametrize(("asked", "stored"), [("Caf\u00e9/", "Cafe\u0301"), ("Cafe\u0301", "Caf\u00e9")])
+def test_a_folder_is_named_with_a_slash_behind_it_and_in_any_unicode_form(
+    http, library, music, asked, stored
+):
+    (music / stored).mkdir()
+    assert submit(http, library=library, path=asked).status_code == 202
+    assert submit(http, library=library, path="jazz/").status_code == 202
+    assert problem_of(submit(http, library=library, path="/"), 422) == "outside_library"
+
+
 def test_there_must_be_something_to_retry(http, db):
     with db.begin() as session:
         library, model = make_library(session), make_model(session)
@@ -285,3 +402,59 @@ def test_items_can_be_listed_by_state_and_page_by_page(http, db):
 def test_an_unknown_job_is_not_found(http, method, path):
     assert problem_of(http.request(method, f"{JOBS}/{uuid4()}{path}"), 404) == "job_not_found"
     assert problem_of(http.request(method, f"{JOBS}/no-uuid{path}"), 422) == "invalid"
+
+
+def add_jobs(db: SessionFactory, count: int) -> None:
+    """As many ended predictions, trainings, studies and analyses."""
+    with db.begin() as session:
+        library = make_library(session, name=f"library-{count}")
+        model = session.scalars(select(Model)).first() or make_model(session)
+        track = make_heard_track(session, library, model, "a.mp3")
+        for _ in range(count):
+            digest = make_prediction(session, model).content_hash
+            ended: dict[str, Any] = {"state": JobState.SUCCEEDED, "unit": {"state": "done"}}
+            make_job(
+                session, kind="predict", model_id=model.id, result={"content_hash": digest.hex()}, **ended
+            )
+            make_finished_job(session, library, model, [track])
+            run = make_run(session, model_id=model.id, metrics={}, results=RESULTS)
+            session.get_one(Job, run.id).result = {"run_id": str(run.id)}
+            study = make_job(session, kind="tuning", params={"study": {"study_name": "x"}}, **ended)
+            study.result = {"study_id": str(study.id), "best": [0]}
+            session.add(Study(id=study.id, name="x", config=STUDY, job_id=study.id))
+            session.flush()
+            session.add(
+                Trial(
+                    study_id=study.id, number=0, state="complete", params={"training.lr": 0.1}, values=[0.5]
+                )
+            )
+
+
+def test_a_page_of_jobs_takes_the_same_number_of_statements_however_long(http, db):
+    """Of every kind whose result is looked up."""
+    counts = []
+    for more in (1, 49):
+        add_jobs(db, more)
+        with counted_statements() as statements:
+            page = http.get(JOBS, params={"limit": 1000}).json()["items"]
+        counts.append(len(statements))
+    assert len(page) == 200
+    kinds = {job["kind"] for job in page if job["result"]}
+    assert kinds == {"predict", "training", "tuning"}
+    assert {job["kind"] for job in page if not job["result"]} == {"analysis"}
+    assert counts[0] == counts[1] <= 14
+
+
+@contextmanager
+def counted_statements() -> Iterator[list[str]]:
+    """What this process sends to any database, the gateway's threads among it."""
+    statements: list[str] = []
+
+    def note(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        statements.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        yield statements
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)

@@ -35,6 +35,12 @@ def test_a_link_to_a_folder_is_followed_once(http, music, tmp_path):
     assert create(http, "home", tmp_path / "link").json()["path"] == str(music)
 
 
+def test_a_folder_is_found_in_another_unicode_form(http, music):
+    (music / "Cafe\u0301" / "x").mkdir(parents=True)
+    response = create(http, "home", f"{music}/Caf\u00e9/x/")
+    assert (response.status_code, response.json()["path"]) == (201, f"{music}/Cafe\u0301/x")
+
+
 def test_libraries_are_listed_by_name_with_their_tracks(http, db):
     with db.begin() as session:
         library = make_library(session, name="b")

@@ -10,13 +10,13 @@ from uuid import UUID
 
 import httpx
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import delete, func, select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from api.routes import analysis
 from core.db.session import SessionFactory, transaction
-from core.db.tables import Job, JobUnit, Model
+from core.db.tables import Job, JobUnit, Model, ModelAlias
 from core.services import units
 from core.services.predictions import NewPrediction, save_predictions
 from core.services.units import Claim
@@ -214,6 +214,15 @@ def test_the_same_key_and_file_are_stored_once(http, db, uploads):
     assert again.json()["id"] == first.json()["id"]
     assert again.headers["idempotent-replayed"] == "true"
     assert len(list(uploads.iterdir())) == 1
+
+
+def test_a_known_key_is_answered_although_the_model_is_gone(http, db, uploads):
+    key = {"Idempotency-Key": "k1"}
+    first = post(http, wait="wait=0", headers=key)
+    with db.begin() as session:
+        session.execute(delete(ModelAlias))
+    assert problem_of(post(http, wait="wait=0"), 404) == "model_not_found"
+    assert post(http, wait="wait=0", headers=key).json()["id"] == first.json()["id"]
 
 
 def test_the_same_key_with_another_file_of_that_name_is_refused(http, db, uploads):

@@ -90,6 +90,35 @@ def test_csv_is_rfc_4180_and_no_text_becomes_a_formula(http, job_id):
     assert response.text.count("\r\n") == len(rows)
 
 
+def test_every_row_comes_with_its_nearest_tracks_on_request(http, db, monkeypatch):
+    """As `GET /tracks/{id}/similar` within the library says, but for equal audio."""
+    monkeypatch.setattr(exports, "SIMILAR_PAGE", 2)
+    with db.begin() as session:
+        library, model = make_library(session), make_model(session)
+        tracks = [
+            make_heard_track(session, library, model, f"{n}.mp3", embedding=[1.0, n / 4, 0.0, 0.0])
+            for n in range(5)
+        ]
+        make_track(session, library, path="copy.mp3", content_hash=tracks[0].content_hash)
+        make_heard_track(session, make_library(session), model, "x.mp3", embedding=[1.0, 0.0, 0.0, 0.0])
+        job_id = make_finished_job(session, library, model, tracks).id
+    rows = http.get(url(job_id), params={"similar": 2}).json()
+    assert [[near["path"] for near in row["similar"]] for row in rows] == [
+        ["1.mp3", "2.mp3"],
+        ["2.mp3", "0.mp3"],
+        ["3.mp3", "1.mp3"],
+        ["4.mp3", "2.mp3"],
+        ["3.mp3", "2.mp3"],
+    ]
+    within = {"library": library.name, "limit": 2}
+    alone = http.get(f"/api/v1/tracks/{rows[4]['track_id']}/similar", params=within).json()
+    assert alone["items"] == rows[4]["similar"]
+    table = http.get(url(job_id), params={"similar": 1, "format": "csv"}).text.splitlines()
+    assert table[0] == "track_id,path,duration_s,labels,model,similar"
+    assert table[1].endswith(",1.mp3=0.9701")
+    assert problem_of(http.get(url(job_id), params={"similar": 11}), 422) == "invalid"
+
+
 @pytest.mark.parametrize(("form", "nothing"), [("json", []), ("jsonl", None), ("csv", None)])
 def test_a_job_without_results_yet_is_an_empty_export(http, db, form, nothing):
     with db.begin() as session:

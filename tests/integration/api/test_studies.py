@@ -1,5 +1,6 @@
 """Submit a study over HTTP, and read, resume and use what it found."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -7,11 +8,11 @@ from uuid import UUID
 import httpx
 import pytest
 import yaml
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from api.client.http import Client
 from core.db.session import SessionFactory
-from core.db.tables import Job, JobUnit, Study, Trial
+from core.db.tables import Job, JobUnit, Library, Study, Trial
 from core.settings import Settings
 from core.states import JobState
 from tests.builders import make_api_key, make_library, make_model
@@ -164,9 +165,13 @@ def test_the_best_trial_the_failures_and_the_pictures_are_shown(http, finished):
     assert study["trials"][0]["error"] == {"code": "training_diverged", "detail": "The loss is nan."}
     assert study["importances"] == {"roc_auc_macro": {"training.lr": 1.0}}
     assert study["plots"] == ["history"]
-    assert study["trials"][1]["curve"] == []
-    with_curves = http.get(f"{STUDIES}/{finished}", params={"curves": True}).json()
-    assert with_curves["trials"][1]["curve"] == [POINT]
+    assert study["failures"] == [study["trials"][0]["error"]]
+    assert study["leaders"] == [study["best"]]
+    assert "curve" not in study["trials"][1]
+    trials = http.get(f"{STUDIES}/{finished}/trials").json()
+    assert [trial["curve"] for trial in trials["items"]] == [[], []]
+    with_curves = http.get(f"{STUDIES}/{finished}/trials", params={"curves": True}).json()
+    assert [trial["curve"] for trial in with_curves["items"]] == [[POINT], [POINT]]
     picture = http.get(f"{STUDIES}/{finished}/plots/history.png")
     assert (picture.headers["content-type"], picture.content) == ("image/png", b"\x89PNG")
     assert picture.headers.get_list("x-content-type-options") == ["nosniff"]
@@ -175,6 +180,59 @@ def test_the_best_trial_the_failures_and_the_pictures_are_shown(http, finished):
     outcome = http.get(f"{JOBS}/{finished}").json()["result"]
     assert (outcome["study_id"], [best["number"] for best in outcome["best"]]) == (finished, [1])
     assert problem_of(http.get(f"{STUDIES}/{UUID(int=0)}"), 404) == "study_not_found"
+
+
+def add_trials(db: SessionFactory, study_id: str, count: int, values: Callable[[int], list[float]]) -> None:
+    with db.begin() as session:
+        session.add_all(
+            Trial(
+                study_id=UUID(study_id),
+                number=number,
+                state="complete",
+                params={"training.lr": 0.01},
+                values=values(number),
+                curve=[POINT] * 50,
+            )
+            for number in range(2, count + 2)
+        )
+
+
+def test_trials_come_in_pages_and_the_details_stay_small(http, db, finished):
+    add_trials(db, finished, 300, lambda number: [float(number % 7)])
+    details = http.get(f"{STUDIES}/{finished}", params={"curves": True})
+    study = details.json()
+    assert len(details.content) < 100_000
+    assert study["best"]["values"] == {"roc_auc_macro": 6.0}
+    assert [each["number"] for each in study["leaders"]][:3] == [6, 13, 20]
+    assert (len(study["leaders"]), len(study["trials"])) == (20, 100)
+    assert study["counts"] == {"complete": 301, "failed": 1}
+    for curves, size in ((True, 20), (False, 1000)):
+        query = {"curves": curves, "limit": 1000}
+        seen, cursor = [], None
+        while True:
+            page = http.get(
+                f"{STUDIES}/{finished}/trials", params=query | ({"cursor": cursor} if cursor else {})
+            )
+            items, cursor = page.json()["items"], page.json()["next_cursor"]
+            assert len(items) <= size
+            seen += [trial["number"] for trial in items]
+            if cursor is None:
+                break
+        assert seen == list(range(302))
+    rest = http.get(f"{STUDIES}/{finished}/trials", params={"cursor": study["trials_cursor"]}).json()
+    assert rest["items"][0]["number"] == 100
+    wrong = http.get(f"{STUDIES}/{finished}/trials", params={"cursor": "x"})
+    assert problem_of(wrong, 422) == "invalid_cursor"
+    assert problem_of(http.get(f"{STUDIES}/{UUID(int=0)}/trials"), 404) == "study_not_found"
+
+
+def test_a_large_pareto_front_is_counted_and_cut(http, db):
+    objectives = [{"metric": "roc_auc_macro"}, {"metric": "latency_ms"}]
+    study_id = submit(http, STUDY | {"objectives": objectives}).json()["id"]
+    add_trials(db, study_id, 150, lambda number: [float(number), float(number)])
+    study = http.get(f"{STUDIES}/{study_id}").json()
+    assert (len(study["pareto_front"]), study["pareto_size"]) == (100, 150)
+    assert (study["best"], study["leaders"]) == (None, [])
 
 
 def test_the_best_is_trained_with_one_call_and_the_study_goes_on(http, finished):
@@ -194,6 +252,25 @@ def test_the_best_is_trained_with_one_call_and_the_study_goes_on(http, finished)
     assert http.get(f"{STUDIES}/{finished}").json()["job_id"] == more.json()["id"]
     again = http.post(f"{STUDIES}/{finished}/resume", json={"n_trials": 3})
     assert problem_of(again, 409) == "study_at_work"
+
+
+def test_known_keys_are_answered_although_everything_they_name_is_gone(http, db, finished):
+    bodies = {
+        f"{STUDIES}/{finished}/resume": {"n_trials": 3},
+        f"{STUDIES}/{finished}/train-best": {},
+        JOBS: {"kind": "tuning", "params": {"study": STUDY}},
+    }
+    keys = {url: {"Idempotency-Key": url} for url in bodies}
+    first = {url: http.post(url, json=body, headers=keys[url]).json()["id"] for url, body in bodies.items()}
+    with db.begin() as session:
+        session.delete(session.get_one(Study, UUID(finished)))
+        session.execute(update(Library).values(name="another"))
+    for url, body in bodies.items():
+        again = http.post(url, json=body, headers=keys[url])
+        assert (again.status_code, again.json()["id"]) == (202, first[url]), again.text
+        assert again.headers["idempotent-replayed"] == "true"
+    other = http.post(f"{STUDIES}/{finished}/resume", json={"n_trials": 4}, headers=keys[JOBS])
+    assert problem_of(other, 422) == "idempotency_key_reused"
 
 
 @pytest.fixture
@@ -239,6 +316,8 @@ def test_tune_follows_its_trials_and_shows_the_best(mfa, db, monkeypatch, open_u
         (["tune", "--resume", str(UUID(int=0))], "How many more?"),
         (["tune", "--resume", str(UUID(int=0)), "--trials", "1"], "There is no study with this id."),
         (["tune", "--config", "wrong.yaml"], "space.training.lr: low must be less than high"),
+        (["tune", "--config", "song.wav"], "song.wav is not a text file in UTF-8"),
+        (["train", "--config", "song.wav"], "song.wav is not a text file in UTF-8"),
         (["tune", "--thresholds", "default"], "has left no scores"),
         (["studies", "--train-best"], "Name the study"),
     ],
@@ -246,6 +325,7 @@ def test_tune_follows_its_trials_and_shows_the_best(mfa, db, monkeypatch, open_u
 def test_an_error_is_one_line(mfa, tmp_path, arguments, sentence):
     wrong = STUDY | {"space": {"training.lr": LR | {"low": 3}}}
     (tmp_path / "wrong.yaml").write_text(yaml.safe_dump(wrong))
+    (tmp_path / "song.wav").write_bytes(b"RIFF\x00\xff\xfeWAVE")
     result = mfa(*arguments)
     assert result.exit_code == 1
     assert sentence in result.stderr

@@ -4,9 +4,10 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from core.db.session import SessionFactory
+from core.db.tables import Library
 from core.services.tracks import list_tracks
 from tests.builders import make_heard_track, make_library, make_model, make_track
 from tests.integration.api.gateway import problem_of
@@ -51,6 +52,20 @@ def test_a_track_shows_labels_scores_and_tags(http, ids):
 def test_a_track_that_nobody_has_heard_has_no_prediction(http, ids):
     track = http.get(f"{TRACKS}/{ids['new.mp3']}").json()
     assert (track["prediction"], track["tags"]) == (None, None)
+
+
+def test_tracks_with_unreadable_tags_are_listed_with_the_reason(http, ids, db):
+    with db.begin() as session:
+        tags_error = "ID3v2: it is cut off."
+        lost = make_track(
+            session, session.scalars(select(Library)).first(), path="x.mp3", tags_error=tags_error
+        )
+        make_track(session, path="gone.mp3", tags_error=tags_error, missing_at=lost.seen_at)
+    (found,) = http.get(TRACKS, params={"unreadable_tags": True}).json()["items"]
+    assert (found["path"], found["tags_error"]) == ("x.mp3", tags_error)
+    assert http.get(f"{TRACKS}/{lost.id}").json()["tags_error"] == tags_error
+    assert http.get(f"{TRACKS}/{ids['new.mp3']}").json()["tags_error"] is None
+    assert "mfa_tracks_with_unreadable_tags 1.0" in http.get("/metrics").text
 
 
 def test_a_genre_lists_its_tracks_the_most_certain_first(http, ids):

@@ -5,9 +5,10 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import update
 
 from core.db.session import SessionFactory
-from core.db.tables import Epoch, Job
+from core.db.tables import Epoch, Job, Library, Model
 from core.services.jobs import finish_complete_jobs
 from core.services.units import cancel_waiting
 from core.states import JobState
@@ -97,6 +98,19 @@ def test_a_cancelled_training_can_be_retried_as_a_run_of_its_own(http, db):
     runs = [http.get(f"{RUNS}/{each}").json() for each in (job["id"], again.json()["id"])]
     assert [run["state"] for run in runs] == ["cancelled", "queued"]
     assert runs[0]["config"] == runs[1]["config"]
+
+
+def test_a_known_key_is_answered_although_the_library_and_the_backbone_are_gone(http, db):
+    key = {"Idempotency-Key": "k1"}
+    job = submit(http, headers=key).json()
+    with db.begin() as session:
+        session.execute(update(Library).values(name="another"))
+        session.execute(update(Model).values(artifact_url="file:///models/other-1"))
+    assert problem_of(submit(http), 422) == "invalid_config"
+    again = submit(http, headers=key)
+    assert (again.status_code, again.json()["id"]) == (202, job["id"])
+    other = submit(http, EXPERIMENT | {"training": {"epochs": 8}}, headers=key)
+    assert problem_of(other, 422) == "idempotency_key_reused"
 
 
 def test_an_unknown_key_is_named_with_the_nearest_right_one(http):

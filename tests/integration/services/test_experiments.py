@@ -94,10 +94,10 @@ def test_runs_are_compared_by_what_they_reached_and_where_they_differ(session):
 
 def test_only_listed_files_of_a_finished_run_are_found(session, tmp_path):
     for name in ("history.json", "model.safetensors"):
-        (tmp_path / name).touch()
+        (tmp_path / name).write_bytes(b"{}")
     model = make_model(session, artifact_url=tmp_path.as_uri())
     finished, unfinished = make_run(session, model_id=model.id), make_run(session)
-    assert service.find_artifact(session, finished.id, "history.json") == tmp_path / "history.json"
+    assert service.read_artifact(session, finished.id, "history.json") == b"{}"
     wrong: list[tuple[UUID, str]] = [
         (finished.id, "model.safetensors"),
         (finished.id, "MODEL_CARD.md"),  # deleted
@@ -106,7 +106,7 @@ def test_only_listed_files_of_a_finished_run_are_found(session, tmp_path):
     ]
     for run_id, name in wrong:
         with pytest.raises(ArtifactNotFound):
-            service.find_artifact(session, run_id, name)
+            service.read_artifact(session, run_id, name)
 
 
 def test_the_files_that_may_be_read_are_those_that_a_training_leaves():

@@ -9,6 +9,7 @@ from core.db.base import Base
 from core.db.tables import Job, JobItem, JobUnit, Prediction, Run, Track
 from core.services.jobs import get_progress
 from core.services.retention import BATCH, delete_old_jobs
+from core.services.sweep import PIECE, find_bare_jobs, remove_jobs, sweep_units
 from core.states import JobState
 from tests.builders import (
     make_finished_job,
@@ -32,12 +33,27 @@ def count(session: Session, table: type[Base]) -> int:
 
 
 def delete_all(session: Session, days: int = 90, batch: int = BATCH) -> int:
-    steps = 0
-    while delete_old_jobs(session, days, batch):
-        session.expire_all()
-        get_progress(session, list(session.scalars(select(Job))))  # can be asked for at any moment
-        steps += 1
-    return steps
+    """Mark and remove what is old; how many jobs there were."""
+    total = 0
+    while deleted := delete_old_jobs(session, days, batch):
+        assert deleted <= batch
+        total += deleted
+    visible = list(session.scalars(select(Job)))
+    remove_all(session)
+    session.expire_all()
+    assert list(session.scalars(select(Job))) == visible
+    assert len(get_progress(session, visible)) == len(visible)
+    return total
+
+
+def remove_all(session: Session, limit: int = PIECE) -> int:
+    """Sweep deleted jobs to the end; in how many pieces of units and items."""
+    pieces = 0
+    while sweep_units(session, limit):
+        pieces += 1
+    while bare := find_bare_jobs(session):
+        remove_jobs(session, bare)
+    return pieces
 
 
 def test_an_old_job_goes_and_its_results_stay(session):
@@ -45,7 +61,9 @@ def test_an_old_job_goes_and_its_results_stay(session):
     track = make_heard_track(session, library, model, "a.mp3")
     job = make_finished_job(session, library, model, [track], [make_track(session, library)])
     session.execute(update(Job).where(Job.id == job.id).values(finished_at=OLD))
-    assert delete_all(session) == 1
+    assert delete_old_jobs(session, 90) == 1
+    assert list(session.scalars(select(Job))) == []  # from now on, whatever is still there of it
+    assert delete_all(session) == 0
     assert [count(session, table) for table in (Job, JobUnit, JobItem)] == [0, 0, 0]
     assert (count(session, Prediction), count(session, Track)) == (1, 2)
 
@@ -79,16 +97,19 @@ def test_a_large_job_goes_a_few_units_at_a_time(session):
     track = make_track(session)
     for seq in range(1, 10):
         make_item(session, make_unit(session, job, seq=seq, state="done"), track, 0)
-    assert delete_all(session, batch=4) == 3  # of its ten units
+    assert delete_old_jobs(session, 90) == 1
+    assert remove_all(session, limit=40) >= 5  # of its ten units two at a time
     assert [count(session, table) for table in (Job, JobUnit, JobItem)] == [0, 0, 0]
 
 
-def test_many_small_jobs_go_at_once_and_none_before_its_units(session):
+def test_jobs_are_marked_a_batch_at_a_time(session):
     for _ in range(6):
         make_job(session, **ENDED, kind="predict", finished_at=OLD)
     large = make_job(session, **ENDED, finished_at=OLD)
     for seq in range(1, 4):
         make_unit(session, large, seq=seq, state="done")
+    assert delete_old_jobs(session, 90, batch=5) == 5
+    assert count(session, Job) == 2
     assert delete_all(session, batch=5) == 2
     assert [count(session, table) for table in (Job, JobUnit)] == [0, 0]
 

@@ -3,14 +3,15 @@
 import random
 
 import pytest
-from sqlalchemy import insert, text
+from sqlalchemy import insert, select, text
 from sqlalchemy.orm import Session
 
 from core.db.tables import Embedding, Library, Model, Track
 from core.errors import TrackNotAnalysed
+from core.services.near_audio import MEASURED, Limits, near_neighbours
 from core.services.registry import EMBEDDING_INDEX_PREFIX, _embedding_index_ddl
-from core.services.similarity import nearest_tracks
-from tests.builders import make_heard_track, make_library, make_model, make_track
+from core.services.similarity import nearest_recordings, nearest_tracks
+from tests.builders import make_heard_track, make_library, make_model, make_prediction, make_track
 from tests.integration.services.plans import explain
 
 SIZE = 4
@@ -63,6 +64,54 @@ def test_a_copy_of_a_track_is_its_nearest(session, library, model):
     assert copy.similarity == pytest.approx(1)
 
 
+def recordings(session: Session, track: Track, model: Model, limit: int = 10) -> list[str]:
+    return [near.path for near in nearest_recordings(session, track.id, model, limit)]
+
+
+def test_equal_audio_is_one_recording_for_every_model(session, library, model):
+    wanted = make_heard_track(session, library, model, "wanted")
+    make_track(session, library, path="copy", content_hash=wanted.content_hash)
+    near = make_heard_track(session, library, model, "near", embedding=[1.0, 0.01, 0.0, 0.0])
+    make_track(session, library, path="another near", content_hash=near.content_hash)
+    make_heard_track(session, library, model, "far", embedding=[0.0, 1.0, 0.0, 0.0])
+    assert recordings(session, wanted, model) == ["another near", "far"]
+
+
+@pytest.fixture
+def musicnn(session: Session) -> Model:
+    """A model with the encoder for which the limits have been measured."""
+    (sha256,) = MEASURED
+    model = make_model(session, name="musicnn", alias=None, sha256=sha256, embedding_size=SIZE)
+    session.execute(text(_embedding_index_ddl(model)))
+    return model
+
+
+def test_encodings_of_a_recording_are_one_answer(session, library, musicnn):
+    def heard(path: str, *embedding: float, duration_s: float = 180.0) -> Track:
+        digest = path.encode().ljust(32, b" ")
+        make_prediction(session, musicnn, digest, embedding=list(embedding), duration_s=duration_s)
+        return make_track(session, library, path=path, content_hash=digest)
+
+    wanted = heard("wanted", 1.0, 0.0, 0.0, 0.0)
+    heard("wanted again", 1.0, 0.01, 0.0, 0.0, duration_s=180.4)
+    heard("longer mix", 1.0, 0.02, 0.0, 0.0, duration_s=200.0)
+    heard("song", 1.0, 0.5, 0.0, 0.0)
+    heard("song again", 1.0, 0.51, 0.0, 0.0)
+    heard("other song", 1.0, 0.9, 0.0, 0.0)
+    assert recordings(session, wanted, musicnn) == ["longer mix", "song", "other song"]
+    assert recordings(session, wanted, musicnn, 2) == ["longer mix", "song"]
+    assert len(nearest_tracks(session, wanted.id, musicnn, 10)) == 5
+
+
+def test_as_many_recordings_as_asked_for_are_found_behind_many_duplicates(session, library, musicnn):
+    wanted = make_heard_track(session, library, musicnn, "wanted")
+    for number in range(30):
+        make_heard_track(session, library, musicnn, f"copy {number}", embedding=[1.0, number / 1e4, 0.0, 0.0])
+    for number, embedding in enumerate([[1.0, 1.0, 0.0, 0.0], [1.0, 3.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]]):
+        make_heard_track(session, library, musicnn, f"song {number}", embedding=embedding)
+    assert recordings(session, wanted, musicnn, 3) == ["song 0", "song 1", "song 2"]
+
+
 def test_a_head_finds_neighbours_by_what_the_model_below_it_has_heard(session, library, model):
     wanted = make_heard_track(session, library, model, "wanted")
     make_heard_track(session, library, model, "near")
@@ -108,16 +157,22 @@ def many(session: Session, library: Library, model: Model) -> Track:
 
 
 def test_neighbours_come_from_the_index_of_the_model(session, model, many):
-    plan = explain(session, lambda: nearest_tracks(session, many.id, model, 10))
-    assert f"Index Scan using {EMBEDDING_INDEX_PREFIX}{model.encoder_id}" in plan
+    hashes = list(session.scalars(select(Track.content_hash).limit(20)))
+    for call in (
+        lambda: nearest_tracks(session, many.id, model, 10),
+        lambda: nearest_recordings(session, many.id, model, 10),
+        lambda: near_neighbours(session, hashes, model, Limits(0.02, 1.5), []),
+    ):
+        assert f"Index Scan using {EMBEDDING_INDEX_PREFIX}{model.encoder_id}" in explain(session, call)
 
 
 def test_a_filter_that_leaves_few_still_finds_as_many_as_asked_for(session, model, many):
-    found = nearest_tracks(session, many.id, model, 50, library="other")
-    assert len(found) == 50
-    assert [track.similarity for track in found] == sorted(
-        (track.similarity for track in found), reverse=True
-    )
+    for find in (nearest_tracks, nearest_recordings):
+        found = find(session, many.id, model, 50, library="other")
+        assert len(found) == 50
+        assert [track.similarity for track in found] == sorted(
+            (track.similarity for track in found), reverse=True
+        )
 
 
 def test_the_index_finds_what_a_full_comparison_finds(session, model, many):

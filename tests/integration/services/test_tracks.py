@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from core.db.tables import Library, Model, Prediction, PredictionLabel, Track
 from core.errors import Invalid, InvalidCursor, LibraryNotFound, TrackNotAnalysed, TrackNotFound
+from core.library.content import TAGS_VERSION
 from core.services.embeddings import get_vector
 from core.services.tracks import AnalysedFile, get_track, list_tracks, save_analysed
 from tests.builders import make_heard_track, make_library, make_model, make_track
@@ -41,7 +42,8 @@ def test_tracks_of_a_genre_come_the_most_certain_first(session, library, model):
     for path, rock in [("c", 0.3), ("a", 0.9), ("d", 0.05), ("b", 0.5)]:
         make_heard_track(session, library, model, path, scores=[rock, 0.2, 0.2])
     assert paths(session, model, genre="rock") == ["a", "b", "c"]  # d is below the threshold
-    assert paths(session, model, genre="ROCK", min_score=0.5) == ["a", "b"]
+    for spelling in ("ROCK", "  Rock\u00a0", "\uff32ock\u200b"):
+        assert paths(session, model, genre=spelling, min_score=0.5) == ["a", "b"]
     assert sorted(paths(session, model, genre="jazz")) == ["a", "b", "c", "d"]
     assert sorted(paths(session, model)) == ["a", "b", "c", "d"]
 
@@ -88,6 +90,20 @@ def test_a_track_is_listed_with_what_the_model_asked_for_says_of_it(session, lib
     assert paths(session, other, genre="rock") == []
 
 
+def test_a_track_is_found_by_its_path_in_any_unicode_form(session, library, model):
+    composed, decomposed = "Caf\u00e9", "Cafe\u0301"
+    make_track(
+        session, library, path=f"{composed}/{decomposed}.mp3"
+    )  # as a copy between systems may leave it
+    make_track(session, library, path=f"{decomposed}/1.mp3")
+    for path in (f"{composed}/{composed}.mp3", f"{decomposed}/{decomposed}.mp3"):
+        assert paths(session, model, path=path) == [f"{composed}/{decomposed}.mp3"]
+    assert paths(session, model, path=f"{composed}/1.mp3", library="music") == [f"{decomposed}/1.mp3"]
+    make_track(session, library, path=f"{composed}/1.mp3")
+    assert paths(session, model, path=f"{composed}/1.mp3") == [f"{composed}/1.mp3"]
+    assert paths(session, model, path="Cafe/1.mp3") == []
+
+
 def test_a_genre_that_the_model_does_not_know_is_refused(session, library, model):
     with pytest.raises(Invalid, match="polka"):
         list_tracks(session, model, genre="polka")
@@ -114,10 +130,13 @@ def test_one_track_by_its_id(session, library, model):
 
 def test_what_a_file_held_is_kept_with_its_track(session, library):
     track = make_track(session, library)
-    save_analysed(session, [AnalysedFile(track.id, track.path, 5, 6, b"hash", {"title": "A song"})])
+    found = AnalysedFile(track.id, track.path, 5, 6, b"audio", b"file", {"title": "A song"}, "Damaged.")
+    save_analysed(session, [found])
     session.refresh(track)
-    assert (track.size, track.mtime_ns, track.content_hash) == (5, 6, b"hash")
-    assert track.tags == {"title": "A song"}
+    assert (track.size, track.mtime_ns) == (5, 6)
+    assert (track.content_hash, track.file_hash) == (b"audio", b"file")
+    assert (track.tags, track.tags_error) == ({"title": "A song"}, "Damaged.")
+    assert track.tags_version == TAGS_VERSION
 
 
 @pytest.fixture

@@ -41,8 +41,9 @@ class Music:
     def outcomes(self, job_id: UUID) -> dict[str, str]:
         """By path: how a track fared in a job, its error code when it failed."""
         query = (
-            select(Track.path, func.coalesce(JobItem.error_code, JobItem.state))
-            .join(JobItem, JobItem.track_id == Track.id)
+            select(func.coalesce(JobItem.path, Track.path), func.coalesce(JobItem.error_code, JobItem.state))
+            .select_from(JobItem)
+            .outerjoin(Track, Track.id == JobItem.track_id)
             .where(JobItem.job_id == job_id)
             .order_by(JobItem.unit_id, JobItem.pos)
         )

@@ -280,7 +280,7 @@ def test_no_file_is_blamed_for_a_fault_of_the_machine(music, tagger, monkeypatch
         raise fault
 
     with monkeypatch.context() as patch:
-        patch.setattr("workers.analysis.read_tags", fail)
+        patch.setattr("workers.examining.read_tags", fail)
         run(music.sessions, unit_id)
     assert set(outcomes(music, unit_id).values()) == {"pending"}
     work_off(music.sessions, read_unit(music.sessions, unit_id).job_id)

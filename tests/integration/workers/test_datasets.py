@@ -7,12 +7,17 @@ from pathlib import Path
 import pytest
 
 from core.smoke_data import write_clips
+from tests.tagging import id3
 
 
 @pytest.fixture
 def clips(tmp_path: Path) -> Path:
     write_clips(tmp_path / "clips", clips=6, duration_s=1.5)
     (tmp_path / "clips" / "low" / "broken.mp3").write_bytes(b"no audio")
+    (tmp_path / "clips" / "LOW ").mkdir()
+    (tmp_path / "clips" / "LOW " / "empty.mp3").touch()
+    song = next((tmp_path / "clips" / "low").glob("*.flac")).read_bytes()
+    (tmp_path / "clips" / "low" / "damaged.flac").write_bytes(id3(9) + song)
     return tmp_path / "clips"
 
 
@@ -25,8 +30,11 @@ def mfa(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_a_dataset_is_described_and_drawn(clips, tmp_path):
     result = mfa(tmp_path, "describe", "--kind", "folder", "--root", "clips", "--plots", "plots")
     assert result.returncode == 0, result.stderr
-    assert "25 tracks" in result.stdout
-    assert "Unreadable files: 1\n" in result.stdout
+    assert "27 tracks" in result.stdout
+    assert "Unreadable files: 2\n" in result.stdout
+    assert '"LOW " 1, "low" 8 -> "low"' in result.stdout
+    assert "Files with unreadable tags: 1\n" in result.stdout
+    assert "low/damaged.flac: ID3v2: version 2.9 is unknown." in result.stdout.replace(str(clips) + "/", "")
     assert "pulsing" in result.stdout
     assert {path.suffix for path in (tmp_path / "plots").iterdir()} == {".png"}
 

@@ -1,8 +1,10 @@
 """What the dispatcher does beside dispatching: it says that it lives, and deletes what is old."""
 
+import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -83,6 +85,29 @@ def test_a_sweep_goes_on_deleting_while_it_has_time(dispatcher, clean_database, 
     dispatcher.sweep()
     with clean_database() as session:
         assert session.scalars(select(Job.id)).all() == []
+
+
+def test_what_dead_writers_left_is_swept_when_nobody_needs_it(dispatcher, clean_database, tmp_path):
+    with transaction(clean_database) as session:
+        done = {"state": "done"}
+        jobs = {
+            "open": make_job(session, kind="tuning", state=JobState.RUNNING).id,
+            "tuning": make_job(session, kind="tuning", state=JobState.CANCELLED, unit=done).id,
+            "training": make_job(session, kind="training", state=JobState.CANCELLED, unit=done).id,
+        }
+    gone = [f"training/{jobs['tuning']}", "training/tmpx1", "models/.mine-2", "models/.mine-1-ab"]
+    kept = [f"training/{jobs['open']}", f"training/{jobs['training']}", "training/notes", "models/mine-1"]
+    for name in (*gone, *kept):
+        (tmp_path / name / "model").mkdir(parents=True)
+    (tmp_path / "models/.fresh").mkdir()
+    for name in (*gone, *kept):
+        os.utime(tmp_path / name, (time.time() - 3700,) * 2)
+    dispatcher.sweep()
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.glob("*/*")}
+    assert left == {*kept, "models/.fresh"}
+    os.utime(tmp_path / f"training/{jobs['training']}", (time.time() - 8 * 24 * 3600,) * 2)
+    dispatcher.sweep()
+    assert not (tmp_path / f"training/{jobs['training']}").exists()
 
 
 def test_a_container_is_healthy_while_its_own_worker_is_heard_of(clean_database, database_url):

@@ -7,12 +7,14 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.config import Windows
 from core.db.session import transaction
 from core.db.tables import JobItem, JobUnit, Library, Track
+from core.errors import Unreadable
+from core.library.paths import open_subfolder
 from core.services.dispatch import take_ready
 from core.services.jobs import retry_failed
 from core.services.planning import PlannedItem, PlannedUnit, add_page
@@ -22,7 +24,7 @@ from core.states import JobState, UnitState
 from tests import sounds
 from tests.builders import make_track
 from tests.integration.workers.music import Music
-from tests.planned import claim, read_job, read_unit, reap
+from tests.planned import claim, expire, read_job, read_unit, reap
 from tests.worker import WORKER, open_units, run, until, work_off
 from workers import planning
 from workers.lease import Lease
@@ -45,8 +47,9 @@ def plan_unit(music: Music, job_id: UUID) -> int:
 
 def planned_paths(music: Music, job_id: UUID) -> list[str]:
     query = (
-        select(Track.path)
-        .join(JobItem, JobItem.track_id == Track.id)
+        select(func.coalesce(JobItem.path, Track.path))
+        .select_from(JobItem)
+        .outerjoin(Track, Track.id == JobItem.track_id)
         .where(JobItem.job_id == job_id)
         .order_by(JobItem.unit_id, JobItem.pos)
     )
@@ -113,21 +116,24 @@ def dies_after(pages: int, *, after_commit: bool = True) -> Body:
 
 @pytest.mark.parametrize("after_commit", [True, False])
 @pytest.mark.parametrize("pages", [1, 2, 3, 4])
-def test_a_killed_planner_goes_on_where_it_stood(music, pages, after_commit):
-    music.add(*PATHS)
+def test_a_killed_planner_goes_on_where_it_stood_and_counts_what_it_leaves_out_once(
+    music, pages, after_commit
+):
+    music.add(*PATHS, "a/1.jpg", "a/8.jpg", "b/@eaDir/x.mp3", "b/log")
     job_id = music.submit()
     unit_id = plan_unit(music, job_id)
     with pytest.raises(Killed):
         run(music.sessions, unit_id, dies_after(pages, after_commit=after_commit))
-    with transaction(music.sessions) as session:
-        session.execute(
-            update(JobUnit).where(JobUnit.id == unit_id).values(lease_until=func.clock_timestamp())
-        )
+    expire(music.sessions, unit_id)
     assert reap(music.sessions) == 1
     run(music.sessions, unit_id)
     assert planned_paths(music, job_id) == PATHS
-    assert read_job(music.sessions, job_id).total == len(PATHS)
     assert read_unit(music.sessions, unit_id).state == UnitState.DONE
+    job = read_job(music.sessions, job_id)
+    assert (job.total, job.result) == (
+        len(PATHS),
+        {"left_out": {".jpg": 2, "no_suffix": 1, "system_folder": 1}, "missing": 0, "warnings": []},
+    )
 
 
 def test_a_page_whose_commit_was_in_doubt_adds_nothing_twice(music):
@@ -227,13 +233,50 @@ def test_a_job_over_one_folder_says_nothing_about_the_others(music):
         assert music.track(path).missing_at is None
 
 
-def test_an_empty_listing_marks_nothing_missing(music):
-    music.add("a.mp3")
+def result_of(music: Music, job_id: UUID) -> dict[str, Any]:
+    job = read_job(music.sessions, job_id)
+    assert job.state == JobState.SUCCEEDED
+    assert job.result is not None
+    return job.result
+
+
+@pytest.mark.parametrize("path", ["", "a"])
+def test_a_folder_that_was_emptied_marks_nothing_missing_unless_that_is_confirmed(music, path):
+    music.add("a/1.mp3", "a/2.mp3", "b.mp3" if path else "a/3.mp3")
     music.label()
-    (music.root / "a.mp3").unlink()
-    job = read_job(music.sessions, music.label())
-    assert (job.state, job.total) == (JobState.SUCCEEDED, 0)
-    assert music.track("a.mp3").missing_at is None
+    shutil.rmtree(music.root / "a")
+    music.add("a/readme.txt")  # of the empty mount point
+    found = result_of(music, music.label(path=path))
+    assert found["missing"] == 0
+    (warning,) = found["warnings"]
+    assert f"but {2 if path else 3} tracks of it are known" in warning
+    assert "confirm_empty" in warning
+    assert music.track("a/1.mp3").missing_at is None
+    found = result_of(music, music.label(path=path, confirm_empty=True))
+    assert (found["missing"], found["warnings"]) == (2 if path else 3, [])
+    assert music.track("a/1.mp3").missing_at is not None
+    assert result_of(music, music.label(path=path))["warnings"] == []
+
+
+def test_a_disk_that_goes_while_it_is_listed_takes_no_tracks_with_it(music):
+    music.add(*PATHS)
+    music.label()
+    job_id = music.submit()
+    unit_id = plan_unit(music, job_id)
+    with pytest.raises(Killed):
+        run(music.sessions, unit_id, dies_after(pages=2))
+    for folder in ("a", "b"):
+        shutil.rmtree(music.root / folder)
+    expire(music.sessions, unit_id)
+    reap(music.sessions)
+    work_off(music.sessions, job_id)
+    found = result_of(music, job_id)
+    assert (found["missing"], len(found["warnings"])) == (0, 1)
+    assert music.track("b/4.mp3").missing_at is None
+
+
+def test_nothing_is_warned_of_where_nothing_is_known(music):
+    assert result_of(music, music.label()) == {"left_out": {}, "missing": 0, "warnings": []}
 
 
 def test_what_only_looks_like_a_file_is_an_item_with_an_error(music):
@@ -247,6 +290,110 @@ def test_what_only_looks_like_a_file_is_an_item_with_an_error(music):
         "song.mp3": "done",
     }
     assert read_job(music.sessions, job_id).state == JobState.SUCCEEDED
+    assert known_paths(music) == ["song.mp3"]
+
+
+def known_paths(music: Music) -> list[str]:
+    with music.sessions() as session:
+        return list(session.scalars(select(Track.path).order_by(Track.path)))
+
+
+def test_a_path_that_is_too_long_is_an_item_and_no_track(music):
+    folder = "/".join(["x" * 250] * 8)
+    music.add("a.mp3")
+    descriptor = os.open(music.root, os.O_RDONLY)
+    for part in folder.split("/"):
+        os.mkdir(part, dir_fd=descriptor)
+        deeper = os.open(part, os.O_RDONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor = deeper
+    os.close(os.open("b.mp3", os.O_CREAT | os.O_WRONLY, dir_fd=descriptor))
+    os.close(descriptor)
+    job_id = music.label()
+    assert music.outcomes(job_id) == {"a.mp3": "done", f"{folder}/b.mp3": "unreadable"}
+    assert known_paths(music) == ["a.mp3"]
+
+
+@pytest.fixture
+def forbid(monkeypatch) -> Callable[..., None]:
+    """Let no folder of these names be listed; tests may run as root, who may list everything."""
+
+    def forbid(*names: str) -> None:
+        def open_unless_forbidden(name: str, parent: int) -> int:
+            if name in names:
+                raise Unreadable
+            return open_subfolder(name, parent)
+
+        monkeypatch.setattr("core.library.scan.open_subfolder", open_unless_forbidden)
+
+    return forbid
+
+
+def test_a_retry_lists_folders_again_that_could_not_be_listed_and_page_by_page(music, forbid):
+    music.add(*PATHS, "b/cover.jpg", "b/deep/1.mp3")
+    (music.root / "link.mp3").symlink_to("a/0.mp3")
+    (music.root / "z.mp3").symlink_to("nowhere")
+    music.add("bad.mp3")
+    music.label()
+    forbid("b")
+    first = music.label(force=True)
+    failed = {
+        "b": "unreadable",
+        "bad.mp3": "corrupt",
+        "link.mp3": "outside_library",
+        "z.mp3": "outside_library",
+    }
+    assert {path: code for path, code in music.outcomes(first).items() if code != "done"} == failed
+    assert result_of(music, first)["missing"] == 0
+    assert music.track("b/0.mp3").missing_at is None
+    forbid()
+    (music.root / "link.mp3").unlink()
+    music.add("link.mp3")
+    (music.root / "z.mp3").unlink()
+    retry = retried(music, first)
+    unit_id = plan_unit(music, retry)
+    with pytest.raises(Killed):
+        run(music.sessions, unit_id, dies_after(pages=2))
+    expire(music.sessions, unit_id)
+    reap(music.sessions)
+    work_off(music.sessions, retry)
+    assert music.outcomes(retry) == {
+        **{f"b/{number}.mp3": "done" for number in range(5)},
+        "b/deep/1.mp3": "done",
+        "bad.mp3": "corrupt",
+        "link.mp3": "done",
+        "z.mp3": "disappeared",
+    }
+    assert result_of(music, retry) == {"left_out": {".jpg": 1}, "missing": 0, "warnings": []}
+
+
+def retried(music: Music, job_id: UUID) -> UUID:
+    with transaction(music.sessions) as session:
+        return retry_failed(session, job_id, "tests").job.id
+
+
+def test_a_library_that_could_not_be_listed_at_all_is_listed_by_a_retry(music):
+    music.add(*PATHS)
+    away = music.root.with_name("away")
+    job_id = music.submit()
+    music.root.rename(away)
+    work_off(music.sessions, job_id)
+    assert read_job(music.sessions, job_id).state == JobState.FAILED
+    second = retried(music, job_id)
+    work_off(music.sessions, second)
+    assert read_job(music.sessions, second).error_code == "library_folder_missing"
+    away.rename(music.root)
+    third = retried(music, second)
+    work_off(music.sessions, third)
+    assert music.outcomes(third) == dict.fromkeys(PATHS, "done")
+
+
+@pytest.mark.parametrize(("asked", "stored"), [("Caf\u00e9/", "Cafe\u0301"), ("Cafe\u0301", "Caf\u00e9")])
+def test_a_folder_is_found_in_another_unicode_form_and_its_tracks_bear_the_stored_one(music, asked, stored):
+    music.add(f"{stored}/1.mp3", f"{stored}/2.mp3", "else.mp3")
+    assert music.outcomes(music.label(path=asked)) == {f"{stored}/1.mp3": "done", f"{stored}/2.mp3": "done"}
+    (music.root / stored / "2.mp3").unlink()
+    assert result_of(music, music.label(path=asked))["missing"] == 1
 
 
 def test_a_library_whose_folder_vanished_fails_the_job_and_says_so(music):
@@ -262,13 +409,14 @@ def test_a_library_whose_folder_vanished_fails_the_job_and_says_so(music):
     assert music.track("a.mp3").missing_at is None
 
 
-def test_two_names_that_are_printed_alike_are_two_items_of_one_track(music):
+def test_two_names_that_are_printed_alike_are_two_items(music):
     """Not valid UTF-8 is shown with backslashes, which another name may really have."""
     (music.root / os.fsdecode(b"\xff.mp3")).write_bytes(b"1")
     (music.root / "\\xff.mp3").write_bytes(b"2")
     job_id = music.submit()
     run(music.sessions, plan_unit(music, job_id))
     assert planned_paths(music, job_id) == ["\\xff.mp3", "\\xff.mp3"]
+    assert known_paths(music) == ["\\xff.mp3"]
 
 
 def test_a_better_coverage_is_analysed_again_and_a_full_one_serves_always(music, tagger):
@@ -292,8 +440,7 @@ def test_a_retry_takes_up_every_failed_item_once_and_page_by_page(music):
     job_id = music.label()
     for number in range(7):
         music.add(f"bad{number}.mp3", content=f"good {number}".encode())
-    with transaction(music.sessions) as session:
-        retry_id = retry_failed(session, job_id, "tests").job.id
+    retry_id = retried(music, job_id)
     work_off(music.sessions, retry_id)
     assert music.outcomes(retry_id) == {f"bad{number}.mp3": "done" for number in range(7)}
     job = read_job(music.sessions, retry_id)

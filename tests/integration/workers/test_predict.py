@@ -1,16 +1,19 @@
 """Labelling one upload."""
 
+import os
+import time
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import select
 
+from api.uploads import keep_for_retry
 from core.db.session import transaction
 from core.db.tables import JobUnit
 from core.errors import Unavailable
 from core.params import PredictParams
-from core.services.jobs import get_progress, submit_predict
+from core.services.jobs import get_progress, retry_failed, submit_predict
 from core.services.units import MAX_ATTEMPTS
 from core.states import JobState
 from tests.integration.workers.music import Music
@@ -75,6 +78,22 @@ def test_an_upload_whose_file_is_gone_fails_its_job(music, upload, process_setti
     (process_settings.uploads_dir / str(job_id)).unlink()
     run(music.sessions, unit_of(music, job_id))
     assert read_job(music.sessions, job_id).error_code == "disappeared"
+
+
+def test_an_upload_that_failed_is_kept_for_a_retry_from_then_on(music, upload, process_settings):
+    job_id = upload(b"bad")
+    file = process_settings.uploads_dir / str(job_id)
+    os.utime(file, (0, 0))
+    run(music.sessions, unit_of(music, job_id))
+    assert time.time() - file.stat().st_mtime < 60
+    file.write_bytes(b"a song after all")
+    with transaction(music.sessions) as session:
+        retry = retry_failed(session, job_id, "tests").job.id
+    keep_for_retry(process_settings, job_id, retry)
+    run(music.sessions, unit_of(music, retry))
+    assert read_job(music.sessions, retry).state == JobState.SUCCEEDED
+    assert (progress(music, retry).total, progress(music, retry).done) == (1, 1)
+    assert [path.name for path in process_settings.uploads_dir.iterdir()] == [str(job_id)]
 
 
 def test_a_second_run_after_the_result_was_written_does_nothing_again(

@@ -48,7 +48,7 @@ def test_a_known_embedding_is_labelled_without_opening_its_file(music, head, mon
     def never(*_: object) -> None:
         raise AssertionError("a file was opened")
 
-    monkeypatch.setattr("workers.analysis.open_beneath", never)
+    monkeypatch.setattr("workers.examining.open_beneath", never)
     job_id = music.label(model="head")
     assert music.outcomes(job_id) == dict.fromkeys(PATHS, "done")
     assert head.heard == []
@@ -94,6 +94,7 @@ def test_the_embedding_of_another_encoder_says_nothing(music, head):
 
 def test_an_embedding_that_is_gone_by_then_is_made_anew(music, head, monkeypatch):
     monkeypatch.setattr("workers.relabelling.find_embeddings", lambda *_: {})
+    monkeypatch.setattr("workers.analysis.find_embeddings", lambda *_: {})
     job_id: UUID = music.submit(model="head")
     work_off(music.sessions, job_id)
     assert len(head.heard) == len(PATHS)

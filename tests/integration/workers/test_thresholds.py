@@ -1,5 +1,7 @@
 """Choosing a model's thresholds anew: one new version whatever happens, and no run."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -7,26 +9,30 @@ from uuid import UUID
 import numpy as np
 import pytest
 from safetensors.numpy import save
-from sqlalchemy import select
+from sqlalchemy import delete, func, select, text, update
+from sqlalchemy.orm import Session
 
 from core.config import FeatureConfig, MusicnnConfig
 from core.db.session import transaction
-from core.db.tables import Model, Run
+from core.db.tables import Job, Model, Prediction, Run
 from core.models import artifact
 from core.models.artifact import ModelCard
 from core.models.zoo import build
 from core.params import ThresholdParams
 from core.services.jobs import cancel_job, finish_complete_jobs
-from core.services.registry import register_artifact
+from core.services.predictions import NewPrediction, copy_predictions, save_predictions
+from core.services.registry import list_models, register_artifact
 from core.services.thresholds import submit_thresholds
 from core.services.units import cancel_waiting
 from core.settings import Settings
 from core.states import JobState
 from core.training.records import VALIDATION_FILE
 from tests.integration.workers.music import Music
-from tests.planned import expire, make_due, read_job, reap
+from tests.planned import expire, make_due, read_job, read_unit, reap
 from tests.worker import open_units, run
+from workers import lease as lease_module
 from workers import thresholds
+from workers.install import install
 
 LABELS = ("rock", "jazz", "folk")
 TARGETS = [[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 0]]
@@ -97,7 +103,7 @@ def test_the_answer_names_the_labels_that_are_not_precise_enough(learned, proces
     assert card.metrics == {"roc_auc_macro": 0.7}
 
 
-@pytest.mark.parametrize("place", ["register_artifact", "_relabel"])
+@pytest.mark.parametrize("place", ["install", "register_artifact", "_relabel"])
 def test_a_kill_before_or_after_the_registration_leaves_one_version(learned, monkeypatch, place):
     known = getattr(thresholds, place)
 
@@ -116,6 +122,91 @@ def test_a_kill_before_or_after_the_registration_leaves_one_version(learned, mon
     run(learned.sessions, unit_id, thresholds.tune_thresholds)
     assert read_job(learned.sessions, job_id).state == JobState.SUCCEEDED
     assert versions(learned) == [1, 2]
+
+
+def add_predictions(music: Music, count: int) -> None:
+    with transaction(music.sessions) as session:
+        (model,) = list_models(session, "mine")
+        rows = [
+            NewPrediction(number.to_bytes(32, "big"), "full", 1.0, [0.7, 0.2, 0.1]) for number in range(count)
+        ]
+        save_predictions(session, model, rows)
+
+
+def labelled(music: Music, version: int) -> int:
+    query = select(func.count()).select_from(Prediction).join(Model, Model.id == Prediction.model_id)
+    with music.sessions() as session:
+        return session.scalars(query.where(Model.name == "mine", Model.version == version)).one()
+
+
+def test_a_unit_that_has_had_its_time_goes_on_where_it_stopped(learned, monkeypatch):
+    """As with more results than can be labelled in one run of the unit."""
+    pages: list[bytes] = []
+
+    def copy_ten(session: Session, source: Model, target: Model, after: bytes) -> bytes | None:
+        pages.append(after)
+        return copy_predictions(session, source, target, after, limit=10)
+
+    monkeypatch.setattr(thresholds, "copy_predictions", copy_ten)
+    monkeypatch.setattr(thresholds, "TARGET_S", 0.0)
+    add_predictions(learned, 25)
+    job_id, unit_id = submit(learned)
+    for so_far in (10, 20, 25):
+        make_due(learned.sessions, unit_id)
+        run(learned.sessions, unit_id, thresholds.tune_thresholds)
+        assert labelled(learned, 2) == so_far
+    assert pages == [b"", (9).to_bytes(32, "big"), (19).to_bytes(32, "big")]
+    assert read_job(learned.sessions, job_id).state == JobState.SUCCEEDED
+    assert read_unit(learned.sessions, unit_id).attempt == 1  # to be handed back is no failed attempt
+    assert versions(learned) == [1, 2]
+
+
+def test_a_cancel_while_results_are_labelled_is_obeyed(learned, monkeypatch):
+    monkeypatch.setattr(thresholds, "TARGET_S", 0.0)
+    monkeypatch.setattr(thresholds, "copy_predictions", partial(copy_predictions, limit=10))
+    add_predictions(learned, 25)
+    job_id, unit_id = submit(learned)
+    run(learned.sessions, unit_id, thresholds.tune_thresholds)
+    with transaction(learned.sessions) as session:
+        cancel_job(session, job_id)
+        cancel_waiting(session)
+        finish_complete_jobs(session)
+    assert read_job(learned.sessions, job_id).state == JobState.CANCELLED
+
+
+def test_no_transaction_is_open_while_files_are_written(learned, monkeypatch):
+    open_transactions: list[int] = []
+    busy = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+        "AND xact_start IS NOT NULL AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+    )
+
+    def watched(work: Callable[..., Any]) -> Callable[..., Any]:
+        def watch(*arguments: Any) -> Any:
+            with learned.sessions() as session:
+                open_transactions.append(session.scalars(busy).one())
+            return work(*arguments)
+
+        return watch
+
+    monkeypatch.setattr(thresholds, "install", watched(install))
+    monkeypatch.setattr(artifact, "save", watched(artifact.save))
+    monkeypatch.setattr(lease_module, "LOOK_EVERY_S", 60.0)
+    job_id, unit_id = submit(learned)
+    run(learned.sessions, unit_id, thresholds.tune_thresholds)
+    assert answer(learned, job_id)["model"] == "mine@2"
+    assert open_transactions == [0, 0]
+
+
+def test_a_version_is_not_given_again_when_its_model_is_deleted(learned):
+    job_id, unit_id = submit(learned)
+    run(learned.sessions, unit_id, thresholds.tune_thresholds)
+    with transaction(learned.sessions) as session:
+        session.execute(update(Job).values(model_id=None))
+        session.execute(delete(Model).where(Model.name == "mine", Model.version == 2))
+    job_id, unit_id = submit(learned)
+    run(learned.sessions, unit_id, thresholds.tune_thresholds)
+    assert answer(learned, job_id)["model"] == "mine@3"
 
 
 def test_a_cancelled_one_leaves_nothing(learned, process_settings):

@@ -12,16 +12,16 @@ from sqlalchemy import select
 
 from core.datasets.examples import Dataset
 from core.db.session import transaction
-from core.db.tables import Epoch, Model, Run, Track
+from core.db.tables import Epoch, Job, Model, Run, Track
 from core.errors import NothingToRetry
 from core.models.artifact import StoredCard
 from core.params import TrainingParams
-from core.services.jobs import cancel_job, finish_complete_jobs
+from core.services.jobs import cancel_job, finish_complete_jobs, get_progress
 from core.services.trainings import retry_training, submit_training
 from core.services.units import cancel_waiting
 from core.services.workers import beat
 from core.settings import Settings
-from core.states import JobState, UnitState
+from core.states import Activity, JobState, UnitState
 from core.training.reports import EpochReport, TrainingResult
 from core.training.run import TrainingStopped
 from tests.integration.workers.music import Music
@@ -287,3 +287,27 @@ def test_what_a_dead_run_left_under_the_name_of_a_model_is_replaced(
     run(listed.sessions, unit_of(listed, submit()), training.train_model)
     assert sorted(path.name for path in target.iterdir()) == ["model.json"]
     assert json.loads((target / "model.json").read_text())["name"] == "mine"
+
+
+def test_a_training_tells_what_it_is_doing_between_its_epochs(trainer, submit, listed, monkeypatch):
+    seen: list[dict[str, Any] | None] = []
+
+    def activity() -> dict[str, Any] | None:
+        with listed.sessions() as session:
+            return get_progress(session, [session.get_one(Job, job_id)])[job_id].activity
+
+    def train(*arguments: Any, on_activity: Any, **named: Any) -> TrainingResult:
+        seen.append(activity())
+        on_activity(Activity.SCORING, 3, 10)
+        seen.append(activity())
+        on_activity(Activity.WRITING, 0, None)
+        seen.append(activity())
+        result: TrainingResult = trainer(*arguments, **named)
+        return result
+
+    job_id = submit()
+    monkeypatch.setattr(training, "train", train)
+    run(listed.sessions, unit_of(listed, job_id), training.train_model)
+    scoring = {"name": "scoring", "done": 3, "total": 10}
+    assert seen == [None, scoring, {"name": "writing", "done": 0, "total": None}]
+    assert activity() is None

@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +24,7 @@ from core.settings import Settings
 from core.states import JobState, UnitState
 from core.training.reports import EpochReport
 from core.training.run import TrainingStopped
+from core.tuning import study as asking
 from core.tuning.plots import draw
 from core.tuning_config import TuningConfig
 from tests.integration.workers.music import Music
@@ -240,6 +242,91 @@ def test_a_death_between_telling_and_writing_tells_nothing_twice(mine, trainer, 
     mine.work_off(study_id)
     assert len(trainer.rates) == 4  # it was not trained again
     assert [trial.values for trial in mine.trials(study_id)] == [[rate] for rate in trainer.rates]
+
+
+def test_what_was_told_before_a_death_is_kept_when_the_trial_is_given_up(mine, trainer, monkeypatch):
+    def die(*_: object, **__: object) -> None:
+        raise Killed
+
+    study_id = mine.submit()
+    unit = mine.next_unit(study_id)
+    with monkeypatch.context() as patch:
+        patch.setattr(tuning, "end_trial", die)
+        with pytest.raises(Killed):
+            run(mine.sessions, unit.id, tuning.run_trial)
+    with transaction(mine.sessions) as session:
+        session.get_one(JobUnit, unit.id).crash_count = MAX_CRASHES - 1
+    mine.end_and_reap(unit.id)
+    assert mine.states(study_id)["complete"] == 1
+    assert mine.trials(study_id)[0].values == [trainer.rates[0]]
+    assert mine.work_off(study_id).state == JobState.SUCCEEDED
+    assert mine.in_optuna(study_id) == {"COMPLETE": 4}
+
+
+def test_no_transaction_is_open_while_optuna_is_asked_or_told(mine, monkeypatch):
+    open_transactions: list[int] = []
+    busy = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+        "AND (state LIKE 'idle in transaction%' OR wait_event_type = 'Lock')"
+    )
+
+    def watched(work: Callable[..., Any]) -> Callable[..., Any]:
+        def watch(*arguments: Any, **named: Any) -> Any:
+            with mine.sessions() as session:
+                open_transactions.append(session.scalars(busy).one())
+            return work(*arguments, **named)
+
+        return watch
+
+    monkeypatch.setattr(lease_module, "LOOK_EVERY_S", 60.0)  # its own look is a short transaction
+    for name in ("ask", "tell"):
+        monkeypatch.setattr(asking, name, watched(getattr(asking, name)))
+    study_id = mine.submit(n_trials=2)
+    assert mine.work_off(study_id).state == JobState.SUCCEEDED
+    assert open_transactions == [0] * 4
+
+
+def test_trials_that_start_at_once_ask_one_after_the_other(mine, monkeypatch):
+    """However long sampling takes, nobody waits for a row meanwhile and no two trials are the same."""
+    ask = asking.ask
+    asking_now: list[int] = []
+    most: list[int] = []
+
+    def ask_slowly(*arguments: Any) -> Any:
+        asking_now.append(1)
+        most.append(len(asking_now))
+        time.sleep(0.1)
+        try:
+            return ask(*arguments)
+        finally:
+            asking_now.pop()
+
+    monkeypatch.setattr(asking, "ask", ask_slowly)
+    study_id = mine.submit(n_trials=4, max_parallel=4)
+    units = [unit.id for unit in open_units(mine.sessions, study_id)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda unit_id: run(mine.sessions, unit_id, tuning.run_trial), units))
+    assert most == [1] * 4
+    assert mine.states(study_id) == {"complete": 4}
+    assert len({trial.optuna_number for trial in mine.trials(study_id)}) == 4
+    assert mine.work_off(study_id).state == JobState.SUCCEEDED
+    assert mine.in_optuna(study_id) == {"COMPLETE": 4}
+
+
+def test_parameters_that_another_trial_has_are_not_given_twice(mine, monkeypatch):
+    """As when the connection that holds the lock breaks while Optuna is asked."""
+    study_id = mine.submit(n_trials=2)
+    ask = asking.ask
+    answers: list[asking.Asked] = []
+
+    def ask_again(*arguments: Any) -> Any:
+        answers.append(ask(*arguments) if len(answers) != 1 else answers[0])
+        return answers[-1]
+
+    monkeypatch.setattr(asking, "ask", ask_again)
+    assert mine.work_off(study_id).state == JobState.SUCCEEDED
+    assert len(answers) == 3
+    assert mine.in_optuna(study_id) == {"COMPLETE": 2}
 
 
 def test_what_was_told_before_a_death_is_kept_by_a_cancel(mine, trainer, monkeypatch):

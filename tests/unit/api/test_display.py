@@ -6,9 +6,10 @@ from uuid import UUID
 import pytest
 
 from api import schemas
-from api.client.display import duration_of, labels_of, progress_of, reading_of
+from api.client.display import ACTIVITIES, activity_of, duration_of, labels_of, progress_of, reading_of
 from api.client.http import Client, Refused, Unreachable
 from api.client.label import follow, summary
+from core.states import Activity
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -88,6 +89,14 @@ def test_a_job_is_summed_up_without_counting_what_took_no_time(counts, text):
 def test_a_training_first_reads_its_tracks():
     assert reading_of(progress()) == "reading the tracks"
     assert reading_of(progress(tracks_read=3, tracks_to_read=9)) == "reading the tracks: 3 of 9"
+
+
+def test_a_training_says_what_it_does_between_its_epochs():
+    told = schemas.Activity(name=Activity.SCORING, done=12, total=40)
+    assert activity_of(progress(activity=told)) == "scoring the tracks that were not learnt from: 12 of 40"
+    writing = schemas.Activity(name=Activity.WRITING, done=0, total=None)
+    assert activity_of(progress(activity=writing)) == "writing the model"
+    assert set(ACTIVITIES) == set(Activity)
 
 
 class FlakyClient(Client):

@@ -10,8 +10,9 @@ import pytest
 from av.video.stream import VideoStream
 
 from core.audio.decode import decode, decode_windows, stream
-from core.audio.pyav import Bytes, open_container
+from core.audio.pyav import open_container
 from core.errors import Corrupt, Empty, TooLong, Unreadable, UnsupportedFormat
+from core.library.window import Window
 from tests import sounds
 
 MAX_S = 3600
@@ -174,8 +175,6 @@ def test_what_a_container_refers_to_is_not_opened(tmp_path, monkeypatch):
     Path("list").write_bytes(b"ffconcat version 1.0\nfile other.m4a\n")
     with open("list", "rb") as file:
         with pytest.raises(Corrupt):
-            open_container(Bytes(file.fileno(), 0), "concat")
+            open_container(Window(file.fileno()), "concat")
         monkeypatch.setattr("core.audio.pyav._OPTIONS", {})
-        open_container(
-            Bytes(file.fileno(), 0), "concat"
-        ).close()  # the other file is what it would have opened
+        open_container(Window(file.fileno()), "concat").close()  # the other file is what it would have opened

@@ -111,7 +111,7 @@ def test_a_pipe_is_not_waited_for_and_no_link_is_followed(music, tmp_path):
 
 def test_artists_are_those_of_the_tags_where_the_dataset_knows_none(tmp_path):
     for number in range(12):
-        path = write(tmp_path / ["Rock", "Pop"][number % 2] / f"{number:02d}.flac")
+        path = write(tmp_path / ["Rock", "Pop"][number % 2] / f"{number:02d}.flac", 1 + number / 100)
         tags = mutagen.File(path)
         tags["artist"] = f"artist {number // 3}"
         tags.save()

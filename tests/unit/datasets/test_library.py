@@ -3,13 +3,16 @@
 from pathlib import Path
 from typing import Any
 
+from core.dataset_config import LibraryDataset
 from core.datasets import library
+from core.datasets.catalogue import read_library
 from core.datasets.library import TaggedTrack
 
 
 def labels(root: Path, *tags: list[str], **options: Any):
     tracks = [TaggedTrack(f"{number:03d}.mp3", tuple(found)) for number, found in enumerate(tags)]
-    return [example.labels for example in library.read(root, tracks, **options).examples]
+    config = LibraryDataset(library="home", **options)
+    return [example.labels for example in read_library(config, root, tracks).examples]
 
 
 def test_tags_are_cut_at_separators(tmp_path):
@@ -27,6 +30,11 @@ def test_other_separators_can_be_chosen(tmp_path):
 def test_spellings_of_one_genre_become_the_most_frequent_one(tmp_path):
     found = labels(tmp_path, ["hip-hop"], ["Hip-Hop"], ["HIP-HOP", "hip-hop"], ["Hip-Hop"], ["Hip-Hop"])
     assert found == [("Hip-Hop",)] * 5
+
+
+def test_aliases_are_found_in_any_spelling(tmp_path):
+    aliases = {"R&B / Soul": "R&B", "Hip\u00a0Hop": ""}
+    assert labels(tmp_path, ["r&b  /  soul", "HIP HOP"], aliases=aliases) == [("R&B",)]
 
 
 def test_aliases_rename_pieces_and_whole_tags_and_remove(tmp_path):

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from core.datasets import manifest
+from core.datasets.describe import describe
 from core.datasets.errors import DatasetFileMissing, DatasetMalformed
 from core.datasets.examples import Example, Part
 
@@ -83,8 +84,97 @@ def test_missing_columns_are_named(tmp_path, content):
 
 def test_text_in_another_encoding_is_refused(tmp_path):
     (tmp_path / "manifest.csv").write_bytes("path,genres\nä.mp3,Rock\n".encode("latin-1"))
-    with pytest.raises(DatasetMalformed, match="UTF-8"):
+    with pytest.raises(DatasetMalformed, match="line 2, is not UTF-8 text: save it as UTF-8"):
         manifest.read(tmp_path)
+
+
+def test_the_text_that_excel_exports_is_understood(tmp_path):
+    (tmp_path / "manifest.csv").write_bytes("path\tgenres\r\n\u00e4.mp3\tRock\r\n".encode("utf-16"))
+    assert [(one.id, one.labels) for one in manifest.read(tmp_path).examples] == [("\u00e4.mp3", ("Rock",))]
+
+
+@pytest.mark.parametrize("head", ["", "\ufeff", "sep={}\r\n", "\ufeffsep={}\r\n"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_columns_are_separated_as_the_first_line_shows(tmp_path, delimiter, head):
+    rows = [["artist", "path", "genres"], ['"A, B; C"', "1.mp3", '"Rock;Pop"'], ["", "2.mp3", "Pop"]]
+    content = head.format(delimiter) + "\r\n".join(map(delimiter.join, rows))
+    first, second = read(tmp_path, content)
+    assert (first.id, first.labels, first.artist) == ("1.mp3", ("Rock", "Pop"), "A, B; C")
+    assert (second.labels, second.artist) == (("Pop",), None)
+
+
+FILES = ("blues/0.wav", "jazz/cool/1.wav", "jazz/2.wav")
+
+
+def listed(root: Path, *paths: str, file: str = "manifest.csv") -> list[str]:
+    """The files below the root that a manifest of these paths leads to."""
+    for name in FILES:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    content = "\n".join(["path;genres", *(f"{path};Rock" for path in paths)])
+    return [one.path.relative_to(root).as_posix() for one in read(root, content, file)]
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        ("blues\\0.wav", ".\\jazz\\cool\\1.wav", "jazz/2.wav"),
+        ("C:\\data\\mine\\blues\\0.wav", "c:\\data\\mine\\jazz\\cool\\1.wav", "jazz/2.wav"),
+        ("C:/data/mine/blues/0.wav", "C:/data/mine/jazz/cool/1.wav", "C:/data/mine/jazz/2.wav"),
+        ("\\\\nas\\music\\blues\\0.wav", "\\\\nas\\music\\jazz\\cool\\1.wav", "jazz/2.wav"),
+        ("\\music\\blues\\0.wav", "\\music\\jazz\\cool\\1.wav", "\\music\\jazz\\2.wav"),
+        ("/old/place/blues/0.wav", "/old/place/jazz/cool/1.wav", "./jazz/2.wav"),
+    ],
+)
+def test_paths_of_other_machines_lead_to_the_files_here(tmp_path, paths):
+    assert listed(tmp_path, *paths) == list(FILES)
+
+
+def test_absolute_paths_may_lie_inside_the_root(tmp_path):
+    root, link = tmp_path / "music", tmp_path / "link"
+    root.mkdir()
+    link.symlink_to(root)
+    assert listed(root, *(f"{root}/{name}" for name in FILES)) == list(FILES)
+    assert listed(link, *(f"{root}/{name}" for name in FILES)) == list(FILES)
+    assert listed(root, f"{root}/jazz/2.wav", file="lists/mine.csv") == ["jazz/2.wav"]
+
+
+def test_a_file_is_not_taken_for_another_of_the_same_name(tmp_path):
+    (tmp_path / "3.wav").touch()
+    paths = ["C:\\x\\blues\\0.wav", "C:\\x\\jazz\\2.wav", "C:\\x\\soul\\3.wav"]
+    assert listed(tmp_path, *paths) == ["blues/0.wav", "jazz/2.wav", "soul/3.wav"]
+
+
+@pytest.mark.parametrize(
+    "path", ["C:\\else\\blues\\0.wav", "..\\0.wav", "C:\\x\\..\\..\\0.wav", "/etc/passwd"]
+)
+def test_a_path_that_leads_out_is_refused_among_others_that_do_not(tmp_path, path):
+    with pytest.raises(DatasetMalformed, match=r"line 4: .*no path below"):
+        listed(tmp_path, "C:\\x\\blues\\0.wav", "C:\\x\\jazz\\2.wav", path)
+
+
+def test_names_are_found_in_any_unicode_form_and_exactly_where_they_can_be(tmp_path):
+    composed, apart = "\u00e9t\u00e9", "e\u0301te\u0301"
+    (tmp_path / apart).mkdir()
+    (tmp_path / apart / f"{composed}.wav").touch()
+    assert listed(tmp_path, f"{composed}/{apart}.wav") == [f"{apart}/{composed}.wav"]
+    (tmp_path / apart / f"{apart}.wav").touch()
+    assert listed(tmp_path, f"{composed}/{apart}.wav") == [f"{apart}/{apart}.wav"]
+
+
+def test_a_name_with_a_colon_or_a_backslash_is_a_name(tmp_path):
+    for name in ("Q: Are we.wav", "AC\\DC.wav"):
+        (tmp_path / name).touch()
+    assert listed(tmp_path, "Q: Are we.wav", "AC\\DC.wav") == ["Q: Are we.wav", "AC\\DC.wav"]
+
+
+def test_what_cannot_be_found_is_counted_and_listed(tmp_path):
+    listed(tmp_path, "blues\\0.wav", "blues\\gone.wav")
+    unusable = describe(manifest.read(tmp_path)).unusable
+    assert [(one.path.name, one.code) for one in unusable] == [
+        ("0.wav", "empty"),
+        ("gone.wav", "disappeared"),
+    ]
 
 
 def test_a_missing_manifest_is_named(tmp_path):

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from sklearn.metrics import brier_score_loss
 
-from core.evaluation.arrays import logit, sigmoid
+from core.evaluation.arrays import logit, sigmoid, softmax
 from core.evaluation.calibration import (
     Calibration,
     brier_score,
     calibration_error,
     fit,
+    fit_exclusive,
     fit_platt,
     fit_temperature,
 )
@@ -95,3 +96,29 @@ def test_brier_score_equals_that_of_scikit_learn():
     targets, scores = overconfident(400)
     expected = [brier_score_loss(targets[:, label], scores[:, label]) for label in range(3)]
     assert brier_score(targets, scores) == pytest.approx(expected)
+
+
+def exclusive(tracks: int = 4000, slope: float = 3.0, seed: int = 0):
+    """One label per track, drawn from a softmax, and the softmax of logits that are too large."""
+    random = np.random.default_rng(seed)
+    logits = random.normal(0, 1.2, (tracks, 4))
+    true = softmax(logits)
+    chosen = (random.random((tracks, 1)) > true.cumsum(axis=1)).sum(axis=1).clip(max=3)
+    return np.eye(4)[chosen], softmax(slope * logits)
+
+
+def test_the_temperature_of_exclusive_labels_is_found_and_moves_no_label():
+    targets, scores = exclusive()
+    found = fit_exclusive(targets, scores)
+    assert found.form == "softmax"
+    assert found.slopes == pytest.approx([1 / 3] * 4, rel=0.1)
+    given = found.apply(scores)
+    assert given.sum(axis=1) == pytest.approx(np.ones(len(given)))
+    assert (given.argmax(axis=1) == scores.argmax(axis=1)).all()
+    assert calibration_error(targets, given).max() < 0.03 < calibration_error(targets, scores).max()
+
+
+def test_the_temperature_stays_finite_where_labels_are_told_apart_or_nothing_is_known():
+    targets = np.eye(3)[[0, 1, 2] * 20]
+    assert 0 < fit_exclusive(targets, np.where(targets, 0.6, 0.2)).slopes[0] < 20
+    assert fit_exclusive(np.zeros((5, 3)), np.full((5, 3), 1 / 3)).slopes == (1.0, 1.0, 1.0)

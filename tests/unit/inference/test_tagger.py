@@ -16,11 +16,11 @@ import torch
 from core.audio.features import LogMel
 from core.audio.sandbox import Sandbox
 from core.audio.source import Decoded
-from core.config import FeatureConfig, MusicnnConfig, Windows
+from core.config import AudioCNNConfig, FeatureConfig, MusicnnConfig, Windows
 from core.errors import Corrupt, ItemError, Silent, TooLong, TooShort, Undecodable
 from core.inference import tagger as tagger_module
 from core.inference.decoding import PIECES_AHEAD
-from core.inference.tagger import Analysis, Tagger, calibrated, decoding_threads
+from core.inference.tagger import Analysis, Tagger, calibrated, decoding_threads, served
 from core.inference.timings import StageTimings
 from core.models.artifact import Calibration, ModelCard
 from core.models.musicnn import Musicnn
@@ -365,3 +365,18 @@ def test_calibration_moves_scores_by_their_logit():
     calibration = Calibration(slopes=(1.0, 2.0, 1.0), offsets=(0.0, 0.0, 1.0))
     scores = calibrated(np.array([0.3, 0.8, 0.5], np.float32), calibration)
     np.testing.assert_allclose(scores, [0.3, 16 / 17, 1 / (1 + np.exp(-1))], rtol=1e-5)
+
+
+def test_labels_that_exclude_each_other_add_up_to_one_however_they_are_calibrated(tagger):
+    """Also with one sigmoid per label, as models of earlier versions have it: their labels stay the same."""
+    scores = np.array([[0.5, 0.3, 0.2], [0.9, 0.06, 0.04], [0, 0, 0]], np.float32)
+    update = {"labels": ("a", "b", "c"), "model": AudioCNNConfig(), "parents": {"a": "b"}}
+    old = Calibration(slopes=(1.0, 1.0, 1.0), offsets=(-3.0, 0.0, 0.0))
+    new = Calibration(slopes=(2.0, 2.0, 2.0), offsets=(0.0, 0.0, 0.0), form="softmax")
+    for calibration, best in ((None, [0, 0]), (old, [1, 0]), (new, [0, 0])):
+        card = tagger.card.model_copy(update=update | {"calibration": calibration})
+        found = served(card, scores)
+        assert found.dtype == np.float32
+        assert found.sum(axis=1) == pytest.approx([1, 1, 1], abs=1e-6)
+        assert found[:2].argmax(axis=1).tolist() == best
+    np.testing.assert_allclose(served(card, scores)[0], np.square(scores[0]) / 0.38, rtol=1e-5)

@@ -1,6 +1,8 @@
 """Nothing outside of a library can be opened through it."""
 
+import errno
 import os
+import re
 import time
 from collections import Counter
 from pathlib import Path, PurePosixPath
@@ -8,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from core.errors import Disappeared, Invalid, ItemError, MFAError, NotAFile, OutsideLibrary, Unreadable
-from core.library.paths import open_beneath, open_folder, validate_relative
+from core.library.paths import find_beneath, open_beneath, open_folder, status_beneath, validate_relative
 from tests.swapping import swapping
 
 SECRET = b"secret"
@@ -46,6 +48,40 @@ def test_the_library_itself_is_a_valid_path():
     assert validate_relative("").parts == ()
 
 
+def test_a_slash_at_the_end_of_a_folder_is_accepted():
+    assert validate_relative("Rock/Live/") == PurePosixPath("Rock/Live")
+
+
+COMPOSED, DECOMPOSED = "Caf\u00e9", "Cafe\u0301"
+
+
+@pytest.mark.parametrize(("wanted", "stored"), [(COMPOSED, DECOMPOSED), (DECOMPOSED, COMPOSED)])
+def test_a_path_is_found_in_another_unicode_form(tmp_path, wanted, stored):
+    (tmp_path / stored / "x" / stored).mkdir(parents=True)
+    assert find_beneath(tmp_path, f"{wanted}/x/{wanted}/") == f"{stored}/x/{stored}"
+    assert find_beneath(tmp_path, f"{stored}/x/{wanted}") == f"{stored}/x/{stored}"
+    assert find_beneath(tmp_path, f"{wanted}/gone/{wanted}") == f"{stored}/gone/{wanted}"
+    assert find_beneath(tmp_path, wanted.upper()) == wanted.upper()
+    assert find_beneath(tmp_path / "gone", wanted) == wanted
+    assert find_beneath(tmp_path, "") == ""
+
+
+def test_a_path_as_it_is_goes_before_other_unicode_forms(tmp_path):
+    for name in (COMPOSED, DECOMPOSED):
+        (tmp_path / name).mkdir()
+    assert [find_beneath(tmp_path, name) for name in (COMPOSED, DECOMPOSED)] == [COMPOSED, DECOMPOSED]
+
+
+def test_another_unicode_form_is_not_looked_for_through_links(tmp_path):
+    (tmp_path / "outside" / DECOMPOSED).mkdir(parents=True)
+    root = tmp_path / "library"
+    root.mkdir()
+    (root / "link").symlink_to(tmp_path / "outside")
+    assert find_beneath(root, f"link/{COMPOSED}") == f"link/{COMPOSED}"
+    with pytest.raises(OutsideLibrary):
+        find_beneath(root, "../outside")
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -67,7 +103,7 @@ def test_paths_that_lead_out_are_outside(path):
         validate_relative(path)
 
 
-@pytest.mark.parametrize("path", ["a\0b", "a//b", "a/", "./a", "a/./b", ".", "a/\udcff.mp3"])
+@pytest.mark.parametrize("path", ["a\0b", "a//b", "a//", "./a", "a/./b", ".", "a/\udcff.mp3"])
 def test_ambiguous_paths_are_invalid(path):
     with pytest.raises(Invalid):
         validate_relative(path)
@@ -207,6 +243,17 @@ def test_other_errors_of_the_disk_are_unreadable(library, monkeypatch):
     monkeypatch.setattr(os, "open", fail)
     with pytest.raises(Unreadable, match="Input/output"):
         open_beneath(library, "album/song.mp3")
+
+
+@pytest.mark.parametrize("number", [errno.EAGAIN, errno.EINTR, errno.ESTALE, errno.EHOSTDOWN, errno.EMFILE])
+@pytest.mark.parametrize("call", [open_beneath, status_beneath])
+def test_a_fault_of_the_machine_is_not_laid_to_the_file(library, monkeypatch, number, call):
+    def fail(*args: object, **kwargs: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "open", fail)
+    with pytest.raises(OSError, match=re.escape(os.strerror(number))):
+        call(library, "album/song.mp3")
 
 
 @pytest.mark.parametrize("swapped", ["album", "album/song.mp3"])

@@ -2,13 +2,17 @@
 
 import os
 import random
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from core.errors import Disappeared, OutsideLibrary
 from core.library.paths import open_subfolder
-from core.library.scan import FoundFile, scan
+from core.library.scan import FoundFile, LeftOut, scan, scan_again
+from tests.bad_files import music
 from tests.swapping import swapping
 
 
@@ -19,11 +23,19 @@ def make(root: Path, *paths: str) -> None:
 
 
 def listed(root: Path, under: str = "", after: str | None = None) -> list[str]:
-    return [found.path for found in scan(root, under, after)]
+    return [found.path for found in scan(root, under, after) if isinstance(found, FoundFile)]
 
 
 def codes(root: Path) -> dict[str, str | None]:
-    return {found.path: found.error.code if found.error else None for found in scan(root)}
+    return {
+        found.path: found.error.code if found.error else None
+        for found in scan(root)
+        if isinstance(found, FoundFile)
+    }
+
+
+def left_out(root: Path, after: str | None = None) -> dict[str, int]:
+    return Counter(found.reason for found in scan(root, after=after) if isinstance(found, LeftOut))
 
 
 def test_files_come_with_size_and_time(tmp_path):
@@ -47,11 +59,80 @@ def test_only_audio_is_listed_whatever_the_case_of_its_suffix(tmp_path):
         "i.mp3.txt",
     )
     assert listed(tmp_path) == ["a.MP3", "b.flac", "c.Opus", "g.m4a"]
+    assert left_out(tmp_path) == {".jpg": 1, ".txt": 2, ".part": 1, "no_suffix": 2}
 
 
-def test_hidden_and_macos_leftovers_are_skipped(tmp_path):
-    make(tmp_path, ".a.mp3", ".cache/b.mp3", "__MACOSX/c.mp3", "album/._d.mp3", "album/e.mp3")
-    assert listed(tmp_path) == ["album/e.mp3"]
+def test_names_that_begin_with_dots_are_music(tmp_path):
+    names = [
+        "...And Justice for All/One.mp3",
+        ".38 Special/.38.flac",
+        ".hidden/.a.mp3",
+        "R.E.M./Drive.mp3",
+        "._not by macOS.mp3",
+    ]
+    make(tmp_path, *names)
+    assert sorted(listed(tmp_path)) == sorted(names)
+    assert left_out(tmp_path) == {}
+
+
+def test_what_systems_leave_behind_is_counted_and_not_listed(tmp_path):
+    make(tmp_path, "album/a.mp3", "album/.a.mp3.Xa81bQ", "album/cover.JPG", "album/b.crdownload")
+    for folder in ("@eaDir", "#recycle", "$RECYCLE.BIN", ".Trash-1000", ".git", "lost+found", "__MACOSX"):
+        make(tmp_path, f"{folder}/x.mp3", f"album/{folder}/deeper/y.mp3")
+    (tmp_path / "album/._a.mp3").write_bytes(bytes.fromhex("0005160700020000") + bytes(100))
+    make(tmp_path, "phone/.nomedia", "phone/ring.mp3", "phone/deeper/ring.mp3", "navidrome/.ndignore")
+    assert listed(tmp_path) == ["album/a.mp3"]
+    assert left_out(tmp_path) == {
+        ".jpg": 1,
+        ".crdownload": 1,
+        "unfinished_copy": 1,
+        "apple_double": 1,
+        "system_folder": 14,
+        "marked_folder": 2,
+    }
+
+
+def test_a_folder_that_is_named_is_listed_whatever_its_name_and_markers(tmp_path):
+    make(tmp_path, "@eaDir/.nomedia", "@eaDir/a.mp3")
+    assert listed(tmp_path, "@eaDir") == ["@eaDir/a.mp3"]
+    assert listed(tmp_path / "@eaDir") == ["a.mp3"]
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "mp3", "ogg", "opus", "aiff", "m4a", "aac", "wma"])
+def test_a_file_without_a_suffix_is_listed_when_it_begins_as_audio_does(tmp_path, suffix):
+    content = music(suffix, seed=1)
+    for name in ("song", "01. A Title", "vol.2", ".mp3"):
+        (tmp_path / name).write_bytes(content)
+    assert listed(tmp_path) == [".mp3", "01. A Title", "song", "vol.2"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"text",
+        "Text".encode("utf-16"),
+        b"\xff\xd8\xff\xe0\0\x10JFIF",
+        b"\x89PNG\r\n\x1a\n",
+        b"RIFF\0\0\0\0WEBPVP8 ",
+        b"\0\0\0\x18ftypheic",
+        b"MThd\0\0\0\6",
+        b"\x7fELF\2\1\1",
+        bytes(64),
+        b"\xff" * 64,
+    ],
+)
+def test_a_file_without_a_suffix_that_is_something_else_is_counted(tmp_path, content):
+    (tmp_path / "README").write_bytes(content)
+    assert listed(tmp_path) == []
+    assert left_out(tmp_path) == {"no_suffix": 1}
+
+
+def test_every_entry_is_counted_once_wherever_the_listing_is_resumed(tmp_path):
+    make(tmp_path, "a.jpg", "a/1.mp3", "a/2.txt", "a/@eaDir/x.mp3", "b/.nomedia", "c/1.mp3", "c/log", "d.mp3")
+    found = list(scan(tmp_path))
+    for index, entry in enumerate(found):
+        assert list(scan(tmp_path, after=entry.path)) == found[index + 1 :]
 
 
 def test_the_order_is_by_path_part_by_part(tmp_path):
@@ -108,9 +189,10 @@ def test_it_is_lazy(tmp_path):
     assert [file.path for file in found] == ["b/1.mp3", "b/2.mp3"]
 
 
-def test_a_folder_named_like_a_song_is_reported_once_and_not_entered(tmp_path):
+def test_a_folder_named_like_a_song_is_listed_and_an_empty_one_reported(tmp_path):
     make(tmp_path, "x.mp3/y.mp3")
-    assert codes(tmp_path) == {"x.mp3": "not_a_file"}
+    (tmp_path / "z.flac").mkdir()
+    assert codes(tmp_path) == {"x.mp3/y.mp3": None, "z.flac": "not_a_file"}
 
 
 def test_a_pipe_named_like_a_song_is_reported(tmp_path):
@@ -131,6 +213,7 @@ def test_links_are_reported_not_followed(tmp_path):
         "link.mp3": outside,
         "loop": outside,
     }
+    assert left_out(tmp_path) == {".txt": 1, "link": 1}
 
 
 def test_names_that_are_not_utf8_are_reported_printably(tmp_path):
@@ -140,6 +223,7 @@ def test_names_that_are_not_utf8_are_reported_printably(tmp_path):
     (tmp_path / os.fsdecode(b"folder\xe9")).mkdir()
     make(tmp_path / os.fsdecode(b"folder\xe9"), "b.mp3")
     assert codes(tmp_path) == {"a.mp3": None, "bad\\xff.mp3": "unreadable", "folder\\xe9": "unreadable"}
+    assert left_out(tmp_path) == {".txt": 1}
     for found in scan(tmp_path):
         found.path.encode("utf-8")
 
@@ -162,6 +246,42 @@ def test_a_folder_that_may_not_be_listed_is_reported_and_the_rest_goes_on(tmp_pa
     monkeypatch.setattr(os, "open", refuse)
     assert codes(tmp_path) == {"a/1.mp3": None, "b": "unreadable", "c/1.mp3": None}
     assert listed(tmp_path, after="b") == ["c/1.mp3"]
+
+
+def test_an_entry_that_cannot_be_looked_at_is_reported_and_one_of_the_machine_stops_the_listing(
+    tmp_path, monkeypatch
+):
+    make(tmp_path, "a/1.mp3", "b/1.mp3")
+    real = os.scandir
+
+    def fail(number: int) -> Callable[[int], Any]:
+        def scandir(folder: int) -> Any:
+            if os.readlink(f"/proc/self/fd/{folder}").endswith("/b"):
+                raise OSError(number, os.strerror(number))
+            return real(folder)
+
+        return scandir
+
+    monkeypatch.setattr(os, "scandir", fail(5))
+    assert codes(tmp_path) == {"a/1.mp3": None, "b": "unreadable"}
+    monkeypatch.setattr(os, "scandir", fail(24))
+    with pytest.raises(OSError, match="Too many open files"):
+        codes(tmp_path)
+
+
+def test_a_path_that_could_not_be_listed_is_looked_at_again_with_all_below_it(tmp_path):
+    make(tmp_path, "a/b/1.mp3", "a/b/c/2.mp3", "a/b/x.txt", "a/bb/3.mp3", "a/1.mp3")
+    found = list(scan_again(tmp_path, "a/b"))
+    assert [entry.path for entry in found] == ["a/b/1.mp3", "a/b/c/2.mp3", "a/b/x.txt"]
+    for index, entry in enumerate(found):
+        assert list(scan_again(tmp_path, "a/b", entry.path)) == found[index + 1 :]
+    assert [entry.path for entry in scan_again(tmp_path, "a/1.mp3")] == ["a/1.mp3"]
+    (tmp_path / "link.mp3").symlink_to("a/1.mp3")
+    for path, code in [("link.mp3", "outside_library"), ("gone.mp3", "disappeared"), ("no/x", "disappeared")]:
+        (again,) = scan_again(tmp_path, path)
+        assert isinstance(again, FoundFile)
+        assert again.error is not None
+        assert again.error.code == code
 
 
 def test_what_vanishes_while_listing_is_left_out(tmp_path):

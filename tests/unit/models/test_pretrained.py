@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from core.models import artifact, pretrained
+from core.services.near_audio import MEASURED
 
 
 def test_the_installed_model_says_what_it_is(default_model):
@@ -16,6 +17,11 @@ def test_the_installed_model_says_what_it_is(default_model):
     assert card.labels[-1] == "happy"
     assert "Permission to use, copy, modify" in card.licence
     assert card.provenance["archive_sha256"] == pretrained.ARCHIVE_SHA256
+
+
+def test_the_limits_of_near_duplicates_are_those_of_its_weights(default_model):
+    card = artifact.StoredCard.model_validate_json((default_model / artifact.CARD_FILE).read_bytes())
+    assert card.weights_sha256 in MEASURED
 
 
 def test_a_valid_model_is_not_downloaded_again(default_model, monkeypatch):

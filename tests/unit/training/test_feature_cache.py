@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ import torch
 from core.audio.features import LogMel
 from core.config import FeatureConfig
 from core.errors import ItemError, Unreadable
-from core.training import feature_cache, identity
-from core.training.feature_cache import Cached, cache_log_mels, place, write_array
+from core.training import cache_versions, feature_cache, identity
+from core.training.feature_cache import Cached, cache_log_mels, write_array
+from core.training.places import place
 from core.training.run import TrainingStopped
 from tests.sounds import BAD_CONTENTS, BAD_FILES, bad_file, noise, tone, write
 
@@ -113,7 +115,7 @@ def test_a_disk_that_cannot_read_a_file_costs_only_that_and_a_machine_at_its_lim
         def fail(file: object, number: int = number) -> None:
             raise OSError(number, os.strerror(number))
 
-        monkeypatch.setattr(identity, "content_hash", fail)
+        monkeypatch.setattr(identity, "hash_audio", fail)
         if number == errno.EIO:
             (outcome,) = cache_log_mels([path], FEATURES, tmp_path / "cache")
             assert isinstance(outcome, Unreadable)
@@ -144,7 +146,8 @@ def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
 
 WRITE_FOREVER = """
 import sys; from pathlib import Path; import numpy as np
-from core.training.feature_cache import place, write_array
+from core.training.feature_cache import write_array
+from core.training.places import place
 array = np.arange(1_000_000)
 for number in range(10_000):
     write_array(place(Path(sys.argv[1]), f"{number:064x}"), array)
@@ -172,3 +175,42 @@ def test_a_damaged_track_is_used_and_what_is_missing_is_remembered(tmp_path):
     assert len(np.load(found[0].file)) > 600
     (warning,) = found[0].warnings
     assert "0.25 s of 10.00 s (2.5 %)" in warning
+
+
+def test_features_of_other_code_are_not_used_and_are_swept_in_the_end(tmp_path, monkeypatch):
+    path, cache = write(tmp_path / "a.wav", tone(440, 2)), tmp_path / "cache"
+    (first,) = cache_log_mels([path], FEATURES, cache)
+    monkeypatch.setattr(cache_versions, "feature_version", lambda: "2-another")
+    (second,) = cache_log_mels([path], FEATURES, cache)
+    assert isinstance(first, Cached)
+    assert isinstance(second, Cached)
+    assert first.file != second.file
+    unversioned = cache / "embeddings" / "0123456789abcdef" / "ab"
+    unversioned.mkdir(parents=True)
+    cache_versions.sweep_outdated(cache)
+    assert first.file.exists()
+    assert unversioned.exists()
+    old = time.time() - 25 * 3600
+    for folder in (first.file.parents[2], unversioned.parent, second.file.parents[2]):
+        os.utime(folder, (old, old))
+    cache_versions.sweep_outdated(cache)
+    assert not first.file.parents[2].exists()
+    assert not unversioned.parent.exists()
+    assert second.file.exists()
+    cache_versions.sweep_outdated(tmp_path / "none yet")
+
+
+def test_a_file_that_is_written_while_it_is_read_is_not_cached(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.wav", tone(440, 2))
+    frames = feature_cache._frames
+
+    def change(*arguments: Any) -> np.ndarray:
+        found = frames(*arguments)
+        with path.open("ab") as file:
+            file.write(b"more")
+        return found
+
+    monkeypatch.setattr(feature_cache, "_frames", change)
+    (outcome,) = cache_log_mels([path], FEATURES, tmp_path / "cache")
+    assert isinstance(outcome, Unreadable)
+    assert not list((tmp_path / "cache").rglob("*.npy"))

@@ -1,3 +1,4 @@
+import itertools
 import json
 import os
 import shutil
@@ -15,15 +16,19 @@ from core.config import FeatureConfig, MusicnnConfig
 from core.datasets.errors import NoLabelsLeft, OneClassOnly, TooFewLabels
 from core.datasets.examples import Dataset
 from core.errors import InvalidConfig, UnusableDataset
-from core.evaluation.calibration import calibration_error
+from core.evaluation.calibration import calibration_error, fit
+from core.evaluation.metrics import evaluate as measure
+from core.inference import tagger as tagger_module
 from core.inference.tagger import Analysis, Tagger
 from core.models import artifact
 from core.models.artifact import ModelCard
 from core.models.transfer import Transfer
 from core.models.zoo import build
+from core.states import Activity
 from core.training import judgement
-from core.training.feature_cache import place
 from core.training.fitting import Scored
+from core.training.places import place
+from core.training.records import read_validation
 from core.training.reports import TrainingResult
 from core.training.results import CHOSEN_ON_FOLDS
 from core.training.run import TrainingStopped
@@ -195,13 +200,56 @@ def test_a_scoring_can_be_stopped_and_goes_on(clips, cache_dir, tmp_path):
     assert [report.epoch for report in heard] == [1, 2, 3]
 
 
+@pytest.mark.parametrize("model", ["audio_cnn", "random_forest"])
+def test_a_training_tells_what_it_is_doing_from_its_start_to_its_end(clips, cache_dir, tmp_path, model):
+    heard: list[tuple[Activity, int, int | None]] = []
+    changes: dict[str, Any] = {"model": FOREST} if model == "random_forest" else {}
+    train(
+        make_config(training={"epochs": 1}, **changes),
+        clips,
+        lambda _: None,
+        folder=tmp_path / "run",
+        cache_dir=cache_dir,
+        on_activity=lambda *told: heard.append(told),
+    )
+    order = [activity for activity, _ in itertools.groupby(activity for activity, _, _ in heard)]
+    between = [] if model == "random_forest" else [Activity.VALIDATING]
+    ending = [Activity.SCORING, Activity.CALIBRATING, Activity.MEASURING, Activity.WRITING]
+    assert order == [Activity.TRAINING, *between, *ending]
+    assert all(total is None or 0 <= done <= total for _, done, total in heard)
+
+
+def test_what_is_reported_of_exclusive_labels_is_what_is_served(clips, cache_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(judgement, "MIN_CALIBRATION_TRACKS", 1)
+    served: list[Any] = []
+
+    def evaluate(targets: Any, *arguments: Any) -> Any:
+        served[:] = [targets, arguments[-1]]
+        return measure(targets, *arguments)
+
+    monkeypatch.setattr(judgement, "evaluate", evaluate)
+    result = run(clips, tmp_path / "run", cache_dir, split={"folds": 3}, training={"epochs": 1})
+    card = artifact.load(tmp_path / "run").card
+    assert card.calibration is not None
+    assert card.calibration.form == "softmax"
+    held_out = read_validation(tmp_path / "run")
+    assert held_out.scores.sum(axis=1) == pytest.approx(np.ones(24), abs=1e-5)
+    given = tagger_module.served(card, held_out.scores)
+    assert given.sum(axis=1) == pytest.approx(np.ones(24), abs=1e-5)
+    hits = (given.argmax(axis=1) == held_out.targets.argmax(axis=1)).mean()
+    assert result.metrics["accuracy"] == pytest.approx(hits)
+    assert served[1].sum(axis=1) == pytest.approx(np.ones(24), abs=1e-9)
+    assert np.trace(result.results["co_occurrence"]) == round(hits * 24)
+    assert np.sum(result.results["co_occurrence"]) == 24
+
+
 def test_calibration_is_judged_on_tracks_it_was_not_chosen_on():
     """Scores that say nothing, which a calibration by the same tracks would make look honest."""
     random = np.random.default_rng(0)
     targets = (random.random((60, 3)) < 0.3).astype(float)
     scores = random.random((60, 3))
     test = Scored(list(range(60)), scores, [number % 5 for number in range(60)])
-    choose = partial(judgement._choose, "platt", targets, lambda given: given)
+    choose = partial(judgement._choose, partial(fit, "platt"), targets, lambda given: given)
     decider = choose(test, range(60))
     nested, _ = judgement._as_served(test, decider, choose)
     assert (

@@ -1,0 +1,68 @@
+"""The `libraries` commands."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+
+from api import schemas
+from api.client import display
+from api.client.connection import connect
+from api.client.http import Client, ClientError
+
+app = typer.Typer(help="List the libraries; rename, move or remove one.")
+Name = Annotated[str, typer.Argument(help="Name of the library.")]
+
+
+@app.callback(invoke_without_command=True)
+def libraries(context: typer.Context) -> None:
+    """List the libraries; rename, move or remove one."""
+    if context.invoked_subcommand is None:
+        with connect() as client:
+            show_libraries(client)
+
+
+def show_libraries(client: Client) -> None:
+    display.show_table(
+        "",
+        ("name", "folder", "tracks"),
+        ((library.name, library.path, str(library.tracks)) for library in client.list_libraries()),
+    )
+
+
+@app.command()
+def rename(
+    name: Name, new_name: Annotated[str, typer.Argument(metavar="NEW", help="Its name from now on.")]
+) -> None:
+    """Give a library another name; its tracks and labels stay."""
+    with connect() as client:
+        library = client.change_library(name, change_to(name=new_name))
+    display.say(f"The library {name} is called {library.name} now.")
+
+
+@app.command()
+def move(
+    name: Name, path: Annotated[Path, typer.Argument(help="Where its folder is now, on the server.")]
+) -> None:
+    """Say where the folder of a library has moved to; nothing is analysed again."""
+    with connect() as client:
+        library = client.change_library(name, change_to(path=str(path.expanduser().absolute())))
+    display.say(f"The library {library.name} is the folder {library.path} now.")
+
+
+def change_to(**values: str) -> schemas.LibraryChange:
+    try:
+        return schemas.LibraryChange.model_validate(values)
+    except ValidationError as error:
+        raise ClientError("; ".join(f"{each['loc'][0]}: {each['msg']}" for each in error.errors())) from None
+
+
+@app.command()
+def remove(name: Name, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+    """Forget a library, its tracks and their labels; the music itself is not touched."""
+    with connect() as client:
+        if not yes:
+            typer.confirm(f"Forget the library {name} with the labels of its tracks?", abort=True)
+        client.delete_library(name)
+    display.say(f"The library {name} is removed; its music is still where it was.")

@@ -1,0 +1,64 @@
+"""What the name of a file or folder says: audio, a folder of the system's own, an unfinished copy."""
+
+import os
+import re
+
+# Suffixes of every format that is decoded, or recognised and named as one that cannot be.
+AUDIO_SUFFIXES = frozenset(
+    [
+        *(".mp3", ".mp2", ".mp1", ".mpa", ".mpga"),
+        *(".flac", ".fla"),
+        *(".wav", ".wave", ".bwf", ".rf64", ".w64", ".rifx"),
+        *(".aif", ".aiff", ".aifc", ".au", ".snd", ".caf"),
+        *(".ogg", ".oga", ".ogx", ".opus", ".spx"),
+        *(".m4a", ".m4b", ".m4r", ".m4p", ".mp4", ".mov", ".3gp", ".3g2"),
+        *(".aac", ".adts", ".ac3", ".eac3", ".dts", ".wma", ".asf"),
+        *(".wv", ".tta", ".ape", ".mpc", ".mp+", ".mpp", ".dsf", ".dff"),
+        *(".mka", ".mkv", ".webm", ".weba", ".amr"),
+    ]
+)
+
+# Made by desktops, network storage, snapshots, version control, archives and synchronisation; lower case.
+_SYSTEM_FOLDERS = frozenset(
+    [
+        *("__macosx", ".appledouble", ".appledb", ".appledesktop", ".spotlight-v100", ".fseventsd"),
+        *(".temporaryitems", ".documentrevisions-v100", ".trash", ".trashes", ".mediaartlocal"),
+        *("$recycle.bin", "recycler", "recycled", "system volume information", "lost+found"),
+        *("@eadir", "@tmp", "#recycle", "#snapshot", "@recycle", ".@__thumb", "@recently-snapshot"),
+        *(".recycle", ".snapshot", ".snapshots", ".zfs", ".git", ".svn", ".hg", ".bzr"),
+        *(".thumbnails", ".thumbs", ".cache", ".~tmp~", ".rsync-partial"),
+        *(".stfolder", ".stversions", ".sync", ".dropbox.cache", ".tmp.drivedownload", ".tmp.driveupload"),
+    ]
+)
+# A file of such a name in a folder asks media programs to leave the folder out.
+MARKERS = frozenset({".nomedia", ".ndignore"})
+
+# Longer ones, and those without a letter ("vol.2"), are part of a title.
+_SUFFIX = re.compile(r"\.(?=[a-z0-9_~+-]*[a-z])[a-z0-9_~+-]{1,10}")
+# rsync writes `song.mp3` as `.song.mp3.Xa81bQ` until it is complete.
+_RSYNC_COPY = re.compile(r"\.(.+)\.[A-Za-z0-9]{6}")
+
+
+def suffix_of(name: str) -> str:
+    """The suffix of a file name in lower case, with its dot; "" where what follows a dot is no suffix.
+
+    Dots at the beginning of a name begin no suffix.
+    """
+    suffix = os.path.splitext(name)[1].lower()
+    return suffix if _SUFFIX.fullmatch(suffix) else ""
+
+
+def has_audio_suffix(name: str) -> bool:
+    return suffix_of(name) in AUDIO_SUFFIXES
+
+
+def is_system_folder(name: str) -> bool:
+    """Whether the folder was made by a system, not by whoever keeps music."""
+    lower = name.lower()
+    return lower in _SYSTEM_FOLDERS or lower.startswith(".trash-")
+
+
+def is_unfinished_copy(name: str) -> bool:
+    """Whether rsync has not finished writing the file; other programs' copies have suffixes of their own."""
+    found = _RSYNC_COPY.fullmatch(name)
+    return found is not None and has_audio_suffix(found[1]) and not has_audio_suffix(name)

@@ -1,0 +1,125 @@
+"""Find the tags that stand in front of audio and behind it, whatever the format in between.
+
+Formats: ID3v2 (https://id3.org/id3v2.4.0-structure), ID3v1 and its extension TAG+ (https://id3.org/ID3v1),
+APEv1 and APEv2 (https://wiki.hydrogenaud.io/index.php?title=APEv2_specification), Lyrics3
+(https://id3.org/Lyrics3v2).
+"""
+
+import os
+from dataclasses import dataclass
+from enum import StrEnum
+
+_MOST_BLOCKS = 16
+_ID3V1_BYTES, _ID3V1_EXTENSION_BYTES = 128, 227
+_APE_BYTES, _APE_HAS_HEADER = 32, 1 << 31
+_LYRICS3V1_BYTES = 5100
+
+
+class TagKind(StrEnum):
+    ID3V2 = "ID3v2"
+    ID3V1 = "ID3v1"
+    APE = "APEv2"
+    LYRICS3 = "Lyrics3"
+
+
+@dataclass(frozen=True, slots=True)
+class TagBlock:
+    """A tag in the bytes [start, end) of a file; `end` may lie behind the end of a file that is cut off."""
+
+    kind: TagKind
+    start: int
+    end: int
+
+
+def id3v2_bytes(head: bytes) -> int:
+    """Bytes of an ID3v2 tag by its first ten, header and footer included.
+
+    The size is a 28-bit number of four times seven bits; some writers state a plain 32-bit number.
+    """
+    size = synchsafe(head[6:10]) if max(head[6:10]) < 128 else int.from_bytes(head[6:10], "big")
+    return 10 + size + (10 if head[3] >= 4 and head[5] & 0x10 else 0)
+
+
+def synchsafe(data: bytes) -> int:
+    """The number in bytes of seven bits each."""
+    number = 0
+    for byte in data:
+        number = number << 7 | byte & 127
+    return number
+
+
+def leading_tags(descriptor: int, size: int) -> list[TagBlock]:
+    """ID3v2 tags in front of the audio, in order; `size` is the file's."""
+    found: list[TagBlock] = []
+    start = 0
+    while start < size and len(found) < _MOST_BLOCKS:
+        head = os.pread(descriptor, 10, start)
+        if len(head) < 10 or head[:3] != b"ID3" or 0xFF in head[3:5]:
+            break
+        found.append(TagBlock(TagKind.ID3V2, start, start + id3v2_bytes(head)))
+        start = found[-1].end
+    return found
+
+
+def trailing_tags(descriptor: int, size: int) -> list[TagBlock]:
+    """Tags behind the audio, from the last one forwards; `size` is the file's."""
+    found: list[TagBlock] = []
+    end = size
+    while len(found) < _MOST_BLOCKS:
+        block = _id3v1(descriptor, end) or _ape(descriptor, end) or _lyrics3(descriptor, end)
+        block = block or _id3v2_with_footer(descriptor, end)
+        if block is None:
+            break
+        found.append(block)
+        end = block.start
+    return found
+
+
+def trailing_tags_start(descriptor: int, size: int) -> int:
+    """Where the tags behind the audio begin; `size`, the file's, when it has none."""
+    return min((block.start for block in trailing_tags(descriptor, size)), default=size)
+
+
+def _before(descriptor: int, end: int, length: int) -> bytes:
+    return os.pread(descriptor, length, end - length) if end >= length else b""
+
+
+def _id3v1(descriptor: int, end: int) -> TagBlock | None:
+    if _before(descriptor, end, _ID3V1_BYTES)[:3] != b"TAG":
+        return None
+    start = end - _ID3V1_BYTES
+    if _before(descriptor, start, _ID3V1_EXTENSION_BYTES)[:4] == b"TAG+":
+        start -= _ID3V1_EXTENSION_BYTES
+    return TagBlock(TagKind.ID3V1, start, end)
+
+
+def _ape(descriptor: int, end: int) -> TagBlock | None:
+    footer = _before(descriptor, end, _APE_BYTES)
+    if footer[:8] != b"APETAGEX":
+        return None
+    size = int.from_bytes(footer[12:16], "little")  # items and footer
+    has_header = int.from_bytes(footer[20:24], "little") & _APE_HAS_HEADER
+    start = end - size - (_APE_BYTES if has_header else 0)
+    return TagBlock(TagKind.APE, start, end) if size >= _APE_BYTES and start >= 0 else None
+
+
+def _lyrics3(descriptor: int, end: int) -> TagBlock | None:
+    tail = _before(descriptor, end, 15)
+    if tail[6:] == b"LYRICS200" and tail[:6].isdigit():
+        start = end - 15 - int(tail[:6])
+        is_whole = start >= 0 and os.pread(descriptor, 11, start) == b"LYRICSBEGIN"
+        return TagBlock(TagKind.LYRICS3, start, end) if is_whole else None
+    if tail[6:] == b"LYRICSEND":
+        length = min(end, _LYRICS3V1_BYTES + 20)
+        place = _before(descriptor, end, length).rfind(b"LYRICSBEGIN")
+        return TagBlock(TagKind.LYRICS3, end - length + place, end) if place >= 0 else None
+    return None
+
+
+def _id3v2_with_footer(descriptor: int, end: int) -> TagBlock | None:
+    footer = _before(descriptor, end, 10)
+    if footer[:3] != b"3DI" or max(footer[6:10]) > 127:
+        return None
+    start = end - 20 - synchsafe(footer[6:10])
+    is_whole = start >= 0 and os.pread(descriptor, 3, start) == b"ID3"
+    return TagBlock(TagKind.ID3V2, start, end) if is_whole else None

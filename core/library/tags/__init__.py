@@ -1,0 +1,100 @@
+"""Read the tags inside audio files, of every format, and say what of them cannot be read."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any, BinaryIO
+
+from core.library.content import TagReading
+from core.library.tag_blocks import TagKind, leading_tags, trailing_tags
+from core.library.tags.ape import read_ape
+from core.library.tags.asf import read_asf
+from core.library.tags.chunks import read_id3_chunks, read_text_chunks
+from core.library.tags.found import FIELDS, Found
+from core.library.tags.id3 import read_id3v1, read_id3v2
+from core.library.tags.mp4 import read_mp4
+from core.library.tags.vorbis import read_flac, read_ogg
+from core.library.window import Window
+
+_MAX_ERROR = 500
+_CHUNKED = (b"RIFF", b"RF64", b"RIFX", b"FORM", b"FRM8", b"DSD ")
+_APE_FIRST = (b"wvpk", b"MPCK", b"MP+", b"MAC ")  # APEv2 is the tag of these formats
+_MP4_ATOMS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
+_ASF = bytes.fromhex("3026b2758e66cf11")
+
+# What FFmpeg knows of the tags of other formats, by the open file's descriptor.
+Metadata = Callable[[int], Mapping[str, str]]
+Reader = Callable[[Found], None]
+
+
+def read_tags(file: BinaryIO, metadata: Metadata = lambda _: {}) -> TagReading:
+    """Text by field, and a list of texts for `genre`; what cannot be read is said beside what can.
+
+    A file may hold several tags. The first one that has a value gives it, in this order: the format's own,
+    ID3v2, APEv2, the texts of WAV and AIFF, ID3v1, whose texts are cut off. Moves no position.
+    """
+    blocks: list[Found] = []
+    for name, reader in _readers(file.fileno(), metadata):
+        found = Found(name)
+        try:
+            reader(found)
+        except MemoryError:
+            raise
+        except Exception as error:  # whatever a damaged tag makes of its reader, the others are read
+            found.fail(f"it is damaged ({type(error).__name__}: {error})")
+        blocks.append(found)
+    tags: dict[str, Any] = {}
+    for field in dict.fromkeys(FIELDS.values()):
+        values = next((found.values[field] for found in blocks if field in found.values), None)
+        if values is not None:
+            tags[field] = values if field == "genre" else values[0]
+    problems = [f"{found.block}: {problem}." for found in blocks for problem in found.problems]
+    return TagReading(tags, " ".join(problems)[:_MAX_ERROR] or None)
+
+
+def _readers(descriptor: int, metadata: Metadata) -> Iterator[tuple[str, Reader]]:
+    """The tags of a file, by name, those that count more before the others."""
+    size = os.fstat(descriptor).st_size
+    leading, trailing = leading_tags(descriptor, size), trailing_tags(descriptor, size)
+    start = leading[-1].end if leading else 0
+    end = min((block.start for block in trailing), default=size)
+    audio = Window(descriptor, start, end)
+    head = audio.at(0, 12)
+    id3: list[tuple[str, Reader]] = []
+    ape: list[tuple[str, Reader]] = []
+    id3v1: list[tuple[str, Reader]] = []
+    for block in (*leading, *trailing):
+        window = Window(descriptor, block.start, block.end)
+        if block.kind is TagKind.ID3V2:
+            id3.append(("ID3v2", partial(read_id3v2, window)))
+        elif block.kind is TagKind.APE:
+            ape.append(("APEv2", partial(read_ape, window)))
+        elif block.kind is TagKind.ID3V1:
+            id3v1.append(("ID3v1", partial(read_id3v1, window)))
+    yield from _own(descriptor, audio, head, metadata)
+    if head.startswith(_CHUNKED):
+        id3 = [("ID3v2", partial(read_id3v2, window)) for window in read_id3_chunks(audio)] + id3
+    yield from (*ape, *id3) if head.startswith(_APE_FIRST) else (*id3, *ape)
+    if head.startswith(_CHUNKED):
+        yield "Texts of the container", partial(read_text_chunks, audio)
+    yield from id3v1
+
+
+def _own(descriptor: int, audio: Window, head: bytes, metadata: Metadata) -> Iterator[tuple[str, Reader]]:
+    """The tags that belong to the format itself."""
+    if head.startswith(b"fLaC"):
+        yield "Vorbis comments", partial(read_flac, audio)
+    elif head.startswith(b"OggS"):
+        yield "Vorbis comments", partial(read_ogg, audio)
+    elif head[4:8] in _MP4_ATOMS:
+        yield "MP4 tags", partial(read_mp4, audio)
+    elif head.startswith(_ASF):
+        yield "ASF tags", partial(read_asf, audio)
+    elif not head.startswith(_CHUNKED):
+        yield "Metadata", partial(_add_metadata, descriptor, metadata)
+
+
+def _add_metadata(descriptor: int, metadata: Metadata, found: Found) -> None:
+    for key, value in metadata(descriptor).items():
+        if (name := FIELDS.get(key.lower())) is not None:
+            found.add(name, [value])

@@ -1,0 +1,227 @@
+"""Renaming, moving and deleting what is stored, unless an open job needs it.
+
+To delete is to set a mark: when its transaction commits, no query returns the row any more.
+`core.services.sweep` removes what belonged to it later, in pieces. Every check holds a lock that submissions
+wait for, so nothing is deleted between the check of a new job and its commit.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+from uuid import UUID
+
+from pydantic import ValidationError
+from sqlalchemy import ColumnElement, delete, func, select, text, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, aliased
+
+from core.db.tables import Experiment, Job, Library, Model, ModelAlias, Run, Study
+from core.errors import (
+    Invalid,
+    JobBeingRetried,
+    JobNotFinished,
+    LibraryExists,
+    LibraryInUse,
+    LibraryNotFound,
+    MFAError,
+    ModelInUse,
+    ModelNotFound,
+    RunAtWork,
+    RunNotFound,
+    StudyAtWork,
+)
+from core.experiment_config import ExperimentConfig
+from core.params import JobKind
+from core.services.experiments import retire_version
+from core.services.jobs import OPEN_JOB_STATES, get_job
+from core.services.libraries import resolve_folder
+from core.services.registry import PREVIOUS_ALIAS, lock_registry
+from core.services.studies import possible_models
+from core.services.trainings import bases_of
+from core.services.trials import lock_study
+from core.states import TERMINAL_JOB_STATES
+from core.tuning_config import TuningConfig
+
+_RENAME_IN_STUDIES = text(
+    """
+    UPDATE studies
+    SET config = jsonb_set(config, '{experiment,dataset,library}', to_jsonb(CAST(:new AS text)))
+    WHERE config #>> '{experiment,dataset,kind}' = 'library'
+    AND config #>> '{experiment,dataset,library}' = :old
+    """
+)
+
+
+def change_library(session: Session, name: str, new_name: str | None, new_path: str | None) -> Library:
+    """Give a library another name or folder; None leaves it as it is. Its tracks and results stay.
+
+    Jobs know their library by its id, so a new name may come while they run; their parameters keep the name
+    that was asked for. The folder may only change while no job reads it.
+    """
+    library = _lock_library(session, name)
+    if new_path is not None and (folder := resolve_folder(new_path)) != library.path:
+        _refuse_open_job(session, Job.library_id == library.id, LibraryInUse, f"the library {name!r}")
+        library.path = folder
+    if new_name is not None and new_name != library.name:
+        try:
+            with session.begin_nested():
+                library.name = new_name
+                session.flush()
+        except IntegrityError:
+            raise LibraryExists(f"There is another library {new_name!r}.") from None
+        session.execute(_RENAME_IN_STUDIES, {"old": name, "new": new_name})
+    session.flush()
+    return library
+
+
+def delete_library(session: Session, name: str) -> None:
+    """Forget a library with its tracks; the music itself is not touched."""
+    library = _lock_library(session, name)
+    _refuse_open_job(session, Job.library_id == library.id, LibraryInUse, f"the library {name!r}")
+    library.deleted_at = func.now()
+    session.flush()
+
+
+def _lock_library(session: Session, name: str) -> Library:
+    library = session.scalars(select(Library).where(Library.name == name).with_for_update()).one_or_none()
+    if library is None:
+        raise LibraryNotFound(f"There is no library {name!r}; GET /api/v1/libraries lists them.")
+    return library
+
+
+def delete_job(session: Session, job_id: UUID, *, visible_to: str | None = None) -> None:
+    """Delete a job that has ended. A run or study that it has made stays."""
+    job = get_job(session, job_id, visible_to=visible_to, lock=True)
+    if job.state not in TERMINAL_JOB_STATES:
+        raise JobNotFinished
+    _refuse_open_job(session, Job.retry_of == job.id, JobBeingRetried, "this one")
+    mark_jobs(session, [job.id])
+
+
+def mark_jobs(session: Session, job_ids: list[UUID]) -> None:
+    """Delete jobs that the caller has locked and checked; their Idempotency-Keys are free again."""
+    marked = update(Job).where(Job.id.in_(job_ids)).values(deleted_at=func.now(), idempotency_key=None)
+    session.execute(marked.execution_options(synchronize_session=False))
+
+
+def is_being_retried() -> ColumnElement[bool]:
+    """Whether an open job takes up the failed items of this one, which must be there until then."""
+    retry = aliased(Job)
+    return select(retry.id).where(retry.retry_of == Job.id, retry.state.in_(OPEN_JOB_STATES)).exists()
+
+
+def delete_run(session: Session, run_id: UUID) -> None:
+    """Delete what is known of a training that has ended. Its model stays, and so does its job."""
+    run = session.scalars(select(Run).where(Run.id == run_id).with_for_update()).one_or_none()
+    if run is None:
+        raise RunNotFound(f"There is no run {run_id}.")
+    _refuse_open_job(session, Job.id == run.job_id, RunAtWork, "this run")
+    if run.version is not None:
+        name = session.scalars(select(Experiment.name).where(Experiment.id == run.experiment_id)).one()
+        retire_version(session, name, run.version)
+    run.deleted_at = func.now()
+    session.flush()
+
+
+def delete_study(session: Session, study_id: UUID) -> None:
+    """Delete a study whose last job has ended, with its trials and pictures."""
+    study = lock_study(session, study_id)
+    _refuse_open_job(session, Job.id == study.job_id, StudyAtWork, "this study")
+    study.deleted_at = func.now()
+    session.flush()
+
+
+def delete_model(session: Session, reference: str) -> None:
+    """Delete the version that `name@version` names, with all that it says of any track.
+
+    Refused for a model that an alias names (but `previous`, which is only a memory), for a member of an
+    ensemble, and while an open job uses it. Models that were built on it hold its weights themselves.
+    """
+    lock_registry(session)
+    model = _lock_version(session, reference)
+    shown = f"{model.name}@{model.version}"
+    aliases = select(ModelAlias.alias).where(ModelAlias.model_id == model.id)
+    if kept := sorted(set(session.scalars(aliases)) - {PREVIOUS_ALIAS}):
+        raise ModelInUse(f"{shown} is the model `{kept[0]}`: promote another one to that first.")
+    folder = Path(urlsplit(model.artifact_url).path).name
+    for other in session.scalars(select(Model).where(Model.kind == "ensemble", Model.id != model.id)):
+        if folder in _members(other):
+            raise ModelInUse(f"{shown} is a member of {other.name}@{other.version}: delete that one first.")
+    for job_id in _jobs_with(session, model, folder):
+        raise ModelInUse(f"The open job {job_id} uses {shown}: wait until it has ended or cancel it.")
+    session.execute(delete(ModelAlias).where(ModelAlias.model_id == model.id))
+    retire_version(session, model.name, model.version)
+    model.deleted_at = func.now()
+    session.flush()
+
+
+def _lock_version(session: Session, reference: str) -> Model:
+    name, _, version = reference.rpartition("@")
+    if not name or not version.isdecimal() or len(version) > 9:
+        raise Invalid(f"{reference!r} names no version of a model: write `name@version`.")
+    query = select(Model).where(Model.name == name, Model.version == int(version)).with_for_update()
+    model = session.scalars(query).one_or_none()
+    if model is None:
+        raise ModelNotFound(f"There is no model {reference!r}; GET /api/v1/models lists them.")
+    return model
+
+
+def _members(ensemble: Model) -> list[str]:
+    """The folders of the models that an ensemble was made of; none when its own folder is not to be read."""
+    card = Path(url2pathname(urlsplit(ensemble.artifact_url).path), "model.json")
+    try:
+        content = json.loads(card.read_text(encoding="utf-8"))
+        return list(content["model"]["members"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def _jobs_with(session: Session, model: Model, folder: str) -> Iterator[UUID]:
+    """Open jobs that label with a model, build on it, or have just made it."""
+    jobs = select(Job).where(Job.state.in_(OPEN_JOB_STATES)).order_by(Job.created_at)
+    learning = Job.kind.in_((JobKind.TRAINING, JobKind.TUNING))
+    for job in session.scalars(jobs.where((Job.model_id == model.id) | learning)):
+        made = (job.result or {}).get("model")
+        if (
+            job.model_id == model.id
+            or made == f"{model.name}@{model.version}"
+            or folder in _bases(session, job)
+        ):
+            yield job.id
+
+
+def _bases(session: Session, job: Job) -> set[str]:
+    """The folders of the stored models that a training or a trial of a study is built on.
+
+    None for parameters that this version cannot read: such a job fails before it needs any.
+    """
+    try:
+        if job.kind == JobKind.TRAINING:
+            models = [ExperimentConfig.model_validate(job.params["experiment"]).model]
+        else:
+            config = _study_config(session, job.params)
+            models = [] if config is None else list(possible_models(config))
+    except (ValidationError, MFAError, KeyError):
+        return set()
+    return {folder for model in models for folders in bases_of(model).values() for folder in folders}
+
+
+def _study_config(session: Session, params: dict[str, Any]) -> TuningConfig | None:
+    """Of the study that a job started or resumes; None for the tuning of thresholds."""
+    if "resume" in params:
+        study = session.get(Study, UUID(params["resume"]))
+        return None if study is None else TuningConfig.model_validate(study.config)
+    return TuningConfig.model_validate(params["study"]) if "study" in params else None
+
+
+def _refuse_open_job(
+    session: Session, condition: ColumnElement[bool], error: type[MFAError], what: str
+) -> None:
+    """Raise `error` when an open job meets the condition."""
+    found = select(Job.id).where(condition, Job.state.in_(OPEN_JOB_STATES)).order_by(Job.created_at).limit(1)
+    job_id = session.scalar(found)
+    if job_id is not None:
+        raise error(f"The open job {job_id} uses {what}: wait until it has ended or cancel it.")

@@ -1,0 +1,279 @@
+"""Removes what belonged to deleted jobs, libraries, models, runs and studies, a piece per transaction.
+
+Every function removes about `limit` rows at most and returns how many of which table; an empty answer means
+that there is nothing left for it to do. The process may be killed at any point: the marked row is the last to
+go, after its files, so the next sweep finds what is left. Only the holder of `may_sweep` removes anything.
+"""
+
+from collections import Counter
+from collections.abc import Collection
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Text, delete, func, literal_column, select, text, update
+from sqlalchemy.orm import Session
+
+from core.db.base import Base
+from core.db.tables import (
+    Embedding,
+    Encoder,
+    Epoch,
+    Job,
+    JobItem,
+    JobUnit,
+    Library,
+    Model,
+    Prediction,
+    PredictionLabel,
+    Run,
+    Study,
+    Track,
+    Trial,
+)
+from core.params import JobKind
+from core.services.registry import EMBEDDING_INDEX_PREFIX
+
+PIECE = 2000  # rows
+SWEEP_LOCK = 7_264_003  # of an advisory lock
+WITH_DELETED = {"include_deleted": True}
+Deletables = type[Library] | type[Model] | type[Job] | type[Run] | type[Study]
+DELETABLE: tuple[Deletables, ...] = (Library, Model, Job, Run, Study)
+# As in the index `ix_jobs_content_hash`, which a bound parameter might not match.
+PREDICTED_HASH: ColumnElement[str] = literal_column("(jobs.result ->> 'content_hash')", Text)
+IS_PREDICT = text(f"jobs.kind = '{JobKind.PREDICT}'")
+# Optuna's tables of a trial and of a study; their foreign keys do not cascade.
+OPTUNA_OF_TRIALS = (
+    "trial_values",
+    "trial_intermediate_values",
+    "trial_params",
+    "trial_user_attributes",
+    "trial_system_attributes",
+    "trial_heartbeats",
+)
+OPTUNA_OF_STUDIES = ("study_directions", "study_user_attributes", "study_system_attributes")
+HAS_OPTUNA = text("SELECT to_regclass('optuna.trials') IS NOT NULL")
+
+Swept = Counter[str]  # rows by table
+
+
+def may_sweep(session: Session) -> bool:
+    """Whether no other process sweeps; none does until the transaction ends."""
+    return bool(session.scalar(select(func.pg_try_advisory_xact_lock(SWEEP_LOCK))))
+
+
+def count_marked(session: Session) -> dict[str, int]:
+    """Deleted rows that have not been removed yet, by table."""
+    counts: dict[str, int] = {}
+    for table in DELETABLE:
+        query = select(func.count()).select_from(table).where(table.deleted_at.is_not(None))
+        counts[table.__tablename__] = session.scalar(query, execution_options=WITH_DELETED) or 0
+    return counts
+
+
+def find_marked_ids(session: Session, table: type[Library] | type[Run] | type[Study]) -> list[UUID]:
+    """The ids of deleted rows, those deleted first come first."""
+    query = select(table.id).where(table.deleted_at.is_not(None)).order_by(table.deleted_at, table.id)
+    return list(session.scalars(query, execution_options=WITH_DELETED))
+
+
+def find_marked_models(session: Session) -> list[Model]:
+    query = select(Model).where(Model.deleted_at.is_not(None)).order_by(Model.deleted_at, Model.id)
+    return list(session.scalars(query, execution_options=WITH_DELETED))
+
+
+def sweep_units(session: Session, limit: int = PIECE) -> Swept:
+    """Units and items of deleted jobs."""
+    marked = select(Job.id).where(Job.deleted_at.is_not(None))
+    some = select(JobUnit.id).where(JobUnit.job_id.in_(marked)).limit(max(1, limit // 20))
+    units = session.scalars(some, execution_options=WITH_DELETED).all()
+    items = _delete_some(session, JobItem, JobItem.unit_id.in_(units), limit)
+    if items:
+        return Swept(job_items=items)
+    return _swept(JobUnit, _delete(session, JobUnit, JobUnit.id.in_(units)))
+
+
+def find_bare_jobs(session: Session, limit: int = PIECE) -> list[UUID]:
+    """Deleted jobs without units: only their files and their own rows are left."""
+    has_units = select(JobUnit.id).where(JobUnit.job_id == Job.id).exists()
+    query = select(Job.id).where(Job.deleted_at.is_not(None), ~has_units).limit(max(1, limit // 20))
+    return list(session.scalars(query, execution_options=WITH_DELETED))
+
+
+def remove_jobs(session: Session, job_ids: Collection[UUID]) -> tuple[Swept, list[bytes]]:
+    """Rows of jobs without units, and the predictions of uploads that nothing refers to any more.
+
+    The second part of the answer are the hashes of that audio.
+    """
+    of_uploads = select(PREDICTED_HASH).select_from(Job).where(Job.id.in_(job_ids), IS_PREDICT)
+    digests = session.scalars(of_uploads, execution_options=WITH_DELETED).all()
+    removed = _delete(session, Job, Job.id.in_(job_ids))
+    swept, forgotten = forget_audio(session, {bytes.fromhex(digest) for digest in digests if digest})
+    return swept + _swept(Job, removed), forgotten
+
+
+def sweep_tracks(session: Session, limit: int = PIECE) -> tuple[Swept, list[bytes]]:
+    """Tracks of deleted libraries, their items in jobs, and the results of audio that no other track holds.
+
+    The second part of the answer are the hashes of that audio.
+    """
+    marked = select(Library.id).where(Library.deleted_at.is_not(None))
+    some = select(Track.id, Track.content_hash).where(Track.library_id.in_(marked))
+    # Each may have results of many models, with many labels each.
+    tracks = session.execute(some.limit(max(1, limit // 20)), execution_options=WITH_DELETED).all()
+    ids = [track.id for track in tracks]
+    items = _delete_some(session, JobItem, JobItem.track_id.in_(ids), limit)
+    if items:
+        return Swept(job_items=items), []
+    removed = _delete(session, Track, Track.id.in_(ids))
+    swept, forgotten = forget_audio(session, {track.content_hash for track in tracks if track.content_hash})
+    return swept + _swept(Track, removed), forgotten
+
+
+def forget_audio(session: Session, content_hashes: Collection[bytes]) -> tuple[Swept, list[bytes]]:
+    """Remove the results of audio that no track and no job of an upload refers to; the hashes of that audio.
+
+    Whoever uses a stored prediction for another track locks it until that track is committed
+    (`hold_predictions`): references are looked for after these locks have been waited for.
+    """
+    if not content_hashes:
+        return Swept(), []
+    wanted = sorted(content_hashes)
+    locked = select(Prediction.content_hash, Prediction.model_id).where(Prediction.content_hash.in_(wanted))
+    session.execute(locked.order_by(Prediction.content_hash, Prediction.model_id).with_for_update()).all()
+    of_tracks = select(Track.content_hash).where(Track.content_hash.in_(wanted))
+    of_uploads = (
+        select(PREDICTED_HASH)
+        .select_from(Job)
+        .where(IS_PREDICT, PREDICTED_HASH.in_([digest.hex() for digest in wanted]))
+    )
+    referenced = set(session.scalars(of_tracks)) | set(map(bytes.fromhex, session.scalars(of_uploads)))
+    forgotten = [digest for digest in wanted if digest not in referenced]
+    swept = Swept()
+    for table in (PredictionLabel, Prediction, Embedding):
+        swept += _swept(table, _delete(session, table, table.content_hash.in_(forgotten)))
+    return swept, forgotten
+
+
+def sweep_library(session: Session, library_id: UUID, limit: int = PIECE) -> Swept:
+    """A deleted library whose tracks have gone: its jobs forget it, then its row goes."""
+    if released := _release(session, Job, Job.library_id == library_id, "library_id", limit):
+        return Swept(jobs_released=released)
+    if session.scalar(select(Track.id).where(Track.library_id == library_id).limit(1)) is not None:
+        return Swept()
+    return _swept(Library, _delete(session, Library, Library.id == library_id))
+
+
+def sweep_predictions(session: Session, model_id: int, limit: int = PIECE) -> Swept:
+    """The results of a deleted model, and the references of jobs and runs to it."""
+    for table in (PredictionLabel, Prediction):
+        if removed := _delete_some(session, table, table.model_id == model_id, limit):
+            return _swept(table, removed)
+    if released := _release(session, Job, Job.model_id == model_id, "model_id", limit):
+        return Swept(jobs_released=released)
+    if released := _release(session, Run, Run.model_id == model_id, "model_id", limit):
+        return Swept(runs_released=released)
+    return Swept()
+
+
+def shares_folder(session: Session, model: Model) -> bool:
+    """Whether another model, also a deleted one, lies in the same folder."""
+    other = select(Model.id).where(Model.artifact_url == model.artifact_url, Model.id != model.id).limit(1)
+    return session.scalar(other, execution_options=WITH_DELETED) is not None
+
+
+def remove_model(session: Session, model_id: int) -> Swept:
+    """The row of a deleted model of which nothing else is left."""
+    return _swept(Model, _delete(session, Model, Model.id == model_id))
+
+
+def find_idle_encoders(session: Session) -> list[Encoder]:
+    """Encoders that no model has any more."""
+    used = select(Model.id).where(Model.encoder_id == Encoder.id).exists()
+    return list(session.scalars(select(Encoder).where(~used), execution_options=WITH_DELETED))
+
+
+def sweep_encoder(session: Session, encoder_id: int, limit: int = PIECE) -> Swept:
+    """Embeddings of an encoder that no model has; after the last one its index and its row.
+
+    The row is locked and models are looked for again: one with the same weights may just be registered.
+    """
+    row = select(Encoder.id).where(Encoder.id == encoder_id).with_for_update(skip_locked=True)
+    model = select(Model.id).where(Model.encoder_id == encoder_id).limit(1)
+    if session.scalar(row) is None or session.scalar(model, execution_options=WITH_DELETED) is not None:
+        return Swept()
+    if removed := _delete_some(session, Embedding, Embedding.encoder_id == encoder_id, limit):
+        return _swept(Embedding, removed)
+    session.execute(text("SET LOCAL lock_timeout = '1s'"))  # whoever writes embeddings waits behind it
+    session.execute(text(f"DROP INDEX IF EXISTS {EMBEDDING_INDEX_PREFIX}{encoder_id:d}"))
+    return _swept(Encoder, _delete(session, Encoder, Encoder.id == encoder_id))
+
+
+def sweep_run(session: Session, run_id: UUID, limit: int = PIECE) -> Swept:
+    """Epochs of a deleted run, then its row."""
+    if removed := _delete_some(session, Epoch, Epoch.run_id == run_id, limit):
+        return _swept(Epoch, removed)
+    return _swept(Run, _delete(session, Run, Run.id == run_id))
+
+
+def is_job(session: Session, job_id: UUID) -> bool:
+    """Whether there is a job with this id that has not been deleted."""
+    return session.scalar(select(Job.id).where(Job.id == job_id)) is not None
+
+
+def sweep_trials(session: Session, study_id: UUID, limit: int = PIECE) -> Swept:
+    """Trials of a deleted study, here and in Optuna's tables; they have long curves, so a tenth as many."""
+    few = max(1, limit // 10)
+    if removed := _delete_some(session, Trial, Trial.study_id == study_id, few):
+        return _swept(Trial, removed)
+    return _sweep_optuna(session, str(study_id), few) if session.scalar(HAS_OPTUNA) else Swept()
+
+
+def _sweep_optuna(session: Session, name: str, limit: int) -> Swept:
+    trials = session.scalars(
+        text(
+            "SELECT t.trial_id FROM optuna.trials AS t JOIN optuna.studies AS s USING (study_id) "
+            "WHERE s.study_name = :name LIMIT :limit"
+        ),
+        {"name": name, "limit": limit},
+    ).all()
+    if trials:
+        for table in (*OPTUNA_OF_TRIALS, "trials"):
+            statement = text(f"DELETE FROM optuna.{table} WHERE trial_id = ANY (:trials)")
+            session.execute(statement, {"trials": list(trials)})
+        return Swept({"optuna.trials": len(trials)})
+    known = text("SELECT study_id FROM optuna.studies WHERE study_name = :name")
+    study_id = session.scalar(known, {"name": name})
+    if study_id is None:
+        return Swept()
+    for table in (*OPTUNA_OF_STUDIES, "studies"):
+        statement = text(f"DELETE FROM optuna.{table} WHERE study_id = :study_id")
+        session.execute(statement, {"study_id": study_id})
+    return Swept({"optuna.studies": 1})
+
+
+def remove_study(session: Session, study_id: UUID) -> Swept:
+    """The row of a deleted study of which nothing else is left."""
+    return _swept(Study, _delete(session, Study, Study.id == study_id))
+
+
+def _swept(table: type[Base], count: int) -> Swept:
+    return Swept({table.__tablename__: count} if count else {})
+
+
+def _delete(session: Session, table: type[Base], condition: ColumnElement[bool]) -> int:
+    return session.connection().execute(delete(table).where(condition)).rowcount
+
+
+def _delete_some(session: Session, table: type[Base], condition: ColumnElement[bool], limit: int) -> int:
+    """Delete up to `limit` of the rows, found by their place in the table."""
+    place: ColumnElement[str] = literal_column("ctid")
+    some = select(place).select_from(table).where(condition).limit(limit)
+    return _delete(session, table, place.in_(some))
+
+
+def _release(
+    session: Session, table: type[Job] | type[Run], condition: ColumnElement[bool], column: str, limit: int
+) -> int:
+    """Set a reference to null in up to `limit` rows; the foreign key would do so in all of them at once."""
+    some = select(table.id).where(condition).limit(limit)
+    statement = update(table).where(table.id.in_(some)).values({column: None})
+    return session.connection().execute(statement).rowcount
