@@ -136,9 +136,8 @@ def _predictions(session: Session, rows: Sequence[tables.Job]) -> dict[UUID, Out
     }
     found = find_predictions(session, list(wanted.values()))
     return {
-        job_id: prediction(found[key][0], found[key][1].scores, found[key][1].duration_s, all_scores=False)
-        for job_id, key in wanted.items()
-        if key in found
+        job_id: prediction(model, row.scores, row.duration_s, row.warnings, all_scores=False)
+        for job_id, (model, row) in ((job_id, found[key]) for job_id, key in wanted.items() if key in found)
     }
 
 

@@ -204,7 +204,7 @@ def test_a_file_that_is_written_while_it_is_read_is_not_cached(tmp_path, monkeyp
     path = write(tmp_path / "a.wav", tone(440, 2))
     frames = feature_cache._frames
 
-    def change(*arguments: Any) -> np.ndarray:
+    def change(*arguments: Any) -> tuple[np.ndarray, tuple[str, ...]]:
         found = frames(*arguments)
         with path.open("ab") as file:
             file.write(b"more")
