@@ -1,12 +1,9 @@
 """Where blocks of tags begin and end, so that nobody takes them for audio."""
 
-import os
+from core.library.tag_blocks import trailing_tags_start
 
-# Behind the last frame lie at most some of these; each may carry a cover.
-_MOST_TRAILERS = 8
 _ID3V1, _ID3V1_ENHANCED = 128, 227
 _APE_FOOTER = 32
-_MOST_TAG_BYTES = 256 << 20
 
 
 def starts_with_tag(head: bytes) -> bool:
@@ -43,31 +40,8 @@ def plain_id3_length(head: bytes) -> int:
 
 
 def audio_end(descriptor: int, start: int, size: int) -> int:
-    """Where the tags at the end of a file begin: ID3v1, APEv2, Lyrics3 and ID3v2 with a footer."""
-    end = size
-    for _ in range(_MOST_TRAILERS):
-        tail = os.pread(descriptor, min(256, end - start), max(start, end - 256))
-        length = _trailer_length(tail)
-        if not 0 < length <= min(end - start, _MOST_TAG_BYTES):
-            return end
-        end -= length
-    return end
-
-
-def _trailer_length(tail: bytes) -> int:
-    """Length of the tag that ends with these bytes."""
-    if tail[-_ID3V1:][:3] == b"TAG" and len(tail) >= _ID3V1:
-        enhanced = tail[-_ID3V1 - _ID3V1_ENHANCED :][:4] == b"TAG+"
-        return _ID3V1 + (_ID3V1_ENHANCED if enhanced else 0)
-    footer = tail[-_APE_FOOTER:]
-    if footer[:8] == b"APETAGEX":
-        has_header = _little(footer, 20) >> 31
-        return _little(footer, 12) + (_APE_FOOTER if has_header else 0)
-    if tail[-9:] == b"LYRICS200" and tail[-15:-9].isdigit():
-        return int(tail[-15:-9]) + 15
-    if tail[-10:-7] == b"3DI" and max(tail[-4:]) <= 127:
-        return 20 + (tail[-4] << 21 | tail[-3] << 14 | tail[-2] << 7 | tail[-1])
-    return 0
+    """Where the tags at the end of a file begin, which holds audio from `start` on."""
+    return max(start, trailing_tags_start(descriptor, size))
 
 
 def _little(data: bytes, at: int) -> int:

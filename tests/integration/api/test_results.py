@@ -114,7 +114,7 @@ def test_every_row_comes_with_its_nearest_tracks_on_request(http, db, monkeypatc
     alone = http.get(f"/api/v1/tracks/{rows[4]['track_id']}/similar", params=within).json()
     assert alone["items"] == rows[4]["similar"]
     table = http.get(url(job_id), params={"similar": 1, "format": "csv"}).text.splitlines()
-    assert table[0] == "track_id,path,duration_s,labels,model,similar"
+    assert table[0] == "track_id,path,duration_s,labels,model,warnings,similar"
     assert table[1].endswith(",1.mp3=0.9701")
     assert problem_of(http.get(url(job_id), params={"similar": 11}), 422) == "invalid"
 
