@@ -9,7 +9,7 @@ MODEL = "musicnn-msd@1"
 WHEN = "2026-03-01T12:00:00Z"
 
 LABELS = [{"label": "electronic", "score": 0.61}, {"label": "ambient", "score": 0.42}]
-PREDICTION = {"labels": LABELS, "duration_s": 184.3, "model": MODEL, "scores": None}
+PREDICTION = {"labels": LABELS, "duration_s": 184.3, "model": MODEL, "warnings": [], "scores": None}
 PROGRESS = {
     "total": 1200,
     "done": 300,

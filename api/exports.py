@@ -52,22 +52,37 @@ def expect_results(session: Session, job: Job) -> Model:
 
 
 def export(
-    sessions: SessionFactory, job: Job, model: Model, form: Format, *, all_scores: bool, similar: int = 0
+    sessions: SessionFactory,
+    job: Job,
+    model: Model,
+    form: Format,
+    *,
+    all_scores: bool,
+    similar: int = 0,
+    only_with_warnings: bool = False,
 ) -> Iterator[str]:
     """The text of the whole export, in pieces; every row with its `similar` nearest tracks."""
-    pages = read_pages(sessions, job, model, all_scores=all_scores, similar=similar)
+    pages = read_pages(
+        sessions, job, model, all_scores=all_scores, similar=similar, only_with_warnings=only_with_warnings
+    )
     if form is Format.CSV:
         return as_csv(pages, model.labels if all_scores else [], with_similar=similar > 0)
     return as_json(pages) if form is Format.JSON else as_json_lines(pages)
 
 
 def read_pages(
-    sessions: SessionFactory, job: Job, model: Model, *, all_scores: bool, similar: int = 0
+    sessions: SessionFactory,
+    job: Job,
+    model: Model,
+    *,
+    all_scores: bool,
+    similar: int = 0,
+    only_with_warnings: bool = False,
 ) -> Iterator[list[Result]]:
     after, size = BEFORE_ALL, SIMILAR_PAGE if similar else PAGE
     while True:
         with transaction(sessions) as session:
-            rows = list_results(session, job, after, size)
+            rows = list_results(session, job, after, size, only_with_warnings=only_with_warnings)
             near = _find_similar(session, job, model, [row for _, row in rows], similar)
             # Behind the read: what is there now was whole then. Otherwise better no end than a false one.
             expect_results(session, get_job(session, job.id))
@@ -117,7 +132,8 @@ def _to_json(result: Result) -> str:
 def as_csv(pages: Iterator[list[Result]], labels: list[str], *, with_similar: bool = False) -> Iterator[str]:
     """RFC 4180, with a column per label of `labels` behind the others."""
     similar = ["similar"] if with_similar else []
-    yield _to_csv([["track_id", "path", "duration_s", "labels", "model", *similar, *map(guard, labels)]])
+    fixed = ["track_id", "path", "duration_s", "labels", "model", "warnings"]
+    yield _to_csv([[*fixed, *similar, *map(guard, labels)]])
     for page in pages:
         yield _to_csv(
             [
@@ -126,6 +142,7 @@ def as_csv(pages: Iterator[list[Result]], labels: list[str], *, with_similar: bo
                 result.duration_s,
                 guard("; ".join(f"{given.label}={given.score}" for given in result.labels)),
                 guard(result.model),
+                guard(" ".join(result.warnings)),
                 *([_similar_cell(result)] if with_similar else []),
                 *((result.scores or {}).get(label) for label in labels),
             ]

@@ -126,6 +126,7 @@ class Prediction(Response):
     labels: list[Label] = Field(description="labels at or above their threshold, highest score first")
     duration_s: float
     model: str = Field(description="`name@version`", examples=["musicnn-msd@1"])
+    warnings: list[str] = Field([], description="what of the audio could not be decoded and is left out")
     scores: Scores | None = None
 
 

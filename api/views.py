@@ -39,7 +39,12 @@ def model_name(model: tables.Model) -> str:
 
 
 def prediction(
-    model: tables.Model, scores: Sequence[float], duration_s: float, *, all_scores: bool
+    model: tables.Model,
+    scores: Sequence[float],
+    duration_s: float,
+    warnings: Sequence[str],
+    *,
+    all_scores: bool,
 ) -> schemas.Prediction:
     rounded = [round(score, SCORE_DIGITS) for score in scores]
     given = given_labels(model, scores)  # of the scores themselves: rounded ones may be equal
@@ -47,6 +52,7 @@ def prediction(
         labels=[schemas.Label(label=each.label, score=round(each.score, SCORE_DIGITS)) for each in given],
         duration_s=round(duration_s, 3),
         model=model_name(model),
+        warnings=list(warnings),
         scores=dict(zip(model.labels, rounded, strict=True)) if all_scores else None,
     )
 
@@ -54,7 +60,7 @@ def prediction(
 def result(
     model: tables.Model, row: ResultRow, *, all_scores: bool, near: Sequence[SimilarTrack] | None = None
 ) -> schemas.Result:
-    said = prediction(model, row.scores, row.duration_s, all_scores=all_scores)
+    said = prediction(model, row.scores, row.duration_s, row.warnings, all_scores=all_scores)
     similar = None if near is None else [schemas.SimilarTrack.model_validate(each) for each in near]
     return schemas.Result(track_id=row.track_id, path=row.path, similar=similar, **dict(said))
 
@@ -67,7 +73,9 @@ def job_prediction(session: Session, job: tables.Job, *, all_scores: bool) -> sc
     if model is None:
         return None
     row = find_prediction(session, bytes.fromhex(job.result["content_hash"]), model.id)
-    return prediction(model, row.scores, row.duration_s, all_scores=all_scores) if row else None
+    if row is None:
+        return None
+    return prediction(model, row.scores, row.duration_s, row.warnings, all_scores=all_scores)
 
 
 def read_job(reads: SessionFactory, job_id: UUID, visible_to: str | None) -> schemas.Job:
@@ -128,9 +136,8 @@ def _predictions(session: Session, rows: Sequence[tables.Job]) -> dict[UUID, Out
     }
     found = find_predictions(session, list(wanted.values()))
     return {
-        job_id: prediction(found[key][0], found[key][1].scores, found[key][1].duration_s, all_scores=False)
-        for job_id, key in wanted.items()
-        if key in found
+        job_id: prediction(model, row.scores, row.duration_s, row.warnings, all_scores=False)
+        for job_id, (model, row) in ((job_id, found[key]) for job_id, key in wanted.items() if key in found)
     }
 
 
@@ -221,7 +228,7 @@ def track(model: tables.Model, row: TrackRow, *, all_scores: bool) -> schemas.Tr
         tags=row.track.tags,
         tags_error=row.track.tags_error,
         missing=row.track.missing_at is not None,
-        prediction=prediction(model, heard.scores, heard.duration_s, all_scores=all_scores)
+        prediction=prediction(model, heard.scores, heard.duration_s, heard.warnings, all_scores=all_scores)
         if heard
         else None,
     )

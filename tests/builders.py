@@ -1,5 +1,6 @@
 """Rows for tests: `make_x(session, **overrides)` adds one that is complete and plausible."""
 
+from collections.abc import Sequence
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -85,11 +86,12 @@ def make_heard_track(
     path: str,
     scores: list[float] | None = None,
     embedding: list[float] | None = None,
+    warnings: Sequence[str] = (),
     **overrides: Any,
 ) -> Track:
     """A track together with what a model says of it."""
     content_hash = overrides.pop("content_hash", uuid4().bytes * 2)
-    make_prediction(session, model, content_hash, scores=scores, embedding=embedding)
+    make_prediction(session, model, content_hash, scores=scores, embedding=embedding, warnings=warnings)
     values = {"tags": {"title": path}} | overrides
     return make_track(session, library, path=path, content_hash=content_hash, **values)
 
@@ -102,11 +104,13 @@ def make_prediction(
     scores: list[float] | None = None,
     embedding: list[float] | None = None,
     duration_s: float = 180.0,
+    warnings: Sequence[str] = (),
 ) -> Prediction:
     content_hash = content_hash or uuid4().bytes * 2
     scores = scores or [0.6, 0.2, 0.05]
     embedding = embedding or [1.0, 0.0, 0.0, 0.0]
-    save_predictions(session, model, [NewPrediction(content_hash, "full", duration_s, scores, embedding)])
+    new = NewPrediction(content_hash, "full", duration_s, scores, embedding, warnings)
+    save_predictions(session, model, [new])
     return session.get_one(Prediction, (content_hash, model.id))
 
 

@@ -2,6 +2,7 @@
 
 import io
 import os
+import struct
 import tempfile
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -199,3 +200,36 @@ BAD_CONTENTS = [kind for kind in BAD_FILES if kind in _CONTENTS and kind not in 
 
 # root may read everything
 PERMISSIONS_HOLD = os.geteuid() != 0
+
+
+DSD64_RATE = 2_822_400
+
+
+def bits_of_tone(frequency_hz: float, duration_s: float, level: float = 0.4) -> npt.NDArray[np.uint8]:
+    """A sine wave as one-bit samples at `DSD64_RATE`, (T,): a sigma-delta modulator of first order."""
+    time_s = np.arange(round(duration_s * DSD64_RATE)) / DSD64_RATE
+    density = (1 + level * np.sin(2 * np.pi * frequency_hz * time_s)) / 2
+    return np.diff(np.floor(np.cumsum(density)), prepend=0).astype(np.uint8)
+
+
+def dsf(bits: npt.NDArray[np.uint8]) -> bytes:
+    """One-bit samples (T,) as a DSF file of one channel, the first sample in the lowest bit."""
+    data = np.packbits(bits, bitorder="little").tobytes()
+    data += bytes(-len(data) % 4096)
+    fields = (52, 1, 0, 1, 1, DSD64_RATE, 1, len(bits), 4096, 0)
+    chunks = (
+        b"fmt " + struct.pack("<QIIIIIIQII", *fields) + b"data" + struct.pack("<Q", 12 + len(data)) + data
+    )
+    return b"DSD " + struct.pack("<QQQ", 28, 28 + len(chunks), 0) + chunks
+
+
+def dsdiff(bits: npt.NDArray[np.uint8]) -> bytes:
+    """One-bit samples (T,) as a DSDIFF file of one channel, the first sample in the highest bit."""
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return name + struct.pack(">Q", len(body)) + body + bytes(len(body) % 2)
+
+    described = chunk(b"FS  ", struct.pack(">I", DSD64_RATE)) + chunk(b"CHNL", b"\0\1C   ")
+    described += chunk(b"CMPR", b"DSD \x0enot compressed\0")
+    body = b"DSD " + chunk(b"FVER", b"\1\5\0\0") + chunk(b"PROP", b"SND " + described)
+    return chunk(b"FRM8", body + chunk(b"DSD ", np.packbits(bits).tobytes()))

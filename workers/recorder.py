@@ -1,5 +1,6 @@
 """Collects the outcomes of a unit's tracks and writes them a few at a time."""
 
+import logging
 import threading
 import time
 
@@ -14,6 +15,8 @@ from core.services.predictions import NewPrediction, hold_predictions, save_pred
 from core.services.tracks import AnalysedFile, save_analysed
 from core.states import ItemState
 from workers.lease import Lease
+
+log = logging.getLogger(__name__)
 
 # Often, so that little is done again after a crash; seldom, where tracks are cheap and writing is not.
 WRITE_EVERY_ITEMS = 8
@@ -46,6 +49,8 @@ class Recorder:
         self._add(Outcome(item.pos, ItemState.DONE, file.content_hash), file, prediction)
 
     def succeed(self, item: WorkItem, file: AnalysedFile, analysis: Analysis) -> None:
+        for warning in analysis.warnings:
+            log.warning("%.300r is labelled, but: %s", item.path, warning)
         prediction = new_prediction(file.content_hash, self._coverage, analysis)
         self._add(Outcome(item.pos, ItemState.DONE, file.content_hash), file, prediction)
 
@@ -92,4 +97,5 @@ def new_prediction(content_hash: bytes, coverage: Coverage, analysis: Analysis) 
         analysis.duration_s,
         analysis.scores.tolist(),
         analysis.embedding,
+        analysis.warnings,
     )

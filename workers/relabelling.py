@@ -56,6 +56,12 @@ def predict_from(tagger: Tagger, known: Sequence[Embedding]) -> list[NewPredicti
     """What a head says of known embeddings."""
     embeddings = np.stack([np.asarray(heard.vector, dtype=np.float32) for heard in known])
     return [
-        NewPrediction(heard.content_hash, heard.coverage, heard.duration_s, scores.tolist())
+        NewPrediction(
+            heard.content_hash,
+            heard.coverage,
+            heard.duration_s,
+            scores.tolist(),
+            warnings=heard.warnings,
+        )
         for heard, scores in zip(known, tagger.relabel(embeddings), strict=True)
     ]

@@ -119,9 +119,13 @@ class Client:
         query = {"state": str(ItemState.FAILED), "limit": limit}
         return self._get(schemas.Page[schemas.Item], f"/jobs/{job_id}/items", query).items
 
-    def iterate_results(self, job_id: UUID, similar: int = 0) -> Iterator[schemas.Result]:
+    def iterate_results(
+        self, job_id: UUID, similar: int = 0, *, only_with_warnings: bool = False
+    ) -> Iterator[schemas.Result]:
         """Every labelled track, with so many of its nearest tracks in the library."""
-        query = {"format": "jsonl", "similar": str(similar)}
+        query: dict[str, str | bool] = {
+            "format": "jsonl", "similar": str(similar), "only_with_warnings": only_with_warnings,
+        }  # fmt: skip
         with self._stream(f"/jobs/{job_id}/results", query) as response:
             for line in response.iter_lines():
                 yield schemas.Result.model_validate_json(line)
@@ -129,7 +133,7 @@ class Client:
     def save_results(self, job_id: UUID, file: Path, form: str = "csv") -> None:
         """Write the results with all scores; the file appears when it is complete."""
         partial = file.with_name(f"{file.name}.part")
-        query = {"format": form, "scores": "all"}
+        query: dict[str, str | bool] = {"format": form, "scores": "all"}
         try:
             with self._stream(f"/jobs/{job_id}/results", query) as response, partial.open("wb") as out:
                 for block in response.iter_bytes():
@@ -216,7 +220,7 @@ class Client:
         return response
 
     @contextmanager
-    def _stream(self, path: str, query: dict[str, str]) -> Iterator[httpx.Response]:
+    def _stream(self, path: str, query: dict[str, str | bool]) -> Iterator[httpx.Response]:
         with reaching(self._http), self._http.stream("GET", API + path, params=query) as response:
             if response.is_error:
                 response.read()

@@ -124,6 +124,7 @@ def show_outcome(client: Client, job: schemas.Job) -> None:
     labelled = job.progress.done + job.progress.skipped
     if labelled > len(results):
         display.say(f"… and {labelled - len(results)} more; `--csv FILE` writes all.")
+    show_warnings(client, job.id)
     if job.progress.failed:
         show_failures(client, job.id, job.progress.failed)
     show_findings(job)
@@ -147,6 +148,22 @@ def show_results(results: list[schemas.Result]) -> None:
 def nearest(result: schemas.Result) -> str:
     near = (result.similar or [])[:1]
     return f"{near[0].path} ({near[0].similarity:.2f})" if near else "–"
+
+
+def show_warnings(client: Client, job_id: UUID) -> None:
+    """How many tracks are labelled although some of their audio is missing, and the first of them."""
+    first: list[schemas.Result] = []
+    count = 0
+    for result in client.iterate_results(job_id, only_with_warnings=True):
+        count += 1
+        if len(first) < SHOWN_FAILURES:
+            first.append(result)
+    if not count:
+        return
+    rows = ((result.path, " ".join(result.warnings)) for result in first)
+    display.show_table(f"Labelled with warnings: {count}", ("track", "warning"), rows)
+    if count > len(first):
+        display.say(f"… and {count - len(first)} more; `--csv FILE` writes all.")
 
 
 def show_failures(client: Client, job_id: UUID, count: int) -> None:

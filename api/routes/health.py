@@ -107,6 +107,10 @@ class ActivityCollector(Collector):
                 seen.oldest_expired_lease_s,
             ),
             "mfa_tracks": ("Tracks known in all libraries, as the database last estimated", seen.tracks),
+            "mfa_predictions_with_warnings": (
+                "Results of tracks of which some audio is missing, as the database last estimated",
+                seen.warned,
+            ),
             "mfa_tracks_with_unreadable_tags": (
                 "Tracks whose tags cannot be read, wholly or in part",
                 seen.unreadable_tags,

@@ -37,6 +37,9 @@ def get_results(
     similar: Annotated[
         int, Query(ge=0, le=10, description="adds so many of the nearest tracks of the library to every row")
     ] = 0,
+    only_with_warnings: Annotated[
+        bool, Query(description="only tracks of which some audio is missing")
+    ] = False,
 ) -> StreamingResponse:
     """Every track that is labelled so far, in the order of the library.
 
@@ -49,7 +52,15 @@ def get_results(
         raise JobHasNoItems
     model = expect_results(session, job)
     return StreamingResponse(
-        export(sessions, job, model, form, all_scores=scores == "all", similar=similar),
+        export(
+            sessions,
+            job,
+            model,
+            form,
+            all_scores=scores == "all",
+            similar=similar,
+            only_with_warnings=only_with_warnings,
+        ),
         media_type=MEDIA_TYPES[form],
         headers={"Content-Disposition": f'attachment; filename="results-{job_id}.{form}"'},
     )

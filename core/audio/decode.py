@@ -2,22 +2,21 @@
 
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from datetime import timedelta
-from itertools import chain
 from typing import BinaryIO
 
 import numpy as np
 import soxr
 
+from core.audio.damage import judge
 from core.audio.mixing import clip, mono
-from core.audio.pyav import open_av
-from core.audio.sndfile import open_sndfile
+from core.audio.opening import following_stream, open_source
 from core.audio.sniff import Format, sniff
-from core.audio.source import MIN_DURATION_S, SILENCE, Samples, Source, is_clearly_less
+from core.audio.source import MIN_DURATION_S, SILENCE, Block, Decoded, Samples
 from core.audio.stopwatch import Stopwatch
 from core.audio.windows import cut_windows, seek_windows, window_starts
-from core.errors import Corrupt, Empty, Silent, TooComplex, TooLong, TooShort, Unreadable, is_machine_fault
+from core.errors import Empty, ItemError, Silent, TooComplex, TooLong, TooShort, Unreadable, is_machine_fault
 
 # How many values (frames times channels) a file may hold in any case, and to each of its bytes beyond that.
 # 90 minutes of stereo at 48 kHz; Opus at its lowest bit rate has 128 to the byte.
@@ -26,53 +25,59 @@ _AMPLE, _PER_BYTE = 1 << 29, 150
 _AMPLE_IN_FLAC, _PER_BYTE_IN_FLAC = 1 << 26, 16
 # Up to here a track decoded as a whole for its windows is kept in memory, above it is decoded twice.
 _KEPT_S = 1800
+_MOST_STREAMS = 10_000
 
 
-class _Progress:
+class _Tally:
     """What was decoded so far, and whether that was worth it."""
 
-    def __init__(self, source: Source, max_values: int, max_duration_s: float) -> None:
-        self._sample_rate, self._max_duration_s = source.sample_rate, max_duration_s
-        self._max_frames = max_values // source.channels
-        self._frames, self._peak = 0, 0.0
+    def __init__(self, max_values: int, max_duration_s: float) -> None:
+        self._max_values, self._max_duration_s = max_values, max_duration_s
+        self._values, self._peak = 0, 0.0
+        self.decoded_s = self.missing_s = 0.0
+        self.breaks_off = False
 
-    def add(self, frames: int, peak: float) -> None:
-        self._frames += frames
+    def add(self, block: Block, peak: float) -> None:
+        self._values += block.samples.size
         self._peak = max(self._peak, peak)
-        if self._frames > self._max_duration_s * self._sample_rate:
+        self.decoded_s += len(block.samples) / block.sample_rate
+        if self.decoded_s > self._max_duration_s:
             raise TooLong(f"The audio is longer than {timedelta(seconds=self._max_duration_s)}.")
-        if self._frames > self._max_frames:
+        if self._values > self._max_values:
             raise TooComplex("The file unpacks to far more audio than music of its size could be.")
 
-    def finish(self, promised_s: float | None) -> None:
-        """Damaged comes before too short, and too short before silent."""
-        duration_s = self._frames / self._sample_rate
-        if promised_s is not None and is_clearly_less(duration_s, promised_s):
-            raise Corrupt(f"The audio is cut off: {duration_s:.1f} s of {promised_s:.1f} s are there.")
-        if not self._frames:
+    def finish(self) -> tuple[str, ...]:
+        """Warnings, or an error: damaged comes before too short, and too short before silent."""
+        warnings = judge(self.decoded_s, self.missing_s, breaks_off=self.breaks_off)
+        if not self.decoded_s:
             raise Empty
-        if duration_s < MIN_DURATION_S:
-            raise TooShort(f"The audio lasts {duration_s:.2f} s; at least {MIN_DURATION_S:g} s are needed.")
+        if self.decoded_s < MIN_DURATION_S:
+            raise TooShort(
+                f"The audio lasts {self.decoded_s:.2f} s; at least {MIN_DURATION_S:g} s are needed."
+            )
         if self._peak < SILENCE:
             raise Silent
+        return warnings
 
 
 def stream(
     file: BinaryIO, sample_rate: int, *, max_duration_s: float, resampling: Stopwatch | None = None
-) -> Generator[Samples, None, None]:
+) -> Generator[Samples, None, Decoded]:
     """Decode a file block by block: mono float32 (T,) in [-1, 1] at `sample_rate`, about 10 s each.
 
     What is wrong with the file as a whole (cut off, too short, silent) is raised behind its last block.
     Works on the descriptor, whose position is kept; the file must not be read elsewhere meanwhile.
     `resampling` measures what part of the time is resampling.
     """
+    samples = 0
     with _descriptor_of(file) as descriptor:
         form = sniff(descriptor)
-        with _open_source(descriptor, form) as source:
-            progress = _Progress(source, _max_values(descriptor, form), max_duration_s)
-            blocks = _mono_blocks(source, progress)
-            yield from _resample(blocks, source.sample_rate, sample_rate, resampling or Stopwatch())
-            progress.finish(source.promised_s())
+        tally = _Tally(_max_values(descriptor, form), max_duration_s)
+        blocks = _mono_blocks(descriptor, form, tally)
+        for block in _resample(blocks, sample_rate, resampling or Stopwatch()):
+            samples += len(block)
+            yield block
+        return Decoded(samples / sample_rate, tally.finish())
 
 
 def decode(file: BinaryIO, sample_rate: int, *, max_duration_s: float) -> Samples:
@@ -89,8 +94,8 @@ def decode_windows(
     max_duration_s: float,
     resampling: Stopwatch | None = None,
     on_progress: Callable[[float], None] = lambda _: None,
-) -> tuple[list[Samples], float]:
-    """Evenly spaced windows, float32 (T,) in [-1, 1] at `sample_rate`, and the track's duration in seconds.
+) -> tuple[list[Samples], Decoded]:
+    """Evenly spaced windows, float32 (T,) in [-1, 1] at `sample_rate`, and what is known of the track.
 
     Each window lies in the middle of one of `windows` equal parts of the track. A track too short for that
     gives as few windows as cover it wholly (these overlap), or a single shorter one. Where all of the
@@ -105,10 +110,17 @@ def decode_windows(
         return found
     kept: list[Samples] = []
     total = heard = 0
+    warnings: tuple[str, ...] = ()
 
     def whole() -> Iterator[Samples]:
-        nonlocal heard
-        for block in stream(file, sample_rate, max_duration_s=max_duration_s, resampling=clock):
+        nonlocal heard, warnings
+        blocks = stream(file, sample_rate, max_duration_s=max_duration_s, resampling=clock)
+        while True:
+            try:
+                block = next(blocks)
+            except StopIteration as stop:
+                warnings = stop.value.warnings
+                return
             heard += len(block)
             on_progress(heard / sample_rate)
             yield block
@@ -121,7 +133,8 @@ def decode_windows(
             kept.clear()
     blocks: Iterable[Samples] = kept or whole()
     starts = window_starts(total, windows, length)
-    return cut_windows(blocks, starts, min(length, total)), total / sample_rate
+    cut = cut_windows(blocks, starts, min(length, total))
+    return cut, Decoded(total / sample_rate, warnings)
 
 
 @contextmanager
@@ -139,20 +152,6 @@ def _descriptor_of(file: BinaryIO) -> Iterator[int]:
         os.lseek(descriptor, position, os.SEEK_SET)
 
 
-@contextmanager
-def _open_source(descriptor: int, form: Format) -> Iterator[Source]:
-    """libsndfile where it can, FFmpeg where that cannot or will not open the file, or is the slower one."""
-    with ExitStack() as stack:
-        if form.needs_av or form.is_opus:
-            source = stack.enter_context(open_av(descriptor, form))
-        else:
-            try:
-                source = stack.enter_context(open_sndfile(descriptor, form))
-            except Corrupt:
-                source = stack.enter_context(open_av(descriptor, form))
-        yield source
-
-
 def _max_values(descriptor: int, form: Format) -> int:
     size = os.fstat(descriptor).st_size
     if form.demuxer == "flac":
@@ -160,25 +159,57 @@ def _max_values(descriptor: int, form: Format) -> int:
     return max(_AMPLE, _PER_BYTE * size)
 
 
-def _mono_blocks(source: Source, progress: _Progress) -> Iterator[Samples]:
-    for block in source.blocks:
-        mixed = mono(block)
-        progress.add(len(mixed), peak=clip(mixed))
-        yield mixed
+def _mono_blocks(descriptor: int, form: Format, tally: _Tally) -> Iterator[tuple[int, Samples]]:
+    """Sample rate and samples (T,) of all streams that follow each other in a file."""
+    for _ in range(_MOST_STREAMS):
+        before_s, sample_rate = tally.decoded_s, 1
+        with open_source(descriptor, form) as source:
+            for block in source.blocks:
+                sample_rate = block.sample_rate
+                mixed = mono(block.samples)
+                tally.add(block, peak=clip(mixed))
+                yield sample_rate, mixed
+            tally.missing_s += source.account.missing_s(tally.decoded_s - before_s, sample_rate)
+            tally.breaks_off = source.account.breaks_off
+        start = following_stream(descriptor, form)
+        if start is None:
+            return
+        try:
+            form = sniff(descriptor, start)
+        except ItemError:
+            size = os.fstat(descriptor).st_size
+            tally.missing_s += tally.decoded_s * (size - start) / start  # at the bit rate of what came before
+            return
 
 
-def _resample(
-    blocks: Iterator[Samples], source_rate: int, sample_rate: int, clock: Stopwatch
-) -> Iterator[Samples]:
-    """Blocks (T,) at another rate, seamlessly; the end of the signal comes with the last block."""
-    if source_rate == sample_rate:
-        yield from blocks
-        return
-    resampler = soxr.ResampleStream(source_rate, sample_rate, 1, dtype="float32", quality="HQ")
-    for samples in chain(blocks, [None]):
-        last = samples is None
+def _resample(blocks: Iterator[tuple[int, Samples]], sample_rate: int, clock: Stopwatch) -> Iterator[Samples]:
+    """Blocks (T,) at another rate, seamlessly as long as their own rate stays the same."""
+    resampler: soxr.ResampleStream | None = None
+    source_rate = sample_rate
+    for rate, samples in blocks:
+        if rate != source_rate:
+            yield from _last_of(resampler, clock)
+            source_rate = rate
+            resampler = None
+            if rate != sample_rate:
+                resampler = soxr.ResampleStream(rate, sample_rate, 1, dtype="float32", quality="HQ")
+        if resampler is None:
+            yield samples
+            continue
         with clock.measure():
-            block = resampler.resample_chunk(np.empty(0, np.float32) if last else samples, last=last)
+            block = resampler.resample_chunk(samples)
         clip(block)
         if len(block):
             yield block
+    yield from _last_of(resampler, clock)
+
+
+def _last_of(resampler: soxr.ResampleStream | None, clock: Stopwatch) -> Iterator[Samples]:
+    """What a resampler still holds back."""
+    if resampler is None:
+        return
+    with clock.measure():
+        block = resampler.resample_chunk(np.empty(0, np.float32), last=True)
+    clip(block)
+    if len(block):
+        yield block

@@ -9,15 +9,14 @@ from typing import Any, BinaryIO
 import numpy as np
 import soundfile as sf
 
-from core.audio import mpeg
 from core.audio.sniff import Format
-from core.audio.source import Samples, Source, block_frames, check_layout
+from core.audio.source import Block, Samples, Source, block_frames, check_layout
 from core.errors import Corrupt, Unreadable
 
 _SF_ERR_SYSTEM = 2
 # Guesses of the length that are better than this do not matter.
 _GUESS_S = 0.25
-_COUNTED_BUFFER_BYTES = 1 << 16
+_SPLICED_BUFFER_BYTES = 1 << 16
 
 
 class Seekable(sf.SoundFile):  # type: ignore[misc]
@@ -35,8 +34,10 @@ class Seekable(sf.SoundFile):  # type: ignore[misc]
 def open_sndfile(descriptor: int, form: Format) -> Iterator[Source]:
     """The audio of an open file, from its start."""
     with open_seekable(descriptor, form) as file:
-        promised_s = _duration_s(file) if form.demuxer == "ogg" else form.promised_s
-        yield Source(file.samplerate, file.channels, _blocks(file), lambda: promised_s)
+        account = form.account
+        if form.demuxer == "ogg":
+            account.promised_s = _duration_s(file)
+        yield Source(_blocks(file), account)
 
 
 def read_segment(file: Seekable, start: int, frames: int) -> Samples | None:
@@ -54,25 +55,24 @@ def read_segment(file: Seekable, start: int, frames: int) -> Samples | None:
 def open_seekable(descriptor: int, form: Format) -> Iterator[Seekable]:
     """The audio of an open file, for `read_segment`."""
     with ExitStack() as stack:
-        os.lseek(descriptor, form.offset, os.SEEK_SET)
-        file = stack.enter_context(_open(descriptor))
-        if form.is_uncounted and form.promised_s and abs(_duration_s(file) - form.promised_s) > _GUESS_S:
-            counted = io.BufferedReader(_Counted(descriptor, form, file.samplerate), _COUNTED_BUFFER_BYTES)
-            file = stack.enter_context(_open(counted))
-        yield file
+        if not form.head or form.is_uncounted:
+            os.lseek(descriptor, form.offset, os.SEEK_SET)
+            file = stack.enter_context(_open(descriptor))
+            if not form.head or abs(_duration_s(file) - (form.promised_s or 0.0)) <= _GUESS_S:
+                yield file
+                return
+        spliced = io.BufferedReader(_Spliced(descriptor, form), _SPLICED_BUFFER_BYTES)
+        yield stack.enter_context(_open(spliced))
 
 
-class _Counted(io.RawIOBase):
-    """The stream behind a frame that tells its length; libsndfile would stop at the length it guesses."""
+class _Spliced(io.RawIOBase):
+    """The stream behind a head that tells its length; libsndfile would stop at the length it guesses."""
 
-    def __init__(self, descriptor: int, form: Format, sample_rate: int) -> None:
-        first = os.pread(descriptor, 4, form.offset)
-        frame = mpeg.parse_frame(first)
-        assert frame is not None
-        assert form.promised_s is not None
-        self._head = mpeg.counting_frame(first, round(form.promised_s * sample_rate / frame.samples))
+    def __init__(self, descriptor: int, form: Format) -> None:
+        self._head = form.head
         self._descriptor, self._offset = descriptor, form.offset
-        self._length = len(self._head) + os.fstat(descriptor).st_size - form.offset
+        self._end = os.fstat(descriptor).st_size if form.end is None else form.end
+        self._length = len(self._head) + self._end - form.offset
         self._position = 0
 
     def readable(self) -> bool:
@@ -86,7 +86,8 @@ class _Counted(io.RawIOBase):
         if behind < 0:
             data = self._head[self._position :][: len(buffer)]
         else:
-            data = os.pread(self._descriptor, len(buffer), self._offset + behind)
+            length = max(0, min(len(buffer), self._length - self._position))
+            data = os.pread(self._descriptor, length, self._offset + behind)
         buffer[: len(data)] = data
         self._position += len(data)
         return len(data)
@@ -114,16 +115,16 @@ def _open(source: int | BinaryIO) -> Seekable:
     return file
 
 
-def _blocks(file: Seekable) -> Iterator[Samples]:
+def _blocks(file: Seekable) -> Iterator[Block]:
     buffer = np.empty((block_frames(file.samplerate, file.channels), file.channels), dtype=np.float32)
     while True:
         try:
-            block = file.read(out=buffer)
+            samples = file.read(out=buffer)
         except sf.LibsndfileError as error:
             raise _explain(error) from error
-        if not len(block):
+        if not len(samples):
             return
-        yield block
+        yield Block(file.samplerate, samples)
 
 
 def _explain(error: sf.LibsndfileError) -> Corrupt | Unreadable:

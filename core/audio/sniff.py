@@ -1,182 +1,246 @@
 """Tell what a file is by its content, and how long it claims to be. File names are never looked at."""
 
 import os
+import re
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
-from core.audio import mpeg
-from core.errors import Corrupt, Empty, NotAudio
+from core.audio import adts, flac, framing, mp4, mpeg, ogg, riff, signatures
+from core.audio.framing import Syntax
+from core.audio.source import Account
+from core.audio.tagblocks import audio_end, id3_length, plain_id3_length
+from core.errors import Corrupt, Empty, NotAudio, UnsupportedFormat
 
-# More leftovers than this behind the last page of an Ogg stream are a hole, not a stray tag.
-_TRAILER_BYTES = 1 << 16
-_MAX_CHUNKS = 1000
-
-# Codes that recorders and pipes write for "length not known yet" are near these 32-bit limits.
-_OPEN_ENDED_BYTES = 0x7FFF0000
-
-_PLAIN_WAV_CODECS = frozenset({1, 3, 6, 7})  # PCM, float, A-law, mu-law
-_PLAIN_AIFF_CODECS = frozenset(
-    {b"NONE", b"twos", b"sowt", b"fl32", b"FL32", b"fl64", b"FL64", b"in24", b"in32", b"ulaw", b"alaw"}
-)
-_ASF = bytes.fromhex("3026b2758e66cf11")
 _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+_ASF_ENCRYPTIONS = (
+    bytes.fromhex("fbb3112223bdd211b4b700a0c955fc6e"),  # Content Encryption Object
+    bytes.fromhex("14e68a292226174cb935dae07ee9289c"),  # Extended Content Encryption Object
+)
 _ASF_HEADER_BYTES = 1 << 16
-_MATROSKA = bytes.fromhex("1a45dfa3")
-_MP4_ATOMS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
+_MP4_ATOMS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp")
+# Other beginnings that are worth a search where junk lies in front of them.
+_BEHIND_JUNK = re.compile(
+    rb"fLaC[\x00\x80]\x00\x00\x22|OggS\x00\x02|(?:RIFF|RF64)....WAVEfmt |FORM....AIF[FC]|"
+    rb"\x00\x00\x00[\x0c-\x40]ftyp[A-Za-z0-9 ]{4}|\x30\x26\xb2\x75\x8e\x66\xcf\x11|wvpk....[\x00-\x20]",
+    re.DOTALL,
+)
+# Files of chunks: their first and third four bytes -> demuxer, and what reads where the samples lie.
+_CHUNKED: dict[tuple[bytes, bytes], tuple[str, Callable[[int, int, int], riff.Layout]]] = {
+    (b"RIFF", b"WAVE"): ("wav", riff.read_wav),
+    (b"RF64", b"WAVE"): ("wav", riff.read_wav),
+    (b"BW64", b"WAVE"): ("wav", riff.read_wav),
+    (b"RIFX", b"WAVE"): ("wav", riff.read_rifx),
+    (b"FORM", b"AIFF"): ("aiff", riff.read_aiff),
+    (b"FORM", b"AIFC"): ("aiff", riff.read_aiff),
+}
+# A size that a Xing header states may leave out the frame that holds it, or include tags.
+_CLAIM_SLACK_BYTES = 1 << 13
+
+# Formats whose headers count samples.
+_COUNTED = frozenset({"flac", "wav", "aiff"})
+
+Decoder = Literal["sndfile", "av", "frames"]
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How to decode a file."""
+    """How to decode a file, or one of the streams that follow each other in it."""
 
     demuxer: str  # FFmpeg's name of the container
     offset: int = 0  # where the audio container starts, behind tags and junk
+    end: int | None = None  # where it ends, before tags; None: at the end of the file
     promised_s: float | None = None  # what its own header claims; None: nothing, or not believable
-    needs_av: bool = False  # libsndfile cannot decode it
-    is_uncounted: bool = False  # MPEG audio without a count of its frames
-    is_opus: bool = False
+    decoder: Decoder = "sndfile"
+    has_fast_seek: bool = False  # libsndfile finds places in it, although FFmpeg decodes it faster
+    syntax: Syntax | None = None  # of a stream of bare frames
+    head: bytes = b""  # to put in front of what lies from `offset` to `end`, for libsndfile
+    is_uncounted: bool = False  # MPEG audio without a count of its frames; `head` is one
+    lost_s: float = 0.0  # known to be missing before anything is decoded
+    breaks_off: bool = False  # it ends in the middle of a frame or page, and states no length
+    cut_share: float = 0.0  # bytes that the end of the file cuts off, for each that is there
+    following: int | None = None  # where another stream of the same kind begins
+
+    @property
+    def account(self) -> Account:
+        """What is known before anything is decoded."""
+        is_exact = self.promised_s is not None and self.demuxer in _COUNTED
+        return Account(
+            self.promised_s, self.lost_s, is_exact, breaks_off=self.breaks_off, cut_share=self.cut_share
+        )
 
 
-def sniff(descriptor: int) -> Format:
-    """The format of an open file; raises `Empty`, `NotAudio` or `Corrupt`."""
+def sniff(descriptor: int, start: int = 0) -> Format:
+    """The format of an open file from `start` on.
+
+    Raises `Empty`, `NotAudio`, `UnsupportedFormat` or `Corrupt`.
+    """
     size = os.fstat(descriptor).st_size
-    if size == 0:
+    if size <= start:
         raise Empty("The file is empty.")
-    offset = _skip_id3(descriptor, size)
-    head = os.pread(descriptor, 64, offset)
-    if head[:4] == b"fLaC":
-        return Format("flac", offset, _flac_promise(head))
-    if head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE":
-        return _sniff_wav(descriptor, offset)
-    if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
-        return _sniff_aiff(descriptor, offset)
-    if head[:4] == b"OggS":
-        _check_pages(descriptor, offset, size)
-        is_opus = offset == 0 and head[28:36] == b"OpusHead"
-        return Format("ogg", offset, is_opus=is_opus)
-    if head[4:8] in _MP4_ATOMS and int.from_bytes(head[:4], "big") <= size:
-        return Format("mov", needs_av=True)
-    if head[:8] == _ASF:
-        return Format("asf", promised_s=_asf_promise(descriptor), needs_av=True)
-    if head[:4] == _MATROSKA:
-        return Format("matroska", needs_av=True)
-    if _is_adts(descriptor, offset, head):
-        return Format("aac", needs_av=True)
-    return _sniff_mpeg(descriptor, offset, size)
+    offsets = _behind_id3(descriptor, start, size)
+    for offset in offsets:
+        if offset < size and (found := _sniff_at(descriptor, offset, size)):
+            return found
+    usable = [offset for offset in offsets if offset < size]
+    is_tagged = offsets != [start]
+    return _search(descriptor, usable[0] if usable else start + 10, size, offsets[0] if is_tagged else None)
 
 
-def _skip_id3(descriptor: int, size: int) -> int:
-    """Offset behind all leading ID3v2 tags (which may carry megabytes of cover art)."""
-    offset = 0
+def _behind_id3(descriptor: int, start: int, size: int) -> list[int]:
+    """Where leading ID3v2 tags may end; they may carry megabytes of cover art. The likeliest comes first."""
+    offset = start
     while True:
         head = os.pread(descriptor, 10, offset)
-        if len(head) < 10 or head[:3] != b"ID3" or max(head[6:10]) > 127:
-            return offset
-        length = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]
-        offset += 10 + length + (10 if head[5] & 0x10 else 0)
-        if offset == size:
-            raise Empty("The file holds tags, but no audio.")
-        if offset > size:
-            raise Corrupt("The file is cut off inside of its tags.")
+        if len(head) < 10 or head[:3] != b"ID3":
+            return [offset]
+        following = offset + id3_length(head)
+        if following >= size or os.pread(descriptor, 3, following) != b"ID3":
+            plain = offset + plain_id3_length(head)
+            return [following] if plain == following else [following, plain]
+        offset = following
 
 
-def _sniff_mpeg(descriptor: int, start: int, size: int) -> Format:
-    offset = mpeg.find_first_frame(descriptor, start, size)
-    if offset is None:
-        raise NotAudio
-    frame = mpeg.parse_frame(os.pread(descriptor, 4, offset))
+def _sniff_at(descriptor: int, offset: int, size: int) -> Format | None:
+    """The format of what begins exactly here."""
+    head = os.pread(descriptor, signatures.HEAD_BYTES, offset)
+    if head[:4] == b"fLaC":
+        return Format("flac", offset, audio_end(descriptor, offset, size), flac.promised_s(head))
+    if found := _CHUNKED.get((head[:4], head[8:12])):
+        demuxer, read_layout = found
+        return _from_layout(demuxer, offset, read_layout(descriptor, offset, size))
+    if head[:4] == b"OggS":
+        return _sniff_ogg(descriptor, offset, size)
+    if head[4:8] in _MP4_ATOMS and int.from_bytes(head[:4], "big") <= size:
+        cut_share = mp4.cut_share(descriptor, offset, size)
+        return Format("mov", offset, decoder="av", breaks_off=cut_share > 0, cut_share=cut_share)
+    if signature := signatures.find(head):
+        if not signature.demuxer:
+            raise UnsupportedFormat(f"{signature.name} cannot be decoded.")
+        return _by_signature(descriptor, signature.demuxer, offset, size)
+    for syntax in (mpeg.SYNTAX, adts.SYNTAX):
+        if framing.find_run(descriptor, offset, size, syntax, most=1) is not None:
+            return _frames(descriptor, syntax, offset, size)
+    return None
+
+
+def _search(descriptor: int, start: int, size: int, tag_end: int | None) -> Format:
+    """The format of what begins behind junk; `tag_end` is where tags say that they end."""
+    data = os.pread(descriptor, framing.SEARCH_BYTES, start)
+    places: list[tuple[int, Syntax | None]] = []
+    if container := _BEHIND_JUNK.search(data):
+        places.append((start + container.start(), None))
+    for syntax in (mpeg.SYNTAX, adts.SYNTAX):
+        if (found := framing.find_run(descriptor, start, size, syntax)) is not None:
+            places.append((found, syntax))
+    if not places and (free := mpeg.find_free_format(descriptor, start, size)):
+        return _free_format(descriptor, *free, size)
+    if places:
+        offset, known = min(places, key=lambda place: place[0])
+        found_format = (
+            _frames(descriptor, known, offset, size) if known else _sniff_at(descriptor, offset, size)
+        )
+        if found_format:
+            return found_format
+    if tag_end == size:
+        raise Empty("The file holds tags, but no audio.")
+    if tag_end is not None and tag_end > size:
+        raise Corrupt("The file is cut off inside of its tags.")
+    raise NotAudio(signatures.sentence_on(data))
+
+
+def _frames(descriptor: int, syntax: Syntax, offset: int, size: int) -> Format:
+    if syntax is adts.SYNTAX:
+        return Format("aac", offset, audio_end(descriptor, offset, size), decoder="frames", syntax=syntax)
+    return _sniff_mpeg(descriptor, offset, audio_end(descriptor, offset, size))
+
+
+def _sniff_mpeg(descriptor: int, offset: int, end: int) -> Format:
+    """libsndfile decodes one song without damage; what is more than that is decoded frame by frame."""
+    first = os.pread(descriptor, 4, offset)
+    frame = mpeg.parse_frame(first)
     assert frame is not None
-    frame_s = frame.samples / frame.sample_rate
-    promised = mpeg.promised_frames(descriptor, offset)
-    if promised is not None:
-        return Format("mp3", offset, promised * frame_s)
-    counted, to_the_end = mpeg.count_frames(descriptor, offset, size)
-    return Format("mp3", offset, counted * frame_s if to_the_end else None, is_uncounted=True)
+    claim = mpeg.read_claim(descriptor, offset)
+    promised_s = claim.seconds(frame) if claim and claim.frames else None
+    if claim and promised_s and abs(offset + claim.stream_bytes - end) <= _CLAIM_SLACK_BYTES:
+        return Format("mp3", offset, end, promised_s)
+    count = mpeg.count_frames(descriptor, offset, end)
+    goes_on = end - count.end > frame.length * 8 and (
+        framing.find_run(descriptor, count.end, end, mpeg.SYNTAX, 2) is not None
+    )
+    sounding = count.frames - (claim is not None)
+    is_longer = claim is not None and 0 < claim.frames < sounding - 1
+    if not count.is_uniform or goes_on or is_longer or not sounding:
+        return Format("mp3", offset, end, decoder="frames", syntax=mpeg.SYNTAX)
+    if promised_s:
+        return Format("mp3", offset, end, promised_s)
+    head = mpeg.counting_frame(first, sounding)
+    cut = mpeg.parse_frame(os.pread(descriptor, 4, count.end))
+    lost_s = cut.seconds if cut and count.end < end else 0.0
+    promised_s = sounding * frame.seconds
+    return Format(
+        "mp3",
+        offset,
+        count.end,
+        promised_s,
+        head=head,
+        is_uncounted=True,
+        lost_s=lost_s,
+        breaks_off=lost_s > 0,
+    )
 
 
-def _flac_promise(head: bytes) -> float | None:
-    """STREAMINFO (RFC 9639, 8.2): 20 bits sample rate, 3 channels, 5 bits, 36 bits number of samples."""
-    fields = int.from_bytes(head[18:26], "big")
-    sample_rate, samples = fields >> 44, fields & (1 << 36) - 1
-    return samples / sample_rate if sample_rate and samples else None
+def _free_format(descriptor: int, offset: int, syntax: Syntax, size: int) -> Format:
+    """Only libsndfile decodes frames of a free bit rate."""
+    claim = mpeg.read_claim(descriptor, offset)
+    frame = syntax.parse(os.pread(descriptor, 8, offset))
+    assert frame is not None
+    return Format("mp3", offset, size, claim.seconds(frame) if claim and claim.frames else None)
 
 
-def _asf_promise(descriptor: int) -> float | None:
+def _sniff_ogg(descriptor: int, offset: int, size: int) -> Format:
+    link = ogg.read_link(descriptor, offset, size)
+    is_alone = offset == 0 and not link.has_more and link.is_plain
+    decoder: Decoder = "sndfile" if link.codec == "vorbis" and is_alone else "av"
+    following = link.end if link.has_more else None
+    return Format(
+        "ogg",
+        offset,
+        link.end,
+        decoder=decoder,
+        has_fast_seek=link.codec == "opus" and is_alone,
+        lost_s=link.cut_s,
+        breaks_off=link.is_cut,
+        following=following,
+    )
+
+
+def _from_layout(demuxer: str, offset: int, layout: riff.Layout) -> Format:
+    return Format(
+        demuxer,
+        layout.start if layout.head else offset,
+        layout.end,
+        layout.promised_s,
+        decoder="sndfile" if layout.is_plain else "av",
+        head=layout.head,
+        following=layout.end if layout.has_more else None,
+    )
+
+
+def _by_signature(descriptor: int, demuxer: str, offset: int, size: int) -> Format:
+    promised_s = _asf_promise(descriptor, offset) if demuxer == "asf" else None
+    return Format(demuxer, offset, audio_end(descriptor, offset, size), promised_s, decoder="av")
+
+
+def _asf_promise(descriptor: int, offset: int) -> float | None:
     """Play duration of the File Properties object (ASF specification, 3.2), less its preroll."""
-    head = os.pread(descriptor, _ASF_HEADER_BYTES, 0)
+    head = os.pread(descriptor, _ASF_HEADER_BYTES, offset)
+    if any(encryption in head for encryption in _ASF_ENCRYPTIONS):
+        raise UnsupportedFormat("DRM-protected Windows Media audio cannot be decoded.")
     fields = head[head.find(_ASF_PROPERTIES) :][64:96] if _ASF_PROPERTIES in head else b""
     if len(fields) < 28:
         return None
     duration, _, preroll_ms, flags = struct.unpack_from("<QQQI", fields)
     is_broadcast = flags & 1
     return None if is_broadcast else max(0.0, duration / 1e7 - preroll_ms / 1e3) or None
-
-
-def _sniff_wav(descriptor: int, offset: int) -> Format:
-    byte_rate, data_bytes, is_plain = 0, 0, True
-    for name, position, length in _chunks(descriptor, offset, "<"):
-        if name == b"fmt ":
-            fields = os.pread(descriptor, 26, position)
-            codec, _, sample_rate, _, block_align = struct.unpack_from("<HHIIH", fields.ljust(26, b"\0"))
-            codec = int.from_bytes(fields[24:26], "little") if codec == 0xFFFE else codec
-            byte_rate, is_plain = sample_rate * block_align, codec in _PLAIN_WAV_CODECS
-        elif name == b"ds64":
-            data_bytes = int.from_bytes(os.pread(descriptor, 8, position + 8), "little")
-        elif name == b"data":
-            data_bytes = length if length < _OPEN_ENDED_BYTES else data_bytes
-            break
-    else:
-        raise Corrupt
-    promised = data_bytes / byte_rate if byte_rate and data_bytes and is_plain else None
-    return Format("wav", offset, promised, needs_av=not is_plain)
-
-
-def _sniff_aiff(descriptor: int, offset: int) -> Format:
-    for name, position, _ in _chunks(descriptor, offset, ">"):
-        if name != b"COMM":
-            continue
-        fields = os.pread(descriptor, 22, position).ljust(22, b"\0")
-        _, frames, _, exponent, mantissa = struct.unpack_from(">HIHHQ", fields)
-        is_plain = fields[18:22] in _PLAIN_AIFF_CODECS or os.pread(descriptor, 4, offset + 8) == b"AIFF"
-        sample_rate = mantissa * 2.0 ** ((exponent & 0x7FFF) - 16383 - 63) if exponent < 16400 else 0.0
-        promised = frames / sample_rate if sample_rate >= 1 and frames else None
-        return Format("aiff", offset, promised, needs_av=not is_plain)
-    raise Corrupt
-
-
-def _chunks(descriptor: int, offset: int, order: str) -> list[tuple[bytes, int, int]]:
-    """Name, position and length of the chunks of a RIFF or AIFF file up to the first that is cut off."""
-    found = []
-    position = offset + 12
-    for _ in range(_MAX_CHUNKS):
-        head = os.pread(descriptor, 8, position)
-        if len(head) < 8:
-            break
-        name, length = struct.unpack(f"{order}4sI", head)
-        found.append((name, position + 8, length))
-        position += 8 + length + length % 2
-    return found
-
-
-def _check_pages(descriptor: int, offset: int, size: int) -> None:
-    """Walk the pages of an Ogg stream (RFC 3533): its last one must be whole, and nothing big behind it."""
-    while offset < size:
-        head = os.pread(descriptor, 27 + 255, offset)
-        if head[:4] != b"OggS":
-            if size - offset > _TRAILER_BYTES or b"OggS".startswith(head[:4]):
-                raise Corrupt
-            return
-        if len(head) < 27 or len(head) < 27 + head[26]:
-            raise Corrupt
-        offset += 27 + head[26] + sum(head[27 : 27 + head[26]])
-    if offset > size:
-        raise Corrupt
-
-
-def _is_adts(descriptor: int, offset: int, head: bytes) -> bool:
-    """Two AAC frames in a row."""
-    if len(head) < 7 or head[0] != 0xFF or head[1] & 0xF6 != 0xF0:
-        return False
-    length = (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5
-    following = os.pread(descriptor, 2, offset + length)
-    return length >= 7 and len(following) == 2 and following[0] == 0xFF and following[1] & 0xF6 == 0xF0

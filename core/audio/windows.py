@@ -7,14 +7,17 @@ import numpy as np
 import soxr
 
 from core.audio.mixing import clip, mono
+from core.audio.opening import following_stream
 from core.audio.sndfile import Seekable, open_seekable, read_segment
 from core.audio.sniff import Format
-from core.audio.source import MIN_DURATION_S, SILENCE, Samples, is_clearly_less
+from core.audio.source import MIN_DURATION_S, SILENCE, Decoded, Samples
 from core.audio.stopwatch import Stopwatch
 from core.errors import Corrupt, UnsupportedFormat
 
 # soxr's HQ filter reaches about 10 ms to either side when 44.1 kHz becomes 16 kHz; ample.
 _CONTEXT_S = 0.1
+# Read to see whether a track goes as far as it says: less than the shortest track has.
+_LAST_FRAMES = 2048
 
 
 def window_starts(total: int, windows: int, length: int) -> list[int]:
@@ -33,25 +36,30 @@ def seek_windows(
     length: int,
     max_duration_s: float,
     resampling: Stopwatch,
-) -> tuple[list[Samples], float] | None:
+) -> tuple[list[Samples], Decoded] | None:
     """The windows by seeking; None whenever anything is odd: only decoding all of the track tells what."""
-    if form.needs_av or (form.is_uncounted and form.promised_s is None):
+    can_seek = form.decoder == "sndfile" or form.has_fast_seek
+    if not can_seek or form.following is not None or form.lost_s:
         return None
     try:
         with open_seekable(descriptor, form) as track:
             duration_s = float(track.frames / track.samplerate)
             if not MIN_DURATION_S <= duration_s <= max_duration_s:
                 return None
-            if is_clearly_less(duration_s, form.promised_s or 0):
+            if form.account.missing_s(duration_s, track.samplerate):
                 return None
             starts = window_starts(int(duration_s * sample_rate), windows, length)
             found = [_read_window(track, start, length, sample_rate, resampling) for start in starts]
+            if read_segment(track, max(0, track.frames - _LAST_FRAMES), _LAST_FRAMES) is None:
+                return None
+        if following_stream(descriptor, form) is not None:
+            return None
     except (Corrupt, UnsupportedFormat):
         return None
     whole = [window for window in found if window is not None]
     if len(whole) < len(found) or max(np.abs(window).max(initial=0) for window in whole) < SILENCE:
         return None
-    return whole, duration_s
+    return whole, Decoded(duration_s)
 
 
 def _read_window(

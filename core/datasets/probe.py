@@ -35,9 +35,9 @@ def probe(path: Path, root: Path | None = None) -> Probed | Unusable:
     """What a glance tells; damage is found where the file's start, middle or structure shows it."""
     try:
         with open_audio(path, root) as file:
-            _, duration_s = decode_windows(file, _SAMPLE_RATE, 1, _WINDOW_S, max_duration_s=_MAX_DURATION_S)
+            _, track = decode_windows(file, _SAMPLE_RATE, 1, _WINDOW_S, max_duration_s=_MAX_DURATION_S)
             content = hash_audio(file) or identity_without_audio(file_hash(file))
             credits, tags_error = read_credits(file)
-            return Probed(duration_s, credits, content, tags_error)
+            return Probed(track.duration_s, credits, content, tags_error)
     except ItemError as error:
         return Unusable(path, error.code, error.detail)

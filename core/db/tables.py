@@ -16,6 +16,7 @@ from sqlalchemy import (
     Index,
     LargeBinary,
     SmallInteger,
+    String,
     Text,
     UniqueConstraint,
     func,
@@ -132,13 +133,17 @@ class Prediction(Base):
     """What one model says of one piece of audio, wherever and how often that audio lies in a library."""
 
     __tablename__ = "predictions"
-    __table_args__ = (Index("ix_predictions_model_id", "model_id"),)
+    __table_args__ = (
+        Index("ix_predictions_model_id", "model_id"),
+        Index("ix_predictions_warned", "model_id", "content_hash", postgresql_where=text("warnings <> '{}'")),
+    )
 
     content_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     model_id: Mapped[int] = mapped_column(ForeignKey("models.id"), primary_key=True)
     coverage: Mapped[str]
     duration_s: Mapped[float] = mapped_column(REAL)
     scores: Mapped[list[float]] = mapped_column(ARRAY(REAL))
+    warnings: Mapped[list[str]] = mapped_column(ARRAY(String), server_default="{}")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
@@ -152,6 +157,7 @@ class Embedding(Base):
     encoder_id: Mapped[int] = mapped_column(ForeignKey("encoders.id"), primary_key=True)
     coverage: Mapped[str]
     duration_s: Mapped[float] = mapped_column(REAL)
+    warnings: Mapped[list[str]] = mapped_column(ARRAY(String), server_default="{}")
     vector: Mapped[Any] = mapped_column(VECTOR)
 
 

@@ -47,6 +47,7 @@ class Track(Generic[K]):
     last: Look | None = None
     waiting: int = 0  # looks that the model has not had yet
     duration_s: float | None = None  # known once the track has ended
+    warnings: tuple[str, ...] = ()  # as well
 
     @property
     def complete(self) -> bool:

@@ -10,13 +10,14 @@ from typing import BinaryIO, Generic, TypeVar
 import numpy as np
 
 from core.audio.sandbox import Spent
+from core.audio.source import Decoded
 from core.audio.stopwatch import Stopwatch
 from core.errors import Corrupt, ItemError
 from core.inference.channel import Channel, Closed
 
 K = TypeVar("K")  # whatever the caller ties a file to
-# Yields samples (T,), empty ones as a sign of progress; returns the duration in seconds of the whole track.
-Decode = Callable[[BinaryIO, Spent], Generator[np.ndarray, None, float]]
+# Yields samples (T,), empty ones as a sign of progress; returns what is known of the whole track.
+Decode = Callable[[BinaryIO, Spent], Generator[np.ndarray, None, Decoded]]
 
 _logger = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ class Piece(Generic[K]):
 @dataclass(frozen=True)
 class End(Generic[K]):
     track: K
-    outcome: float | ItemError  # duration in seconds, or what is wrong with the file
+    outcome: Decoded | ItemError  # what is known of the whole track, or what is wrong with the file
     decode_s: float  # processor seconds that decoding took, without resampling
     resample_s: float
 
@@ -123,12 +124,15 @@ def _decode_one(track: K, file: BinaryIO, decode: Decode, channel: Channel[Messa
     channel.put(End(track, outcome, own.seconds + spent.decode_s, spent.resample_s))
 
 
-def _next_piece(pieces: Generator[np.ndarray, None, float], file: BinaryIO) -> np.ndarray | float | ItemError:
+def _next_piece(
+    pieces: Generator[np.ndarray, None, Decoded], file: BinaryIO
+) -> np.ndarray | Decoded | ItemError:
     """What a decoder stumbles over is the file's fault; only where the machine fails it is nobody's."""
     try:
         return next(pieces)
     except StopIteration as stop:
-        return float(stop.value)
+        decoded: Decoded = stop.value
+        return decoded
     except ItemError as error:
         return error
     except (OSError, MemoryError):

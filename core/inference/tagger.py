@@ -13,6 +13,7 @@ from torch import nn
 
 from core.audio.features import LogMel
 from core.audio.sandbox import Spent, stream, stream_windows
+from core.audio.source import Decoded
 from core.config import Coverage, is_single_label
 from core.errors import ItemError
 from core.evaluation import calibration as calibration_of
@@ -39,6 +40,7 @@ class Analysis:
     duration_s: float
     scores: np.ndarray  # (L,) float32 probabilities
     embedding: np.ndarray  # (D,) float32
+    warnings: tuple[str, ...] = ()  # sentences on what of the audio could not be decoded
 
 
 class Tagger:
@@ -101,14 +103,10 @@ class Tagger:
         features, frames = self.card.features, self.card.model.patch_frames
         rate = features.sample_rate
 
-        def whole(file: BinaryIO, spent: Spent) -> Generator[np.ndarray, None, float]:
-            samples = 0
-            for block in stream(file, rate, max_duration_s=max_duration_s, spent=spent):
-                samples += len(block)
-                yield block
-            return samples / rate
+        def whole(file: BinaryIO, spent: Spent) -> Generator[np.ndarray, None, Decoded]:
+            return (yield from stream(file, rate, max_duration_s=max_duration_s, spent=spent))
 
-        def windows(file: BinaryIO, spent: Spent, count: int) -> Generator[np.ndarray, None, float]:
+        def windows(file: BinaryIO, spent: Spent, count: int) -> Generator[np.ndarray, None, Decoded]:
             window_s = patch_samples(features, frames) / rate
             return (
                 yield from stream_windows(
@@ -135,7 +133,8 @@ class Tagger:
                     batcher.drop(message.track)
                     yield message.track.key, message.outcome
                     continue
-                completed = batcher.end(message.track, message.outcome)
+                message.track.warnings = message.outcome.warnings
+                completed = batcher.end(message.track, message.outcome.duration_s)
             yield from map(self._analysis, completed)
             while batcher.delays_a_track() and channel.would_wait():
                 yield from map(self._analysis, batcher.run())
@@ -152,7 +151,7 @@ class Tagger:
         assert track.duration_s is not None
         self.timings.tracks += 1
         self.timings.audio_s += track.duration_s
-        return track.key, Analysis(track.duration_s, scores, embedding)
+        return track.key, Analysis(track.duration_s, scores, embedding, track.warnings)
 
 
 def decoding_threads(device: torch.device, careful: bool) -> int:

@@ -22,6 +22,7 @@ class NewEmbedding:
     coverage: str  # its name
     duration_s: float
     vector: Any  # (D,) numbers; an array is written twice as fast as a list
+    warnings: Sequence[str] = ()  # sentences on what of the audio could not be decoded
 
 
 def save_embeddings(session: Session, encoder_id: int, embeddings: Sequence[NewEmbedding]) -> None:
@@ -30,13 +31,13 @@ def save_embeddings(session: Session, encoder_id: int, embeddings: Sequence[NewE
         return
     # A fixed order: two workers that find copies of the same files must not lock them crosswise.
     ordered = sorted(embeddings, key=lambda heard: heard.content_hash)
-    rows = [vars(heard) | {"encoder_id": encoder_id} for heard in ordered]
+    rows = [vars(heard) | {"encoder_id": encoder_id, "warnings": list(heard.warnings)} for heard in ordered]
     statement = insert(Embedding)
     new = statement.excluded
     session.execute(
         statement.on_conflict_do_update(
             index_elements=[Embedding.content_hash, Embedding.encoder_id],
-            set_={name: new[name] for name in ("coverage", "duration_s", "vector")},
+            set_={name: new[name] for name in ("coverage", "duration_s", "vector", "warnings")},
             where=(Embedding.coverage != "full") | (new.coverage == "full"),
         ),
         rows,

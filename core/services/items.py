@@ -51,6 +51,7 @@ class ResultRow:
     path: str
     duration_s: float
     scores: list[float]
+    warnings: list[str]
 
 
 def load_work(session: Session, claim: Claim) -> list[WorkItem]:
@@ -107,17 +108,21 @@ def list_items(
     return Page([ItemRow(*row[2:]) for row in page.items], page.next_cursor)
 
 
-def list_results(session: Session, job: Job, after: Position, limit: int) -> list[tuple[Position, ResultRow]]:
+def list_results(
+    session: Session, job: Job, after: Position, limit: int, *, only_with_warnings: bool = False
+) -> list[tuple[Position, ResultRow]]:
     """The next labelled tracks of a job after a position, each with its own position."""
     heard = (Prediction.content_hash == JobItem.content_hash) & (Prediction.model_id == job.model_id)
     query = (
         _in_order(job.id, limit)
-        .add_columns(Track.id, Track.path, Prediction.duration_s, Prediction.scores)
+        .add_columns(Track.id, Track.path, Prediction.duration_s, Prediction.scores, Prediction.warnings)
         .join(Track, Track.id == JobItem.track_id)
         .join(Library, Library.id == Track.library_id)
         .join(Prediction, heard)
         .where(JobItem.state.in_((ItemState.DONE, ItemState.SKIPPED)))
     )
+    if only_with_warnings:
+        query = query.where(Prediction.warnings != [])
     rows = session.execute(_after(query, after))
     return [((row[0], row[1]), ResultRow(*row[2:])) for row in rows]
 

@@ -20,6 +20,9 @@ from core.states import UnitState
 ESTIMATED_TRACKS = text(
     "SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = to_regclass('tracks')"
 )
+ESTIMATED_WARNED = text(
+    "SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = to_regclass('ix_predictions_warned')"
+)
 RECENT_S = 300.0  # what "the last minutes" are
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 
@@ -37,6 +40,7 @@ class Activity:
     oldest_expired_lease_s: float
     deleted: dict[str, int]  # rows that are still to be removed, by table
     tracks: int  # an estimate
+    warned: int  # results of tracks of which some audio is missing, an estimate
     unreadable_tags: int  # tracks that are there and whose tags cannot all be read
     workers: int
     slots: dict[str, int]  # that workers offer, by queue
@@ -71,6 +75,7 @@ def measure_activity(session: Session) -> Activity:
         oldest_expired_lease_s=float(session.scalar(expired) or 0),
         deleted=count_marked(session),
         tracks=session.scalar(ESTIMATED_TRACKS) or 0,
+        warned=session.scalar(ESTIMATED_WARNED) or 0,
         unreadable_tags=count_unreadable_tags(session),
         workers=count_workers(session),
         slots=dict.fromkeys(QUEUES, 0) | slots_by_queue(session),

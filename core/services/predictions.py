@@ -24,6 +24,7 @@ class NewPrediction:
     duration_s: float
     scores: list[float]  # (L,)
     embedding: Any = None  # (D,) numbers; None where the encoder's is stored already
+    warnings: Sequence[str] = ()  # sentences on what of the audio could not be decoded
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def save_predictions(session: Session, model: Model, predictions: Sequence[NewPr
     by_content = {prediction.content_hash: prediction for prediction in predictions}
     ordered = [by_content[content_hash] for content_hash in sorted(by_content)]
     statement = insert(Prediction)
-    replaced = {name: statement.excluded[name] for name in ("coverage", "duration_s", "scores")}
+    replaced = {name: statement.excluded[name] for name in ("coverage", "duration_s", "scores", "warnings")}
     # What has been heard in full is not replaced by what a few windows say.
     better = (Prediction.coverage != "full") | (statement.excluded.coverage == "full")
     rows = session.execute(
@@ -125,7 +126,7 @@ def save_predictions(session: Session, model: Model, predictions: Sequence[NewPr
     if labels:
         session.execute(insert(PredictionLabel), labels)
     heard = [
-        NewEmbedding(row.content_hash, row.coverage, row.duration_s, row.embedding)
+        NewEmbedding(row.content_hash, row.coverage, row.duration_s, row.embedding, row.warnings)
         for row in ordered
         if row.embedding is not None
     ]
@@ -138,7 +139,10 @@ def copy_predictions(
     """Give a model the next results of another with the same weights; where to go on, None at the end."""
     query = select(Prediction).where(Prediction.model_id == source.id, Prediction.content_hash > after)
     known = session.scalars(query.order_by(Prediction.content_hash).limit(limit)).all()
-    rows = [NewPrediction(each.content_hash, each.coverage, each.duration_s, each.scores) for each in known]
+    rows = [
+        NewPrediction(each.content_hash, each.coverage, each.duration_s, each.scores, warnings=each.warnings)
+        for each in known
+    ]
     save_predictions(session, target, rows)
     return known[-1].content_hash if len(known) == limit else None
 
@@ -150,4 +154,5 @@ def _row(model: Model, prediction: NewPrediction) -> dict[str, Any]:
         "coverage": prediction.coverage,
         "duration_s": prediction.duration_s,
         "scores": prediction.scores,
+        "warnings": list(prediction.warnings),
     }

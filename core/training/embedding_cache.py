@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,6 +20,7 @@ from core.training.feature_cache import (
     cached,
     known,
     write_array,
+    write_warnings,
 )
 from core.training.identity import check_unchanged, identify
 from core.training.places import EMBEDDINGS
@@ -55,8 +57,9 @@ def cache_embeddings(
             check_unchanged(before, status_of_audio(sources[index], root))
         except ItemError as error:
             return error
+        write_warnings(target.file, analysis.warnings)
         write_array(target.file, analysis.embedding)
-        return target
+        return replace(target, warnings=analysis.warnings)
 
     with _one_thread():
         for index, outcome in tagger.analyse(missing(), max_duration_s=MAX_DURATION_S, apart=True):

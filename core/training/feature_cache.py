@@ -1,10 +1,11 @@
 """Log-mel frames of whole tracks on disk, so that audio is decoded once, whatever is trained on it."""
 
 import hashlib
+import json
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -34,6 +35,7 @@ class Cached:
     file: Path  # array in .npy format
     content: str  # hex hash of the audio
     credits: Credits  # by its tags
+    warnings: tuple[str, ...] = ()  # sentences on what of the audio could not be decoded
 
 
 Outcome = Cached | ItemError
@@ -83,7 +85,27 @@ def known(source: Path, root: Path | None, folder: Path, cache_dir: Path) -> Cac
 
 
 def cached(folder: Path, identity: Identity) -> Cached:
-    return Cached(place(folder, identity.content), identity.content, identity.credits)
+    file = place(folder, identity.content)
+    return Cached(file, identity.content, identity.credits, read_warnings(file))
+
+
+def write_warnings(path: Path, warnings: Sequence[str]) -> None:
+    """Keep what is to be said of an array beside it; to be written before the array."""
+    if warnings:
+        with appearing(_notes(path)) as file:
+            file.write(json.dumps(list(warnings)).encode())
+
+
+def read_warnings(path: Path) -> tuple[str, ...]:
+    """What is to be said of an array."""
+    try:
+        return tuple(map(str, json.loads(_notes(path).read_bytes())))
+    except FileNotFoundError:
+        return ()
+
+
+def _notes(path: Path) -> Path:
+    return path.with_suffix(".warnings.json")
 
 
 def write_array(path: Path, array: np.ndarray) -> None:
@@ -106,20 +128,28 @@ def _cache_one(source: Path, root: Path | None, log_mel: LogMel, folder: Path, c
             before = os.fstat(file.fileno())
             found = cached(folder, identify(file, cache_dir))
             if not found.file.exists():
-                frames = _frames(file, log_mel)
+                frames, warnings = _frames(file, log_mel)
                 check_unchanged(before, os.fstat(file.fileno()))
+                write_warnings(found.file, warnings)
                 write_array(found.file, frames)
+                found = replace(found, warnings=warnings)
     except ItemError as error:
         return error
     return found
 
 
 @torch.inference_mode()
-def _frames(file: BinaryIO, log_mel: LogMel) -> np.ndarray:
-    """The track's frames (N, F); float16 is exact to 1/2000, less than what two encodings differ by."""
+def _frames(file: BinaryIO, log_mel: LogMel) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The track's frames (N, F) and warnings; float16 is exact to 1/2000, less than encodings differ by."""
     frames = LogMelStream(log_mel)
     pieces = []
-    for block in stream(file, log_mel.config.sample_rate, max_duration_s=MAX_DURATION_S):
+    blocks = stream(file, log_mel.config.sample_rate, max_duration_s=MAX_DURATION_S)
+    while True:
+        try:
+            block = next(blocks)
+        except StopIteration as stop:
+            warnings: tuple[str, ...] = stop.value.warnings
+            break
         pieces.append(frames.push(torch.from_numpy(block)).T.half().numpy())
     pieces.append(frames.finish().T.half().numpy())
-    return np.ascontiguousarray(np.concatenate(pieces))
+    return np.ascontiguousarray(np.concatenate(pieces)), warnings

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +28,8 @@ from core.training.inputs import Inputs, Patches, Vectors, load_vectors
 from core.training.processes import gather, is_first, rank, world_size
 from core.training.run import OnTrack, Tracks
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Material:
@@ -37,6 +40,7 @@ class Material:
     groups: tuple[int, ...]  # tracks of one artist, or of one content, have one number
     splits: tuple[Split, ...]  # one, or one per fold
     dropped: Mapping[str, str]  # id -> error code of tracks that cannot be read
+    damaged: Mapping[str, tuple[str, ...]]  # id -> warnings of tracks that are used without what is missing
     fingerprint: str  # of ids, labels and contents
 
     @property
@@ -86,8 +90,11 @@ def prepare(
         groups=same_origin(kept.examples, contents).of,
         splits=splits,
         dropped=_dropped(examples, outcomes),
+        damaged={name: one.warnings for name, one in cached.items() if one.warnings},
         fingerprint=fingerprint(kept.examples, contents),
     )
+    for name, warnings in material.damaged.items():
+        log.warning("%.300r is used for training, but: %s", name, " ".join(warnings))
     _check_parts(material)
     return material
 

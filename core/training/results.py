@@ -48,6 +48,11 @@ def make_results(
         warnings.append("Too few artists are known for intervals.")
     if searched and resolved.config.split.folds:
         warnings.append(CHOSEN_ON_FOLDS)
+    if material.damaged:
+        warnings.append(
+            f"{len(material.damaged)} tracks are damaged and used without what is missing; "
+            f"{next(iter(material.damaged))} is one."
+        )
     found = {
         "evaluated_on": "test" if len(splits) == 1 else "out_of_fold",
         "folds": resolved.config.split.folds,
@@ -64,6 +69,7 @@ def make_results(
         "split": splits[0].report.origin,
         "warnings": list(dict.fromkeys(warnings)),
         "dropped": dict(material.dropped),
+        "damaged": {name: list(warnings) for name, warnings in material.damaged.items()},
     }
     return dict(_without_nan(found))
 

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 from core.audio.sandbox.limits import LIFE_CPU_S
 from core.audio.sandbox.process import NO_ANSWER, Allowance, Helper, HelperDied, Reply, number
-from core.audio.source import BLOCK_S, Samples
+from core.audio.source import BLOCK_S, Decoded, Samples
 from core.errors import Corrupt, ItemError, Undecodable, Unreadable, item_error
 from core.library.content import TagReading
 
@@ -21,6 +21,7 @@ CPU_S, TAGS_CPU_S = 15.0, 5.0
 HASHED_BYTES_PER_CPU_S = 20e6  # beyond CPU_S; SHA-256 without special instructions takes 200 MB a second
 PIECE_S = 60  # of audio in one piece at most; blocks hold about 10 s
 _TEXT_CHARACTERS = 4000
+_MOST_WARNINGS, _WARNING_CHARACTERS = 8, 300
 _NOT_DECODED = "The audio cannot be decoded."
 MAX_FILES = 500  # per helper: bounds what it may leak, and what it may falsify should a file take it over
 
@@ -48,7 +49,7 @@ class Sandbox:
 
     def stream(
         self, file: BinaryIO, sample_rate: int, *, max_duration_s: float, spent: Spent | None = None
-    ) -> Generator[Samples, None, None]:
+    ) -> Generator[Samples, None, Decoded]:
         """A file block by block: mono float32 (T,) in [-1, 1] at `sample_rate`, about 10 s each.
 
         What is wrong with the file as a whole (cut off, too short, silent) is raised behind its last block.
@@ -56,7 +57,8 @@ class Sandbox:
         request = {"do": "stream", "sample_rate": sample_rate, "max_duration_s": max_duration_s}
         most = round((max_duration_s + BLOCK_S) * sample_rate)
         allowed = Allowance(CPU_S, samples=most, piece=PIECE_S * sample_rate)
-        yield from self._samples(file, request, allowed, spent)
+        reply = yield from self._samples(file, request, allowed, spent)
+        return _decoded(reply, max_duration_s + BLOCK_S)
 
     def stream_windows(
         self,
@@ -67,8 +69,8 @@ class Sandbox:
         *,
         max_duration_s: float,
         spent: Spent | None = None,
-    ) -> Generator[Samples, None, float]:
-        """Evenly spaced windows (T,), empty arrays while they are looked for; returns the track's seconds.
+    ) -> Generator[Samples, None, Decoded]:
+        """Evenly spaced windows (T,), empty arrays while they are looked for.
 
         See `core.audio.decode.decode_windows`.
         """
@@ -84,22 +86,19 @@ class Sandbox:
         # A long track is decoded twice.
         allowed = Allowance(CPU_S, heard_s=2 * longest_s, samples=windows * piece, piece=piece)
         reply = yield from self._samples(file, request, allowed, spent)
-        try:
-            return number(reply["duration_s"], 0, longest_s)
-        except NO_ANSWER as error:
-            raise Corrupt(_NOT_DECODED) from error
+        return _decoded(reply, longest_s)
 
     def decode_windows(
         self, file: BinaryIO, sample_rate: int, windows: int, window_s: float, *, max_duration_s: float
-    ) -> tuple[list[Samples], float]:
-        """The same windows at once, and the track's duration in seconds."""
+    ) -> tuple[list[Samples], Decoded]:
+        """The same windows at once, and what is known of the track."""
         found = self.stream_windows(file, sample_rate, windows, window_s, max_duration_s=max_duration_s)
         kept: list[Samples] = []
         while True:
             try:
                 window = next(found)
             except StopIteration as stop:
-                return kept, float(stop.value)
+                return kept, stop.value
             if len(window):
                 kept.append(window)
 
@@ -239,6 +238,17 @@ def _checked(reply: Reply, file: BinaryIO, spent: Spent) -> Reply:
         log.error("a decoder failed in an unforeseen way at %.300r: %r", _name(file), trace)
         raise Corrupt(_NOT_DECODED)
     return reply
+
+
+def _decoded(reply: Reply, longest_s: float) -> Decoded:
+    """What a helper says of a track; its warnings are shown to users and stored."""
+    try:
+        duration_s, warnings = number(reply["duration_s"], 0, longest_s), list(reply["warnings"])
+    except NO_ANSWER as error:
+        raise Corrupt(_NOT_DECODED) from error
+    return Decoded(
+        duration_s, tuple(_plain(warning)[:_WARNING_CHARACTERS] for warning in warnings[:_MOST_WARNINGS])
+    )
 
 
 def _told_error(reply: Reply) -> ItemError:

@@ -17,7 +17,7 @@ import traceback
 import wave
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO
 
 import soundfile as sf
@@ -77,18 +77,21 @@ class Channel:
 
 
 def stream(file: BinaryIO, channel: Channel, clock: Stopwatch, **options: Any) -> Answer:
-    for block in decode.stream(file, resampling=clock, **options):
-        channel.send_samples(block)
-    return {}
+    blocks = decode.stream(file, resampling=clock, **options)
+    while True:
+        try:
+            channel.send_samples(next(blocks))
+        except StopIteration as stop:
+            return asdict(stop.value)
 
 
 def windows(file: BinaryIO, channel: Channel, clock: Stopwatch, **options: Any) -> Answer:
-    found, duration_s = decode.decode_windows(
+    found, decoded = decode.decode_windows(
         file, resampling=clock, on_progress=lambda heard_s: channel.send({"heard_s": heard_s}), **options
     )
     for window in found:
         channel.send_samples(window)
-    return {"duration_s": duration_s}
+    return asdict(decoded)
 
 
 def tags(file: BinaryIO, _channel: Channel, _clock: Stopwatch) -> Answer:
@@ -178,7 +181,7 @@ def _load_everything() -> None:
         audio_hash(file.fileno())
         with suppress(ItemError):
             list(decode.stream(file, 16_000, max_duration_s=60))
-        with open_av(file.fileno(), Format("wav", needs_av=True)) as source:
+        with open_av(file.fileno(), Format("wav", decoder="av")) as source:
             list(source.blocks)
 
 

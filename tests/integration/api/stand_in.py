@@ -23,7 +23,7 @@ from core.states import ItemState
 
 @contextmanager
 def worker(db: SessionFactory) -> Iterator[None]:
-    """Plans and analyses whatever is submitted meanwhile; files named `bad...` fail."""
+    """Plans and analyses submitted jobs; files named `bad...` fail, `damaged` ones have a warning."""
     stop = threading.Event()
 
     def work() -> None:
@@ -75,7 +75,9 @@ def analyse(session: Session, claim: Claim) -> None:
             )
             continue
         digest = item.path.encode().ljust(32, b"\0")
-        heard = NewPrediction(digest, "full", 10.0, [0.6, 0.2, 0.05], [1.0, item.pos, 0.0, 0.0])
+        warnings = ["0.30 s are missing."] if "damaged" in item.path else []
+        embedding = [1.0, item.pos, 0.0, 0.0]
+        heard = NewPrediction(digest, "full", 10.0, [0.6, 0.2, 0.05], embedding, warnings)
         save_predictions(session, model, [heard])
         tags_error = "APEv2: it is damaged." if "damaged tags" in item.path else None
         file = AnalysedFile(item.track_id, item.path, 1, 1, digest, digest[::-1], {}, tags_error)

@@ -74,9 +74,18 @@ def test_label_shows_labels_neighbours_and_what_failed(mfa, db, files, tmp_path)
     assert "2 tracks labelled, 2 not labelled" in result.stdout
     assert "Left out: 2 .jpg, 1 .cue, 1 system folder." in result.stdout
     rows = (tmp_path / "out.csv").read_text().splitlines()
-    assert rows[0] == "track_id,path,duration_s,labels,model,rock,jazz,ambient"
+    assert rows[0] == "track_id,path,duration_s,labels,model,warnings,rock,jazz,ambient"
     assert len(rows) == 3
     assert not (tmp_path / "out.csv.part").exists()
+
+
+def test_label_shows_which_tracks_lack_some_of_their_audio(mfa, db, files):
+    (files / "damaged.mp3").write_bytes(b"")
+    with worker(db):
+        result = mfa("label", files, "--library", "home")
+    assert result.exit_code == 0, result.output
+    assert "Labelled with warnings: 1" in result.stdout
+    assert "0.30 s are missing." in result.stdout
 
 
 def test_label_counts_files_with_unreadable_tags(mfa, db, files):

@@ -97,6 +97,7 @@ def test_a_prediction_done_in_time_is_the_answer(http, db, uploads):
         "labels": [{"label": "rock", "score": 0.6}, {"label": "jazz", "score": 0.2}],
         "duration_s": 3.0,
         "model": "test-model@1",
+        "warnings": [],
         "scores": None,
     }
 

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import time
+from functools import partial
 from uuid import UUID
 
 import httpx
@@ -52,6 +53,7 @@ def test_json_is_one_array_of_the_labelled_tracks(http, job_id):
         "duration_s": 180.0,
         "labels": [{"label": "rock", "score": 0.6}, {"label": "jazz", "score": 0.2}],
         "model": "test-model@1",
+        "warnings": [],
     }
 
 
@@ -72,9 +74,19 @@ def test_csv_is_rfc_4180_and_no_text_becomes_a_formula(http, job_id):
     assert response.headers["content-disposition"] == f'attachment; filename="results-{job_id}.csv"'
     assert response.headers["x-content-type-options"] == "nosniff"
     rows = list(csv.reader(io.StringIO(response.text, newline="")))
-    assert rows[0] == ["track_id", "path", "duration_s", "labels", "model", "rock", "jazz", "ambient"]
+    assert rows[0] == [
+        "track_id",
+        "path",
+        "duration_s",
+        "labels",
+        "model",
+        "warnings",
+        "rock",
+        "jazz",
+        "ambient",
+    ]
     assert [row[1] for row in rows[1:]] == [*(f"'{path}" for path in PATHS[:6]), *PATHS[6:]]
-    assert rows[1][2:] == ["180.0", "rock=0.6; jazz=0.2", "test-model@1", "0.6", "0.2", "0.05"]
+    assert rows[1][2:] == ["180.0", "rock=0.6; jazz=0.2", "test-model@1", "", "0.6", "0.2", "0.05"]
     assert response.text.count("\r\n") == len(rows)
 
 
@@ -102,7 +114,7 @@ def test_every_row_comes_with_its_nearest_tracks_on_request(http, db, monkeypatc
     alone = http.get(f"/api/v1/tracks/{rows[4]['track_id']}/similar", params=within).json()
     assert alone["items"] == rows[4]["similar"]
     table = http.get(url(job_id), params={"similar": 1, "format": "csv"}).text.splitlines()
-    assert table[0] == "track_id,path,duration_s,labels,model,similar"
+    assert table[0] == "track_id,path,duration_s,labels,model,warnings,similar"
     assert table[1].endswith(",1.mp3=0.9701")
     assert problem_of(http.get(url(job_id), params={"similar": 11}), 422) == "invalid"
 
@@ -179,3 +191,21 @@ def _open_transactions(db: SessionFactory) -> int:
     others = "FROM pg_stat_activity WHERE state LIKE '%in transaction%' AND pid <> pg_backend_pid()"
     with db() as session:
         return int(session.scalars(text(f"SELECT count(*) {others}")).one())
+
+
+def test_tracks_of_which_audio_is_missing_say_so_and_can_be_asked_for(http, db):
+    with db.begin() as session:
+        library, model = make_library(session), make_model(session)
+        make = partial(make_heard_track, session, library, model)
+        tracks = [make("whole.mp3"), make("damaged.mp3", warnings=["=0.3 s are missing."])]
+        job_id = make_finished_job(session, library, model, tracks).id
+    results = http.get(url(job_id), params={"only_with_warnings": True}).json()
+    assert [(result["path"], result["warnings"]) for result in results] == [
+        ("damaged.mp3", ["=0.3 s are missing."])
+    ]
+    rows = list(csv.reader(io.StringIO(http.get(url(job_id), params={"format": "csv"}).text)))
+    assert [row[5] for row in rows] == ["warnings", "", "'=0.3 s are missing."]
+    listed = http.get("/api/v1/tracks").json()["items"]
+    assert {track["path"]: len(track["prediction"]["warnings"]) for track in listed} == {
+        "whole.mp3": 0, "damaged.mp3": 1,
+    }  # fmt: skip

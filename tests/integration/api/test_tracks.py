@@ -44,6 +44,7 @@ def test_a_track_shows_labels_scores_and_tags(http, ids):
         "labels": [{"label": "rock", "score": 0.9}, {"label": "jazz", "score": 0.2}],
         "duration_s": 180.0,
         "model": "test-model@1",
+        "warnings": [],
         "scores": {"rock": 0.9, "jazz": 0.2, "ambient": 0.0},
     }
 

@@ -98,3 +98,15 @@ def test_an_embedding_that_is_gone_by_then_is_made_anew(music, head, monkeypatch
     job_id: UUID = music.submit(model="head")
     work_off(music.sessions, job_id)
     assert len(head.heard) == len(PATHS)
+
+
+def test_what_is_missing_of_the_audio_is_stored_and_told_by_every_model(music, head):
+    music.add("damaged.mp3", content=b"damaged")
+    music.label()
+    with music.sessions() as session:
+        heard = session.scalars(select(Embedding).where(Embedding.warnings != [])).one()
+    music.label(model="head")
+    found = {each.content_hash: each.warnings for each in of_head(music)}
+    assert found.pop(heard.content_hash) == heard.warnings == ["Some of it is missing."]
+    assert not any(found.values())
+    assert len(found) == len(PATHS)

@@ -108,8 +108,8 @@ class TestWindows:
         path = sounds.write(tmp_path / f"a.{suffix}", music(15, source_rate), source_rate)
         with path.open("rb") as file:
             whole = decode(file, sample_rate, max_duration_s=MAX_S)
-            windows, duration_s = decode_windows(file, sample_rate, 3, 3.0, max_duration_s=MAX_S)
-        assert duration_s == pytest.approx(15, abs=0.01)
+            windows, track = decode_windows(file, sample_rate, 3, 3.0, max_duration_s=MAX_S)
+        assert track.duration_s == pytest.approx(15, abs=0.01)
         assert [len(window) for window in windows] == [3 * sample_rate] * 3
         for window, middle_s in zip(windows, (2.5, 7.5, 12.5), strict=True):
             start = round((middle_s - 1.5) * sample_rate)
@@ -118,26 +118,26 @@ class TestWindows:
     def test_a_track_too_short_for_them_is_covered_wholly(self, tmp_path):
         path = sounds.write(tmp_path / "a.wav", sounds.noise(10))
         with path.open("rb") as file:
-            windows, duration_s = decode_windows(file, 16_000, 5, 4.0, max_duration_s=MAX_S)
+            windows, track = decode_windows(file, 16_000, 5, 4.0, max_duration_s=MAX_S)
             whole = decode(file, 16_000, max_duration_s=MAX_S)
-        assert duration_s == 10
+        assert track.duration_s == 10
         for window, start_s in zip(windows, (0, 3, 6), strict=True):
             np.testing.assert_array_equal(window, whole[start_s * 16_000 : (start_s + 4) * 16_000])
 
     def test_a_track_shorter_than_one_window_is_one_shorter_window(self, tmp_path):
         path = sounds.write(tmp_path / "a.wav", sounds.noise(3))
         with path.open("rb") as file:
-            windows, duration_s = decode_windows(file, 16_000, 3, 10.0, max_duration_s=MAX_S)
+            windows, track = decode_windows(file, 16_000, 3, 10.0, max_duration_s=MAX_S)
         assert [len(window) for window in windows] == [3 * 16_000]
-        assert duration_s == 3
+        assert track.duration_s == 3
 
     def test_a_flac_without_a_length_is_decoded_to_its_end(self, tmp_path):
         path = tmp_path / "a.flac"
         path.write_bytes(sounds.with_flac_length(sounds.encode(sounds.noise(30), 16_000, "flac"), 0))
         with path.open("rb") as file:
             whole = decode(file, 16_000, max_duration_s=MAX_S)
-            windows, duration_s = decode_windows(file, 16_000, 3, 4.0, max_duration_s=MAX_S)
-        assert duration_s == 30
+            windows, track = decode_windows(file, 16_000, 3, 4.0, max_duration_s=MAX_S)
+        assert track.duration_s == 30
         assert len(whole) == 30 * 16_000
         np.testing.assert_array_equal(windows[1], whole[13 * 16_000 : 17 * 16_000])
 
@@ -184,9 +184,9 @@ class TestMP3:
         samples = self.decoded(path, uncounted)
         assert len(samples) == pytest.approx(21 * 16_000, abs=2000)
         with path.open("rb") as file:
-            windows, duration_s = decode_windows(file, 16_000, 3, 3.0, max_duration_s=MAX_S)
-        assert duration_s == pytest.approx(21, abs=0.1)
-        start = round((2.5 * duration_s / 3 - 1.5) * 16_000)
+            windows, track = decode_windows(file, 16_000, 3, 3.0, max_duration_s=MAX_S)
+        assert track.duration_s == pytest.approx(21, abs=0.1)
+        start = round((2.5 * track.duration_s / 3 - 1.5) * 16_000)
         np.testing.assert_allclose(windows[2], samples[start : start + 48_000], atol=1e-4)
 
 

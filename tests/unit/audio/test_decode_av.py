@@ -18,7 +18,6 @@ from tests import sounds
 MAX_S = 3600
 RATE = 44_100
 FASTSTART = {"movflags": "+faststart"}
-FRAGMENTS = {"movflags": "frag_keyframe+empty_moov", "frag_duration": "2000000"}
 
 # name -> FFmpeg's container and codec
 FORMATS = {
@@ -93,8 +92,8 @@ def test_tags_before_bare_aac_frames_are_skipped(tmp_path):
 def test_windows_are_cut_from_the_whole_track(tmp_path):
     whole = decode_bytes(tmp_path, noise("m4a"))
     with (tmp_path / "a.mp3").open("rb") as file:
-        windows, duration_s = decode_windows(file, 16_000, 2, 3.0, max_duration_s=MAX_S)
-    assert duration_s == len(whole) / 16_000
+        windows, track = decode_windows(file, 16_000, 2, 3.0, max_duration_s=MAX_S)
+    assert track.duration_s == len(whole) / 16_000
     start = round(0.75 * len(whole) - 1.5 * 16_000)
     np.testing.assert_array_equal(windows[1], whole[start : start + 48_000])
 
@@ -105,8 +104,6 @@ def test_windows_are_cut_from_the_whole_track(tmp_path):
         ("m4a", {}),
         ("m4a", FASTSTART),
         ("alac", FASTSTART),
-        ("m4a", FRAGMENTS),
-        ("aac", {}),
         ("wma", {}),
         ("mka", {}),
         ("adpcm wav", {}),
@@ -122,14 +119,6 @@ def test_a_cut_file_is_corrupt(tmp_path, name, options):
 def test_garbage_behind_the_magic_is_corrupt(tmp_path):
     with pytest.raises(Corrupt):
         decode_bytes(tmp_path, b"\0\0\0\x20ftypM4A " + np.random.default_rng(0).bytes(5000))
-
-
-def test_damage_in_the_middle_is_corrupt(tmp_path):
-    data = bytearray(noise("m4a", FASTSTART))
-    middle = len(data) // 2
-    data[middle : middle + 5000] = np.random.default_rng(0).bytes(5000)
-    with pytest.raises(Corrupt):
-        decode_bytes(tmp_path, bytes(data))
 
 
 def test_a_codec_that_nobody_knows_is_unsupported(tmp_path):

@@ -78,10 +78,10 @@ def test_the_samples_are_those_of_decoding_here(sandbox, tmp_path, suffix):
         here = list(decode.stream(file, RATE, max_duration_s=LONGEST_S))
         assert len(blocks) == len(here) >= 2
         np.testing.assert_array_equal(np.concatenate(blocks), np.concatenate(here))
-        windows, duration_s = sandbox.decode_windows(file, RATE, 3, 2.0, max_duration_s=LONGEST_S)
-        windows_here, duration_here_s = decode.decode_windows(file, RATE, 3, 2.0, max_duration_s=LONGEST_S)
+        windows, track = sandbox.decode_windows(file, RATE, 3, 2.0, max_duration_s=LONGEST_S)
+        windows_here, track_here = decode.decode_windows(file, RATE, 3, 2.0, max_duration_s=LONGEST_S)
         np.testing.assert_array_equal(windows, windows_here)
-        assert duration_s == duration_here_s
+        assert track == track_here
         assert file.tell() == 7
 
 
@@ -106,9 +106,9 @@ def test_bad_files_have_the_same_codes(sandbox, tmp_path, kind):
 def test_windows_as_long_as_the_track_come_in_one_piece(sandbox, tmp_path):
     path = music(tmp_path, 60)
     with path.open("rb") as file:
-        ((window,), duration_s) = sandbox.decode_windows(file, RATE, 1, 60.0, max_duration_s=LONGEST_S)
+        ((window,), track) = sandbox.decode_windows(file, RATE, 1, 60.0, max_duration_s=LONGEST_S)
     np.testing.assert_array_equal(window, stream(sandbox, path))
-    assert duration_s == 60
+    assert track.duration_s == 60
 
 
 def test_searching_for_windows_shows_progress(sandbox, tmp_path):
@@ -187,6 +187,19 @@ def test_an_end_that_cannot_be_costs_its_file_only(failing, tmp_path, end):
         with pytest.raises(Corrupt):
             failing.decode_windows(file, RATE, 2, 1.0, max_duration_s=LONGEST_S)
         failing.close()
+
+
+@pytest.mark.parametrize("warnings", [5, None, {"a": 1}, ["x" * 10_000] * 1000, ["\0\ud800"], [[]]])
+def test_warnings_that_a_helper_gives_are_few_and_short_text(warnings):
+    try:
+        track = client._decoded({"duration_s": 1, "warnings": warnings}, 60)
+    except Corrupt:
+        return
+    assert len(track.warnings) <= 8
+    for warning in track.warnings:
+        assert len(warning) <= 300
+        assert "\0" not in warning
+        warning.encode()
 
 
 def test_a_decoder_that_ends_without_a_sample_is_not_believed(failing, tmp_path):

@@ -3,7 +3,7 @@ import io
 import itertools
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from pathlib import Path
 from threading import Event, get_ident
@@ -15,6 +15,7 @@ import torch
 
 from core.audio.features import LogMel
 from core.audio.sandbox import Sandbox
+from core.audio.source import Decoded
 from core.config import AudioCNNConfig, FeatureConfig, MusicnnConfig, Windows
 from core.errors import Corrupt, ItemError, Silent, TooLong, TooShort, Undecodable
 from core.inference import tagger as tagger_module
@@ -200,13 +201,14 @@ def test_an_error_of_the_sources_comes_after_what_went_well(tagger, tmp_path):
     assert running_decoders() == []
 
 
-def failing_at_the_second(error: Exception) -> Callable[..., Iterator[np.ndarray]]:
+def failing_at_the_second(error: Exception) -> Callable[..., Generator[np.ndarray, None, Decoded]]:
     files = itertools.count()
 
-    def stream(file: BinaryIO, sample_rate: int, **_: Any) -> Iterator[np.ndarray]:
+    def stream(file: BinaryIO, sample_rate: int, **_: Any) -> Generator[np.ndarray, None, Decoded]:
         yield noise(5)
         if next(files) == 1:
             raise error
+        return Decoded(5)
 
     return stream
 
@@ -283,10 +285,11 @@ def test_progress_that_raises_ends_the_analysis(tagger, tmp_path):
 def test_a_careful_analysis_opens_a_file_once_the_one_before_is_decoded(tagger, monkeypatch):
     events: list[str] = []
 
-    def logged(file: BinaryIO, sample_rate: int, **_: Any) -> Iterator[np.ndarray]:
+    def logged(file: BinaryIO, sample_rate: int, **_: Any) -> Generator[np.ndarray, None, Decoded]:
         for seed in range(3):
             yield noise(5, seed=seed)
         events.append("decoded")
+        return Decoded(15)
 
     def sources() -> Iterator[tuple[int, BinaryIO]]:
         for number in range(5):
@@ -308,7 +311,7 @@ def test_a_long_mix_never_sits_in_memory(tagger, monkeypatch):
     alive: set[int] = set()
     most = 0
 
-    def endless(file: BinaryIO, sample_rate: int, **_: Any) -> Iterator[np.ndarray]:
+    def endless(file: BinaryIO, sample_rate: int, **_: Any) -> Generator[np.ndarray, None, Decoded]:
         nonlocal most
         for number in range(100):
             block = noise(10, seed=number)
@@ -316,6 +319,7 @@ def test_a_long_mix_never_sits_in_memory(tagger, monkeypatch):
             weakref.finalize(block, alive.discard, number)
             most = max(most, len(alive))
             yield block
+        return Decoded(1000)
 
     monkeypatch.setattr(tagger_module, "stream", endless)
     ((_, outcome),) = tagger.analyse([("mix", io.BytesIO())], max_duration_s=LONGEST_S)

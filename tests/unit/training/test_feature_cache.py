@@ -166,6 +166,17 @@ def test_a_killed_writer_leaves_only_whole_arrays(tmp_path):
     assert all(len(np.load(path)) == 1_000_000 for path in arrays)
 
 
+def test_a_damaged_track_is_used_and_what_is_missing_is_remembered(tmp_path):
+    path = write(tmp_path / "a.wav", noise(10))
+    path.write_bytes(path.read_bytes()[:-8000])
+    found = [cache_log_mels([path], FEATURES, tmp_path / "cache")[0] for _ in range(2)]
+    assert found[0] == found[1]
+    assert isinstance(found[0], Cached)
+    assert len(np.load(found[0].file)) > 600
+    (warning,) = found[0].warnings
+    assert "0.25 s of 10.00 s (2.5 %)" in warning
+
+
 def test_features_of_other_code_are_not_used_and_are_swept_in_the_end(tmp_path, monkeypatch):
     path, cache = write(tmp_path / "a.wav", tone(440, 2)), tmp_path / "cache"
     (first,) = cache_log_mels([path], FEATURES, cache)
@@ -193,7 +204,7 @@ def test_a_file_that_is_written_while_it_is_read_is_not_cached(tmp_path, monkeyp
     path = write(tmp_path / "a.wav", tone(440, 2))
     frames = feature_cache._frames
 
-    def change(*arguments: Any) -> np.ndarray:
+    def change(*arguments: Any) -> tuple[np.ndarray, tuple[str, ...]]:
         found = frames(*arguments)
         with path.open("ab") as file:
             file.write(b"more")

@@ -1,0 +1,34 @@
+"""The boxes of MP4 files (ISO 14496-12): what the file's end cuts off."""
+
+import os
+
+from core.errors import Corrupt
+
+_MAX_BOXES = 100_000
+
+
+def cut_share(descriptor: int, offset: int, size: int) -> float:
+    """Bytes that the boxes claim behind the end of a file of fragments (8.8), for each that is there.
+
+    0 for other files: they have an index of the whole. Raises `Corrupt` for a file without such a box.
+    """
+    start, names = offset, set()
+    for _ in range(_MAX_BOXES):
+        head = os.pread(descriptor, 16, offset)
+        if len(head) < 8:
+            break
+        length = int.from_bytes(head[:4], "big")
+        if length == 1:
+            length = int.from_bytes(head[8:], "big")
+        if length == 0:
+            length = size - offset
+        if length < 8:
+            break
+        names.add(head[4:8])
+        offset += length
+    if b"moov" not in names and offset >= size:
+        raise Corrupt(
+            "The index of the audio is not where it should be: the file is cut off, or bytes are missing "
+            "or were inserted."
+        )
+    return max(0, offset - size) / (size - start) if b"moof" in names else 0.0
