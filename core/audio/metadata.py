@@ -5,7 +5,7 @@ from core.audio.sniff import sniff
 from core.errors import ItemError
 from core.library.window import Window
 
-_DEMUXERS = frozenset({"matroska", "caf", "w64"})
+_DEMUXERS = frozenset({"matroska", "caf", "w64", "mov"})
 
 
 def read_metadata(descriptor: int) -> dict[str, str]:

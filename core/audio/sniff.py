@@ -10,7 +10,7 @@ from typing import Literal
 from core.audio import adts, flac, framing, mp4, mpeg, ogg, riff, signatures
 from core.audio.framing import Syntax
 from core.audio.source import Account
-from core.audio.tagblocks import audio_end, id3_length, plain_id3_length
+from core.audio.tagblocks import audio_end, id3_content_end, id3_length, plain_id3_length
 from core.errors import Corrupt, Empty, NotAudio, UnsupportedFormat
 
 _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
@@ -89,17 +89,35 @@ def sniff(descriptor: int, start: int = 0) -> Format:
 
 
 def _behind_id3(descriptor: int, start: int, size: int) -> list[int]:
-    """Where leading ID3v2 tags may end; they may carry megabytes of cover art. The likeliest comes first."""
+    """Where leading ID3v2 tags may end; they may carry megabytes of cover art. The likeliest comes first.
+
+    A tag may state more bytes than it has: then audio begins right behind its frames.
+    """
     offset = start
     while True:
         head = os.pread(descriptor, 10, offset)
         if len(head) < 10 or head[:3] != b"ID3":
             return [offset]
         following = offset + id3_length(head)
+        content_end = id3_content_end(descriptor, offset, min(following, size))
+        if content_end < following and _is_audio_or_tag(descriptor, content_end, size):
+            offset = content_end
+            continue
         if following >= size or os.pread(descriptor, 3, following) != b"ID3":
             plain = offset + plain_id3_length(head)
             return [following] if plain == following else [following, plain]
         offset = following
+
+
+def _is_audio_or_tag(descriptor: int, offset: int, size: int) -> bool:
+    """Whether audio or an ID3v2 tag begins exactly here."""
+    head = os.pread(descriptor, signatures.HEAD_BYTES, offset)
+    if head[:3] == b"ID3" or _BEHIND_JUNK.match(head):
+        return True
+    runs = (
+        framing.find_run(descriptor, offset, size, syntax, most=1) for syntax in (mpeg.SYNTAX, adts.SYNTAX)
+    )
+    return any(run is not None for run in runs)
 
 
 def _sniff_at(descriptor: int, offset: int, size: int) -> Format | None:

@@ -20,6 +20,7 @@ _MAX_ERROR = 500
 _CHUNKED = (b"RIFF", b"RF64", b"RIFX", b"FORM", b"FRM8", b"DSD ")
 _APE_FIRST = (b"wvpk", b"MPCK", b"MP+", b"MAC ")  # APEv2 is the tag of these formats
 _MP4_ATOMS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
+_QUICKTIME = b"qt  "  # QuickTime keeps tags elsewhere than MP4
 _ASF = bytes.fromhex("3026b2758e66cf11")
 
 # What FFmpeg knows of the tags of other formats, by the open file's descriptor.
@@ -88,6 +89,8 @@ def _own(descriptor: int, audio: Window, head: bytes, metadata: Metadata) -> Ite
         yield "Vorbis comments", partial(read_ogg, audio)
     elif head[4:8] in _MP4_ATOMS:
         yield "MP4 tags", partial(read_mp4, audio)
+        if head[8:12] == _QUICKTIME:
+            yield "Metadata", partial(_add_metadata, descriptor, metadata)
     elif head.startswith(_ASF):
         yield "ASF tags", partial(read_asf, audio)
     elif not head.startswith(_CHUNKED):

@@ -112,6 +112,7 @@ AROUND = {
     "ID3v2 in front, ID3v1 behind": (sounds.id3_tag(5000), ID3V1),
     "two tags in front": (sounds.id3_tag(5000) + sounds.id3_tag(20), b""),
     "plain size": (b"ID3\3\0\0" + struct.pack(">I", 300_000) + bytes(300_000), b""),
+    "size beyond its content": (b"ID3\3\0\0\0\0\x40\0TIT2\0\0\0\x03\0\0\0ab" + bytes(50), b""),
     "size beyond the file": (b"ID3\3\0\0\x7f\x7f\x7f\x7f" + bytes(500), b""),
     "junk of 2 MB in front": (np.random.default_rng(0).bytes(2_000_000), b""),
     "zeros behind": (b"", bytes(50_000)),
