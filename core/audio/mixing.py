@@ -10,8 +10,7 @@ from core.errors import Corrupt
 # Channels cancel each other when their mean has less than this share of the power of the loudest. One channel
 # of eight that sounds alone leaves 1/64 of it.
 _CANCELLED = 1e-2
-# Music fluctuates far more slowly than that a fraction of its samples would tell otherwise.
-_LOOK_AT_EVERY = 16
+_LOOK_AT_EVERY = 61
 
 
 def mono(block: Samples) -> Samples:
@@ -31,12 +30,19 @@ def mono(block: Samples) -> Samples:
 
 
 def _cancelled_by(mixed: Samples, block: Samples) -> int | None:
-    """The loudest channel of a block whose channels cancel each other; None: they do not."""
-    some = block[::_LOOK_AT_EVERY]
-    powers = np.einsum("tc,tc->c", some, some)
+    """The loudest channel of a block whose channels cancel each other; None: they do not.
+
+    A few samples rule that out for nearly all blocks; where they do not, all of them decide.
+    """
+    if _loudest_if_cancelled(mixed[::_LOOK_AT_EVERY], block[::_LOOK_AT_EVERY]) is None:
+        return None
+    return _loudest_if_cancelled(mixed, block)
+
+
+def _loudest_if_cancelled(mixed: Samples, block: Samples) -> int | None:
+    powers = np.einsum("tc,tc->c", block, block)
     loudest = int(powers.argmax())
-    mean = mixed[::_LOOK_AT_EVERY]
-    return loudest if float(mean @ mean) < _CANCELLED * float(powers[loudest]) else None
+    return loudest if float(mixed @ mixed) < _CANCELLED * float(powers[loudest]) else None
 
 
 def clip(samples: Samples) -> float:
