@@ -24,7 +24,7 @@ from core.services.embeddings import find_embedded
 from core.services.findings import add_warning, count_missing, findings_of
 from core.services.planning import FailedItem, PlannedItem, PlannedUnit, add_page, list_failed_items
 from core.services.predictions import find_coverages, is_covered
-from core.services.tracks import SeenFile, count_not_met, has_met_any, mark_missing, upsert_tracks
+from core.services.tracks import SeenFile, count_met, count_not_met, mark_missing, upsert_tracks
 from core.services.workers import slots_by_queue
 from core.states import ItemState
 from workers.lease import Lease
@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 PAGE = 1000  # entries, those that are left out among them
 MISSING_PAGE = 10_000  # tracks
+SUSPICIOUS_LOSS = 10  # tracks that are gone, for each that was found
 MAX_PATH_BYTES = 2000  # a B-tree entry holds 2704
 MAX_UNIT_ITEMS = 256
 TARGET_UNIT_S = 45.0
@@ -173,18 +174,19 @@ def _is_empty(root: Path, under: str) -> bool:
 
 
 def _warn_of_loss(session: Session, lease: Lease, under: str, is_empty: bool) -> bool:
-    """Say so when every track of a folder is gone: more likely the disk is not mounted than all is deleted.
+    """Warn when nearly every track of a folder is gone: more likely its disk is not mounted.
 
-    Whether it is said; then nothing may be marked as missing.
+    Whether it warns; then nothing may be marked as missing. Moved and renamed files are found under other
+    paths, so they do not make a folder look empty.
     """
     job = session.get_one(Job, lease.claim.job_id)
-    if has_met_any(session, job, under) and not is_empty:
-        return False
+    met = 0 if is_empty else count_met(session, job, under)
     gone = count_not_met(session, job, under)
-    if not gone:
+    if not gone or gone < SUSPICIOUS_LOSS * met:
         return False
+    found = f"Only {met} tracks were" if met else "No track was"
     sentence = (
-        f"No track was found in this folder, but {gone} tracks of it are known: nothing was marked as "
+        f"{found} found in this folder, but {gone} known tracks are not there: nothing was marked as "
         "missing. If they are gone for good, submit again with confirm_empty (--confirm-empty)."
     )
     log.warning("job %s: %s", job.id, sentence)

@@ -18,12 +18,39 @@ AUDIO_SUFFIXES = frozenset(
     ]
 )
 
+# Suffixes of what lies beside music. Any other one may be part of a title: "01.Overture".
+_OTHER_SUFFIXES = frozenset(
+    [
+        *(".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".heic", ".svg", ".ico", ".psd"),
+        *(".cue", ".log", ".accurip", ".md5", ".sfv", ".ffp", ".sha1", ".sha256", ".par2", ".torrent"),
+        *(".m3u", ".m3u8", ".pls", ".xspf", ".wpl", ".asx", ".fpl", ".mpl"),
+        *(".txt", ".nfo", ".md", ".pdf", ".doc", ".docx", ".rtf", ".epub", ".htm", ".html", ".url", ".lnk"),
+        *(
+            ".json",
+            ".xml",
+            ".csv",
+            ".tsv",
+            ".yaml",
+            ".yml",
+            ".ini",
+            ".db",
+            ".sqlite",
+            ".plist",
+            ".lrc",
+            ".srt",
+        ),
+        *(".zip", ".rar", ".7z", ".gz", ".tar", ".iso", ".bin", ".img", ".exe", ".dll", ".apk", ".py", ".js"),
+        *(".part", ".partial", ".crdownload", ".download", ".tmp", ".bak", ".mid", ".midi", ".kar"),
+        *(".asd", ".als", ".flp", ".logicx", ".cpr", ".ptx", ".pek", ".reapeaks", ".sfk", ".nki"),
+    ]
+)
+
 # Made by desktops, network storage, snapshots, version control, archives and synchronisation; lower case.
 _SYSTEM_FOLDERS = frozenset(
     [
         *("__macosx", ".appledouble", ".appledb", ".appledesktop", ".spotlight-v100", ".fseventsd"),
         *(".temporaryitems", ".documentrevisions-v100", ".trash", ".trashes", ".mediaartlocal"),
-        *("$recycle.bin", "recycler", "recycled", "system volume information", "lost+found"),
+        *("$recycle.bin", "system volume information", "lost+found"),
         *("@eadir", "@tmp", "#recycle", "#snapshot", "@recycle", ".@__thumb", "@recently-snapshot"),
         *(".recycle", ".snapshot", ".snapshots", ".zfs", ".git", ".svn", ".hg", ".bzr"),
         *(".thumbnails", ".thumbs", ".cache", ".~tmp~", ".rsync-partial"),
@@ -50,6 +77,11 @@ def suffix_of(name: str) -> str:
 
 def has_audio_suffix(name: str) -> bool:
     return suffix_of(name) in AUDIO_SUFFIXES
+
+
+def says_no_audio(name: str) -> bool:
+    """Whether the suffix is one of something else; any other name leaves it to the content."""
+    return suffix_of(name) in _OTHER_SUFFIXES
 
 
 def is_system_folder(name: str) -> bool:

@@ -8,7 +8,14 @@ from pathlib import Path
 from core.errors import Disappeared, ItemError, NotAFile, OutsideLibrary, Unreadable, is_machine_fault
 from core.library.left_out import Reason
 from core.library.magic import HEAD_BYTES, is_apple_double, looks_like_audio
-from core.library.names import MARKERS, has_audio_suffix, is_system_folder, is_unfinished_copy, suffix_of
+from core.library.names import (
+    MARKERS,
+    has_audio_suffix,
+    is_system_folder,
+    is_unfinished_copy,
+    says_no_audio,
+    suffix_of,
+)
 from core.library.paths import open_folder, open_subfolder, read_head, validate_relative
 
 # Every level holds a descriptor open; music is not nested deeper than this.
@@ -157,34 +164,43 @@ def _descend(stack: list[_Folder], name: str, entry: os.DirEntry[str], path: str
 
 def _examine(folder: _Folder, entry: os.DirEntry[str], path: str) -> Entry | None:
     """What to report about an entry that is no folder."""
-    suffix = suffix_of(entry.name)
-    is_audio = has_audio_suffix(entry.name)
-    if entry.is_symlink():
-        if is_audio or entry.is_dir():
-            return FoundFile(path, error=OutsideLibrary("A symbolic link; links are not followed."))
-        return LeftOut(path, Reason.LINK)
     if not entry.is_file(follow_symlinks=False):
-        return FoundFile(path, error=NotAFile()) if is_audio else LeftOut(path, Reason.SPECIAL_FILE)
-    if entry.name.startswith("._") and is_apple_double(_head(folder, entry)):
-        return LeftOut(path, Reason.APPLE_DOUBLE)
+        return _examine_link_or_device(entry, path)
     if is_unfinished_copy(entry.name):
         return LeftOut(path, Reason.UNFINISHED_COPY)
-    if not is_audio and suffix:
-        return LeftOut(path, suffix)
-    if not is_audio and not looks_like_audio(_head(folder, entry)):
-        return LeftOut(path, Reason.NO_SUFFIX)
+    if says_no_audio(entry.name):
+        return LeftOut(path, suffix_of(entry.name))
+    if not has_audio_suffix(entry.name) or entry.name.startswith("._"):
+        try:
+            head = read_head(entry.name, folder.descriptor, HEAD_BYTES)
+        except Disappeared:
+            return None
+        except ItemError as error:
+            return FoundFile(path, error=error)
+        if (reason := _reason_by_content(entry.name, head)) is not None:
+            return LeftOut(path, reason)
     if not _is_text(entry.name):
         return FoundFile(path, error=Unreadable(_NOT_UTF8), escaped=folder.prefix + entry.name)
     status = entry.stat(follow_symlinks=False)
     return FoundFile(path, status.st_size, status.st_mtime_ns)
 
 
-def _head(folder: _Folder, entry: os.DirEntry[str]) -> bytes:
-    """The first bytes of a file; none of one that cannot be read."""
-    try:
-        return read_head(entry.name, folder.descriptor, HEAD_BYTES)
-    except ItemError:
-        return b""
+def _examine_link_or_device(entry: os.DirEntry[str], path: str) -> Entry:
+    is_audio = has_audio_suffix(entry.name)
+    if not entry.is_symlink():
+        return FoundFile(path, error=NotAFile()) if is_audio else LeftOut(path, Reason.SPECIAL_FILE)
+    if is_audio or entry.is_dir():
+        return FoundFile(path, error=OutsideLibrary("A symbolic link; links are not followed."))
+    return LeftOut(path, Reason.LINK)
+
+
+def _reason_by_content(name: str, head: bytes) -> str | None:
+    """Why a file that begins with `head` is left out; None: its name or its content says audio."""
+    if name.startswith("._") and is_apple_double(head):
+        return Reason.APPLE_DOUBLE
+    if has_audio_suffix(name) or looks_like_audio(head):
+        return None
+    return suffix_of(name) or Reason.NO_SUFFIX
 
 
 def _is_text(name: str) -> bool:

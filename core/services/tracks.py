@@ -116,10 +116,10 @@ def count_not_met(session: Session, job: Job, under: str) -> int:
     return session.scalar(select(func.count()).select_from(_not_met(session, job, under).subquery())) or 0
 
 
-def has_met_any(session: Session, job: Job, under: str) -> bool:
-    """Whether any track of a folder was seen since the scan of a job began."""
-    met = exists().where(*_in_folder(job, under), Track.seen_at >= job.started_at)
-    return bool(session.scalar(select(met)))
+def count_met(session: Session, job: Job, under: str) -> int:
+    """Tracks of a folder that were seen since the scan of a job began, new ones among them."""
+    met = select(func.count()).where(*_in_folder(job, under), Track.seen_at >= job.started_at)
+    return session.scalar(met) or 0
 
 
 def _in_folder(job: Job, under: str) -> tuple[ColumnElement[bool], ...]:

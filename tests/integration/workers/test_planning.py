@@ -249,13 +249,24 @@ def test_a_folder_that_was_emptied_marks_nothing_missing_unless_that_is_confirme
     found = result_of(music, music.label(path=path))
     assert found["missing"] == 0
     (warning,) = found["warnings"]
-    assert f"but {2 if path else 3} tracks of it are known" in warning
+    assert f"but {2 if path else 3} known tracks are not there" in warning
     assert "confirm_empty" in warning
     assert music.track("a/1.mp3").missing_at is None
     found = result_of(music, music.label(path=path, confirm_empty=True))
     assert (found["missing"], found["warnings"]) == (2 if path else 3, [])
     assert music.track("a/1.mp3").missing_at is not None
     assert result_of(music, music.label(path=path))["warnings"] == []
+
+
+def test_a_file_that_is_written_into_an_empty_mount_point_does_not_make_it_look_full(music):
+    music.add(*(f"a/{number}.mp3" for number in range(12)))
+    music.label()
+    shutil.rmtree(music.root / "a")
+    music.add("downloaded.mp3")
+    for _ in range(2):  # by the second time the new file is known too
+        found = result_of(music, music.label())
+        assert found["missing"] == 0
+        assert "Only 1 tracks were found" in found["warnings"][0]
 
 
 def test_a_disk_that_goes_while_it_is_listed_takes_no_tracks_with_it(music):

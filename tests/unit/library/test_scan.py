@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from core.errors import Disappeared, OutsideLibrary
+from core.errors import Disappeared, OutsideLibrary, Unreadable
 from core.library.paths import open_subfolder
 from core.library.scan import FoundFile, LeftOut, scan, scan_again
 from tests.bad_files import music
@@ -101,9 +101,25 @@ def test_a_folder_that_is_named_is_listed_whatever_its_name_and_markers(tmp_path
 @pytest.mark.parametrize("suffix", ["wav", "flac", "mp3", "ogg", "opus", "aiff", "m4a", "aac", "wma"])
 def test_a_file_without_a_suffix_is_listed_when_it_begins_as_audio_does(tmp_path, suffix):
     content = music(suffix, seed=1)
-    for name in ("song", "01. A Title", "vol.2", ".mp3"):
+    names = ["song", "01. A Title", "01.Overture", "vol.2", ".mp3", "Recycled/St.Anger"]
+    (tmp_path / "Recycled").mkdir()
+    for name in (*names, "song.txt"):
         (tmp_path / name).write_bytes(content)
-    assert listed(tmp_path) == [".mp3", "01. A Title", "song", "vol.2"]
+    assert sorted(listed(tmp_path)) == sorted(names)
+    assert left_out(tmp_path) == {".txt": 1}
+
+
+def test_a_file_without_a_suffix_that_cannot_be_read_is_an_error(tmp_path, monkeypatch):
+    make(tmp_path, "song", "song.mp3")
+
+    def unreadable(*_: object) -> bytes:
+        raise Unreadable("The worker may not read this file.")
+
+    monkeypatch.setattr("core.library.scan.read_head", unreadable)
+    assert [entry.error is not None for entry in scan(tmp_path) if isinstance(entry, FoundFile)] == [
+        True,
+        False,
+    ]
 
 
 @pytest.mark.parametrize(
