@@ -10,7 +10,7 @@ from uuid import UUID
 
 import optuna
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import event, func, select, text
 from sqlalchemy.orm import Session
 
 from core.db.base import Base
@@ -349,6 +349,38 @@ def test_a_result_that_is_used_again_meanwhile_is_kept_or_missed(db, sweeper):
     assert count(db, Library, Track, Prediction) == [0, 0, 0]
     with pytest.raises(ResultDeleted), transaction(db) as session:
         hold_predictions(session, [audio_of(copy)], model.id)
+
+
+def test_a_result_that_another_model_adds_while_audio_is_forgotten_stays(db, sweeper):
+    """It is committed with its track after the sweep has looked for references and before it deletes."""
+    with transaction(db) as session:
+        first = make_model(session)
+        second = make_model(session, alias=None, name="second", sha256="1" * 64)
+        other = make_library(session)
+        track = make_heard_track(session, make_library(session, name="home"), first, "a.mp3")
+        copy = make_track(session, other)
+        delete_library(session, "home")
+    digest, engine = audio_of(track), db.kw["bind"]
+
+    with db() as labelling:
+        make_prediction(labelling, second, digest)
+        labelling.get_one(Track, copy.id).content_hash = digest
+        labelling.flush()
+
+        def commit_first(_connection, _cursor, statement: str, *_: object) -> None:
+            if statement.startswith("DELETE FROM prediction_labels"):
+                labelling.commit()
+
+        event.listen(engine, "before_cursor_execute", commit_first)
+        try:
+            sweeper.sweep(60)
+        finally:
+            event.remove(engine, "before_cursor_execute", commit_first)
+    with db() as session:
+        assert session.scalars(select(Track.content_hash)).all() == [digest]
+        assert session.scalars(select(Prediction.model_id)).all() == [second.id]
+        assert set(session.scalars(select(PredictionLabel.model_id))) == {second.id}
+        assert session.scalars(select(Embedding.encoder_id)).all() == [second.encoder_id]
 
 
 def test_a_track_whose_known_result_is_removed_meanwhile_is_analysed_again(
