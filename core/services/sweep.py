@@ -30,6 +30,7 @@ from core.db.tables import (
     Trial,
 )
 from core.params import JobKind
+from core.services.jobs import OPEN_JOB_STATES
 from core.services.registry import EMBEDDING_INDEX_PREFIX
 
 PIECE = 2000  # rows
@@ -235,6 +236,12 @@ def sweep_run(session: Session, run_id: UUID, limit: int = PIECE) -> Swept:
 def is_job(session: Session, job_id: UUID) -> bool:
     """Whether there is a job with this id that has not been deleted."""
     return session.scalar(select(Job.id).where(Job.id == job_id)) is not None
+
+
+def may_train(session: Session) -> bool:
+    """Whether a training or a tuning is open, which may read features from the cache."""
+    learning = Job.kind.in_((JobKind.TRAINING, JobKind.TUNING))
+    return session.scalar(select(Job.id).where(learning, Job.state.in_(OPEN_JOB_STATES)).limit(1)) is not None
 
 
 def sweep_trials(session: Session, study_id: UUID, limit: int = PIECE) -> Swept:
