@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence, Set
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import groupby, islice
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from uuid import UUID
 
@@ -82,8 +82,7 @@ def _plan_files(lease: Lease, library: Library, params: AnalysisParams, cursor: 
     if params.confirm_empty or not lease.write(
         partial(_warn_of_loss, lease=lease, under=under, is_empty=is_empty)
     ):
-        while lease.write(partial(_mark_missing, lease=lease, under=under)) == MISSING_PAGE:
-            lease.check()
+        _mark_all_missing(lease, under)
 
 
 def _write_page(
@@ -181,7 +180,7 @@ def _warn_of_loss(session: Session, lease: Lease, under: str, is_empty: bool) ->
     """
     job = session.get_one(Job, lease.claim.job_id)
     met = 0 if is_empty else count_met(session, job, under)
-    gone = count_not_met(session, job, under)
+    gone = count_not_met(session, job, under, MISSING_PAGE)
     if not gone or gone < SUSPICIOUS_LOSS * met:
         return False
     found = f"Only {met} tracks were" if met else "No track was"
@@ -194,39 +193,49 @@ def _warn_of_loss(session: Session, lease: Lease, under: str, is_empty: bool) ->
     return True
 
 
-def _mark_missing(session: Session, lease: Lease, under: str) -> int:
-    """After the last page."""
-    marked = mark_missing(session, session.get_one(Job, lease.claim.job_id), under, MISSING_PAGE)
-    count_missing(session, lease.claim.job_id, marked)
-    return marked
+def _mark_all_missing(lease: Lease, under: str) -> None:
+    """After the last page. Started again after a crash, it finds what has not been marked yet."""
+    after: str | None = None
+
+    def write(session: Session) -> str | None:
+        job = session.get_one(Job, lease.claim.job_id)
+        marked, last = mark_missing(session, job, under, after, MISSING_PAGE)
+        count_missing(session, job.id, marked)
+        return last
+
+    while (after := lease.write(write)) is not None:
+        lease.check()
 
 
 def _plan_retry(lease: Lease, library: Library, params: AnalysisParams, cursor: dict[str, str]) -> None:
-    """Plan the items that failed in an earlier job; where it found no track, what is there now."""
-    while failed := _next_failed(lease, cursor):
-        if failed[0].track is None:
-            entries, next_cursor = _page_again(Path(library.path), failed, cursor)
-            _write_page(lease, library, params, entries, cursor, next_cursor)
-        else:
-            lease.check()
-            next_cursor = _behind(failed[-1], cursor)
-            write = partial(_plan_again, lease=lease, params=params, failed=failed)
-            lease.write(partial(write, cursor=cursor, next_cursor=next_cursor))
+    """Plan the items that failed in an earlier job: its tracks, then what is now at paths that were no track.
+
+    The cursor of the second pass has the key `pass`.
+    """
+    while "pass" not in cursor and (failed := _next_failed(lease, cursor)):
+        lease.check()
+        next_cursor = _behind(failed[-1], cursor)
+        write = partial(_plan_again, lease=lease, params=params, failed=failed)
+        lease.write(partial(write, cursor=cursor, next_cursor=next_cursor))
         cursor = next_cursor
+    place = cursor if "pass" in cursor else {"retry_of": cursor["retry_of"], "pass": "paths"}
+    while failed := _next_failed(lease, place):
+        entries, place = _page_again(Path(library.path), failed, place)
+        _write_page(lease, library, params, entries, cursor, place)
+        cursor = place
     lease.write(lambda session: count_missing(session, lease.claim.job_id, 0))
 
 
 def _next_failed(lease: Lease, cursor: dict[str, str]) -> list[FailedItem]:
-    """Items behind the cursor, either all of tracks or all of paths that were none."""
-    retried = UUID(cursor["retry_of"])
+    """The next failed items of the pass that the cursor is in."""
+    retried, are_tracks = UUID(cursor["retry_of"]), "pass" not in cursor
     after = (int(cursor["unit"]), int(cursor["pos"])) if "unit" in cursor else None
-    failed = lease.transact(lambda session: list_failed_items(session, retried, after, PAGE))
-    groups = groupby(failed, key=lambda item: item.track is None)
-    return next((list(group) for _, group in groups), [])
+    return lease.transact(lambda session: list_failed_items(session, retried, after, PAGE, are_tracks))
 
 
 def _behind(item: FailedItem, cursor: dict[str, str]) -> dict[str, str]:
-    return {"retry_of": cursor["retry_of"], "unit": str(item.unit_id), "pos": str(item.pos)}
+    kept = {key: cursor[key] for key in ("retry_of", "pass") if key in cursor}
+    return kept | {"unit": str(item.unit_id), "pos": str(item.pos)}
 
 
 def _page_again(
@@ -256,9 +265,8 @@ def _plan_again(
     next_cursor: dict[str, str],
 ) -> None:
     """Write the units of one page of tracks."""
-    tracks = [item.track for item in failed if item.track is not None]
-    items = [PlannedItem(track.id) for track in tracks]
-    units = _cut(session, items, [_work_s(track.path, track.size, params) for track in tracks])
+    items = [PlannedItem(item.track_id) for item in failed]
+    units = _cut(session, items, [_work_s(item.path, item.size, params) for item in failed])
     add_page(session, lease.claim, units, cursor=cursor, next_cursor=next_cursor)
 
 

@@ -10,6 +10,7 @@ from core.config import Coverage, coverage_name
 from core.db.tables import Model
 from core.errors import ItemError
 from core.inference.tagger import Analysis
+from core.services.embeddings import hold_embeddings
 from core.services.items import Outcome, WorkItem, record_outcomes
 from core.services.predictions import NewPrediction, hold_predictions, save_predictions
 from core.services.tracks import AnalysedFile, save_analysed
@@ -86,6 +87,8 @@ class Recorder:
         known = [done.content_hash for done in self._outcomes if done.state is ItemState.SKIPPED]
         hold_predictions(session, {digest for digest in known if digest is not None}, self._model.id)
         save_predictions(session, self._model, self._predictions)
+        relabelled = {each.content_hash for each in self._predictions if each.embedding is None}
+        hold_embeddings(session, relabelled, self._model.encoder_id)
         save_analysed(session, self._files)
         record_outcomes(session, self._lease.claim, self._outcomes)
 

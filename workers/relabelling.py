@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from core.config import Coverage
 from core.db.tables import Embedding, Model
 from core.inference.tagger import Tagger
-from core.services.embeddings import find_embeddings
+from core.services.embeddings import find_embeddings, hold_embeddings
 from core.services.items import Outcome, WorkItem, record_outcomes
 from core.services.predictions import NewPrediction, save_predictions
 from core.states import ItemState
@@ -42,6 +42,7 @@ def _relabel(
 
         def write(session: Session) -> None:
             save_predictions(session, model, predictions)
+            hold_embeddings(session, known.keys(), model.encoder_id)
             record_outcomes(
                 session,
                 lease.claim,

@@ -71,14 +71,14 @@ class Sweeper:
             _unlink(self._settings.uploads_dir / str(job_id))
             files += self._remove_folder(self._checkpoints(job_id))
         bare = [job_id for job_id in job_ids if not self._checkpoints(job_id).exists()]
-        rows = self._piece(lambda session: self._drop_cached(sweep.remove_jobs(session, bare)))
+        rows = self._forget(lambda session: sweep.remove_jobs(session, bare))
         return rows + _files(files)
 
     def _checkpoints(self, job_id: UUID) -> Path:
         return self._settings.training_dir / str(job_id)
 
     def _sweep_libraries(self) -> Swept:
-        if swept := self._piece(lambda session: self._drop_cached(sweep.sweep_tracks(session))):
+        if swept := self._forget(sweep.sweep_tracks):
             return swept
         with self._sessions() as session:
             library_ids = sweep.find_marked_ids(session, Library)
@@ -87,13 +87,32 @@ class Sweeper:
                 return swept
         return Swept()
 
-    def _drop_cached(self, answer: tuple[Swept, list[bytes]]) -> Swept:
-        """Delete what trainings have cached of audio, before the commit: then its hashes are forgotten."""
-        swept, content_hashes = answer
-        for digest in content_hashes:
-            for file in places(self._settings.cache_dir, digest.hex()):
-                _unlink(file)
+    def _forget(self, work: Callable[[Session], tuple[Swept, list[bytes]]]) -> Swept:
+        """One transaction, then delete what trainings have cached of the audio that it has forgotten.
+
+        File work takes no locks of rows with it. What stays after a crash in between, or because a training
+        may be reading it, is used again by the next training over the same audio; it goes with the
+        version of the code that computed it (`core.training.cache_versions`).
+        """
+        forgotten: list[bytes] = []
+
+        def piece(session: Session) -> Swept:
+            swept, content_hashes = work(session)
+            forgotten.extend(content_hashes)
+            return swept
+
+        swept = self._piece(piece)
+        if forgotten and not self._may_train():
+            for digest in forgotten:
+                for file in places(self._settings.cache_dir, digest.hex()):
+                    _unlink(file)
+        elif forgotten:
+            log.info("a training is open: cached features of %d deleted tracks are kept", len(forgotten))
         return swept
+
+    def _may_train(self) -> bool:
+        with self._sessions() as session:
+            return sweep.may_train(session)
 
     def _sweep_runs(self) -> Swept:
         """Checkpoints stay with a job that is there, as it may be retried."""

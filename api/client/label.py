@@ -195,8 +195,16 @@ def count_missing(job: schemas.Job) -> int:
 
 
 def show_unreadable_tags(client: Client, library: str) -> None:
-    """How many files of the library have tags that cannot all be read, and why."""
-    page = client.list_unreadable_tags(library, COUNTED_TAGS)
+    """How many files of the library have tags that cannot all be read, and why.
+
+    Says so when that cannot be found out, as for a library that was renamed meanwhile: what the job did is
+    shown anyway.
+    """
+    try:
+        page = client.list_unreadable_tags(library, COUNTED_TAGS)
+    except ClientError as error:
+        display.say(f"Files with unreadable tags cannot be shown: {error}", "yellow")
+        return
     if not page.items:
         return
     more = " or more" if page.next_cursor else ""

@@ -14,11 +14,11 @@ from urllib.request import url2pathname
 from uuid import UUID
 
 from pydantic import ValidationError
-from sqlalchemy import ColumnElement, delete, func, select, text, update
+from sqlalchemy import ColumnElement, Text, cast, delete, func, literal, or_, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
-from core.db.tables import Experiment, Job, Library, Model, ModelAlias, Run, Study
+from core.db.tables import Experiment, Job, JobUnit, Library, Model, ModelAlias, Run, Study
 from core.errors import (
     Invalid,
     JobBeingRetried,
@@ -53,6 +53,8 @@ _RENAME_IN_STUDIES = text(
     AND config #>> '{experiment,dataset,library}' = :old
     """
 )
+
+_ENSEMBLES = select(Model).where(Model.kind == "ensemble")
 
 
 def change_library(session: Session, name: str, new_name: str | None, new_path: str | None) -> Library:
@@ -97,7 +99,7 @@ def delete_job(session: Session, job_id: UUID, *, visible_to: str | None = None)
     job = get_job(session, job_id, visible_to=visible_to, lock=True)
     if job.state not in TERMINAL_JOB_STATES:
         raise JobNotFinished
-    _refuse_open_job(session, Job.retry_of == job.id, JobBeingRetried, "this one")
+    _refuse_open_job(session, _takes_up(Job, literal(job.id)), JobBeingRetried, "this one")
     mark_jobs(session, [job.id])
 
 
@@ -110,7 +112,21 @@ def mark_jobs(session: Session, job_ids: list[UUID]) -> None:
 def is_being_retried() -> ColumnElement[bool]:
     """Whether an open job takes up the failed items of this one, which must be there until then."""
     retry = aliased(Job)
-    return select(retry.id).where(retry.retry_of == Job.id, retry.state.in_(OPEN_JOB_STATES)).exists()
+    return select(retry.id).where(_takes_up(retry, Job.id), retry.state.in_(OPEN_JOB_STATES)).exists()
+
+
+def _takes_up(retry: type[Job], job_id: Any) -> ColumnElement[bool]:
+    """Whether `retry` is a retry of a job, directly or through others in between.
+
+    Its first unit names the job whose failed items it plans again, or all whose checkpoints it may continue.
+    """
+    shown = cast(job_id, Text)
+    names_it = or_(
+        JobUnit.payload["retry_of"].astext == shown,
+        JobUnit.payload["continues"].contains(func.to_jsonb(shown)),
+    )
+    through_others = select(JobUnit.id).where(JobUnit.job_id == retry.id, JobUnit.seq == 0, names_it).exists()
+    return or_(retry.retry_of == job_id, through_others)
 
 
 def delete_run(session: Session, run_id: UUID) -> None:
@@ -147,8 +163,8 @@ def delete_model(session: Session, reference: str) -> None:
     if kept := sorted(set(session.scalars(aliases)) - {PREVIOUS_ALIAS}):
         raise ModelInUse(f"{shown} is the model `{kept[0]}`: promote another one to that first.")
     folder = Path(urlsplit(model.artifact_url).path).name
-    for other in session.scalars(select(Model).where(Model.kind == "ensemble", Model.id != model.id)):
-        if folder in _members(other):
+    for other in session.scalars(_ENSEMBLES):
+        if model.kind != "ensemble" and folder in _members(other, shown):
             raise ModelInUse(f"{shown} is a member of {other.name}@{other.version}: delete that one first.")
     for job_id in _jobs_with(session, model, folder):
         raise ModelInUse(f"The open job {job_id} uses {shown}: wait until it has ended or cancel it.")
@@ -169,14 +185,20 @@ def _lock_version(session: Session, reference: str) -> Model:
     return model
 
 
-def _members(ensemble: Model) -> list[str]:
-    """The folders of the models that an ensemble was made of; none when its own folder is not to be read."""
+def _members(ensemble: Model, shown: str) -> list[str]:
+    """The folders of the models that an ensemble was made of.
+
+    Raises ModelInUse for the model `shown` when they cannot be read: it may be one of them.
+    """
     card = Path(url2pathname(urlsplit(ensemble.artifact_url).path), "model.json")
     try:
         content = json.loads(card.read_text(encoding="utf-8"))
         return list(content["model"]["members"])
     except (OSError, ValueError, KeyError, TypeError):
-        return []
+        raise ModelInUse(
+            f"{shown} may be a member of {ensemble.name}@{ensemble.version}, whose {card} cannot be read: "
+            "restore that file or delete that model first."
+        ) from None
 
 
 def _jobs_with(session: Session, model: Model, folder: str) -> Iterator[UUID]:

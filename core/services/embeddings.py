@@ -1,6 +1,6 @@
 """Embeddings of audio: one row per content and encoder, shared by every model with that encoder."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from core.config import Coverage, coverage_name
 from core.db.tables import Embedding, Library, Model, Track
-from core.errors import TrackNotAnalysed, TrackNotFound
+from core.errors import ResultDeleted, TrackNotAnalysed, TrackNotFound
 
 HEAD = "transfer"  # the kind of model that answers from an embedding alone
 
@@ -42,6 +42,22 @@ def save_embeddings(session: Session, encoder_id: int, embeddings: Sequence[NewE
         ),
         rows,
     )
+
+
+def hold_embeddings(session: Session, content_hashes: Collection[bytes], encoder_id: int) -> None:
+    """Keep stored embeddings from being deleted until the transaction ends, when something refers to them.
+
+    Raises ResultDeleted when one of them is gone since it was looked up. To be called after the predictions
+    are written: the sweep locks predictions first, then embeddings.
+    """
+    if not content_hashes:
+        return
+    held = select(Embedding.content_hash).where(
+        Embedding.content_hash.in_(content_hashes), Embedding.encoder_id == encoder_id
+    )
+    ordered = held.order_by(Embedding.content_hash).with_for_update(read=True, key_share=True)
+    if set(content_hashes) - set(session.scalars(ordered)):
+        raise ResultDeleted
 
 
 def find_embedded(

@@ -141,13 +141,24 @@ def retry_failed(
     job = {"kind": old.kind, "params": old.params, "retry_of": old.id}
     job |= {"library_id": old.library_id, "model_id": old.model_id}
     first_unit: dict[str, Any]
+    _check_library_kept(session, old)
     if old.kind == JobKind.PREDICT:
         if old.state == JobState.SUCCEEDED:
             raise NothingToRetry("This file has been labelled: there is nothing to retry.")
         job, first_unit = job | {"total": 1}, {"kind": "predict", "queue": "interactive"}
     else:
         first_unit = {"kind": "plan", "queue": "plan", "payload": _retry_payload(session, old)}
+    if old.model_id is None:  # swept; one that is only marked as deleted is found out with the submission
+        raise ModelNotFound("The model of this job has been deleted.")
     return submit_job(session, job, first_unit, retry_request(job_id, owner, idempotency_key))
+
+
+def _check_library_kept(session: Session, old: Job) -> None:
+    """Raise LibraryNotFound for an analysis whose library has been deleted; its id goes when it is swept."""
+    if old.kind == JobKind.ANALYSIS and (
+        old.library_id is None or session.get(Library, old.library_id, populate_existing=True) is None
+    ):
+        raise LibraryNotFound("The library of this job has been deleted.")
 
 
 def _retry_payload(session: Session, old: Job) -> dict[str, str]:
@@ -157,7 +168,6 @@ def _retry_payload(session: Session, old: Job) -> dict[str, str]:
     ).one_or_none()
     if plan is not None and plan.state == UnitState.FAILED:
         return {"retry_of": plan.payload["retry_of"]} if "retry_of" in plan.payload else {}
-    check_library(session, old)
     failed = exists().where(JobItem.job_id == old.id, JobItem.state == ItemState.FAILED)
     if not session.scalar(select(failed)):
         raise NothingToRetry

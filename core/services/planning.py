@@ -105,18 +105,24 @@ class FailedItem:
 
     unit_id: int
     pos: int
-    track: Track | None
+    track_id: UUID | None
     path: str
+    size: int  # bytes; 0 where there is no track
 
 
 def list_failed_items(
-    session: Session, job_id: UUID, after: tuple[int, int] | None, limit: int
+    session: Session, job_id: UUID, after: tuple[int, int] | None, limit: int, are_tracks: bool
 ) -> list[FailedItem]:
-    """The failed items of a job behind the position `after` (unit id, position in the unit), in order."""
+    """The failed items of a job behind the position `after` (unit id, position in the unit), in order.
+
+    Either those of tracks, or those of paths that were no track.
+    """
+    path, size = func.coalesce(JobItem.path, Track.path), func.coalesce(Track.size, 0)
+    kind = JobItem.track_id.is_not(None) if are_tracks else JobItem.track_id.is_(None)
     query = (
-        select(JobItem.unit_id, JobItem.pos, Track, func.coalesce(JobItem.path, Track.path))
+        select(JobItem.unit_id, JobItem.pos, JobItem.track_id, path, size)
         .outerjoin(Track, Track.id == JobItem.track_id)
-        .where(JobItem.job_id == job_id, JobItem.state == ItemState.FAILED)
+        .where(JobItem.job_id == job_id, JobItem.state == ItemState.FAILED, kind)
         .order_by(JobItem.unit_id, JobItem.pos)
         .limit(limit)
     )

@@ -174,6 +174,7 @@ def resume_study(
     if (replay := find_replay(session, request)) is not None:
         return replay
     config = TuningConfig.model_validate(get_study(session, study_id).study.config)
+    _check_bases(session, config)
     dataset = best_experiment(config, {}).dataset
     _, library = place_dataset(session, dataset, data_dir, trusted=trusted)
     study = lock_study(session, study_id)

@@ -6,11 +6,11 @@ go, after its files, so the next sweep finds what is left. Only the holder of `m
 """
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Text, delete, func, literal_column, select, text, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Text, delete, func, literal_column, select, text, tuple_, update
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from core.db.base import Base
 from core.db.tables import (
@@ -30,6 +30,7 @@ from core.db.tables import (
     Trial,
 )
 from core.params import JobKind
+from core.services.jobs import OPEN_JOB_STATES
 from core.services.registry import EMBEDDING_INDEX_PREFIX
 
 PIECE = 2000  # rows
@@ -131,14 +132,15 @@ def sweep_tracks(session: Session, limit: int = PIECE) -> tuple[Swept, list[byte
 def forget_audio(session: Session, content_hashes: Collection[bytes]) -> tuple[Swept, list[bytes]]:
     """Remove the results of audio that no track and no job of an upload refers to; the hashes of that audio.
 
-    Whoever uses a stored prediction for another track locks it until that track is committed
-    (`hold_predictions`): references are looked for after these locks have been waited for.
+    Whoever uses a stored result for another track locks it until that track is committed (`hold_predictions`,
+    `hold_embeddings`): references are looked for after these locks have been waited for. Only the locked rows
+    are deleted, as one that was added since may have been committed together with its track.
     """
     if not content_hashes:
         return Swept(), []
     wanted = sorted(content_hashes)
-    locked = select(Prediction.content_hash, Prediction.model_id).where(Prediction.content_hash.in_(wanted))
-    session.execute(locked.order_by(Prediction.content_hash, Prediction.model_id).with_for_update()).all()
+    predictions = _lock(session, Prediction.content_hash, Prediction.model_id, wanted)
+    embeddings = _lock(session, Embedding.content_hash, Embedding.encoder_id, wanted)
     of_tracks = select(Track.content_hash).where(Track.content_hash.in_(wanted))
     of_uploads = (
         select(PREDICTED_HASH)
@@ -148,9 +150,26 @@ def forget_audio(session: Session, content_hashes: Collection[bytes]) -> tuple[S
     referenced = set(session.scalars(of_tracks)) | set(map(bytes.fromhex, session.scalars(of_uploads)))
     forgotten = [digest for digest in wanted if digest not in referenced]
     swept = Swept()
-    for table in (PredictionLabel, Prediction, Embedding):
-        swept += _swept(table, _delete(session, table, table.content_hash.in_(forgotten)))
+    for table, maker_id, locked in (
+        (PredictionLabel, PredictionLabel.model_id, predictions),
+        (Prediction, Prediction.model_id, predictions),
+        (Embedding, Embedding.encoder_id, embeddings),
+    ):
+        keys = [key for key in locked if key[0] not in referenced]
+        swept += _swept(table, _delete(session, table, tuple_(table.content_hash, maker_id).in_(keys)))
     return swept, forgotten
+
+
+def _lock(
+    session: Session,
+    content_hash: InstrumentedAttribute[bytes],
+    maker_id: InstrumentedAttribute[int],
+    content_hashes: Sequence[bytes],
+) -> list[tuple[bytes, int]]:
+    """Lock the results of this audio; the keys of those that were there: content hash, model or encoder."""
+    keys = select(content_hash, maker_id).where(content_hash.in_(content_hashes))
+    rows = session.execute(keys.order_by(content_hash, maker_id).with_for_update())
+    return [(digest, number) for digest, number in rows]
 
 
 def sweep_library(session: Session, library_id: UUID, limit: int = PIECE) -> Swept:
@@ -217,6 +236,12 @@ def sweep_run(session: Session, run_id: UUID, limit: int = PIECE) -> Swept:
 def is_job(session: Session, job_id: UUID) -> bool:
     """Whether there is a job with this id that has not been deleted."""
     return session.scalar(select(Job.id).where(Job.id == job_id)) is not None
+
+
+def may_train(session: Session) -> bool:
+    """Whether a training or a tuning is open, which may read features from the cache."""
+    learning = Job.kind.in_((JobKind.TRAINING, JobKind.TUNING))
+    return session.scalar(select(Job.id).where(learning, Job.state.in_(OPEN_JOB_STATES)).limit(1)) is not None
 
 
 def sweep_trials(session: Session, study_id: UUID, limit: int = PIECE) -> Swept:

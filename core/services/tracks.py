@@ -1,22 +1,18 @@
 """Tracks of a library: what was found, and what models say of it."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
-    ARRAY,
     REAL,
     ColumnElement,
     Select,
-    Text,
     case,
     cast,
-    exists,
     func,
-    literal,
     or_,
     select,
     text,
@@ -100,20 +96,30 @@ def upsert_tracks(session: Session, library_id: UUID, files: Sequence[SeenFile])
     return [by_path[file.path] for file in files]
 
 
-def mark_missing(session: Session, job: Job, under: str, limit: int) -> int:
-    """Mark up to `limit` tracks that the complete scan of a job did not meet; how many there were.
+def mark_missing(
+    session: Session, job: Job, under: str, after: str | None, limit: int
+) -> tuple[int, str | None]:
+    """Mark those of the next `limit` tracks behind the path `after` that the scan of a job did not meet.
 
+    The scan must be complete. How many there were, and where to go on; None at the end.
     Their results are kept: a file may come back. What lies in a folder that could not be listed is not
     missing.
     """
-    gone = _not_met(session, job, under).limit(limit)
-    marked = update(Track).where(Track.id.in_(gone)).values(missing_at=func.now())
-    return len(session.execute(marked.returning(Track.id)).all())
+    gone, last = _not_met(session, job, under, _unlisted_paths(session, job), after, limit)
+    if gone:
+        session.execute(update(Track).where(Track.id.in_(gone)).values(missing_at=func.now()))
+    return len(gone), last
 
 
-def count_not_met(session: Session, job: Job, under: str) -> int:
-    """How many tracks `mark_missing` would mark in all."""
-    return session.scalar(select(func.count()).select_from(_not_met(session, job, under).subquery())) or 0
+def count_not_met(session: Session, job: Job, under: str, limit: int) -> int:
+    """How many tracks `mark_missing` would mark in all; at most `limit` are in memory at a time."""
+    unlisted = _unlisted_paths(session, job)
+    count, last = 0, None
+    while True:
+        gone, last = _not_met(session, job, under, unlisted, last, limit)
+        count += len(gone)
+        if last is None:
+            return count
 
 
 def count_met(session: Session, job: Job, under: str) -> int:
@@ -129,21 +135,29 @@ def _in_folder(job: Job, under: str) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def _not_met(session: Session, job: Job, under: str) -> Select[UUID]:
-    unlisted = literal(_unlisted_paths(session, job), ARRAY(Text))
-    path = func.unnest(unlisted).column_valued("path")
-    is_unlisted = exists().where(
-        or_(Track.path == path, func.starts_with(Track.path, func.concat(path, "/")))
+def _not_met(
+    session: Session, job: Job, under: str, unlisted: Set[str], after: str | None, limit: int
+) -> tuple[list[UUID], str | None]:
+    """Tracks that were not seen, of the next `limit` behind `after`; the last path, None at the end.
+
+    Each path is compared with its own parents only: both the tracks and the unlisted folders may be many.
+    """
+    query = (
+        select(Track.id, Track.path)
+        .where(*_in_folder(job, under), Track.seen_at < job.started_at, Track.missing_at.is_(None))
+        .order_by(Track.path)
+        .limit(limit)
     )
-    return select(Track.id).where(
-        *_in_folder(job, under),
-        Track.seen_at < job.started_at,
-        Track.missing_at.is_(None),
-        ~is_unlisted,
-    )
+    rows = session.execute(query if after is None else query.where(Track.path > after)).all()
+    gone = [track_id for track_id, path in rows if unlisted.isdisjoint(_with_parents(path))]
+    return gone, rows[-1].path if len(rows) == limit else None
 
 
-def _unlisted_paths(session: Session, job: Job) -> list[str]:
+def _with_parents(path: str) -> list[str]:
+    return [path, *(path[:place] for place, character in enumerate(path) if character == "/")]
+
+
+def _unlisted_paths(session: Session, job: Job) -> set[str]:
     """What a scan could not even look at; few of all that may have failed."""
     query = select(JobItem.path).where(
         JobItem.job_id == job.id,
@@ -151,7 +165,7 @@ def _unlisted_paths(session: Session, job: Job) -> list[str]:
         JobItem.error_code == Unreadable().code,
         JobItem.path.is_not(None),
     )
-    return [path for path in session.scalars(query) if path is not None]
+    return {path for path in session.scalars(query) if path is not None}
 
 
 def save_analysed(session: Session, files: Sequence[AnalysedFile]) -> None:
@@ -236,7 +250,8 @@ def _at_path(session: Session, path: str, where: Sequence[ColumnElement[bool]]) 
         return exact
     composed, decomposed = (unicodedata.normalize(form, path) for form in ("NFC", "NFD"))
     for spelled in (exact, Track.path.in_((composed, decomposed))):
-        if session.scalar(select(exists().where(*where, spelled, Track.missing_at.is_(None)))):
+        found = select(Track.id).join(Library).where(*where, spelled, Track.missing_at.is_(None)).limit(1)
+        if session.scalar(found) is not None:
             return spelled
     return func.normalize(Track.path, text("NFC")) == composed
 

@@ -104,6 +104,7 @@ def retry_training(
     if old.state == JobState.SUCCEEDED:
         raise NothingToRetry("This training has succeeded: submit a new one to train again.")
     config = ExperimentConfig.model_validate(old.params["experiment"])
+    check_bases(session, config.model)
     earlier = session.scalars(select(JobUnit.payload).where(JobUnit.job_id == old.id)).one()
     job = {
         "kind": old.kind,

@@ -29,15 +29,26 @@ def sweep_outdated(cache_dir: Path) -> None:
         own.mkdir(parents=True, exist_ok=True)
         os.utime(own)
         for folder in _outdated(own):
-            for part in [*folder.iterdir(), folder]:
+            for part in [*_entries(folder), folder]:
                 if time.monotonic() > until:
                     return
                 shutil.rmtree(part, ignore_errors=True)
             log.info("removed features of an earlier version: %s", folder)
 
 
+def _entries(folder: Path) -> list[Path]:
+    """None of a folder that another training has removed meanwhile."""
+    try:
+        return list(folder.iterdir())
+    except FileNotFoundError:
+        return []
+
+
 def _outdated(own: Path) -> Iterator[Path]:
     for folder in own.parent.iterdir():
-        is_unused = time.time() - folder.stat().st_mtime > KEPT_S
+        try:
+            is_unused = time.time() - folder.stat().st_mtime > KEPT_S
+        except FileNotFoundError:  # another training has removed it meanwhile
+            continue
         if folder != own and folder.is_dir() and is_unused:
             yield folder

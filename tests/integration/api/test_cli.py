@@ -8,10 +8,10 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 from typer.testing import CliRunner
 
-from api.client import connection, display, local
+from api.client import connection, display, label, local
 from api.client.cli import app
 from api.client.http import Client
 from core.db.session import SessionFactory
@@ -96,6 +96,23 @@ def test_label_counts_files_with_unreadable_tags(mfa, db, files):
     assert result.exit_code == 0, result.output
     assert "Files of the library with unreadable tags: 1" in result.stdout
     assert "APEv2: it is damaged." in result.stdout
+
+
+def test_label_shows_what_the_job_did_although_the_library_was_renamed_meanwhile(mfa, db, files, monkeypatch):
+    follow = label.follow
+
+    def renamed_meanwhile(*arguments: Any) -> Any:
+        job = follow(*arguments)
+        with db.begin() as session:
+            session.execute(update(Library).values(name="renamed"))
+        return job
+
+    monkeypatch.setattr(label, "follow", renamed_meanwhile)
+    with worker(db):
+        result = mfa("label", files, "--library", "home")
+    assert result.exit_code == 0, result.output
+    assert "Files with unreadable tags cannot be shown" in " ".join(result.stdout.split())
+    assert "2 tracks labelled, 2 not labelled" in result.stdout
 
 
 def test_label_names_the_library_after_the_folder_and_finds_it_again(mfa, db, files):

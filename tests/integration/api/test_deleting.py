@@ -199,6 +199,40 @@ def test_a_job_that_an_open_one_retries_is_kept(http, db):
     assert str(retry.id) in refused.json()["detail"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "unit"), [("training", {"kind": "train", "queue": "train"}), ("analysis", {})]
+)
+def test_a_job_that_an_open_one_retries_through_another_is_kept(http, db, kind, unit):
+    """Its checkpoints or failed items are taken up although the job in between has ended."""
+    with db.begin() as session:
+        first = make_job(session, kind=kind, **ENDED)
+        second = make_job(session, kind=kind, retry_of=first.id, **ENDED)
+        named = {"continues": [str(second.id), str(first.id)], "retry_of": str(first.id)}
+        payload = {key: named[key] for key in ("continues" if kind == "training" else "retry_of",)}
+        third = make_job(session, kind=kind, retry_of=second.id, unit=unit | {"payload": payload})
+    for job in (first, second):
+        refused = http.delete(f"{API}/jobs/{job.id}")
+        assert problem_of(refused, 409) == "job_being_retried"
+        assert str(third.id) in refused.json()["detail"]
+    with db.begin() as session:
+        session.get_one(Job, third.id).state = JobState.RUNNING
+        session.flush()
+        session.get_one(Job, third.id).state = JobState.FAILED
+    for job in (first, second):
+        assert http.delete(f"{API}/jobs/{job.id}").status_code == 204
+
+
+@pytest.mark.parametrize(
+    ("column", "code"), [("model_id", "model_not_found"), ("library_id", "library_not_found")]
+)
+def test_a_job_whose_library_or_model_has_been_swept_is_not_retried(http, db, column, code):
+    """Also where the listing had failed, so that there is no item."""
+    with db.begin() as session:
+        kept = {"library_id": make_library(session, name="home").id, "model_id": make_model(session).id}
+        job = make_job(session, state=JobState.FAILED, unit={"state": "failed"}, **(kept | {column: None}))
+    assert problem_of(http.post(f"{API}/jobs/{job.id}/retry"), 404) == code
+
+
 def test_a_job_of_which_half_is_removed_is_never_shown(http, db, monkeypatch):
     """It is deleted, and half of it removed, between the two reads of one request."""
     read = job_service.get_progress
@@ -306,6 +340,19 @@ def test_models_that_something_needs_are_not_deleted(http, db, tmp_path):
     assert http.delete(f"{API}/models/member@1").status_code == 204  # no ensemble has it any more
     for wrong in ("base", "base@x", "@1"):
         assert problem_of(http.delete(f"{API}/models/{wrong}"), 422) == "invalid"
+
+
+def test_a_model_that_may_be_a_member_of_an_unreadable_ensemble_is_not_deleted(http, db, tmp_path):
+    with db.begin() as session:
+        make_model(session, alias=None, name="member", artifact_url="file:///models/member-1")
+        for name in ("both", "all"):
+            url = (tmp_path / name).as_uri()
+            make_model(session, alias=None, name=name, kind="ensemble", artifact_url=url)
+    refused = http.delete(f"{API}/models/member@1")
+    assert problem_of(refused, 409) == "model_in_use"
+    assert "model.json cannot be read" in refused.json()["detail"]
+    for gone in ("both", "all", "member"):  # an ensemble is no member of another
+        assert http.delete(f"{API}/models/{gone}@1").status_code == 204
 
 
 def test_a_deleted_run_leaves_its_job_and_its_model(http, db):

@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 
 from api.client.http import Client
 from core.db.session import SessionFactory
-from core.db.tables import Job, JobUnit, Library, Study, Trial
+from core.db.tables import Job, JobUnit, Library, Model, Study, Trial
 from core.settings import Settings
 from core.states import JobState
 from tests.builders import make_api_key, make_library, make_model
@@ -252,6 +252,14 @@ def test_the_best_is_trained_with_one_call_and_the_study_goes_on(http, finished)
     assert http.get(f"{STUDIES}/{finished}").json()["job_id"] == more.json()["id"]
     again = http.post(f"{STUDIES}/{finished}/resume", json={"n_trials": 3})
     assert problem_of(again, 409) == "study_at_work"
+
+
+def test_a_study_is_not_resumed_without_the_models_that_its_trials_build_on(http, db, finished):
+    with db.begin() as session:
+        session.execute(update(Model).values(artifact_url="file:///models/other-1"))
+    refused = http.post(f"{STUDIES}/{finished}/resume", json={"n_trials": 3})
+    assert problem_of(refused, 422) == "invalid_config"
+    assert "model.backbone" in refused.json()["detail"]
 
 
 def test_known_keys_are_answered_although_everything_they_name_is_gone(http, db, finished):

@@ -92,6 +92,11 @@ def test_a_cancelled_training_can_be_retried_as_a_run_of_its_own(http, db):
     with db.begin() as session:
         cancel_waiting(session)
         finish_complete_jobs(session)
+    with db.begin() as session:
+        session.execute(update(Model).values(artifact_url="file:///models/other-1"))
+    assert problem_of(http.post(f"{JOBS}/{job['id']}/retry"), 422) == "invalid_config"  # without its backbone
+    with db.begin() as session:
+        session.execute(update(Model).values(artifact_url="file:///models/musicnn-msd-1"))
     again = http.post(f"{JOBS}/{job['id']}/retry")
     assert again.status_code == 202, again.text
     assert again.json()["id"] != job["id"]

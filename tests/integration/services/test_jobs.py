@@ -239,6 +239,8 @@ def test_one_job_that_cannot_end_does_not_keep_the_others_from_ending(clean_data
 
 def test_a_retry_takes_up_what_failed_and_nothing_else(clean_database):
     planned = plan_job(clean_database, 3)
+    with transaction(clean_database) as session:
+        session.get_one(Job, planned.job_id).model_id = make_model(session).id
     claimed = claim(clean_database, planned.unit_ids[0])
     with transaction(clean_database) as session, pytest.raises(JobNotFinished):
         retry_failed(session, planned.job_id, "me")

@@ -7,18 +7,18 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from core.config import Windows
 from core.db.session import transaction
-from core.db.tables import JobItem, JobUnit, Library, Track
+from core.db.tables import Job, JobItem, JobUnit, Library, Track
 from core.errors import Unreadable
 from core.library.paths import open_subfolder
 from core.services.dispatch import take_ready
 from core.services.jobs import retry_failed
-from core.services.planning import PlannedItem, PlannedUnit, add_page
-from core.services.tracks import SeenFile, upsert_tracks
+from core.services.planning import FailedItem, PlannedItem, PlannedUnit, add_page, list_failed_items
+from core.services.tracks import SeenFile, count_not_met, mark_missing, upsert_tracks
 from core.services.workers import beat
 from core.states import JobState, UnitState
 from tests import sounds
@@ -376,6 +376,81 @@ def test_a_retry_lists_folders_again_that_could_not_be_listed_and_page_by_page(m
         "z.mp3": "disappeared",
     }
     assert result_of(music, retry) == {"left_out": {".jpg": 1}, "missing": 0, "warnings": []}
+
+
+def test_many_unreadable_paths_and_lost_tracks_are_told_apart_quickly(music):
+    """Each of the two may be as many as a library has files; folders not listed keep their tracks."""
+    with transaction(music.sessions) as session:
+        library_id = session.scalars(select(Library.id)).one()
+        insert = text(
+            "INSERT INTO tracks (library_id, path, size, mtime_ns, seen_at) SELECT :library, "
+            "'Artist ' || n % 500 || '/Album ' || n % 3000 || '/' || n || '.mp3', 1, 1, "
+            "now() - interval '1 h' FROM generate_series(1, 12000) AS n"
+        )
+        session.execute(insert, {"library": library_id})
+    job_id = music.submit()
+    with transaction(music.sessions) as session:
+        session.execute(text("SET LOCAL statement_timeout = '3s'"))
+        job = session.get_one(Job, job_id)
+        job.started_at = func.now()
+        (unit,) = session.scalars(select(JobUnit).where(JobUnit.job_id == job_id))
+        insert = text(
+            "INSERT INTO job_items (unit_id, pos, job_id, path, state, error_code) SELECT :unit, n, :job, "
+            "'Artist ' || n % 250 || '/Album ' || n, 'failed', 'unreadable' "
+            "FROM generate_series(1, 3000) AS n"
+        )
+        session.execute(insert, {"unit": unit.id, "job": job_id})
+        session.flush()
+        session.refresh(job)
+        counted = count_not_met(session, job, "", 1000)
+        marked, after = mark_missing(session, job, "", None, 1000)
+        while after is not None:
+            more, after = mark_missing(session, job, "", after, 1000)
+            marked += more
+    assert marked == counted
+    with music.sessions() as session:
+        hidden = session.scalars(select(Track.path).where(Track.missing_at.is_(None))).all()
+    unreadable = {f"Artist {n % 250}/Album {n}" for n in range(1, 3001)}
+    assert len(hidden) == 12000 - marked > 0
+    assert {path.rpartition("/")[0] for path in hidden} <= unreadable
+
+
+def test_a_retry_of_mixed_failures_reads_whole_pages(music, monkeypatch):
+    """Failed tracks and paths that were no track lie next to each other in the failed job."""
+    for number in range(6):
+        music.add(f"{number}-bad.mp3", content=f"bad {number}".encode())
+        (music.root / f"{number}-link.mp3").symlink_to("nowhere")
+    first = music.label()
+    for number in range(6):
+        (music.root / f"{number}-link.mp3").unlink()
+        music.add(f"{number}-bad.mp3", f"{number}-link.mp3")
+    pages: list[int] = []
+
+    def list_page(*arguments: Any) -> list[FailedItem]:
+        pages.append(len(page := list_failed_items(*arguments)))
+        return page
+
+    monkeypatch.setattr(planning, "list_failed_items", list_page)
+    retry = retried(music, first)
+    unit_id = plan_unit(music, retry)
+    with pytest.raises(Killed):
+        run(music.sessions, unit_id, dies_after(pages=3))
+    expire(music.sessions, unit_id)
+    reap(music.sessions)
+    work_off(music.sessions, retry)
+    assert sorted(music.outcomes(retry)) == sorted(
+        f"{number}-{kind}.mp3" for number in range(6) for kind in ("bad", "link")
+    )
+    assert len(planned_paths(music, retry)) == 12
+    assert set(music.outcomes(retry).values()) == {"done"}
+    assert [size for size in pages if size] == [
+        3,
+        3,
+        3,
+        3,
+        3,
+        1,
+    ]  # tracks, paths, and again those not committed
 
 
 def retried(music: Music, job_id: UUID) -> UUID:

@@ -1,5 +1,6 @@
 """Relabelling from known embeddings: no file is opened; where none is known, the audio is heard."""
 
+from hashlib import sha256
 from uuid import UUID
 
 import numpy as np
@@ -8,10 +9,21 @@ from sqlalchemy import select, update
 
 from core.db.session import transaction
 from core.db.tables import Embedding, Model, Prediction
+from core.services.changes import delete_library
+from core.services.embeddings import find_embeddings
 from core.services.registry import resolve_model
-from tests.builders import EMBEDDING_SIZE, LABELS, make_encoder, make_model
+from tests.builders import (
+    EMBEDDING_SIZE,
+    LABELS,
+    make_encoder,
+    make_heard_track,
+    make_library,
+    make_model,
+)
 from tests.integration.workers.music import Music
 from tests.worker import StubTagger, work_off
+from workers import analysis
+from workers.sweeper import Sweeper
 
 PATHS = [f"{number}.mp3" for number in range(4)]
 
@@ -94,10 +106,38 @@ def test_the_embedding_of_another_encoder_says_nothing(music, head):
 
 def test_an_embedding_that_is_gone_by_then_is_made_anew(music, head, monkeypatch):
     monkeypatch.setattr("workers.relabelling.find_embeddings", lambda *_: {})
-    monkeypatch.setattr("workers.analysis.find_embeddings", lambda *_: {})
+    monkeypatch.setattr("workers.find_embeddings", lambda *_: {})
     job_id: UUID = music.submit(model="head")
     work_off(music.sessions, job_id)
     assert len(head.heard) == len(PATHS)
+
+
+def test_an_embedding_that_is_removed_before_the_result_is_written_is_computed_again(
+    music, head, monkeypatch, process_settings
+):
+    """The head knows the audio from a library that is deleted and swept while its copy is labelled."""
+    with transaction(music.sessions) as session:
+        model = resolve_model(session, "default")
+        elsewhere = make_library(session, name="elsewhere")
+        make_heard_track(session, elsewhere, model, "x.mp3", content_hash=sha256(b"one song").digest())
+    music.add("copy.mp3", content=b"one song")
+    look_up = find_embeddings
+
+    def removed_after_it(session, *arguments):
+        found = look_up(session, *arguments)
+        if found:
+            with transaction(music.sessions) as other:
+                delete_library(other, "elsewhere")
+            Sweeper(music.sessions, process_settings).sweep(60)
+        return found
+
+    monkeypatch.setattr(analysis, "find_embeddings", removed_after_it)
+    assert music.outcomes(music.label(model="head"))["copy.mp3"] == "done"
+    assert len(head.heard) == 1
+    with music.sessions() as session:
+        assert set(session.scalars(select(Embedding.content_hash))) == {
+            found.content_hash for found in of_head(music)
+        }
 
 
 def test_what_is_missing_of_the_audio_is_stored_and_told_by_every_model(music, head):

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from core.audio.features import LogMel
+from core.audio.version import feature_version
 from core.config import FeatureConfig
 from core.errors import ItemError, Unreadable
 from core.training import cache_versions, feature_cache, identity
@@ -198,6 +199,26 @@ def test_features_of_other_code_are_not_used_and_are_swept_in_the_end(tmp_path, 
     assert not unversioned.parent.exists()
     assert second.file.exists()
     cache_versions.sweep_outdated(tmp_path / "none yet")
+
+
+@pytest.mark.parametrize("function", ["stat", "iterdir"])
+def test_two_trainings_may_sweep_the_cache_at_a_time(tmp_path, monkeypatch, function):
+    """The other one removes a folder of an earlier version between two looks at it."""
+    outdated = tmp_path / "log-mel" / "1-earlier"
+    outdated.mkdir(parents=True)
+    old = time.time() - 25 * 3600
+    os.utime(outdated, (old, old))
+    look = getattr(Path, function)
+
+    def look_too_late(path: Path, *arguments: Any, **named: Any) -> Any:
+        if path == outdated and path in list(iterate(path.parent)):
+            outdated.rmdir()
+        return look(path, *arguments, **named)
+
+    iterate = Path.iterdir
+    monkeypatch.setattr(Path, function, look_too_late)
+    cache_versions.sweep_outdated(tmp_path)
+    assert [folder.name for folder in iterate(tmp_path / "log-mel")] == [feature_version()]
 
 
 def test_a_file_that_is_written_while_it_is_read_is_not_cached(tmp_path, monkeypatch):
