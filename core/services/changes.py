@@ -14,7 +14,19 @@ from urllib.request import url2pathname
 from uuid import UUID
 
 from pydantic import ValidationError
-from sqlalchemy import ColumnElement, Text, cast, delete, func, literal, or_, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    SQLColumnExpression,
+    Text,
+    cast,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
@@ -113,7 +125,7 @@ def is_being_retried() -> ColumnElement[bool]:
     return select(retry.id).where(_takes_up(retry, Job.id), retry.state.in_(OPEN_JOB_STATES)).exists()
 
 
-def _takes_up(retry: type[Job], job_id: ColumnElement[UUID]) -> ColumnElement[bool]:
+def _takes_up(retry: type[Job], job_id: SQLColumnExpression[UUID]) -> ColumnElement[bool]:
     """Whether `retry` is a retry of a job, directly or through others in between.
 
     Its first unit names the job whose failed items it plans again, or all whose checkpoints it may continue.
@@ -161,7 +173,9 @@ def delete_model(session: Session, reference: str) -> None:
     if kept := sorted(set(session.scalars(aliases)) - {PREVIOUS_ALIAS}):
         raise ModelInUse(f"{shown} is the model `{kept[0]}`: promote another one to that first.")
     folder = Path(urlsplit(model.artifact_url).path).name
-    others = select(Model).where(Model.kind == "ensemble", model.kind != "ensemble")  # none holds another
+    others = select(Model).where(
+        Model.kind == "ensemble", literal(model.kind) != "ensemble"
+    )  # none holds another
     for other in session.scalars(others):
         if folder in _members(other, shown):
             raise ModelInUse(f"{shown} is a member of {other.name}@{other.version}: delete that one first.")
