@@ -14,7 +14,19 @@ from urllib.request import url2pathname
 from uuid import UUID
 
 from pydantic import ValidationError
-from sqlalchemy import ColumnElement, Text, cast, delete, func, literal, or_, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    SQLColumnExpression,
+    Text,
+    cast,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
@@ -115,7 +127,7 @@ def is_being_retried() -> ColumnElement[bool]:
     return select(retry.id).where(_takes_up(retry, Job.id), retry.state.in_(OPEN_JOB_STATES)).exists()
 
 
-def _takes_up(retry: type[Job], job_id: Any) -> ColumnElement[bool]:
+def _takes_up(retry: type[Job], job_id: SQLColumnExpression[UUID]) -> ColumnElement[bool]:
     """Whether `retry` is a retry of a job, directly or through others in between.
 
     Its first unit names the job whose failed items it plans again, or all whose checkpoints it may continue.

@@ -8,7 +8,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import ColumnElement, Float, cast, func, select, text, true
 from sqlalchemy.orm import Session
 
-from core.db.tables import Job, JobUnit, Track
+from core.db.tables import Job, JobUnit, Library, Track
 from core.queue import QUEUES
 from core.services.jobs import OPEN_JOB_STATES, OPEN_UNIT_STATES
 from core.services.sweep import count_marked
@@ -87,7 +87,8 @@ def measure_activity(session: Session) -> Activity:
 
 
 def count_unreadable_tags(session: Session) -> int:
-    unreadable = select(func.count()).where(Track.tags_error.is_not(None), Track.missing_at.is_(None))
+    tracks = select(func.count()).select_from(Track).join(Library)  # without those of deleted libraries
+    unreadable = tracks.where(Track.tags_error.is_not(None), Track.missing_at.is_(None))
     return session.scalar(unreadable) or 0
 
 

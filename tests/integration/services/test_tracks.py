@@ -9,7 +9,9 @@ from sqlalchemy.orm import Session
 from core.db.tables import Library, Model, Prediction, PredictionLabel, Track
 from core.errors import Invalid, InvalidCursor, LibraryNotFound, TrackNotAnalysed, TrackNotFound
 from core.library.content import TAGS_VERSION
+from core.services.changes import delete_library
 from core.services.embeddings import get_vector
+from core.services.monitoring import count_unreadable_tags
 from core.services.tracks import AnalysedFile, get_track, list_tracks, save_analysed
 from tests.builders import make_heard_track, make_library, make_model, make_track
 from tests.integration.services.plans import explain
@@ -182,3 +184,14 @@ def test_a_later_page_starts_in_the_middle_of_the_index(session, model, many):
         session, lambda: list_tracks(session, model, genre="rock", limit=20, cursor=page.next_cursor)
     )
     assert "score <= '0.996'::real" in later
+
+
+def test_tracks_of_a_deleted_library_neither_hide_others_nor_count(session, library, model):
+    composed, decomposed = "Caf\u00e9.mp3", "Cafe\u0301.mp3"
+    make_track(session, library, path=decomposed)
+    deleted = make_library(session, name="deleted")
+    make_track(session, deleted, path=composed, tags_error="They cannot be read.")
+    assert count_unreadable_tags(session) == 1
+    delete_library(session, "deleted")
+    assert paths(session, model, path=composed) == [decomposed]
+    assert count_unreadable_tags(session) == 0
