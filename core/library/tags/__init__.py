@@ -32,16 +32,19 @@ def read_tags(file: BinaryIO, metadata: Metadata = lambda _: {}) -> TagReading:
     """Text by field, and a list of texts for `genre`; what cannot be read is said beside what can.
 
     A file may hold several tags. The first one that has a value gives it, in this order: the format's own,
-    ID3v2, APEv2, the texts of WAV and AIFF, ID3v1, whose texts are cut off. Moves no position.
+    ID3v2, APEv2, the texts of WAV and AIFF, ID3v1, whose texts are cut off. Moves no position. Raises OSError
+    when the disk does not give the file.
     """
     blocks: list[Found] = []
     for name, reader in _readers(file.fileno(), metadata):
         found = Found(name)
         try:
             reader(found)
-        except MemoryError:
+        except (MemoryError, OSError):
             raise
         except Exception as error:  # whatever a damaged tag makes of its reader, the others are read
+            if (cause := _disk_error(error)) is not None:
+                raise cause from None
             found.fail(f"it is damaged ({type(error).__name__}: {error})")
         blocks.append(found)
     tags: dict[str, Any] = {}
@@ -51,6 +54,14 @@ def read_tags(file: BinaryIO, metadata: Metadata = lambda _: {}) -> TagReading:
             tags[field] = values if field == "genre" else values[0]
     problems = [f"{found.block}: {problem}." for found in blocks for problem in found.problems]
     return TagReading(tags, " ".join(problems)[:_MAX_ERROR] or None)
+
+
+def _disk_error(error: BaseException) -> OSError | None:
+    """The error of the disk that mutagen has made another error of, if so."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OSError):
+        cause = cause.__context__
+    return cause
 
 
 def _readers(descriptor: int, metadata: Metadata) -> Iterator[tuple[str, Reader]]:

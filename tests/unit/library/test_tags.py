@@ -1,5 +1,6 @@
 """Tags are read in the sandbox from every format and encoding, made harmless, and never lost in silence."""
 
+import errno
 import json
 import os
 import zlib
@@ -13,9 +14,11 @@ import pytest
 from mutagen.asf import ASF
 from mutagen.mp4 import MP4, MP4Cover, MP4FreeForm
 
+from core.audio.metadata import read_metadata
 from core.audio.sandbox import Sandbox
 from core.library.content import TagReading
 from core.library.tags import read_tags
+from core.library.window import Window
 from tests import sounds
 from tests.tagging import (
     ape,
@@ -465,3 +468,23 @@ def test_tags_can_always_be_written_as_json(tmp_path):
             "bpm": "fast",
         }
         assert (file.tell(), os.lseek(file.fileno(), 0, os.SEEK_CUR)) == (5, 5)
+
+
+@pytest.mark.parametrize("container", ["mp3", "ipod", "asf"])
+def test_an_error_of_the_disk_is_none_of_the_tags(tmp_path, monkeypatch, container):
+    """Behind the first bytes, by which the format is known."""
+    codec = {"mp3": "mp3", "ipod": "aac", "asf": "wmav2"}[container]
+    path = tmp_path / "a"
+    path.write_bytes(id3(3, text_frame("TIT2", b"\0A", 3)) if container == "mp3" else b"")
+    with path.open("ab") as file:
+        file.write(sounds.encode_av(sounds.noise(2, 44_100), 44_100, container, codec))
+
+    def fail(window: Window, offset: int, length: int) -> bytes:
+        if offset or length > 12:
+            raise OSError(errno.EIO, "Input/output error")
+        return at(window, offset, length)
+
+    at = Window.at
+    monkeypatch.setattr(Window, "at", fail)
+    with path.open("rb") as file, pytest.raises(OSError, match="Input/output"):
+        read_tags(file, read_metadata)
