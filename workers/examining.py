@@ -62,7 +62,7 @@ def open_group(
 def examine(lease: Lease, file: BinaryIO, whole: bytes) -> KnownContent:
     """The audio and the tags of an open file, whose hash is `whole`.
 
-    Where a helper failed at either, for which a busy machine may be the reason, the next analysis looks again.
+    Where a helper failed at either, perhaps because the machine is busy, the next analysis looks again.
     """
     content = hash_audio(file, lease.step)
     reading = read_tags(file)

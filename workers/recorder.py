@@ -40,7 +40,7 @@ class Recorder:
         self._predictions: list[NewPrediction] = []
 
     def fail(self, item: WorkItem, error: ItemError, file: AnalysedFile | None = None) -> None:
-        """`file`: what is known of a file that could be opened, such as its tags, although it has no labels."""
+        """`file`: what is known of a file that could be opened, such as its tags."""
         if file is not None and isinstance(error, Empty):  # files without audio are not copies of each other
             file = replace(file, content_hash=identity_without_audio(file.file_hash))
         self._add(Outcome(item.pos, ItemState.FAILED, error_code=error.code, error_detail=error.detail), file)
