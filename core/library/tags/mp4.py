@@ -42,7 +42,7 @@ def read_mp4(window: Window, found: Found) -> None:
 def _read_3gp(window: Window, found: Found) -> None:
     """Each text stands behind a version, flags and a language (6 bytes)."""
     window.seek(0)
-    movie = next((atom for atom in Atoms(window).atoms if atom.name == b"moov"), None)  # type: ignore[no-untyped-call]
+    movie = next((atom for atom in Atoms(window).atoms if atom.name == b"moov"), None)
     if movie is None:
         return
     boxes = [box for part in movie.children or () if part.name == b"udta" for box in part.children or ()]
