@@ -76,7 +76,7 @@ def label_items(
         try:
             for (item, file), outcome in results:
                 if isinstance(outcome, ItemError):
-                    recorder.fail(item, outcome)
+                    recorder.fail(item, outcome, file)
                 else:
                     recorder.succeed(item, file, outcome)
         except Exception:

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from core.audio.sandbox import hash_audio, read_tags
 from core.errors import ItemError, Unreadable, is_machine_fault
-from core.library.content import file_hash, identity_without_audio
+from core.library.content import NOT_READ, TAGS_VERSION, file_hash, identity_without_audio
 from core.library.paths import open_beneath
 from core.services.contents import KnownContent, find_known_files, move_results
 from core.services.items import WorkItem
@@ -60,12 +60,21 @@ def open_group(
 
 
 def examine(lease: Lease, file: BinaryIO, whole: bytes) -> KnownContent:
-    """The audio and the tags of an open file, whose hash is `whole`."""
-    content = hash_audio(file, lease.step) or identity_without_audio(whole)
+    """The audio and the tags of an open file, whose hash is `whole`.
+
+    Where a helper failed at either, perhaps because the machine is busy, the next analysis looks again.
+    """
+    content = hash_audio(file, lease.step)
     reading = read_tags(file)
     if reading.error:
         log.warning("the tags of %.300r cannot all be read: %s", str(file.name), reading.error)
-    return KnownContent(content, reading.tags, reading.error)
+    is_final = content is not None and not reading.is_provisional
+    return KnownContent(
+        content or identity_without_audio(whole),
+        reading.tags,
+        reading.error,
+        TAGS_VERSION if is_final else NOT_READ,
+    )
 
 
 def rekey(lease: Lease, contents: dict[bytes, bytes]) -> None:
@@ -116,4 +125,5 @@ def _analysed(each: _Hashed, content: KnownContent) -> AnalysedFile:
         each.file_hash,
         content.tags,
         content.tags_error,
+        content.tags_version,
     )

@@ -3,13 +3,15 @@
 import logging
 import threading
 import time
+from dataclasses import replace
 
 from sqlalchemy.orm import Session
 
 from core.config import Coverage, coverage_name
 from core.db.tables import Model
-from core.errors import ItemError
+from core.errors import Empty, ItemError
 from core.inference.tagger import Analysis
+from core.library.content import identity_without_audio
 from core.services.embeddings import hold_embeddings
 from core.services.items import Outcome, WorkItem, record_outcomes
 from core.services.predictions import NewPrediction, hold_predictions, save_predictions
@@ -38,8 +40,11 @@ class Recorder:
         self._files: list[AnalysedFile] = []
         self._predictions: list[NewPrediction] = []
 
-    def fail(self, item: WorkItem, error: ItemError) -> None:
-        self._add(Outcome(item.pos, ItemState.FAILED, error_code=error.code, error_detail=error.detail))
+    def fail(self, item: WorkItem, error: ItemError, file: AnalysedFile | None = None) -> None:
+        """`file`: what is known of a file that could be opened, such as its tags."""
+        if file is not None and isinstance(error, Empty):  # files without audio are not copies of each other
+            file = replace(file, content_hash=identity_without_audio(file.file_hash))
+        self._add(Outcome(item.pos, ItemState.FAILED, error_code=error.code, error_detail=error.detail), file)
 
     def skip(self, item: WorkItem, file: AnalysedFile) -> None:
         """The same audio has been analysed before, under this path or another."""

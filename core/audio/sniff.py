@@ -10,8 +10,9 @@ from typing import Literal
 from core.audio import adts, flac, framing, mp4, mpeg, ogg, riff, signatures
 from core.audio.framing import Syntax
 from core.audio.source import Account
-from core.audio.tagblocks import audio_end, id3_content_end, id3_length, plain_id3_length
+from core.audio.tagblocks import audio_end
 from core.errors import Corrupt, Empty, NotAudio, UnsupportedFormat
+from core.library.tag_blocks import id3v2_bytes, id3v2_content_end, plain_id3v2_bytes
 
 _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _ASF_ENCRYPTIONS = (
@@ -98,13 +99,13 @@ def _behind_id3(descriptor: int, start: int, size: int) -> list[int]:
         head = os.pread(descriptor, 10, offset)
         if len(head) < 10 or head[:3] != b"ID3":
             return [offset]
-        following = offset + id3_length(head)
-        content_end = id3_content_end(descriptor, offset, min(following, size))
+        following = offset + id3v2_bytes(head)
+        content_end = id3v2_content_end(descriptor, offset, min(following, size))
         if content_end < following and _is_audio_or_tag(descriptor, content_end, size):
             offset = content_end
             continue
         if following >= size or os.pread(descriptor, 3, following) != b"ID3":
-            plain = offset + plain_id3_length(head)
+            plain = offset + plain_id3v2_bytes(head)
             return [following] if plain == following else [following, plain]
         offset = following
 

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 
 # Of the code that reads tags. Tracks whose tags were read by an older version are read again.
 TAGS_VERSION = 1
+NOT_READ = 0  # the version of what is to be read again by the next analysis
 
 _BLOCK_BYTES, _PROGRESS_BYTES = 1 << 20, 16 << 20
 _WITHOUT_PACKETS = b"mfa file 1\0"
@@ -19,6 +20,7 @@ class TagReading:
 
     tags: dict[str, Any] = field(default_factory=dict)
     error: str | None = None
+    is_provisional: bool = False  # the reader failed as a whole, which another attempt may not
 
 
 def file_hash(file: BinaryIO, on_progress: Callable[[], None] = lambda: None) -> bytes:

@@ -6,6 +6,7 @@ APEv1 and APEv2 (https://wiki.hydrogenaud.io/index.php?title=APEv2_specification
 """
 
 import os
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -13,6 +14,10 @@ _MOST_BLOCKS = 16
 _ID3V1_BYTES, _ID3V1_EXTENSION_BYTES = 128, 227
 _APE_BYTES, _APE_HAS_HEADER = 32, 1 << 31
 _LYRICS3V1_BYTES = 5100
+_FRAME_ID = re.compile(rb"[A-Z][A-Z0-9]{2,3}")
+_MOST_FRAMES = 10_000
+_SEARCH_BYTES = 1 << 20
+_ID3V2 = re.compile(rb"ID3[\2-\4][\0-\xfe].[\0-\x7f]{4}", re.DOTALL)
 
 
 class TagKind(StrEnum):
@@ -48,17 +53,82 @@ def synchsafe(data: bytes) -> int:
     return number
 
 
-def leading_tags(descriptor: int, size: int) -> list[TagBlock]:
-    """ID3v2 tags in front of the audio, in order; `size` is the file's."""
-    found: list[TagBlock] = []
-    start = 0
-    while start < size and len(found) < _MOST_BLOCKS:
-        head = os.pread(descriptor, 10, start)
-        if len(head) < 10 or head[:3] != b"ID3" or 0xFF in head[3:5]:
+def plain_id3v2_bytes(head: bytes) -> int:
+    """The same when the size is a plain number, which its bytes do not always show."""
+    return 10 + int.from_bytes(head[6:10], "big")
+
+
+def id3v2_content_end(descriptor: int, start: int, end: int) -> int:
+    """Where the frames of the ID3v2 tag in [start, end) end, and the zeros behind them (ID3v2.3, 3.3).
+
+    A program that states a tag that is too large leaves audio there.
+    """
+    version = os.pread(descriptor, 4, start)[3:]
+    header_bytes, id_bytes = (6, 3) if version == b"\2" else (10, 4)
+    position = start + 10
+    for _ in range(_MOST_FRAMES):
+        head = os.pread(descriptor, header_bytes, position)
+        if position + header_bytes > end or not _FRAME_ID.fullmatch(head[:id_bytes]):
             break
-        found.append(TagBlock(TagKind.ID3V2, start, start + id3v2_bytes(head)))
-        start = found[-1].end
+        size = head[id_bytes:6] if version == b"\2" else head[4:8]
+        length = int.from_bytes(size, "big")
+        if version == b"\4" and max(size) < 128:
+            length = synchsafe(size)
+        if position + header_bytes + length > end:
+            break
+        position += header_bytes + length
+    while position < end:
+        block = os.pread(descriptor, min(_SEARCH_BYTES, end - position), position)
+        if content := block.lstrip(b"\0"):
+            return position + len(block) - len(content)
+        if not block:
+            break
+        position += len(block)
+    return end
+
+
+def leading_tags(descriptor: int, size: int, audio_start: int | None = None) -> list[TagBlock]:
+    """ID3v2 tags in front of the audio, in order; `size` is the file's.
+
+    Where `audio_start` is known, tags whose stated sizes do not lead there end where they should, and tags
+    behind junk are found.
+    """
+    found: list[TagBlock] = []
+    position, end = 0, size if audio_start is None else audio_start
+    while position < end and len(found) < _MOST_BLOCKS:
+        head = os.pread(descriptor, 10, position)
+        if _is_id3v2(head):
+            found.append(TagBlock(TagKind.ID3V2, position, _tag_end(descriptor, position, head, audio_start)))
+            position = found[-1].end
+        elif audio_start is None or (place := _next_id3v2(descriptor, position, end)) is None:
+            break
+        else:
+            position = place
     return found
+
+
+def _is_id3v2(head: bytes) -> bool:
+    return len(head) == 10 and head[:3] == b"ID3" and 0xFF not in head[3:5]
+
+
+def _tag_end(descriptor: int, start: int, head: bytes, audio_start: int | None) -> int:
+    """Where an ID3v2 tag ends: by its header, unless only another reading leads to audio or a further tag."""
+    stated = start + id3v2_bytes(head)
+    if audio_start is None:
+        return stated
+    content = id3v2_content_end(descriptor, start, min(stated, audio_start))
+    for end in (stated, start + plain_id3v2_bytes(head), content):
+        if end == audio_start or (end < audio_start and _is_id3v2(os.pread(descriptor, 10, end))):
+            return end
+    return min(stated, audio_start)
+
+
+def _next_id3v2(descriptor: int, start: int, end: int) -> int | None:
+    for position in range(start, end, _SEARCH_BYTES):
+        block = os.pread(descriptor, min(_SEARCH_BYTES + 9, end - position), position)
+        if match := _ID3V2.search(block):
+            return position + match.start()
+    return None
 
 
 def trailing_tags(descriptor: int, size: int) -> list[TagBlock]:

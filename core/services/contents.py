@@ -24,6 +24,7 @@ class KnownContent:
     content_hash: bytes
     tags: dict[str, Any]
     tags_error: str | None
+    tags_version: int = TAGS_VERSION
 
 
 def find_known_files(session: Session, file_hashes: Collection[bytes]) -> dict[bytes, KnownContent]:

@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session
 
 from core.db.tables import Job, JobItem, Library, Model, Prediction, PredictionLabel, Track
 from core.errors import Invalid, TrackNotFound, Unreadable
-from core.library.content import TAGS_VERSION
+from core.library.content import NOT_READ, TAGS_VERSION
 from core.names import name_key
 from core.services.cursor import Page, cut_page, decode_cursor
 from core.services.libraries import get_library_by_name
@@ -51,6 +51,7 @@ class AnalysedFile:
     file_hash: bytes
     tags: dict[str, Any]
     tags_error: str | None = None
+    tags_version: int = TAGS_VERSION
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,8 @@ class TrackRow:
 def upsert_tracks(session: Session, library_id: UUID, files: Sequence[SeenFile]) -> list[Track]:
     """Make the files of one page of a scan known; the tracks in the order of the files.
 
-    `content_hash` and `file_hash` survive only while size and modification time stay the same: they belong to
-    the file as last seen.
+    Hashes and tags survive only while size and modification time stay the same: they belong to the file as
+    last seen.
     """
     if not files:
         return []
@@ -84,6 +85,9 @@ def upsert_tracks(session: Session, library_id: UUID, files: Sequence[SeenFile])
             set_={
                 "content_hash": case((unchanged, Track.content_hash)),
                 "file_hash": case((unchanged, Track.file_hash)),
+                "tags": case((unchanged, Track.tags)),
+                "tags_error": case((unchanged, Track.tags_error)),
+                "tags_version": case((unchanged, Track.tags_version), else_=NOT_READ),
                 "size": new.size,
                 "mtime_ns": new.mtime_ns,
                 "seen_at": func.now(),
@@ -182,7 +186,7 @@ def save_analysed(session: Session, files: Sequence[AnalysedFile]) -> None:
                     "file_hash": file.file_hash,
                     "tags": file.tags,
                     "tags_error": file.tags_error,
-                    "tags_version": TAGS_VERSION,
+                    "tags_version": file.tags_version,
                 }
                 # A scan's own order: who lists a library meanwhile must not lock its tracks crosswise.
                 for file in sorted(files, key=lambda file: file.path.split("/"))

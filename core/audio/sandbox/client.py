@@ -103,15 +103,20 @@ class Sandbox:
                 kept.append(window)
 
     def read_tags(self, file: BinaryIO) -> TagReading:
-        """As `core.library.tags.read_tags`; tags that two helpers die at are unreadable ones, too."""
+        """As `core.library.tags.read_tags`; tags that two helpers die at are unreadable ones, too.
+
+        Raises Unreadable when the disk does not give the file.
+        """
         try:
             reply = self._ask(file, {"do": "tags"}, Allowance(TAGS_CPU_S))
             problem = reply["problem"]
             return TagReading(_plain_tags(dict(reply["tags"])), _plain(problem) if problem else None)
+        except Unreadable:
+            raise
         except ItemError as error:
-            return TagReading(error=f"The tags cannot be read: {error.detail}")
+            return TagReading(error=f"The tags cannot be read: {error.detail}", is_provisional=True)
         except NO_ANSWER:
-            return TagReading(error="The tags cannot be read.")
+            return TagReading(error="The tags cannot be read.", is_provisional=True)
 
     def hash_audio(self, file: BinaryIO, on_progress: Callable[[], None] = lambda: None) -> bytes | None:
         """As `core.audio.packets.audio_hash`; None when helpers die at the file or give up on it.

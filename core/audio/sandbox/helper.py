@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 import soundfile as sf
 
 from core.audio import decode
-from core.audio.metadata import read_metadata
+from core.audio.metadata import AudioContainer
 from core.audio.packets import audio_hash
 from core.audio.pyav import open_av
 from core.audio.sandbox import ring
@@ -95,7 +95,7 @@ def windows(file: BinaryIO, channel: Channel, clock: Stopwatch, **options: Any) 
 
 
 def tags(file: BinaryIO, _channel: Channel, _clock: Stopwatch) -> Answer:
-    reading = read_tags(file, read_metadata)
+    reading = read_tags(file, AudioContainer(file.fileno()))
     return {"tags": reading.tags, "problem": reading.error}
 
 
@@ -177,7 +177,7 @@ def _load_everything() -> None:
     with tempfile.TemporaryFile() as file:
         file.write(buffer.getvalue())
         file.flush()
-        read_tags(file, read_metadata)
+        read_tags(file, AudioContainer(file.fileno()))
         audio_hash(file.fileno())
         with suppress(ItemError):
             list(decode.stream(file, 16_000, max_duration_s=60))

@@ -1,12 +1,12 @@
 """Read the tags inside audio files, of every format, and say what of them cannot be read."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 from core.library.content import TagReading
-from core.library.tag_blocks import TagKind, leading_tags, trailing_tags
+from core.library.tag_blocks import TagBlock, TagKind, leading_tags, trailing_tags
 from core.library.tags.ape import read_ape
 from core.library.tags.asf import read_asf
 from core.library.tags.chunks import read_id3_chunks, read_text_chunks
@@ -17,33 +17,37 @@ from core.library.tags.vorbis import read_flac, read_ogg
 from core.library.window import Window
 
 _MAX_ERROR = 500
-_CHUNKED = (b"RIFF", b"RF64", b"RIFX", b"FORM", b"FRM8", b"DSD ")
+_CHUNKED = (b"RIFF", b"RF64", b"BW64", b"RIFX", b"FORM", b"FRM8", b"DSD ")
 _APE_FIRST = (b"wvpk", b"MPCK", b"MP+", b"MAC ")  # APEv2 is the tag of these formats
-_MP4_ATOMS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
-_QUICKTIME = b"qt  "  # QuickTime keeps tags elsewhere than MP4
+_MP4_ATOMS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp")
 _ASF = bytes.fromhex("3026b2758e66cf11")
 
-# What FFmpeg knows of the tags of other formats, by the open file's descriptor.
-Metadata = Callable[[int], Mapping[str, str]]
+_APPLE_PREFIX = "com.apple.quicktime."  # QuickTime File Format, metadata keys
+
 Reader = Callable[[Found], None]
 
 
-def read_tags(file: BinaryIO, metadata: Metadata = lambda _: {}) -> TagReading:
+class Container(Protocol):
+    """The audio of a file, as those see it who decode it."""
+
+    @property
+    def start(self) -> int | None:
+        """Where it begins, behind tags and junk; None: unknown."""
+
+    def metadata(self) -> Mapping[str, str]:
+        """What FFmpeg reads of tags, also of formats that are unknown here."""
+
+
+def read_tags(file: BinaryIO, container: Container | None = None) -> TagReading:
     """Text by field, and a list of texts for `genre`; what cannot be read is said beside what can.
 
     A file may hold several tags. The first one that has a value gives it, in this order: the format's own,
-    ID3v2, APEv2, the texts of WAV and AIFF, ID3v1, whose texts are cut off. Moves no position.
+    ID3v2, APEv2, the texts of WAV and AIFF, ID3v1, whose texts are cut off. Where none has any, what FFmpeg
+    finds counts. Moves no position. Raises OSError when the disk does not give the file.
     """
-    blocks: list[Found] = []
-    for name, reader in _readers(file.fileno(), metadata):
-        found = Found(name)
-        try:
-            reader(found)
-        except MemoryError:
-            raise
-        except Exception as error:  # whatever a damaged tag makes of its reader, the others are read
-            found.fail(f"it is damaged ({type(error).__name__}: {error})")
-        blocks.append(found)
+    blocks = _read_blocks(_readers(file.fileno(), container))
+    if container is not None and not any(found.values for found in blocks):
+        blocks += _read_blocks([("Metadata", partial(_add_metadata, container))])
     tags: dict[str, Any] = {}
     for field in dict.fromkeys(FIELDS.values()):
         values = next((found.values[field] for found in blocks if field in found.values), None)
@@ -53,11 +57,35 @@ def read_tags(file: BinaryIO, metadata: Metadata = lambda _: {}) -> TagReading:
     return TagReading(tags, " ".join(problems)[:_MAX_ERROR] or None)
 
 
-def _readers(descriptor: int, metadata: Metadata) -> Iterator[tuple[str, Reader]]:
+def _read_blocks(readers: Iterable[tuple[str, Reader]]) -> list[Found]:
+    blocks: list[Found] = []
+    for name, reader in readers:
+        found = Found(name)
+        try:
+            reader(found)
+        except (MemoryError, OSError):
+            raise
+        except Exception as error:  # whatever a damaged tag makes of its reader, the others are read
+            if (cause := _disk_error(error)) is not None:
+                raise cause from None
+            found.fail(f"it is damaged ({type(error).__name__}: {error})")
+        blocks.append(found)
+    return blocks
+
+
+def _disk_error(error: BaseException) -> OSError | None:
+    """The error of the disk that mutagen has made another error of, if so."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OSError):
+        cause = cause.__context__
+    return cause
+
+
+def _readers(descriptor: int, container: Container | None) -> Iterator[tuple[str, Reader]]:
     """The tags of a file, by name, those that count more before the others."""
     size = os.fstat(descriptor).st_size
-    leading, trailing = leading_tags(descriptor, size), trailing_tags(descriptor, size)
-    start = leading[-1].end if leading else 0
+    leading, start = _leading_tags(descriptor, size, container)
+    trailing = trailing_tags(descriptor, size)
     end = min((block.start for block in trailing), default=size)
     audio = Window(descriptor, start, end)
     head = audio.at(0, 12)
@@ -67,12 +95,12 @@ def _readers(descriptor: int, metadata: Metadata) -> Iterator[tuple[str, Reader]
     for block in (*leading, *trailing):
         window = Window(descriptor, block.start, block.end)
         if block.kind is TagKind.ID3V2:
-            id3.append(("ID3v2", partial(read_id3v2, window)))
+            id3.append(("ID3v2", partial(read_id3v2, window, length=block.end - block.start)))
         elif block.kind is TagKind.APE:
             ape.append(("APEv2", partial(read_ape, window)))
         elif block.kind is TagKind.ID3V1:
             id3v1.append(("ID3v1", partial(read_id3v1, window)))
-    yield from _own(descriptor, audio, head, metadata)
+    yield from _own(audio, head)
     if head.startswith(_CHUNKED):
         id3 = [("ID3v2", partial(read_id3v2, window)) for window in read_id3_chunks(audio)] + id3
     yield from (*ape, *id3) if head.startswith(_APE_FIRST) else (*id3, *ape)
@@ -81,7 +109,20 @@ def _readers(descriptor: int, metadata: Metadata) -> Iterator[tuple[str, Reader]
     yield from id3v1
 
 
-def _own(descriptor: int, audio: Window, head: bytes, metadata: Metadata) -> Iterator[tuple[str, Reader]]:
+def _leading_tags(descriptor: int, size: int, container: Container | None) -> tuple[list[TagBlock], int]:
+    """The tags in front of the audio, and where that begins."""
+    leading = leading_tags(descriptor, size)
+    start = leading[-1].end if leading else 0
+    audio = Window(descriptor, start)
+    head = audio.at(0, 12)
+    is_known = head.startswith(_CHUNKED) or next(_own(audio, head), None) is not None
+    audio_start = container.start if container is not None and not is_known else None
+    if audio_start is None:
+        return leading, start
+    return leading_tags(descriptor, size, audio_start), audio_start
+
+
+def _own(audio: Window, head: bytes) -> Iterator[tuple[str, Reader]]:
     """The tags that belong to the format itself."""
     if head.startswith(b"fLaC"):
         yield "Vorbis comments", partial(read_flac, audio)
@@ -89,15 +130,11 @@ def _own(descriptor: int, audio: Window, head: bytes, metadata: Metadata) -> Ite
         yield "Vorbis comments", partial(read_ogg, audio)
     elif head[4:8] in _MP4_ATOMS:
         yield "MP4 tags", partial(read_mp4, audio)
-        if head[8:12] == _QUICKTIME:
-            yield "Metadata", partial(_add_metadata, descriptor, metadata)
     elif head.startswith(_ASF):
         yield "ASF tags", partial(read_asf, audio)
-    elif not head.startswith(_CHUNKED):
-        yield "Metadata", partial(_add_metadata, descriptor, metadata)
 
 
-def _add_metadata(descriptor: int, metadata: Metadata, found: Found) -> None:
-    for key, value in metadata(descriptor).items():
-        if (name := FIELDS.get(key.lower())) is not None:
+def _add_metadata(container: Container, found: Found) -> None:
+    for key, value in container.metadata().items():
+        if (name := FIELDS.get(key.lower().removeprefix(_APPLE_PREFIX))) is not None:
             found.add(name, [value])

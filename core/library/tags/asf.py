@@ -12,6 +12,7 @@ _NAMES = {
     "WM/AlbumArtist": "albumartist",
     "WM/Genre": "genre",
     "WM/Year": "date",
+    "date": "date",
     "WM/TrackNumber": "tracknumber",
     "WM/PartOfSet": "discnumber",
     "WM/Composer": "composer",

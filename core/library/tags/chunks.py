@@ -56,7 +56,7 @@ def _add_texts(chunks: Iterator[tuple[bytes, Window]], names: dict[bytes, str], 
 
 def _chunks(window: Window) -> Iterator[tuple[bytes, Window]]:
     head = window.at(0, 16)
-    if head[:4] in (b"RIFF", b"RF64", b"RIFX"):
+    if head[:4] in (b"RIFF", b"RF64", b"BW64", b"RIFX"):
         return _walk(window, 12, ">" if head[:4] == b"RIFX" else "<")
     if head[:4] == b"FRM8":
         return _walk(window, 16, ">", width=8)

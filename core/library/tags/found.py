@@ -13,6 +13,7 @@ _MAX_VALUES = 20
 FIELDS = {
     "title": "title",
     "artist": "artist",
+    "author": "artist",  # RealMedia
     "album": "album",
     "albumartist": "albumartist",
     "album artist": "albumartist",

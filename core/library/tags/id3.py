@@ -45,7 +45,8 @@ _MARKS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 _UNKNOWN_GENRE = "Unknown"  # what mutagen calls a number without a name
 
 
-def read_id3v2(window: Window, found: Found) -> None:
+def read_id3v2(window: Window, found: Found, length: int | None = None) -> None:
+    """A whole tag; `length`: its bytes, where it is known that its header may state another number."""
     head = window.at(0, 10)
     if len(head) < 10:
         found.fail("it is cut off")
@@ -57,7 +58,7 @@ def read_id3v2(window: Window, found: Found) -> None:
     if version == 2 and flags & 0x40:
         found.fail("compressed tags of version 2.2 are not supported")
         return
-    end = id3v2_bytes(head) - (10 if version == 4 and flags & 0x10 else 0)
+    end = (length or id3v2_bytes(head)) - (10 if version == 4 and flags & 0x10 else 0)
     if end > window.size:
         found.fail("it is cut off")
     body = window.part(10, end)

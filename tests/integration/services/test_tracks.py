@@ -1,5 +1,6 @@
 """Tracks by genre: stable pages out of an index."""
 
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import pytest
@@ -12,7 +13,7 @@ from core.library.content import TAGS_VERSION
 from core.services.changes import delete_library
 from core.services.embeddings import get_vector
 from core.services.monitoring import count_unreadable_tags
-from core.services.tracks import AnalysedFile, get_track, list_tracks, save_analysed
+from core.services.tracks import AnalysedFile, SeenFile, get_track, list_tracks, save_analysed, upsert_tracks
 from tests.builders import make_heard_track, make_library, make_model, make_track
 from tests.integration.services.plans import explain
 
@@ -139,6 +140,16 @@ def test_what_a_file_held_is_kept_with_its_track(session, library):
     assert (track.content_hash, track.file_hash) == (b"audio", b"file")
     assert (track.tags, track.tags_error) == ({"title": "A song"}, "Damaged.")
     assert track.tags_version == TAGS_VERSION
+
+
+@pytest.mark.parametrize("change", [{"size": 7}, {"mtime_ns": 7}])
+def test_what_a_file_held_is_forgotten_when_another_takes_its_place(session, library, change):
+    track = make_track(session, library, size=5, mtime_ns=6)
+    save_analysed(session, [AnalysedFile(track.id, track.path, 5, 6, b"a", b"f", {"title": "A"}, "Damaged.")])
+    seen = SeenFile(track.path, 5, 6)
+    assert upsert_tracks(session, library.id, [seen])[0].tags == {"title": "A"}
+    (track,) = upsert_tracks(session, library.id, [replace(seen, **change)])
+    assert (track.tags, track.tags_error, track.tags_version) == (None, None, 0)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, func, select, text, update
 from core.config import Windows
 from core.db.session import create_database_engine, create_session_factory, transaction
 from core.db.tables import Embedding, Job, JobItem, JobUnit, Prediction, PredictionLabel, Track
-from core.library.content import TAGS_VERSION
+from core.library.content import TAGS_VERSION, TagReading
 from core.params import PredictParams
 from core.services.contents import move_results
 from core.services.items import BEFORE_ALL, list_results
@@ -127,6 +127,41 @@ def test_unreadable_tags_are_kept_with_their_reason_and_logged(library, tagger, 
     (library.root / "song.mp3").write_bytes(title("Song") + music_of("mp3"))
     library.label()
     assert library.track("song.mp3").tags_error is None
+
+
+def test_tags_of_a_track_that_cannot_be_decoded_are_kept(library, tagger):
+    """And none of the file that lay at its path before."""
+    (library.root / "song.mp3").write_bytes(title("Song") + music_of("mp3"))
+    library.label()
+    assert library.track("song.mp3").tags == {"title": "Song"}
+    (library.root / "song.mp3").write_bytes(b"bad")
+    (library.root / "song.flac").write_bytes(
+        b"bad" + bytes(2000) + ape(Title="Locked") + id3v1("Locked", "Me")
+    )
+    outcomes = library.outcomes(library.label())
+    assert outcomes["song.mp3"] == outcomes["song.flac"] == "corrupt"
+    assert (library.track("song.mp3").tags, library.track("song.mp3").tags_error) == ({}, None)
+    assert library.track("song.flac").tags == {"title": "Locked", "artist": "Me"}
+    assert library.outcomes(library.label())["song.flac"] == "corrupt"
+
+
+@pytest.mark.parametrize("fails", ["hash_audio", "read_tags"])
+def test_what_a_helper_failed_at_is_looked_at_again(music, tagger, monkeypatch, fails):
+    """Nor does a copy of the file take it over."""
+    music.add("song.mp3", content=title("Song") + music_of("mp3"))
+    failed = {"hash_audio": None, "read_tags": TagReading(error="Not now.", is_provisional=True)}
+    with monkeypatch.context() as patched:
+        patched.setattr(f"workers.examining.{fails}", lambda *_: failed[fails])
+        music.label()
+    before = music.track("song.mp3")
+    assert (before.tags_error == "Not now.") == (fails == "read_tags")
+    music.add("copy.mp3", content=title("Song") + music_of("mp3"))
+    music.label()
+    tracks = [music.track(path) for path in ("song.mp3", "copy.mp3")]
+    assert [(track.tags, track.tags_error) for track in tracks] == 2 * [({"title": "Song"}, None)]
+    assert tracks[0].content_hash == tracks[1].content_hash
+    assert (tracks[0].content_hash == before.content_hash) == (fails == "read_tags")
+    assert set(music.outcomes(music.label()).values()) == {"skipped"}
 
 
 BEFORE = """

@@ -226,7 +226,15 @@ def test_tags_that_helpers_die_at_are_unreadable(failing, tmp_path, way):
         reading = failing.read_tags(file)
         assert reading.tags == {}
         assert "cannot be read" in reading.error
+        assert reading.is_provisional
         assert failing.hash_audio(file) is None
+
+
+def test_a_disk_that_does_not_give_the_file_says_nothing_of_its_tags(failing, tmp_path):
+    with order(tmp_path / "bad", "full").open("rb") as file:
+        for reader in (failing.read_tags, failing.hash_audio):
+            with pytest.raises(Unreadable):
+                reader(file)
 
 
 def test_a_decoder_that_gives_no_numbers_is_not_believed(failing, tmp_path):

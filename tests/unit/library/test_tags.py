@@ -1,21 +1,26 @@
 """Tags are read in the sandbox from every format and encoding, made harmless, and never lost in silence."""
 
+import errno
 import json
 import os
+import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import av
 import mutagen
 import pytest
 from mutagen.asf import ASF
 from mutagen.mp4 import MP4, MP4Cover, MP4FreeForm
 
+from core.audio.metadata import AudioContainer
 from core.audio.sandbox import Sandbox
 from core.library.content import TagReading
 from core.library.tags import read_tags
+from core.library.window import Window
 from tests import sounds
 from tests.tagging import (
     ape,
@@ -302,8 +307,9 @@ def test_genre_numbers_of_mp4(read, tmp_path):
     assert read(content[:place] + old + padding + content[place + length :]).tags == {"genre": ["Rock"]}
 
 
-def test_asf(read, tmp_path):
-    tags = {"Title": "Größe 曲", "Author": "Çelik", "WM/Genre": ["Rock", "Pop"], "WM/Year": "1999"}
+@pytest.mark.parametrize("key", ["WM/Year", "date"])
+def test_asf(read, tmp_path, key):
+    tags = {"Title": "Größe 曲", "Author": "Çelik", "WM/Genre": ["Rock", "Pop"], key: "1999"}
     content = saved(tmp_path, sounds.encode_av(sounds.noise(2), 16_000, "asf", "wmav2"), ASF, tags)
     assert read(content) == TagReading(SONG | {"date": "1999"})
 
@@ -312,6 +318,53 @@ def test_matroska(read):
     found = TagReading(SONG | {"genre": ["Rock"], "date": "1999"})
     tags = {"title": "Größe 曲", "ARTIST": "Çelik", "GENRE": "Rock", "DATE": "1999"}
     assert read(remux(sounds.encoded_music("opus"), "matroska", **tags)) == found
+
+
+def with_metadata(container: str, codec: str, options: dict[str, str], **metadata: str) -> bytes:
+    """Noise in a container with what FFmpeg writes there as metadata."""
+    with tempfile.NamedTemporaryFile() as file:
+        with av.open(file.name, "w", container, options) as output:
+            output.metadata.update(metadata)
+            stream = output.add_stream(codec, 16_000, layout="mono")
+            frame = av.AudioFrame.from_ndarray(sounds.noise(2)[None], "fltp", "mono")
+            frame.sample_rate = 16_000
+            for packet in (*stream.encode(frame), *stream.encode(None)):
+                output.mux(packet)
+        return Path(file.name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("container", "codec", "options"),
+    [
+        ("ipod", "aac", {"movflags": "use_metadata_tags"}),
+        ("mov", "aac", {}),
+        ("caf", "pcm_s16be", {}),
+        ("au", "pcm_s16be", {}),
+        ("flv", "aac", {}),
+    ],
+)
+def test_tags_that_only_ffmpeg_reads(read, container, codec, options):
+    content = with_metadata(container, codec, options, title="Größe 曲")
+    assert read(content) == TagReading({"title": "Größe 曲"})
+
+
+def test_3gp(read):
+    content = with_metadata("3gp", "aac", {}, title="Größe 曲", artist="Çelik", album="One", date="1999")
+    found = {"title": "Größe 曲", "artist": "Çelik", "album": "One", "date": "1999"}
+    assert read(content) == TagReading(found)
+
+
+def test_texts_of_bw64(read):
+    info = b"INFO" + chunk(b"INAM", b"Song")
+    form = with_chunks(sounds.encoded_music("wav"), chunk(b"LIST", info))
+    ds64 = chunk(b"ds64", (len(form) + 28).to_bytes(8, "little") + bytes(20))
+    assert read(b"BW64" + b"\xff" * 4 + b"WAVE" + ds64 + form[12:]) == TagReading({"title": "Song"})
+
+
+def test_mp4_that_begins_with_a_segment(read, tmp_path):
+    plain = sounds.encode_av(sounds.noise(2), 16_000, "ipod", "aac")
+    content = saved(tmp_path, plain, MP4, {"\xa9nam": "Song"})
+    assert read(content.replace(b"ftyp", b"styp", 1)) == TagReading({"title": "Song"})
 
 
 @pytest.mark.parametrize("suffix", ["mp3", "flac", "wav", "ogg", "opus", "aiff"])
@@ -417,6 +470,43 @@ def test_what_cannot_be_read_is_said_beside_what_can(read, front, behind, tags, 
     assert {key: value for key, value in reading.tags.items() if key in tags} == tags
 
 
+SONG_BEHIND_COVER = (
+    text_frame("APIC", b"\0image/jpeg\0\3\0" + bytes(4000), 3)
+    + text_frame("TIT2", b"\0Song", 3)
+    + text_frame("TALB", b"\0" + b"x" * 50, 3)
+)
+
+
+@pytest.mark.parametrize("suffix", ["mp3", "flac"])
+@pytest.mark.parametrize("fault", ["plain size", "too long", "far too long", "too long before another"])
+def test_sizes_of_id3_that_are_wrong(read, suffix, fault):
+    body = SONG_BEHIND_COVER
+    size = {
+        "plain size": len(body).to_bytes(4, "big"),
+        "too long": synchsafe(len(body) + 500),
+        "far too long": synchsafe(len(body) + 5_000_000),
+        "too long before another": synchsafe(len(body) + 50),
+    }[fault]
+    assert max(size) < 128
+    tag = b"ID3\3\0\0" + size + body
+    if fault.endswith("another"):
+        tag += id3(3, text_frame("TPE1", b"\0Someone", 3), bytes(100))
+    found = {"title": "Song", "album": "x" * 50} | ({"artist": "Someone"} if "another" in fault else {})
+    if suffix == "flac":
+        content, found = flac(vorbis_comments(b"GENRE=Rock")), found | {"genre": ["Rock"]}
+    else:
+        content = sounds.encoded_music("mp3")
+    assert read(tag + content) == TagReading(found)
+
+
+@pytest.mark.parametrize("junk", [bytes(100), b"junk" * 30])
+def test_id3_behind_junk(read, junk):
+    first, second = id3(3, text_frame("TIT2", b"\0Song", 3)), id3(4, text_frame("TPE1", b"\0Someone", 4))
+    found = TagReading({"title": "Song", "artist": "Someone"})
+    for front in (junk + first + second, first + junk + second, first + second + junk):
+        assert read(mp3(front)) == found
+
+
 def test_a_tag_that_is_cut_off(read):
     reading = read(id3(3, text_frame("TIT2", b"\0Song", 3), PICTURE)[:5000])
     assert reading.tags == {"title": "Song"}
@@ -465,3 +555,23 @@ def test_tags_can_always_be_written_as_json(tmp_path):
             "bpm": "fast",
         }
         assert (file.tell(), os.lseek(file.fileno(), 0, os.SEEK_CUR)) == (5, 5)
+
+
+@pytest.mark.parametrize("container", ["mp3", "ipod", "asf", "adts"])
+def test_an_error_of_the_disk_is_none_of_the_tags(tmp_path, monkeypatch, container):
+    """Behind the first bytes, by which the format is known."""
+    codec = {"mp3": "mp3", "ipod": "aac", "asf": "wmav2", "adts": "aac"}[container]
+    path = tmp_path / "a"
+    path.write_bytes(id3(3, text_frame("TIT2", b"\0A", 3)) if container == "mp3" else b"")
+    with path.open("ab") as file:
+        file.write(sounds.encode_av(sounds.noise(2, 44_100), 44_100, container, codec))
+
+    def fail(window: Window, offset: int, length: int) -> bytes:
+        if offset or length > 12:
+            raise OSError(errno.EIO, "Input/output error")
+        return at(window, offset, length)
+
+    at = Window.at
+    monkeypatch.setattr(Window, "at", fail)
+    with path.open("rb") as file, pytest.raises(OSError, match="Input/output"):
+        read_tags(file, AudioContainer(file.fileno()))
