@@ -214,3 +214,15 @@ class TestCancellingChannels:
         samples[:, 5] = sounds.noise(3)
         decoded, _ = decode(sandbox, tmp_path / "a", sounds.encode(samples, RATE, "wav", "FLOAT"))
         np.testing.assert_allclose(decoded, samples[:, 5] / 8, atol=1e-7)
+
+
+def test_a_flac_longer_than_its_header_says_is_decoded_to_its_end(sandbox, tmp_path):
+    flac = sounds.encode(tone(1000, duration_s=8), 44_100, "flac")
+    path = tmp_path / "song.flac"
+    samples, track = decode(sandbox, path, sounds.with_flac_length(flac, 4 * 44_100))
+    assert len(samples) / RATE == pytest.approx(8, abs=0.01)
+    assert track.warnings == ()
+    assert pitch_hz(samples[6 * RATE :]) == pytest.approx(1000, abs=2)
+    with path.open("rb") as file:
+        _, by_windows = sandbox.decode_windows(file, RATE, 2, 1.0, max_duration_s=MAX_S)
+    assert by_windows.duration_s == pytest.approx(8, abs=0.01)
