@@ -14,6 +14,7 @@ from core.errors import Corrupt
 _MAX_CHUNKS = 1000
 # Recorders and pipes write numbers near these 32-bit limits for "length not known yet".
 _OPEN_ENDED_BYTES = 0x7FFF0000
+_NO_FILE_BYTES = 1 << 48  # 64-bit sizes from here on mean "length not known" too
 # Less than this behind the samples, of whatever kind, is no reason to doubt their number.
 _LEFTOVER_BYTES = 1 << 12
 
@@ -51,6 +52,7 @@ def read_wav(descriptor: int, offset: int, size: int) -> Layout:
             form = os.pread(descriptor, min(chunk.length, 64), chunk.start)
         elif chunk.name == b"ds64":
             ds64_bytes = int.from_bytes(os.pread(descriptor, 8, chunk.start + 8), "little")
+            ds64_bytes = ds64_bytes if ds64_bytes < _NO_FILE_BYTES else 0
         elif chunk.name == b"data" and len(form) >= 16:
             length = chunk.length if chunk.length < _OPEN_ENDED_BYTES else ds64_bytes
             return _wav_layout(descriptor, form, chunk.start, length, size, is_aligned=is_aligned)

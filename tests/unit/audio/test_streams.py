@@ -226,3 +226,18 @@ def test_a_flac_longer_than_its_header_says_is_decoded_to_its_end(sandbox, tmp_p
     with path.open("rb") as file:
         _, by_windows = sandbox.decode_windows(file, RATE, 2, 1.0, max_duration_s=MAX_S)
     assert by_windows.duration_s == pytest.approx(8, abs=0.01)
+
+
+def test_impossible_sizes_at_the_end_or_in_64_bits_are_no_damage(sandbox, tmp_path):
+    samples = tone(1000)
+    m4a = sounds.encode_av(samples, 44_100, "ipod", "aac") + b"\0\0\0\1free" + b"\xff" * 8
+    wav = sounds.encode(samples, 44_100, "wav")
+    ds64 = b"ds64" + struct.pack("<I", 28) + b"\xff" * 24 + bytes(4)
+    data_at = wav.index(b"data")
+    rf64 = b"RF64" + b"\xff" * 4 + b"WAVE" + ds64 + wav[12 : data_at + 4] + b"\xff" * 4 + wav[data_at + 8 :]
+    fragments = {"movflags": "frag_keyframe+empty_moov"}
+    fragmented = sounds.encode_av(samples, 44_100, "mp4", "aac", fragments) + m4a[-16:]
+    for data in (m4a, rf64, fragmented):
+        decoded, track = decode(sandbox, tmp_path / "song", data)
+        assert len(decoded) / RATE == pytest.approx(3, abs=0.1)
+        assert track.warnings == ()
