@@ -39,7 +39,7 @@ def seek_windows(
 ) -> tuple[list[Samples], Decoded] | None:
     """The windows by seeking; None whenever anything is odd: only decoding all of the track tells what."""
     can_seek = form.decoder == "sndfile" or form.has_fast_seek
-    if not can_seek or form.following is not None or form.lost_s:
+    if not can_seek or form.following is not None or form.lost_s or form.ignored_bytes:
         return None
     try:
         with open_seekable(descriptor, form) as track:

@@ -189,6 +189,61 @@ def test_an_aiff_whose_counts_are_zero(sandbox, tmp_path):
     assert track.warnings == ()
 
 
+def stale(suffix: str, samples: sounds.Samples, stated: int) -> bytes:
+    """A file of 16-bit samples (T,) whose headers count `stated` of them."""
+    order = "<" if suffix == "wav" else ">"
+    values = (samples * 32767).astype(f"{order}i2").tobytes()
+    if suffix == "wav":
+        return riff(values, 36 + 2 * stated, 2 * stated)
+    if suffix == "aiff":
+        data = bytearray(sounds.encode(samples, RATE, "aiff"))
+        at = data.index(b"COMM") + 10
+        data[at : at + 4] = struct.pack(">I", stated)
+        at = data.index(b"SSND") + 4
+        data[at : at + 4] = struct.pack(">I", 8 + 2 * stated)
+        return bytes(data)
+    form = struct.pack(">HHIIHH", 1, 1, RATE, 2 * RATE, 2, 16)
+    head = b"WAVEfmt " + struct.pack(">I", 16) + form + b"data" + struct.pack(">I", 2 * stated)
+    return b"RIFX" + struct.pack(">I", 36 + 2 * stated) + head + values
+
+
+SILENCE = np.zeros(6 * RATE // 5, np.float32)
+PARTS = {
+    "the same": (tone(440, RATE), tone(440, RATE)), "silence": (tone(440, RATE), SILENCE, tone(440, RATE)),
+    "louder": (tone(440, RATE) / 30, tone(440, RATE)), "silence first": (SILENCE, SILENCE, tone(440, RATE)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", ["wav", "rifx", "aiff"])
+def test_samples_behind_the_stated_end_are_decoded(sandbox, tmp_path, suffix):
+    for name, parts in PARTS.items():
+        whole = np.concatenate(parts)
+        samples, track = decode(sandbox, tmp_path / "a", stale(suffix, whole, len(parts[0])))
+        assert abs(len(samples) - len(whole)) <= 4, name
+        np.testing.assert_allclose(samples[: len(whole)], whole[: len(samples)], atol=1e-4)
+        assert track.warnings == ()
+    for stated in (0, 0x7FFFFFE0):
+        if suffix == "rifx":
+            samples, track = decode(sandbox, tmp_path / "a", stale(suffix, whole, stated))
+            assert (len(samples), track.warnings) == (len(whole), ())
+
+
+@pytest.mark.parametrize("suffix", ["wav", "rifx", "aiff"])
+def test_other_bytes_behind_the_stated_end_are_counted(sandbox, tmp_path, suffix):
+    whole = stale(suffix, tone(440, RATE), 3 * RATE)
+    junk = np.random.default_rng(0).bytes(100_000)
+    for behind in (junk, bytes(100_000) + junk, b"a letter, not a song. " * 4545):
+        samples, track = decode(sandbox, tmp_path / "a", whole + behind + ID3V1)
+        assert len(samples) == 3 * RATE
+        (warning,) = track.warnings
+        assert abs(int(warning.split()[0]) - len(behind)) <= 1
+        with (tmp_path / "a").open("rb") as file:
+            _, by_windows = sandbox.decode_windows(file, RATE, 2, 1.0, max_duration_s=MAX_S)
+        assert by_windows.warnings == track.warnings
+    _, track = decode(sandbox, tmp_path / "a", whole + bytes(100_000))
+    assert track.warnings == ()
+
+
 class TestCancellingChannels:
     def decoded(
         self, sandbox: Sandbox, path: Path, left: sounds.Samples, right: sounds.Samples
