@@ -40,6 +40,8 @@ def _rescued(descriptor: int, form: Format, account: Account) -> Iterator[Block]
         with _open_other(descriptor, form) as other:
             yield from _behind(other.blocks, frames)
             account.promised_s = other.account.promised_s or account.promised_s
+            if other.account.is_all_lost:
+                account.promised_s = None
             account.lost_s = other.account.lost_s
     except (Corrupt, UnsupportedFormat):
         if not frames:

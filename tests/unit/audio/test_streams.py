@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from core.audio.sandbox import Sandbox
+from core.errors import Corrupt
 from tests import sounds
 from tests.unit.audio.test_damage import MAX_S, RATE, decode
 
@@ -296,3 +297,16 @@ def test_impossible_sizes_at_the_end_or_in_64_bits_are_no_damage(sandbox, tmp_pa
         decoded, track = decode(sandbox, tmp_path / "song", data)
         assert len(decoded) / RATE == pytest.approx(3, abs=0.1)
         assert track.warnings == ()
+
+
+def test_a_wrong_count_of_mp3_frames_is_no_damage_where_all_bytes_are_there(sandbox, tmp_path):
+    mp3 = bytearray(sounds.encode(tone(1000, duration_s=8), 44_100, "mp3"))
+    count_at = max(mp3.find(b"Xing"), mp3.find(b"Info")) + 8
+    count = int.from_bytes(mp3[count_at : count_at + 4], "big")
+    for stated in (2 * count, 0xFFFFFFFF):
+        mp3[count_at : count_at + 4] = stated.to_bytes(4, "big")
+        samples, track = decode(sandbox, tmp_path / "a", bytes(mp3))
+        assert len(samples) / RATE == pytest.approx(8, abs=0.1)
+        assert track.warnings == ()
+        with pytest.raises(Corrupt):
+            decode(sandbox, tmp_path / "a", bytes(mp3[: len(mp3) // 2]))
