@@ -36,6 +36,7 @@ class _Tally:
         self._values, self._peak = 0, 0.0
         self.decoded_s = self.missing_s = 0.0
         self.breaks_off = False
+        self.ignored_bytes = 0
 
     def add(self, block: Block, peak: float) -> None:
         self._values += block.samples.size
@@ -57,6 +58,8 @@ class _Tally:
             )
         if self._peak < SILENCE:
             raise Silent
+        if self.ignored_bytes:
+            warnings += (f"{self.ignored_bytes} bytes behind the stated end of the audio are not decoded.",)
         return warnings
 
 
@@ -163,6 +166,7 @@ def _mono_blocks(descriptor: int, form: Format, tally: _Tally) -> Iterator[tuple
     """Sample rate and samples (T,) of all streams that follow each other in a file."""
     for _ in range(_MOST_STREAMS):
         before_s, sample_rate = tally.decoded_s, 1
+        tally.ignored_bytes += form.ignored_bytes
         with open_source(descriptor, form) as source:
             for block in source.blocks:
                 sample_rate = block.sample_rate

@@ -35,6 +35,7 @@ class _Song:
 
     claim: mpeg.Claim | None = None
     frame_s: float = 0.0
+    head_bytes: int = 0  # of the frame that holds the claim
     frames: int = 0
     stream_bytes: int = 0
     seconds: float = 0.0
@@ -48,10 +49,15 @@ class _Song:
 
     def lost_s(self) -> float:
         """What its header counts and is not there; without one, what the junk in it would have held."""
-        if self.claim and self.claim.frames:
+        if self.claim and self.claim.frames and not self._has_stated_bytes():
             absent = self.claim.frames - self.frames
             return max(self.undecodable_s, absent * self.frame_s if absent > 1 else 0.0)
         return self.undecodable_s + self.junk_bytes * self.seconds / max(1, self.stream_bytes)
+
+    def _has_stated_bytes(self) -> bool:
+        """Whether all bytes that its header states are there as frames: then a higher count is wrong."""
+        stated = self.claim.stream_bytes if self.claim else 0
+        return 0 < stated <= self.head_bytes + self.stream_bytes and not self.junk_bytes
 
     def audible(self, frame: Frame, found: Piece) -> Piece:
         """A piece of the latest frame without the delays of encoder and decoder, which players cut off."""
@@ -79,7 +85,7 @@ def _pieces(descriptor: int, form: Format, account: Account) -> Iterator[Piece]:
         claim = mpeg.parse_claim(data[:256]) if form.demuxer == "mp3" else None
         if claim:
             account.lost_s += song.lost_s()
-            song, junk_bytes = _Song(claim, found.seconds), 0
+            song, junk_bytes = _Song(claim, found.seconds, found.length), 0
             decoder = None
             continue
         name = _MPEG_DECODERS[found.kind[1]] if form.demuxer == "mp3" else form.demuxer
@@ -96,6 +102,7 @@ def _pieces(descriptor: int, form: Format, account: Account) -> Iterator[Piece]:
             continue
         for frame in frames:
             if frame.samples:
+                account.is_all_lost = True
                 yield song.audible(found, piece(frame))
     account.lost_s += song.lost_s()
 

@@ -5,6 +5,7 @@ import os
 from core.errors import Corrupt
 
 _MAX_BOXES = 100_000
+_AUDIO_BOXES = (b"moof", b"mdat")  # what others claim behind the end of the file is no audio
 
 
 def cut_share(descriptor: int, offset: int, size: int) -> float:
@@ -12,8 +13,10 @@ def cut_share(descriptor: int, offset: int, size: int) -> float:
 
     0 for other files: they have an index of the whole. Raises `Corrupt` for a file without such a box.
     """
-    start, names = offset, set()
+    start, names, name = offset, set(), b""
     for _ in range(_MAX_BOXES):
+        if offset >= size:
+            break
         head = os.pread(descriptor, 16, offset)
         if len(head) < 8:
             break
@@ -24,11 +27,13 @@ def cut_share(descriptor: int, offset: int, size: int) -> float:
             length = size - offset
         if length < 8:
             break
-        names.add(head[4:8])
+        name = head[4:8]
+        names.add(name)
         offset += length
     if b"moov" not in names and offset >= size:
         raise Corrupt(
             "The index of the audio is not where it should be: the file is cut off, or bytes are missing "
             "or were inserted."
         )
-    return max(0, offset - size) / (size - start) if b"moof" in names else 0.0
+    is_cut = b"moof" in names and name in _AUDIO_BOXES
+    return max(0, offset - size) / (size - start) if is_cut else 0.0

@@ -33,12 +33,15 @@ def _rescued(descriptor: int, form: Format, account: Account) -> Iterator[Block]
         for block in source.blocks:
             frames, sample_rate = frames + len(block.samples), block.sample_rate
             yield block
-        if form.demuxer not in _RESYNCED or account.missing_s(frames / sample_rate, sample_rate) <= 0:
+        is_all = account.missing_s(frames / sample_rate, sample_rate) <= 0
+        if form.demuxer not in _RESYNCED or (is_all and not exceeds_promise(descriptor, form)):
             return
     try:
         with _open_other(descriptor, form) as other:
             yield from _behind(other.blocks, frames)
             account.promised_s = other.account.promised_s or account.promised_s
+            if other.account.is_all_lost:
+                account.promised_s = None
             account.lost_s = other.account.lost_s
     except (Corrupt, UnsupportedFormat):
         if not frames:
@@ -77,6 +80,14 @@ def following_stream(descriptor: int, form: Format) -> int | None:
     is_read_by_sndfile = position > form.offset
     start = max(form.offset + 1, position - _READ_AHEAD_BYTES) if is_read_by_sndfile else form.offset + 1
     return flac.next_stream(descriptor, start, size)
+
+
+def exceeds_promise(descriptor: int, form: Format) -> bool:
+    """Whether a FLAC stream has more samples than its header counts, which libsndfile does not decode."""
+    if form.demuxer != "flac":
+        return False
+    end = following_stream(descriptor, form) or form.end or os.fstat(descriptor).st_size
+    return flac.exceeds_promise(descriptor, form.offset, end)
 
 
 _READ_AHEAD_BYTES = 1 << 17  # of libFLAC

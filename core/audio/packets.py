@@ -9,7 +9,8 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 
 from core.audio.pyav import open_container
-from core.audio.sniff import sniff
+from core.audio.sniff import Format, sniff
+from core.audio.spliced import Spliced
 from core.errors import ItemError
 from core.library.tag_blocks import leading_tags, trailing_tags_start
 from core.library.window import Window
@@ -27,7 +28,8 @@ class _NoPackets(Exception):
 def audio_hash(descriptor: int, on_progress: Callable[[int], None] = lambda _: None) -> bytes:
     """SHA-256 over the packets of the first audio stream (32 bytes), for `on_progress` in bytes so far.
 
-    Equal for files with the same stream in any container, with any tags and pictures. As FFmpeg's
+    Equal for files with the same stream in any container, with any tags and pictures, except for WavPack in
+    Matroska, whose packets lack the headers that WavPack files have. As FFmpeg's
     `-c copy -f streamhash`, but with the codec in front and without the headers of ADTS frames. PCM says
     nothing of its own layout, so there the sample rate and the channels are part of it. A file that cannot
     be taken apart has the hash of its bytes without the tags in front and behind.
@@ -35,31 +37,54 @@ def audio_hash(descriptor: int, on_progress: Callable[[int], None] = lambda _: N
     size = os.fstat(descriptor).st_size
     end = trailing_tags_start(descriptor, size)
     try:
-        form = sniff(descriptor)
-        with open_container(Window(descriptor, form.offset, end), form.demuxer) as container:
-            return _hash_packets(container, on_progress)
+        return _hash_links(descriptor, end, on_progress)
     except (ItemError, av.FFmpegError, _NoPackets):
         leading = leading_tags(descriptor, size)
         start = leading[-1].end if leading else 0
         return _hash_bytes(Window(descriptor, min(start, end), end), on_progress)
 
 
-def _hash_packets(container: InputContainer, on_progress: Callable[[int], None]) -> bytes:
+def _hash_links(descriptor: int, end: int, on_progress: Callable[[int], None]) -> bytes:
+    """One hash over the file and, if it consists of joined WAV files, over each of them.
+
+    FFmpeg's demuxer stops at the stated end of a WAV; what the decoder reads behind that is hashed too.
+    """
+    digest, last_codec = hashlib.sha256(_OF_PACKETS), b""
+    done = reported = 0
+    form: Format | None = sniff(descriptor)
+    while form:
+        with _open_link(descriptor, form, end) as container:
+            stream = _audio_stream(container)
+            codec = stream.codec_context.codec.canonical_name
+            codec_and_layout = codec.encode() + _layout(stream, codec) + b"\0"
+            if codec_and_layout != last_codec:
+                digest.update(codec_and_layout)
+                last_codec = codec_and_layout
+            before = done
+            for data in _packets(container, stream):
+                digest.update(_without_adts_header(data) if codec == "aac" else data)
+                done += len(data)
+                if done - reported >= _PROGRESS_BYTES:
+                    reported = done
+                    on_progress(done)
+        if done == before:
+            raise _NoPackets
+        following = form.following if form.demuxer == "wav" else None
+        form = None if following is None else sniff(descriptor, following)
+    return digest.digest()
+
+
+def _open_link(descriptor: int, form: Format, end: int) -> InputContainer:
+    if form.head and not form.is_uncounted:
+        return open_container(Spliced(descriptor, form), form.demuxer)
+    return open_container(Window(descriptor, form.offset, end), form.demuxer)
+
+
+def _audio_stream(container: InputContainer) -> AudioStream:
     stream = next(iter(container.streams.audio), None)
     if stream is None or stream.codec_context is None:
         raise _NoPackets
-    codec = stream.codec_context.codec.canonical_name
-    digest = hashlib.sha256(_OF_PACKETS + codec.encode() + _layout(stream, codec) + b"\0")
-    done = told = 0
-    for data in _packets(container, stream):
-        digest.update(_without_adts_header(data) if codec == "aac" else data)
-        done += len(data)
-        if done - told >= _PROGRESS_BYTES:
-            told = done
-            on_progress(done)
-    if not done:
-        raise _NoPackets
-    return digest.digest()
+    return stream
 
 
 def _packets(container: InputContainer, stream: AudioStream) -> Iterator[memoryview]:

@@ -25,6 +25,7 @@ from core.audio.source import (
     block_frames,
     check_layout,
 )
+from core.audio.spliced import Spliced
 from core.errors import Corrupt, Empty, UnsupportedFormat
 from core.library.window import Window
 
@@ -57,7 +58,7 @@ def open_av(descriptor: int, form: Format) -> Iterator[Source]:
         yield Source(blocks(map(piece, _frames(container, stream, account))), account)
 
 
-def open_container(file: Window, demuxer: str) -> InputContainer:
+def open_container(file: Window | Spliced, demuxer: str) -> InputContainer:
     """A container of a known kind, so no playlist is ever followed and no further file opened.
 
     FFmpeg lacks memory when a forged header asks for too much of it: that is the file's fault too.

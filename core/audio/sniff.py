@@ -62,6 +62,7 @@ class Format:
     breaks_off: bool = False  # it ends in the middle of a frame or page, and states no length
     cut_share: float = 0.0  # bytes that the end of the file cuts off, for each that is there
     following: int | None = None  # where another stream of the same kind begins
+    ignored_bytes: int = 0  # behind the stated end, neither audio nor tags, and not decoded
 
     @property
     def account(self) -> Account:
@@ -244,6 +245,7 @@ def _from_layout(demuxer: str, offset: int, layout: riff.Layout) -> Format:
         decoder="sndfile" if layout.is_plain else "av",
         head=layout.head,
         following=layout.end if layout.has_more else None,
+        ignored_bytes=layout.ignored_bytes,
     )
 
 

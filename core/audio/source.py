@@ -42,6 +42,7 @@ class Account:
     lost_s: float = 0.0  # what the decoder knows that it could not decode
     is_exact: bool = False  # the promise counts the samples themselves
     breaks_off: bool = False  # the file ends in the middle, and nothing tells how far it went
+    is_all_lost: bool = False  # `lost_s` is all that is missing, whatever other decoders take for the promise
     cut_share: float = 0.0  # bytes that are cut off for each that is there
 
     def missing_s(self, decoded_s: float, sample_rate: int) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 import soxr
 
 from core.audio.mixing import clip, mono
-from core.audio.opening import following_stream
+from core.audio.opening import exceeds_promise, following_stream
 from core.audio.sndfile import Seekable, open_seekable, read_segment
 from core.audio.sniff import Format
 from core.audio.source import MIN_DURATION_S, SILENCE, Decoded, Samples
@@ -39,7 +39,7 @@ def seek_windows(
 ) -> tuple[list[Samples], Decoded] | None:
     """The windows by seeking; None whenever anything is odd: only decoding all of the track tells what."""
     can_seek = form.decoder == "sndfile" or form.has_fast_seek
-    if not can_seek or form.following is not None or form.lost_s:
+    if not can_seek or form.following is not None or form.lost_s or form.ignored_bytes:
         return None
     try:
         with open_seekable(descriptor, form) as track:
@@ -52,7 +52,7 @@ def seek_windows(
             found = [_read_window(track, start, length, sample_rate, resampling) for start in starts]
             if read_segment(track, max(0, track.frames - _LAST_FRAMES), _LAST_FRAMES) is None:
                 return None
-        if following_stream(descriptor, form) is not None:
+        if following_stream(descriptor, form) is not None or exceeds_promise(descriptor, form):
             return None
     except (Corrupt, UnsupportedFormat):
         return None

@@ -161,3 +161,28 @@ def test_the_end_of_the_audio(tmp_path, tags, is_found):
     with path.open("rb") as file:
         start = trailing_tags_start(file.fileno(), 1000 + len(tags))
     assert (start == 1000) is is_found or (not is_found and start != 1000)
+
+
+def test_all_that_is_decoded_of_joined_files_is_hashed(digest):
+    first = sounds.noise(2, seed=1)
+    for suffix in ("wav", "flac", "ogg"):
+        files = [
+            sounds.encode(samples, sounds.SAMPLE_RATE, suffix) for samples in (first, sounds.noise(1), -first)
+        ]
+        joined = {files[0], files[0] + files[1], files[0] + files[2]}
+        assert len({digest(content) for content in joined}) == 3, suffix
+
+
+def test_the_stated_size_of_a_wav_does_not_limit_the_hash(digest):
+    samples = sounds.tone(440, 4) + sounds.noise(4, level=0.01)
+    other = samples.copy()
+    other[3 * sounds.SAMPLE_RATE :] *= -1
+    wav, other_wav = (sounds.encode(audio, sounds.SAMPLE_RATE, "wav") for audio in (samples, other))
+    size_at = wav.index(b"data") + 4
+    for stated in (0, len(samples)):
+        stale, other_stale = (
+            content[:size_at] + stated.to_bytes(4, "little") + content[size_at + 4 :]
+            for content in (wav, other_wav)
+        )
+        assert digest(stale) == digest(wav)
+        assert digest(other_stale) == digest(other_wav) != digest(wav)

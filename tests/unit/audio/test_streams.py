@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from core.audio.sandbox import Sandbox
+from core.errors import Corrupt
 from tests import sounds
 from tests.unit.audio.test_damage import MAX_S, RATE, decode
 
@@ -189,6 +190,61 @@ def test_an_aiff_whose_counts_are_zero(sandbox, tmp_path):
     assert track.warnings == ()
 
 
+def stale(suffix: str, samples: sounds.Samples, stated: int) -> bytes:
+    """A file of 16-bit samples (T,) whose headers count `stated` of them."""
+    order = "<" if suffix == "wav" else ">"
+    values = (samples * 32767).astype(f"{order}i2").tobytes()
+    if suffix == "wav":
+        return riff(values, 36 + 2 * stated, 2 * stated)
+    if suffix == "aiff":
+        data = bytearray(sounds.encode(samples, RATE, "aiff"))
+        at = data.index(b"COMM") + 10
+        data[at : at + 4] = struct.pack(">I", stated)
+        at = data.index(b"SSND") + 4
+        data[at : at + 4] = struct.pack(">I", 8 + 2 * stated)
+        return bytes(data)
+    form = struct.pack(">HHIIHH", 1, 1, RATE, 2 * RATE, 2, 16)
+    head = b"WAVEfmt " + struct.pack(">I", 16) + form + b"data" + struct.pack(">I", 2 * stated)
+    return b"RIFX" + struct.pack(">I", 36 + 2 * stated) + head + values
+
+
+SILENCE = np.zeros(6 * RATE // 5, np.float32)
+PARTS = {
+    "the same": (tone(440, RATE), tone(440, RATE)), "silence": (tone(440, RATE), SILENCE, tone(440, RATE)),
+    "louder": (tone(440, RATE) / 30, tone(440, RATE)), "silence first": (SILENCE, SILENCE, tone(440, RATE)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", ["wav", "rifx", "aiff"])
+def test_samples_behind_the_stated_end_are_decoded(sandbox, tmp_path, suffix):
+    for name, parts in PARTS.items():
+        whole = np.concatenate(parts)
+        samples, track = decode(sandbox, tmp_path / "a", stale(suffix, whole, len(parts[0])))
+        assert abs(len(samples) - len(whole)) <= 4, name
+        np.testing.assert_allclose(samples[: len(whole)], whole[: len(samples)], atol=1e-4)
+        assert track.warnings == ()
+    for stated in (0, 0x7FFFFFE0):
+        if suffix == "rifx":
+            samples, track = decode(sandbox, tmp_path / "a", stale(suffix, whole, stated))
+            assert (len(samples), track.warnings) == (len(whole), ())
+
+
+@pytest.mark.parametrize("suffix", ["wav", "rifx", "aiff"])
+def test_other_bytes_behind_the_stated_end_are_counted(sandbox, tmp_path, suffix):
+    whole = stale(suffix, tone(440, RATE), 3 * RATE)
+    junk = np.random.default_rng(0).bytes(100_000)
+    for behind in (junk, bytes(100_000) + junk, b"a letter, not a song. " * 4545):
+        samples, track = decode(sandbox, tmp_path / "a", whole + behind + ID3V1)
+        assert len(samples) == 3 * RATE
+        (warning,) = track.warnings
+        assert abs(int(warning.split()[0]) - len(behind)) <= 1
+        with (tmp_path / "a").open("rb") as file:
+            _, by_windows = sandbox.decode_windows(file, RATE, 2, 1.0, max_duration_s=MAX_S)
+        assert by_windows.warnings == track.warnings
+    _, track = decode(sandbox, tmp_path / "a", whole + bytes(100_000))
+    assert track.warnings == ()
+
+
 class TestCancellingChannels:
     def decoded(
         self, sandbox: Sandbox, path: Path, left: sounds.Samples, right: sounds.Samples
@@ -214,3 +270,43 @@ class TestCancellingChannels:
         samples[:, 5] = sounds.noise(3)
         decoded, _ = decode(sandbox, tmp_path / "a", sounds.encode(samples, RATE, "wav", "FLOAT"))
         np.testing.assert_allclose(decoded, samples[:, 5] / 8, atol=1e-7)
+
+
+def test_a_flac_longer_than_its_header_says_is_decoded_to_its_end(sandbox, tmp_path):
+    flac = sounds.encode(tone(1000, duration_s=8), 44_100, "flac")
+    path = tmp_path / "song.flac"
+    samples, track = decode(sandbox, path, sounds.with_flac_length(flac, 4 * 44_100))
+    assert len(samples) / RATE == pytest.approx(8, abs=0.01)
+    assert track.warnings == ()
+    assert pitch_hz(samples[6 * RATE :]) == pytest.approx(1000, abs=2)
+    with path.open("rb") as file:
+        _, by_windows = sandbox.decode_windows(file, RATE, 2, 1.0, max_duration_s=MAX_S)
+    assert by_windows.duration_s == pytest.approx(8, abs=0.01)
+
+
+def test_impossible_sizes_at_the_end_or_in_64_bits_are_no_damage(sandbox, tmp_path):
+    samples = tone(1000)
+    m4a = sounds.encode_av(samples, 44_100, "ipod", "aac") + b"\0\0\0\1free" + b"\xff" * 8
+    wav = sounds.encode(samples, 44_100, "wav")
+    ds64 = b"ds64" + struct.pack("<I", 28) + b"\xff" * 24 + bytes(4)
+    data_at = wav.index(b"data")
+    rf64 = b"RF64" + b"\xff" * 4 + b"WAVE" + ds64 + wav[12 : data_at + 4] + b"\xff" * 4 + wav[data_at + 8 :]
+    fragments = {"movflags": "frag_keyframe+empty_moov"}
+    fragmented = sounds.encode_av(samples, 44_100, "mp4", "aac", fragments) + m4a[-16:]
+    for data in (m4a, rf64, fragmented):
+        decoded, track = decode(sandbox, tmp_path / "song", data)
+        assert len(decoded) / RATE == pytest.approx(3, abs=0.1)
+        assert track.warnings == ()
+
+
+def test_a_wrong_count_of_mp3_frames_is_no_damage_where_all_bytes_are_there(sandbox, tmp_path):
+    mp3 = bytearray(sounds.encode(tone(1000, duration_s=8), 44_100, "mp3"))
+    count_at = max(mp3.find(b"Xing"), mp3.find(b"Info")) + 8
+    count = int.from_bytes(mp3[count_at : count_at + 4], "big")
+    for stated in (2 * count, 0xFFFFFFFF):
+        mp3[count_at : count_at + 4] = stated.to_bytes(4, "big")
+        samples, track = decode(sandbox, tmp_path / "a", bytes(mp3))
+        assert len(samples) / RATE == pytest.approx(8, abs=0.1)
+        assert track.warnings == ()
+        with pytest.raises(Corrupt):
+            decode(sandbox, tmp_path / "a", bytes(mp3[: len(mp3) // 2]))
