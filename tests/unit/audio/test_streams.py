@@ -218,7 +218,7 @@ PARTS = {
 @pytest.mark.parametrize("suffix", ["wav", "rifx", "aiff"])
 def test_samples_behind_the_stated_end_are_decoded(sandbox, tmp_path, suffix):
     for name, parts in PARTS.items():
-        whole = np.concatenate(parts)
+        whole: sounds.Samples = np.concatenate(parts)
         samples, track = decode(sandbox, tmp_path / "a", stale(suffix, whole, len(parts[0])))
         assert abs(len(samples) - len(whole)) <= 4, name
         np.testing.assert_allclose(samples[: len(whole)], whole[: len(samples)], atol=1e-4)

@@ -8,11 +8,12 @@ import zlib
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 import mutagen
 import pytest
+from av.audio.stream import AudioStream
 from mutagen.asf import ASF
 from mutagen.mp4 import MP4, MP4Cover, MP4FreeForm
 
@@ -325,7 +326,7 @@ def with_metadata(container: str, codec: str, options: dict[str, str], **metadat
     with tempfile.NamedTemporaryFile() as file:
         with av.open(file.name, "w", container, options) as output:
             output.metadata.update(metadata)
-            stream = output.add_stream(codec, 16_000, layout="mono")
+            stream = cast(AudioStream, output.add_stream(codec, 16_000, layout="mono"))
             frame = av.AudioFrame.from_ndarray(sounds.noise(2)[None], "fltp", "mono")
             frame.sample_rate = 16_000
             for packet in (*stream.encode(frame), *stream.encode(None)):
@@ -491,7 +492,9 @@ def test_sizes_of_id3_that_are_wrong(read, suffix, fault):
     tag = b"ID3\3\0\0" + size + body
     if fault.endswith("another"):
         tag += id3(3, text_frame("TPE1", b"\0Someone", 3), bytes(100))
-    found = {"title": "Song", "album": "x" * 50} | ({"artist": "Someone"} if "another" in fault else {})
+    found: dict[str, Any] = {"title": "Song", "album": "x" * 50} | (
+        {"artist": "Someone"} if "another" in fault else {}
+    )
     if suffix == "flac":
         content, found = flac(vorbis_comments(b"GENRE=Rock")), found | {"genre": ["Rock"]}
     else:
