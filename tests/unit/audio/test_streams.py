@@ -209,16 +209,17 @@ def stale(suffix: str, samples: sounds.Samples, stated: int) -> bytes:
 
 
 SILENCE = np.zeros(6 * RATE // 5, np.float32)
-PARTS = {
+PARTS: dict[str, tuple[sounds.Samples, ...]] = {
     "the same": (tone(440, RATE), tone(440, RATE)), "silence": (tone(440, RATE), SILENCE, tone(440, RATE)),
-    "louder": (tone(440, RATE) / 30, tone(440, RATE)), "silence first": (SILENCE, SILENCE, tone(440, RATE)),
+    "louder": (sounds.tone(440, 3, RATE, 0.01), tone(440, RATE)),
+    "silence first": (SILENCE, SILENCE, tone(440, RATE)),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("suffix", ["wav", "rifx", "aiff"])
 def test_samples_behind_the_stated_end_are_decoded(sandbox, tmp_path, suffix):
     for name, parts in PARTS.items():
-        whole = np.concatenate(parts)
+        whole: sounds.Samples = np.concatenate(parts)
         samples, track = decode(sandbox, tmp_path / "a", stale(suffix, whole, len(parts[0])))
         assert abs(len(samples) - len(whole)) <= 4, name
         np.testing.assert_allclose(samples[: len(whole)], whole[: len(samples)], atol=1e-4)
