@@ -209,9 +209,10 @@ def stale(suffix: str, samples: sounds.Samples, stated: int) -> bytes:
 
 
 SILENCE = np.zeros(6 * RATE // 5, np.float32)
-PARTS = {
+PARTS: dict[str, tuple[sounds.Samples, ...]] = {
     "the same": (tone(440, RATE), tone(440, RATE)), "silence": (tone(440, RATE), SILENCE, tone(440, RATE)),
-    "louder": (tone(440, RATE) / 30, tone(440, RATE)), "silence first": (SILENCE, SILENCE, tone(440, RATE)),
+    "louder": (sounds.tone(440, 3, RATE, 0.01), tone(440, RATE)),
+    "silence first": (SILENCE, SILENCE, tone(440, RATE)),
 }  # fmt: skip
 
 
