@@ -95,20 +95,19 @@ def _behind_id3(descriptor: int, start: int, size: int) -> list[int]:
 
     A tag may state more bytes than it has: then audio begins right behind its frames.
     """
-    offset = start
-    while True:
-        head = os.pread(descriptor, 10, offset)
-        if len(head) < 10 or head[:3] != b"ID3":
-            return [offset]
+    offset, head = start, os.pread(descriptor, 10, start)
+    while len(head) == 10 and head[:3] == b"ID3":
         following = offset + id3v2_bytes(head)
-        content_end = id3v2_content_end(descriptor, offset, min(following, size))
-        if content_end < following and _is_audio_or_tag(descriptor, content_end, size):
-            offset = content_end
+        next_head = os.pread(descriptor, 10, following)
+        if next_head[:3] == b"ID3":
+            offset, head = following, next_head
             continue
-        if following >= size or os.pread(descriptor, 3, following) != b"ID3":
+        content_end = id3v2_content_end(descriptor, offset, min(following, size))
+        if content_end == following or not _is_audio_or_tag(descriptor, content_end, size):
             plain = offset + plain_id3v2_bytes(head)
             return [following] if plain == following else [following, plain]
-        offset = following
+        offset, head = content_end, os.pread(descriptor, 10, content_end)
+    return [offset]
 
 
 def _is_audio_or_tag(descriptor: int, offset: int, size: int) -> bool:
