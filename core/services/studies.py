@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session, defer
 from core.config import ModelConfig
 from core.db.tables import Job, JobUnit, Study, Trial
 from core.errors import ArtifactNotFound, GridExhausted, NoBestTrial, StudyAtWork, StudyNotFound
-from core.params import JobKind, TrainingParams, TuningParams
+from core.params import JobKind, TuningParams
 from core.queue import TRIAL
 from core.search_space import best_experiment, canonical, check_space, grid_size, pareto_front, planned_trials
 from core.services.cursor import Page, cut_page, decode_cursor
@@ -34,9 +34,9 @@ from core.services.trainings import (
     check_bases,
     check_name,
     find_config,
+    find_experiment,
     place_dataset,
     queue_training,
-    read_experiment,
 )
 from core.services.trials import USABLE, add_trial, lock_study
 from core.states import TrialState
@@ -130,7 +130,7 @@ def read_study(wanted: dict[str, Any] | str) -> TuningConfig:
         config = parse_tuning(wanted)
     else:
         config = load_tuning(find_config(CONFIGS, "study", wanted))
-    experiment = read_experiment(TrainingParams(experiment=config.experiment))
+    experiment = find_experiment(config.experiment)
     return config.model_copy(update={"experiment": canonical(experiment)})
 
 

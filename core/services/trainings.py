@@ -1,6 +1,6 @@
 """Requests for a training: what is asked for is checked to the last key before anything is queued."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -119,10 +119,16 @@ def retry_training(
 
 def read_experiment(params: TrainingParams) -> ExperimentConfig:
     """The experiment that is meant; a wrong key is an error that names it and the nearest right one."""
-    overrides = params.overrides.model_dump()
-    if isinstance(params.experiment, dict):
-        return parse_experiment(params.experiment, overrides)
-    return load_experiment(find_config(CONFIGS, "experiment", params.experiment), overrides)
+    return find_experiment(params.experiment, params.overrides.model_dump())
+
+
+def find_experiment(
+    wanted: dict[str, Any] | str, overrides: Mapping[str, Any] | None = None
+) -> ExperimentConfig:
+    """A configuration, or the one of this name that comes along."""
+    if isinstance(wanted, dict):
+        return parse_experiment(wanted, overrides)
+    return load_experiment(find_config(CONFIGS, "experiment", wanted), overrides)
 
 
 def find_config(folder: Path, what: str, name: str) -> Path:

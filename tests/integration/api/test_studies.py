@@ -115,6 +115,7 @@ def test_a_study_is_accepted_and_can_be_read_at_once(http):
         ),
         ({"n_trials": 0}, "n_trials: "),
         ({"experiment": "nope"}, "no experiment file 'nope'"),
+        ({"experiment": "My file.yaml"}, "no experiment file 'My file.yaml'"),
     ],
 )
 def test_a_wrong_study_is_refused_with_the_field(http, db, change, sentence):
