@@ -29,7 +29,7 @@ def flac_of_one_value(seconds: float, sample_rate: int = RATE, channels: int = 2
 def ogg_with_granule(ogg: bytes, granule: int) -> bytes:
     """The same Ogg stream whose last page claims another position."""
     start = ogg.rfind(b"OggS")
-    return ogg[:start] + _signed(ogg[start : start + 6] + struct.pack("<q", granule) + ogg[start + 14 :])
+    return ogg[:start] + signed(ogg[start : start + 6] + struct.pack("<q", granule) + ogg[start + 14 :])
 
 
 def opus_of_silence(seconds: float) -> bytes:
@@ -38,7 +38,7 @@ def opus_of_silence(seconds: float) -> bytes:
     last = round(seconds / 5)
     pages += [(4 * (page == last), page * 240_000, [b"\xfc\xff\xfe"] * 250) for page in range(1, last + 1)]
     return b"".join(
-        _signed(
+        signed(
             struct.pack("<4sBBqIII", b"OggS", 0, flags, granule, 1, number, 0)
             + bytes([len(packets), *map(len, packets)])
             + b"".join(packets)
@@ -47,7 +47,7 @@ def opus_of_silence(seconds: float) -> bytes:
     )
 
 
-def _signed(page: bytes) -> bytes:
+def signed(page: bytes) -> bytes:
     """An Ogg page with its checksum."""
     unsigned = page[:22] + bytes(4) + page[26:]
     return page[:22] + _crc(unsigned, 32, 0x04C11DB7).to_bytes(4, "little") + page[26:]

@@ -10,13 +10,24 @@ import numpy as np
 import soxr
 
 from core.audio.damage import judge
-from core.audio.mixing import clip, mono
+from core.audio.mixing import clip, mono, without_non_numbers
 from core.audio.opening import following_stream, open_source
 from core.audio.sniff import Format, sniff
 from core.audio.source import MIN_DURATION_S, SILENCE, Block, Decoded, Samples
 from core.audio.stopwatch import Stopwatch
 from core.audio.windows import cut_windows, seek_windows, window_starts
-from core.errors import Empty, ItemError, Silent, TooComplex, TooLong, TooShort, Unreadable, is_machine_fault
+from core.errors import (
+    Corrupt,
+    Empty,
+    ItemError,
+    Silent,
+    TooComplex,
+    TooLong,
+    TooShort,
+    Unreadable,
+    UnsupportedFormat,
+    is_machine_fault,
+)
 
 # How many values (frames times channels) a file may hold in any case, and to each of its bytes beyond that.
 # 90 minutes of stereo at 48 kHz; Opus at its lowest bit rate has 128 to the byte.
@@ -164,26 +175,42 @@ def _max_values(descriptor: int, form: Format) -> int:
 
 def _mono_blocks(descriptor: int, form: Format, tally: _Tally) -> Iterator[tuple[int, Samples]]:
     """Sample rate and samples (T,) of all streams that follow each other in a file."""
+    size = os.fstat(descriptor).st_size
     for _ in range(_MOST_STREAMS):
-        before_s, sample_rate = tally.decoded_s, 1
-        tally.ignored_bytes += form.ignored_bytes
-        with open_source(descriptor, form) as source:
-            for block in source.blocks:
-                sample_rate = block.sample_rate
-                mixed = mono(block.samples)
-                tally.add(block, peak=clip(mixed))
-                yield sample_rate, mixed
-            tally.missing_s += source.account.missing_s(tally.decoded_s - before_s, sample_rate)
-            tally.breaks_off = source.account.breaks_off
+        before_s = tally.decoded_s
+        try:
+            yield from _blocks_of_stream(descriptor, form, tally)
+        except (Corrupt, UnsupportedFormat):
+            if not before_s:
+                raise
+            expected_s = before_s * ((form.end or size) - form.offset) / form.offset  # at the bit rate so far
+            tally.missing_s += max(0.0, expected_s - (tally.decoded_s - before_s))
         start = following_stream(descriptor, form)
         if start is None:
             return
         try:
             form = sniff(descriptor, start)
         except ItemError:
-            size = os.fstat(descriptor).st_size
             tally.missing_s += tally.decoded_s * (size - start) / start  # at the bit rate of what came before
             return
+
+
+def _blocks_of_stream(descriptor: int, form: Format, tally: _Tally) -> Iterator[tuple[int, Samples]]:
+    before_s, dropped_s, sample_rate = tally.decoded_s, 0.0, 1
+    tally.ignored_bytes += form.ignored_bytes
+    with open_source(descriptor, form) as source:
+        for block in source.blocks:
+            sample_rate = block.sample_rate
+            mixed = mono(block.samples)
+            if not np.isfinite(mixed.sum()):
+                kept = without_non_numbers(block.samples)
+                dropped_s += (len(block.samples) - len(kept)) / sample_rate
+                block, mixed = Block(sample_rate, kept), mono(kept)
+            tally.add(block, peak=clip(mixed))
+            yield sample_rate, mixed
+        there_s = tally.decoded_s - before_s + dropped_s
+        tally.missing_s += dropped_s + source.account.missing_s(there_s, sample_rate)
+        tally.breaks_off = source.account.breaks_off
 
 
 def _resample(blocks: Iterator[tuple[int, Samples]], sample_rate: int, clock: Stopwatch) -> Iterator[Samples]:

@@ -13,6 +13,8 @@ from core.audio import tagblocks
 # Junk that is searched for the first frame: broken tags, web pages and leftovers of other files are smaller.
 SEARCH_BYTES = 4 << 20
 _READ_BYTES = 1 << 20
+_RUN_BYTES = 1 << 16  # more than a run of frames takes
+_GAP_BYTES = 1 << 14  # most gaps are shorter
 _HEADER_BYTES = 8
 # One header alone proves nothing: any text or picture may hold its set bits.
 _RUN = 3
@@ -58,7 +60,7 @@ def find_run(
 
     At `start` itself fewer are enough when the file ends behind them.
     """
-    data = os.pread(descriptor, min(most, end - start) + _READ_BYTES, start)[: end - start]
+    data = os.pread(descriptor, min(most, end - start) + _RUN_BYTES, start)[: end - start]
     for number, match in enumerate(syntax.start.finditer(data)):
         if match.start() >= most or number > _MOST_CANDIDATES:
             return None
@@ -107,12 +109,12 @@ def _gap(descriptor: int, offset: int, end: int, syntax: Syntax) -> Gap:
     tag = tagblocks.tag_length(os.pread(descriptor, 64, offset))
     if tag and offset + tag <= end:
         return Gap(tag, is_tag=True)
-    position = offset + 1
+    position, most = offset + 1, _GAP_BYTES
     while position < end:
-        found = find_run(descriptor, position, end, syntax, _RUN_AFTER_DAMAGE)
+        found = find_run(descriptor, position, end, syntax, _RUN_AFTER_DAMAGE, most)
         if found is not None:
             return Gap(found - offset)
-        position += SEARCH_BYTES
+        position, most = position + most, min(16 * most, SEARCH_BYTES)
     return Gap(end - offset)
 
 

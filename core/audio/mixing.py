@@ -11,6 +11,7 @@ from core.errors import Corrupt
 # of eight that sounds alone leaves 1/64 of it.
 _CANCELLED = 1e-2
 _LOOK_AT_EVERY = 61
+_ABSURD = 1e9  # no scale of samples is that large; sums of such values overflow
 
 
 def mono(block: Samples) -> Samples:
@@ -43,6 +44,12 @@ def _loudest_if_cancelled(mixed: Samples, block: Samples) -> int | None:
     powers = np.einsum("tc,tc->c", block, block)
     loudest = int(powers.argmax())
     return loudest if float(mixed @ mixed) < _CANCELLED * float(powers[loudest]) else None
+
+
+def without_non_numbers(block: Samples) -> Samples:
+    """(T, C) without the frames that hold NaN, infinity or absurd values."""
+    kept: Samples = block[(np.abs(block) < _ABSURD).all(axis=1)]
+    return kept
 
 
 def clip(samples: Samples) -> float:

@@ -13,6 +13,7 @@ import pytest
 from core.audio.sandbox import Sandbox
 from core.errors import Corrupt
 from tests import sounds
+from tests.bombs import signed
 from tests.unit.audio.test_damage import MAX_S, RATE, decode
 
 ID3V1 = (b"TAG" + b"t" * 30).ljust(127, b"\0") + bytes([17])
@@ -75,6 +76,23 @@ def test_bare_aac_frames_may_change_in_mid_stream(sandbox, tmp_path):
     check_two_songs(
         sandbox, tmp_path / "a", first + sounds.encode_av(tone(1000, 32_000), 32_000, "adts", "aac")
     )
+
+
+@pytest.mark.parametrize("tail_s", [1, 3])
+def test_a_link_that_cannot_be_decoded_is_missing(sandbox, tmp_path, tail_s):
+    """Its codec headers are damaged; the checksums of its pages are right."""
+    head = sounds.encode(tone(440, RATE, 30), RATE, "ogg")
+    tail = sounds.encode(tone(440, RATE, tail_s), RATE, "ogg").split(b"OggS")
+    place = tail[2].find(b"\x05vorbis")
+    tail[2] = tail[2][: place + 8] + bytes(52) + tail[2][place + 60 :]
+    tail[2] = signed(b"OggS" + tail[2])[4:]
+    if tail_s == 1:
+        samples, track = decode(sandbox, tmp_path / "a", head + b"OggS".join(tail))
+        assert len(samples) / RATE == pytest.approx(30, abs=0.1)
+        assert "1.0" in track.warnings[0]
+    else:
+        with pytest.raises(Corrupt, match=r"s of 3\d\.\d+ s"):
+            decode(sandbox, tmp_path / "a", head + b"OggS".join(tail))
 
 
 def test_flac_in_ogg_may_be_chained(sandbox, tmp_path):
