@@ -24,7 +24,8 @@ from tests.conftest import PROJECT
 from tests.e2e.conftest import OPEN_STATES, RunningStack
 from tests.e2e.waiting import wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+# The study of `tuned` may take 400 s, its set-up included more than the limit of other tests.
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 
 ENDS = {"complete", "pruned", "failed"}
 
