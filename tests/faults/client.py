@@ -1,7 +1,7 @@
 """Clients that submit, repeat what was not answered, poll, cancel, retry, and note all that they are told."""
 
-import hashlib
 import random
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from core.audio.sandbox import hash_audio
 from core.states import TERMINAL_JOB_STATES
 from tests.faults import library
 from tests.faults.checker import LABELLED
@@ -26,6 +27,16 @@ CANCEL_EVERY = 4  # submissions, from the second on, if they are of folders
 REFUSED_WRITE = "The upload cannot be stored"
 ENDED_ALREADY = "ended before its cancel"
 PATIENCE_S = 120.0  # for an acknowledgement: longer than any outage
+
+
+def audio_hash(content: bytes) -> str:
+    """The hex hash under which the result of a file is stored."""
+    with tempfile.TemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        digest = hash_audio(file)
+    assert digest is not None
+    return digest.hex()
 
 
 class NeverAcknowledged(AssertionError):
@@ -128,7 +139,7 @@ class Clients:
         """Upload one track; a long one does not fit into the gateway's memory for forms."""
         content = library.track(UPLOADS + 1000 * self._seed + len(self.submissions), duration_s)
         files = {"file": ("song.wav", content)}
-        submission = Submission(self._next_key(), {}, 1, upload=hashlib.sha256(content).hexdigest())
+        submission = Submission(self._next_key(), {}, 1, upload=audio_hash(content))
         self._submit(submission, "/analysis/predict", files=files, headers={"Prefer": "wait=0"})
 
     def wait(self, timeout_s: float) -> bool:

@@ -106,7 +106,7 @@ def test_the_embedding_of_another_encoder_says_nothing(music, head):
 
 def test_an_embedding_that_is_gone_by_then_is_made_anew(music, head, monkeypatch):
     monkeypatch.setattr("workers.relabelling.find_embeddings", lambda *_: {})
-    monkeypatch.setattr("workers.find_embeddings", lambda *_: {})
+    monkeypatch.setattr("workers.analysis.find_embeddings", lambda *_: {})
     job_id: UUID = music.submit(model="head")
     work_off(music.sessions, job_id)
     assert len(head.heard) == len(PATHS)
