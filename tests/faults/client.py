@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from core.audio.sandbox import hash_audio
+from core.audio import packets
 from core.states import TERMINAL_JOB_STATES
 from tests.faults import library
 from tests.faults.checker import LABELLED
@@ -34,9 +34,7 @@ def audio_hash(content: bytes) -> str:
     with tempfile.TemporaryFile() as file:
         file.write(content)
         file.flush()
-        digest = hash_audio(file)
-    assert digest is not None
-    return digest.hex()
+        return packets.audio_hash(file.fileno()).hex()
 
 
 class NeverAcknowledged(AssertionError):
