@@ -24,8 +24,7 @@ from tests.conftest import PROJECT
 from tests.e2e.conftest import OPEN_STATES, RunningStack
 from tests.e2e.waiting import wait_for
 
-# The study of `tuned` may take 400 s, its set-up included more than the limit of other tests.
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 ENDS = {"complete", "pruned", "failed"}
 
