@@ -165,7 +165,7 @@ def _search(descriptor: int, start: int, size: int, tag_end: int | None) -> Form
     if tag_end == size:
         raise Empty("The file holds tags, but no audio.")
     if tag_end is not None and tag_end > size:
-        raise Corrupt("The file is cut off inside of its tags.")
+        raise Corrupt("The file is cut off inside its tags.")
     raise NotAudio(signatures.sentence_on(data))
 
 

@@ -25,7 +25,7 @@ _DSDIFF = {b"DITI": "title", b"DIAR": "artist"}
 
 
 def read_id3_chunks(window: Window) -> list[Window]:
-    """The ID3v2 tags inside of a file of chunks."""
+    """The ID3v2 tags inside a file of chunks."""
     head = window.at(0, 28)
     if head[:4] == b"DSD ":  # DSF states where its tag is
         place = int.from_bytes(head[20:28], "little")
