@@ -35,7 +35,7 @@ def get_results(
     form: Annotated[Format, Query(alias="format")] = Format.JSON,
     scores: Scores = None,
     similar: Annotated[
-        int, Query(ge=0, le=10, description="how many of the nearest tracks of the library to add to every row")
+        int, Query(ge=0, le=10, description="nearest tracks of the library to add to every row")
     ] = 0,
     only_with_warnings: Annotated[
         bool, Query(description="only tracks of which some audio is missing")
