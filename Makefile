@@ -78,11 +78,11 @@ clean: ## remove .venv and every cache; your data stay
 
 # Not tied to files: the data folder may have any name, and both programs do nothing when all is there.
 model: $(VENV)/.installed
-	@test "$(DATA)/models/.made" -nt core/models/pretrained.py && test -f "$(DATA)/models/musicnn-msd-1/model.json" \
-	  || { $(PY) -m core.models.pretrained "$(DATA)/models" && touch "$(DATA)/models/.made"; }
+	@test "$(DATA)/models/.made" -nt core/pretrained/musicnn.py && test -f "$(DATA)/models/musicnn-msd-1/model.json" \
+	  || { $(PY) -m core.pretrained.musicnn "$(DATA)/models" && touch "$(DATA)/models/.made"; }
 
 samples: $(VENV)/.installed
-	@test -f "$(DATA)/samples/LICENSE-MUSIC" || $(PY) -m core.samples "$(DATA)/samples"
+	@test -f "$(DATA)/samples/LICENSE-MUSIC" || $(PY) -m core.pretrained.samples "$(DATA)/samples"
 
 $(VENV)/.made:
 	@for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11; do \

@@ -10,11 +10,11 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 from sqlalchemy.orm import Session
 
-from api.access import allowed_open_jobs, needs_api_keys
-from core.crash_points import crash_point
+from api.security.access import allowed_open_jobs, needs_api_keys
 from core.db.session import SessionFactory, transaction
 from core.db.tables import ApiKey
 from core.errors import Forbidden, Unauthenticated
+from core.failpoints import crash_point
 from core.scopes import Scope
 from core.services.api_keys import find_api_key
 from core.services.jobs import Submission, check_room, limit_open_jobs

@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from api.schemas import FieldError, Problem
+from core.config.params import JobKind
 from core.errors import (
     Conflict,
     Forbidden,
@@ -26,7 +27,6 @@ from core.errors import (
     Unauthenticated,
     Unavailable,
 )
-from core.params import JobKind
 
 log = logging.getLogger(__name__)
 

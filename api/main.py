@@ -12,12 +12,8 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from api import docs
-from api.access import allowed_rate, is_guarded, is_open_to_others
 from api.errors import add_error_handlers
-from api.hosts import LoopbackOnly
-from api.limits import MB, BodyLimit
 from api.openapi import DESCRIPTION, describe
-from api.rates import RateLimit
 from api.requests import RequestLog, make_durations
 from api.routes import (
     analysis,
@@ -34,6 +30,10 @@ from api.routes import (
     studies,
     tracks,
 )
+from api.security.access import allowed_rate, is_guarded, is_open_to_others
+from api.security.hosts import LoopbackOnly
+from api.security.limits import MB, BodyLimit
+from api.security.rates import RateLimit
 from core.db.session import create_database_engine, create_session_factory
 from core.logs import configure_logging
 from core.settings import Settings, get_settings

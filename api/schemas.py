@@ -6,11 +6,11 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from core.params import AnalysisParams, JobKind, TrainingParams, TuningParams
+from core.config.params import AnalysisParams, JobKind, TrainingParams, TuningParams
+from core.config.tuning import MAX_TRIALS
 from core.scopes import Scope
 from core.states import Activity as TrainingActivity
 from core.states import ItemState, JobState, TrialState
-from core.tuning_config import MAX_TRIALS
 
 T = TypeVar("T")
 LEFT_OUT = (

@@ -7,11 +7,11 @@ from typing import BinaryIO
 from uuid import UUID, uuid4
 
 from api.deps import check_open_jobs
-from core.crash_points import crash_point
+from core.atomic_write import sync_folder
+from core.config.params import PredictParams
 from core.db.session import SessionFactory, transaction
-from core.durable import sync_folder
 from core.errors import Unavailable, UploadGone
-from core.params import PredictParams
+from core.failpoints import crash_point
 from core.services.jobs import Submission, submit_predict
 from core.settings import Settings
 

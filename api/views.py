@@ -7,10 +7,11 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from api import schemas
+from core.config.params import JobKind
+from core.config.tuning import TuningConfig
 from core.db import tables
 from core.db.session import SessionFactory
 from core.errors import JobNotFound
-from core.params import JobKind
 from core.services.experiments import ARTIFACTS, NO_FOLD, Comparison, RunRow, get_runs
 from core.services.findings import findings_of
 from core.services.items import ItemRow, ResultRow
@@ -27,7 +28,6 @@ from core.services.studies import (
 )
 from core.services.tracks import TrackRow
 from core.states import TERMINAL_JOB_STATES, JobState, TrialState
-from core.tuning_config import TuningConfig
 
 RETRY_AFTER_S = "1"
 SCORE_DIGITS = 6  # all that a 32-bit float holds

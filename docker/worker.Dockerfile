@@ -17,7 +17,7 @@ RUN python -m venv /opt/venv \
  && /opt/venv/bin/python -c 'import torchaudio'
 # The weights come with a package, whose checksum is verified.
 COPY core core
-RUN /opt/venv/bin/python -m core.models.pretrained /opt/models
+RUN /opt/venv/bin/python -m core.pretrained.musicnn /opt/models
 
 FROM python:3.11-slim-bookworm
 RUN groupadd --gid 10001 mfa \

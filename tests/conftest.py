@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from core.db.base import Base
 from core.db.session import SessionFactory, create_database_engine, create_session_factory, transaction
-from core.local_stack import SERVERS_ONLY, Stack, local_stack
+from core.local import SERVERS_ONLY, Stack, local_stack
 from core.services.registry import EMBEDDING_INDEX_PREFIX
 from core.settings import Settings
 

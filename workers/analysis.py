@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from sqlalchemy.orm import Session
 
+from core.config.params import AnalysisParams
 from core.db.tables import Job, Library, Model
 from core.errors import (
     Disappeared,
@@ -18,10 +19,9 @@ from core.errors import (
     MFAError,
     ModelNotFound,
 )
-from core.inference.tagger import Tagger
-from core.inference.timings import StageTimings
 from core.library.content import file_hash
-from core.params import AnalysisParams
+from core.ml.inference.tagger import Tagger
+from core.ml.inference.timings import StageTimings
 from core.services.contents import find_known_files
 from core.services.embeddings import find_embeddings
 from core.services.items import WorkItem, load_work

@@ -11,19 +11,19 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 from rich.text import Text
 
-from core.audio.sandbox import read_tags
-from core.dataset_config import DatasetConfig, LabelConfig, LibraryDataset, SplitConfig, placed
-from core.datasets import download, fma_archives
-from core.datasets.catalogue import read_dataset, read_library
-from core.datasets.describe import Description, describe
-from core.datasets.examples import Dataset
-from core.datasets.library import TaggedTrack
-from core.datasets.plots import write_plots
-from core.datasets.spellings import merged_note
+from core.config.dataset import DatasetConfig, LabelConfig, LibraryDataset, SplitConfig, placed
+from core.config.experiment import load_experiment
 from core.errors import InvalidConfig, ItemError, MFAError
-from core.experiment_config import load_experiment
 from core.library.paths import find_beneath, open_beneath
 from core.library.scan import FoundFile, scan
+from core.ml.audio.sandbox import read_tags
+from core.ml.datasets import download, fma_archives
+from core.ml.datasets.catalogue import read_dataset, read_library
+from core.ml.datasets.describe import Description, describe
+from core.ml.datasets.examples import Dataset
+from core.ml.datasets.library import TaggedTrack
+from core.ml.datasets.plots import write_plots
+from core.ml.datasets.spellings import merged_note
 from core.settings import get_settings
 from workers.library_dataset import tagged_track
 

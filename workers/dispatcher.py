@@ -22,11 +22,11 @@ from redis.exceptions import RedisError
 from sqlalchemy import make_url, select
 from sqlalchemy.exc import DBAPIError
 
-from core.crash_points import crash_point
+from core.config.params import JobKind
 from core.db.session import SessionFactory, create_database_engine, create_session_factory, transaction
 from core.db.tables import Job
+from core.failpoints import crash_point
 from core.logs import configure_logging
-from core.params import JobKind
 from core.queue import QUEUES, Broker, make_celery, ring
 from core.services.dispatch import Doorbell, take_back, take_ready
 from core.services.jobs import OPEN_JOB_STATES, UNITS_CHANNEL, finish_complete_jobs

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from core.audio.sandbox import hash_audio, read_tags
 from core.errors import ItemError, Unreadable, is_machine_fault
 from core.library.content import NOT_READ, TAGS_VERSION, file_hash, identity_without_audio
 from core.library.paths import open_beneath
+from core.ml.audio.sandbox import hash_audio, read_tags
 from core.services.contents import KnownContent, find_known_files, move_results
 from core.services.items import WorkItem
 from core.services.tracks import AnalysedFile

@@ -4,7 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
-from core.models.artifact import CARD_FILE, StoredCard
+from core.ml.models.artifact import CARD_FILE, StoredCard
 
 
 def install(folder: Path, target: Path) -> Path:

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from core.datasets.credits import credits_of
-from core.datasets.library import TaggedTrack
+from core.ml.datasets.credits import credits_of
+from core.ml.datasets.library import TaggedTrack
 
 
 def tagged_track(path: str, tags: dict[str, Any]) -> TaggedTrack:

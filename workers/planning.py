@@ -12,13 +12,13 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from core.config.params import AnalysisParams
 from core.db.tables import Job, Library, Model, Track
 from core.errors import ItemError, LibraryFolderMissing, LibraryNotFound, Unreadable
 from core.library.content import TAGS_VERSION
 from core.library.left_out import as_text
 from core.library.paths import find_beneath
 from core.library.scan import Entry, FoundFile, LeftOut, scan, scan_again
-from core.params import AnalysisParams
 from core.queue import BATCH
 from core.services.embeddings import find_embedded
 from core.services.findings import add_warning, count_missing, findings_of

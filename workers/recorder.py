@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from sqlalchemy.orm import Session
 
-from core.config import Coverage, coverage_name
+from core.config.models import Coverage, coverage_name
 from core.db.tables import Model
 from core.errors import Empty, ItemError
-from core.inference.tagger import Analysis
 from core.library.content import identity_without_audio
+from core.ml.inference.tagger import Analysis
 from core.services.embeddings import hold_embeddings
 from core.services.items import Outcome, WorkItem, record_outcomes
 from core.services.predictions import NewPrediction, hold_predictions, save_predictions

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from sqlalchemy.orm import Session
 
-from core.config import Coverage
+from core.config.models import Coverage
 from core.db.tables import Embedding, Model
-from core.inference.tagger import Tagger
+from core.ml.inference.tagger import Tagger
 from core.services.embeddings import find_embeddings, hold_embeddings
 from core.services.items import Outcome, WorkItem, record_outcomes
 from core.services.predictions import NewPrediction, save_predictions

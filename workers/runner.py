@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from core.crash_points import crash_point
 from core.db.session import SessionFactory, create_database_engine, create_session_factory, transaction
 from core.errors import LeaseLost, MFAError, Unavailable
+from core.failpoints import crash_point
 from core.logs import working_on
 from core.queue import TASK_PREFIX
 from core.services import units

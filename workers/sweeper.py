@@ -15,10 +15,10 @@ from sqlalchemy.orm import Session
 
 from core.db.session import SessionFactory, transaction
 from core.db.tables import Library, Model, Run, Study
+from core.ml.training.places import embeddings_folders, places
 from core.services import sweep
 from core.services.sweep import Swept
 from core.settings import Settings
-from core.training.places import embeddings_folders, places
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ class Sweeper:
 
         File work takes no locks of rows with it. What stays after a crash in between, or because a training
         may be reading it, is used again by the next training over the same audio; it goes with the
-        version of the code that computed it (`core.training.cache_versions`).
+        version of the code that computed it (`core.ml.training.cache_versions`).
         """
         forgotten: list[bytes] = []
 

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from core.db.tables import Model
-from core.inference.tagger import Tagger
+from core.ml.inference.tagger import Tagger
 from core.settings import get_settings
 
 

@@ -11,19 +11,19 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy.orm import Session
 
+from core.config.params import ThresholdParams
 from core.db.tables import Job, JobUnit, Model
-from core.evaluation.thresholds import choose_thresholds, precise_thresholds, precision_recall_front
-from core.inference.tagger import served
-from core.models import artifact
-from core.models.artifact import ModelCard, StoredCard
-from core.params import ThresholdParams
+from core.ml.evaluation.thresholds import choose_thresholds, precise_thresholds, precision_recall_front
+from core.ml.inference.tagger import served
+from core.ml.models import artifact
+from core.ml.models.artifact import ModelCard, StoredCard
+from core.ml.training.records import VALIDATION_FILE, HeldOut, read_validation
 from core.services.experiments import reserve_version
 from core.services.predictions import copy_predictions
 from core.services.registry import register_artifact, resolve_model
 from core.services.thresholds import folder_of
 from core.services.units import Claim, count_unit_itself, save_progress
 from core.settings import get_settings
-from core.training.records import VALIDATION_FILE, HeldOut, read_validation
 from workers.install import install
 from workers.lease import Lease
 from workers.training import storable

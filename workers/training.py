@@ -12,22 +12,22 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from core.dataset_config import DatasetConfig, LibraryDataset
-from core.datasets.catalogue import read_dataset, read_library
-from core.datasets.examples import Dataset
+from core.config.dataset import DatasetConfig, LibraryDataset
+from core.config.experiment import ExperimentConfig
 from core.db.tables import Library, Run
 from core.errors import LibraryNotFound, UnusableDataset
-from core.experiment_config import ExperimentConfig
 from core.library.paths import find_beneath
+from core.ml.datasets.catalogue import read_dataset, read_library
+from core.ml.datasets.examples import Dataset
+from core.ml.training.reports import EpochReport, TrainingResult
+from core.ml.training.run import TrainingStopped
+from core.ml.training.train import train
 from core.services.experiments import Ending, finish_run, save_epochs, take_version
 from core.services.registry import register_artifact
 from core.services.tracks import list_tags
 from core.services.units import save_activity, save_timings
 from core.settings import get_settings
 from core.states import Activity
-from core.training.reports import EpochReport, TrainingResult
-from core.training.run import TrainingStopped
-from core.training.train import train
 from workers.install import install, read_card
 from workers.lease import Lease
 from workers.library_dataset import tagged_track

@@ -13,9 +13,16 @@ from uuid import UUID
 import optuna
 from sqlalchemy.orm import Session
 
+from core.config.search_space import trial_experiment
+from core.config.tuning import TuningConfig
 from core.db.tables import Job, Study, Trial
 from core.errors import MFAError
-from core.search_space import trial_experiment
+from core.ml.training.reports import EpochReport
+from core.ml.training.run import TrainingStopped
+from core.ml.tuning import study as asking
+from core.ml.tuning.objective import torch_threads, train_trial
+from core.ml.tuning.plots import Tried, draw
+from core.ml.tuning.pruning import report_epoch
 from core.services.jobs import notify_dispatcher
 from core.services.studies import best_trials, list_trials, save_importances
 from core.services.trials import (
@@ -31,13 +38,6 @@ from core.services.trials import (
 )
 from core.settings import get_settings
 from core.states import OPEN_TRIAL_STATES, TrialState
-from core.training.reports import EpochReport
-from core.training.run import TrainingStopped
-from core.tuning import study as asking
-from core.tuning.objective import torch_threads, train_trial
-from core.tuning.plots import Tried, draw
-from core.tuning.pruning import report_epoch
-from core.tuning_config import TuningConfig
 from workers.lease import Lease
 from workers.studies import asking_alone, get_storage
 from workers.training import WRITE_EVERY_S, load_dataset, storable

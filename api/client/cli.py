@@ -23,8 +23,8 @@ from api.client import (
 )
 from api.client.connection import connect, load_settings
 from api.client.http import ClientError
+from core.config.params import ThresholdParams
 from core.errors import MFAError
-from core.params import ThresholdParams
 
 
 class Commands(TyperGroup):

@@ -3,7 +3,7 @@
 from pydantic import ValidationError
 
 from api.client.http import Client, ClientError
-from core.local_stack.supervisor import gateway_url
+from core.local.supervisor import gateway_url
 from core.settings import Settings, get_settings
 
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from api import schemas
-from core.params import JobKind
+from core.config.params import JobKind
 from core.states import Activity
 
 console = Console(highlight=False)

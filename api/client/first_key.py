@@ -4,11 +4,11 @@ import os
 import subprocess
 import sys
 
-from api.access import needs_api_keys
 from api.client import display
 from api.client.http import ClientError
-from core.local_stack import Stack
-from core.local_stack.command import PROJECT, environment_of
+from api.security.access import needs_api_keys
+from core.local import Stack
+from core.local.command import PROJECT, environment_of
 from core.settings import Settings
 
 

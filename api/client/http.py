@@ -12,10 +12,10 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from api import schemas
-from core.experiment_config import ExperimentConfig
-from core.params import AnalysisParams, ThresholdParams
+from core.config.experiment import ExperimentConfig
+from core.config.params import AnalysisParams, ThresholdParams
+from core.config.tuning import TuningConfig
 from core.states import ItemState
-from core.tuning_config import TuningConfig
 
 API = "/api/v1"
 TIMEOUT = httpx.Timeout(60, connect=5)

@@ -8,7 +8,7 @@ from api.client.http import Client
 from api.client.label import show_failures, show_findings
 from api.client.train import show_outcome
 from api.client.tune import show_study, show_thresholds
-from core.params import JobKind
+from core.config.params import JobKind
 from core.states import TERMINAL_JOB_STATES
 
 SHOWN_JOBS = 20

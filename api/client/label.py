@@ -12,9 +12,9 @@ import typer
 from api import schemas
 from api.client import display
 from api.client.http import Client, ClientError, Refused, Unreachable
-from core.config import Coverage, Windows
+from core.config.models import Coverage, Windows
+from core.config.params import AnalysisParams
 from core.library.left_out import as_text
-from core.params import AnalysisParams
 from core.states import TERMINAL_JOB_STATES, JobState
 
 LOOK_EVERY_S = 0.5

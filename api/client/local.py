@@ -3,15 +3,15 @@
 import time
 from pathlib import Path
 
-from api.access import is_loopback
 from api.client import display
 from api.client.first_key import first_key
 from api.client.http import Client, ClientError
 from api.client.label import find_or_create_library, follow, show_outcome, summary
+from api.security.access import is_loopback
+from core.config.params import AnalysisParams
 from core.errors import ItemError
 from core.library.scan import FoundFile, scan
-from core.local_stack import Stack, local_stack
-from core.params import AnalysisParams
+from core.local import Stack, local_stack
 from core.settings import Settings
 
 RESULTS = Path("results.csv")

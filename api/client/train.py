@@ -8,8 +8,8 @@ from api import schemas
 from api.client import display
 from api.client.http import Client, ClientError
 from api.client.label import follow, leave_or_cancel
-from core.dataset_config import LibraryDataset
-from core.experiment_config import ExperimentConfig, load_experiment
+from core.config.dataset import LibraryDataset
+from core.config.experiment import ExperimentConfig, load_experiment
 from core.states import JobState
 
 DATA_DIR = ".mfa"  # how a configuration names the server's data folder

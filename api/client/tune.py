@@ -9,11 +9,11 @@ from api.client import display
 from api.client.http import Client, ClientError
 from api.client.label import follow, leave_or_cancel
 from api.client.train import follow_training, place_root
-from core.experiment_config import parse_experiment
-from core.params import ThresholdParams
-from core.search_space import canonical
+from core.config.experiment import parse_experiment
+from core.config.params import ThresholdParams
+from core.config.search_space import canonical
+from core.config.tuning import TuningConfig, load_tuning
 from core.states import JobState, TrialState
-from core.tuning_config import TuningConfig, load_tuning
 
 SHOWN_STUDIES, SHOWN_TRIALS = 20, 15
 

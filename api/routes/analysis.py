@@ -19,9 +19,9 @@ from api.deps import IdempotencyKey, ReadsDep, Scores, SessionsDep, SettingsDep,
 from api.routes import API, make_router, problems
 from api.routes.jobs import accepted
 from api.uploads import accept, display_name
+from core.config.params import PredictParams
 from core.db.session import SessionFactory
 from core.errors import Invalid, JobCancelled, JobFailed, Unavailable, item_error
-from core.params import PredictParams
 from core.services.jobs import get_job
 from core.states import TERMINAL_JOB_STATES, JobState
 

@@ -21,7 +21,7 @@ from api.deps import (
 )
 from api.routes import API, DELETED, make_router, problems
 from api.uploads import keep_for_retry
-from core.params import JobKind
+from core.config.params import JobKind
 from core.services import changes
 from core.services import jobs as service
 from core.services.items import list_items

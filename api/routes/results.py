@@ -10,8 +10,8 @@ from api.deps import Reader, Scores, SessionDep, SessionsDep
 from api.exports import MEDIA_TYPES, Format, expect_results, export
 from api.routes import make_router, problems
 from api.schemas import Result
+from core.config.params import JobKind
 from core.errors import JobHasNoItems
-from core.params import JobKind
 from core.services.jobs import get_job
 
 router = make_router("jobs")

@@ -30,6 +30,9 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
+from core.config.experiment import ExperimentConfig
+from core.config.params import JobKind
+from core.config.tuning import TuningConfig
 from core.db.tables import Experiment, Job, JobUnit, Library, Model, ModelAlias, Run, Study
 from core.errors import (
     Invalid,
@@ -45,8 +48,6 @@ from core.errors import (
     RunNotFound,
     StudyAtWork,
 )
-from core.experiment_config import ExperimentConfig
-from core.params import JobKind
 from core.services.experiments import retire_version
 from core.services.jobs import OPEN_JOB_STATES, get_job
 from core.services.libraries import resolve_folder
@@ -55,7 +56,6 @@ from core.services.studies import possible_models
 from core.services.trainings import bases_of
 from core.services.trials import lock_study
 from core.states import TERMINAL_JOB_STATES
-from core.tuning_config import TuningConfig
 
 _RENAME_IN_STUDIES = text(
     """

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from core.config import Coverage, coverage_name
+from core.config.models import Coverage, coverage_name
 from core.db.tables import Embedding, Library, Model, Track
 from core.errors import ResultDeleted, TrackNotAnalysed, TrackNotFound
 

@@ -13,9 +13,9 @@ from sqlalchemy import Select, case, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from core.config.experiment import ExperimentConfig
 from core.db.tables import Epoch, Experiment, Job, JobUnit, Model, Run
 from core.errors import ArtifactNotFound, ExperimentNotFound, Invalid, RunNotFound
-from core.experiment_config import ExperimentConfig
 from core.services.cursor import Page, cut_page, decode_cursor
 from core.services.units import Claim, seconds
 

@@ -7,9 +7,9 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from core.config.params import JobKind
 from core.db.tables import Job
 from core.library.left_out import add_counts
-from core.params import JobKind
 
 
 @dataclass(frozen=True)

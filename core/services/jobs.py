@@ -12,6 +12,7 @@ from sqlalchemy import bindparam, case, exists, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from core.config.params import AnalysisParams, JobKind, PredictParams
 from core.db.tables import Job, JobItem, JobUnit, Library, Model, Trial
 from core.errors import (
     IdempotencyKeyReused,
@@ -23,7 +24,6 @@ from core.errors import (
     NothingToRetry,
     TooManyJobs,
 )
-from core.params import AnalysisParams, JobKind, PredictParams
 from core.services.cursor import Page, cut_page, decode_cursor
 from core.services.findings import Findings, findings_of
 from core.services.libraries import check_folder, get_library_by_name

@@ -8,7 +8,7 @@ from sqlalchemy import Boolean, ColumnElement, delete, literal_column, select, t
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from core.config import Coverage, coverage_name
+from core.config.models import Coverage, coverage_name
 from core.db.tables import Model, Prediction, PredictionLabel
 from core.errors import ResultDeleted
 from core.services.embeddings import NewEmbedding, save_embeddings

@@ -10,7 +10,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from core.config import ModelConfig, is_single_label
+from core.config.models import ModelConfig, is_single_label
 from core.db.tables import Encoder, Model, ModelAlias
 from core.errors import Conflict, ModelBeingDeleted, ModelNotFound, NothingToRollBackTo
 from core.services.embeddings import HEAD

@@ -5,8 +5,8 @@ from datetime import timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from core.config.params import JobKind
 from core.db.tables import Job
-from core.params import JobKind
 from core.services.changes import is_being_retried, mark_jobs
 from core.states import TERMINAL_JOB_STATES
 

@@ -12,12 +12,20 @@ from uuid import UUID
 from sqlalchemy import BigInteger, ColumnElement, cast, func, select, tuple_
 from sqlalchemy.orm import Session, defer
 
-from core.config import ModelConfig
+from core.config.models import ModelConfig
+from core.config.params import JobKind, TuningParams
+from core.config.search_space import (
+    best_experiment,
+    canonical,
+    check_space,
+    grid_size,
+    pareto_front,
+    planned_trials,
+)
+from core.config.tuning import Choices, GridConfig, TuningConfig, load_tuning, parse_tuning
 from core.db.tables import Job, JobUnit, Study, Trial
 from core.errors import ArtifactNotFound, GridExhausted, NoBestTrial, StudyAtWork, StudyNotFound
-from core.params import JobKind, TuningParams
 from core.queue import TRIAL
-from core.search_space import best_experiment, canonical, check_space, grid_size, pareto_front, planned_trials
 from core.services.cursor import Page, cut_page, decode_cursor
 from core.services.jobs import (
     OPEN_JOB_STATES,
@@ -40,7 +48,6 @@ from core.services.trainings import (
 )
 from core.services.trials import USABLE, add_trial, lock_study
 from core.states import TrialState
-from core.tuning_config import Choices, GridConfig, TuningConfig, load_tuning, parse_tuning
 
 CONFIGS = PROJECT / "configs" / "tuning"
 PLOTS = ("history", "importances", "parallel_coordinates", "pareto_front", "slice")

@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Text, delete, func, literal_column, select, text, tuple_, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from core.config.params import JobKind
 from core.db.base import Base
 from core.db.tables import (
     Embedding,
@@ -29,7 +30,6 @@ from core.db.tables import (
     Track,
     Trial,
 )
-from core.params import JobKind
 from core.services.jobs import OPEN_JOB_STATES
 from core.services.registry import EMBEDDING_INDEX_PREFIX
 

@@ -6,9 +6,9 @@ from urllib.request import url2pathname
 
 from sqlalchemy.orm import Session
 
+from core.config.params import JobKind, ThresholdParams
 from core.db.tables import Model
 from core.errors import InvalidConfig
-from core.params import JobKind, ThresholdParams
 from core.queue import TRIAL
 from core.services.jobs import Request, Submission, digest, find_replay, submit_job
 from core.services.registry import resolve_model

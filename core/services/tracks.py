@@ -24,9 +24,9 @@ from sqlalchemy.orm import Session
 from core.db.tables import Job, JobItem, Library, Model, Prediction, PredictionLabel, Track
 from core.errors import Invalid, TrackNotFound, Unreadable
 from core.library.content import NOT_READ, TAGS_VERSION
-from core.names import name_key
 from core.services.cursor import Page, cut_page, decode_cursor
 from core.services.libraries import get_library_by_name
+from core.spelling import name_key
 from core.states import ItemState
 
 

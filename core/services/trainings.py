@@ -9,8 +9,10 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core.config import EnsembleConfig, ModelConfig, RandomForestConfig, TransferConfig
-from core.dataset_config import DatasetConfig, LibraryDataset, placed
+from core.config.dataset import DatasetConfig, LibraryDataset, placed
+from core.config.experiment import ExperimentConfig, load_experiment, parse_experiment
+from core.config.models import EnsembleConfig, ModelConfig, RandomForestConfig, TransferConfig
+from core.config.params import JobKind, TrainingParams
 from core.db.tables import JobUnit, Library, Model
 from core.errors import (
     DatasetOutsideLibraries,
@@ -19,9 +21,7 @@ from core.errors import (
     NothingToRetry,
     OutsideLibrary,
 )
-from core.experiment_config import ExperimentConfig, load_experiment, parse_experiment
 from core.library.paths import validate_relative
-from core.params import JobKind, TrainingParams
 from core.queue import TRAIN
 from core.services.experiments import add_run
 from core.services.jobs import Request, Submission, digest, find_replay, get_job, retry_request, submit_job

@@ -1,6 +1,7 @@
 """What files made to do harm cost whoever polls: `python -m tests.benchmarks.bombs MODEL_DIR MUSIC_DIR`.
 
-Good music and the files of `tests/bombs.py` are labelled in turn, `ROUNDS` times, while a client polls hard.
+Good music and the files of `tests/support/bombs.py` are labelled in turn, `ROUNDS` times, while
+a client polls hard.
 """
 
 import argparse
@@ -13,7 +14,7 @@ from pathlib import Path
 import httpx
 
 from tests.benchmarks.stack import POLL_HARD_EVERY_S, copy_music, running_stack
-from tests.bombs import BOMBS
+from tests.support.bombs import BOMBS
 
 ROUNDS = 3
 

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import av
 
-from core.audio.sandbox import Sandbox
-from core.audio.source import Decoded
 from core.errors import ItemError
-from tests import damages
-from tests.damages import Damaged
+from core.ml.audio.sandbox import Sandbox
+from core.ml.audio.source import Decoded
+from tests.support import damages
+from tests.support.damages import Damaged
 
 _DEMUXERS = {"ogg": "ogg", "opus": "ogg", "aac": "aac", "m4a": "mov"}
 _MOST_FAULTS = 50
@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     deaths = Deaths()
-    logging.getLogger("core.audio.sandbox.client").addHandler(deaths)
+    logging.getLogger("core.ml.audio.sandbox.client").addHandler(deaths)
     table: dict[str, Counter[str]] = defaultdict(Counter)
     wrong: list[str] = []
     start = time.monotonic()

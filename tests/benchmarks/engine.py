@@ -15,9 +15,9 @@ from pathlib import Path
 
 import torch
 
-from core.inference.tagger import Analysis, Tagger
-from core.inference.timings import StageTimings
-from core.models import artifact
+from core.ml.inference.tagger import Analysis, Tagger
+from core.ml.inference.timings import StageTimings
+from core.ml.models import artifact
 from tests.benchmarks.plain_musicnn import plain_analyse, plain_forward
 
 SUFFIXES = {".mp3", ".flac", ".ogg", ".opus", ".wav"}

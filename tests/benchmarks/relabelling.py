@@ -13,13 +13,13 @@ import httpx
 import numpy as np
 from sqlalchemy.orm import Session
 
-from core.config import TransferConfig
+from core.config.models import TransferConfig
 from core.db.session import create_database_engine, create_session_factory, transaction
 from core.db.tables import Library, Model
-from core.models import artifact
-from core.models.artifact import ModelCard, StoredCard
-from core.models.transfer import Transfer
-from core.models.zoo import build
+from core.ml.models import artifact
+from core.ml.models.artifact import ModelCard, StoredCard
+from core.ml.models.transfer import Transfer
+from core.ml.models.zoo import build
 from core.services.embeddings import NewEmbedding, save_embeddings
 from core.services.libraries import get_library_by_name
 from core.services.registry import register_artifact, resolve_model

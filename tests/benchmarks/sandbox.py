@@ -18,11 +18,11 @@ from typing import BinaryIO
 import numpy as np
 import psutil
 
-from core.audio import decode
-from core.audio.sandbox import Spent, stream
-from core.audio.stopwatch import Stopwatch
-from core.inference import tagger as tagger_module
-from core.inference.tagger import Tagger
+from core.ml.audio import decode
+from core.ml.audio.sandbox import Spent, stream
+from core.ml.audio.stopwatch import Stopwatch
+from core.ml.inference import tagger as tagger_module
+from core.ml.inference.tagger import Tagger
 from tests.benchmarks.engine import SUFFIXES, label
 
 PAIRS = 30
@@ -32,7 +32,7 @@ FILES_AT_A_TIME = 5  # per process: short pairs, so that what else the machine d
 def in_process(
     file: BinaryIO, sample_rate: int, *, max_duration_s: float, spent: Spent | None = None
 ) -> Iterator[np.ndarray]:
-    """As `core.audio.sandbox.stream`, without the sandbox."""
+    """As `core.ml.audio.sandbox.stream`, without the sandbox."""
     assert spent is not None
     clock = Stopwatch()
     yield from decode.stream(file, sample_rate, max_duration_s=max_duration_s, resampling=clock)

@@ -20,8 +20,8 @@ from sqlalchemy import select
 
 from core.db.session import create_database_engine, create_session_factory
 from core.db.tables import JobUnit
-from core.local_stack import Stack, local_stack
-from core.local_stack.command import free_port
+from core.local import Stack, local_stack
+from core.local.command import free_port
 from core.settings import Settings
 from tests.benchmarks.engine import SUFFIXES, tagger_processes
 

@@ -18,12 +18,12 @@ from typing import Any
 
 import torch
 
-from core.datasets.catalogue import read_dataset
-from core.experiment_config import ExperimentConfig, load_experiment
-from core.local_stack.command import PROJECT, cores
-from core.tuning.objective import training_objective
-from core.tuning.optimizer import BayesianOptimizer
-from core.tuning_config import Dimension, GridConfig, IntRange, RandomConfig, SamplerConfig, TPEConfig
+from core.config.experiment import ExperimentConfig, load_experiment
+from core.config.tuning import Dimension, GridConfig, IntRange, RandomConfig, SamplerConfig, TPEConfig
+from core.local.command import PROJECT, cores
+from core.ml.datasets.catalogue import read_dataset
+from core.ml.tuning.objective import training_objective
+from core.ml.tuning.optimizer import BayesianOptimizer
 
 LEVELS: dict[str, list[Any]] = {
     "training.lr": [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1],

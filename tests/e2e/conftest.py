@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from core.db.session import SessionFactory, create_database_engine, create_session_factory
-from core.local_stack import Command, Plan, Stack, full_plan, local_stack
-from core.local_stack.command import free_port
+from core.local import Command, Plan, Stack, full_plan, local_stack
+from core.local.command import free_port
 from core.settings import Settings, get_settings
 from tests.e2e.waiting import wait_for
 

@@ -14,11 +14,11 @@ from typing import Any
 
 from sqlalchemy import create_engine, make_url, text
 
-from core.local_stack import valkey
-from core.local_stack.command import free_port
+from core.local import valkey
+from core.local.command import free_port
 from core.settings import get_settings
-from tests.compose import DOCKER, foreign_modules, image_environment, load
 from tests.conftest import PROJECT
+from tests.support.compose import DOCKER, foreign_modules, image_environment, load
 
 NOBODY = 65534
 WARM_SHUTDOWN = "worker: Warm shutdown (MainProcess)"

@@ -13,12 +13,12 @@ from typing import Any
 import psutil
 import pytest
 
-from tests import sounds
-from tests.bad_files import make_library
 from tests.e2e.conftest import OPEN_STATES, RunningStack
 from tests.e2e.rows import assert_nothing_lost_or_doubled
 from tests.e2e.waiting import wait_for
-from tests.memory import peak_kb
+from tests.support import sounds
+from tests.support.bad_files import make_library
+from tests.support.memory import peak_kb
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 

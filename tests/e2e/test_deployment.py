@@ -15,14 +15,14 @@ from sqlalchemy import select
 
 from core.db.session import SessionFactory, create_database_engine, create_session_factory
 from core.db.tables import JobUnit, Worker
-from core.local_stack import SERVERS_ONLY, local_stack
+from core.local import SERVERS_ONLY, local_stack
 from core.services.workers import DISPATCHER
 from core.states import UnitState
-from tests import sounds
 from tests.conftest import stack_settings
 from tests.e2e.rows import assert_nothing_lost_or_doubled
 from tests.e2e.site import SERVERS, Site, hand_over
 from tests.e2e.waiting import wait_for
+from tests.support import sounds
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 

@@ -11,10 +11,10 @@ from redis import Redis
 
 from core.queue import make_celery, ring
 from core.services.dispatch import take_ready
-from tests import sounds
 from tests.e2e.conftest import RunningStack
 from tests.e2e.rows import assert_nothing_lost_or_doubled
 from tests.e2e.waiting import wait_for
+from tests.support import sounds
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 

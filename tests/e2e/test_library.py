@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests import sounds
 from tests.e2e.conftest import RunningStack
 from tests.e2e.rows import assert_nothing_lost_or_doubled
 from tests.e2e.waiting import wait_for
+from tests.support import sounds
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 

@@ -3,9 +3,9 @@
 import httpx
 import pytest
 
-from tests import sounds
 from tests.e2e.conftest import RunningStack
 from tests.e2e.waiting import wait_for
+from tests.support import sounds
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 

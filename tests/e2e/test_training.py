@@ -9,10 +9,10 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select
 
+from core.config.experiment import load_experiment
 from core.db.tables import Epoch, JobUnit, Model
-from core.experiment_config import load_experiment
+from core.pretrained.smoke_data import write_clips
 from core.settings import get_settings
-from core.smoke_data import write_clips
 from tests.conftest import PROJECT
 from tests.e2e.conftest import RunningStack
 from tests.e2e.rows import assert_nothing_lost_or_doubled

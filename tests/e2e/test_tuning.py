@@ -16,10 +16,10 @@ import pytest
 from redis import Redis
 from sqlalchemy import text
 
-from core.experiment_config import load_experiment
+from core.config.experiment import load_experiment
+from core.config.tuning import load_tuning
+from core.pretrained.smoke_data import write_clips
 from core.settings import get_settings
-from core.smoke_data import write_clips
-from core.tuning_config import load_tuning
 from tests.conftest import PROJECT
 from tests.e2e.conftest import OPEN_STATES, RunningStack
 from tests.e2e.waiting import wait_for

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from core.audio import packets
+from core.ml.audio import packets
 from core.states import TERMINAL_JOB_STATES
 from tests.faults import library
 from tests.faults.checker import LABELLED

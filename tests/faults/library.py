@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from core.errors import NotAudio
-from tests import sounds
 from tests.faults.checker import LABELLED
+from tests.support import sounds
 
 TRACK_S = 6.0
 LETTER_EVERY = 15  # one file in so many holds no sound

@@ -14,8 +14,8 @@ import psutil
 import psycopg
 from redis import Redis
 
-from core.local_stack import Plan, Stack, full_plan, local_stack
-from core.local_stack.command import free_port, worker
+from core.local import Plan, Stack, full_plan, local_stack
+from core.local.command import free_port, worker
 from core.settings import Settings, get_settings
 
 WORKERS = ("worker-batch", "worker-batch-2")

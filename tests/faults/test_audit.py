@@ -11,7 +11,7 @@ from tests.faults.checker import check
 from tests.faults.history import History, Move
 from tests.faults.record import MOVES
 from tests.faults.system import AUDIT
-from tests.planned import claim, expire, plan_job, reap, record
+from tests.support.planned import claim, expire, plan_job, reap, record
 
 
 @pytest.fixture

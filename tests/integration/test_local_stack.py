@@ -16,10 +16,10 @@ import psycopg
 import pytest
 import redis
 
-from core import local_stack as stacks
-from core.local_stack import SERVERS_ONLY, Plan, checks, local_stack
-from core.local_stack.command import free_port
-from tests.stack import (
+from core import local as stacks
+from core.local import SERVERS_ONLY, Plan, checks, local_stack
+from core.local.command import free_port
+from tests.support.stack import (
     GATEWAY,
     STUBBORN,
     entries,

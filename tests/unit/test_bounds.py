@@ -7,9 +7,9 @@ import pytest
 from pydantic import BaseModel
 
 from api.main import create_app
-from core.experiment_config import ExperimentConfig
+from core.config.experiment import ExperimentConfig
+from core.config.tuning import TuningConfig
 from core.settings import Settings
-from core.tuning_config import TuningConfig
 
 LOWER, UPPER = {"minimum", "exclusiveMinimum"}, {"maximum", "exclusiveMaximum"}
 # They are keys and values of an experiment: both ends are tried on it, which has bounds of its own.

@@ -15,8 +15,8 @@ from packaging.utils import canonicalize_name
 
 from core.queue import QUEUES
 from core.settings import Settings, has_password
-from tests.compose import DOCKER, FILE, VARIABLE, Missing, dependencies, load
 from tests.conftest import PROJECT
+from tests.support.compose import DOCKER, FILE, VARIABLE, Missing, dependencies, load
 
 COMPOSE = load(MFA_MUSIC="/home/me/Music")
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]

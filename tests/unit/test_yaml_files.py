@@ -2,8 +2,8 @@
 
 import pytest
 
+from core.config.yaml_files import read_mapping
 from core.errors import InvalidConfig
-from core.yaml_files import read_mapping
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
-from core.local_stack.command import free_port
+from core.local.command import free_port
 
 
 @contextmanager

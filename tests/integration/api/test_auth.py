@@ -14,7 +14,8 @@ from api.main import ROUTERS, create_app
 from core.db.session import SessionFactory
 from core.db.tables import Job
 from core.states import JobState
-from tests.builders import (
+from tests.integration.api.gateway import bearer, problem_of
+from tests.support.builders import (
     make_api_key,
     make_finished_job,
     make_job,
@@ -22,7 +23,6 @@ from tests.builders import (
     make_model,
     make_track,
 )
-from tests.integration.api.gateway import bearer, problem_of
 
 OPEN = {"/healthz", "/readyz"}
 PAGES = {"/docs", "/docs/start.js", "/docs/{name}"}

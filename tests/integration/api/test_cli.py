@@ -16,11 +16,12 @@ from api.client.cli import app
 from api.client.http import Client
 from core.db.session import SessionFactory
 from core.db.tables import ApiKey, Job, Library
-from core.local_stack import PortInUse
-from core.local_stack.command import free_port
+from core.local import PortInUse
+from core.local.command import free_port
 from core.settings import Settings
 from core.states import JobState
-from tests.builders import (
+from tests.integration.api.stand_in import worker
+from tests.support.builders import (
     make_api_key,
     make_finished_job,
     make_heard_track,
@@ -30,7 +31,6 @@ from tests.builders import (
     make_run,
     make_track,
 )
-from tests.integration.api.stand_in import worker
 
 Run = Callable[..., Any]  # its answer is a `Result` of Click
 

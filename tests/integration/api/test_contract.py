@@ -27,7 +27,11 @@ from core.db.session import SessionFactory
 from core.db.tables import Epoch
 from core.services.studies import submit_study
 from core.settings import Settings
-from tests.builders import (
+from tests.integration.api.gateway import running
+from tests.integration.api.test_auth import NEEDS, OPEN, SCOPES
+from tests.integration.api.test_studies import STUDY, finish
+from tests.integration.api.test_trainings import REPORT, RESULTS
+from tests.support.builders import (
     make_api_key,
     make_finished_job,
     make_heard_track,
@@ -35,10 +39,6 @@ from tests.builders import (
     make_model,
     make_run,
 )
-from tests.integration.api.gateway import running
-from tests.integration.api.test_auth import NEEDS, OPEN, SCOPES
-from tests.integration.api.test_studies import STUDY, finish
-from tests.integration.api.test_trainings import REPORT, RESULTS
 
 CHECKS = [
     not_a_server_error,

@@ -15,7 +15,10 @@ from core.services import jobs as job_service
 from core.services.experiments import reserve_version
 from core.services.studies import submit_study
 from core.states import JobState
-from tests.builders import (
+from tests.integration.api.gateway import problem_of
+from tests.integration.api.test_studies import STUDY, finish
+from tests.integration.api.test_trainings import RESULTS
+from tests.support.builders import (
     make_finished_job,
     make_heard_track,
     make_job,
@@ -25,9 +28,6 @@ from tests.builders import (
     make_run,
     make_track,
 )
-from tests.integration.api.gateway import problem_of
-from tests.integration.api.test_studies import STUDY, finish
-from tests.integration.api.test_trainings import RESULTS
 
 API = "/api/v1"
 ENDED: dict[str, Any] = {"state": JobState.SUCCEEDED, "unit": {"state": "done"}}

@@ -5,8 +5,8 @@ from sqlalchemy import text
 
 from core.services.near_audio import MEASURED
 from core.services.registry import _embedding_index_ddl
-from tests.builders import make_heard_track, make_library, make_model, make_track
 from tests.integration.api.gateway import problem_of
+from tests.support.builders import make_heard_track, make_library, make_model, make_track
 
 DUPLICATES = "/api/v1/duplicates"
 

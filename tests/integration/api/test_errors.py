@@ -6,8 +6,8 @@ import json
 import httpx
 import pytest
 
-from tests.builders import make_job, make_model
 from tests.integration.api.gateway import problem_of
+from tests.support.builders import make_job, make_model
 
 
 def test_what_the_router_refuses_is_a_problem_too(http):

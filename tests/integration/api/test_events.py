@@ -13,8 +13,8 @@ from api.routes import events
 from core.db.session import SessionFactory
 from core.db.tables import ApiKey, Job
 from core.states import JobState
-from tests.builders import make_api_key, make_job
 from tests.integration.api.gateway import bearer, problem_of
+from tests.support.builders import make_api_key, make_job
 
 
 @pytest.fixture(autouse=True)

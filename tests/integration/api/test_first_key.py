@@ -19,11 +19,11 @@ from api.client import connection, local
 from api.client.cli import app
 from core.db.session import SessionFactory
 from core.db.tables import ApiKey
-from core.local_stack.command import PROJECT
+from core.local.command import PROJECT
 from core.settings import Settings
-from tests.builders import make_api_key, make_model
 from tests.integration.api.gateway import bearer
 from tests.integration.api.stand_in import worker
+from tests.support.builders import make_api_key, make_model
 
 Mfa = Callable[..., Any]
 PAST = "2020-01-01T00:00:00Z"

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from api.main import create_app
-from core.local_stack.command import free_port
+from core.local.command import free_port
 from core.queue import SERVING_QUEUES
 from core.services.monitoring import (
     count_ended_tracks,
@@ -21,10 +21,10 @@ from core.services.monitoring import (
 from core.services.workers import DISPATCHER, beat
 from core.settings import Settings
 from core.states import JobState
-from tests.builders import make_job, make_library, make_track, make_unit, make_worker
 from tests.conftest import create_database
 from tests.integration.api.gateway import problem_of, running
 from tests.integration.services.plans import explain
+from tests.support.builders import make_job, make_library, make_track, make_unit, make_worker
 
 
 @pytest.fixture

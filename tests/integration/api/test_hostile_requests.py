@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from api.limits import MB
-from tests.builders import make_model, make_run
+from api.security.limits import MB
 from tests.integration.api.gateway import problem_of
 from tests.integration.api.test_limits import raw
-from tests.memory import peak_kb, reset_peak_kb
+from tests.support.builders import make_model, make_run
+from tests.support.memory import peak_kb, reset_peak_kb
 
 PREDICT, JOBS = "/api/v1/analysis/predict", "/api/v1/jobs"
 BOUNDARY = "b"

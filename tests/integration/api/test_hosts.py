@@ -7,8 +7,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from api.access import needs_api_keys
 from api.main import create_app
+from api.security.access import needs_api_keys
 from core.db.session import SessionFactory
 from core.settings import Settings
 from tests.integration.api.gateway import problem_of, running

@@ -15,7 +15,10 @@ from core.db.session import SessionFactory
 from core.db.tables import Job, JobItem, JobUnit, Model, Study, Trial
 from core.settings import Settings
 from core.states import JobState
-from tests.builders import (
+from tests.integration.api.gateway import problem_of
+from tests.integration.api.test_studies import STUDY
+from tests.integration.api.test_trainings import RESULTS
+from tests.support.builders import (
     make_finished_job,
     make_heard_track,
     make_job,
@@ -25,9 +28,6 @@ from tests.builders import (
     make_run,
     make_track,
 )
-from tests.integration.api.gateway import problem_of
-from tests.integration.api.test_studies import STUDY
-from tests.integration.api.test_trainings import RESULTS
 
 JOBS = "/api/v1/jobs"
 

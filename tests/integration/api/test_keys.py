@@ -8,8 +8,8 @@ from sqlalchemy import text
 
 from api.bootstrap import create_admin_key
 from core.db.session import SessionFactory
-from tests.builders import make_api_key
 from tests.integration.api.gateway import bearer, problem_of
+from tests.support.builders import make_api_key
 
 KEYS = "/api/v1/keys"
 

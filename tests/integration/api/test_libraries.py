@@ -6,8 +6,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.builders import make_library, make_track
 from tests.integration.api.gateway import problem_of
+from tests.support.builders import make_library, make_track
 
 LIBRARIES = "/api/v1/libraries"
 

@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from api.limits import MB
 from api.main import JSON_LIMIT, create_app
+from api.security.limits import MB
 from core.settings import Settings
 from tests.integration.api.gateway import problem_of, running
-from tests.worker import until
+from tests.support.worker import until
 
 PREDICT = "/api/v1/analysis/predict"
 JSON = {"Content-Type": "application/json"}
@@ -117,7 +117,7 @@ def memory() -> int:
 
 
 def test_a_length_that_lies_is_no_way_around(open_url, monkeypatch):
-    monkeypatch.setattr("api.limits.LINGER_S", 0.1)
+    monkeypatch.setattr("api.security.limits.LINGER_S", 0.1)
     head = b"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     huge = raw(open_url, head + b"Content-Length: 99999999999\r\n\r\n")
     assert huge.startswith(b"HTTP/1.1 413")
@@ -133,7 +133,7 @@ def test_a_length_that_lies_is_no_way_around(open_url, monkeypatch):
 @pytest.fixture
 def impatient(database_url, tmp_path, monkeypatch) -> Iterator[str]:
     """A gateway that waits a fifth of a second for a body."""
-    monkeypatch.setattr("api.limits.LINGER_S", 0.1)
+    monkeypatch.setattr("api.security.limits.LINGER_S", 0.1)
     app = create_app(Settings(database_url=database_url, data_dir=tmp_path))
     limit = next(each for each in app.user_middleware if "by_path" in each.kwargs)
     limit.kwargs["idle_s"] = 0.2
@@ -151,7 +151,7 @@ def test_a_body_that_stalls_is_given_up(impatient):
 
 @pytest.mark.parametrize(("min_rate", "status"), [(20_000, 408), (10, 422)])
 def test_a_body_that_only_drips_is_given_up(impatient, monkeypatch, min_rate, status):
-    monkeypatch.setattr("api.limits.MIN_RATE", min_rate)
+    monkeypatch.setattr("api.security.limits.MIN_RATE", min_rate)
 
     def drip() -> Iterator[bytes]:
         for _ in range(40):

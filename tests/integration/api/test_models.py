@@ -3,8 +3,8 @@
 import pytest
 
 from core.db.session import SessionFactory
-from tests.builders import LABELS, make_model
 from tests.integration.api.gateway import problem_of
+from tests.support.builders import LABELS, make_model
 
 MODELS = "/api/v1/models"
 

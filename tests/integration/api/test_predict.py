@@ -21,9 +21,9 @@ from core.services import units
 from core.services.predictions import NewPrediction, save_predictions
 from core.services.units import Claim
 from core.settings import Settings
-from tests.builders import make_model
 from tests.integration.api.gateway import problem_of
-from tests.worker import until
+from tests.support.builders import make_model
+from tests.support.worker import until
 
 PREDICT = "/api/v1/analysis/predict"
 DIGEST = b"\x01" * 32

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.builders import make_library, make_model
 from tests.integration.api.gateway import bearer
-from tests.worker import until
+from tests.support.builders import make_library, make_model
+from tests.support.worker import until
 
 
 def logged(caplog: pytest.LogCaptureFixture, count: int) -> list[Any]:

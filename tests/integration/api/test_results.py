@@ -14,8 +14,15 @@ from sqlalchemy import text
 from api import exports
 from core.db.session import SessionFactory
 from core.db.tables import Library, Model
-from tests.builders import make_finished_job, make_heard_track, make_job, make_library, make_model, make_track
 from tests.integration.api.gateway import problem_of
+from tests.support.builders import (
+    make_finished_job,
+    make_heard_track,
+    make_job,
+    make_library,
+    make_model,
+    make_track,
+)
 
 PATHS = [
     "=1+1.mp3",

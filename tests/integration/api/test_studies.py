@@ -15,9 +15,9 @@ from core.db.session import SessionFactory
 from core.db.tables import Job, JobUnit, Library, Model, Study, Trial
 from core.settings import Settings
 from core.states import JobState
-from tests.builders import make_api_key, make_library, make_model
 from tests.integration.api.gateway import bearer, problem_of
 from tests.integration.api.test_cli import Run, runner
+from tests.support.builders import make_api_key, make_library, make_model
 
 JOBS, STUDIES = "/api/v1/jobs", "/api/v1/studies"
 POINT: dict[str, Any] = {

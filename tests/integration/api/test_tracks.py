@@ -9,9 +9,9 @@ from sqlalchemy import select, text
 from core.db.session import SessionFactory
 from core.db.tables import Library
 from core.services.tracks import list_tracks
-from tests.builders import make_heard_track, make_library, make_model, make_track
 from tests.integration.api.gateway import problem_of
 from tests.integration.services.plans import explain
+from tests.support.builders import make_heard_track, make_library, make_model, make_track
 
 TRACKS = "/api/v1/tracks"
 

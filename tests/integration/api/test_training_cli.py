@@ -12,9 +12,9 @@ from core.db.session import SessionFactory
 from core.db.tables import Job
 from core.db.tables import Run as RunOfJob
 from core.states import JobState
-from tests.builders import make_library, make_model, make_run
 from tests.integration.api.test_cli import Run, runner
 from tests.integration.api.test_trainings import EXPERIMENT, RESULTS
+from tests.support.builders import make_library, make_model, make_run
 
 
 @pytest.fixture

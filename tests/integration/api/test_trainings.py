@@ -12,8 +12,8 @@ from core.db.tables import Epoch, Job, Library, Model
 from core.services.jobs import finish_complete_jobs
 from core.services.units import cancel_waiting
 from core.states import JobState
-from tests.builders import make_api_key, make_library, make_model, make_run
 from tests.integration.api.gateway import bearer, problem_of
+from tests.support.builders import make_api_key, make_library, make_model, make_run
 
 JOBS, RUNS, EXPERIMENTS = "/api/v1/jobs", "/api/v1/runs", "/api/v1/experiments"
 EXPERIMENT: dict[str, Any] = {

@@ -21,7 +21,7 @@ from core.services.items import Outcome, load_work, record_outcomes
 from core.services.jobs import cancel_job
 from core.services.units import Claim
 from core.states import ItemState, JobState, UnitState
-from tests.planned import (
+from tests.support.planned import (
     claim,
     counters,
     expire,

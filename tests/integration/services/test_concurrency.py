@@ -22,7 +22,7 @@ from core.services.items import Outcome, load_work, record_outcomes
 from core.services.jobs import cancel_job, finish_complete_jobs
 from core.services.units import Claim
 from core.states import TERMINAL_JOB_STATES, TERMINAL_UNIT_STATES, ItemState, JobState, UnitState
-from tests.planned import Planned, plan_job
+from tests.support.planned import Planned, plan_job
 
 THREADS = 8
 STEPS = 60  # of each thread

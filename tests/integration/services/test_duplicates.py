@@ -13,7 +13,7 @@ from core.services import duplicates
 from core.services.duplicates import DuplicateGroup, DuplicateKind, list_duplicates
 from core.services.near_audio import MEASURED
 from core.services.registry import _embedding_index_ddl
-from tests.builders import make_library, make_model, make_prediction, make_track
+from tests.support.builders import make_library, make_model, make_prediction, make_track
 
 SIZE = 4
 

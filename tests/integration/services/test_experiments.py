@@ -9,13 +9,13 @@ from sqlalchemy.orm import Session
 
 from core.db.tables import Job, JobUnit
 from core.errors import ArtifactNotFound, ExperimentNotFound, Invalid, RunNotFound
-from core.models.artifact import CARD_FILE
+from core.ml.models.artifact import CARD_FILE
+from core.ml.training import records
 from core.services import experiments as service
 from core.services.experiments import ARTIFACTS
 from core.services.units import Claim, claim_unit
-from core.training import records
-from tests.builders import make_model, make_run
-from tests.planned import LEASE_S
+from tests.support.builders import make_model, make_run
+from tests.support.planned import LEASE_S
 
 
 def reports(*epochs: int, fold: int | None = None, loss: float = 1.0) -> list[dict[str, Any]]:

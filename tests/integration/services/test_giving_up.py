@@ -10,7 +10,7 @@ from core.db.tables import JobUnit
 from core.services import units
 from core.services.units import MAX_ATTEMPTS, MAX_CRASHES, MAX_ITEM_CRASHES, Claim
 from core.states import ItemState, JobState, UnitState
-from tests.planned import (
+from tests.support.planned import (
     Planned,
     claim,
     counters,

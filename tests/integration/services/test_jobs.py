@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import func, select
 
+from core.config.params import AnalysisParams, PredictParams
 from core.db.session import SessionFactory, transaction
 from core.db.tables import Job, JobItem, JobUnit
 from core.errors import (
@@ -21,7 +22,6 @@ from core.errors import (
     ModelNotFound,
     NothingToRetry,
 )
-from core.params import AnalysisParams, PredictParams
 from core.services import units
 from core.services.jobs import (
     cancel_job,
@@ -34,8 +34,8 @@ from core.services.jobs import (
     submit_predict,
 )
 from core.states import ItemState, JobState, UnitState
-from tests.builders import make_library, make_model
-from tests.planned import claim, finish, item_states, plan_job, read_job, read_unit, record
+from tests.support.builders import make_library, make_model
+from tests.support.planned import claim, finish, item_states, plan_job, read_job, read_unit, record
 
 PARAMS = AnalysisParams(library="music")
 

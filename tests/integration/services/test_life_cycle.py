@@ -34,7 +34,7 @@ from core.services.jobs import cancel_job, finish_complete_jobs
 from core.services.planning import PlannedItem, PlannedUnit, add_page
 from core.services.units import CRASHED, MAX_ATTEMPTS, MAX_CRASHES, MAX_ITEM_CRASHES, Claim
 from core.states import TERMINAL_JOB_STATES, TERMINAL_UNIT_STATES, ItemState, JobState, UnitState
-from tests.planned import expire, make_due, reap, try_claim
+from tests.support.planned import expire, make_due, reap, try_claim
 
 PENDING, DONE, SKIPPED, FAILED = ItemState
 T = TypeVar("T")

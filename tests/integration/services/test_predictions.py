@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core.config import Windows, coverage_name
+from core.config.models import Windows, coverage_name
 from core.db.session import transaction
 from core.db.tables import Embedding, Model, Prediction, PredictionLabel
 from core.services.predictions import (
@@ -17,7 +17,7 @@ from core.services.predictions import (
     is_covered,
     save_predictions,
 )
-from tests.builders import make_model, make_prediction
+from tests.support.builders import make_model, make_prediction
 
 EMBEDDING = [1.0, 2.0, 3.0, 4.0]
 

@@ -11,7 +11,7 @@ from core.services.jobs import get_progress
 from core.services.retention import BATCH, delete_old_jobs
 from core.services.sweep import PIECE, find_bare_jobs, remove_jobs, sweep_units
 from core.states import JobState
-from tests.builders import (
+from tests.support.builders import (
     make_finished_job,
     make_heard_track,
     make_item,

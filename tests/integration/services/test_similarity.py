@@ -11,8 +11,8 @@ from core.errors import TrackNotAnalysed
 from core.services.near_audio import MEASURED, Limits, near_neighbours
 from core.services.registry import EMBEDDING_INDEX_PREFIX, _embedding_index_ddl
 from core.services.similarity import nearest_recordings, nearest_tracks
-from tests.builders import make_heard_track, make_library, make_model, make_prediction, make_track
 from tests.integration.services.plans import explain
+from tests.support.builders import make_heard_track, make_library, make_model, make_prediction, make_track
 
 SIZE = 4
 

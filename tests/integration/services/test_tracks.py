@@ -14,8 +14,8 @@ from core.services.changes import delete_library
 from core.services.embeddings import get_vector
 from core.services.monitoring import count_unreadable_tags
 from core.services.tracks import AnalysedFile, SeenFile, get_track, list_tracks, save_analysed, upsert_tracks
-from tests.builders import make_heard_track, make_library, make_model, make_track
 from tests.integration.services.plans import explain
+from tests.support.builders import make_heard_track, make_library, make_model, make_track
 
 
 @pytest.fixture

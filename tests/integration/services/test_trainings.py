@@ -7,6 +7,8 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from core.config.experiment import parse_experiment
+from core.config.params import TrainingOverrides, TrainingParams
 from core.db.tables import Job, JobUnit, Run
 from core.errors import (
     DatasetOutsideLibraries,
@@ -15,11 +17,9 @@ from core.errors import (
     LibraryFolderMissing,
     LibraryNotFound,
 )
-from core.experiment_config import parse_experiment
-from core.params import TrainingOverrides, TrainingParams
 from core.services.jobs import Submission, get_progress
 from core.services.trainings import CONFIGS, planned_epochs, read_experiment, submit_training
-from tests.builders import make_library, make_model, make_run
+from tests.support.builders import make_library, make_model, make_run
 
 EXPERIMENT: dict[str, Any] = {
     "experiment_name": "mine",

@@ -8,9 +8,9 @@ from core.db.session import SessionFactory, transaction
 from core.db.tables import Model
 from core.services.registry import promote_model, register_artifact
 from core.settings import Settings, get_settings
-from tests.builders import make_library, make_model
 from tests.integration.workers.music import Music
-from tests.worker import StubTagger
+from tests.support.builders import make_library, make_model
+from tests.support.worker import StubTagger
 from workers import analysis
 
 

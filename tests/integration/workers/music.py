@@ -7,11 +7,11 @@ from uuid import UUID
 
 from sqlalchemy import func, select
 
+from core.config.params import AnalysisParams
 from core.db.session import SessionFactory, transaction
 from core.db.tables import JobItem, Prediction, Track
-from core.params import AnalysisParams
 from core.services.jobs import submit_analysis
-from tests.worker import work_off
+from tests.support.worker import work_off
 
 
 @dataclass

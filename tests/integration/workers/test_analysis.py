@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from core.config import Windows
+from core.config.models import Windows
 from core.db.session import transaction
 from core.db.tables import Embedding, JobItem, JobUnit, Prediction, PredictionLabel
 from core.services.units import expire_lease
 from core.states import JobState, UnitState
-from tests import sounds
 from tests.integration.workers.music import Music
-from tests.planned import claim, expire, make_due, read_job, read_unit, reap
-from tests.worker import analysis_of, open_units, run, work_off
+from tests.support import sounds
+from tests.support.planned import claim, expire, make_due, read_job, read_unit, reap
+from tests.support.worker import analysis_of, open_units, run, work_off
 from workers import recorder
 from workers.analysis import analyse_tracks
 from workers.lease import Lease, Stop

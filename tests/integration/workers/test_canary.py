@@ -17,9 +17,9 @@ from sqlalchemy import make_url, select
 
 from core.db.session import SessionFactory
 from core.db.tables import Worker
-from core.local_stack.command import PROJECT
+from core.local.command import PROJECT
 from core.queue import KEY_PREFIX
-from tests.stack import eventually
+from tests.support.stack import eventually
 from workers import canary as canary_module
 from workers.canary import DEAF_AFTER, QUEUE_PREFIX, Canary
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from core.smoke_data import write_clips
-from tests.tagging import id3
+from core.pretrained.smoke_data import write_clips
+from tests.support.tagging import id3
 
 
 @pytest.fixture

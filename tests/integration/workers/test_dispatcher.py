@@ -23,8 +23,8 @@ from core.services.jobs import cancel_job, notify_dispatcher
 from core.services.workers import beat
 from core.settings import Settings
 from core.states import JobState, UnitState
-from tests.builders import make_job, make_run, make_worker
-from tests.planned import claim, expire, finish, plan_job, read_job, read_unit, try_claim
+from tests.support.builders import make_job, make_run, make_worker
+from tests.support.planned import claim, expire, finish, plan_job, read_job, read_unit, try_claim
 from workers import dispatcher as dispatcher_module
 from workers.dispatcher import WINDOW_PER_SLOT, Dispatcher, Doorman
 

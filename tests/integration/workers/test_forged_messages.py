@@ -13,15 +13,15 @@ import pytest
 from redis import Redis
 from sqlalchemy import select
 
+from core.config.params import JobKind
 from core.db.session import SessionFactory
 from core.db.tables import JobUnit
-from core.local_stack.command import PROJECT
-from core.params import JobKind
+from core.local.command import PROJECT
 from core.queue import KEY_PREFIX
 from core.states import UnitState
-from tests.builders import make_job, make_library, make_model
 from tests.integration.workers.test_canary import presence, started
-from tests.stack import eventually
+from tests.support.builders import make_job, make_library, make_model
+from tests.support.stack import eventually
 
 QUEUE = KEY_PREFIX + "interactive"
 DATABASE_OF_THESE_TESTS = 7

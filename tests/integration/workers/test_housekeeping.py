@@ -13,11 +13,11 @@ from sqlalchemy import select, text
 
 from core.db.session import SessionFactory, transaction
 from core.db.tables import Job, Worker
-from core.local_stack.command import PROJECT
+from core.local.command import PROJECT
 from core.services.workers import DISPATCHER, count_workers, is_heard
 from core.settings import Settings
 from core.states import JobState
-from tests.builders import make_job, make_worker
+from tests.support.builders import make_job, make_worker
 from workers import dispatcher as dispatcher_module
 from workers.dispatcher import Dispatcher
 

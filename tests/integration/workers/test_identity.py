@@ -12,23 +12,23 @@ import pytest
 from alembic import command
 from sqlalchemy import Connection, func, select, text, update
 
-from core.config import Windows
+from core.config.models import Windows
+from core.config.params import PredictParams
 from core.db.session import create_database_engine, create_session_factory, transaction
 from core.db.tables import Embedding, Job, JobItem, JobUnit, Prediction, PredictionLabel, Track
 from core.library.content import TAGS_VERSION, TagReading
-from core.params import PredictParams
 from core.services.contents import move_results
 from core.services.items import BEFORE_ALL, list_results
 from core.services.jobs import submit_predict
 from core.services.registry import resolve_model
-from tests import sounds
-from tests.builders import make_model
 from tests.conftest import alembic_config, create_database
 from tests.integration.workers.music import Music
 from tests.integration.workers.test_relabelling import Head
-from tests.planned import read_job
-from tests.tagging import ape, id3, id3v1, remux, text_frame
-from tests.worker import run, work_off
+from tests.support import sounds
+from tests.support.builders import make_model
+from tests.support.planned import read_job
+from tests.support.tagging import ape, id3, id3v1, remux, text_frame
+from tests.support.worker import run, work_off
 
 FORMATS = ("mp3", "flac", "ogg", "opus", "wav")
 

@@ -17,8 +17,8 @@ from core.services.items import Outcome, record_outcomes
 from core.services.jobs import cancel_job
 from core.services.workers import beat, is_draining
 from core.states import ItemState
-from tests.planned import claim, counters, expire, item_states, plan_job, read_unit, reap, try_claim
-from tests.worker import WORKER, until
+from tests.support.planned import claim, counters, expire, item_states, plan_job, read_unit, reap, try_claim
+from tests.support.worker import WORKER, until
 from workers import lease as lease_module
 from workers.lease import Lease, Stop, Stopped
 

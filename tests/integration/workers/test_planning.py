@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from core.config import Windows
+from core.config.models import Windows
 from core.db.session import transaction
 from core.db.tables import Job, JobItem, JobUnit, Library, Track
 from core.errors import Unreadable
@@ -21,11 +21,11 @@ from core.services.planning import FailedItem, PlannedItem, PlannedUnit, add_pag
 from core.services.tracks import SeenFile, count_not_met, mark_missing, upsert_tracks
 from core.services.workers import beat
 from core.states import JobState, UnitState
-from tests import sounds
-from tests.builders import make_track
 from tests.integration.workers.music import Music
-from tests.planned import claim, expire, read_job, read_unit, reap
-from tests.worker import WORKER, open_units, run, until, work_off
+from tests.support import sounds
+from tests.support.builders import make_track
+from tests.support.planned import claim, expire, read_job, read_unit, reap
+from tests.support.worker import WORKER, open_units, run, until, work_off
 from workers import planning
 from workers.lease import Lease
 from workers.planning import plan_library

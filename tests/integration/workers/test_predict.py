@@ -9,16 +9,16 @@ import pytest
 from sqlalchemy import select
 
 from api.uploads import keep_for_retry
+from core.config.params import PredictParams
 from core.db.session import transaction
 from core.db.tables import JobUnit
 from core.errors import Unavailable
-from core.params import PredictParams
 from core.services.jobs import get_progress, retry_failed, submit_predict
 from core.services.units import MAX_ATTEMPTS
 from core.states import JobState
 from tests.integration.workers.music import Music
-from tests.planned import expire, make_due, read_job, reap
-from tests.worker import analysis_of, open_units, run
+from tests.support.planned import expire, make_due, read_job, reap
+from tests.support.worker import analysis_of, open_units, run
 from workers.analysis import analyse_upload
 from workers.lease import Lease
 

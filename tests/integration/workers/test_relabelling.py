@@ -12,7 +12,8 @@ from core.db.tables import Embedding, Model, Prediction
 from core.services.changes import delete_library
 from core.services.embeddings import find_embeddings
 from core.services.registry import resolve_model
-from tests.builders import (
+from tests.integration.workers.music import Music
+from tests.support.builders import (
     EMBEDDING_SIZE,
     LABELS,
     make_encoder,
@@ -20,8 +21,7 @@ from tests.builders import (
     make_library,
     make_model,
 )
-from tests.integration.workers.music import Music
-from tests.worker import StubTagger, work_off
+from tests.support.worker import StubTagger, work_off
 from workers import analysis
 from workers.sweeper import Sweeper
 

@@ -9,8 +9,8 @@ from core.errors import LibraryNotFound, Unavailable
 from core.services.jobs import cancel_job
 from core.settings import Settings
 from core.states import JobState, UnitState
-from tests.planned import claim, expire, plan_job, read_job, read_unit, reap
-from tests.worker import run, until
+from tests.support.planned import claim, expire, plan_job, read_job, read_unit, reap
+from tests.support.worker import run, until
 from workers import lease as lease_module
 from workers import runner
 from workers.lease import Lease, Stop

@@ -32,14 +32,15 @@ from core.db.tables import (
     Trial,
 )
 from core.errors import ModelBeingDeleted, ResultDeleted
+from core.ml.training.places import EMBEDDINGS, place
 from core.services import sweep
 from core.services.changes import change_library, delete_job, delete_library, delete_model, delete_run
 from core.services.predictions import find_coverages, hold_predictions
 from core.services.registry import register_artifact, resolve_model
 from core.settings import Settings
 from core.states import JobState
-from core.training.places import EMBEDDINGS, place
-from tests.builders import (
+from tests.integration.workers.music import Music
+from tests.support.builders import (
     make_finished_job,
     make_heard_track,
     make_job,
@@ -49,7 +50,6 @@ from tests.builders import (
     make_run,
     make_track,
 )
-from tests.integration.workers.music import Music
 from workers import analysis
 from workers import sweeper as sweeper_module
 from workers.register import register

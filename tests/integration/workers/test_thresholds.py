@@ -12,13 +12,14 @@ from safetensors.numpy import save
 from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.orm import Session
 
-from core.config import FeatureConfig, MusicnnConfig
+from core.config.models import FeatureConfig, MusicnnConfig
+from core.config.params import ThresholdParams
 from core.db.session import transaction
 from core.db.tables import Job, Model, Prediction, Run
-from core.models import artifact
-from core.models.artifact import ModelCard
-from core.models.zoo import build
-from core.params import ThresholdParams
+from core.ml.models import artifact
+from core.ml.models.artifact import ModelCard
+from core.ml.models.zoo import build
+from core.ml.training.records import VALIDATION_FILE
 from core.services.jobs import cancel_job, finish_complete_jobs
 from core.services.predictions import NewPrediction, copy_predictions, save_predictions
 from core.services.registry import list_models, register_artifact
@@ -26,10 +27,9 @@ from core.services.thresholds import submit_thresholds
 from core.services.units import cancel_waiting
 from core.settings import Settings
 from core.states import JobState
-from core.training.records import VALIDATION_FILE
 from tests.integration.workers.music import Music
-from tests.planned import expire, make_due, read_job, read_unit, reap
-from tests.worker import open_units, run
+from tests.support.planned import expire, make_due, read_job, read_unit, reap
+from tests.support.worker import open_units, run
 from workers import lease as lease_module
 from workers import thresholds
 from workers.install import install

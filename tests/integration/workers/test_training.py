@@ -10,23 +10,23 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select
 
-from core.datasets.examples import Dataset
+from core.config.params import TrainingParams
 from core.db.session import transaction
 from core.db.tables import Epoch, Job, Model, Run, Track
 from core.errors import NothingToRetry
-from core.models.artifact import StoredCard
-from core.params import TrainingParams
+from core.ml.datasets.examples import Dataset
+from core.ml.models.artifact import StoredCard
+from core.ml.training.reports import EpochReport, TrainingResult
+from core.ml.training.run import TrainingStopped
 from core.services.jobs import cancel_job, finish_complete_jobs, get_progress
 from core.services.trainings import retry_training, submit_training
 from core.services.units import cancel_waiting
 from core.services.workers import beat
 from core.settings import Settings
 from core.states import Activity, JobState, UnitState
-from core.training.reports import EpochReport, TrainingResult
-from core.training.run import TrainingStopped
 from tests.integration.workers.music import Music
-from tests.planned import expire, make_due, read_job, read_unit, reap
-from tests.worker import WORKER, open_units, run, until
+from tests.support.planned import expire, make_due, read_job, read_unit, reap
+from tests.support.worker import WORKER, open_units, run, until
 from workers import lease as lease_module
 from workers import training
 

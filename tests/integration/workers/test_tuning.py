@@ -11,9 +11,14 @@ import pytest
 from optuna.storages import RDBStorage
 from sqlalchemy import select, text, update
 
+from core.config.tuning import TuningConfig
 from core.db.session import SessionFactory, transaction
 from core.db.tables import Job, JobUnit, Study, Trial
 from core.errors import GridExhausted, StudyAtWork, TrainingDiverged
+from core.ml.training.reports import EpochReport
+from core.ml.training.run import TrainingStopped
+from core.ml.tuning import study as asking
+from core.ml.tuning.plots import draw
 from core.services.jobs import cancel_job, finish_complete_jobs, get_progress
 from core.services.monitoring import newest_revision
 from core.services.studies import best_trials, list_trials, resume_study, submit_study, train_best
@@ -22,15 +27,10 @@ from core.services.units import MAX_ATTEMPTS, MAX_CRASHES, cancel_waiting
 from core.services.workers import beat
 from core.settings import Settings
 from core.states import JobState, UnitState
-from core.training.reports import EpochReport
-from core.training.run import TrainingStopped
-from core.tuning import study as asking
-from core.tuning.plots import draw
-from core.tuning_config import TuningConfig
 from tests.integration.workers.music import Music
 from tests.integration.workers.test_training import EPOCH
-from tests.planned import expire, make_due, read_job, read_unit, reap
-from tests.worker import WORKER, open_units, run
+from tests.support.planned import expire, make_due, read_job, read_unit, reap
+from tests.support.worker import WORKER, open_units, run
 from workers import lease as lease_module
 from workers import studies, tuning
 

@@ -9,9 +9,9 @@ FORBIDDEN = (
     "librosa",
     "soundfile",
     "workers",
-    "core.models",
-    "core.inference",
-    "core.audio",
+    "core.ml.models",
+    "core.ml.inference",
+    "core.ml.audio",
 )
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from api import rates
-from api.rates import BURST_S, Buckets
+from api.security import rates
+from api.security.rates import BURST_S, Buckets
 
 
 def granted(buckets: Buckets, caller: bytes, now: float, tries: int) -> int:

@@ -11,7 +11,7 @@ import pytest
 
 from core.errors import Disappeared, Invalid, ItemError, MFAError, NotAFile, OutsideLibrary, Unreadable
 from core.library.paths import find_beneath, open_beneath, open_folder, status_beneath, validate_relative
-from tests.swapping import swapping
+from tests.support.swapping import swapping
 
 SECRET = b"secret"
 

@@ -12,8 +12,8 @@ import pytest
 from core.errors import Disappeared, OutsideLibrary, Unreadable
 from core.library.paths import open_subfolder
 from core.library.scan import FoundFile, LeftOut, scan, scan_again
-from tests.bad_files import music
-from tests.swapping import swapping
+from tests.support.bad_files import music
+from tests.support.swapping import swapping
 
 
 def make(root: Path, *paths: str) -> None:

@@ -17,13 +17,13 @@ from av.audio.stream import AudioStream
 from mutagen.asf import ASF
 from mutagen.mp4 import MP4, MP4Cover, MP4FreeForm
 
-from core.audio.metadata import AudioContainer
-from core.audio.sandbox import Sandbox
 from core.library.content import TagReading
 from core.library.tags import read_tags
 from core.library.window import Window
-from tests import sounds
-from tests.tagging import (
+from core.ml.audio.metadata import AudioContainer
+from core.ml.audio.sandbox import Sandbox
+from tests.support import sounds
+from tests.support.tagging import (
     ape,
     chunk,
     encoded,
@@ -43,7 +43,7 @@ SONG = {"title": "Größe 曲", "artist": "Çelik", "genre": ["Rock", "Pop"]}
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    with closing(Sandbox("tests.importing_helper")) as made:
+    with closing(Sandbox("tests.support.importing_helper")) as made:
         yield made
 
 

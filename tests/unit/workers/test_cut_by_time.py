@@ -6,7 +6,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from core.params import AnalysisParams
+from core.config.params import AnalysisParams
 from core.services.planning import PlannedItem
 from core.states import ItemState
 from workers import planning

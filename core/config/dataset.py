@@ -1,0 +1,157 @@
+"""Typed configuration of datasets, labels and splits; torch-free, so the gateway can validate with it."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from core.spelling import name_key
+
+Share = Annotated[float, Field(gt=0, lt=0.5, description="of the tracks")]
+
+
+def _agreeing(aliases: dict[str, str]) -> dict[str, str]:
+    """Aliases whose labels are different names, or have the same meaning."""
+    meanings: dict[str, str] = {}
+    for label, name in aliases.items():
+        if name_key(meanings.setdefault(name_key(label), name)) != name_key(name):
+            raise ValueError(f"the label {label!r} is named twice, with different meanings")
+    return aliases
+
+
+Aliases = Annotated[
+    dict[str, str],
+    AfterValidator(_agreeing),
+    Field(description="label as found -> label to use; an empty one removes the label"),
+]
+PathLabels = Literal["folder", "words"]
+
+
+class Options(BaseModel):
+    """Base of everything here: unknown keys are refused and nothing changes after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def placed(root: str, data_dir: Path) -> Path:
+    """A dataset's root as a configuration names it: `.mfa` stands for the data folder."""
+    path = Path(root)
+    return data_dir.joinpath(*path.parts[1:]) if path.parts[:1] == (".mfa",) else path
+
+
+class _OnDisk(Options):
+    root: Annotated[str, Field(min_length=1, description="the dataset's folder")]
+
+
+class _FromPaths(Options):
+    vocabulary: Annotated[
+        tuple[str, ...], Field(description="labels to look for in the path; for labels_from: words")
+    ] = ()
+
+    def _check_vocabulary(self, labels_from: str) -> None:
+        if (labels_from == "words") != bool(self.vocabulary):
+            raise ValueError("labels_from: words needs a vocabulary, and only that")
+
+
+class FolderDataset(_OnDisk, _FromPaths):
+    """One folder per genre, or labels that are words of the path."""
+
+    kind: Literal["folder"] = "folder"
+    labels_from: PathLabels = "folder"
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        self._check_vocabulary(self.labels_from)
+        return self
+
+
+class ManifestDataset(_OnDisk):
+    """A CSV file `path,genres[,artist,album,split,duration]` in the dataset's folder."""
+
+    kind: Literal["manifest"] = "manifest"
+    file: str = "manifest.csv"
+
+
+class FMADataset(_OnDisk):
+    """Free Music Archive: `fma_metadata` and `fma_<size>` side by side."""
+
+    kind: Literal["fma"] = "fma"
+    size: Literal["small", "medium", "large"] = "small"
+    labels: Literal["genre_top", "genres", "genres_all"] = "genre_top"
+
+
+class GTZANDataset(_OnDisk):
+    kind: Literal["gtzan"] = "gtzan"
+
+
+class JamendoDataset(_OnDisk):
+    """MTG-Jamendo: `data` of its repository; audio in `audio` beside it, unless told otherwise."""
+
+    kind: Literal["jamendo"] = "jamendo"
+    category: Literal["genre", "instrument", "mood/theme", "top50", "all"] = "genre"
+    split: Annotated[int, Field(ge=0, le=4)] = 0
+    audio: Annotated[str, Field(description="folder of 00 to 99, within the root")] = "audio"
+    low_quality: Annotated[bool, Field(description="files are named 775.low.mp3")] = False
+
+
+class MagnaTagATuneDataset(_OnDisk):
+    kind: Literal["magnatagatune"] = "magnatagatune"
+
+
+class MSDDataset(_OnDisk):
+    """The part of the Million Song Dataset that has Last.fm tags; its audio cannot be downloaded."""
+
+    kind: Literal["msd"] = "msd"
+    audio: Annotated[str, Field(description="folder of the audio, within the root")] = "audio"
+
+
+class LibraryDataset(_FromPaths):
+    """The music of a library, labelled by the genre tags in its files or by its paths."""
+
+    kind: Literal["library"] = "library"
+    library: Annotated[str, Field(min_length=1, description="name of the library")]
+    path: Annotated[str, Field(description="folder within the library")] = ""
+    labels_from: Literal["genre_tags"] | PathLabels = "genre_tags"
+    separators: Annotated[str, Field(description="characters between two genres in one tag")] = ";/|,\\"
+    aliases: Annotated[Aliases, Field(description="also looked up before a tag is cut at separators")] = {}
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        self._check_vocabulary(self.labels_from)
+        return self
+
+
+DatasetConfig = Annotated[
+    FolderDataset
+    | ManifestDataset
+    | FMADataset
+    | GTZANDataset
+    | JamendoDataset
+    | MagnaTagATuneDataset
+    | MSDDataset
+    | LibraryDataset,
+    Field(discriminator="kind"),
+]
+
+
+class LabelConfig(Options):
+    """Which of a dataset's labels are learnt."""
+
+    num_genres: (
+        Annotated[int, Field(ge=2, le=100_000, description="the most frequent labels; absent: all")] | None
+    ) = None
+    min_tracks: Annotated[int, Field(ge=1, le=1_000_000_000, description="of a label")] = 1
+    min_artists: Annotated[
+        int, Field(ge=1, le=1_000_000_000, description="of a label; unknown artists count as one")
+    ] = 1
+    aliases: Aliases = {}
+
+
+class SplitConfig(Options):
+    """How tracks are divided for training and evaluation."""
+
+    own: Annotated[bool, Field(description="use the dataset's own split when it is complete")] = True
+    validation: Share = 0.1
+    test: Share = 0.1
+    folds: Annotated[int, Field(ge=2, le=20, description="cross-validate instead of one split")] | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0

@@ -1,0 +1,210 @@
+"""Typed configuration of one training run, read from `configs/experiments/*.yaml`; torch-free."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from core.config.dataset import DatasetConfig, LabelConfig, SplitConfig
+from core.config.errors import explain
+from core.config.models import Config, FeatureConfig, ModelConfig, RandomForestConfig, TransferConfig
+from core.config.yaml_files import read_mapping
+from core.errors import InvalidConfig
+
+Share = Annotated[float, Field(ge=0, le=1)]
+FEWEST_BANDS = 16
+
+
+CalibrationMethod = Literal["platt", "temperature"]
+
+
+class BCELoss(Config):
+    """Binary cross-entropy."""
+
+    kind: Literal["bce"] = "bce"
+
+
+class FocalLoss(Config):
+    """Cross-entropy that looks away from what is already right (Lin et al., 2017)."""
+
+    kind: Literal["focal"] = "focal"
+    gamma: Annotated[float, Field(ge=0, le=20)] = 2.0
+
+
+class AsymmetricLoss(Config):
+    """Focal loss that forgets easy negatives first (Ridnik et al., 2021)."""
+
+    kind: Literal["asymmetric"] = "asymmetric"
+    gamma_positive: Annotated[float, Field(ge=0, le=20)] = 0.0
+    gamma_negative: Annotated[float, Field(ge=0, le=20)] = 4.0
+    margin: Annotated[
+        float, Field(ge=0, lt=1, description="negatives less probable than this are ignored")
+    ] = 0.05
+
+
+LossConfig = Annotated[BCELoss | FocalLoss | AsymmetricLoss, Field(discriminator="kind")]
+
+
+class AugmentationConfig(Config):
+    """What is done to log-mel patches while training, in the order of the fields; 0 switches each off."""
+
+    gain_db: Annotated[float, Field(ge=0, le=60, description="louder or softer by up to so much")] = 0.0
+    time_shift: Annotated[Share, Field(description="rotate by up to this share of the patch")] = 0.0
+    time_masks: Annotated[int, Field(ge=0, le=100)] = 0
+    time_mask_frames: Annotated[int, Field(ge=1, le=65_536, description="frames of the longest mask")] = 20
+    frequency_masks: Annotated[int, Field(ge=0, le=100)] = 0
+    frequency_mask_bands: Annotated[int, Field(ge=1, le=1024, description="mel bands of the widest mask")] = 8
+    mixup_alpha: Annotated[float, Field(ge=0, le=100, description="of the beta distribution")] = 0.0
+
+
+class TrainingConfig(Config):
+    """How a model's weights are found."""
+
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = 30
+    batch_size: Annotated[int, Field(ge=1, le=65_536, description="patches, over all processes together")] = (
+        32
+    )
+    lr: Annotated[float, Field(gt=0, le=100, description="highest learning rate")] = 1e-3
+    optimizer: Annotated[
+        Literal["adamw", "nadam", "sgd"], Field(description="sgd: with Nesterov's momentum of 0.9")
+    ] = "adamw"
+    schedule: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
+    warm_up: Annotated[Share, Field(description="share of all steps until `lr` is reached")] = 0.2
+    weight_decay: Annotated[float, Field(ge=0, le=100, description="not on biases and normalisation")] = 1e-2
+    clip_norm: Annotated[float, Field(gt=0, le=1e6, description="longest gradient")] = 5.0
+    ema_decay: Annotated[float, Field(ge=0, lt=1, description="of the averaged weights; 0: none")] = 0.999
+    patience: (
+        Annotated[int, Field(ge=1, le=100_000, description="epochs without a better validation loss")] | None
+    ) = 10
+    loss: LossConfig = BCELoss()
+    max_class_weight: Annotated[
+        float,
+        Field(ge=1, le=1e6, description="most that a rare label's positives may count; 1: all count alike"),
+    ] = 1.0
+    label_smoothing: Annotated[float, Field(ge=0, lt=0.5, description="taken from positives only")] = 0.0
+    mixed_precision: Annotated[bool, Field(description="bfloat16 where the GPU has it")] = True
+    patches_per_track: Annotated[
+        int, Field(ge=1, le=10_000, description="random crops of a track per epoch")
+    ] = 1
+    validation_patches: Annotated[int, Field(ge=1, le=10_000, description="of a track, evenly spaced")] = 8
+    checkpoint_every_s: Annotated[
+        float, Field(ge=0, le=1e6, description="after a step or an epoch, when the last one is as old")
+    ] = 60.0
+
+
+class EvaluationConfig(Config):
+    """How the trained model is judged."""
+
+    bootstrap: Annotated[int, Field(ge=0, le=100_000, description="resamplings for intervals")] = 1000
+    calibration: Annotated[
+        CalibrationMethod | None,
+        Field(
+            description="of the scores, where 50 tracks or more are left for it; where labels exclude each "
+            "other, either is one temperature"
+        ),
+    ] = "platt"
+
+
+class ExperimentConfig(Config):
+    """Everything that decides what a run gives, beside the audio itself."""
+
+    experiment_name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=100)]
+    dataset: DatasetConfig
+    labels: LabelConfig = LabelConfig()
+    split: SplitConfig = SplitConfig()
+    features: FeatureConfig = FeatureConfig()
+    model: ModelConfig
+    augmentation: AugmentationConfig = AugmentationConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.model.kind == "musicnn":
+            raise ValueError("musicnn is only trained as the backbone of `transfer`")
+        if isinstance(self.model, TransferConfig | RandomForestConfig) and self.augmentation.mixup_alpha:
+            raise ValueError(f"mixup does not apply to {self.model.kind}")
+        if self.model.kind in ("audio_cnn", "crnn") and self.features.n_mels < FEWEST_BANDS:
+            raise ValueError(
+                f"{self.model.kind} halves the bands four times: features.n_mels >= {FEWEST_BANDS} must hold"
+            )
+        if self.model.kind == "multilabel_audio_cnn" and self.training.batch_size < 2:
+            raise ValueError(
+                "multilabel_audio_cnn normalises over a batch: training.batch_size >= 2 must hold"
+            )
+        return self
+
+
+# Short names, as the command line offers them, of the keys that are most often changed.
+OVERRIDES = {
+    "experiment_name": ("experiment_name",),
+    "num_genres": ("labels", "num_genres"),
+    "epochs": ("training", "epochs"),
+    "lr": ("training", "lr"),
+    "batch_size": ("training", "batch_size"),
+    "seed": ("seed",),
+}
+
+
+GRADIENT = (
+    "lr",
+    "schedule",
+    "warm_up",
+    "weight_decay",
+    "clip_norm",
+    "ema_decay",
+    "loss",
+    "epochs",
+    "batch_size",
+)
+IDLE = {
+    "model.kind: transfer": ("augmentation", "training.patches_per_track", "training.validation_patches"),
+    "model.kind: random_forest": ("augmentation", *(f"training.{name}" for name in GRADIENT)),
+    "model.kind: ensemble": ("augmentation", "training"),
+    "split.folds": ("split.validation", "split.test"),
+}
+
+
+def idle_keys(config: ExperimentConfig) -> list[str]:
+    """A sentence for each key that was set, but that the kind of model or of split does not look at."""
+    found = []
+    reasons = [f"model.kind: {config.model.kind}"] + ["split.folds"] * bool(config.split.folds)
+    for reason in reasons:
+        for key in IDLE.get(reason, ()):
+            section, _, name = key.partition(".")
+            given = getattr(config, section)
+            usual = type(given)()
+            if (getattr(given, name) != getattr(usual, name)) if name else given != usual:
+                found.append(f"{key} has no effect with {reason}.")
+    return found
+
+
+def load_experiment(path: Path, overrides: Mapping[str, Any] | None = None) -> ExperimentConfig:
+    """The experiment of a YAML file, some of its keys replaced; `OVERRIDES` names those, None is ignored."""
+    return parse_experiment(read_mapping(path), overrides)
+
+
+def parse_experiment(
+    content: Mapping[str, Any], overrides: Mapping[str, Any] | None = None
+) -> ExperimentConfig:
+    """The experiment that nested keys and values describe."""
+    given = dict(content)
+    for name, value in (overrides or {}).items():
+        if name not in OVERRIDES:
+            raise InvalidConfig(f"{name!r} cannot be overridden; {', '.join(OVERRIDES)} can.")
+        if value is not None:
+            given = _replaced(given, OVERRIDES[name], value)
+    try:
+        return ExperimentConfig.model_validate(given)
+    except ValidationError as error:
+        raise InvalidConfig(explain(error, ExperimentConfig)) from error
+
+
+def _replaced(content: Mapping[str, Any], keys: tuple[str, ...], value: Any) -> dict[str, Any]:
+    first, *rest = keys
+    if not rest:
+        return {**content, first: value}
+    inner = content.get(first)
+    return {**content, first: _replaced(inner if isinstance(inner, Mapping) else {}, tuple(rest), value)}

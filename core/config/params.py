@@ -1,0 +1,96 @@
+"""What each kind of job takes; validated by the gateway before anything is queued."""
+
+from enum import StrEnum
+from typing import Annotated, Any, Self
+
+from pydantic import Field, model_validator
+
+from core.config.models import Config, Coverage
+
+
+class JobKind(StrEnum):
+    ANALYSIS = "analysis"
+    PREDICT = "predict"
+    TRAINING = "training"
+    TUNING = "tuning"
+
+
+class AnalysisParams(Config):
+    """Label every track of a library, or of one of its folders."""
+
+    library: str = Field(description="name of a library", min_length=1, max_length=200)
+    path: str = Field(default="", description="folder inside the library; empty: all of it", max_length=4096)
+    model: str = Field(default="default", description="model alias, `name` or `name@version`", max_length=200)
+    coverage: Coverage = Field(default="full", description="`full`, or `{windows: n}` evenly spaced windows")
+    force: bool = Field(default=False, description="analyse again what has a result already")
+    confirm_empty: bool = Field(
+        default=False,
+        description="mark tracks as missing even when the folder holds none of them any more; "
+        "without it, such a folder is taken for a disk that is not mounted",
+    )
+
+
+class PredictParams(Config):
+    """Label one uploaded file."""
+
+    filename: str = Field(max_length=1000)
+    model: str = Field(default="default", max_length=200)
+
+
+class TrainingOverrides(Config):
+    """Replace what the experiment says."""
+
+    experiment_name: str | None = None
+    num_genres: int | None = None
+    epochs: int | None = None
+    lr: float | None = None
+    batch_size: int | None = None
+    seed: int | None = None
+
+
+ConfigName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=100)]
+
+
+class TrainingParams(Config):
+    """Learn the labels of a dataset: a new version of the model that has the experiment's name."""
+
+    experiment: dict[str, Any] | ConfigName = Field(
+        description="a configuration, or the name of a file in the server's `configs/experiments`"
+    )
+    overrides: TrainingOverrides = TrainingOverrides()
+
+
+class ThresholdParams(Config):
+    """Choose anew from which score on a model gives its labels, by the tracks it was validated on."""
+
+    model: str = Field(description="`name` or `name@version` of a model trained here", max_length=200)
+    beta: float | None = Field(
+        default=None,
+        gt=0,
+        le=10,
+        description="recall counts so many times as much as precision (F-beta); 1 if nothing is asked for",
+    )
+    min_precision: float | None = Field(
+        default=None, gt=0, le=1, description="instead: the most recall with at least this precision"
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.beta is not None and self.min_precision is not None:
+            raise ValueError("name beta or min_precision, and not both")
+        return self
+
+
+class TuningParams(Config):
+    """Search hyper-parameters, or tune the thresholds of a model."""
+
+    study: dict[str, Any] | ConfigName | None = Field(
+        default=None, description="a configuration, or the name of a file in the server's `configs/tuning`"
+    )
+    thresholds: ThresholdParams | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.study is None) == (self.thresholds is None):
+            raise ValueError("name a study or thresholds, and not both")
+        return self

@@ -1,0 +1,308 @@
+"""What a study searches: whether its keys and values fit the experiment, and what one trial makes of it."""
+
+import difflib
+import itertools
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from core.config.errors import explain, models_in, tag_of
+from core.config.experiment import IDLE, ExperimentConfig, parse_experiment
+from core.config.tuning import (
+    LARGEST,
+    MAX_TRIALS,
+    Choices,
+    Dimension,
+    FloatRange,
+    GridConfig,
+    IntRange,
+    Scalar,
+    TuningConfig,
+)
+from core.errors import InvalidConfig
+
+# They decide what is measured: trials that differ in them could not be compared.
+FIXED = ("experiment_name", "dataset", "labels", "split", "evaluation")
+SYNONYMS = {"learning_rate": "lr"}
+WITHOUT_LOSS = ("random_forest", "ensemble")  # models that are not judged epoch by epoch
+MAX_TRIED = 200  # values of a range of whole numbers that are tried, those at its ends
+MAX_CHECKS = 20_000  # experiments that are made to check a space
+LOSS = ("training.loss.", "training.max_class_weight")  # what the validation loss itself follows from
+
+
+def canonical(config: ExperimentConfig) -> dict[str, Any]:
+    """What was set in an experiment, as JSON holds it: defaults stay open, so that a kind can be changed."""
+    content: dict[str, Any] = config.model_dump(mode="json", exclude_unset=True)
+    return content
+
+
+def check_space(config: TuningConfig) -> None:
+    """Raise InvalidConfig, naming the key, unless choices and the ends of ranges give valid experiments.
+
+    Of a range of whole numbers `MAX_TRIED` are tried, which are mostly all of them.
+    `config.experiment` must be `canonical`.
+    """
+    base = _base(config)
+    known = sorted(_keys(ExperimentConfig))
+    for key in config.space:
+        _check_key(key, known)
+    ordered_keys(config.space)
+    if isinstance(config.sampler, GridConfig):
+        check_grid(config.sampler, config.space)
+    checks = 0
+    for key, dimension in config.space.items():
+        allowed, edges = _allowed(config.space, key), _edges(dimension)
+        checks += math.prod(map(len, allowed.values())) * len(edges)
+        if checks > MAX_CHECKS:
+            raise InvalidConfig(f"space.{key}: it may be combined with too many values of other keys.")
+        for values in itertools.product(*allowed.values()):
+            context = dict(zip(allowed, values, strict=True))
+            for value in edges:
+                _check_value(base, key, value, context)
+    _check_epochs(config)
+    _check_losses(config, base)
+    for key in config.space:
+        _check_effect(config.space, key, base)
+
+
+def _base(config: TuningConfig) -> dict[str, Any]:
+    if not isinstance(config.experiment, dict):
+        raise InvalidConfig(f"experiment: {config.experiment!r} has not been looked up.")
+    return config.experiment
+
+
+def _check_key(key: str, known: Sequence[str]) -> None:
+    if key.split(".")[0] in FIXED:
+        raise InvalidConfig(
+            f"space.{key}: this decides what is measured, so trials that differ in it could not be compared."
+        )
+    if key not in known:
+        last = SYNONYMS.get(key.rpartition(".")[2], key.rpartition(".")[2])
+        same = [each for each in known if each.rpartition(".")[2] == last]
+        near = (same or difflib.get_close_matches(key, known, n=1, cutoff=0.5))[:1]
+        hint = f"did you mean {near[0]!r}?" if near else "see the keys of an experiment."
+        raise InvalidConfig(f"space.{key}: Unknown key {key!r}: {hint}")
+
+
+def _keys(model: type[BaseModel], prefix: str = "") -> set[str]:
+    """All dotted keys below a model, those of every member of a union."""
+    found = set()
+    for name, field in model.model_fields.items():
+        inner = list(models_in(field.annotation))
+        if not inner:
+            found.add(prefix + name)
+        for each in inner:
+            found |= _keys(each, f"{prefix}{name}.")
+    return found
+
+
+def ordered_keys(space: Mapping[str, Any]) -> list[str]:
+    """The keys such that each stands behind those that its `when` names; otherwise by name."""
+    order: list[str] = []
+    waiting = sorted(space)
+    while waiting:
+        free = [key for key in waiting if set(space[key].when) <= set(order)]
+        if not free:
+            key, missing = waiting[0], sorted(set(space[waiting[0]].when) - set(space))
+            why = f"{missing[0]!r} is not in the space" if missing else "it depends on itself"
+            raise InvalidConfig(f"space.{key}.when: {why}.")
+        order += free
+        waiting = [key for key in waiting if key not in free]
+    for key in order:
+        for other, wanted in space[key].when.items():
+            choices = getattr(space[other], "choices", ())
+            if not set(_values(wanted)) <= set(choices):
+                raise InvalidConfig(f"space.{key}.when: {other!r} has no choice {wanted!r}.")
+    return order
+
+
+def is_active(dimension: FloatRange | IntRange | Choices, chosen: Mapping[str, Any]) -> bool:
+    """Whether a key is searched, given what has been chosen for those before it."""
+    return all(
+        other in chosen and chosen[other] in _values(wanted) for other, wanted in dimension.when.items()
+    )
+
+
+def _values(wanted: Scalar | tuple[Scalar, ...]) -> tuple[Scalar, ...]:
+    return wanted if isinstance(wanted, tuple) else (wanted,)
+
+
+def _allowed(space: Mapping[str, Any], key: str) -> dict[str, tuple[Any, ...]]:
+    """What else may be chosen where this key is: the kinds of its sections, and what its `when` names."""
+    allowed: dict[str, tuple[Any, ...]] = {}
+    waiting = [key]
+    while waiting:
+        for other, wanted in space[waiting.pop()].when.items():
+            allowed[other] = _values(wanted)
+            waiting.append(other)
+    parts = key.split(".")
+    for depth in range(1, len(parts)):
+        kind = ".".join((*parts[:depth], "kind"))
+        if kind in space and kind != key and kind not in allowed:
+            allowed[kind] = space[kind].choices if isinstance(space[kind], Choices) else ()
+    return allowed
+
+
+def _edges(dimension: FloatRange | IntRange | Choices) -> Sequence[Any]:
+    if isinstance(dimension, Choices):
+        return dimension.choices
+    if isinstance(dimension, FloatRange):
+        return (dimension.low, dimension.high)
+    values = range(dimension.low, dimension.high + 1, dimension.step)
+    half = MAX_TRIED // 2
+    return values if len(values) <= MAX_TRIED else (*values[:half], *values[-half:])
+
+
+def _check_value(base: Mapping[str, Any], key: str, value: Any, context: Mapping[str, Any]) -> None:
+    content = replaced(base, {**context, key: value})
+    try:
+        # Strict: a trial must get the very value that the space names, not what it can be taken for.
+        ExperimentConfig.model_validate_json(json.dumps(content), strict=True)
+    except ValidationError as error:
+        where = "".join(f" with {other} {given!r}" for other, given in context.items())
+        raise InvalidConfig(f"space.{key}: {value!r}{where}: {explain(error, ExperimentConfig)}") from error
+
+
+def _check_effect(space: Mapping[str, Any], key: str, base: Mapping[str, Any]) -> None:
+    """Some kind of model that a trial with this key can have must look at it."""
+    kinds = (
+        _allowed(space, key).get("model.kind")
+        or getattr(space.get("model.kind"), "choices", None)
+        or (base["model"]["kind"],)
+    )
+    if all(_is_idle(key, kind) for kind in kinds):
+        raise InvalidConfig(f"space.{key}: it has no effect with model.kind {', '.join(map(str, kinds))}.")
+
+
+def _is_idle(key: str, kind: Any) -> bool:
+    return any(f"{key}.".startswith(f"{idle}.") for idle in IDLE.get(f"model.kind: {kind}", ()))
+
+
+def _check_epochs(config: TuningConfig) -> None:
+    if config.trial_epochs is None:
+        return
+    if "training.epochs" in config.space:
+        raise InvalidConfig("trial_epochs: training.epochs is in the space, which decides it already.")
+    epochs = best_experiment(config, {}).training.epochs
+    if config.trial_epochs > epochs:
+        raise InvalidConfig(f"trial_epochs: the experiment has {epochs} epochs only.")
+
+
+def _check_losses(config: TuningConfig, base: Mapping[str, Any]) -> None:
+    """Validation losses must exist, and be of one kind, where trials are compared by them."""
+    wanted = {"pruner"} if config.pruner.kind != "none" else set()
+    if any(objective.metric == "validation_loss" for objective in config.objectives):
+        wanted.add("objectives")
+    kinds = config.space.get("model.kind")
+    without = set(kinds.choices if isinstance(kinds, Choices) else (base["model"]["kind"],))
+    for field in sorted(wanted):
+        if base.get("split", {}).get("folds") is not None:
+            raise InvalidConfig(f"{field}: under cross-validation (split.folds) there is no validation loss.")
+        if without <= set(WITHOUT_LOSS) or (field == "objectives" and without & set(WITHOUT_LOSS)):
+            raise InvalidConfig(f"{field}: {', '.join(WITHOUT_LOSS)} have no validation loss.")
+        for key in config.space:
+            if key.startswith(LOSS):
+                raise InvalidConfig(f"{field}: the losses of trials that differ in {key} do not compare.")
+
+
+def replaced(content: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """An experiment with some dotted keys replaced; a section of another kind keeps only what that has."""
+    result = dict(content)
+    for key in sorted(values, key=lambda key: (not key.endswith(".kind"), key.count("."), key)):
+        result = _with(result, key.split("."), values[key], [ExperimentConfig])
+    return result
+
+
+def _with(
+    content: Mapping[str, Any], parts: Sequence[str], value: Any, owners: Sequence[type[BaseModel]]
+) -> dict[str, Any]:
+    first, *rest = parts
+    if not rest:
+        if first == "kind" and content.get("kind") != value:
+            of_kind = {name for owner in owners if tag_of(owner) == value for name in owner.model_fields}
+            content = {name: inner for name, inner in content.items() if name in of_kind}
+        return {**content, first: value}
+    section = content.get(first)
+    fields = [owner.model_fields[first] for owner in owners if first in owner.model_fields]
+    inner = [model for field in fields for model in models_in(field.annotation)]
+    return {**content, first: _with(section if isinstance(section, Mapping) else {}, rest, value, inner)}
+
+
+def trial_experiment(config: TuningConfig, values: Mapping[str, Any]) -> ExperimentConfig:
+    """What one trial trains: without resampling for intervals, which nobody looks at."""
+    extra: dict[str, Any] = {"evaluation.bootstrap": 0}
+    if config.trial_epochs is not None:
+        extra["training.epochs"] = config.trial_epochs
+    return parse_experiment(replaced(_base(config), extra | dict(values)))
+
+
+def best_experiment(config: TuningConfig, values: Mapping[str, Any]) -> ExperimentConfig:
+    """The experiment with the parameters of a trial, for all its epochs."""
+    return parse_experiment(replaced(_base(config), values))
+
+
+def grid_points(grid: GridConfig, space: Mapping[str, Dimension]) -> dict[str, list[Any]]:
+    """The values of each key that a grid combines. Raises InvalidConfig for more than `MAX_TRIALS` points."""
+    check_grid(grid, space)
+    return {key: _spread(dimension, grid.points) for key, dimension in sorted(space.items())}
+
+
+def _spread(dimension: FloatRange | IntRange | Choices, points: int) -> list[Any]:
+    if isinstance(dimension, Choices):
+        return list(dimension.choices)
+    low, high = dimension.low, dimension.high
+    if isinstance(dimension, IntRange) and dimension.step > 1:
+        return list(range(dimension.low, dimension.high + 1, dimension.step))
+    if isinstance(dimension, FloatRange) and dimension.step is not None:
+        return [min(low + dimension.step * index, high) for index in range(_count(dimension, points))]
+    shares = [index / (points - 1) for index in range(points)]
+    spread = [
+        low * (high / low) ** share if dimension.log else low + (high - low) * share for share in shares
+    ]
+    if isinstance(dimension, IntRange):
+        return sorted({round(value) for value in spread})
+    return [min(max(value, low), high) for value in spread]
+
+
+def _count(dimension: FloatRange | IntRange | Choices, points: int) -> int:
+    """How many values `_spread` gives, without making those of a step."""
+    if isinstance(dimension, IntRange) and dimension.step > 1:
+        return (dimension.high - dimension.low) // dimension.step + 1
+    if isinstance(dimension, FloatRange) and dimension.step is not None:
+        return int(min((dimension.high - dimension.low) / dimension.step + 1e-9, LARGEST)) + 1
+    return len(_spread(dimension, points))
+
+
+def grid_size(grid: GridConfig, space: Mapping[str, Dimension]) -> int:
+    return math.prod(_count(dimension, grid.points) for dimension in space.values())
+
+
+def check_grid(grid: GridConfig, space: Mapping[str, Dimension]) -> None:
+    if grid_size(grid, space) > MAX_TRIALS:
+        raise InvalidConfig(
+            f"sampler: a grid may have {MAX_TRIALS} points at most; use steps or another one."
+        )
+
+
+def planned_trials(config: TuningConfig) -> int:
+    """How many trials a study has at most: a grid ends with its last point."""
+    if isinstance(config.sampler, GridConfig):
+        return min(config.n_trials, grid_size(config.sampler, config.space))
+    return config.n_trials
+
+
+def pareto_front(values: Sequence[Sequence[float]], maximizes: Sequence[bool]) -> list[int]:
+    """The places of those that no other is as good as in every objective and better in one."""
+    gains = [
+        tuple(value if upwards else -value for value, upwards in zip(row, maximizes, strict=True))
+        for row in values
+    ]
+    front: list[tuple[float, ...]] = []
+    for own in sorted(set(gains), reverse=True):  # whoever beats one comes before it
+        if not any(all(a >= b for a, b in zip(other[1:], own[1:], strict=True)) for other in front):
+            front.append(own)
+    best = set(front)
+    return [place for place, own in enumerate(gains) if own in best]

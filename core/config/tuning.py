@@ -1,0 +1,259 @@
+"""Typed configuration of a study of hyper-parameters, read from `configs/tuning/*.yaml`; torch-free."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+
+from core.config.errors import explain
+from core.config.models import Config
+from core.config.yaml_files import read_mapping
+from core.errors import InvalidConfig
+
+LARGEST = 2**53  # up to here every whole number is a float, in JSON and in Postgres too
+MAX_CHOICES = 1000
+
+
+def _check_scalar(value: bool | int | float | str | None) -> bool | int | float | str | None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("must be a finite number")
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise ValueError("must be between -2**53 and 2**53")
+    if isinstance(value, str) and "\0" in value:
+        raise ValueError("must not contain NUL")
+    return value
+
+
+Scalar = Annotated[bool | int | float | str | None, AfterValidator(_check_scalar)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+RealEnd = Annotated[float, Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)]
+WholeEnd = Annotated[int, Field(ge=-LARGEST, le=LARGEST)]
+When = Annotated[
+    dict[str, Scalar | Annotated[tuple[Scalar, ...], Field(max_length=MAX_CHOICES)]],
+    Field(
+        max_length=20, description="only where these other keys of the space have this value, or one of these"
+    ),
+]
+# What a trial can be judged by, and which way is better.
+METRICS: dict[str, Literal["maximize", "minimize"]] = {
+    "roc_auc_macro": "maximize",
+    "pr_auc_macro": "maximize",
+    "f1_micro": "maximize",
+    "f1_macro": "maximize",
+    "f1_samples": "maximize",
+    "accuracy": "maximize",  # of tracks with one label each
+    "validation_loss": "minimize",
+    "latency_ms": "minimize",
+    "parameters": "minimize",
+}
+Metric = Literal[
+    "roc_auc_macro",
+    "pr_auc_macro",
+    "f1_micro",
+    "f1_macro",
+    "f1_samples",
+    "accuracy",
+    "validation_loss",
+    "latency_ms",
+    "parameters",
+]
+MAX_TRIALS = 10_000
+
+
+class FloatRange(Config):
+    """Real numbers from `low` to `high`."""
+
+    kind: Literal["float"] = "float"
+    low: RealEnd
+    high: RealEnd
+    log: bool = False
+    step: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    when: When = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _check_range(self.low, self.high, log=self.log)
+        if self.log and self.step is not None:
+            raise ValueError("log and step exclude each other")
+        if self.step is not None:
+            _check_step(self.step, self.high - self.low)
+        return self
+
+
+class IntRange(Config):
+    """Whole numbers from `low` to `high`."""
+
+    kind: Literal["int"] = "int"
+    low: WholeEnd
+    high: WholeEnd
+    log: bool = False
+    step: Annotated[int, Field(ge=1, le=LARGEST)] = 1
+    when: When = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _check_range(self.low, self.high, log=self.log)
+        if self.log and self.step != 1:
+            raise ValueError("log and step exclude each other")
+        _check_step(self.step, self.high - self.low)
+        return self
+
+
+class Choices(Config):
+    """One of some values."""
+
+    kind: Literal["categorical"] = "categorical"
+    choices: Annotated[tuple[Scalar, ...], Field(min_length=1, max_length=MAX_CHOICES)]
+    when: When = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len({json.dumps(choice) for choice in self.choices}) < len(self.choices):
+            raise ValueError("choices must differ")
+        return self
+
+
+Dimension = Annotated[FloatRange | IntRange | Choices, Field(discriminator="kind")]
+
+
+class ObjectiveConfig(Config):
+    """What makes one trial better than another, measured on validation tracks, never on test tracks."""
+
+    metric: Metric = "roc_auc_macro"
+    direction: Annotated[
+        Literal["maximize", "minimize"] | None, Field(description="follows from the metric")
+    ] = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.direction not in (None, METRICS[self.metric]):
+            raise ValueError(f"{self.metric} is to {METRICS[self.metric]}")
+        return self
+
+    @property
+    def maximizes(self) -> bool:
+        return METRICS[self.metric] == "maximize"
+
+
+class TPEConfig(Config):
+    """Tree-structured Parzen estimator of all parameters together (Bergstra et al., 2011)."""
+
+    kind: Literal["tpe"] = "tpe"
+    startup: Annotated[int, Field(ge=1, le=MAX_TRIALS, description="random trials before it")] = 10
+
+
+class GPConfig(Config):
+    """Gaussian process with expected improvement; slower to suggest, good with few trials."""
+
+    kind: Literal["gp"] = "gp"
+    startup: Annotated[int, Field(ge=1, le=MAX_TRIALS, description="random trials before it")] = 10
+
+
+class RandomConfig(Config):
+    kind: Literal["random"] = "random"
+
+
+class GridConfig(Config):
+    """Every combination, in an order that the seed decides."""
+
+    kind: Literal["grid"] = "grid"
+    points: Annotated[int, Field(ge=2, le=1000, description="of a range without a step, ends included")] = 5
+
+
+SamplerConfig = Annotated[TPEConfig | GPConfig | RandomConfig | GridConfig, Field(discriminator="kind")]
+
+
+class NoPruner(Config):
+    kind: Literal["none"] = "none"
+
+
+class MedianConfig(Config):
+    """Stop a trial whose validation loss is above the median of those before it at the same epoch."""
+
+    kind: Literal["median"] = "median"
+    startup: Annotated[int, Field(ge=0, le=MAX_TRIALS, description="trials that are never stopped")] = 5
+    warm_up: Annotated[
+        int, Field(ge=0, le=100_000, description="epochs after which a trial may be stopped")
+    ] = 3
+
+
+class HyperbandConfig(Config):
+    """Successive halving with several starting points (Li et al., 2018)."""
+
+    kind: Literal["hyperband"] = "hyperband"
+    min_epochs: Annotated[int, Field(ge=1, le=100_000)] = 1
+    reduction: Annotated[int, Field(ge=2, le=1000)] = 3
+
+
+PrunerConfig = Annotated[NoPruner | MedianConfig | HyperbandConfig, Field(discriminator="kind")]
+
+
+class TuningConfig(Config):
+    """A study: which experiment, which of its keys are searched where, and what for."""
+
+    study_name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=100)]
+    experiment: Annotated[
+        dict[str, Any] | str, Field(description="a configuration, or the name of one of the server's")
+    ]
+    space: Annotated[dict[str, Dimension], Field(min_length=1, max_length=100, description="dotted keys")]
+    objectives: Annotated[tuple[ObjectiveConfig, ...], Field(min_length=1, max_length=3)] = (
+        ObjectiveConfig(),
+    )
+    sampler: SamplerConfig = TPEConfig()
+    pruner: Annotated[PrunerConfig, Field(description="looks at the validation loss of each epoch")] = (
+        NoPruner()
+    )
+    n_trials: Annotated[int, Field(ge=1, le=MAX_TRIALS)] = 30
+    max_parallel: Annotated[int, Field(ge=1, le=256, description="trials at a time")] = 2
+    time_budget_s: (
+        Annotated[float, Field(gt=0, le=1e9, description="no trial but the first starts later")] | None
+    ) = None
+    target: Annotated[Finite, Field(description="no trial starts once one is as good")] | None = None
+    trial_epochs: (
+        Annotated[
+            int, Field(ge=1, le=100_000, description="of a trial, where fewer than the experiment's will do")
+        ]
+        | None
+    ) = None
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len({objective.metric for objective in self.objectives}) < len(self.objectives):
+            raise ValueError("objectives must differ")
+        if len(self.objectives) > 1 and self.pruner.kind != "none":
+            raise ValueError(
+                "pruner: with several objectives nothing says which trial is worse; use training.patience"
+            )
+        if len(self.objectives) > 1 and self.target is not None:
+            raise ValueError("target: only a study of one objective can have one")
+        if self.sampler.kind == "grid" and any(dimension.when for dimension in self.space.values()):
+            raise ValueError("sampler: a grid has no conditional keys")
+        return self
+
+
+def _check_range(low: float, high: float, *, log: bool) -> None:
+    if not low < high:
+        raise ValueError(f"low must be less than high ({low:g} is not less than {high:g})")
+    if log and low <= 0:
+        raise ValueError(f"low must be greater than 0 where log is set (it is {low:g})")
+
+
+def _check_step(step: float, width: float) -> None:
+    if step > width:
+        raise ValueError(f"step must not be greater than high - low ({step:g} is greater than {width:g})")
+
+
+def load_tuning(path: Path) -> TuningConfig:
+    """The study of a YAML file; whether its keys exist in the experiment is checked by `check_space`."""
+    return parse_tuning(read_mapping(path))
+
+
+def parse_tuning(content: Mapping[str, Any]) -> TuningConfig:
+    try:
+        return TuningConfig.model_validate(content)
+    except ValidationError as error:
+        raise InvalidConfig(explain(error, TuningConfig)) from error

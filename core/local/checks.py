@@ -1,0 +1,53 @@
+"""What must be true before anything starts; each failure is one sentence."""
+
+import errno
+import shutil
+import socket
+import tempfile
+from pathlib import Path
+
+from core.local.errors import AddressNotUsable, DataDirNotWritable, ModelMissing, NoDiskSpace, PortInUse
+
+MIN_FREE_BYTES = 1_000_000_000
+
+
+def check_data_dir(data_dir: Path) -> None:
+    """The data folder can be made, is writable and has room."""
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(data_dir).free
+        if free < MIN_FREE_BYTES:
+            raise NoDiskSpace(
+                f"Only {free / 1e9:.1f} GB are free where {data_dir} is, and at least "
+                f"{MIN_FREE_BYTES / 1e9:.0f} GB is needed; make room or set MFA_DATA_DIR to another disk."
+            )
+        with tempfile.TemporaryFile(dir=data_dir):
+            pass
+    except OSError as error:
+        raise DataDirNotWritable(
+            f"{data_dir} cannot be written to ({error.strerror}); set MFA_DATA_DIR to a folder of yours."
+        ) from error
+
+
+def check_address(host: str, port: int) -> None:
+    """The gateway will be able to listen on `host:port`."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            probe.listen()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise PortInUse(
+                f"Port {port} of {host} is in use; stop what uses it or set MFA_PORT to another one."
+            ) from error
+        raise AddressNotUsable(
+            f"The gateway cannot listen on {host}:{port} ({error.strerror}); set MFA_HOST and MFA_PORT."
+        ) from error
+
+
+def check_model(models_dir: Path) -> None:
+    """At least one model is installed."""
+    if not any(models_dir.glob("*/model.json")):
+        raise ModelMissing(f"There is no model in {models_dir}: run `make setup`.")

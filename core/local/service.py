@@ -1,0 +1,83 @@
+"""One process of the stack: start it, notice its death, stop it with everything it started."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from core.local.command import PROJECT, Command
+
+
+class Service:
+    """A command through its successive lives, each in a session of its own: Ctrl-C does not reach it."""
+
+    def __init__(self, command: Command, log: Path, environment: dict[str, str]) -> None:
+        self.command = command
+        self.log = log
+        self.environment = environment
+        self.process: subprocess.Popen[bytes] | None = None
+        self.started_at = 0.0  # monotonic seconds
+        self.restart_at = 0.0
+        self.short_lives = 0  # in a row
+
+    def start(self) -> None:
+        """Start a new life; its output is appended to the log."""
+        uid, gid = self.command.user or (None, None)
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command.argv,
+                stdin=subprocess.PIPE if self.command.stdin else subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=self.environment,
+                cwd="/" if self.command.user else PROJECT,  # the other user may not enter the project
+                user=uid,
+                group=gid,
+                extra_groups=[] if self.command.user else None,
+                start_new_session=True,
+            )
+        self.started_at = time.monotonic()
+        if self.process.stdin:
+            with suppress(BrokenPipeError), self.process.stdin as stdin:
+                stdin.write(self.command.stdin.encode())
+
+    def exit_code(self) -> int | None:
+        """None while it runs; minus the signal's number when a signal ended it."""
+        return self.process.poll() if self.process else None
+
+    def send(self, number: signal.Signals) -> None:
+        """Signal the process itself, not those it started."""
+        if self.process:
+            self.process.send_signal(number)
+
+    def bury(self) -> None:
+        """Kill what is left of the process group and forget it."""
+        if self.process:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        self.process = None
+
+    def last_lines(self, count: int = 15) -> str:
+        """The end of its log."""
+        with suppress(OSError):
+            return "\n".join(self.log.read_text(errors="replace").splitlines()[-count:])
+        return ""
+
+
+def stop_together(services: Iterable[Service]) -> None:
+    """Ask all of them to stop, and kill those that have not done so within their grace."""
+    running = [service for service in services if service.process]
+    for service in running:
+        service.send(service.command.stop_signal)
+    asked_at = time.monotonic()
+    while running:
+        for service in list(running):
+            late = time.monotonic() - asked_at > service.command.grace_s
+            if late or service.exit_code() is not None:
+                service.bury()
+                running.remove(service)
+        time.sleep(0.02)

@@ -1,0 +1,189 @@
+"""The helper process: decodes and reads tags of the files whose descriptors it is sent.
+
+Started as `python -m core.ml.audio.sandbox.helper SOCKET MEMORY` with two open descriptors: a socket of
+packets (JSON; a request comes with a file) and the shared memory for samples. Knows no settings, no secrets.
+"""
+
+import codecs
+import io
+import json
+import os
+import signal
+import socket
+import sys
+import tempfile
+import time
+import traceback
+import wave
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import Any, BinaryIO
+
+import soundfile as sf
+
+from core.errors import ItemError, TooComplex, Unreadable
+from core.library.tags import read_tags
+from core.ml.audio import decode
+from core.ml.audio.metadata import AudioContainer
+from core.ml.audio.packets import audio_hash
+from core.ml.audio.pyav import open_av
+from core.ml.audio.sandbox import ring
+from core.ml.audio.sandbox.limits import die_with_parent, lock_down
+from core.ml.audio.sniff import Format
+from core.ml.audio.source import Samples
+from core.ml.audio.stopwatch import Stopwatch
+
+_REQUEST_BYTES = 4096
+# Every encoding that tags and their readers may name. Python loads each when it is first used.
+_ENCODINGS = (
+    *("ascii", "latin-1", "cp1252", "utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"),
+    *("utf-32", "utf-32-le", "utf-32-be", "mac-roman", "raw_unicode_escape", "unicode_escape"),
+)
+_TRACE_CHARACTERS = 4000
+
+Answer = dict[str, Any]
+
+
+@dataclass
+class Channel:
+    """The way back to the worker."""
+
+    socket: socket.socket
+    slots: Samples
+    sent: int = 0
+    unread: int = 0
+
+    def send(self, answer: Answer) -> None:
+        self.socket.send(json.dumps(answer, ensure_ascii=False).encode(errors="replace"))
+
+    def send_samples(self, samples: Samples) -> None:
+        """Samples (T,) in as many slots as they need; waits while the worker has read none of them."""
+        for start in range(0, len(samples), ring.SLOT_SAMPLES):
+            if self.unread == ring.SLOTS:
+                self._wait_for_reader()
+            part = samples[start : start + ring.SLOT_SAMPLES]
+            slot = self.sent % ring.SLOTS
+            self.slots[slot, : len(part)] = part
+            has_more = start + len(part) < len(samples)
+            self.send({"slot": slot, "samples": len(part), "has_more": has_more})
+            self.sent += 1
+            self.unread += 1
+
+    def _wait_for_reader(self) -> None:
+        if not self.socket.recv(_REQUEST_BYTES):
+            sys.exit()
+        self.unread -= 1
+
+
+def stream(file: BinaryIO, channel: Channel, clock: Stopwatch, **options: Any) -> Answer:
+    blocks = decode.stream(file, resampling=clock, **options)
+    while True:
+        try:
+            channel.send_samples(next(blocks))
+        except StopIteration as stop:
+            return asdict(stop.value)
+
+
+def windows(file: BinaryIO, channel: Channel, clock: Stopwatch, **options: Any) -> Answer:
+    found, decoded = decode.decode_windows(
+        file, resampling=clock, on_progress=lambda heard_s: channel.send({"heard_s": heard_s}), **options
+    )
+    for window in found:
+        channel.send_samples(window)
+    return asdict(decoded)
+
+
+def tags(file: BinaryIO, _channel: Channel, _clock: Stopwatch) -> Answer:
+    reading = read_tags(file, AudioContainer(file.fileno()))
+    return {"tags": reading.tags, "problem": reading.error}
+
+
+def content(file: BinaryIO, channel: Channel, _clock: Stopwatch) -> Answer:
+    digest = audio_hash(file.fileno(), lambda done: channel.send({"read_bytes": done}))
+    return {"content": digest.hex()}
+
+
+HANDLERS: dict[str, Callable[..., Answer]] = {
+    "stream": stream,
+    "windows": windows,
+    "tags": tags,
+    "content": content,
+}
+
+
+def main() -> None:
+    connection, slots = socket.socket(fileno=int(sys.argv[1])), ring.attach(int(sys.argv[2]))
+    die_with_parent()
+    for number in (signal.SIGINT, signal.SIGTERM):  # meant for the worker, which ends this process
+        signal.signal(number, signal.SIG_IGN)
+    _load_everything()
+    silence = os.open(os.devnull, os.O_WRONLY)  # decoders complain about files; none of it is of use
+    os.dup2(silence, 2)
+    os.close(silence)
+    Channel(connection, slots).send({"lacking": lock_down()})
+    _serve(connection, slots)
+
+
+def _serve(connection: socket.socket, slots: Samples) -> None:
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(connection, _REQUEST_BYTES, 1)
+        if not message:
+            return
+        if descriptors:  # otherwise a late word that samples have been read
+            channel = Channel(connection, slots)
+            with open(descriptors[0], "rb") as file:
+                answer = _answer(file, channel, json.loads(message))
+            channel.send(answer)
+
+
+def _answer(file: BinaryIO, channel: Channel, request: dict[str, Any]) -> Answer:
+    clock, start = Stopwatch(), time.process_time()
+    try:
+        answer = HANDLERS[request.pop("do")](file, channel, clock, **request)
+    except ItemError as error:
+        answer = _failure(error)
+    except MemoryError:
+        answer = _failure(TooComplex("Decoding the file takes too much memory."))
+    except OSError as error:  # whatever is exhausted here is this process's own share
+        answer = _failure(Unreadable(f"The file cannot be read: {error.strerror}."))
+    except Exception:
+        answer = {"unforeseen": traceback.format_exc()[-_TRACE_CHARACTERS:]}
+    return answer | {"end": True, "cpu_s": time.process_time() - start, "resample_s": clock.seconds}
+
+
+def _failure(error: ItemError) -> Answer:
+    return {"error": error.code, "detail": error.detail}
+
+
+def _load_everything() -> None:
+    """Use every library once: what they load or set up only then is out of reach later on."""
+    for encoding in _ENCODINGS:
+        codecs.lookup(encoding)
+        codecs.getincrementaldecoder(encoding)
+    try:
+        raise ItemError
+    except ItemError:
+        traceback.format_exc()
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as sound:
+        sound.setnchannels(2)
+        sound.setsampwidth(2)
+        sound.setframerate(44_100)
+        sound.writeframes(bytes(range(256)) * 64)
+    buffer.seek(0)
+    with sf.SoundFile(buffer) as sound_file:
+        sound_file.read()
+    with tempfile.TemporaryFile() as file:
+        file.write(buffer.getvalue())
+        file.flush()
+        read_tags(file, AudioContainer(file.fileno()))
+        audio_hash(file.fileno())
+        with suppress(ItemError):
+            list(decode.stream(file, 16_000, max_duration_s=60))
+        with open_av(file.fileno(), Format("wav", decoder="av")) as source:
+            list(source.blocks)
+
+
+if __name__ == "__main__":
+    main()

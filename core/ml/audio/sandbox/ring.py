@@ -1,0 +1,29 @@
+"""Memory that a worker shares with a helper: slots of samples, written by one and read by the other."""
+
+import fcntl
+import mmap
+import os
+
+import numpy as np
+
+from core.ml.audio.source import Samples
+
+SLOTS = 4  # how many pieces a helper may be ahead
+SLOT_SAMPLES = 1 << 18
+_BYTES = SLOTS * SLOT_SAMPLES * 4
+
+
+def create() -> int:
+    """Descriptor of new shared memory. Its size is sealed: the helper cannot pull it away from under us."""
+    descriptor = os.memfd_create("mfa-audio", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(descriptor, _BYTES)
+    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+    return descriptor
+
+
+def attach(descriptor: int) -> Samples:
+    """The slots (SLOTS, SLOT_SAMPLES) as float32; closes the descriptor."""
+    memory = mmap.mmap(descriptor, _BYTES)
+    os.close(descriptor)
+    slots: Samples = np.frombuffer(memory, dtype=np.float32).reshape(SLOTS, SLOT_SAMPLES)
+    return slots

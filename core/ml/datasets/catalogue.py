@@ -1,0 +1,38 @@
+"""Every dataset format by the name that a configuration calls it."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from core.config.dataset import DatasetConfig, LibraryDataset
+from core.ml.datasets import fma, folder, gtzan, jamendo, library, magnatagatune, manifest, msd
+from core.ml.datasets.examples import Dataset
+from core.ml.datasets.library import TaggedTrack
+from core.ml.datasets.spellings import with_one_spelling
+
+READERS: dict[str, Callable[..., Dataset]] = {
+    "folder": folder.read,
+    "manifest": manifest.read,
+    "fma": fma.read,
+    "gtzan": gtzan.read,
+    "jamendo": jamendo.read,
+    "magnatagatune": magnatagatune.read,
+    "msd": msd.read,
+    "library": library.read,
+}
+
+
+def read_dataset(config: DatasetConfig) -> Dataset:
+    """The dataset that a configuration names, each label in one spelling.
+
+    A library's tracks must be read with `read_library`.
+    """
+    if isinstance(config, LibraryDataset):
+        raise ValueError("the tracks of a library are known to the database only")
+    options = config.model_dump(exclude={"kind", "root"})
+    return with_one_spelling(READERS[config.kind](Path(config.root), **options))
+
+
+def read_library(config: LibraryDataset, root: Path, tracks: Iterable[TaggedTrack]) -> Dataset:
+    """The library at `root`, with the tracks that the caller knows to be in it."""
+    options = config.model_dump(exclude={"kind", "library", "path"})
+    return with_one_spelling(READERS[config.kind](root, tracks, **options))

@@ -1,0 +1,113 @@
+"""Which tracks belong together, so that none of them may be learnt from while another is tested on."""
+
+from collections import defaultdict
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from core.ml.datasets.examples import Example
+from core.spelling import name_key
+
+# Names that say that the name is not known; they must not tie a whole compilation shelf together.
+_NOBODY = frozenset(
+    {
+        "",
+        "various artists",
+        "various",
+        "va",
+        "v.a.",
+        "unknown artist",
+        "unknown",
+        "unknown album",
+        "[unknown]",
+    }
+)
+_FOLDERS_PER_LABEL = 3
+
+
+@dataclass(frozen=True)
+class Groups:
+    of: tuple[int, ...]  # group of each example
+    grouped_by: Mapping[str, int]  # tracks told apart by their artist, else album, else folder, else nothing
+
+    @property
+    def count(self) -> int:
+        return len(set(self.of))
+
+
+def same_origin(examples: Sequence[Example], hashes: Mapping[str, bytes] | None = None) -> Groups:
+    """Groups by artist (or album, or folder, where that is unknown) and by equal id, path or content.
+
+    `hashes` gives the content hash by example id, for as many as are known.
+    """
+    by_folder = _folders_tell_albums_apart([example for example in examples if not _origin(example)])
+    keys, kinds = [], dict.fromkeys(("artist", "album", "folder", "track"), 0)
+    for example in examples:
+        origin = _origin(example)
+        if origin is None and by_folder:
+            origin = ("folder", str(_folder(example)))
+        kinds[origin[0] if origin else "track"] += 1
+        keys.append([*_identity(example, hashes), *([origin] if origin else [])])
+    return Groups(_join(keys), kinds)
+
+
+def same_artist(examples: Sequence[Example], hashes: Mapping[str, bytes] | None = None) -> Groups:
+    """Groups by known artist and by equal id, path or content only."""
+    keys, known = [], 0
+    for example in examples:
+        artist = known_name(example.artist)
+        known += bool(artist)
+        keys.append([*_identity(example, hashes), *([("artist", artist)] if artist else [])])
+    return Groups(_join(keys), {"artist": known, "track": len(examples) - known})
+
+
+def _identity(example: Example, hashes: Mapping[str, bytes] | None) -> list[Hashable]:
+    content = (hashes or {}).get(example.id)
+    return [("id", example.id), ("path", str(example.path)), *([("content", content)] if content else [])]
+
+
+def _origin(example: Example) -> tuple[str, str] | None:
+    if artist := known_name(example.artist):
+        return "artist", artist
+    if album := known_name(example.album):
+        return "album", album
+    return None
+
+
+def known_name(text: str | None) -> str | None:
+    """A name as it is compared, the same for all its spellings; None when it names nobody."""
+    name = name_key(text or "")
+    return None if name in _NOBODY else name
+
+
+def _folder(example: Example) -> PurePath:
+    return example.path.parent
+
+
+def _folders_tell_albums_apart(examples: Sequence[Example]) -> bool:
+    """Whether folders are albums, not genres: most labels lie in as many of them as a split has parts."""
+    folders: dict[str, set[PurePath]] = defaultdict(set)
+    for example in examples:
+        for label in example.labels:
+            folders[label].add(_folder(example))
+    spread = sum(len(found) >= _FOLDERS_PER_LABEL for found in folders.values())
+    return spread > len(folders) / 2
+
+
+def _join(keys: Sequence[Sequence[Hashable]]) -> tuple[int, ...]:
+    """Group of each item, where items that share a key are in one group, and so on through others."""
+    parent = list(range(len(keys)))
+
+    def root(item: int) -> int:
+        while parent[item] != item:
+            parent[item] = parent[parent[item]]
+            item = parent[item]
+        return item
+
+    first: dict[Hashable, int] = {}
+    for item, of_item in enumerate(keys):
+        for key in of_item:
+            one, other = root(first.setdefault(key, item)), root(item)
+            parent[max(one, other)] = min(one, other)
+    numbers: dict[int, int] = {}
+    return tuple(numbers.setdefault(root(item), len(numbers)) for item in range(len(keys)))

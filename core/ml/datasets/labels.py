@@ -1,0 +1,138 @@
+"""Decide which labels are learnt, and write them as numbers."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from core.config.dataset import LabelConfig
+from core.ml.datasets.errors import EmptyLabel, NoLabelsLeft, OneClassOnly, TooFewLabels
+from core.ml.datasets.examples import Dataset, Example
+from core.ml.datasets.groups import known_name
+from core.ml.datasets.spellings import Spellings, with_one_spelling
+from core.ml.datasets.tables import unique
+from core.spelling import name_key
+
+
+@dataclass(frozen=True)
+class LabelledDataset:
+    """A dataset reduced to the labels that are learnt, and what was left out for that."""
+
+    dataset: Dataset  # every example has one of `labels` at least
+    labels: tuple[str, ...]  # in alphabetical order, which is the order of every array (L,)
+    counts: Mapping[str, int]  # tracks per label, of all labels found
+    rare: tuple[str, ...]  # labels with too few tracks or artists
+    unlabelled: tuple[str, ...]  # ids of the tracks that are left out, having no label (any more)
+
+
+def select_labels(dataset: Dataset, config: LabelConfig) -> LabelledDataset:
+    """The most frequent labels that have enough tracks and artists; equally frequent ones by alphabet.
+
+    Labels are renamed by the aliases, whose spellings come before those of the dataset.
+    """
+    names = _names(config.aliases)
+    dataset = replace(dataset, examples=tuple(_renamed(example, names) for example in dataset.examples))
+    dataset = with_one_spelling(dataset)
+    examples = dataset.examples
+    counts = Counter(label for example in examples for label in example.labels)
+    if not counts:
+        raise NoLabelsLeft(f"None of the {len(examples)} tracks of {dataset.name} has a label.")
+    artists = _artists(examples)
+    enough = [
+        label
+        for label in sorted(counts, key=lambda label: (-counts[label], label))
+        if counts[label] >= config.min_tracks and artists[label] >= config.min_artists
+    ]
+    if not enough:
+        raise NoLabelsLeft(
+            f"No label of {len(counts)} has {config.min_tracks} tracks by {config.min_artists} artists."
+        )
+    if config.num_genres is not None and config.num_genres > len(enough):
+        raise TooFewLabels(
+            f"{config.num_genres} labels are asked for, {dataset.name} has {len(enough)} with enough tracks."
+        )
+    labels = tuple(sorted(enough[: config.num_genres]))
+    kept, unlabelled = _restrict(examples, frozenset(labels))
+    if len({frozenset(example.labels) for example in kept}) < 2:
+        raise OneClassOnly(f"All {len(kept)} tracks have the same labels: {', '.join(labels)}.")
+    parents = _parents_among(labels, dataset.parents)
+    rare = tuple(sorted(counts.keys() - set(enough)))
+    return LabelledDataset(
+        replace(dataset, examples=kept, parents=parents), labels, dict(counts), rare, unlabelled
+    )
+
+
+def multi_hot(examples: Sequence[Example], labels: Sequence[str]) -> npt.NDArray[np.float32]:
+    """1 where a track has a label, else 0: (N, L)."""
+    columns = {label: column for column, label in enumerate(labels)}
+    targets = np.zeros((len(examples), len(labels)), np.float32)
+    for row, example in enumerate(examples):
+        targets[row, [columns[label] for label in example.labels if label in columns]] = 1
+    return targets
+
+
+def _names(aliases: Mapping[str, str]) -> dict[str, str]:
+    """Key of a name -> label to use, for what is renamed and for what it is renamed to."""
+    targets = {name_key(target): target for target in sorted(aliases.values(), reverse=True)}
+    return targets | {name_key(label): target for label, target in aliases.items()}
+
+
+def _renamed(example: Example, names: Mapping[str, str]) -> Example:
+    keys = [name_key(label) for label in example.labels]
+    if not all(keys):
+        raise EmptyLabel(f"The track {example.id} has an empty label.")
+    renamed = [names.get(key, label) for key, label in zip(keys, example.labels, strict=True)]
+    return replace(example, labels=unique(renamed))
+
+
+def _artists(examples: Sequence[Example]) -> dict[str, int]:
+    """Different artists per label; all unknown ones count as one."""
+    names: dict[str, set[str | None]] = defaultdict(set)
+    for example in examples:
+        artist = known_name(example.artist)
+        for label in example.labels:
+            names[label].add(artist)
+    return {label: len(found) for label, found in names.items()}
+
+
+def _restrict(
+    examples: Sequence[Example], labels: frozenset[str]
+) -> tuple[tuple[Example, ...], tuple[str, ...]]:
+    """The examples with these labels only, and the ids of those that have none of them."""
+    kept, unlabelled = [], []
+    for example in examples:
+        if found := tuple(label for label in example.labels if label in labels):
+            kept.append(replace(example, labels=found))
+        else:
+            unlabelled.append(example.id)
+    return tuple(kept), tuple(unlabelled)
+
+
+def _parents_among(labels: Sequence[str], parents: Mapping[str, str]) -> dict[str, str]:
+    """For each label its nearest ancestor among `labels`."""
+    nearest: dict[str, str] = {}
+    for label in labels:
+        seen = {label}
+        ancestor: str | None = parents.get(label)
+        while ancestor is not None and ancestor not in labels and ancestor not in seen:
+            seen.add(ancestor)
+            ancestor = parents.get(ancestor)
+        if ancestor is not None and ancestor in labels and ancestor != label:
+            nearest[label] = ancestor
+    return nearest
+
+
+def spelt_like(labelled: LabelledDataset, labels: Sequence[str]) -> LabelledDataset:
+    """The dataset with the spelling that `labels` have, for those that are among them by name."""
+    spellings = Spellings({name_key(label): label for label in labels})
+    examples = tuple(replace(one, labels=spellings.labels(one.labels)) for one in labelled.dataset.examples)
+    parents = {
+        spellings.label(label): spellings.label(parent) for label, parent in labelled.dataset.parents.items()
+    }
+    return replace(
+        labelled,
+        dataset=replace(labelled.dataset, examples=examples, parents=parents),
+        labels=tuple(sorted(spellings.labels(labelled.labels))),
+    )

@@ -1,0 +1,40 @@
+"""MagnaTagATune: 188 tags given by players of a game, two tab-separated files.
+
+Law and others, 2009. The part of a clip follows from the first character of its folder, as is usual.
+"""
+
+from pathlib import Path
+
+from core.ml.datasets.errors import DatasetFileMissing
+from core.ml.datasets.examples import Dataset, Example, Part
+from core.ml.datasets.paths import inside
+from core.ml.datasets.tables import malformed, records
+
+ANNOTATIONS = "annotations_final.csv"
+CLIPS = "clip_info_final.csv"
+_PARTS = dict.fromkeys("0123456789ab", Part.TRAIN) | {"c": Part.VALIDATION} | dict.fromkeys("def", Part.TEST)
+
+
+def read(root: Path) -> Dataset:
+    """Every clip with its tags; artists and albums where the file of clips is there."""
+    annotations = root / ANNOTATIONS
+    clips = _clips(root, root / CLIPS)
+    examples: list[Example] = []
+    for line, row in records(root, annotations, required=("clip_id", "mp3_path"), delimiter="\t"):
+        clip, path = row.pop("clip_id"), inside(row.pop("mp3_path"), annotations, line)
+        part = _PARTS.get(path.parts[0]) if len(path.parts) == 2 else None
+        if part is None:
+            raise malformed(annotations, line, f"{str(path)!r} is not like f/name.mp3")
+        artist, album = clips.get(clip, (None, None))
+        tags = tuple(tag for tag, given in row.items() if given == "1")
+        examples.append(Example(clip, root / path, tags, artist, album, part))
+    return Dataset("MagnaTagATune", tuple(examples), root=root)
+
+
+def _clips(root: Path, path: Path) -> dict[str, tuple[str | None, str | None]]:
+    """Artist and album of a clip, as far as they are known."""
+    try:
+        found = records(root, path, required=("clip_id", "artist", "album"), delimiter="\t")
+        return {row["clip_id"]: (row["artist"] or None, row["album"] or None) for _, row in found}
+    except DatasetFileMissing:
+        return {}

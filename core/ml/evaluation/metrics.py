@@ -1,0 +1,149 @@
+"""How good scores and decisions are, per label and over all labels."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from core.ml.evaluation.arrays import Bools, Floats, checked, mean_of_known
+from core.ml.evaluation.ranking import Ranking
+
+
+@dataclass(frozen=True)
+class LabelMetrics:
+    label: str
+    support: int  # tracks that have it
+    chance: float  # PR-AUC of guessing: the proportion of tracks that have it
+    roc_auc: float | None  # None: no track has it, or every one
+    pr_auc: float | None
+    precision: float
+    recall: float
+    f1: float
+    threshold: float
+
+
+@dataclass(frozen=True)
+class Metrics:
+    roc_auc_macro: float | None  # over the labels that can be scored; None: there are none
+    pr_auc_macro: float | None
+    pr_auc_chance: float | None  # what guessing would give, over the same labels
+    f1_micro: float
+    f1_macro: float  # over the labels that some track has
+    f1_samples: float
+    accuracy: float | None  # highest score on the right label; None where tracks have several labels or none
+    tracks: int
+    per_label: tuple[LabelMetrics, ...]
+    unscored: tuple[str, ...]  # labels that no track has, or every one: they have no ROC-AUC and no PR-AUC
+
+    def summary(self) -> dict[str, float]:
+        """The figures that are known, by name."""
+        values = {name: value for name, value in asdict(self).items() if isinstance(value, (int, float))}
+        return {name: float(value) for name, value in values.items()}
+
+
+def evaluate(
+    targets: npt.ArrayLike,
+    scores: npt.ArrayLike,
+    labels: Sequence[str],
+    thresholds: npt.ArrayLike,
+    decisions: npt.ArrayLike | None = None,
+    served: npt.ArrayLike | None = None,
+) -> Metrics:
+    """Measures of scores (N, L) in [0, 1] against targets (N, L) of 0 and 1, with thresholds (L,).
+
+    `decisions` (N, L) are given where they are not simply scores that reach their threshold, `served` scores
+    (N, L) where users get others than those that are ranked: the accuracy is that of what they get.
+    """
+    truth, given = checked(targets, scores)
+    limits = np.broadcast_to(np.asarray(thresholds, np.float64), (len(labels),))
+    decided = given >= limits if decisions is None else checked(decisions, scores)[0]
+    roc, precision_area = Ranking(truth, given).areas()
+    chance = truth.mean(axis=0)
+    precision, recall, f1 = precision_recall_f1(truth, decided)
+    scored = ~np.isnan(roc)
+    per_label = tuple(
+        LabelMetrics(
+            label=label,
+            support=int(truth[:, column].sum()),
+            chance=float(chance[column]),
+            roc_auc=float(roc[column]) if scored[column] else None,
+            pr_auc=float(precision_area[column]) if scored[column] else None,
+            precision=float(precision[column]),
+            recall=float(recall[column]),
+            f1=float(f1[column]),
+            threshold=float(limits[column]),
+        )
+        for column, label in enumerate(labels)
+    )
+    return Metrics(
+        roc_auc_macro=_mean(roc),
+        pr_auc_macro=_mean(precision_area),
+        pr_auc_chance=_mean(np.where(scored, chance, np.nan)),
+        f1_micro=_micro_f1(truth, decided),
+        f1_macro=mean_of_known(np.where(truth.any(axis=0), f1, np.nan)) if truth.any() else 0.0,
+        f1_samples=float(precision_recall_f1(truth.T, decided.T)[2].mean()),
+        accuracy=_accuracy(truth, given if served is None else checked(targets, served)[1])
+        if (truth.sum(axis=1) == 1).all()
+        else None,
+        tracks=len(truth),
+        per_label=per_label,
+        unscored=tuple(label for label, known in zip(labels, scored, strict=True) if not known),
+    )
+
+
+def precision_recall_f1(truth: Bools, decided: Bools) -> tuple[Floats, Floats, Floats]:
+    """Per column; 0 where nothing was decided or nothing is true."""
+    hits = (truth & decided).sum(axis=0)
+    return (
+        _ratio(hits, decided.sum(axis=0)),
+        _ratio(hits, truth.sum(axis=0)),
+        _ratio(2 * hits, truth.sum(axis=0) + decided.sum(axis=0)),
+    )
+
+
+def co_occurrence(targets: npt.ArrayLike, decisions: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    """Tracks that have label i and were given label j, (L, L); with one label each, the confusion matrix."""
+    truth, decided = checked(targets, decisions)
+    return truth.T.astype(np.int64) @ decided.astype(np.int64)
+
+
+def means_of(metrics: Metrics, labels: Collection[str]) -> dict[str, float]:
+    """Measures averaged over some of the labels; NaN where none of them can be measured."""
+    chosen = [one for one in metrics.per_label if one.label in labels]
+
+    def mean(values: list[float | None]) -> float:
+        return mean_of_known(np.array([np.nan if value is None else value for value in values]))
+
+    return {
+        "labels": float(len(chosen)),
+        "roc_auc": mean([one.roc_auc for one in chosen]),
+        "pr_auc": mean([one.pr_auc for one in chosen]),
+        "f1": mean([one.f1 if one.support else None for one in chosen]),
+    }
+
+
+def frequency_bands(train_counts: Mapping[str, int]) -> dict[str, list[str]]:
+    """Frequent, middling and rare labels, by their number of training tracks; no band is empty."""
+    bands: dict[str, list[str]] = {}
+    for label, count in train_counts.items():
+        bands.setdefault("head" if count >= 100 else "middle" if count >= 20 else "tail", []).append(label)
+    return bands
+
+
+def _accuracy(truth: Bools, given: Floats) -> float:
+    return float(truth[np.arange(len(truth)), given.argmax(axis=1)].mean())
+
+
+def _micro_f1(truth: Bools, decided: Bools) -> float:
+    whole = int(truth.sum() + decided.sum())
+    return float(2 * (truth & decided).sum() / whole) if whole else 0.0
+
+
+def _ratio(part: npt.NDArray[np.int64], whole: npt.NDArray[np.int64]) -> Floats:
+    return np.divide(part, whole, out=np.zeros(len(whole)), where=whole > 0)
+
+
+def _mean(values: Floats) -> float | None:
+    mean = mean_of_known(values)
+    return None if np.isnan(mean) else mean

@@ -1,0 +1,54 @@
+"""Folders of the cache: one per kind and version of the code that computed what lies in it."""
+
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from core.ml.audio.version import feature_version
+from core.ml.training.places import KINDS
+
+log = logging.getLogger(__name__)
+
+KEPT_S = 24 * 3600.0  # trainings of another version may still use its folder
+SWEEP_S = 30.0  # at most per training; what is left goes with the next ones
+
+
+def folder_of(cache_dir: Path, kind: str) -> Path:
+    """Where arrays of this kind lie that the present code computes."""
+    return cache_dir / kind / feature_version()
+
+
+def sweep_outdated(cache_dir: Path) -> None:
+    """Note that the present version is in use, and delete what others left that is not used any more."""
+    until = time.monotonic() + SWEEP_S
+    for kind in KINDS:
+        own = folder_of(cache_dir, kind)
+        own.mkdir(parents=True, exist_ok=True)
+        os.utime(own)
+        for folder in _outdated(own):
+            for part in [*_entries(folder), folder]:
+                if time.monotonic() > until:
+                    return
+                shutil.rmtree(part, ignore_errors=True)
+            log.info("removed features of an earlier version: %s", folder)
+
+
+def _entries(folder: Path) -> list[Path]:
+    """None of a folder that another training has removed meanwhile."""
+    try:
+        return list(folder.iterdir())
+    except FileNotFoundError:
+        return []
+
+
+def _outdated(own: Path) -> Iterator[Path]:
+    for folder in own.parent.iterdir():
+        try:
+            is_unused = time.time() - folder.stat().st_mtime > KEPT_S
+        except FileNotFoundError:  # another training has removed it meanwhile
+            continue
+        if folder != own and folder.is_dir() and is_unused:
+            yield folder

@@ -1,0 +1,155 @@
+"""Log-mel frames of whole tracks on disk, so that audio is decoded once, whatever is trained on it."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import torch
+
+from core.atomic_write import appearing
+from core.config.models import FeatureConfig
+from core.errors import ItemError
+from core.ml.audio.features import LogMel, LogMelStream
+from core.ml.audio.sandbox import stream
+from core.ml.datasets.credits import Credits
+from core.ml.datasets.paths import open_audio, status_of_audio
+from core.ml.training.cache_versions import folder_of
+from core.ml.training.identity import Identity, check_unchanged, identify, recall
+from core.ml.training.places import LOG_MEL, place
+from core.ml.training.run import OnTrack, TrainingStopped, unheard
+
+MAX_DURATION_S = 4 * 3600.0
+TRACKS_AHEAD = 4  # per thread; bounds what a stop has to wait for
+
+
+@dataclass(frozen=True)
+class Cached:
+    """A track that can be learnt from."""
+
+    file: Path  # array in .npy format
+    content: str  # hex hash of the audio
+    credits: Credits  # by its tags
+    warnings: tuple[str, ...] = ()  # sentences on what of the audio could not be decoded
+
+
+Outcome = Cached | ItemError
+
+
+def cache_log_mels(
+    sources: Sequence[Path],
+    features: FeatureConfig,
+    cache_dir: Path,
+    should_stop: Callable[[], bool] = lambda: False,
+    on_track: OnTrack = unheard,
+    *,
+    root: Path | None = None,
+) -> list[Outcome]:
+    """For each audio file its frames (N, F) as float16 on disk, or what is wrong with it."""
+    folder = folder_of(cache_dir, LOG_MEL) / config_hash(features)
+    log_mel = LogMel(features)
+    outcomes: dict[int, Outcome] = {}
+    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1, thread_name_prefix="decode") as pool:
+        running: dict[Future[Outcome], int] = {}
+        for index, source in enumerate(sources):
+            if should_stop():
+                raise TrainingStopped
+            running[pool.submit(_cache_one, source, root, log_mel, folder, cache_dir)] = index
+            while len(running) >= TRACKS_AHEAD * (os.cpu_count() or 1):
+                _collect(running, outcomes)
+                on_track(len(outcomes), len(sources))
+        while running:
+            _collect(running, outcomes)
+            on_track(len(outcomes), len(sources))
+    return [outcomes[index] for index in range(len(sources))]
+
+
+def config_hash(features: FeatureConfig) -> str:
+    return hashlib.sha256(features.model_dump_json().encode()).hexdigest()[:16]
+
+
+def known(source: Path, root: Path | None, folder: Path, cache_dir: Path) -> Cached | ItemError | None:
+    """What `folder` holds for a file that has not changed since it was read, without opening it."""
+    try:
+        identity = recall(status_of_audio(source, root), cache_dir)
+    except ItemError as error:
+        return error
+    if identity is None or not place(folder, identity.content).exists():
+        return None
+    return cached(folder, identity)
+
+
+def cached(folder: Path, identity: Identity) -> Cached:
+    file = place(folder, identity.content)
+    return Cached(file, identity.content, identity.credits, read_warnings(file))
+
+
+def write_warnings(path: Path, warnings: Sequence[str]) -> None:
+    """Keep what is to be said of an array beside it; to be written before the array."""
+    if warnings:
+        with appearing(_notes(path)) as file:
+            file.write(json.dumps(list(warnings)).encode())
+
+
+def read_warnings(path: Path) -> tuple[str, ...]:
+    """What is to be said of an array."""
+    try:
+        return tuple(map(str, json.loads(_notes(path).read_bytes())))
+    except FileNotFoundError:
+        return ()
+
+
+def _notes(path: Path) -> Path:
+    return path.with_suffix(".warnings.json")
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Write a .npy file that is either whole or not there."""
+    with appearing(path) as file:
+        np.save(file, array, allow_pickle=False)
+
+
+def _collect(running: dict[Future[Outcome], int], outcomes: dict[int, Outcome]) -> None:
+    finished, _ = wait(running, return_when=FIRST_COMPLETED)
+    for future in finished:
+        outcomes[running.pop(future)] = future.result()
+
+
+def _cache_one(source: Path, root: Path | None, log_mel: LogMel, folder: Path, cache_dir: Path) -> Outcome:
+    try:
+        if (found := known(source, root, folder, cache_dir)) is not None:
+            return found
+        with open_audio(source, root) as file:
+            before = os.fstat(file.fileno())
+            found = cached(folder, identify(file, cache_dir))
+            if not found.file.exists():
+                frames, warnings = _frames(file, log_mel)
+                check_unchanged(before, os.fstat(file.fileno()))
+                write_warnings(found.file, warnings)
+                write_array(found.file, frames)
+                found = replace(found, warnings=warnings)
+    except ItemError as error:
+        return error
+    return found
+
+
+@torch.inference_mode()
+def _frames(file: BinaryIO, log_mel: LogMel) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The track's frames (N, F) and warnings; float16 is exact to 1/2000, less than encodings differ by."""
+    frames = LogMelStream(log_mel)
+    pieces = []
+    blocks = stream(file, log_mel.config.sample_rate, max_duration_s=MAX_DURATION_S)
+    while True:
+        try:
+            block = next(blocks)
+        except StopIteration as stop:
+            warnings: tuple[str, ...] = stop.value.warnings
+            break
+        pieces.append(frames.push(torch.from_numpy(block)).T.half().numpy())
+    pieces.append(frames.finish().T.half().numpy())
+    return np.ascontiguousarray(np.concatenate(pieces)), warnings

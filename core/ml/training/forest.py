@@ -1,0 +1,93 @@
+"""Grow a random forest with scikit-learn and keep it as tensors."""
+
+import time
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from sklearn.ensemble import RandomForestClassifier
+from torch import Tensor
+
+from core.config.models import RandomForestConfig
+from core.ml.models.random_forest import RandomForest, pool_over_time
+from core.ml.training.reports import EpochReport
+from core.ml.training.run import Run, Stage, Tracks
+from core.states import Activity
+
+TREES_AT_A_TIME = 25
+
+
+def grow_forest(
+    model: RandomForest, config: RandomForestConfig, tracks: Tracks, stage: Stage, run: Run
+) -> tuple[RandomForest, list[EpochReport]]:
+    """The forest of the training tracks, and one report of no loss."""
+    began = time.perf_counter()
+    pooled, owners = pool_tracks(tracks, stage.train, config)
+    read_s = time.perf_counter() - began
+    forest = RandomForestClassifier(
+        n_estimators=0,
+        warm_start=True,  # grown a few trees at a time, which are those that one call would grow
+        max_leaf_nodes=config.max_leaves,
+        min_samples_leaf=config.min_leaf_patches,
+        class_weight=None if run.config.training.max_class_weight == 1 else "balanced",
+        random_state=run.config.seed + stage.number,
+        n_jobs=-1,
+    )
+    patches, targets = pooled.numpy(), tracks.targets[owners].numpy()
+    for grown in range(0, config.trees, TREES_AT_A_TIME):
+        run.note(Activity.TRAINING, grown, config.trees)
+        forest.set_params(n_estimators=min(grown + TREES_AT_A_TIME, config.trees))
+        with warnings.catch_warnings():
+            # Of balanced classes: that later trees might see other data, which they do not.
+            warnings.filterwarnings("ignore", message="class_weight presets")
+            forest.fit(patches, targets)
+    copy_trees(forest, model)
+    report = EpochReport(
+        epoch=1,
+        epochs=1,
+        fold=stage.fold,
+        folds=stage.folds,
+        train_loss=None,
+        validation_loss=None,
+        validation={},
+        learning_rate=0.0,
+        steps=config.trees,
+        duration_s=time.perf_counter() - began,
+        data_wait_s=read_s,
+        validation_s=0.0,
+        is_best=True,
+    )
+    run.on_epoch(report)
+    return model, [report]
+
+
+def pool_tracks(tracks: Tracks, rows: Sequence[int], config: RandomForestConfig) -> tuple[Tensor, list[int]]:
+    """Pooled features of some patches of each track (P, D), and the row that each belongs to."""
+    pooled = [
+        pool_over_time(tracks.inputs.whole(row, config.patches_per_track), config.bands) for row in rows
+    ]
+    owners = [row for row, found in zip(rows, pooled, strict=True) for _ in range(len(found))]
+    return torch.cat(pooled), owners
+
+
+def copy_trees(forest: RandomForestClassifier, model: RandomForest) -> None:
+    """Write the decision trees of a fitted forest into the model's tensors."""
+    # Of each label, where the trees count the tracks that have it; a label of no track has no such place.
+    places = [int(np.flatnonzero(classes)[0]) if classes.any() else None for classes in forest.classes_]
+    for number, estimator in enumerate(forest.estimators_):
+        tree = estimator.tree_
+        nodes = np.arange(tree.node_count)
+        is_leaf = tree.children_left < 0
+        model.feature[number, nodes] = torch.from_numpy(np.where(is_leaf, 0, tree.feature).astype(np.int32))
+        model.threshold[number, nodes] = torch.from_numpy(np.where(is_leaf, 0.0, tree.threshold))
+        for side, children in enumerate((tree.children_left, tree.children_right)):
+            model.child[side, number, nodes] = torch.from_numpy(
+                np.where(is_leaf, nodes, children).astype(np.int32)
+            )
+        shares = tree.value / tree.value.sum(-1, keepdims=True)  # (nodes, labels, classes)
+        share = np.zeros(shares.shape[:2])
+        for label, place in enumerate(places):
+            if place is not None:
+                share[:, label] = shares[:, label, place]
+        model.value[number, nodes] = torch.from_numpy(share.astype(np.float32))

@@ -1,0 +1,79 @@
+"""What an audio file holds, remembered as long as the file does not change, so that it need not be opened."""
+
+import hashlib
+import json
+import logging
+import os
+import re
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from core.atomic_write import appearing
+from core.errors import Unreadable, is_machine_fault
+from core.library.content import TAGS_VERSION, file_hash, identity_without_audio
+from core.ml.audio.sandbox import hash_audio
+from core.ml.datasets.credits import Credits, read_credits
+
+log = logging.getLogger(__name__)
+
+# A file that was changed more recently may change again without its timestamp telling.
+SETTLED_NS = 2_000_000_000
+
+
+@dataclass(frozen=True)
+class Identity:
+    content: str  # hex hash of the audio
+    credits: Credits
+
+
+def recall(status: os.stat_result, cache_dir: Path) -> Identity | None:
+    """What is known of the file that has this status; what cannot be understood is not known."""
+    try:
+        found = json.loads(_place(status, cache_dir).read_bytes())
+        if re.fullmatch("[0-9a-f]{64}", found["content"]):
+            return Identity(found["content"], Credits(**found["credits"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return None
+
+
+def identify(file: BinaryIO, cache_dir: Path) -> Identity:
+    """Read a file as a whole, and remember it; a disk that cannot give it costs this file only."""
+    try:
+        before = os.fstat(file.fileno())
+        content = hash_audio(file) or identity_without_audio(file_hash(file))
+        credits, tags_error = read_credits(file)
+        after = os.fstat(file.fileno())
+    except OSError as error:
+        if is_machine_fault(error):
+            raise
+        raise Unreadable(f"The file cannot be read: {error.strerror}.") from error
+    if tags_error is not None:
+        log.warning("the tags of %.300r cannot all be read: %s", str(file.name), tags_error)
+    found = Identity(content.hex(), credits)
+    if _key(before) == _key(after) and time.time_ns() - after.st_ctime_ns >= SETTLED_NS:
+        with appearing(_place(after, cache_dir)) as note:
+            note.write(json.dumps(asdict(found)).encode())
+    return found
+
+
+def check_unchanged(before: os.stat_result, after: os.stat_result) -> None:
+    """Raise Unreadable when a file was written while it was read: what came out belongs to no content."""
+    if _key(before) != _key(after):
+        raise Unreadable("The file was changed while it was read.")
+
+
+def _key(status: os.stat_result) -> str:
+    """Nobody can set a file's change time, so neither an edited nor a replaced file has the same.
+
+    What another version of the code has read is not known.
+    """
+    numbers = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return hashlib.sha256(repr((TAGS_VERSION, *numbers)).encode()).hexdigest()
+
+
+def _place(status: os.stat_result, cache_dir: Path) -> Path:
+    key = _key(status)
+    return cache_dir / "files" / key[:2] / f"{key}.json"

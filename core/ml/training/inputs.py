@@ -1,0 +1,87 @@
+"""What a model gets to see of the cached tracks.
+
+Shapes: B batch, P patches of a track, F mel bands, N frames, D embedding size.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from core.ml.inference.patches import fill_by_repeating
+
+Positions = npt.NDArray[np.float64]
+
+
+class Inputs(Protocol):
+    """Tracks by their index."""
+
+    @property
+    def are_patches(self) -> bool:
+        """Whether an input is a log-mel patch, which can be augmented."""
+
+    def batch(self, tracks: Sequence[int], positions: Positions) -> Tensor:
+        """One input per track (B, ...), each cut at its position in [0, 1) of what is possible."""
+
+    def whole(self, track: int, limit: int | None) -> Tensor:
+        """All inputs of a track (P, ...), or `limit` evenly spaced ones."""
+
+
+class Patches:
+    """Log-mel patches (1, F, patch_frames) of frames that are read from disk only where they are needed."""
+
+    are_patches = True
+
+    def __init__(self, files: Sequence[Path], patch_frames: int) -> None:
+        self._files = files
+        self._patch_frames = patch_frames
+
+    def batch(self, tracks: Sequence[int], positions: Positions) -> Tensor:
+        return torch.stack([self._cut(*at) for at in zip(tracks, positions, strict=True)])
+
+    def whole(self, track: int, limit: int | None) -> Tensor:
+        frames = self._frames(track)
+        starts = range(0, len(frames) - self._patch_frames + 1, self._patch_frames)
+        if not starts:
+            return self._patch(frames, 0)[None]
+        wanted: Sequence[int] = starts
+        if limit is not None and limit < len(starts):
+            wanted = [starts[(2 * index + 1) * len(starts) // (2 * limit)] for index in range(limit)]
+        return torch.stack([self._patch(frames, start) for start in wanted])
+
+    def _cut(self, track: int, position: float) -> Tensor:
+        frames = self._frames(track)
+        return self._patch(frames, int(position * max(1, len(frames) - self._patch_frames + 1)))
+
+    def _frames(self, track: int) -> npt.NDArray[np.float16]:
+        frames: npt.NDArray[np.float16] = np.load(self._files[track], mmap_mode="r", allow_pickle=False)
+        return frames
+
+    def _patch(self, frames: npt.NDArray[np.float16], start: int) -> Tensor:
+        """A patch (1, F, patch_frames); a shorter track is repeated, as in serving."""
+        patch = torch.from_numpy(frames[start : start + self._patch_frames].astype(np.float32).T)
+        return fill_by_repeating(patch, self._patch_frames)[None]
+
+
+class Vectors:
+    """One vector (D,) per track, all in memory."""
+
+    are_patches = False
+
+    def __init__(self, vectors: Tensor) -> None:
+        self._vectors = vectors
+
+    def batch(self, tracks: Sequence[int], positions: Positions) -> Tensor:  # noqa: ARG002
+        return self._vectors[list(tracks)]
+
+    def whole(self, track: int, limit: int | None) -> Tensor:  # noqa: ARG002
+        return self._vectors[track : track + 1]
+
+
+def load_vectors(files: Sequence[Path]) -> Tensor:
+    """Cached vectors (M, D)."""
+    return torch.from_numpy(np.stack([np.load(file, allow_pickle=False) for file in files]))

@@ -1,0 +1,61 @@
+"""Losses of multi-label logits; targets may lie between 0 and 1, as mixup makes them.
+
+Shapes: B batch, M tracks, L labels.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
+
+from core.config.experiment import AsymmetricLoss, FocalLoss, LossConfig
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+LOWEST = 1e-8  # probability, to stay away from log(0) and from roots of 0, whose slope is infinite
+
+
+def make_loss(config: LossConfig, class_weights: Tensor | None = None) -> Loss:
+    """A function (logits (B, L), targets (B, L)) -> mean loss; class weights (L,) multiply positives."""
+
+    def loss(logits: Tensor, targets: Tensor) -> Tensor:
+        if isinstance(config, FocalLoss):
+            return focal(logits, targets, config.gamma, class_weights).mean()
+        if isinstance(config, AsymmetricLoss):
+            return asymmetric(logits, targets, config, class_weights).mean()
+        return binary_cross_entropy_with_logits(logits, targets, pos_weight=class_weights)
+
+    return loss
+
+
+def focal(logits: Tensor, targets: Tensor, gamma: float, class_weights: Tensor | None = None) -> Tensor:
+    """`|target - p| ** gamma` times the cross-entropy, per element (B, L)."""
+    entropy = binary_cross_entropy_with_logits(logits, targets, pos_weight=class_weights, reduction="none")
+    return (targets - logits.sigmoid()).abs().clamp(min=LOWEST).pow(gamma) * entropy
+
+
+def asymmetric(
+    logits: Tensor, targets: Tensor, config: AsymmetricLoss, class_weights: Tensor | None = None
+) -> Tensor:
+    """Per element (B, L); the probability of negatives is lowered by the margin first."""
+    p = logits.sigmoid()
+    positive = -((1 - p).clamp(min=LOWEST).pow(config.gamma_positive)) * logsigmoid(logits)
+    if class_weights is not None:
+        positive = positive * class_weights
+    lowered = (p - config.margin).clamp(min=0)
+    negative = -lowered.clamp(min=LOWEST).pow(config.gamma_negative) * torch.log(
+        (1 - lowered).clamp(min=LOWEST)
+    )
+    return targets * positive + (1 - targets) * negative
+
+
+def class_weights(targets: Tensor, most: float) -> Tensor:
+    """Negatives per positive of each label, between 1 and `most`: (M, L) -> (L,)."""
+    positives = targets.sum(0)
+    return ((len(targets) - positives) / positives.clamp(min=1)).clamp(1, most)
+
+
+def smooth_positives(targets: Tensor, amount: float) -> Tensor:
+    """Labels that are given become `1 - amount`; the others stay 0: they are the many."""
+    return targets * (1 - amount)

@@ -1,0 +1,198 @@
+"""Turns a dataset into what can be learnt: tracks that can be read, labels as numbers, and their parts."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from core.config.dataset import LabelConfig
+from core.config.experiment import ExperimentConfig
+from core.config.models import EnsembleConfig, TransferConfig, is_single_label
+from core.errors import ItemError, UnusableDataset
+from core.ml.datasets.credits import credited
+from core.ml.datasets.examples import Dataset, Example, Part, in_order
+from core.ml.datasets.groups import same_origin
+from core.ml.datasets.labels import LabelledDataset, multi_hot, select_labels, spelt_like
+from core.ml.datasets.split_report import Split
+from core.ml.datasets.splits import divide
+from core.ml.inference.tagger import Tagger
+from core.ml.training.bases import Resolved
+from core.ml.training.cache_versions import sweep_outdated
+from core.ml.training.embedding_cache import cache_embeddings
+from core.ml.training.feature_cache import Cached, Outcome, cache_log_mels
+from core.ml.training.inputs import Inputs, Patches, Vectors, load_vectors
+from core.ml.training.processes import gather, is_first, rank, world_size
+from core.ml.training.run import OnTrack, Tracks
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Material:
+    """A dataset ready to be learnt; tracks are named by their row."""
+
+    dataset: Dataset
+    tracks: Tracks
+    groups: tuple[int, ...]  # tracks of one artist, or of one content, have one number
+    splits: tuple[Split, ...]  # one, or one per fold
+    dropped: Mapping[str, str]  # id -> error code of tracks that cannot be read
+    damaged: Mapping[str, tuple[str, ...]]  # id -> warnings of tracks that are used without what is missing
+    fingerprint: str  # of ids, labels and contents
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.tracks.labels
+
+    def rows(self, examples: Iterable[Example]) -> list[int]:
+        number = {example.id: row for row, example in enumerate(self.dataset.examples)}
+        return [number[example.id] for example in examples]
+
+
+def prepare(
+    resolved: Resolved,
+    dataset: Dataset,
+    cache_dir: Path,
+    device: torch.device,
+    should_stop: Callable[[], bool],
+    on_track: OnTrack,
+) -> Material:
+    """Decode what is not cached yet, leave out what cannot be read, choose the labels and the split."""
+    config = resolved.config
+    dataset = in_order(dataset)
+    candidates = _candidates(resolved, dataset)
+    examples = candidates.examples
+    outcomes = _cache(resolved, candidates, cache_dir, device, should_stop, on_track)
+    usable = [
+        (credited(example, outcome.credits), outcome)
+        for example, outcome in zip(examples, outcomes, strict=True)
+        if isinstance(outcome, Cached)
+    ]
+    if not usable:
+        raise UnusableDataset(f"None of the {len(examples)} tracks of {dataset.name} can be read.")
+    renamed = config.labels.model_copy(update={"aliases": {}})
+    found = replace(dataset, examples=tuple(example for example, _ in usable))
+    labelled = _labelled(resolved, found, renamed)
+    cached = {example.id: outcome for example, outcome in usable}
+    kept = labelled.dataset
+    contents = {example.id: bytes.fromhex(cached[example.id].content) for example in kept.examples}
+    splits = divide(kept, config.split, contents)
+    material = Material(
+        dataset=kept,
+        tracks=Tracks(
+            _inputs(config, [cached[example.id].file for example in kept.examples]),
+            torch.from_numpy(multi_hot(kept.examples, labelled.labels)),
+            labelled.labels,
+        ),
+        groups=same_origin(kept.examples, contents).of,
+        splits=splits,
+        dropped=_dropped(examples, outcomes),
+        damaged={name: one.warnings for name, one in cached.items() if one.warnings},
+        fingerprint=fingerprint(kept.examples, contents),
+    )
+    for name, warnings in material.damaged.items():
+        log.warning("%.300r is used for training, but: %s", name, " ".join(warnings))
+    _check_parts(material)
+    return material
+
+
+def fingerprint(examples: Iterable[Example], contents: Mapping[str, bytes]) -> str:
+    """Equal for the same tracks, labelled and grouped alike, wherever they lie and in whatever order."""
+    rows = sorted(
+        (one.id, contents[one.id].hex(), sorted(one.labels), one.artist, one.album, one.part)
+        for one in examples
+    )
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+def _candidates(resolved: Resolved, dataset: Dataset) -> Dataset:
+    """The tracks to open. Only their tags may tell whether a label has enough artists."""
+    labels = resolved.config.labels
+    if labels.min_artists > 1 and any(example.artist is None for example in dataset.examples):
+        all_labels = labels.model_copy(update={"min_artists": 1, "num_genres": None})
+        return select_labels(dataset, all_labels).dataset
+    return _labelled(resolved, dataset, labels).dataset
+
+
+def _labelled(resolved: Resolved, dataset: Dataset, labels: LabelConfig) -> LabelledDataset:
+    labelled = select_labels(dataset, labels)
+    if is_single_label(resolved.config.model):
+        _check_single(labelled.dataset)
+    if isinstance(resolved.config.model, EnsembleConfig):
+        members = resolved.bases[0].card.labels
+        labelled = spelt_like(labelled, members)
+        if set(labelled.labels) != set(members):
+            raise UnusableDataset(
+                f"The members label {', '.join(members)}; {dataset.name} has {', '.join(labelled.labels)}."
+            )
+        return replace(labelled, labels=members)
+    return labelled
+
+
+def _check_single(dataset: Dataset) -> None:
+    several = [example for example in dataset.examples if len(example.labels) > 1]
+    if several:
+        raise UnusableDataset(
+            f"The model gives a track one label; {len(several)} tracks have several, {several[0].id} is one: "
+            "set model.single_label to false, or take multilabel_audio_cnn."
+        )
+
+
+def _cache(
+    resolved: Resolved,
+    dataset: Dataset,
+    cache_dir: Path,
+    device: torch.device,
+    should_stop: Callable[[], bool],
+    on_track: OnTrack,
+) -> list[Outcome]:
+    """What each file became; every process sees to its own share."""
+    if is_first():
+        sweep_outdated(cache_dir)
+    paths, root = [one.path for one in dataset.examples], dataset.root
+    own = paths[rank() :: world_size()]
+    if isinstance(resolved.config.model, TransferConfig):
+        base = resolved.bases[0]
+        tagger = Tagger(base.card, base.model, device)
+        found = cache_embeddings(
+            own, tagger, base.card.weights_sha256, cache_dir, should_stop, on_track, root=root
+        )
+    else:
+        found = cache_log_mels(own, resolved.config.features, cache_dir, should_stop, on_track, root=root)
+    parts = gather(found)
+    return [parts[row % len(parts)][row // len(parts)] for row in range(len(paths))]
+
+
+def _inputs(config: ExperimentConfig, files: Sequence[Path]) -> Inputs:
+    if isinstance(config.model, TransferConfig):
+        return Vectors(load_vectors(files))
+    return Patches(files, config.model.patch_frames)
+
+
+def _dropped(examples: Sequence[Example], outcomes: Sequence[Outcome]) -> dict[str, str]:
+    return {
+        example.id: outcome.code
+        for example, outcome in zip(examples, outcomes, strict=True)
+        if isinstance(outcome, ItemError)
+    }
+
+
+def _check_parts(material: Material) -> None:
+    """Every label must be there to learn from, and not on every track, in the part that is learnt from."""
+    if len(material.splits) > 1:
+        return  # the final model learns from everything; a label may be missing in a fold
+    for part in (Part.VALIDATION, Part.TEST):
+        if not material.splits[0].part(part):
+            raise UnusableDataset(f"No track is left for {part}: cross-validate (split: folds) instead.")
+    rows = material.rows(material.splits[0].part(Part.TRAIN))
+    share = material.tracks.targets[rows].mean(0)
+    for label, of_tracks in zip(material.labels, share.tolist(), strict=True):
+        if of_tracks in (0, 1):
+            which = "No" if of_tracks == 0 else "Every"
+            raise UnusableDataset(
+                f"{which} track to learn from has the label {label!r}: leave it out or add tracks "
+                f"({len(rows)} of {len(material.dataset.examples)} are learnt from)."
+            )

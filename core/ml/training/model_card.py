@@ -1,0 +1,99 @@
+"""The model card that people read, in Markdown."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from core.ml.models.artifact import ModelCard
+
+NAMES = {
+    "roc_auc_macro": "ROC-AUC, mean over labels",
+    "pr_auc_macro": "PR-AUC, mean over labels",
+    "pr_auc_chance": "PR-AUC of guessing",
+    "f1_micro": "F1, over all decisions",
+    "f1_macro": "F1, mean over labels",
+    "f1_samples": "F1, mean over tracks",
+}
+GROUPS = {
+    "head": "learnt from 100 tracks or more",
+    "middle": "from 20 to 99",
+    "tail": "from fewer than 20",
+    "roots": "at the top of the tree",
+    "leaves": "at its ends",
+}
+
+
+def write_card(card: ModelCard, results: Mapping[str, Any]) -> str:
+    """Sections: what it is, how good it is, per label, what it was trained on."""
+    sections = [_head(card, results), _metrics(results), _groups(results), _labels(results)]
+    return "\n".join([line for section in [*sections, _origin(card, results)] for line in section])
+
+
+def _head(card: ModelCard, results: Mapping[str, Any]) -> list[str]:
+    way = (
+        f"Measured out of fold in a {results['folds']}-fold cross-validation; the model itself has learnt "
+        "from all tracks. Thresholds behind a fold's F1 were chosen on the other folds."
+        if results["folds"]
+        else "Measured on tracks, and artists where known, that the model has not learnt from; thresholds "
+        "and calibration were chosen on others again."
+    )
+    return [
+        f"# {card.name}, version {card.version}",
+        "",
+        f"A `{card.model.kind}` that gives {len(card.labels)} labels: {', '.join(card.labels)}.",
+        "",
+        "## How good it is",
+        "",
+        way,
+        "",
+    ]
+
+
+def _metrics(results: Mapping[str, Any]) -> list[str]:
+    rows = ["| measure | value | 95 % interval |", "|---|---|---|"]
+    for name, title in NAMES.items():
+        interval = results["intervals"].get(name)
+        between = f"{_number(interval['low'])} to {_number(interval['high'])}" if interval else ""
+        rows.append(f"| {title} | {_number(results['metrics'].get(name))} | {between} |")
+    if results["unscored"]:
+        rows += ["", f"Not in any mean, as every or no track has them: {', '.join(results['unscored'])}."]
+    return [*rows, ""]
+
+
+def _groups(results: Mapping[str, Any]) -> list[str]:
+    rows = ["| labels | how many | ROC-AUC | PR-AUC | F1 |", "|---|---|---|---|---|"]
+    for name, means in results["groups"].items():
+        measured = " | ".join(_number(means[measure]) for measure in ("roc_auc", "pr_auc", "f1"))
+        rows.append(f"| {GROUPS[name]} | {means['labels']:.0f} | {measured} |")
+    return ["## Per group of labels", "", *rows, ""]
+
+
+def _labels(results: Mapping[str, Any]) -> list[str]:
+    columns = ("support", "chance", "roc_auc", "pr_auc", "precision", "recall", "f1", "threshold")
+    rows = ["| label | " + " | ".join(name.replace("_", " ") for name in columns) + " |"]
+    rows.append("|---" * (len(columns) + 1) + "|")
+    for one in results["per_label"]:
+        rows.append(f"| {one['label']} | " + " | ".join(_number(one[name]) for name in columns) + " |")
+    return ["## Per label", "", *rows, ""]
+
+
+def _origin(card: ModelCard, results: Mapping[str, Any]) -> list[str]:
+    tracks = ", ".join(f"{count} {part}" for part, count in results["tracks"].items())
+    lines = [
+        "## Where it comes from",
+        "",
+        f"- dataset: {card.provenance['dataset']} ({tracks})",
+        f"- fingerprint of the dataset: {card.provenance['dataset_sha256']}",
+        f"- code: {card.provenance['code_version']}, seed {card.provenance['seed']}",
+        f"- built on: {card.provenance['built_on'] or 'nothing, it was trained from scratch'}",
+        f"- trained in {card.metrics['duration_s']:.0f} s",
+        *(f"- note: {warning}" for warning in results["warnings"]),
+    ]
+    if results["dropped"]:
+        lines.append(f"- {len(results['dropped'])} tracks could not be read and are left out")
+    return [*lines, ""]
+
+
+def _number(value: float | int | None) -> str:
+    if value is None:
+        return "-"
+    return str(value) if isinstance(value, int) else f"{value:.3f}"

@@ -1,0 +1,63 @@
+"""Scores of whole tracks, averaged over their patches as in serving. Shapes: M tracks, L labels."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from core.ml.training.inputs import Inputs
+from core.ml.training.processes import gather, rank, world_size
+
+Scores = npt.NDArray[np.float64]
+
+BATCH_SIZE = {"cpu": 16, "cuda": 128}  # patches
+
+
+@torch.inference_mode()
+def predict(
+    model: nn.Module,
+    inputs: Inputs,
+    tracks: Sequence[int],
+    limit: int | None,
+    device: torch.device,
+    on_batch: Callable[[int], None] = lambda _: None,
+) -> Scores:
+    """Mean probability (M, L) over the patches of each track; shared out among all processes.
+
+    `on_batch` is called before each batch with the number of own tracks that are done; what it raises ends
+    the prediction.
+    """
+    was_training = model.training
+    model.eval()
+    own = list(tracks[rank() :: world_size()])
+    scores = list(_scores(model, inputs, own, limit, device, on_batch))
+    model.train(was_training)
+    parts = gather(scores)
+    return np.stack([parts[place % len(parts)][place // len(parts)] for place in range(len(tracks))])
+
+
+def _scores(
+    model: nn.Module,
+    inputs: Inputs,
+    tracks: Sequence[int],
+    limit: int | None,
+    device: torch.device,
+    on_batch: Callable[[int], None],
+) -> Iterator[Scores]:
+    """The scores (L,) of track after track; a batch may hold patches of several."""
+    size, scored = BATCH_SIZE[device.type], 0
+    waiting: list[Tensor] = []
+    for number, track in enumerate(tracks):
+        waiting.append(inputs.whole(track, limit))
+        if sum(map(len, waiting)) >= size or number == len(tracks) - 1:
+            batches = torch.cat(waiting).split(size)  # type: ignore[no-untyped-call]
+            found = []
+            for batch in batches:
+                on_batch(scored)
+                found.append(model(batch.to(device))[0].float().sigmoid().double())
+            for part in torch.cat(found).cpu().split([len(patches) for patches in waiting]):  # type: ignore[no-untyped-call]
+                yield part.mean(0).numpy()
+            scored += len(waiting)
+            waiting = []

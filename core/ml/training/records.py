@@ -1,0 +1,84 @@
+"""The files that a training leaves beside the model."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
+
+from core.ml.models.artifact import CARD_FILE, ModelCard, StoredCard
+from core.ml.training import plots
+from core.ml.training.fitting import Fitted
+from core.ml.training.judgement import Judgement
+from core.ml.training.material import Material
+from core.ml.training.model_card import write_card
+from core.ml.training.reports import EpochReport, TrainingResult
+
+HISTORY_FILE, RESULTS_FILE = "history.json", "test_results.json"
+VALIDATION_FILE = "validation_scores.safetensors"
+CURVES_FILE, CO_OCCURRENCE_FILE, README_FILE = "training_curves.png", "co_occurrence.png", "MODEL_CARD.md"
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What a model, not calibrated, said of the tracks by which thresholds are chosen."""
+
+    scores: npt.NDArray[np.float64]  # (N, L)
+    targets: npt.NDArray[np.float64]  # (N, L)
+
+
+def make_records(
+    card: ModelCard, material: Material, fitted: Fitted, judgement: Judgement
+) -> dict[str, bytes]:
+    """Their contents by name."""
+    history = [report.as_dict() for report in fitted.history]
+    return {
+        HISTORY_FILE: _json(history),
+        RESULTS_FILE: _json(judgement.results),
+        CURVES_FILE: plots.training_curves(fitted.history),
+        CO_OCCURRENCE_FILE: plots.co_occurrence(judgement.together, material.labels),
+        README_FILE: write_card(card, judgement.results).encode(),
+        VALIDATION_FILE: _held_out(material, fitted),
+    }
+
+
+def _held_out(material: Material, fitted: Fitted) -> bytes:
+    """Of the validation tracks, or of all tracks out of fold."""
+    arrays = {
+        "scores": np.ascontiguousarray(fitted.validation.scores, dtype=np.float64),
+        "targets": material.tracks.targets.numpy()[fitted.validation.rows].astype(np.float64),
+    }
+    return bytes(save_arrays(arrays))
+
+
+def read_validation(folder: Path) -> HeldOut:
+    """Raises FileNotFoundError where a model was not trained here."""
+    arrays = load_arrays((folder / VALIDATION_FILE).read_bytes())
+    return HeldOut(arrays["scores"], arrays["targets"])
+
+
+def read_result(folder: Path, identity: Mapping[str, str]) -> TrainingResult | None:
+    """What a finished training left in `folder`, if it was this one."""
+    if not (folder / CARD_FILE).is_file():
+        return None
+    card = StoredCard.model_validate_json((folder / CARD_FILE).read_bytes())
+    if any(card.provenance.get(name) != value for name, value in identity.items()):
+        return None
+    results = json.loads((folder / RESULTS_FILE).read_bytes())
+    history = json.loads((folder / HISTORY_FILE).read_bytes())
+    return TrainingResult(
+        folder=folder,
+        labels=card.labels,
+        results=results,
+        metrics=card.metrics,
+        history=tuple(EpochReport.from_dict(report) for report in history),
+        dropped=results["dropped"],
+    )
+
+
+def _json(content: object) -> bytes:
+    return (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()

@@ -1,0 +1,69 @@
+"""The genre tags in music files become labels, however people have typed them."""
+
+from pathlib import Path
+from typing import Any
+
+from core.config.dataset import LibraryDataset
+from core.ml.datasets import library
+from core.ml.datasets.catalogue import read_library
+from core.ml.datasets.library import TaggedTrack
+
+
+def labels(root: Path, *tags: list[str], **options: Any):
+    tracks = [TaggedTrack(f"{number:03d}.mp3", tuple(found)) for number, found in enumerate(tags)]
+    config = LibraryDataset(library="home", **options)
+    return [example.labels for example in read_library(config, root, tracks).examples]
+
+
+def test_tags_are_cut_at_separators(tmp_path):
+    found = labels(
+        tmp_path, ["Rock; Pop/Rock"], ["Jazz|Blues", "Soul"], ["R&B, Funk"], ["Drum & Bass"], [" ; "], []
+    )
+    assert found == [("Rock", "Pop"), ("Jazz", "Blues", "Soul"), ("R&B", "Funk"), ("Drum & Bass",), (), ()]
+
+
+def test_other_separators_can_be_chosen(tmp_path):
+    assert labels(tmp_path, ["a^b-c]d"], separators="]^-") == [("a", "b", "c", "d")]
+    assert labels(tmp_path, ["Pop/Rock"], separators="") == [("Pop/Rock",)]
+
+
+def test_spellings_of_one_genre_become_the_most_frequent_one(tmp_path):
+    found = labels(tmp_path, ["hip-hop"], ["Hip-Hop"], ["HIP-HOP", "hip-hop"], ["Hip-Hop"], ["Hip-Hop"])
+    assert found == [("Hip-Hop",)] * 5
+
+
+def test_aliases_are_found_in_any_spelling(tmp_path):
+    aliases = {"R&B / Soul": "R&B", "Hip\u00a0Hop": ""}
+    assert labels(tmp_path, ["r&b  /  soul", "HIP HOP"], aliases=aliases) == [("R&B",)]
+
+
+def test_aliases_rename_pieces_and_whole_tags_and_remove(tmp_path):
+    aliases = {"r&b/soul": "R&B", "hiphop": "Hip-Hop", "other": "", "folk, world, & country": "Folk"}
+    found = labels(
+        tmp_path,
+        ["R&B/Soul"],
+        ["Rock/HipHop"],
+        ["Other", "Jazz"],
+        ["Folk, World, & Country"],
+        aliases=aliases,
+    )
+    assert found == [("R&B",), ("Rock", "Hip-Hop"), ("Jazz",), ("Folk",)]
+
+
+def test_tracks_are_in_the_order_of_their_paths_with_what_is_known(tmp_path):
+    tracks = [TaggedTrack("b.mp3", (), "", None), TaggedTrack("a/a.mp3", ("Rock",), "Ann", "One")]
+    first, second = library.read(tmp_path, tracks).examples
+    assert (first.id, first.path, first.artist, first.album) == (
+        "a/a.mp3",
+        tmp_path / "a/a.mp3",
+        "Ann",
+        "One",
+    )
+    assert second.artist is None
+
+
+def test_labels_can_lie_in_the_paths(tmp_path):
+    tracks = [TaggedTrack("calm/calm_acoustic_1.opus", ("Ignored",))]
+    assert library.read(tmp_path, tracks, labels_from="folder").examples[0].labels == ("calm",)
+    by_words = library.read(tmp_path, tracks, labels_from="words", vocabulary=("acoustic", "electronic"))
+    assert by_words.examples[0].labels == ("acoustic",)

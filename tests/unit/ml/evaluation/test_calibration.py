@@ -1,0 +1,124 @@
+"""Calibrated scores are proportions, and calibration changes no decision once thresholds are chosen again."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import brier_score_loss
+
+from core.ml.evaluation.arrays import logit, sigmoid, softmax
+from core.ml.evaluation.calibration import (
+    Calibration,
+    brier_score,
+    calibration_error,
+    fit,
+    fit_exclusive,
+    fit_platt,
+    fit_temperature,
+)
+from core.ml.evaluation.ranking import Ranking
+from core.ml.evaluation.thresholds import best_f_threshold
+from core.ml.models import artifact
+
+
+def overconfident(tracks: int = 4000, slope: float = 3.0, offset: float = 1.0, seed: int = 0):
+    """Targets drawn from true probabilities, and scores whose logits are too large, and shifted."""
+    random = np.random.default_rng(seed)
+    true = sigmoid(random.normal(-1, 1.2, (tracks, 3)))
+    return random.random(true.shape) < true, sigmoid(slope * logit(true) + offset)
+
+
+def test_temperature_finds_how_overconfident_scores_are():
+    found = fit_temperature(*overconfident(offset=0.0))
+    assert found.slopes == pytest.approx([1 / 3] * 3, rel=0.1)
+    assert found.offsets == (0, 0, 0)
+
+
+def test_platt_finds_slope_and_offset_of_each_label():
+    found = fit_platt(*overconfident())
+    assert found.slopes == pytest.approx([1 / 3] * 3, rel=0.15)
+    assert found.offsets == pytest.approx([-1 / 3] * 3, abs=0.1)
+
+
+@pytest.mark.parametrize("method", ["temperature", "platt"])
+def test_other_tracks_are_scored_more_truly_afterwards(method):
+    found = fit(method, *overconfident(offset=0.0))
+    targets, scores = overconfident(offset=0.0, seed=1)
+    calibrated = found.apply(scores)
+    assert (calibration_error(targets, calibrated) < calibration_error(targets, scores) / 2).all()
+    assert (calibration_error(targets, calibrated) < 0.03).all()
+    assert (brier_score(targets, calibrated) < brier_score(targets, scores)).all()
+
+
+@pytest.mark.parametrize("method", ["temperature", "platt"])
+@pytest.mark.parametrize("seed", range(3))
+def test_no_decision_changes_when_thresholds_are_chosen_again(method, seed):
+    targets, scores = overconfident(400, seed=seed)
+    calibrated = fit(method, targets, scores).apply(scores)
+    for label in range(3):
+        before = scores[:, label] >= best_f_threshold(targets[:, label], scores[:, label])
+        after = calibrated[:, label] >= best_f_threshold(targets[:, label], calibrated[:, label])
+        assert (before == after).all()
+    assert Ranking(targets, calibrated).areas()[0] == pytest.approx(Ranking(targets, scores).areas()[0])
+
+
+def test_a_label_with_few_examples_gets_the_common_temperature():
+    targets, scores = overconfident()
+    targets[:, 1] = False
+    targets[:9, 1] = True
+    found = fit_platt(targets, scores)
+    assert found.slopes[1] == fit_temperature(targets, scores).slopes[0]
+    assert found.offsets[1] == 0
+
+
+def test_scores_that_contradict_the_truth_are_not_turned_round():
+    targets, scores = overconfident()
+    found = fit_platt(targets, 1 - scores)
+    assert min(found.slopes) > 0
+
+
+def test_scores_of_zero_and_one_are_calibrated_too():
+    calibrated = Calibration((1.0, 20.0), (0.0, 0.0)).apply([[0.0, 1.0], [1.0, 0.0]])
+    assert ((calibrated >= 0) & (calibrated <= 1)).all()
+    assert calibrated[:, 0] == pytest.approx([0, 1], abs=1e-6)
+
+
+def test_a_stored_model_applies_the_same_values():
+    found = fit_platt(*overconfident(400))
+    stored = artifact.Calibration(slopes=found.slopes, offsets=found.offsets)
+    assert (stored.slopes, stored.offsets) == (found.slopes, found.offsets)
+
+
+def test_calibration_error_by_hand():
+    targets, scores = [[1], [0], [1], [1]], [[0.85], [0.85], [0.15], [1.0]]
+    assert calibration_error(targets, scores) == pytest.approx([0.7 / 4 + 0.85 / 4])
+
+
+def test_brier_score_equals_that_of_scikit_learn():
+    targets, scores = overconfident(400)
+    expected = [brier_score_loss(targets[:, label], scores[:, label]) for label in range(3)]
+    assert brier_score(targets, scores) == pytest.approx(expected)
+
+
+def exclusive(tracks: int = 4000, slope: float = 3.0, seed: int = 0):
+    """One label per track, drawn from a softmax, and the softmax of logits that are too large."""
+    random = np.random.default_rng(seed)
+    logits = random.normal(0, 1.2, (tracks, 4))
+    true = softmax(logits)
+    chosen = (random.random((tracks, 1)) > true.cumsum(axis=1)).sum(axis=1).clip(max=3)
+    return np.eye(4)[chosen], softmax(slope * logits)
+
+
+def test_the_temperature_of_exclusive_labels_is_found_and_moves_no_label():
+    targets, scores = exclusive()
+    found = fit_exclusive(targets, scores)
+    assert found.form == "softmax"
+    assert found.slopes == pytest.approx([1 / 3] * 4, rel=0.1)
+    given = found.apply(scores)
+    assert given.sum(axis=1) == pytest.approx(np.ones(len(given)))
+    assert (given.argmax(axis=1) == scores.argmax(axis=1)).all()
+    assert calibration_error(targets, given).max() < 0.03 < calibration_error(targets, scores).max()
+
+
+def test_the_temperature_stays_finite_where_labels_are_told_apart_or_nothing_is_known():
+    targets = np.eye(3)[[0, 1, 2] * 20]
+    assert 0 < fit_exclusive(targets, np.where(targets, 0.6, 0.2)).slopes[0] < 20
+    assert fit_exclusive(np.zeros((5, 3)), np.full((5, 3), 1 / 3)).slopes == (1.0, 1.0, 1.0)

@@ -1,0 +1,105 @@
+"""Trainings in processes that are killed, and trainings that several processes share."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from core.ml.datasets.examples import Dataset
+from core.ml.models.zoo import build
+from core.ml.training.losses import make_loss
+from core.ml.training.validation import validate
+from tests.conftest import PROJECT
+from tests.unit.ml.training import shared_fit
+from tests.unit.ml.training.experiments import make_config, make_run, make_tracks
+
+PROGRAM = "tests.unit.ml.training.training_process"
+TWO_PROCESSES = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+
+pytestmark = pytest.mark.slow
+
+
+def start(
+    clips: Dataset, folder: Path, cache_dir: Path, name: str, launcher: tuple[str, ...] = ()
+) -> subprocess.Popen[str]:
+    root = clips.examples[0].path.parents[1]
+    program = [sys.executable, *launcher, "-m", PROGRAM, str(root), str(folder), str(cache_dir), name]
+    return subprocess.Popen(program, cwd=PROJECT, stdout=subprocess.PIPE, text=True)
+
+
+def finish(process: subprocess.Popen[str]) -> dict[str, float]:
+    output, _ = process.communicate(timeout=200)
+    assert process.returncode == 0
+    found = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+    assert all(metrics == found[0] for metrics in found)
+    return dict(found[0])
+
+
+@pytest.mark.parametrize(("name", "times"), [("network", 5), ("folds", 2), ("default", 2)])
+def test_a_training_killed_at_random_moments_ends_with_the_same_weights(
+    clips, cache_dir, tmp_path, name, times
+):
+    finish(start(clips, tmp_path / "whole", cache_dir, name))
+    moments = random.Random(name)
+    kills = 0
+    for _ in range(times):
+        process = start(clips, tmp_path / "killed", cache_dir, name)
+        assert process.stdout is not None
+        steps = moments.randint(1, 6)
+        while steps and process.stdout.readline():
+            steps -= 1
+        kills += process.poll() is None
+        process.kill()
+        process.communicate()
+    finish(start(clips, tmp_path / "killed", cache_dir, name))
+    assert kills > times / 2
+    weights = [(tmp_path / run / "model.safetensors").read_bytes() for run in ("whole", "killed")]
+    assert weights[0] == weights[1]
+    results = [(tmp_path / run / "test_results.json").read_bytes() for run in ("whole", "killed")]
+    assert results[0] == results[1]
+
+
+def test_processes_end_with_one_model_draw_apart_and_can_be_stopped(tmp_path):
+    program = [sys.executable, *TWO_PROCESSES, "-m", "tests.unit.ml.training.shared_fit", str(tmp_path)]
+    subprocess.run(program, cwd=PROJECT, check=True, timeout=200)
+    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
+    assert first["whole"] == second["whole"] == first["broken"] == second["broken"]
+    assert not set(first["augmented"]) & set(second["augmented"])
+    # The scores that were reported are those of the model that is stored.
+    config, tracks = shared_fit.CONFIG, make_tracks(tmp_path / "tracks", per_label=20)
+    model = build(config.model, config.features, 4)
+    model.load_state_dict(load_file(tmp_path / "weights.safetensors"))
+    loss, _ = validate(model, tracks, shared_fit.VALIDATED, make_run(config), make_loss(config.training.loss))
+    assert loss == pytest.approx(first["validation_loss"], rel=1e-5)
+
+
+def test_training_starts_from_a_configuration_in_two_processes(clips, tmp_path):
+    root = clips.examples[0].path.parents[1]
+    config = make_config(dataset={"kind": "folder", "root": str(root)}, training={"epochs": 2})
+    (tmp_path / "config.yaml").write_text(config.model_dump_json())
+    program = [sys.executable, *TWO_PROCESSES, "-m", "core.ml.training", "config.yaml", "run"]
+    environment = os.environ | {"PYTHONPATH": str(PROJECT), "MFA_DATA_DIR": str(tmp_path / "data")}
+    done = subprocess.run(
+        program, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True, check=True, timeout=200
+    )
+    lines = done.stdout.splitlines()
+    assert [line.split(",")[0] for line in lines[:2]] == ["epoch 1 of 2", "epoch 2 of 2"]
+    assert lines[2].startswith("run: ")
+    assert "roc_auc_macro" in lines[2]
+    assert (tmp_path / "run/model.json").is_file()
+
+
+def test_two_processes_train_one_model_together(clips, cache_dir, tmp_path):
+    alone = finish(start(clips, tmp_path / "alone", cache_dir, "shared"))
+    together = finish(start(clips, tmp_path / "together", cache_dir, "shared", TWO_PROCESSES))
+    assert together["tracks"] == alone["tracks"]
+    assert abs(together["roc_auc_macro"] - alone["roc_auc_macro"]) < 0.15
+    history = json.loads((tmp_path / "together/history.json").read_text())
+    assert history[-1]["train_loss"] < history[0]["train_loss"]
+    assert (tmp_path / "together/model.json").is_file()
+    assert not (tmp_path / "together.checkpoints").exists()
