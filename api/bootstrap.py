@@ -12,11 +12,11 @@ from sqlalchemy import any_, func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from core.db.session import create_database_engine, create_session_factory, transaction
-from core.db.tables import ApiKey
 from core.scopes import Scope
-from core.services.api_keys import create_api_key
 from core.settings import get_settings
+from core.store.api_keys import create_api_key
+from core.store.session import create_database_engine, create_session_factory, transaction
+from core.store.tables import ApiKey
 
 IF_NONE = "--if-none"
 

@@ -11,14 +11,14 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityS
 from sqlalchemy.orm import Session
 
 from api.security.access import allowed_open_jobs, needs_api_keys
-from core.db.session import SessionFactory, transaction
-from core.db.tables import ApiKey
 from core.errors import Forbidden, Unauthenticated
 from core.failpoints import crash_point
+from core.jobs.jobs import Submission, check_room, limit_open_jobs
 from core.scopes import Scope
-from core.services.api_keys import find_api_key
-from core.services.jobs import Submission, check_room, limit_open_jobs
 from core.settings import Settings
+from core.store.api_keys import find_api_key
+from core.store.session import SessionFactory, transaction
+from core.store.tables import ApiKey
 
 LOCAL_OWNER = "local"  # whoever uses a server that asks for no keys
 

@@ -14,12 +14,12 @@ from sqlalchemy.orm import Session
 
 from api import views
 from api.schemas import Result
-from core.db.session import SessionFactory, transaction
-from core.db.tables import Job, Model
 from core.errors import ModelNotFound
-from core.services.items import BEFORE_ALL, ResultRow, list_results
-from core.services.jobs import check_library, get_job
-from core.services.similarity import SimilarTrack, nearest_of_each
+from core.jobs.items import BEFORE_ALL, ResultRow, list_results
+from core.jobs.jobs import check_library, get_job
+from core.store.session import SessionFactory, transaction
+from core.store.similarity import SimilarTrack, nearest_of_each
+from core.store.tables import Job, Model
 
 PAGE = 500
 SIMILAR_PAGE = 100  # tracks whose neighbours are looked up in one statement: some milliseconds each

@@ -34,9 +34,9 @@ from api.security.access import allowed_rate, is_guarded, is_open_to_others
 from api.security.hosts import LoopbackOnly
 from api.security.limits import MB, BodyLimit
 from api.security.rates import RateLimit
-from core.db.session import create_database_engine, create_session_factory
 from core.logs import configure_logging
 from core.settings import Settings, get_settings
+from core.store.session import create_database_engine, create_session_factory
 
 log = logging.getLogger(__name__)
 

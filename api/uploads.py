@@ -9,11 +9,11 @@ from uuid import UUID, uuid4
 from api.deps import check_open_jobs
 from core.atomic_write import sync_folder
 from core.config.params import PredictParams
-from core.db.session import SessionFactory, transaction
 from core.errors import Unavailable, UploadGone
 from core.failpoints import crash_point
-from core.services.jobs import Submission, submit_predict
+from core.jobs.jobs import Submission, submit_predict
 from core.settings import Settings
+from core.store.session import SessionFactory, transaction
 
 BLOCK_BYTES = 1 << 20
 MAX_NAME = 255

@@ -9,15 +9,9 @@ from sqlalchemy.orm import Session
 from api import schemas
 from core.config.params import JobKind
 from core.config.tuning import TuningConfig
-from core.db import tables
-from core.db.session import SessionFactory
 from core.errors import JobNotFound
-from core.services.experiments import ARTIFACTS, NO_FOLD, Comparison, RunRow, get_runs
-from core.services.findings import findings_of
-from core.services.items import ItemRow, ResultRow
-from core.services.jobs import Progress, get_job, get_progress
-from core.services.predictions import find_prediction, find_predictions, given_labels
-from core.services.similarity import SimilarTrack
+from core.jobs.items import ItemRow, ResultRow
+from core.jobs.jobs import Progress, get_job, get_progress
 from core.services.studies import (
     MOST_BEST,
     StudyRow,
@@ -26,8 +20,14 @@ from core.services.studies import (
     get_studies,
     list_trial_page,
 )
-from core.services.tracks import TrackRow
 from core.states import TERMINAL_JOB_STATES, JobState, TrialState
+from core.store import tables
+from core.store.experiments import ARTIFACTS, NO_FOLD, Comparison, RunRow, get_runs
+from core.store.findings import findings_of
+from core.store.predictions import find_prediction, find_predictions, given_labels
+from core.store.session import SessionFactory
+from core.store.similarity import SimilarTrack
+from core.store.tracks import TrackRow
 
 RETRY_AFTER_S = "1"
 SCORE_DIGITS = 6  # all that a 32-bit float holds

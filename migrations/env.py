@@ -4,11 +4,11 @@ from alembic import context
 from sqlalchemy import text
 from sqlalchemy.schema import SchemaItem
 
-from core.db import tables
-from core.db.session import create_database_engine
 from core.logs import configure_logging
-from core.services.registry import EMBEDDING_INDEX_PREFIX
 from core.settings import get_settings
+from core.store import tables
+from core.store.registry import EMBEDDING_INDEX_PREFIX
+from core.store.session import create_database_engine
 
 
 def include_object(

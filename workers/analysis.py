@@ -11,7 +11,6 @@ from typing import BinaryIO
 from sqlalchemy.orm import Session
 
 from core.config.params import AnalysisParams
-from core.db.tables import Job, Library, Model
 from core.errors import (
     Disappeared,
     ItemError,
@@ -19,13 +18,15 @@ from core.errors import (
     MFAError,
     ModelNotFound,
 )
+from core.jobs.items import WorkItem, load_work
+from core.jobs.units import Claim, count_unit_itself, save_timings
 from core.library.content import file_hash
 from core.ml.inference.tagger import Tagger
 from core.ml.inference.timings import StageTimings
-from core.services.contents import find_known_files
-from core.services.embeddings import find_embeddings
-from core.services.items import WorkItem, load_work
-from core.services.predictions import (
+from core.settings import get_settings
+from core.store.contents import find_known_files
+from core.store.embeddings import find_embeddings
+from core.store.predictions import (
     NewPrediction,
     find_coverages,
     find_prediction,
@@ -33,8 +34,7 @@ from core.services.predictions import (
     is_covered,
     save_predictions,
 )
-from core.services.units import Claim, count_unit_itself, save_timings
-from core.settings import get_settings
+from core.store.tables import Job, Library, Model
 from workers.examining import Opened, examine, open_group, rekey
 from workers.lease import Lease
 from workers.recorder import Recorder, new_prediction

@@ -5,8 +5,8 @@ from typing import Any
 
 from celery import signals
 
+from core.jobs.queue import make_celery
 from core.logs import configure_logging
-from core.queue import make_celery
 from core.settings import get_settings
 
 CHILD_NICENESS = 5

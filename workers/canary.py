@@ -20,7 +20,7 @@ from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
 
-from core.queue import KEY_PREFIX
+from core.jobs.queue import KEY_PREFIX
 
 log = logging.getLogger(__name__)
 

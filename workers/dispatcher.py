@@ -23,17 +23,17 @@ from sqlalchemy import make_url, select
 from sqlalchemy.exc import DBAPIError
 
 from core.config.params import JobKind
-from core.db.session import SessionFactory, create_database_engine, create_session_factory, transaction
-from core.db.tables import Job
 from core.failpoints import crash_point
+from core.jobs.dispatch import Doorbell, take_back, take_ready
+from core.jobs.jobs import OPEN_JOB_STATES, UNITS_CHANNEL, finish_complete_jobs
+from core.jobs.queue import QUEUES, Broker, make_celery, ring
+from core.jobs.units import cancel_waiting, reap_expired
+from core.jobs.workers import DISPATCHER, beat, forget_silent, remove_worker, slots_by_queue
 from core.logs import configure_logging
-from core.queue import QUEUES, Broker, make_celery, ring
-from core.services.dispatch import Doorbell, take_back, take_ready
-from core.services.jobs import OPEN_JOB_STATES, UNITS_CHANNEL, finish_complete_jobs
 from core.services.retention import BATCH, delete_old_jobs
-from core.services.units import cancel_waiting, reap_expired
-from core.services.workers import DISPATCHER, beat, forget_silent, remove_worker, slots_by_queue
 from core.settings import Settings, get_settings
+from core.store.session import SessionFactory, create_database_engine, create_session_factory, transaction
+from core.store.tables import Job
 from workers.leftovers import remove_job_folders, remove_staging
 from workers.sweeper import Sweeper
 

@@ -1,4 +1,4 @@
-"""Which messages a worker lets in: doorbells, as `core.queue.ring` makes them, and nothing else.
+"""Which messages a worker lets in: doorbells, as `core.jobs.queue.ring` makes them, and nothing else.
 
 Whoever can write to the broker could otherwise end a worker with a body that Celery does not foresee, again
 and again as such a message is restored, or hang callbacks, chains and limits of his own on a task.
@@ -11,7 +11,7 @@ from typing import Any
 from celery import Celery
 from celery.worker.strategy import default
 
-from core.queue import is_unit_id
+from core.jobs.queue import is_unit_id
 
 log = logging.getLogger(__name__)
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from core.errors import ItemError, Unreadable, is_machine_fault
+from core.jobs.items import WorkItem
 from core.library.content import NOT_READ, TAGS_VERSION, file_hash, identity_without_audio
 from core.library.paths import open_beneath
 from core.ml.audio.sandbox import hash_audio, read_tags
-from core.services.contents import KnownContent, find_known_files, move_results
-from core.services.items import WorkItem
-from core.services.tracks import AnalysedFile
+from core.store.contents import KnownContent, find_known_files, move_results
+from core.store.tracks import AnalysedFile
 from workers.lease import Lease
 from workers.recorder import Recorder
 

@@ -7,9 +7,9 @@ import socket
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from core.db.session import create_database_engine, create_session_factory
-from core.services.workers import is_heard
+from core.jobs.workers import is_heard
 from core.settings import get_settings
+from core.store.session import create_database_engine, create_session_factory
 
 
 def main() -> None:

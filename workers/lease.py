@@ -12,11 +12,11 @@ from typing import NoReturn, Self, TypeVar
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from core.db.session import SessionFactory, transaction
 from core.errors import LeaseLost
 from core.failpoints import crash_point
-from core.services.units import Claim, hold_lease, is_cancelling, mark_current, renew_lease
-from core.services.workers import is_draining
+from core.jobs.units import Claim, hold_lease, is_cancelling, mark_current, renew_lease
+from core.jobs.workers import is_draining
+from core.store.session import SessionFactory, transaction
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

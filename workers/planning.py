@@ -13,20 +13,20 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from core.config.params import AnalysisParams
-from core.db.tables import Job, Library, Model, Track
 from core.errors import ItemError, LibraryFolderMissing, LibraryNotFound, Unreadable
+from core.jobs.queue import BATCH
+from core.jobs.workers import slots_by_queue
 from core.library.content import TAGS_VERSION
 from core.library.left_out import as_text
 from core.library.paths import find_beneath
 from core.library.scan import Entry, FoundFile, LeftOut, scan, scan_again
-from core.queue import BATCH
-from core.services.embeddings import find_embedded
-from core.services.findings import add_warning, count_missing, findings_of
 from core.services.planning import FailedItem, PlannedItem, PlannedUnit, add_page, list_failed_items
-from core.services.predictions import find_coverages, is_covered
-from core.services.tracks import SeenFile, count_met, count_not_met, mark_missing, upsert_tracks
-from core.services.workers import slots_by_queue
 from core.states import ItemState
+from core.store.embeddings import find_embedded
+from core.store.findings import add_warning, count_missing, findings_of
+from core.store.predictions import find_coverages, is_covered
+from core.store.tables import Job, Library, Model, Track
+from core.store.tracks import SeenFile, count_met, count_not_met, mark_missing, upsert_tracks
 from workers.lease import Lease
 
 log = logging.getLogger(__name__)

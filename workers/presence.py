@@ -7,10 +7,10 @@ from typing import Any
 from celery import signals
 from sqlalchemy.exc import SQLAlchemyError
 
-from core.db.session import SessionFactory, create_database_engine, create_session_factory, transaction
-from core.services.units import expire_lease
-from core.services.workers import beat, remove_worker
+from core.jobs.units import expire_lease
+from core.jobs.workers import beat, remove_worker
 from core.settings import get_settings
+from core.store.session import SessionFactory, create_database_engine, create_session_factory, transaction
 from workers.canary import QUEUE_PREFIX
 
 log = logging.getLogger(__name__)

@@ -8,15 +8,15 @@ from dataclasses import replace
 from sqlalchemy.orm import Session
 
 from core.config.models import Coverage, coverage_name
-from core.db.tables import Model
 from core.errors import Empty, ItemError
+from core.jobs.items import Outcome, WorkItem, record_outcomes
 from core.library.content import identity_without_audio
 from core.ml.inference.tagger import Analysis
-from core.services.embeddings import hold_embeddings
-from core.services.items import Outcome, WorkItem, record_outcomes
-from core.services.predictions import NewPrediction, hold_predictions, save_predictions
-from core.services.tracks import AnalysedFile, save_analysed
 from core.states import ItemState
+from core.store.embeddings import hold_embeddings
+from core.store.predictions import NewPrediction, hold_predictions, save_predictions
+from core.store.tables import Model
+from core.store.tracks import AnalysedFile, save_analysed
 from workers.lease import Lease
 
 log = logging.getLogger(__name__)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from core.db.session import create_database_engine, create_session_factory, transaction
-from core.db.tables import Model
 from core.errors import ModelBeingDeleted
 from core.logs import configure_logging
-from core.services.registry import register_artifact
 from core.settings import get_settings
+from core.store.registry import register_artifact
+from core.store.session import create_database_engine, create_session_factory, transaction
+from core.store.tables import Model
 
 log = logging.getLogger("workers.register")
 

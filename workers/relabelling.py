@@ -6,12 +6,12 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from core.config.models import Coverage
-from core.db.tables import Embedding, Model
+from core.jobs.items import Outcome, WorkItem, record_outcomes
 from core.ml.inference.tagger import Tagger
-from core.services.embeddings import find_embeddings, hold_embeddings
-from core.services.items import Outcome, WorkItem, record_outcomes
-from core.services.predictions import NewPrediction, save_predictions
 from core.states import ItemState
+from core.store.embeddings import find_embeddings, hold_embeddings
+from core.store.predictions import NewPrediction, save_predictions
+from core.store.tables import Embedding, Model
 from workers.lease import Lease
 
 WRITE_EVERY_ITEMS = 500

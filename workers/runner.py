@@ -8,14 +8,14 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from core.db.session import SessionFactory, create_database_engine, create_session_factory, transaction
 from core.errors import LeaseLost, MFAError, Unavailable
 from core.failpoints import crash_point
+from core.jobs import units
+from core.jobs.queue import TASK_PREFIX
+from core.jobs.units import Claim
 from core.logs import working_on
-from core.queue import TASK_PREFIX
-from core.services import units
-from core.services.units import Claim
 from core.settings import get_settings
+from core.store.session import SessionFactory, create_database_engine, create_session_factory, transaction
 from workers.lease import Lease, Stop, Stopped
 
 log = logging.getLogger(__name__)

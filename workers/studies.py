@@ -10,8 +10,8 @@ from optuna.storages import RDBStorage
 from sqlalchemy import Engine, create_engine, func, make_url, select, text
 from sqlalchemy.exc import DBAPIError
 
-from core.db.session import SERVER_OPTIONS
 from core.settings import get_settings
+from core.store.session import SERVER_OPTIONS
 
 SCHEMA = "optuna"
 _MAKING_TABLES = 7_264_001  # of an advisory lock

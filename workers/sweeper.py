@@ -13,12 +13,12 @@ from uuid import UUID
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from core.db.session import SessionFactory, transaction
-from core.db.tables import Library, Model, Run, Study
 from core.ml.training.places import embeddings_folders, places
 from core.services import sweep
 from core.services.sweep import Swept
 from core.settings import Settings
+from core.store.session import SessionFactory, transaction
+from core.store.tables import Library, Model, Run, Study
 
 log = logging.getLogger(__name__)
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from core.db.tables import Model
 from core.ml.inference.tagger import Tagger
 from core.settings import get_settings
+from core.store.tables import Model
 
 
 def get_tagger(model: Model, threads: int | None) -> Tagger:

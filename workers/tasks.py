@@ -4,7 +4,7 @@ from functools import partial
 
 from celery import Task
 
-from core.queue import TRAIN_TIME_LIMIT_S
+from core.jobs.queue import TRAIN_TIME_LIMIT_S
 from workers import canary as canaries
 from workers.app import app
 from workers.runner import run_unit

@@ -12,18 +12,18 @@ import numpy.typing as npt
 from sqlalchemy.orm import Session
 
 from core.config.params import ThresholdParams
-from core.db.tables import Job, JobUnit, Model
+from core.jobs.units import Claim, count_unit_itself, save_progress
 from core.ml.evaluation.thresholds import choose_thresholds, precise_thresholds, precision_recall_front
 from core.ml.inference.tagger import served
 from core.ml.models import artifact
 from core.ml.models.artifact import ModelCard, StoredCard
 from core.ml.training.records import VALIDATION_FILE, HeldOut, read_validation
-from core.services.experiments import reserve_version
-from core.services.predictions import copy_predictions
-from core.services.registry import register_artifact, resolve_model
 from core.services.thresholds import folder_of
-from core.services.units import Claim, count_unit_itself, save_progress
 from core.settings import get_settings
+from core.store.experiments import reserve_version
+from core.store.predictions import copy_predictions
+from core.store.registry import register_artifact, resolve_model
+from core.store.tables import Job, JobUnit, Model
 from workers.install import install
 from workers.lease import Lease
 from workers.training import storable

@@ -14,20 +14,20 @@ from sqlalchemy.orm import Session
 
 from core.config.dataset import DatasetConfig, LibraryDataset
 from core.config.experiment import ExperimentConfig
-from core.db.tables import Library, Run
 from core.errors import LibraryNotFound, UnusableDataset
+from core.jobs.units import save_activity, save_timings
 from core.library.paths import find_beneath
 from core.ml.datasets.catalogue import read_dataset, read_library
 from core.ml.datasets.examples import Dataset
 from core.ml.training.reports import EpochReport, TrainingResult
 from core.ml.training.run import TrainingStopped
 from core.ml.training.train import train
-from core.services.experiments import Ending, finish_run, save_epochs, take_version
-from core.services.registry import register_artifact
-from core.services.tracks import list_tags
-from core.services.units import save_activity, save_timings
 from core.settings import get_settings
 from core.states import Activity
+from core.store.experiments import Ending, finish_run, save_epochs, take_version
+from core.store.registry import register_artifact
+from core.store.tables import Library, Run
+from core.store.tracks import list_tags
 from workers.install import install, read_card
 from workers.lease import Lease
 from workers.library_dataset import tagged_track

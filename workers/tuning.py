@@ -15,15 +15,14 @@ from sqlalchemy.orm import Session
 
 from core.config.search_space import trial_experiment
 from core.config.tuning import TuningConfig
-from core.db.tables import Job, Study, Trial
 from core.errors import MFAError
+from core.jobs.jobs import notify_dispatcher
 from core.ml.training.reports import EpochReport
 from core.ml.training.run import TrainingStopped
 from core.ml.tuning import study as asking
 from core.ml.tuning.objective import torch_threads, train_trial
 from core.ml.tuning.plots import Tried, draw
 from core.ml.tuning.pruning import report_epoch
-from core.services.jobs import notify_dispatcher
 from core.services.studies import best_trials, list_trials, save_importances
 from core.services.trials import (
     USABLE,
@@ -38,6 +37,7 @@ from core.services.trials import (
 )
 from core.settings import get_settings
 from core.states import OPEN_TRIAL_STATES, TrialState
+from core.store.tables import Job, Study, Trial
 from workers.lease import Lease
 from workers.studies import asking_alone, get_storage
 from workers.training import WRITE_EVERY_S, load_dataset, storable

@@ -20,10 +20,10 @@ from api.routes import API, make_router, problems
 from api.routes.jobs import accepted
 from api.uploads import accept, display_name
 from core.config.params import PredictParams
-from core.db.session import SessionFactory
 from core.errors import Invalid, JobCancelled, JobFailed, Unavailable, item_error
-from core.services.jobs import get_job
+from core.jobs.jobs import get_job
 from core.states import TERMINAL_JOB_STATES, JobState
+from core.store.session import SessionFactory
 
 router = make_router("analysis")
 

@@ -7,8 +7,8 @@ from fastapi import Query
 from api import schemas
 from api.deps import READ, Cursor, ModelName, SessionDep
 from api.routes import make_router, problems
-from core.services.duplicates import list_duplicates
-from core.services.registry import resolve_model
+from core.store.duplicates import list_duplicates
+from core.store.registry import resolve_model
 
 router = make_router("duplicates", dependencies=[READ])
 

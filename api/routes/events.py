@@ -14,11 +14,11 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from api import schemas, views
 from api.deps import Caller, Reader, ReadsDep
 from api.routes import make_router, problems
-from core.db.session import SessionFactory
 from core.errors import JobNotFound, Unavailable
-from core.services.api_keys import is_valid
-from core.services.jobs import get_job
+from core.jobs.jobs import get_job
 from core.states import TERMINAL_JOB_STATES
+from core.store.api_keys import is_valid
+from core.store.session import SessionFactory
 
 router = make_router("jobs")
 

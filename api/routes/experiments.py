@@ -7,7 +7,7 @@ from fastapi import Path
 from api import schemas, views
 from api.deps import READ, SessionDep
 from api.routes import make_router, problems
-from core.services import experiments as service
+from core.store import experiments as service
 
 router = make_router("experiments", dependencies=[READ])
 

@@ -12,13 +12,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from api import schemas
 from api.deps import READ, SessionDep, SessionsDep, SettingsDep
 from api.routes import GUARDED
-from core.db.session import SessionFactory, transaction
 from core.errors import Unavailable
-from core.queue import QUEUES, SERVING_QUEUES, ping
+from core.jobs.queue import QUEUES, SERVING_QUEUES, ping
+from core.jobs.workers import DISPATCHER, is_heard, slots_by_queue
 from core.services.monitoring import RECENT_S, Activity, is_migrated, measure_activity
-from core.services.workers import DISPATCHER, is_heard, slots_by_queue
 from core.settings import Settings
 from core.states import UnitState
+from core.store.session import SessionFactory, transaction
 
 router = APIRouter(tags=["health"])
 

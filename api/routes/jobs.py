@@ -22,10 +22,10 @@ from api.deps import (
 from api.routes import API, DELETED, make_router, problems
 from api.uploads import keep_for_retry
 from core.config.params import JobKind
+from core.jobs import jobs as service
+from core.jobs.items import list_items
+from core.jobs.jobs import OPEN_JOB_STATES, Submission
 from core.services import changes
-from core.services import jobs as service
-from core.services.items import list_items
-from core.services.jobs import OPEN_JOB_STATES, Submission
 from core.services.studies import submit_tuning
 from core.services.trainings import retry_training, submit_training
 from core.states import ItemState, JobState

@@ -6,7 +6,7 @@ from uuid import UUID
 from api import schemas
 from api.deps import ADMIN, SessionDep
 from api.routes import make_router, problems
-from core.services import api_keys as service
+from core.store import api_keys as service
 
 router = make_router("keys", dependencies=[ADMIN])
 

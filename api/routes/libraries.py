@@ -8,7 +8,7 @@ from api import schemas, views
 from api.deps import ADMIN, READ, SessionDep
 from api.routes import DELETED, make_router, problems
 from core.services import changes
-from core.services import libraries as service
+from core.store import libraries as service
 
 router = make_router("libraries")
 

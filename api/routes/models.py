@@ -8,7 +8,7 @@ from api import schemas, views
 from api.deps import ADMIN, READ, SessionDep
 from api.routes import DELETED, make_router, problems
 from core.services import changes
-from core.services import registry as service
+from core.store import registry as service
 
 router = make_router("models")
 

@@ -12,7 +12,7 @@ from api.routes import make_router, problems
 from api.schemas import Result
 from core.config.params import JobKind
 from core.errors import JobHasNoItems
-from core.services.jobs import get_job
+from core.jobs.jobs import get_job
 
 router = make_router("jobs")
 

@@ -10,7 +10,7 @@ from api.deps import ADMIN, READ, Cursor, Limit, SessionDep
 from api.routes import DELETED, make_router, problems
 from core.errors import Invalid
 from core.services import changes
-from core.services import experiments as service
+from core.store import experiments as service
 
 router = make_router("runs", dependencies=[READ])
 

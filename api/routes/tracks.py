@@ -8,10 +8,10 @@ from fastapi import Query
 from api import schemas, views
 from api.deps import READ, Cursor, Limit, ModelName, SessionDep
 from api.routes import make_router, problems
-from core.services import tracks as service
-from core.services.embeddings import get_vector
-from core.services.registry import resolve_model
-from core.services.similarity import nearest_recordings, nearest_tracks
+from core.store import tracks as service
+from core.store.embeddings import get_vector
+from core.store.registry import resolve_model
+from core.store.similarity import nearest_recordings, nearest_tracks
 
 router = make_router("tracks", dependencies=[READ])
 

@@ -33,7 +33,6 @@ from sqlalchemy.orm import Session, aliased
 from core.config.experiment import ExperimentConfig
 from core.config.params import JobKind
 from core.config.tuning import TuningConfig
-from core.db.tables import Experiment, Job, JobUnit, Library, Model, ModelAlias, Run, Study
 from core.errors import (
     Invalid,
     JobBeingRetried,
@@ -48,14 +47,15 @@ from core.errors import (
     RunNotFound,
     StudyAtWork,
 )
-from core.services.experiments import retire_version
-from core.services.jobs import OPEN_JOB_STATES, get_job
-from core.services.libraries import resolve_folder
-from core.services.registry import PREVIOUS_ALIAS, lock_registry
+from core.jobs.jobs import OPEN_JOB_STATES, get_job
 from core.services.studies import possible_models
 from core.services.trainings import bases_of
 from core.services.trials import lock_study
 from core.states import TERMINAL_JOB_STATES
+from core.store.experiments import retire_version
+from core.store.libraries import resolve_folder
+from core.store.registry import PREVIOUS_ALIAS, lock_registry
+from core.store.tables import Experiment, Job, JobUnit, Library, Model, ModelAlias, Run, Study
 
 _RENAME_IN_STUDIES = text(
     """

@@ -8,13 +8,13 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import ColumnElement, Float, cast, func, select, text, true
 from sqlalchemy.orm import Session
 
-from core.db.tables import Job, JobUnit, Library, Track
-from core.queue import QUEUES
-from core.services.jobs import OPEN_JOB_STATES, OPEN_UNIT_STATES
+from core.jobs.jobs import OPEN_JOB_STATES, OPEN_UNIT_STATES
+from core.jobs.queue import QUEUES
+from core.jobs.units import seconds
+from core.jobs.workers import count_workers, measure_heartbeats, slots_by_queue
 from core.services.sweep import count_marked
-from core.services.units import seconds
-from core.services.workers import count_workers, measure_heartbeats, slots_by_queue
 from core.states import UnitState
+from core.store.tables import Job, JobUnit, Library, Track
 
 # As of the last (auto)vacuum; -1 before the first.
 ESTIMATED_TRACKS = text(

@@ -8,11 +8,11 @@ from uuid import UUID
 from sqlalchemy import func, insert, select, tuple_, update
 from sqlalchemy.orm import Session
 
-from core.db.tables import Job, JobItem, JobUnit, Track
-from core.services.findings import count_left_out
-from core.services.jobs import notify_dispatcher
-from core.services.units import Claim, hold_lease, seconds
+from core.jobs.jobs import notify_dispatcher
+from core.jobs.units import Claim, hold_lease, seconds
 from core.states import ItemState, UnitState
+from core.store.findings import count_left_out
+from core.store.tables import Job, JobItem, JobUnit, Track
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.config.params import JobKind
-from core.db.tables import Job
 from core.services.changes import is_being_retried, mark_jobs
 from core.states import TERMINAL_JOB_STATES
+from core.store.tables import Job
 
 SHORT_LIVED = (
     JobKind.ANALYSIS,

@@ -23,11 +23,8 @@ from core.config.search_space import (
     planned_trials,
 )
 from core.config.tuning import Choices, GridConfig, TuningConfig, load_tuning, parse_tuning
-from core.db.tables import Job, JobUnit, Study, Trial
 from core.errors import ArtifactNotFound, GridExhausted, NoBestTrial, StudyAtWork, StudyNotFound
-from core.queue import TRIAL
-from core.services.cursor import Page, cut_page, decode_cursor
-from core.services.jobs import (
+from core.jobs.jobs import (
     OPEN_JOB_STATES,
     Request,
     Submission,
@@ -36,6 +33,7 @@ from core.services.jobs import (
     notify_dispatcher,
     submit_job,
 )
+from core.jobs.queue import TRIAL
 from core.services.thresholds import submit_thresholds
 from core.services.trainings import (
     PROJECT,
@@ -48,6 +46,8 @@ from core.services.trainings import (
 )
 from core.services.trials import USABLE, add_trial, lock_study
 from core.states import TrialState
+from core.store.cursor import Page, cut_page, decode_cursor
+from core.store.tables import Job, JobUnit, Study, Trial
 
 CONFIGS = PROJECT / "configs" / "tuning"
 PLOTS = ("history", "importances", "parallel_coordinates", "pareto_front", "slice")

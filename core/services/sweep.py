@@ -13,8 +13,10 @@ from sqlalchemy import ColumnElement, Text, delete, func, literal_column, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from core.config.params import JobKind
-from core.db.base import Base
-from core.db.tables import (
+from core.jobs.jobs import OPEN_JOB_STATES
+from core.store.base import Base
+from core.store.registry import EMBEDDING_INDEX_PREFIX
+from core.store.tables import (
     Embedding,
     Encoder,
     Epoch,
@@ -30,8 +32,6 @@ from core.db.tables import (
     Track,
     Trial,
 )
-from core.services.jobs import OPEN_JOB_STATES
-from core.services.registry import EMBEDDING_INDEX_PREFIX
 
 PIECE = 2000  # rows
 SWEEP_LOCK = 7_264_003  # of an advisory lock

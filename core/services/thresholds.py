@@ -7,11 +7,11 @@ from urllib.request import url2pathname
 from sqlalchemy.orm import Session
 
 from core.config.params import JobKind, ThresholdParams
-from core.db.tables import Model
 from core.errors import InvalidConfig
-from core.queue import TRIAL
-from core.services.jobs import Request, Submission, digest, find_replay, submit_job
-from core.services.registry import resolve_model
+from core.jobs.jobs import Request, Submission, digest, find_replay, submit_job
+from core.jobs.queue import TRIAL
+from core.store.registry import resolve_model
+from core.store.tables import Model
 
 VALIDATION_FILE = "validation_scores.safetensors"  # what a training leaves beside a model
 

@@ -13,7 +13,6 @@ from core.config.dataset import DatasetConfig, LibraryDataset, placed
 from core.config.experiment import ExperimentConfig, load_experiment, parse_experiment
 from core.config.models import EnsembleConfig, ModelConfig, RandomForestConfig, TransferConfig
 from core.config.params import JobKind, TrainingParams
-from core.db.tables import JobUnit, Library, Model
 from core.errors import (
     DatasetOutsideLibraries,
     InvalidConfig,
@@ -21,13 +20,14 @@ from core.errors import (
     NothingToRetry,
     OutsideLibrary,
 )
+from core.jobs.jobs import Request, Submission, digest, find_replay, get_job, retry_request, submit_job
+from core.jobs.queue import TRAIN
 from core.library.paths import validate_relative
-from core.queue import TRAIN
-from core.services.experiments import add_run
-from core.services.jobs import Request, Submission, digest, find_replay, get_job, retry_request, submit_job
-from core.services.libraries import check_folder, get_library_by_name
-from core.services.registry import ALIASES
 from core.states import TERMINAL_JOB_STATES, JobState
+from core.store.experiments import add_run
+from core.store.libraries import check_folder, get_library_by_name
+from core.store.registry import ALIASES
+from core.store.tables import JobUnit, Library, Model
 
 PROJECT = Path(__file__).resolve().parents[2]
 CONFIGS = PROJECT / "configs" / "experiments"

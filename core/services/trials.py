@@ -14,11 +14,11 @@ from sqlalchemy import ColumnElement, exists, func, select, text, update
 from sqlalchemy.orm import Session
 
 from core.config.tuning import TuningConfig
-from core.db.tables import Job, JobUnit, Study, Trial
 from core.errors import StudyNotFound
-from core.queue import TRIAL
+from core.jobs.queue import TRIAL
 from core.services.told_trials import find_told, take_over_told
 from core.states import OPEN_TRIAL_STATES, JobState, TrialState
+from core.store.tables import Job, JobUnit, Study, Trial
 
 USABLE = (TrialState.COMPLETE, TrialState.PRUNED)  # trials that have told something
 _HAS_OPTUNA = text("SELECT to_regclass('optuna.trials') IS NOT NULL")

@@ -28,17 +28,17 @@ from sqlalchemy import func, insert, select, text, update
 from api.main import create_app
 from core.config.models import Coverage
 from core.config.params import AnalysisParams
-from core.db.session import SessionFactory, create_database_engine, create_session_factory, transaction
-from core.db.tables import Job, JobItem, JobUnit, Library
 from core.errors import ItemError
+from core.jobs.jobs import submit_analysis
+from core.jobs.units import claim_unit, expire_lease, reap_expired
 from core.library.content import TagReading
 from core.local import SERVERS_ONLY, local_stack
 from core.ml.inference.tagger import Analysis
 from core.ml.inference.timings import StageTimings
-from core.services.jobs import submit_analysis
-from core.services.registry import EMBEDDING_INDEX_PREFIX, register_artifact, resolve_model
-from core.services.units import claim_unit, expire_lease, reap_expired
 from core.settings import Settings, get_settings
+from core.store.registry import EMBEDDING_INDEX_PREFIX, register_artifact, resolve_model
+from core.store.session import SessionFactory, create_database_engine, create_session_factory, transaction
+from core.store.tables import Job, JobItem, JobUnit, Library
 from tests.conftest import alembic_config, stack_settings
 from tests.integration.api.gateway import running
 from workers import analysis, examining

@@ -14,16 +14,16 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from core.config.models import TransferConfig
-from core.db.session import create_database_engine, create_session_factory, transaction
-from core.db.tables import Library, Model
 from core.ml.models import artifact
 from core.ml.models.artifact import ModelCard, StoredCard
 from core.ml.models.transfer import Transfer
 from core.ml.models.zoo import build
-from core.services.embeddings import NewEmbedding, save_embeddings
-from core.services.libraries import get_library_by_name
-from core.services.registry import register_artifact, resolve_model
-from core.services.tracks import AnalysedFile, SeenFile, save_analysed, upsert_tracks
+from core.store.embeddings import NewEmbedding, save_embeddings
+from core.store.libraries import get_library_by_name
+from core.store.registry import register_artifact, resolve_model
+from core.store.session import create_database_engine, create_session_factory, transaction
+from core.store.tables import Library, Model
+from core.store.tracks import AnalysedFile, SeenFile, save_analysed, upsert_tracks
 from tests.benchmarks.stack import label_library, running_stack
 
 TRACKS, PAGE = 10_000, 500

@@ -18,11 +18,11 @@ from pathlib import Path
 import httpx
 from sqlalchemy import select
 
-from core.db.session import create_database_engine, create_session_factory
-from core.db.tables import JobUnit
 from core.local import Stack, local_stack
 from core.local.command import free_port
 from core.settings import Settings
+from core.store.session import create_database_engine, create_session_factory
+from core.store.tables import JobUnit
 from tests.benchmarks.engine import SUFFIXES, tagger_processes
 
 ROUNDS = 3

@@ -13,10 +13,10 @@ import httpx
 import psutil
 import pytest
 
-from core.db.session import SessionFactory, create_database_engine, create_session_factory
 from core.local import Command, Plan, Stack, full_plan, local_stack
 from core.local.command import free_port
 from core.settings import Settings, get_settings
+from core.store.session import SessionFactory, create_database_engine, create_session_factory
 from tests.e2e.waiting import wait_for
 
 LEASE_S = 10.0  # short, so that a test of a lost lease does not take minutes

@@ -6,9 +6,9 @@ from uuid import UUID
 
 from sqlalchemy import func, select
 
-from core.db.session import SessionFactory
-from core.db.tables import Job, JobItem, JobUnit, Model, Prediction, PredictionLabel
 from core.states import TERMINAL_UNIT_STATES, ItemState
+from core.store.session import SessionFactory
+from core.store.tables import Job, JobItem, JobUnit, Model, Prediction, PredictionLabel
 
 
 def assert_nothing_lost_or_doubled(sessions: SessionFactory, job_id: str, tracks: int) -> Counter[str]:

@@ -13,11 +13,11 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from core.db.session import SessionFactory, create_database_engine, create_session_factory
-from core.db.tables import JobUnit, Worker
+from core.jobs.workers import DISPATCHER
 from core.local import SERVERS_ONLY, local_stack
-from core.services.workers import DISPATCHER
 from core.states import UnitState
+from core.store.session import SessionFactory, create_database_engine, create_session_factory
+from core.store.tables import JobUnit, Worker
 from tests.conftest import stack_settings
 from tests.e2e.rows import assert_nothing_lost_or_doubled
 from tests.e2e.site import SERVERS, Site, hand_over

@@ -9,8 +9,8 @@ import psutil
 import pytest
 from redis import Redis
 
-from core.queue import make_celery, ring
-from core.services.dispatch import take_ready
+from core.jobs.dispatch import take_ready
+from core.jobs.queue import make_celery, ring
 from tests.e2e.conftest import RunningStack
 from tests.e2e.rows import assert_nothing_lost_or_doubled
 from tests.e2e.waiting import wait_for

@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import select
 
 from core.config.experiment import load_experiment
-from core.db.tables import Epoch, JobUnit, Model
 from core.pretrained.smoke_data import write_clips
 from core.settings import get_settings
+from core.store.tables import Epoch, JobUnit, Model
 from tests.conftest import PROJECT
 from tests.e2e.conftest import RunningStack
 from tests.e2e.rows import assert_nothing_lost_or_doubled

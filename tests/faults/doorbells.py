@@ -10,7 +10,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError as PublishError
 from redis.exceptions import RedisError
 
-from core.queue import Broker, make_celery, ring
+from core.jobs.queue import Broker, make_celery, ring
 from tests.faults.system import System, patiently, wait_until
 
 COPIES = 2

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import text
 
-from core.db.session import SessionFactory, transaction
-from core.services.units import expire_lease, renew_lease
+from core.jobs.units import expire_lease, renew_lease
+from core.store.session import SessionFactory, transaction
 from tests.faults.checker import check
 from tests.faults.history import History, Move
 from tests.faults.record import MOVES

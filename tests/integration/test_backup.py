@@ -12,16 +12,16 @@ from alembic import command
 from redis import Redis
 from sqlalchemy import func, select, text
 
-from core.db.session import SessionFactory, create_database_engine, create_session_factory, transaction
-from core.db.tables import Job, JobUnit, Model, Prediction
 from core.errors import LeaseLost
+from core.jobs.dispatch import take_ready
+from core.jobs.units import Claim
 from core.local.command import PROJECT
 from core.local.postgres import binaries
-from core.services.dispatch import take_ready
-from core.services.registry import EMBEDDING_INDEX_PREFIX, register_artifact
-from core.services.units import Claim
 from core.settings import Settings, get_settings
 from core.states import TERMINAL_JOB_STATES, JobState
+from core.store.registry import EMBEDDING_INDEX_PREFIX, register_artifact
+from core.store.session import SessionFactory, create_database_engine, create_session_factory, transaction
+from core.store.tables import Job, JobUnit, Model, Prediction
 from tests.conftest import alembic_config, create_database
 from tests.support.builders import make_finished_job, make_heard_track, make_library
 from tests.support.planned import claim, counters, expire, finish, make_due, plan_job, read_job, record

@@ -7,8 +7,8 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import create_engine, inspect, text
 
-from core.db.session import create_database_engine, create_session_factory, transaction
-from core.services.registry import EMBEDDING_INDEX_PREFIX
+from core.store.registry import EMBEDDING_INDEX_PREFIX
+from core.store.session import create_database_engine, create_session_factory, transaction
 from tests.conftest import alembic_config, create_database
 
 

@@ -8,8 +8,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.config.params import AnalysisParams, JobKind, PredictParams
-from core.db.base import Base
-from core.db.tables import (
+from core.scopes import Scope
+from core.states import ItemState, JobState, UnitState
+from core.store.api_keys import create_api_key
+from core.store.base import Base
+from core.store.predictions import NewPrediction, save_predictions
+from core.store.tables import (
     ApiKey,
     Encoder,
     Experiment,
@@ -24,10 +28,6 @@ from core.db.tables import (
     Track,
     Worker,
 )
-from core.scopes import Scope
-from core.services.api_keys import create_api_key
-from core.services.predictions import NewPrediction, save_predictions
-from core.states import ItemState, JobState, UnitState
 
 LABELS = ["rock", "jazz", "ambient"]
 EMBEDDING_SIZE = 4

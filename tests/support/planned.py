@@ -7,12 +7,12 @@ from uuid import UUID
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from core.db.session import SessionFactory, transaction
-from core.db.tables import Job, JobItem, JobUnit, Library, Track
-from core.services import units
-from core.services.items import Outcome, record_outcomes
-from core.services.units import Claim
+from core.jobs import units
+from core.jobs.items import Outcome, record_outcomes
+from core.jobs.units import Claim
 from core.states import ItemState
+from core.store.session import SessionFactory, transaction
+from core.store.tables import Job, JobItem, JobUnit, Library, Track
 
 LEASE_S = 90.0
 

@@ -11,12 +11,12 @@ import numpy as np
 from sqlalchemy import select
 
 from core.config.models import Coverage
-from core.db.session import SessionFactory
-from core.db.tables import JobUnit
 from core.errors import Corrupt, ItemError
+from core.jobs.jobs import OPEN_UNIT_STATES
 from core.ml.inference.tagger import Analysis
 from core.ml.inference.timings import StageTimings
-from core.services.jobs import OPEN_UNIT_STATES
+from core.store.session import SessionFactory
+from core.store.tables import JobUnit
 from tests.support.builders import EMBEDDING_SIZE, LABELS
 from tests.support.planned import LEASE_S, claim, make_due
 from workers.analysis import analyse_tracks, analyse_upload

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from packaging.utils import canonicalize_name
 
-from core.queue import QUEUES
+from core.jobs.queue import QUEUES
 from core.settings import Settings, has_password
 from tests.conftest import PROJECT
 from tests.support.compose import DOCKER, FILE, VARIABLE, Missing, dependencies, load

@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from api.main import create_app
-from core.db.session import SessionFactory
 from core.settings import Settings
+from core.store.session import SessionFactory
 from tests.integration.api.gateway import running
 
 

@@ -9,16 +9,16 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core.db.session import SessionFactory, transaction
-from core.db.tables import JobUnit, Library, Model
+from core.jobs import units
+from core.jobs.items import Outcome, load_work, record_outcomes
+from core.jobs.units import Claim
 from core.library.scan import FoundFile, LeftOut, scan
-from core.services import units
-from core.services.items import Outcome, load_work, record_outcomes
 from core.services.planning import PlannedItem, PlannedUnit, add_page
-from core.services.predictions import NewPrediction, save_predictions
-from core.services.tracks import AnalysedFile, SeenFile, save_analysed, upsert_tracks
-from core.services.units import Claim
 from core.states import ItemState
+from core.store.predictions import NewPrediction, save_predictions
+from core.store.session import SessionFactory, transaction
+from core.store.tables import JobUnit, Library, Model
+from core.store.tracks import AnalysedFile, SeenFile, save_analysed, upsert_tracks
 
 
 @contextmanager

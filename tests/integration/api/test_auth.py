@@ -11,9 +11,9 @@ from sqlalchemy import func, select
 from starlette.routing import BaseRoute
 
 from api.main import ROUTERS, create_app
-from core.db.session import SessionFactory
-from core.db.tables import Job
 from core.states import JobState
+from core.store.session import SessionFactory
+from core.store.tables import Job
 from tests.integration.api.gateway import bearer, problem_of
 from tests.support.builders import (
     make_api_key,

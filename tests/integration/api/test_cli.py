@@ -14,12 +14,12 @@ from typer.testing import CliRunner
 from api.client import connection, display, label, local
 from api.client.cli import app
 from api.client.http import Client
-from core.db.session import SessionFactory
-from core.db.tables import ApiKey, Job, Library
 from core.local import PortInUse
 from core.local.command import free_port
 from core.settings import Settings
 from core.states import JobState
+from core.store.session import SessionFactory
+from core.store.tables import ApiKey, Job, Library
 from tests.integration.api.stand_in import worker
 from tests.support.builders import (
     make_api_key,

@@ -23,10 +23,10 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from api.main import create_app
-from core.db.session import SessionFactory
-from core.db.tables import Epoch
 from core.services.studies import submit_study
 from core.settings import Settings
+from core.store.session import SessionFactory
+from core.store.tables import Epoch
 from tests.integration.api.gateway import running
 from tests.integration.api.test_auth import NEEDS, OPEN, SCOPES
 from tests.integration.api.test_studies import STUDY, finish

@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import func, select, text, update
 
 from api.routes import events
-from core.db.tables import Experiment, Job, Prediction, Run, Study
-from core.services import jobs as job_service
-from core.services.experiments import reserve_version
+from core.jobs import jobs as job_service
 from core.services.studies import submit_study
 from core.states import JobState
+from core.store.experiments import reserve_version
+from core.store.tables import Experiment, Job, Prediction, Run, Study
 from tests.integration.api.gateway import problem_of
 from tests.integration.api.test_studies import STUDY, finish
 from tests.integration.api.test_trainings import RESULTS

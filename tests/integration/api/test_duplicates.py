@@ -3,8 +3,8 @@
 import pytest
 from sqlalchemy import text
 
-from core.services.near_audio import MEASURED
-from core.services.registry import _embedding_index_ddl
+from core.store.near_audio import MEASURED
+from core.store.registry import _embedding_index_ddl
 from tests.integration.api.gateway import problem_of
 from tests.support.builders import make_heard_track, make_library, make_model, make_track
 

@@ -39,7 +39,7 @@ def test_an_error_that_nobody_foresaw_shows_nothing_of_the_inside(http, monkeypa
     def explode(*_: object, **__: object) -> None:
         raise RuntimeError("the secret of the inside")
 
-    monkeypatch.setattr("core.services.jobs.list_jobs", explode)
+    monkeypatch.setattr("core.jobs.jobs.list_jobs", explode)
     response = http.get("/api/v1/jobs")
     assert problem_of(response, 500) == "internal"
     assert "secret" not in response.text

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 import pytest
 
 from api.routes import events
-from core.db.session import SessionFactory
-from core.db.tables import ApiKey, Job
 from core.states import JobState
+from core.store.session import SessionFactory
+from core.store.tables import ApiKey, Job
 from tests.integration.api.gateway import bearer, problem_of
 from tests.support.builders import make_api_key, make_job
 

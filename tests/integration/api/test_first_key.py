@@ -17,10 +17,10 @@ from api import bootstrap
 from api.bootstrap import has_admin_key
 from api.client import connection, local
 from api.client.cli import app
-from core.db.session import SessionFactory
-from core.db.tables import ApiKey
 from core.local.command import PROJECT
 from core.settings import Settings
+from core.store.session import SessionFactory
+from core.store.tables import ApiKey
 from tests.integration.api.gateway import bearer
 from tests.integration.api.stand_in import worker
 from tests.support.builders import make_api_key, make_model

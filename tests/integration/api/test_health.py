@@ -8,8 +8,9 @@ import pytest
 from sqlalchemy import text
 
 from api.main import create_app
+from core.jobs.queue import SERVING_QUEUES
+from core.jobs.workers import DISPATCHER, beat
 from core.local.command import free_port
-from core.queue import SERVING_QUEUES
 from core.services.monitoring import (
     count_ended_tracks,
     count_ended_units,
@@ -18,13 +19,12 @@ from core.services.monitoring import (
     measure_activity,
     sum_stages,
 )
-from core.services.workers import DISPATCHER, beat
 from core.settings import Settings
 from core.states import JobState
 from tests.conftest import create_database
 from tests.integration.api.gateway import problem_of, running
-from tests.integration.services.plans import explain
 from tests.support.builders import make_job, make_library, make_track, make_unit, make_worker
+from tests.support.query_plans import explain
 
 
 @pytest.fixture

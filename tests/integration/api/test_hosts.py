@@ -9,8 +9,8 @@ from fastapi import FastAPI
 
 from api.main import create_app
 from api.security.access import needs_api_keys
-from core.db.session import SessionFactory
 from core.settings import Settings
+from core.store.session import SessionFactory
 from tests.integration.api.gateway import problem_of, running
 
 

@@ -11,10 +11,10 @@ import httpx
 import pytest
 from sqlalchemy import Engine, event, func, select, text
 
-from core.db.session import SessionFactory
-from core.db.tables import Job, JobItem, JobUnit, Model, Study, Trial
 from core.settings import Settings
 from core.states import JobState
+from core.store.session import SessionFactory
+from core.store.tables import Job, JobItem, JobUnit, Model, Study, Trial
 from tests.integration.api.gateway import problem_of
 from tests.integration.api.test_studies import STUDY
 from tests.integration.api.test_trainings import RESULTS

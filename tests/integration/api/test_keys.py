@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from api.bootstrap import create_admin_key
-from core.db.session import SessionFactory
+from core.store.session import SessionFactory
 from tests.integration.api.gateway import bearer, problem_of
 from tests.support.builders import make_api_key
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.db.session import SessionFactory
+from core.store.session import SessionFactory
 from tests.integration.api.gateway import problem_of
 from tests.support.builders import LABELS, make_model
 

@@ -15,12 +15,12 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from api.routes import analysis
-from core.db.session import SessionFactory, transaction
-from core.db.tables import Job, JobUnit, Model, ModelAlias
-from core.services import units
-from core.services.predictions import NewPrediction, save_predictions
-from core.services.units import Claim
+from core.jobs import units
+from core.jobs.units import Claim
 from core.settings import Settings
+from core.store.predictions import NewPrediction, save_predictions
+from core.store.session import SessionFactory, transaction
+from core.store.tables import Job, JobUnit, Model, ModelAlias
 from tests.integration.api.gateway import problem_of
 from tests.support.builders import make_model
 from tests.support.worker import until

@@ -11,10 +11,10 @@ from sqlalchemy import func, select, update
 
 from api.main import create_app
 from api.security.access import DEFAULT_OPEN_JOBS, DEFAULT_RATE, allowed_open_jobs, allowed_rate
-from core.db.session import SessionFactory
-from core.db.tables import Job
 from core.settings import Settings
 from core.states import JobState
+from core.store.session import SessionFactory
+from core.store.tables import Job
 from tests.integration.api.gateway import bearer, problem_of, running
 from tests.integration.api.test_studies import finish
 from tests.support.builders import make_api_key, make_finished_job, make_library, make_model, make_track

@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import text
 
 from api import exports
-from core.db.session import SessionFactory
-from core.db.tables import Library, Model
+from core.store.session import SessionFactory
+from core.store.tables import Library, Model
 from tests.integration.api.gateway import problem_of
 from tests.support.builders import (
     make_finished_job,

@@ -11,10 +11,10 @@ import yaml
 from sqlalchemy import select, update
 
 from api.client.http import Client
-from core.db.session import SessionFactory
-from core.db.tables import Job, JobUnit, Library, Model, Study, Trial
 from core.settings import Settings
 from core.states import JobState
+from core.store.session import SessionFactory
+from core.store.tables import Job, JobUnit, Library, Model, Study, Trial
 from tests.integration.api.gateway import bearer, problem_of
 from tests.integration.api.test_cli import Run, runner
 from tests.support.builders import make_api_key, make_library, make_model

@@ -6,12 +6,12 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import select, text
 
-from core.db.session import SessionFactory
-from core.db.tables import Library
-from core.services.tracks import list_tracks
+from core.store.session import SessionFactory
+from core.store.tables import Library
+from core.store.tracks import list_tracks
 from tests.integration.api.gateway import problem_of
-from tests.integration.services.plans import explain
 from tests.support.builders import make_heard_track, make_library, make_model, make_track
+from tests.support.query_plans import explain
 
 TRACKS = "/api/v1/tracks"
 

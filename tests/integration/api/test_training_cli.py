@@ -8,10 +8,10 @@ import yaml
 from sqlalchemy import select
 
 from api.client.http import Client
-from core.db.session import SessionFactory
-from core.db.tables import Job
-from core.db.tables import Run as RunOfJob
 from core.states import JobState
+from core.store.session import SessionFactory
+from core.store.tables import Job
+from core.store.tables import Run as RunOfJob
 from tests.integration.api.test_cli import Run, runner
 from tests.integration.api.test_trainings import EXPERIMENT, RESULTS
 from tests.support.builders import make_library, make_model, make_run

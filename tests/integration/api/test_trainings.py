@@ -7,11 +7,11 @@ import httpx
 import pytest
 from sqlalchemy import update
 
-from core.db.session import SessionFactory
-from core.db.tables import Epoch, Job, Library, Model
-from core.services.jobs import finish_complete_jobs
-from core.services.units import cancel_waiting
+from core.jobs.jobs import finish_complete_jobs
+from core.jobs.units import cancel_waiting
 from core.states import JobState
+from core.store.session import SessionFactory
+from core.store.tables import Epoch, Job, Library, Model
 from tests.integration.api.gateway import bearer, problem_of
 from tests.support.builders import make_api_key, make_library, make_model, make_run
 

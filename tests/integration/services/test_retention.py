@@ -5,12 +5,12 @@ from typing import Any
 from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
-from core.db.base import Base
-from core.db.tables import Job, JobItem, JobUnit, Prediction, Run, Track
-from core.services.jobs import get_progress
+from core.jobs.jobs import get_progress
 from core.services.retention import BATCH, delete_old_jobs
 from core.services.sweep import PIECE, find_bare_jobs, remove_jobs, sweep_units
 from core.states import JobState
+from core.store.base import Base
+from core.store.tables import Job, JobItem, JobUnit, Prediction, Run, Track
 from tests.support.builders import (
     make_finished_job,
     make_heard_track,

@@ -9,7 +9,6 @@ from sqlalchemy.orm import Session
 
 from core.config.experiment import parse_experiment
 from core.config.params import TrainingOverrides, TrainingParams
-from core.db.tables import Job, JobUnit, Run
 from core.errors import (
     DatasetOutsideLibraries,
     IdempotencyKeyReused,
@@ -17,8 +16,9 @@ from core.errors import (
     LibraryFolderMissing,
     LibraryNotFound,
 )
-from core.services.jobs import Submission, get_progress
+from core.jobs.jobs import Submission, get_progress
 from core.services.trainings import CONFIGS, planned_epochs, read_experiment, submit_training
+from core.store.tables import Job, JobUnit, Run
 from tests.support.builders import make_library, make_model, make_run
 
 EXPERIMENT: dict[str, Any] = {

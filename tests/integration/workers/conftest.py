@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from core.db.session import SessionFactory, transaction
-from core.db.tables import Model
-from core.services.registry import promote_model, register_artifact
 from core.settings import Settings, get_settings
+from core.store.registry import promote_model, register_artifact
+from core.store.session import SessionFactory, transaction
+from core.store.tables import Model
 from tests.integration.workers.music import Music
 from tests.support.builders import make_library, make_model
 from tests.support.worker import StubTagger

@@ -8,9 +8,9 @@ from uuid import UUID
 from sqlalchemy import func, select
 
 from core.config.params import AnalysisParams
-from core.db.session import SessionFactory, transaction
-from core.db.tables import JobItem, Prediction, Track
-from core.services.jobs import submit_analysis
+from core.jobs.jobs import submit_analysis
+from core.store.session import SessionFactory, transaction
+from core.store.tables import JobItem, Prediction, Track
 from tests.support.worker import work_off
 
 

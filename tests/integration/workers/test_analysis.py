@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import func, select
 
 from core.config.models import Windows
-from core.db.session import transaction
-from core.db.tables import Embedding, JobItem, JobUnit, Prediction, PredictionLabel
-from core.services.units import expire_lease
+from core.jobs.units import expire_lease
 from core.states import JobState, UnitState
+from core.store.session import transaction
+from core.store.tables import Embedding, JobItem, JobUnit, Prediction, PredictionLabel
 from tests.integration.workers.music import Music
 from tests.support import sounds
 from tests.support.planned import claim, expire, make_due, read_job, read_unit, reap

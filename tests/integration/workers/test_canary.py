@@ -15,10 +15,10 @@ from redis import Redis
 from redis.exceptions import ConnectionError as BrokerAway
 from sqlalchemy import make_url, select
 
-from core.db.session import SessionFactory
-from core.db.tables import Worker
+from core.jobs.queue import KEY_PREFIX
 from core.local.command import PROJECT
-from core.queue import KEY_PREFIX
+from core.store.session import SessionFactory
+from core.store.tables import Worker
 from tests.support.stack import eventually
 from workers import canary as canary_module
 from workers.canary import DEAF_AFTER, QUEUE_PREFIX, Canary

@@ -15,14 +15,14 @@ from redis import Redis
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
-from core.db.session import SessionFactory, transaction
-from core.db.tables import Job, JobUnit, Worker
-from core.queue import KEY_PREFIX, Broker, make_celery
-from core.services import units
-from core.services.jobs import cancel_job, notify_dispatcher
-from core.services.workers import beat
+from core.jobs import units
+from core.jobs.jobs import cancel_job, notify_dispatcher
+from core.jobs.queue import KEY_PREFIX, Broker, make_celery
+from core.jobs.workers import beat
 from core.settings import Settings
 from core.states import JobState, UnitState
+from core.store.session import SessionFactory, transaction
+from core.store.tables import Job, JobUnit, Worker
 from tests.support.builders import make_job, make_run, make_worker
 from tests.support.planned import claim, expire, finish, plan_job, read_job, read_unit, try_claim
 from workers import dispatcher as dispatcher_module

@@ -14,11 +14,11 @@ from redis import Redis
 from sqlalchemy import select
 
 from core.config.params import JobKind
-from core.db.session import SessionFactory
-from core.db.tables import JobUnit
+from core.jobs.queue import KEY_PREFIX
 from core.local.command import PROJECT
-from core.queue import KEY_PREFIX
 from core.states import UnitState
+from core.store.session import SessionFactory
+from core.store.tables import JobUnit
 from tests.integration.workers.test_canary import presence, started
 from tests.support.builders import make_job, make_library, make_model
 from tests.support.stack import eventually

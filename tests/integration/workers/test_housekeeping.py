@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, text
 
-from core.db.session import SessionFactory, transaction
-from core.db.tables import Job, Worker
+from core.jobs.workers import DISPATCHER, count_workers, is_heard
 from core.local.command import PROJECT
-from core.services.workers import DISPATCHER, count_workers, is_heard
 from core.settings import Settings
 from core.states import JobState
+from core.store.session import SessionFactory, transaction
+from core.store.tables import Job, Worker
 from tests.support.builders import make_job, make_worker
 from workers import dispatcher as dispatcher_module
 from workers.dispatcher import Dispatcher

@@ -14,13 +14,13 @@ from sqlalchemy import Connection, func, select, text, update
 
 from core.config.models import Windows
 from core.config.params import PredictParams
-from core.db.session import create_database_engine, create_session_factory, transaction
-from core.db.tables import Embedding, Job, JobItem, JobUnit, Prediction, PredictionLabel, Track
+from core.jobs.items import BEFORE_ALL, list_results
+from core.jobs.jobs import submit_predict
 from core.library.content import TAGS_VERSION, TagReading
-from core.services.contents import move_results
-from core.services.items import BEFORE_ALL, list_results
-from core.services.jobs import submit_predict
-from core.services.registry import resolve_model
+from core.store.contents import move_results
+from core.store.registry import resolve_model
+from core.store.session import create_database_engine, create_session_factory, transaction
+from core.store.tables import Embedding, Job, JobItem, JobUnit, Prediction, PredictionLabel, Track
 from tests.conftest import alembic_config, create_database
 from tests.integration.workers.music import Music
 from tests.integration.workers.test_relabelling import Head

@@ -10,13 +10,13 @@ from sqlalchemy import NullPool, create_engine, event, func, select, text, updat
 from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 
-from core.db.session import SessionFactory, create_session_factory, transaction
-from core.db.tables import JobItem, JobUnit
 from core.errors import LeaseLost
-from core.services.items import Outcome, record_outcomes
-from core.services.jobs import cancel_job
-from core.services.workers import beat, is_draining
+from core.jobs.items import Outcome, record_outcomes
+from core.jobs.jobs import cancel_job
+from core.jobs.workers import beat, is_draining
 from core.states import ItemState
+from core.store.session import SessionFactory, create_session_factory, transaction
+from core.store.tables import JobItem, JobUnit
 from tests.support.planned import claim, counters, expire, item_states, plan_job, read_unit, reap, try_claim
 from tests.support.worker import WORKER, until
 from workers import lease as lease_module

@@ -11,16 +11,16 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from core.config.models import Windows
-from core.db.session import transaction
-from core.db.tables import Job, JobItem, JobUnit, Library, Track
 from core.errors import Unreadable
+from core.jobs.dispatch import take_ready
+from core.jobs.jobs import retry_failed
+from core.jobs.workers import beat
 from core.library.paths import open_subfolder
-from core.services.dispatch import take_ready
-from core.services.jobs import retry_failed
 from core.services.planning import FailedItem, PlannedItem, PlannedUnit, add_page, list_failed_items
-from core.services.tracks import SeenFile, count_not_met, mark_missing, upsert_tracks
-from core.services.workers import beat
 from core.states import JobState, UnitState
+from core.store.session import transaction
+from core.store.tables import Job, JobItem, JobUnit, Library, Track
+from core.store.tracks import SeenFile, count_not_met, mark_missing, upsert_tracks
 from tests.integration.workers.music import Music
 from tests.support import sounds
 from tests.support.builders import make_track

@@ -10,12 +10,12 @@ from sqlalchemy import select
 
 from api.uploads import keep_for_retry
 from core.config.params import PredictParams
-from core.db.session import transaction
-from core.db.tables import JobUnit
 from core.errors import Unavailable
-from core.services.jobs import get_progress, retry_failed, submit_predict
-from core.services.units import MAX_ATTEMPTS
+from core.jobs.jobs import get_progress, retry_failed, submit_predict
+from core.jobs.units import MAX_ATTEMPTS
 from core.states import JobState
+from core.store.session import transaction
+from core.store.tables import JobUnit
 from tests.integration.workers.music import Music
 from tests.support.planned import expire, make_due, read_job, reap
 from tests.support.worker import analysis_of, open_units, run

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from sqlalchemy import select, update
 
-from core.db.session import transaction
-from core.db.tables import Embedding, Model, Prediction
 from core.services.changes import delete_library
-from core.services.embeddings import find_embeddings
-from core.services.registry import resolve_model
+from core.store.embeddings import find_embeddings
+from core.store.registry import resolve_model
+from core.store.session import transaction
+from core.store.tables import Embedding, Model, Prediction
 from tests.integration.workers.music import Music
 from tests.support.builders import (
     EMBEDDING_SIZE,

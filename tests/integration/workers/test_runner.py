@@ -4,11 +4,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from core.db.session import transaction
 from core.errors import LibraryNotFound, Unavailable
-from core.services.jobs import cancel_job
+from core.jobs.jobs import cancel_job
 from core.settings import Settings
 from core.states import JobState, UnitState
+from core.store.session import transaction
 from tests.support.planned import claim, expire, plan_job, read_job, read_unit, reap
 from tests.support.worker import run, until
 from workers import lease as lease_module

@@ -13,9 +13,17 @@ import pytest
 from sqlalchemy import event, func, select, text
 from sqlalchemy.orm import Session
 
-from core.db.base import Base
-from core.db.session import SessionFactory, transaction
-from core.db.tables import (
+from core.errors import ModelBeingDeleted, ResultDeleted
+from core.ml.training.places import EMBEDDINGS, place
+from core.services import sweep
+from core.services.changes import change_library, delete_job, delete_library, delete_model, delete_run
+from core.settings import Settings
+from core.states import JobState
+from core.store.base import Base
+from core.store.predictions import find_coverages, hold_predictions
+from core.store.registry import register_artifact, resolve_model
+from core.store.session import SessionFactory, transaction
+from core.store.tables import (
     Embedding,
     Encoder,
     Epoch,
@@ -31,14 +39,6 @@ from core.db.tables import (
     Track,
     Trial,
 )
-from core.errors import ModelBeingDeleted, ResultDeleted
-from core.ml.training.places import EMBEDDINGS, place
-from core.services import sweep
-from core.services.changes import change_library, delete_job, delete_library, delete_model, delete_run
-from core.services.predictions import find_coverages, hold_predictions
-from core.services.registry import register_artifact, resolve_model
-from core.settings import Settings
-from core.states import JobState
 from tests.integration.workers.music import Music
 from tests.support.builders import (
     make_finished_job,

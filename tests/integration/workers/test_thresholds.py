@@ -14,19 +14,19 @@ from sqlalchemy.orm import Session
 
 from core.config.models import FeatureConfig, MusicnnConfig
 from core.config.params import ThresholdParams
-from core.db.session import transaction
-from core.db.tables import Job, Model, Prediction, Run
+from core.jobs.jobs import cancel_job, finish_complete_jobs
+from core.jobs.units import cancel_waiting
 from core.ml.models import artifact
 from core.ml.models.artifact import ModelCard
 from core.ml.models.zoo import build
 from core.ml.training.records import VALIDATION_FILE
-from core.services.jobs import cancel_job, finish_complete_jobs
-from core.services.predictions import NewPrediction, copy_predictions, save_predictions
-from core.services.registry import list_models, register_artifact
 from core.services.thresholds import submit_thresholds
-from core.services.units import cancel_waiting
 from core.settings import Settings
 from core.states import JobState
+from core.store.predictions import NewPrediction, copy_predictions, save_predictions
+from core.store.registry import list_models, register_artifact
+from core.store.session import transaction
+from core.store.tables import Job, Model, Prediction, Run
 from tests.integration.workers.music import Music
 from tests.support.planned import expire, make_due, read_job, read_unit, reap
 from tests.support.worker import open_units, run

@@ -11,19 +11,19 @@ import pytest
 from sqlalchemy import select
 
 from core.config.params import TrainingParams
-from core.db.session import transaction
-from core.db.tables import Epoch, Job, Model, Run, Track
 from core.errors import NothingToRetry
+from core.jobs.jobs import cancel_job, finish_complete_jobs, get_progress
+from core.jobs.units import cancel_waiting
+from core.jobs.workers import beat
 from core.ml.datasets.examples import Dataset
 from core.ml.models.artifact import StoredCard
 from core.ml.training.reports import EpochReport, TrainingResult
 from core.ml.training.run import TrainingStopped
-from core.services.jobs import cancel_job, finish_complete_jobs, get_progress
 from core.services.trainings import retry_training, submit_training
-from core.services.units import cancel_waiting
-from core.services.workers import beat
 from core.settings import Settings
 from core.states import Activity, JobState, UnitState
+from core.store.session import transaction
+from core.store.tables import Epoch, Job, Model, Run, Track
 from tests.integration.workers.music import Music
 from tests.support.planned import expire, make_due, read_job, read_unit, reap
 from tests.support.worker import WORKER, open_units, run, until

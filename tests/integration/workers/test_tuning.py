@@ -12,21 +12,21 @@ from optuna.storages import RDBStorage
 from sqlalchemy import select, text, update
 
 from core.config.tuning import TuningConfig
-from core.db.session import SessionFactory, transaction
-from core.db.tables import Job, JobUnit, Study, Trial
 from core.errors import GridExhausted, StudyAtWork, TrainingDiverged
+from core.jobs.jobs import cancel_job, finish_complete_jobs, get_progress
+from core.jobs.units import MAX_ATTEMPTS, MAX_CRASHES, cancel_waiting
+from core.jobs.workers import beat
 from core.ml.training.reports import EpochReport
 from core.ml.training.run import TrainingStopped
 from core.ml.tuning import study as asking
 from core.ml.tuning.plots import draw
-from core.services.jobs import cancel_job, finish_complete_jobs, get_progress
 from core.services.monitoring import newest_revision
 from core.services.studies import best_trials, list_trials, resume_study, submit_study, train_best
 from core.services.trials import save_curve
-from core.services.units import MAX_ATTEMPTS, MAX_CRASHES, cancel_waiting
-from core.services.workers import beat
 from core.settings import Settings
 from core.states import JobState, UnitState
+from core.store.session import SessionFactory, transaction
+from core.store.tables import Job, JobUnit, Study, Trial
 from tests.integration.workers.music import Music
 from tests.integration.workers.test_training import EPOCH
 from tests.support.planned import expire, make_due, read_job, read_unit, reap

@@ -7,7 +7,7 @@ import pytest
 
 from core.ml.models import artifact
 from core.pretrained import musicnn as pretrained
-from core.services.near_audio import MEASURED
+from core.store.near_audio import MEASURED
 
 
 def test_the_installed_model_says_what_it_is(default_model):

@@ -1,0 +1,141 @@
+"""Outcomes of a job, track by track, and of paths that are no tracks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, func, select, tuple_, update
+from sqlalchemy.orm import Session
+
+from core.jobs.units import Claim, count_items, hold_lease
+from core.states import ItemState
+from core.store.cursor import Page, cut_page, decode_cursor
+from core.store.tables import Job, JobItem, Library, Prediction, Track
+
+Position = tuple[int, int]  # unit id and position in the unit: the order of a job's items
+BEFORE_ALL: Position = (0, -1)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    pos: int
+    state: ItemState
+    content_hash: bytes | None = None
+    error_code: str | None = None
+    error_detail: str | None = None
+
+
+@dataclass(frozen=True)
+class WorkItem:
+    """A track that a unit has yet to deal with."""
+
+    pos: int
+    track_id: UUID
+    path: str
+    content_hash: bytes | None = None  # known where labels need no look at the file
+
+
+@dataclass(frozen=True)
+class ItemRow:
+    track_id: UUID | None  # None: the path is no track
+    path: str
+    state: ItemState
+    error_code: str | None
+    error_detail: str | None
+
+
+@dataclass(frozen=True)
+class ResultRow:
+    track_id: UUID
+    path: str
+    duration_s: float
+    scores: list[float]
+    warnings: list[str]
+
+
+def load_work(session: Session, claim: Claim) -> list[WorkItem]:
+    """The items of a unit that have no outcome yet, in order."""
+    rows = session.execute(
+        select(JobItem.pos, Track.id, Track.path, JobItem.content_hash)
+        .join(Track, Track.id == JobItem.track_id)
+        .where(JobItem.unit_id == claim.unit_id, JobItem.state == ItemState.PENDING)
+        .order_by(JobItem.pos)
+    )
+    return [WorkItem(*row) for row in rows]
+
+
+def record_outcomes(session: Session, claim: Claim, outcomes: Sequence[Outcome]) -> None:
+    """Write outcomes under the lease and bring the unit's counters up to them."""
+    hold_lease(session, claim)
+    session.execute(
+        update(JobItem),
+        [
+            {
+                "unit_id": claim.unit_id,
+                "pos": outcome.pos,
+                "state": outcome.state,
+                "content_hash": outcome.content_hash,
+                "error_code": outcome.error_code,
+                "error_detail": outcome.error_detail,
+            }
+            for outcome in outcomes
+        ],
+    )
+    count_items(session, claim)
+
+
+def list_items(
+    session: Session, job_id: UUID, state: ItemState | None, cursor: str | None, limit: int
+) -> Page[ItemRow]:
+    """In the order of the library."""
+    query = (
+        _in_order(job_id, limit + 1)
+        .add_columns(
+            Track.id,
+            func.coalesce(JobItem.path, Track.path),
+            JobItem.state,
+            JobItem.error_code,
+            JobItem.error_detail,
+        )
+        .outerjoin(Track, Track.id == JobItem.track_id)
+    )
+    if state is not None:
+        query = query.where(JobItem.state == state)
+    if cursor is not None:
+        query = _after(query, decode_cursor(cursor, int, int))
+    page = cut_page(session.execute(query).all(), limit, lambda row: row[:2])
+    return Page([ItemRow(*row[2:]) for row in page.items], page.next_cursor)
+
+
+def list_results(
+    session: Session, job: Job, after: Position, limit: int, *, only_with_warnings: bool = False
+) -> list[tuple[Position, ResultRow]]:
+    """The next labelled tracks of a job after a position, each with its own position."""
+    heard = (Prediction.content_hash == JobItem.content_hash) & (Prediction.model_id == job.model_id)
+    query = (
+        _in_order(job.id, limit)
+        .add_columns(Track.id, Track.path, Prediction.duration_s, Prediction.scores, Prediction.warnings)
+        .join(Track, Track.id == JobItem.track_id)
+        .join(Library, Library.id == Track.library_id)
+        .join(Prediction, heard)
+        .where(JobItem.state.in_((ItemState.DONE, ItemState.SKIPPED)))
+    )
+    if only_with_warnings:
+        query = query.where(Prediction.warnings != [])
+    rows = session.execute(_after(query, after))
+    return [((row[0], row[1]), ResultRow(*row[2:])) for row in rows]
+
+
+def _in_order(job_id: UUID, limit: int) -> Select[*tuple[Any, ...]]:
+    """Nothing of a job that has been deleted since it was read: some of its items may be gone."""
+    query = (
+        select(JobItem.unit_id, JobItem.pos)
+        .join(Job, Job.id == JobItem.job_id)
+        .where(JobItem.job_id == job_id)
+    )
+    return query.order_by(JobItem.unit_id, JobItem.pos).limit(limit)
+
+
+def _after(query: Select[*tuple[Any, ...]], position: tuple[Any, ...]) -> Select[*tuple[Any, ...]]:
+    return query.where(tuple_(JobItem.unit_id, JobItem.pos) > position)

@@ -1,0 +1,80 @@
+"""API keys: shown once, stored as a digest only.
+
+A key is `mfa_<8 characters of id>_<32 random bytes>`; a secret with that much entropy needs one SHA-256,
+no slow hash.
+"""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from core.errors import ApiKeyNotFound
+from core.scopes import Scope
+from core.store.tables import ApiKey
+
+
+def create_api_key(
+    session: Session, name: str, scope: Scope, expires_in: timedelta | None = None
+) -> tuple[ApiKey, str]:
+    """A new key and its secret, which nobody can look up again."""
+    prefix = secrets.token_hex(4)
+    secret = f"mfa_{prefix}_{secrets.token_urlsafe(32)}"
+    key = ApiKey(
+        name=name,
+        prefix=prefix,
+        digest=_digest(secret),
+        scopes=_included(scope),
+        expires_at=datetime.now(UTC) + expires_in if expires_in else None,
+    )
+    session.add(key)
+    session.flush()
+    return key, secret
+
+
+def _included(scope: Scope) -> list[str]:
+    order = list(Scope)
+    return [str(each) for each in order[: order.index(scope) + 1]]
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()
+
+
+def find_api_key(session: Session, secret: str) -> ApiKey | None:
+    """The valid key that a client presented, or None."""
+    parts = secret.split("_", 2)
+    if len(parts) != 3 or parts[0] != "mfa":
+        return None
+    key = session.scalars(select(ApiKey).where(ApiKey.prefix == parts[1])).one_or_none()
+    if key is None or not hmac.compare_digest(key.digest, _digest(secret)):
+        return None
+    return key if _is_valid(key) else None
+
+
+def is_valid(session: Session, key_id: UUID) -> bool:
+    """Whether a key that was valid before still is."""
+    key = session.get(ApiKey, key_id)
+    return key is not None and _is_valid(key)
+
+
+def _is_valid(key: ApiKey) -> bool:
+    expired = key.expires_at is not None and key.expires_at <= datetime.now(UTC)
+    return not expired and key.revoked_at is None
+
+
+def list_api_keys(session: Session) -> Iterable[ApiKey]:
+    return session.scalars(select(ApiKey).order_by(ApiKey.created_at)).all()
+
+
+def revoke_api_key(session: Session, key_id: UUID) -> ApiKey:
+    key = session.get(ApiKey, key_id)
+    if key is None:
+        raise ApiKeyNotFound
+    key.revoked_at = key.revoked_at or datetime.now(UTC)
+    return key

@@ -1,0 +1,134 @@
+"""Audio and the files that hold it: what is known by a file's hash, and moving results to another key."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import delete, exists, select, text, union, update
+from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, aliased
+
+from core.library.content import TAGS_VERSION
+from core.store.tables import Embedding, Job, JobItem, Prediction, PredictionLabel, Track
+
+# Written as the index on it is, so that the planner sees that it serves.
+_IS_RESULT_OF = text("kind = 'predict' AND result ->> 'content_hash' = :content_hash")
+_ATTEMPTS = 5  # at a key under which others write at the same time
+
+
+@dataclass(frozen=True)
+class KnownContent:
+    """What was found in a file with the same bytes."""
+
+    content_hash: bytes
+    tags: dict[str, Any]
+    tags_error: str | None
+    tags_version: int = TAGS_VERSION
+
+
+def find_known_files(session: Session, file_hashes: Collection[bytes]) -> dict[bytes, KnownContent]:
+    """What files with these bytes hold, as far as the present code has looked into them; by file hash."""
+    rows = session.execute(
+        select(Track.file_hash, Track.content_hash, Track.tags, Track.tags_error)
+        .ext(distinct_on(Track.file_hash))
+        .where(
+            Track.file_hash.in_(file_hashes),
+            Track.content_hash.is_not(None),
+            Track.content_hash != Track.file_hash,
+            Track.tags_version == TAGS_VERSION,
+        )
+    )
+    return {row.file_hash: KnownContent(row.content_hash, row.tags or {}, row.tags_error) for row in rows}
+
+
+def find_old_keys(session: Session, file_hashes: Collection[bytes]) -> set[bytes]:
+    """Which of these hashes of whole files are keys of results, as an older version wrote them."""
+    keys = union(
+        *(
+            select(table.content_hash).where(table.content_hash.in_(file_hashes))
+            for table in (Prediction, Embedding, Track)
+        )
+    )
+    return set(session.scalars(keys))
+
+
+def move_results(session: Session, contents: Mapping[bytes, bytes]) -> None:
+    """Give what is known by the hashes of files the keys of their audio: old key -> new key.
+
+    Where both keys have a result, the one of the whole track is kept. Safe to repeat, and while other workers
+    move or write the same.
+    """
+    for old in sorted(find_old_keys(session, contents)):
+        if old != contents[old]:
+            _move(session, old, contents[old])
+
+
+def _move(session: Session, old: bytes, new: bytes) -> None:
+    for attempt in range(_ATTEMPTS):
+        try:
+            with session.begin_nested():
+                _move_predictions(session, old, new)
+                _move_embeddings(session, old, new)
+            break
+        except IntegrityError:  # another worker has just written under the new key
+            if attempt == _ATTEMPTS - 1:
+                raise
+    for table in (Track, JobItem):
+        session.execute(
+            update(table).where(table.content_hash == old).values(content_hash=new),
+            execution_options={"synchronize_session": False},
+        )
+    session.execute(
+        update(Job)
+        .where(_IS_RESULT_OF.bindparams(content_hash=old.hex()))
+        .values(result=Job.result.concat({"content_hash": new.hex()})),
+        execution_options={"synchronize_session": False},
+    )
+
+
+def _move_predictions(session: Session, old: bytes, new: bytes) -> None:
+    """Labels go with their prediction: the worse ones are deleted, the others change their key."""
+    here, there = _coverages(session, old), _coverages(session, new)
+    for model_id in here.keys() & there.keys():
+        loser = new if here[model_id] == "full" != there[model_id] else old
+        for table in (PredictionLabel, Prediction):
+            session.execute(
+                delete(table).where(table.content_hash == loser, table.model_id == model_id),
+                execution_options={"synchronize_session": False},
+            )
+    for table in (Prediction, PredictionLabel):
+        session.execute(
+            update(table).where(table.content_hash == old).values(content_hash=new),
+            execution_options={"synchronize_session": False},
+        )
+
+
+def _coverages(session: Session, content_hash: bytes) -> dict[int, str]:
+    """Of the results under a key, by model; others cannot change them until this transaction ends."""
+    rows = session.execute(
+        select(Prediction.model_id, Prediction.coverage)
+        .where(Prediction.content_hash == content_hash)
+        .order_by(Prediction.model_id)
+        .with_for_update()
+    )
+    return {model_id: coverage for model_id, coverage in rows}
+
+
+def _move_embeddings(session: Session, old: bytes, new: bytes) -> None:
+    other = aliased(Embedding)
+    same_encoder = other.encoder_id == Embedding.encoder_id
+    beaten = exists().where(same_encoder, other.content_hash == old, other.coverage == "full")
+    present = exists().where(same_encoder, other.content_hash == new)
+    unsynchronized = {"synchronize_session": False}
+    session.execute(
+        delete(Embedding).where(Embedding.content_hash == new, Embedding.coverage != "full", beaten),
+        execution_options=unsynchronized,
+    )
+    session.execute(
+        delete(Embedding).where(Embedding.content_hash == old, present), execution_options=unsynchronized
+    )
+    session.execute(
+        update(Embedding).where(Embedding.content_hash == old).values(content_hash=new),
+        execution_options=unsynchronized,
+    )

@@ -1,0 +1,266 @@
+"""Experiments, their runs, and what the runs reported."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+from uuid import UUID
+
+from sqlalchemy import Select, case, func, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from core.config.experiment import ExperimentConfig
+from core.errors import ArtifactNotFound, ExperimentNotFound, Invalid, RunNotFound
+from core.jobs.units import Claim, seconds
+from core.store.cursor import Page, cut_page, decode_cursor
+from core.store.tables import Epoch, Experiment, Job, JobUnit, Model, Run
+
+NO_FOLD = 0
+# The files of a run that may be read, and what they are.
+ARTIFACTS = {
+    "model.json": "application/json",
+    "history.json": "application/json",
+    "test_results.json": "application/json",
+    "training_curves.png": "image/png",
+    "co_occurrence.png": "image/png",
+    "MODEL_CARD.md": "text/markdown; charset=utf-8",
+}
+MAX_COMPARED = 20
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """A run with what its neighbours know of it."""
+
+    run: Run
+    experiment: str
+    state: str | None  # its job's
+    model: Model | None
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What a finished training found out."""
+
+    config: dict[str, Any]
+    dataset_sha256: str
+    code_version: str
+    metrics: dict[str, float]
+    results: dict[str, Any]
+    duration_s: float
+    epochs: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs side by side; every list is in their order."""
+
+    runs: list[RunRow]
+    metrics: dict[str, list[float | None]]
+    differences: dict[str, list[Any]]  # of the configurations, by dotted key
+
+
+def add_run(session: Session, job: Job, config: ExperimentConfig) -> Run:
+    """The run of a training job."""
+    name = config.experiment_name
+    session.execute(insert(Experiment).values(name=name).on_conflict_do_nothing())
+    experiment_id = session.scalars(select(Experiment.id).where(Experiment.name == name)).one()
+    run = Run(
+        id=job.id,
+        experiment_id=experiment_id,
+        job_id=job.id,
+        config=config.model_dump(mode="json"),
+        seed=config.seed,
+    )
+    session.add(run)
+    session.flush()
+    return run
+
+
+def take_version(session: Session, run_id: UUID) -> int:
+    """The version of the model that a run is to give: the same at every call, and no other run's."""
+    run = session.get_one(Run, run_id)
+    experiment = session.get_one(Experiment, run.experiment_id, with_for_update=True, populate_existing=True)
+    session.refresh(run)
+    if run.version is None:
+        run.version = _next_version(session, experiment)
+        session.flush()
+    return run.version
+
+
+def reserve_version(session: Session, name: str) -> int:
+    """A version of the models of this name that nobody else gets."""
+    session.execute(insert(Experiment).values(name=name).on_conflict_do_nothing())
+    experiments = select(Experiment).where(Experiment.name == name)
+    locked = experiments.with_for_update().execution_options(populate_existing=True)
+    return _next_version(session, session.scalars(locked).one())
+
+
+def _next_version(session: Session, experiment: Experiment) -> int:
+    """The caller holds the experiment. A version is not given again when its run or model is deleted."""
+    taken = select(func.max(Run.version)).where(Run.experiment_id == experiment.id)
+    registered = select(func.max(Model.version)).where(Model.name == experiment.name)
+    known = (experiment.last_version, session.scalar(taken) or 0, session.scalar(registered) or 0)
+    experiment.last_version = 1 + max(known)
+    session.flush()
+    return experiment.last_version
+
+
+def retire_version(session: Session, name: str, version: int) -> None:
+    """Keep the version of a deleted model or run from being given again."""
+    statement = insert(Experiment).values(name=name, last_version=version)
+    last = func.greatest(Experiment.last_version, statement.excluded.last_version)
+    session.execute(
+        statement.on_conflict_do_update(index_elements=[Experiment.name], set_={"last_version": last})
+    )
+
+
+def save_epochs(session: Session, claim: Claim, run_id: UUID, reports: Sequence[Mapping[str, Any]]) -> None:
+    """Write reports of epochs, again those of a resumed run, and bring the unit's counter up to them."""
+    if reports:
+        rows = [
+            {"run_id": run_id, "fold": report["fold"] or NO_FOLD, "epoch": report["epoch"], "metrics": report}
+            for report in reports
+        ]
+        statement = insert(Epoch)
+        again = statement.on_conflict_do_update(
+            index_elements=[Epoch.run_id, Epoch.fold, Epoch.epoch],
+            set_={"metrics": statement.excluded.metrics},
+        )
+        session.execute(again, rows)
+    reported = select(func.count()).where(Epoch.run_id == run_id).scalar_subquery()
+    # Only what is new shows that it gets on: a resumed run reports old epochs again.
+    is_new = JobUnit.done < reported
+    session.execute(
+        update(JobUnit)
+        .where(JobUnit.id == claim.unit_id)
+        .values(
+            done=reported,
+            attempt=case((is_new, 1), else_=JobUnit.attempt),
+            crash_count=case((is_new, 0), else_=JobUnit.crash_count),
+            lease_until=func.clock_timestamp() + seconds(claim.lease_s),
+        )
+    )
+
+
+def finish_run(session: Session, claim: Claim, run: Run, ending: Ending, model: Model) -> None:
+    """Write how a run ended. Early stopping may have left epochs out: the total becomes what there was."""
+    save_epochs(session, claim, run.id, ending.epochs)
+    run.config, run.dataset_sha256, run.code_version = (
+        ending.config,
+        ending.dataset_sha256,
+        ending.code_version,
+    )
+    run.metrics, run.results, run.duration_s = ending.metrics, ending.results, ending.duration_s
+    run.model_id, run.finished_at = model.id, datetime.now(UTC)
+    unit = session.get_one(JobUnit, claim.unit_id, populate_existing=True)
+    unit.done = max(unit.done, 1)  # averaging models takes no epoch at all
+    job = session.get_one(Job, claim.job_id)
+    job.model_id, job.total, job.result = model.id, unit.done, {"run_id": str(run.id)}
+
+
+def list_experiments(session: Session) -> list[tuple[Experiment, int]]:
+    """All that have runs, by name, each with their number."""
+    query = select(Experiment, func.count(Run.id)).join(Run).group_by(Experiment.id)
+    return [(experiment, count) for experiment, count in session.execute(query.order_by(Experiment.name))]
+
+
+def get_experiment(session: Session, name: str) -> tuple[Experiment, int]:
+    """An experiment and the number of its runs."""
+    query = select(Experiment, func.count(Run.id)).join(Run).group_by(Experiment.id)
+    row = session.execute(query.where(Experiment.name == name)).one_or_none()
+    if row is None:
+        raise ExperimentNotFound(f"There is no experiment {name!r}; GET /api/v1/experiments lists them.")
+    return row[0], row[1]
+
+
+def list_runs(
+    session: Session, cursor: str | None, limit: int, experiment: str | None = None
+) -> Page[RunRow]:
+    """Newest first."""
+    query = _runs().order_by(Run.created_at.desc(), Run.id.desc()).limit(limit + 1)
+    if experiment is not None:
+        query = query.where(Run.experiment_id == get_experiment(session, experiment)[0].id)
+    if cursor is not None:
+        query = query.where(
+            tuple_(Run.created_at, Run.id) < decode_cursor(cursor, datetime.fromisoformat, UUID)
+        )
+    rows = [RunRow(*row) for row in session.execute(query)]
+    return cut_page(rows, limit, lambda row: (row.run.created_at, row.run.id))
+
+
+def get_run(session: Session, run_id: UUID) -> RunRow:
+    row = session.execute(_runs().where(Run.id == run_id)).one_or_none()
+    if row is None:
+        raise RunNotFound(f"There is no run {run_id}.")
+    return RunRow(*row)
+
+
+def get_runs(session: Session, run_ids: Sequence[UUID]) -> list[RunRow]:
+    """Those of these runs that exist, in any order."""
+    if not run_ids:
+        return []
+    return [RunRow(*row) for row in session.execute(_runs().where(Run.id.in_(run_ids)))]
+
+
+def read_artifact(session: Session, run_id: UUID, name: str) -> bytes:
+    """A file that a finished run has left."""
+    row = get_run(session, run_id)
+    if name not in ARTIFACTS or row.model is None:
+        raise ArtifactNotFound
+    try:
+        return Path(url2pathname(urlsplit(row.model.artifact_url).path), name).read_bytes()
+    except OSError as error:
+        raise ArtifactNotFound(f"The file {name} of this run has been deleted.") from error
+
+
+def list_epochs(session: Session, run_id: UUID) -> list[Epoch]:
+    """In the order in which they were trained: the folds, then what follows them; none of a deleted run."""
+    query = select(Epoch).join(Run, Run.id == Epoch.run_id).where(Epoch.run_id == run_id)
+    return list(session.scalars(query.order_by(Epoch.fold == NO_FOLD, Epoch.fold, Epoch.epoch)))
+
+
+def compare_runs(session: Session, run_ids: Sequence[UUID]) -> Comparison:
+    """What the runs reached, and in what they were set up differently."""
+    if not 1 <= len(run_ids) <= MAX_COMPARED:
+        raise Invalid(f"From 1 to {MAX_COMPARED} runs can be compared; `ids` names {len(run_ids)}.")
+    found = {row.run.id: row for row in get_runs(session, run_ids)}
+    if missing := [run_id for run_id in run_ids if run_id not in found]:
+        raise RunNotFound(f"There is no run {missing[0]}.")
+    rows = [found[run_id] for run_id in run_ids]
+    metrics = [row.run.metrics or {} for row in rows]
+    settings = [dict(_flat(row.run.config)) for row in rows]
+    keys = dict.fromkeys(key for each in settings for key in each)
+    side_by_side = {key: [each.get(key) for each in settings] for key in keys}
+    return Comparison(
+        runs=rows,
+        metrics={
+            name: [each.get(name) for each in metrics]
+            for name in dict.fromkeys(name for each in metrics for name in each)
+        },
+        differences={
+            key: values for key, values in side_by_side.items() if any(value != values[0] for value in values)
+        },
+    )
+
+
+def _runs() -> Select[*tuple[Any, ...]]:
+    return (
+        select(Run, Experiment.name, Job.state, Model)
+        .join(Experiment, Experiment.id == Run.experiment_id)
+        .outerjoin(Job, Job.id == Run.job_id)
+        .outerjoin(Model, Model.id == Run.model_id)
+    )
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """`{"training": {"lr": 0.1}}` -> `[("training.lr", 0.1)]`."""
+    found: list[tuple[str, Any]] = []
+    for key, value in config.items():
+        inner = isinstance(value, Mapping)
+        found += _flat(value, f"{prefix}{key}.") if inner else [(prefix + key, value)]
+    return found

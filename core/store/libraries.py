@@ -1,0 +1,104 @@
+"""Named folders of music on the server."""
+
+import os
+from pathlib import Path
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from core.errors import (
+    ItemError,
+    LibraryExists,
+    LibraryFolderMissing,
+    LibraryNotFound,
+    MFAError,
+    OutsideLibrary,
+    Unavailable,
+    is_machine_fault,
+)
+from core.library.paths import find_beneath, open_folder, validate_relative
+from core.store.tables import Library, Track
+
+
+def create_library(session: Session, name: str, path: str) -> tuple[Library, bool]:
+    """Name a folder; True when it is new. Naming the same folder the same way again is no error."""
+    folder = resolve_folder(path)
+    created = session.scalars(
+        insert(Library)
+        .values(name=name, path=folder)
+        .on_conflict_do_nothing(index_elements=[Library.name], index_where=Library.deleted_at.is_(None))
+        .returning(Library)
+    ).one_or_none()
+    if created is not None:
+        return created, True
+    known = session.scalars(select(Library).where(Library.name == name)).one_or_none()
+    if known is None:  # deleted since
+        return create_library(session, name, path)
+    if known.path != folder:
+        raise LibraryExists(f"The library {name!r} exists and is the folder {known.path}.")
+    return known, False
+
+
+def resolve_folder(path: str) -> str:
+    """A library's own folder may be a symlink; it is followed once, here, and never again."""
+    try:
+        folder = _as_spelled(Path(path)).resolve(strict=True)
+        is_folder = folder.is_dir()
+    except OSError as error:
+        if is_machine_fault(error):
+            raise Unavailable(f"The folder {path} does not answer: {error.strerror}.") from error
+        is_folder = False
+    except (ValueError, RuntimeError):
+        is_folder = False
+    if not Path(path).is_absolute() or not is_folder:
+        raise LibraryFolderMissing(f"{path} is not a folder on the server (an absolute path is needed).")
+    return str(folder)
+
+
+def _as_spelled(path: Path) -> Path:
+    """A path whose last parts may be given in another Unicode form than the file system has them in."""
+    existing = next((folder for folder in (path, *path.parents) if folder.exists()), path)
+    if existing == path:
+        return path
+    try:
+        return existing / find_beneath(existing, path.relative_to(existing).as_posix())
+    except MFAError:
+        return path
+
+
+def get_library_by_name(session: Session, name: str) -> Library:
+    library = session.scalars(select(Library).where(Library.name == name)).one_or_none()
+    if library is None:
+        raise LibraryNotFound(f"There is no library {name!r}; GET /api/v1/libraries lists them.")
+    return library
+
+
+def check_folder(library: Library, path: str) -> None:
+    """Refuse a path inside the library that is not a folder there, before anything is queued."""
+    root = Path(library.path)
+    try:
+        os.close(open_folder(root, validate_relative(find_beneath(root, path)).parts))
+    except OutsideLibrary:
+        raise
+    except ItemError as error:
+        raise LibraryFolderMissing(f"There is no folder {path!r} in the library {library.name!r}.") from error
+    except OSError as error:
+        sentence = f"The folder of the library {library.name!r} does not answer: {error.strerror}."
+        raise Unavailable(sentence) from error
+
+
+def count_tracks(session: Session, library: Library) -> int:
+    """Tracks known to be in a library."""
+    query = select(func.count()).where(Track.library_id == library.id, Track.missing_at.is_(None))
+    return session.scalar(query) or 0
+
+
+def list_libraries(session: Session) -> list[tuple[Library, int]]:
+    """All libraries by name, each with the number of tracks known to be in it."""
+    present = (Track.library_id == Library.id) & Track.missing_at.is_(None)
+    query = select(Library, func.count(Track.id)).outerjoin(Track, present)
+    return [
+        (library, count)
+        for library, count in session.execute(query.group_by(Library.id).order_by(Library.name))
+    ]

@@ -1,0 +1,136 @@
+"""Pieces of audio so near to each other that they are encodings of one recording."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pgvector.sqlalchemy import VECTOR
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    LargeBinary,
+    cast,
+    exists,
+    func,
+    literal,
+    literal_column,
+    select,
+    text,
+)
+from sqlalchemy.orm import Session, aliased
+
+from core.store.tables import Embedding, Encoder, Model, Track
+
+NEIGHBOURS = 40  # of a piece of audio that are compared with it
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Two pieces of audio below both are taken for one recording."""
+
+    distance: float  # cosine distance of the mean embeddings
+    duration_s: float  # difference
+
+
+# By SHA-256 of the encoder's weights. What another encoder takes for near has not been measured.
+MEASURED = {
+    # musicnn-msd, measured on real music: docs/DUPLICATES.md
+    "47801e8d84e516948c49eabd3639c67ce9b6024e2425bfcb9611b2012f3bc582": Limits(0.02, 1.5),
+}
+
+
+def measured_limits(session: Session, model: Model) -> Limits | None:
+    """Those of the model's encoder; None where they have not been measured."""
+    sha256 = session.scalar(select(Encoder.sha256).where(Encoder.id == model.encoder_id))
+    return MEASURED.get(sha256 or "")
+
+
+def near_neighbours(
+    session: Session,
+    content_hashes: Sequence[bytes],
+    model: Model,
+    limits: Limits,
+    there: Sequence[ColumnElement[bool]],
+) -> list[tuple[bytes, bytes]]:
+    """Pairs of one of `content_hashes` and audio near to it, among the nearest in the encoder's index.
+
+    Only audio counts that has a track of which `there` is true, and only equal coverages are compared.
+    """
+    one = aliased(Embedding)
+    distance: Any = _vector(Embedding, model).cosine_distance(_vector(one, model))
+    nearest = (
+        select(Embedding.content_hash, Embedding.coverage, Embedding.duration_s, distance.label("distance"))
+        .where(_of_encoder(model))
+        .order_by(distance)
+        .limit(NEIGHBOURS)
+        .lateral("nearest")
+    )
+    found = (
+        select(one.content_hash, nearest.c.content_hash)
+        .join(nearest, literal(True))
+        .where(
+            one.encoder_id == model.encoder_id,
+            one.content_hash == func.any(literal(content_hashes, ARRAY(LargeBinary))),
+            nearest.c.content_hash != one.content_hash,
+            nearest.c.coverage == one.coverage,
+            nearest.c.distance < limits.distance,
+            func.abs(nearest.c.duration_s - one.duration_s) <= limits.duration_s,
+            exists().where(Track.content_hash == nearest.c.content_hash, *there),
+        )
+    )
+    session.execute(text(f"SET LOCAL hnsw.ef_search = {NEIGHBOURS}"))
+    return [(first, second) for first, second in session.execute(found)]
+
+
+def near_pairs(
+    session: Session, content_hashes: Iterable[bytes], model: Model, limits: Limits
+) -> set[frozenset[bytes]]:
+    """Which of these pieces of audio are near to each other, every pair compared."""
+    one, other = aliased(Embedding), aliased(Embedding)
+    wanted = func.any(literal(list(content_hashes), ARRAY(LargeBinary)))
+    distance: Any = _vector(one, model).cosine_distance(_vector(other, model))
+    pairs = select(one.content_hash, other.content_hash).join(
+        other, (one.content_hash < other.content_hash) & (one.coverage == other.coverage)
+    )
+    pairs = pairs.where(
+        one.encoder_id == model.encoder_id,
+        other.encoder_id == model.encoder_id,
+        one.content_hash == wanted,
+        other.content_hash == wanted,
+        func.abs(one.duration_s - other.duration_s) <= limits.duration_s,
+        distance < limits.distance,
+    )
+    return {frozenset(pair) for pair in session.execute(pairs)}
+
+
+def similarities(
+    session: Session, pairs: Sequence[tuple[bytes, bytes]], model: Model
+) -> dict[tuple[bytes, bytes], float]:
+    """Cosine of each pair of pieces of audio whose embeddings are known."""
+    if not pairs:
+        return {}
+    one, other = aliased(Embedding), aliased(Embedding)
+    asked = (
+        func.unnest(
+            literal([first for first, _ in pairs], ARRAY(LargeBinary)),
+            literal([second for _, second in pairs], ARRAY(LargeBinary)),
+        )
+        .table_valued("first", "second")
+        .render_derived()
+    )
+    distance: Any = _vector(one, model).cosine_distance(_vector(other, model))
+    query = (
+        select(asked.c.first, asked.c.second, 1 - distance)
+        .join(one, (one.content_hash == asked.c.first) & (one.encoder_id == model.encoder_id))
+        .join(other, (other.content_hash == asked.c.second) & (other.encoder_id == model.encoder_id))
+    )
+    return {(first, second): cosine for first, second, cosine in session.execute(query)}
+
+
+def _vector(embedding: Any, model: Model) -> Any:
+    return cast(embedding.vector, VECTOR(model.embedding_size))
+
+
+def _of_encoder(model: Model) -> ColumnElement[bool]:
+    """With the encoder as a literal, so that the planner sees that its own partial index serves."""
+    return Embedding.encoder_id == literal_column(f"{model.encoder_id:d}")

@@ -1,0 +1,169 @@
+"""The registry of learned models: versions, and aliases that point to them."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+from sqlalchemy import func, select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from core.config.models import ModelConfig, is_single_label
+from core.errors import Conflict, ModelBeingDeleted, ModelNotFound, NothingToRollBackTo
+from core.store.embeddings import HEAD
+from core.store.tables import Encoder, Model, ModelAlias
+
+DEFAULT_ALIAS, PREVIOUS_ALIAS = "default", "previous"
+ALIASES = (DEFAULT_ALIAS, PREVIOUS_ALIAS)
+EMBEDDING_INDEX_PREFIX = "ix_embeddings_vector_encoder_"
+REGISTRY_LOCK = 7_264_002  # of an advisory lock: who moves aliases or deletes a model does so alone
+_MODEL_CONFIG: TypeAdapter[ModelConfig] = TypeAdapter(ModelConfig)
+
+
+def register_artifact(session: Session, folder: Path) -> Model:
+    """Make the artifact in `folder` known; the first model of all becomes the default.
+
+    Raises ModelBeingDeleted while a model of this name and version waits for its removal.
+    """
+    card = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    values = _columns(card) | {
+        "encoder_id": _add_encoder(session, _encoder_sha256(card)),
+        "artifact_url": folder.resolve().as_uri(),
+    }
+    statement = insert(Model).values(values)
+    model = session.scalars(
+        statement.on_conflict_do_update(
+            index_elements=[Model.name, Model.version],
+            set_={name: values[name] for name in ("artifact_url", "encoder_id")},
+        ).returning(Model)
+    ).one()
+    if model.deleted_at is not None:
+        raise ModelBeingDeleted(
+            f"{model.name}@{model.version} has been deleted and its files are removed soon."
+        )
+    if model.sha256 != values["sha256"]:
+        raise Conflict(f"{model.name}@{model.version} is registered with other weights: use a new version.")
+    session.execute(text(_embedding_index_ddl(model)))
+    session.execute(
+        insert(ModelAlias).values(alias=DEFAULT_ALIAS, model_id=model.id).on_conflict_do_nothing()
+    )
+    return model
+
+
+def _columns(card: dict[str, Any]) -> dict[str, Any]:
+    config = _MODEL_CONFIG.validate_python(card["model"])
+    return {
+        "name": card["name"],
+        "version": card["version"],
+        "kind": config.kind,
+        "labels": card["labels"],
+        "thresholds": card["thresholds"],
+        "single_label": is_single_label(config),
+        "embedding_size": config.embedding_size,
+        "sha256": card["weights_sha256"],
+        "metrics": card["metrics"],
+    }
+
+
+def _encoder_sha256(card: dict[str, Any]) -> str:
+    """Of the weights that embeddings come from: a head on a stored model has that model's embeddings."""
+    is_head = card["model"]["kind"] == HEAD
+    return str(card["provenance"]["bases_sha256"] if is_head else card["weights_sha256"])
+
+
+def _add_encoder(session: Session, sha256: str) -> int:
+    """The row is locked, also one that is there already: it is not removed before the model has its own."""
+    statement = insert(Encoder).values(sha256=sha256)
+    known = statement.on_conflict_do_update(
+        index_elements=[Encoder.sha256], set_={"sha256": statement.excluded.sha256}
+    )
+    return session.scalars(known.returning(Encoder.id)).one()
+
+
+def _embedding_index_ddl(model: Model) -> str:
+    """One HNSW index per encoder: embeddings of different ones are never comparable."""
+    return (
+        f"CREATE INDEX IF NOT EXISTS {EMBEDDING_INDEX_PREFIX}{model.encoder_id:d} ON embeddings "
+        f"USING hnsw ((vector::vector({model.embedding_size:d})) vector_cosine_ops) "
+        f"WHERE encoder_id = {model.encoder_id:d}"
+    )
+
+
+def resolve_model(session: Session, reference: str) -> Model:
+    """The model that an alias, `name` (its newest version) or `name@version` stands for."""
+    aliased = select(Model).join(ModelAlias).where(ModelAlias.alias == reference)
+    model = session.scalars(aliased).one_or_none() or _by_version(session, reference)
+    if model is None:
+        raise ModelNotFound(f"There is no model {reference!r}; GET /api/v1/models lists them.")
+    return model
+
+
+def _by_version(session: Session, reference: str) -> Model | None:
+    name, _, version = reference.partition("@")
+    query = select(Model).where(Model.name == name).order_by(Model.version.desc()).limit(1)
+    if version:
+        if not re.fullmatch(r"\d{1,9}", version):
+            return None
+        query = query.where(Model.version == int(version))
+    return session.scalars(query).one_or_none()
+
+
+def lock_registry(session: Session) -> None:
+    """Nobody else moves an alias or deletes a model until the transaction ends."""
+    session.execute(select(func.pg_advisory_xact_lock(REGISTRY_LOCK)))
+
+
+def list_models(session: Session, name: str | None = None) -> list[Model]:
+    """All versions, newest first, or those of one name; an unknown name is an error."""
+    query = select(Model).order_by(Model.name, Model.version.desc())
+    if name is not None:
+        query = query.where(Model.name == name)
+    models = list(session.scalars(query))
+    if name is not None and not models:
+        raise ModelNotFound(f"There is no model {name!r}; GET /api/v1/models lists them.")
+    return models
+
+
+def list_aliases(session: Session) -> dict[str, int]:
+    return {row.alias: row.model_id for row in session.scalars(select(ModelAlias))}
+
+
+def promote_model(session: Session, name: str, version: int | None, alias: str = DEFAULT_ALIAS) -> Model:
+    """Point an alias at a version (the newest when none is named); the former default becomes `previous`."""
+    lock_registry(session)
+    model = _by_version(session, name if version is None else f"{name}@{version}")
+    if model is None:
+        raise ModelNotFound(f"There is no model {name!r} of that version; GET /api/v1/models lists them.")
+    if alias == DEFAULT_ALIAS:
+        former = _lock_alias(session, DEFAULT_ALIAS)
+        if former is not None and former != model.id:
+            _point(session, PREVIOUS_ALIAS, former)
+    _point(session, alias, model.id)
+    return model
+
+
+def roll_back(session: Session) -> Model:
+    """Make the model the default that was it before; doing it twice comes back."""
+    lock_registry(session)
+    current, former = _lock_alias(session, DEFAULT_ALIAS), _lock_alias(session, PREVIOUS_ALIAS)
+    if former is None or current is None:
+        raise NothingToRollBackTo
+    _point(session, DEFAULT_ALIAS, former)
+    _point(session, PREVIOUS_ALIAS, current)
+    return session.get_one(Model, former)
+
+
+def _lock_alias(session: Session, alias: str) -> int | None:
+    """The model that an alias points to; nobody else moves it until the transaction ends."""
+    return session.scalar(select(ModelAlias.model_id).where(ModelAlias.alias == alias).with_for_update())
+
+
+def _point(session: Session, alias: str, model_id: int) -> None:
+    statement = insert(ModelAlias).values(alias=alias, model_id=model_id)
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=[ModelAlias.alias], set_={"model_id": model_id, "updated_at": func.now()}
+        )
+    )

@@ -1,0 +1,63 @@
+"""Engines and transactions. Only the two edges (a request, a step of a job) open one.
+
+Rows that are marked as deleted are left out of every SELECT, also where it joins or counts them, so that no
+query can forget the condition. A statement with the execution option `include_deleted` returns them.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy.orm import ORMExecuteState, Session, sessionmaker, with_loader_criteria
+
+from core.store.base import Deletable
+
+SessionFactory = sessionmaker[Session]
+
+# Nothing here runs long: a statement that does is a mistake, and must not hold its locks.
+SERVER_OPTIONS = "-c statement_timeout=30s -c lock_timeout=5s -c idle_in_transaction_session_timeout=30s"
+# A connection that dies without a word is noticed within half a minute, not after the system's two hours.
+PROBES = {"keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3}
+DEAD_AFTER = {"tcp_user_timeout": 30_000} | PROBES  # ms; seconds
+
+
+def create_database_engine(url: str, pool_size: int = 5) -> Engine:
+    return create_engine(
+        make_url(url).set(drivername="postgresql+psycopg"),
+        pool_pre_ping=True,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        connect_args={
+            **DEAD_AFTER,
+            "options": SERVER_OPTIONS,
+            "connect_timeout": 5,
+            "application_name": f"mfa {os.getpid()}",  # tells in pg_stat_activity whose a connection is
+        },
+    )
+
+
+def create_session_factory(engine: Engine) -> SessionFactory:
+    factory = sessionmaker(engine, expire_on_commit=False)
+    event.listen(factory, "do_orm_execute", _leave_out_deleted)
+    return factory
+
+
+_NOT_DELETED = with_loader_criteria(Deletable, lambda row: row.deleted_at.is_(None), include_aliases=True)
+
+
+def _leave_out_deleted(state: ORMExecuteState) -> None:
+    if (
+        state.is_select
+        and not state.is_column_load
+        and not state.is_relationship_load
+        and not state.execution_options.get("include_deleted", False)
+    ):
+        state.statement = state.statement.options(_NOT_DELETED)
+
+
+@contextmanager
+def transaction(factory: SessionFactory) -> Iterator[Session]:
+    """A session that commits when the block ends and rolls back when it raises."""
+    with factory() as session, session.begin():
+        yield session

@@ -1,0 +1,302 @@
+"""Tracks of a library: what was found, and what models say of it."""
+
+import unicodedata
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    REAL,
+    ColumnElement,
+    Select,
+    case,
+    cast,
+    func,
+    or_,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from core.errors import Invalid, TrackNotFound, Unreadable
+from core.library.content import NOT_READ, TAGS_VERSION
+from core.spelling import name_key
+from core.states import ItemState
+from core.store.cursor import Page, cut_page, decode_cursor
+from core.store.libraries import get_library_by_name
+from core.store.tables import Job, JobItem, Library, Model, Prediction, PredictionLabel, Track
+
+
+@dataclass(frozen=True)
+class SeenFile:
+    """A file as a scan found it."""
+
+    path: str  # relative to the library, with forward slashes
+    size: int  # bytes
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class AnalysedFile:
+    """A file as it was when it was opened for analysis."""
+
+    track_id: UUID
+    path: str  # relative to the library
+    size: int
+    mtime_ns: int
+    content_hash: bytes  # of its audio
+    file_hash: bytes
+    tags: dict[str, Any]
+    tags_error: str | None = None
+    tags_version: int = TAGS_VERSION
+
+
+@dataclass(frozen=True)
+class TrackRow:
+    """A track with what a model says of it; both None when that model has not heard it yet."""
+
+    track: Track
+    library: str
+    prediction: Prediction | None
+
+
+def upsert_tracks(session: Session, library_id: UUID, files: Sequence[SeenFile]) -> list[Track]:
+    """Make the files of one page of a scan known; the tracks in the order of the files.
+
+    Hashes and tags survive only while size and modification time stay the same: they belong to the file as
+    last seen.
+    """
+    if not files:
+        return []
+    rows = [
+        {"library_id": library_id, "path": file.path, "size": file.size, "mtime_ns": file.mtime_ns}
+        # Names that are not UTF-8 may be shown alike, and a statement can insert a path only once.
+        for file in {file.path: file for file in files}.values()
+    ]
+    statement = insert(Track).values(rows)
+    new = statement.excluded
+    unchanged = (Track.size == new.size) & (Track.mtime_ns == new.mtime_ns)
+    upserted = session.scalars(
+        statement.on_conflict_do_update(
+            index_elements=[Track.library_id, Track.path],
+            set_={
+                "content_hash": case((unchanged, Track.content_hash)),
+                "file_hash": case((unchanged, Track.file_hash)),
+                "tags": case((unchanged, Track.tags)),
+                "tags_error": case((unchanged, Track.tags_error)),
+                "tags_version": case((unchanged, Track.tags_version), else_=NOT_READ),
+                "size": new.size,
+                "mtime_ns": new.mtime_ns,
+                "seen_at": func.now(),
+                "missing_at": None,
+            },
+        ).returning(Track),
+        execution_options={"populate_existing": True},
+    )
+    by_path = {track.path: track for track in upserted}
+    return [by_path[file.path] for file in files]
+
+
+def mark_missing(
+    session: Session, job: Job, under: str, after: str | None, limit: int
+) -> tuple[int, str | None]:
+    """Mark those of the next `limit` tracks behind the path `after` that the scan of a job did not meet.
+
+    The scan must be complete. How many there were, and where to go on; None at the end.
+    Their results are kept: a file may come back. What lies in a folder that could not be listed is not
+    missing.
+    """
+    gone, last = _not_met(session, job, under, _unlisted_paths(session, job), after, limit)
+    if gone:
+        session.execute(update(Track).where(Track.id.in_(gone)).values(missing_at=func.now()))
+    return len(gone), last
+
+
+def count_not_met(session: Session, job: Job, under: str, limit: int) -> int:
+    """How many tracks `mark_missing` would mark in all; at most `limit` are in memory at a time."""
+    unlisted = _unlisted_paths(session, job)
+    count, last = 0, None
+    while True:
+        gone, last = _not_met(session, job, under, unlisted, last, limit)
+        count += len(gone)
+        if last is None:
+            return count
+
+
+def count_met(session: Session, job: Job, under: str) -> int:
+    """Tracks of a folder that were seen since the scan of a job began, new ones among them."""
+    met = select(func.count()).where(*_in_folder(job, under), Track.seen_at >= job.started_at)
+    return session.scalar(met) or 0
+
+
+def _in_folder(job: Job, under: str) -> tuple[ColumnElement[bool], ...]:
+    return (
+        Track.library_id == job.library_id,
+        Track.path.startswith(f"{under}/" if under else "", autoescape=True),
+    )
+
+
+def _not_met(
+    session: Session, job: Job, under: str, unlisted: Set[str], after: str | None, limit: int
+) -> tuple[list[UUID], str | None]:
+    """Tracks that were not seen, of the next `limit` behind `after`; the last path, None at the end.
+
+    Each path is compared with its own parents only: both the tracks and the unlisted folders may be many.
+    """
+    query = (
+        select(Track.id, Track.path)
+        .where(*_in_folder(job, under), Track.seen_at < job.started_at, Track.missing_at.is_(None))
+        .order_by(Track.path)
+        .limit(limit)
+    )
+    rows = session.execute(query if after is None else query.where(Track.path > after)).all()
+    gone = [track_id for track_id, path in rows if unlisted.isdisjoint(_with_parents(path))]
+    return gone, rows[-1].path if len(rows) == limit else None
+
+
+def _with_parents(path: str) -> list[str]:
+    return [path, *(path[:place] for place, character in enumerate(path) if character == "/")]
+
+
+def _unlisted_paths(session: Session, job: Job) -> set[str]:
+    """What a scan could not even look at; few of all that may have failed."""
+    query = select(JobItem.path).where(
+        JobItem.job_id == job.id,
+        JobItem.state == ItemState.FAILED,
+        JobItem.error_code == Unreadable().code,
+        JobItem.path.is_not(None),
+    )
+    return {path for path in session.scalars(query) if path is not None}
+
+
+def save_analysed(session: Session, files: Sequence[AnalysedFile]) -> None:
+    """Write what was found in the files themselves."""
+    if files:
+        session.execute(
+            update(Track),
+            [
+                {
+                    "id": file.track_id,
+                    "size": file.size,
+                    "mtime_ns": file.mtime_ns,
+                    "content_hash": file.content_hash,
+                    "file_hash": file.file_hash,
+                    "tags": file.tags,
+                    "tags_error": file.tags_error,
+                    "tags_version": file.tags_version,
+                }
+                # A scan's own order: who lists a library meanwhile must not lock its tracks crosswise.
+                for file in sorted(files, key=lambda file: file.path.split("/"))
+            ],
+        )
+
+
+def get_track(session: Session, track_id: UUID, model: Model) -> TrackRow:
+    row = session.execute(_tracks(model).where(Track.id == track_id)).one_or_none()
+    if row is None:
+        raise TrackNotFound
+    return TrackRow(*row)
+
+
+def list_tracks(
+    session: Session,
+    model: Model,
+    *,
+    genre: str | None = None,
+    min_score: float = 0.0,
+    library: str | None = None,
+    path: str | None = None,
+    unreadable_tags: bool = False,
+    cursor: str | None = None,
+    limit: int = 100,
+) -> Page[TrackRow]:
+    """Tracks that are there; with a genre, the most certain first."""
+    query = _tracks(model).where(Track.missing_at.is_(None)).limit(limit + 1)
+    if unreadable_tags:
+        query = query.where(Track.tags_error.is_not(None))
+    where = [Track.library_id == get_library_by_name(session, library).id] if library is not None else []
+    if path is not None:
+        where.append(_at_path(session, path, where))
+    query = query.where(*where)
+    if genre is None:
+        query = query.order_by(Track.id)
+        if cursor is not None:
+            query = query.where(Track.id > decode_cursor(cursor, UUID)[0])
+        return cut_page(
+            [TrackRow(*row) for row in session.execute(query)], limit, lambda row: (row.track.id,)
+        )
+    query = _with_genre(query, model, genre, min_score, cursor)
+    rows = [(TrackRow(*row), score) for *row, score in session.execute(query)]
+    page = cut_page(rows, limit, lambda row: (row[1], row[0].track.id))
+    return Page([row for row, _ in page.items], page.next_cursor)
+
+
+def _tracks(model: Model) -> Select[*tuple[Any, ...]]:
+    heard = (Prediction.content_hash == Track.content_hash) & (Prediction.model_id == model.id)
+    return (
+        select(Track, Library.name, Prediction)
+        .join(Library, Library.id == Track.library_id)
+        .outerjoin(Prediction, heard)
+    )
+
+
+def _at_path(session: Session, path: str, where: Sequence[ColumnElement[bool]]) -> ColumnElement[bool]:
+    """Tracks at a path: those spelled just so if there are any, else those whose Unicode form differs only.
+
+    The normal forms of the whole path are looked up in the index; a path with parts of several forms takes a
+    look at every track.
+    """
+    exact = Track.path == path
+    if path.isascii():
+        return exact
+    composed, decomposed = (unicodedata.normalize(form, path) for form in ("NFC", "NFD"))
+    for spelled in (exact, Track.path.in_((composed, decomposed))):
+        found = select(Track.id).join(Library).where(*where, spelled, Track.missing_at.is_(None)).limit(1)
+        if session.scalar(found) is not None:
+            return spelled
+    return func.normalize(Track.path, text("NFC")) == composed
+
+
+def _with_genre(
+    query: Select[*tuple[Any, ...]], model: Model, genre: str, min_score: float, cursor: str | None
+) -> Select[*tuple[Any, ...]]:
+    given = PredictionLabel
+    query = (
+        query.join(given, (given.content_hash == Track.content_hash) & (given.model_id == model.id))
+        .where(given.label == find_label(model, genre), given.score >= cast(min_score, REAL))
+        .order_by(given.score.desc(), Track.id)
+        .add_columns(given.score)
+    )
+    if cursor is None:
+        return query
+    score, track_id = decode_cursor(cursor, float, UUID)
+    last = cast(score, REAL)
+    # A bound on the score alone lets the index scan start where the page does.
+    return query.where(given.score <= last, or_(given.score < last, Track.id > track_id))
+
+
+def list_tags(session: Session, library: Library, folder: str) -> list[tuple[str, dict[str, Any] | None]]:
+    """Path and tags of every track that is there in a folder of a library; None: not analysed yet."""
+    query = (
+        select(Track.path, Track.tags)
+        .where(
+            Track.library_id == library.id,
+            Track.path.startswith(f"{folder}/" if folder else "", autoescape=True),
+            Track.missing_at.is_(None),
+        )
+        .order_by(Track.path)
+    )
+    return [(path, tags) for path, tags in session.execute(query)]
+
+
+def find_label(model: Model, name: str) -> str:
+    """The model's own spelling of a label, whatever its case, white space and Unicode form here."""
+    if name in model.labels:
+        return name
+    for label in model.labels:
+        if name_key(label) == name_key(name):
+            return label
+    raise Invalid(f"The model {model.name}@{model.version} has no label {name!r}.")

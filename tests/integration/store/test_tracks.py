@@ -1,0 +1,208 @@
+"""Tracks by genre: stable pages out of an index."""
+
+from dataclasses import replace
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import insert, select, text
+from sqlalchemy.orm import Session
+
+from core.errors import Invalid, InvalidCursor, LibraryNotFound, TrackNotAnalysed, TrackNotFound
+from core.library.content import TAGS_VERSION
+from core.services.changes import delete_library
+from core.services.monitoring import count_unreadable_tags
+from core.store.embeddings import get_vector
+from core.store.tables import Library, Model, Prediction, PredictionLabel, Track
+from core.store.tracks import AnalysedFile, SeenFile, get_track, list_tracks, save_analysed, upsert_tracks
+from tests.support.builders import make_heard_track, make_library, make_model, make_track
+from tests.support.query_plans import explain
+
+
+@pytest.fixture
+def library(session: Session) -> Library:
+    return make_library(session, name="music")
+
+
+@pytest.fixture
+def model(session: Session) -> Model:
+    return make_model(session)
+
+
+def paths(session: Session, model: Model, **filters: object) -> list[str]:
+    """The paths of all pages of two."""
+    found: list[str] = []
+    cursor = None
+    while True:
+        page = list_tracks(session, model, cursor=cursor, limit=2, **filters)  # type: ignore[arg-type]
+        assert len(page.items) <= 2
+        found += [row.track.path for row in page.items]
+        cursor = page.next_cursor
+        if cursor is None:
+            return found
+
+
+def test_tracks_of_a_genre_come_the_most_certain_first(session, library, model):
+    for path, rock in [("c", 0.3), ("a", 0.9), ("d", 0.05), ("b", 0.5)]:
+        make_heard_track(session, library, model, path, scores=[rock, 0.2, 0.2])
+    assert paths(session, model, genre="rock") == ["a", "b", "c"]  # d is below the threshold
+    for spelling in ("ROCK", "  Rock\u00a0", "\uff32ock\u200b"):
+        assert paths(session, model, genre=spelling, min_score=0.5) == ["a", "b"]
+    assert sorted(paths(session, model, genre="jazz")) == ["a", "b", "c", "d"]
+    assert sorted(paths(session, model)) == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 7])
+def test_pages_of_equal_scores_leave_nothing_out_and_double_nothing(session, library, model, count):
+    """0.1 and its like have no exact binary form: what a page ends with must compare equal on the next."""
+    for number in range(count):
+        make_heard_track(session, library, model, f"{number}", scores=[0.1 + 0.2, 0.0, 0.0])
+    assert sorted(paths(session, model, genre="rock")) == [f"{number}" for number in range(count)]
+
+
+def test_what_comes_and_goes_between_two_pages_does_not_move_the_others(session, library, model):
+    for path, rock in [("a", 0.9), ("b", 0.8), ("c", 0.7), ("d", 0.6)]:
+        make_heard_track(session, library, model, path, scores=[rock, 0.0, 0.0])
+    first = list_tracks(session, model, genre="rock", limit=2)
+    make_heard_track(session, library, model, "new", scores=[1.0, 0.0, 0.0])
+    session.delete(first.items[1].track)
+    session.flush()
+    second = list_tracks(session, model, genre="rock", limit=2, cursor=first.next_cursor)
+    assert [row.track.path for row in second.items] == ["c", "d"]
+    assert second.next_cursor is None
+
+
+def test_only_tracks_that_are_there_and_of_the_library_are_listed(session, library, model):
+    other = make_library(session, name="other")
+    make_heard_track(session, library, model, "here")
+    make_heard_track(session, other, model, "elsewhere")
+    make_heard_track(session, library, model, "gone", missing_at=library.created_at)
+    assert paths(session, model, library="music") == ["here"]
+    assert sorted(paths(session, model, genre="rock")) == ["elsewhere", "here"]
+    with pytest.raises(LibraryNotFound):
+        list_tracks(session, model, library="no such")
+
+
+def test_a_track_is_listed_with_what_the_model_asked_for_says_of_it(session, library, model):
+    other = make_model(session, name="other", alias=None)
+    make_heard_track(session, library, model, "heard")
+    make_track(session, library, path="not yet")
+    rows = {row.track.path: row.prediction for row in list_tracks(session, model).items}
+    assert rows["not yet"] is None
+    assert rows["heard"] is not None
+    assert {row.prediction for row in list_tracks(session, other).items} == {None}
+    assert paths(session, other, genre="rock") == []
+
+
+def test_a_track_is_found_by_its_path_in_any_unicode_form(session, library, model):
+    composed, decomposed = "Caf\u00e9", "Cafe\u0301"
+    make_track(
+        session, library, path=f"{composed}/{decomposed}.mp3"
+    )  # as a copy between systems may leave it
+    make_track(session, library, path=f"{decomposed}/1.mp3")
+    for path in (f"{composed}/{composed}.mp3", f"{decomposed}/{decomposed}.mp3"):
+        assert paths(session, model, path=path) == [f"{composed}/{decomposed}.mp3"]
+    assert paths(session, model, path=f"{composed}/1.mp3", library="music") == [f"{decomposed}/1.mp3"]
+    make_track(session, library, path=f"{composed}/1.mp3")
+    assert paths(session, model, path=f"{composed}/1.mp3") == [f"{composed}/1.mp3"]
+    assert paths(session, model, path="Cafe/1.mp3") == []
+
+
+def test_a_genre_that_the_model_does_not_know_is_refused(session, library, model):
+    with pytest.raises(Invalid, match="polka"):
+        list_tracks(session, model, genre="polka")
+
+
+@pytest.mark.parametrize("cursor", ["?", "", "W10", "WzEsMl0", "bnVsbA"])
+@pytest.mark.parametrize("genre", [None, "rock"])
+def test_a_cursor_from_elsewhere_is_refused(session, library, model, cursor, genre):
+    with pytest.raises(InvalidCursor):
+        list_tracks(session, model, genre=genre, cursor=cursor)
+
+
+def test_one_track_by_its_id(session, library, model):
+    track = make_heard_track(session, library, model, "a")
+    assert get_track(session, track.id, model).library == "music"
+    assert list(get_vector(session, track.id, model)) == [1.0, 0.0, 0.0, 0.0]
+    with pytest.raises(TrackNotAnalysed):
+        get_vector(session, make_track(session, library).id, model)
+    with pytest.raises(TrackNotFound):
+        get_vector(session, uuid4(), model)
+    with pytest.raises(TrackNotFound):
+        get_track(session, uuid4(), model)
+
+
+def test_what_a_file_held_is_kept_with_its_track(session, library):
+    track = make_track(session, library)
+    found = AnalysedFile(track.id, track.path, 5, 6, b"audio", b"file", {"title": "A song"}, "Damaged.")
+    save_analysed(session, [found])
+    session.refresh(track)
+    assert (track.size, track.mtime_ns) == (5, 6)
+    assert (track.content_hash, track.file_hash) == (b"audio", b"file")
+    assert (track.tags, track.tags_error) == ({"title": "A song"}, "Damaged.")
+    assert track.tags_version == TAGS_VERSION
+
+
+@pytest.mark.parametrize("change", [{"size": 7}, {"mtime_ns": 7}])
+def test_what_a_file_held_is_forgotten_when_another_takes_its_place(session, library, change):
+    track = make_track(session, library, size=5, mtime_ns=6)
+    save_analysed(session, [AnalysedFile(track.id, track.path, 5, 6, b"a", b"f", {"title": "A"}, "Damaged.")])
+    seen = SeenFile(track.path, 5, 6)
+    assert upsert_tracks(session, library.id, [seen])[0].tags == {"title": "A"}
+    (track,) = upsert_tracks(session, library.id, [replace(seen, **change)])
+    assert (track.tags, track.tags_error, track.tags_version) == (None, None, 0)
+
+
+@pytest.fixture
+def many(session: Session, library: Library, model: Model) -> list[UUID]:
+    """A library large enough for an index to pay, and fresh statistics."""
+    count = 5000
+    hashes = [uuid4().bytes * 2 for _ in range(count)]
+    tracks = [
+        {"library_id": library.id, "path": f"{number}", "size": 1, "mtime_ns": 1, "content_hash": digest}
+        for number, digest in enumerate(hashes)
+    ]
+    session.execute(insert(Track), tracks)
+    predictions = [
+        {
+            "content_hash": digest,
+            "model_id": model.id,
+            "coverage": "full",
+            "duration_s": 1.0,
+            "scores": [0.5, 0.5, 0.5],
+        }
+        for number, digest in enumerate(hashes)
+    ]
+    session.execute(insert(Prediction), predictions)
+    labels = [
+        {"content_hash": digest, "model_id": model.id, "label": label, "score": number / count}
+        for number, digest in enumerate(hashes)
+        for label in model.labels
+    ]
+    session.execute(insert(PredictionLabel), labels)
+    session.execute(text("ANALYZE tracks, predictions, prediction_labels"))
+    return list(session.scalars(select(Track.id).limit(10)))
+
+
+def test_a_page_of_a_genre_is_read_from_the_index(session, model, many):
+    first = explain(session, lambda: list_tracks(session, model, genre="rock", min_score=0.3, limit=20))
+    assert "ix_prediction_labels_model_id_label_score" in first
+    assert "Seq Scan on prediction_labels" not in first
+
+
+def test_a_later_page_starts_in_the_middle_of_the_index(session, model, many):
+    page = list_tracks(session, model, genre="rock", min_score=0.1, limit=20)
+    later = explain(
+        session, lambda: list_tracks(session, model, genre="rock", limit=20, cursor=page.next_cursor)
+    )
+    assert "score <= '0.996'::real" in later
+
+
+def test_tracks_of_a_deleted_library_neither_hide_others_nor_count(session, library, model):
+    composed, decomposed = "Caf\u00e9.mp3", "Cafe\u0301.mp3"
+    make_track(session, library, path=decomposed)
+    deleted = make_library(session, name="deleted")
+    make_track(session, deleted, path=composed, tags_error="They cannot be read.")
+    assert count_unreadable_tags(session) == 1
+    delete_library(session, "deleted")
+    assert paths(session, model, path=composed) == [decomposed]
+    assert count_unreadable_tags(session) == 0
