@@ -100,7 +100,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml | $(VENV)/.made
 # $(1): paths of tests, empty for all. Both results are shown, and both must be good.
 define lint_beside
 @$(MAKE) --no-print-directory lint & lint=$$!; \
-	$(VENV)/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 10 $(1); tests=$$?; \
+	$(VENV)/bin/pytest -n 2 --max-worker-restart 0 --dist loadfile --no-loadscope-reorder --durations 10 $(1); tests=$$?; \
 	wait $$lint && exit $$tests
 endef
 
