@@ -23,7 +23,7 @@ from core.ml.training.run import OnActivity, OnTrack, Run, unheard, unseen
 from core.settings import get_settings
 from core.states import Activity
 
-LEARNING_HALF = ("audio", "datasets", "evaluation", "inference", "models", "training")
+ML = Path(__file__).resolve().parents[1]
 
 
 def train(
@@ -121,10 +121,13 @@ def _save(
 
 
 def code_version() -> str:
-    """A digest of the sources that decide what a training gives: there may be no repository to ask."""
-    core = Path(__file__).resolve().parents[2]
-    sources = sorted(path for part in LEARNING_HALF for path in (core / part).rglob("*.py"))
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
+    """A digest of the sources that determine a training's result; works without a Git repository."""
+    return hashlib.sha256(b"".join(path.read_bytes() for path in training_sources())).hexdigest()[:16]
+
+
+def training_sources() -> list[Path]:
+    """Every module of `core.ml` except those that only choose parameters."""
+    return sorted(path for path in ML.rglob("*.py") if path.relative_to(ML).parts[0] != "tuning")
 
 
 def _embedding(resolved: Resolved, version: int) -> str:

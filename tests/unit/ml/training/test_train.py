@@ -31,7 +31,7 @@ from core.ml.training.records import read_validation
 from core.ml.training.reports import TrainingResult
 from core.ml.training.results import CHOSEN_ON_FOLDS
 from core.ml.training.run import TrainingStopped
-from core.ml.training.train import train
+from core.ml.training.train import ML, train, training_sources
 from core.states import Activity
 from tests.unit.ml.training.experiments import NARROW, make_config
 
@@ -110,6 +110,12 @@ def test_a_training_leaves_a_model_that_serves_and_its_records(clips, cache_dir,
     assert isinstance(analysis, Analysis)
     assert analysis.scores.shape == (4,)
     assert analysis.embedding.shape == (tagger.card.model.embedding_size,)
+
+
+def test_the_code_version_covers_every_package_that_training_uses():
+    packages = {path.relative_to(ML).parts[0] for path in training_sources()}
+    assert packages >= {"audio", "datasets", "evaluation", "inference", "models", "training"}
+    assert "tuning" not in packages
 
 
 def test_the_records_say_what_happened(clips, cache_dir, tmp_path):
