@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from core.config.params import ThresholdParams
 from core.jobs.units import Claim, count_unit_itself, save_progress
 from core.ml.evaluation.thresholds import choose_thresholds, precise_thresholds, precision_recall_front
-from core.ml.inference.tagger import served
+from core.ml.inference.tagger import postprocess_scores
 from core.ml.models import artifact
 from core.ml.models.artifact import ModelCard, StoredCard
 from core.ml.training.records import VALIDATION_FILE, HeldOut, read_validation
@@ -54,7 +54,7 @@ def _make_version(lease: Lease, source: Model) -> Model:
     stored = artifact.load(folder_of(source))
     assert isinstance(stored.card, StoredCard)
     held_out = read_validation(folder_of(source))
-    scores = served(stored.card, held_out.scores).astype(np.float64)
+    scores = postprocess_scores(stored.card, held_out.scores).astype(np.float64)
     chosen = choose(params, held_out.targets, scores)
     labels = describe(stored.card, held_out, scores, chosen)
     result: dict[str, Any] = {

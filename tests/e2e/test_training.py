@@ -1,4 +1,4 @@
-"""Training through REST and Celery: one's own labels, a promotion, and a library relabelled unheard."""
+"""Training through REST and Celery: own labels, a promotion, relabelling from stored embeddings."""
 
 import shutil
 from collections import Counter

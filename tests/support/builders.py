@@ -79,7 +79,7 @@ def make_track(session: Session, library: Library | None = None, **overrides: An
     return _add(session, Track(**values | overrides))
 
 
-def make_heard_track(
+def make_analysed_track(
     session: Session,
     library: Library,
     model: Model,

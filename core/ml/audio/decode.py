@@ -123,11 +123,11 @@ def decode_windows(
     if found:
         return found
     kept: list[Samples] = []
-    total = heard = 0
+    total = decoded = 0
     warnings: tuple[str, ...] = ()
 
     def whole() -> Iterator[Samples]:
-        nonlocal heard, warnings
+        nonlocal decoded, warnings
         blocks = stream(file, sample_rate, max_duration_s=max_duration_s, resampling=clock)
         while True:
             try:
@@ -135,8 +135,8 @@ def decode_windows(
             except StopIteration as stop:
                 warnings = stop.value.warnings
                 return
-            heard += len(block)
-            on_progress(heard / sample_rate)
+            decoded += len(block)
+            on_progress(decoded / sample_rate)
             yield block
 
     for block in whole():

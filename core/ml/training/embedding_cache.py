@@ -24,7 +24,7 @@ from core.ml.training.feature_cache import (
 )
 from core.ml.training.identity import check_unchanged, identify
 from core.ml.training.places import EMBEDDINGS
-from core.ml.training.run import OnTrack, TrainingStopped, unheard
+from core.ml.training.run import OnTrack, TrainingStopped, ignore_progress
 
 
 def cache_embeddings(
@@ -33,7 +33,7 @@ def cache_embeddings(
     weights_sha256: str,
     cache_dir: Path,
     should_stop: Callable[[], bool] = lambda: False,
-    on_track: OnTrack = unheard,
+    on_track: OnTrack = ignore_progress,
     *,
     root: Path | None = None,
 ) -> list[Outcome]:
@@ -62,7 +62,9 @@ def cache_embeddings(
         return replace(target, warnings=analysis.warnings)
 
     with _one_thread():
-        for index, outcome in tagger.analyse(missing(), max_duration_s=MAX_DURATION_S, apart=True):
+        for index, outcome in tagger.analyse(
+            missing(), max_duration_s=MAX_DURATION_S, deterministic_batches=True
+        ):
             outcomes[index] = outcome if isinstance(outcome, ItemError) else store(index, outcome)
             on_track(len(outcomes), len(sources))
             if should_stop():

@@ -22,7 +22,7 @@ from core.ml.datasets.paths import open_audio, status_of_audio
 from core.ml.training.cache_versions import folder_of
 from core.ml.training.identity import Identity, check_unchanged, identify, recall
 from core.ml.training.places import LOG_MEL, place
-from core.ml.training.run import OnTrack, TrainingStopped, unheard
+from core.ml.training.run import OnTrack, TrainingStopped, ignore_progress
 
 MAX_DURATION_S = 4 * 3600.0
 TRACKS_AHEAD = 4  # per thread; bounds what a stop has to wait for
@@ -46,7 +46,7 @@ def cache_log_mels(
     features: FeatureConfig,
     cache_dir: Path,
     should_stop: Callable[[], bool] = lambda: False,
-    on_track: OnTrack = unheard,
+    on_track: OnTrack = ignore_progress,
     *,
     root: Path | None = None,
 ) -> list[Outcome]:

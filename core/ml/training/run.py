@@ -16,14 +16,14 @@ from core.states import Activity
 OnTrack = Callable[[int, int], None]  # tracks made ready, tracks in all
 
 
-def unheard(_done: int, _total: int) -> None:
+def ignore_progress(_done: int, _total: int) -> None:
     """For those who do not want to be told."""
 
 
 OnActivity = Callable[[Activity, int, int | None], None]  # how much of it is done, of how much if known
 
 
-def unseen(_activity: Activity, _done: int, _total: int | None) -> None:
+def ignore_activity(_activity: Activity, _done: int, _total: int | None) -> None:
     """For those who do not show what a training is doing."""
 
 
@@ -37,7 +37,7 @@ class Run:
     device: torch.device
     on_epoch: Callable[[EpochReport], None]
     should_stop: Callable[[], bool]
-    on_activity: OnActivity = unseen
+    on_activity: OnActivity = ignore_activity
 
     def note(self, activity: Activity, done: int = 0, total: int | None = None) -> None:
         """Tell what the training is doing, and stop it here when it was asked to."""

@@ -19,7 +19,7 @@ from core.ml.training.material import Material, prepare
 from core.ml.training.processes import is_first, join_group, own_device, wait_for_all
 from core.ml.training.records import make_records, read_result
 from core.ml.training.reports import EpochReport, TrainingResult
-from core.ml.training.run import OnActivity, OnTrack, Run, unheard, unseen
+from core.ml.training.run import OnActivity, OnTrack, Run, ignore_activity, ignore_progress
 from core.settings import get_settings
 from core.states import Activity
 
@@ -37,8 +37,8 @@ def train(
     version: int = 1,
     device: str = "auto",
     should_stop: Callable[[], bool] = lambda: False,
-    on_track: OnTrack = unheard,
-    on_activity: OnActivity = unseen,
+    on_track: OnTrack = ignore_progress,
+    on_activity: OnActivity = ignore_activity,
     searched: bool = False,
 ) -> TrainingResult:
     """Train on `dataset` and write the model with all its records to `folder`, which appears at once.

@@ -24,7 +24,7 @@ from core.ml.models import artifact
 from core.ml.models.artifact import CARD_FILE, StoredCard
 from core.ml.training.records import read_validation
 from core.ml.training.reports import EpochReport, TrainingResult
-from core.ml.training.run import OnTrack, unheard
+from core.ml.training.run import OnTrack, ignore_progress
 from core.ml.training.train import train
 from core.ml.training.validation import DECISION
 
@@ -52,7 +52,7 @@ def train_trial(
     models_dir: Path,
     device: str = "auto",
     should_stop: Callable[[], bool] = lambda: False,
-    on_track: OnTrack = unheard,
+    on_track: OnTrack = ignore_progress,
 ) -> tuple[float, ...]:
     """Train, and measure what came out; resumed like every training. `on_epoch` may raise to end it."""
     result = train(

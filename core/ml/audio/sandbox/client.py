@@ -84,7 +84,7 @@ class Sandbox:
         piece = round(window_s * sample_rate)
         longest_s = max_duration_s + BLOCK_S
         # A long track is decoded twice.
-        allowed = Allowance(CPU_S, heard_s=2 * longest_s, samples=windows * piece, piece=piece)
+        allowed = Allowance(CPU_S, decoded_s=2 * longest_s, samples=windows * piece, piece=piece)
         reply = yield from self._samples(file, request, allowed, spent)
         return _decoded(reply, longest_s)
 

@@ -87,7 +87,10 @@ def stream(file: BinaryIO, channel: Channel, clock: Stopwatch, **options: Any) -
 
 def windows(file: BinaryIO, channel: Channel, clock: Stopwatch, **options: Any) -> Answer:
     found, decoded = decode.decode_windows(
-        file, resampling=clock, on_progress=lambda heard_s: channel.send({"heard_s": heard_s}), **options
+        file,
+        resampling=clock,
+        on_progress=lambda decoded_s: channel.send({"decoded_s": decoded_s}),
+        **options,
     )
     for window in found:
         channel.send_samples(window)

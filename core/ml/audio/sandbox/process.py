@@ -67,7 +67,7 @@ class Allowance:
     """What an answer may cost: far more than honest ones do, as whoever answers may be the file."""
 
     cpu_s: float  # and one more for every `AUDIO_S_PER_CPU_S` of audio
-    heard_s: float = 0  # the most audio that it may tell of
+    decoded_s: float = 0  # the most audio that it may tell of
     samples: int = 0
     piece: int = 0  # the most samples in one piece
 
@@ -121,19 +121,19 @@ class Helper:
         also when it answers more than is allowed.
         """
         self.files += 1
-        start_s, heard_s, read_bytes = self._cpu_s(), 0.0, 0.0
+        start_s, decoded_s, read_bytes = self._cpu_s(), 0.0, 0.0
         parts: list[Samples] = []
         total = pending = 0
         self._send(json.dumps(request).encode(), file.fileno())
         while True:
-            reply = self._receive(start_s + allowed.cpu_s + heard_s / AUDIO_S_PER_CPU_S)
+            reply = self._receive(start_s + allowed.cpu_s + decoded_s / AUDIO_S_PER_CPU_S)
             if "end" in reply:
                 yield reply
                 return
             try:
-                if "heard_s" in reply:
-                    before_s, heard_s = heard_s, number(reply["heard_s"], heard_s, allowed.heard_s)
-                    if heard_s == before_s:
+                if "decoded_s" in reply:
+                    before_s, decoded_s = decoded_s, number(reply["decoded_s"], decoded_s, allowed.decoded_s)
+                    if decoded_s == before_s:
                         raise ValueError("no progress")
                     yield _STILL_AT_IT
                     continue
@@ -153,7 +153,7 @@ class Helper:
             if not has_more:
                 block = parts[0] if len(parts) == 1 else np.concatenate(parts)
                 parts, pending = [], 0
-                heard_s += len(block) / request["sample_rate"]
+                decoded_s += len(block) / request["sample_rate"]
                 clip(block)
                 yield block
 

@@ -1,4 +1,4 @@
-"""The hash of audio says what is heard, not how it is wrapped."""
+"""The audio hash identifies the encoded audio, whatever container holds it."""
 
 from collections.abc import Iterator
 from contextlib import closing

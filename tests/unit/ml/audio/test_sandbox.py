@@ -156,13 +156,13 @@ def test_a_decoder_cannot_fill_its_workers_memory(failing, tmp_path):
     assert peak_kb() - before_kb < 50 << 10
 
 
-HEARD = ["inf", "nan", "-1", "0", "1e9", "1" + 400 * "0", "[]", '"a"']
+IMPOSSIBLE_PROGRESS = ["inf", "nan", "-1", "0", "1e9", "1" + 400 * "0", "[]", '"a"']
 
 
-@pytest.mark.parametrize("heard", [f'{{"heard_s": {heard}}}' for heard in HEARD])
-def test_progress_that_cannot_be_is_not_believed(failing, tmp_path, heard):
-    heard = heard.replace("inf", "Infinity").replace("nan", "NaN")
-    with order(tmp_path / "bad", f"say {heard}").open("rb") as file, pytest.raises(Undecodable):
+@pytest.mark.parametrize("message", [f'{{"decoded_s": {message}}}' for message in IMPOSSIBLE_PROGRESS])
+def test_progress_that_cannot_be_is_not_believed(failing, tmp_path, message):
+    message = message.replace("inf", "Infinity").replace("nan", "NaN")
+    with order(tmp_path / "bad", f"say {message}").open("rb") as file, pytest.raises(Undecodable):
         failing.decode_windows(file, RATE, 2, 1.0, max_duration_s=LONGEST_S)
 
 
@@ -220,7 +220,7 @@ def test_tags_have_a_second_try_too(failing, tmp_path):
         assert failing.read_tags(good) == TagReading({"title": "Song"})
 
 
-@pytest.mark.parametrize("way", ["segv", "nonsense", "nested", "deaf", 'say {"heard_s": 1}'])
+@pytest.mark.parametrize("way", ["segv", "nonsense", "nested", "deaf", 'say {"decoded_s": 1}'])
 def test_tags_that_helpers_die_at_are_unreadable(failing, tmp_path, way):
     with order(tmp_path / "bad", way).open("rb") as file:
         reading = failing.read_tags(file)

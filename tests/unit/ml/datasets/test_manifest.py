@@ -154,12 +154,12 @@ def test_a_path_that_leads_out_is_refused_among_others_that_do_not(tmp_path, pat
 
 
 def test_names_are_found_in_any_unicode_form_and_exactly_where_they_can_be(tmp_path):
-    composed, apart = "\u00e9t\u00e9", "e\u0301te\u0301"
-    (tmp_path / apart).mkdir()
-    (tmp_path / apart / f"{composed}.wav").touch()
-    assert listed(tmp_path, f"{composed}/{apart}.wav") == [f"{apart}/{composed}.wav"]
-    (tmp_path / apart / f"{apart}.wav").touch()
-    assert listed(tmp_path, f"{composed}/{apart}.wav") == [f"{apart}/{apart}.wav"]
+    composed, decomposed = "\u00e9t\u00e9", "e\u0301te\u0301"
+    (tmp_path / decomposed).mkdir()
+    (tmp_path / decomposed / f"{composed}.wav").touch()
+    assert listed(tmp_path, f"{composed}/{decomposed}.wav") == [f"{decomposed}/{composed}.wav"]
+    (tmp_path / decomposed / f"{decomposed}.wav").touch()
+    assert listed(tmp_path, f"{composed}/{decomposed}.wav") == [f"{decomposed}/{decomposed}.wav"]
 
 
 def test_a_name_with_a_colon_or_a_backslash_is_a_name(tmp_path):

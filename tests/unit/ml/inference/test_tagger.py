@@ -20,7 +20,7 @@ from core.ml.audio.sandbox import Sandbox
 from core.ml.audio.source import Decoded
 from core.ml.inference import tagger as tagger_module
 from core.ml.inference.decoding import PIECES_AHEAD
-from core.ml.inference.tagger import Analysis, Tagger, calibrated, decoding_threads, served
+from core.ml.inference.tagger import Analysis, Tagger, calibrated, decoding_threads, postprocess_scores
 from core.ml.inference.timings import StageTimings
 from core.ml.models.artifact import Calibration, ModelCard
 from core.ml.models.musicnn import Musicnn
@@ -297,14 +297,14 @@ def test_a_careful_analysis_opens_a_file_once_the_one_before_is_decoded(tagger, 
             yield number, io.BytesIO()
 
     monkeypatch.setattr(tagger_module, "stream", logged)
-    assert len(list(tagger.analyse(sources(), max_duration_s=LONGEST_S, careful=True))) == 5
+    assert len(list(tagger.analyse(sources(), max_duration_s=LONGEST_S, sequential=True))) == 5
     assert events == ["opened", "decoded"] * 5
 
 
 def test_only_a_model_that_would_wait_has_several_threads_decode_and_never_a_careful_one():
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
-    assert decoding_threads(cpu, careful=False) == decoding_threads(cuda, careful=True) == 1
-    assert 1 <= decoding_threads(cuda, careful=False) <= 4
+    assert decoding_threads(cpu, sequential=False) == decoding_threads(cuda, sequential=True) == 1
+    assert 1 <= decoding_threads(cuda, sequential=False) <= 4
 
 
 def test_a_long_mix_never_sits_in_memory(tagger, monkeypatch):
@@ -375,8 +375,8 @@ def test_labels_that_exclude_each_other_add_up_to_one_however_they_are_calibrate
     new = Calibration(slopes=(2.0, 2.0, 2.0), offsets=(0.0, 0.0, 0.0), form="softmax")
     for calibration, best in ((None, [0, 0]), (old, [1, 0]), (new, [0, 0])):
         card = tagger.card.model_copy(update=update | {"calibration": calibration})
-        found = served(card, scores)
+        found = postprocess_scores(card, scores)
         assert found.dtype == np.float32
         assert found.sum(axis=1) == pytest.approx([1, 1, 1], abs=1e-6)
         assert found[:2].argmax(axis=1).tolist() == best
-    np.testing.assert_allclose(served(card, scores)[0], np.square(scores[0]) / 0.38, rtol=1e-5)
+    np.testing.assert_allclose(postprocess_scores(card, scores)[0], np.square(scores[0]) / 0.38, rtol=1e-5)

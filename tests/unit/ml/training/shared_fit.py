@@ -70,12 +70,12 @@ def listen() -> list[float]:
     shares: list[float] = []
     mixup = SpectrogramAugmentation.mixup
 
-    def heard(self: SpectrogramAugmentation, *batch: Any) -> Any:
+    def recorded(self: SpectrogramAugmentation, *batch: Any) -> Any:
         mixed = mixup(self, *batch)
         shares.append(mixed[1])
         return mixed
 
-    SpectrogramAugmentation.mixup = heard  # type: ignore[method-assign,assignment]
+    SpectrogramAugmentation.mixup = recorded  # type: ignore[method-assign,assignment]
     return shares
 
 

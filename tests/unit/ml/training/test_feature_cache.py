@@ -125,12 +125,12 @@ def test_a_disk_that_cannot_read_a_file_costs_only_that_and_a_machine_at_its_lim
                 cache_log_mels([path], FEATURES, tmp_path / "cache")
 
 
-def test_progress_is_told_and_a_stop_is_heard(tmp_path):
+def test_progress_is_reported_and_a_stop_is_obeyed(tmp_path):
     paths = [write(tmp_path / f"{number}.wav", tone(200 + number, 1)) for number in range(3)]
-    heard: list[tuple[int, int]] = []
-    cache_log_mels(paths, FEATURES, tmp_path / "cache", on_track=lambda *at: heard.append(at))
-    assert heard[-1] == (3, 3)
-    assert heard == sorted(heard)
+    progress: list[tuple[int, int]] = []
+    cache_log_mels(paths, FEATURES, tmp_path / "cache", on_track=lambda *at: progress.append(at))
+    assert progress[-1] == (3, 3)
+    assert progress == sorted(progress)
     with pytest.raises(TrainingStopped):
         cache_log_mels(paths, FEATURES, tmp_path / "cache", should_stop=lambda: True)
 

@@ -80,9 +80,9 @@ def test_global_randomness_is_left_alone(tmp_path):
 
 
 def test_every_epoch_is_reported(tmp_path):
-    heard: list[EpochReport] = []
-    _, history = fit(tmp_path, reports=heard, training={"epochs": 3, "batch_size": 4, "patience": None})
-    assert heard == history
+    reports: list[EpochReport] = []
+    _, history = fit(tmp_path, reports=reports, training={"epochs": 3, "batch_size": 4, "patience": None})
+    assert reports == history
     assert [report.epoch for report in history] == [1, 2, 3]
     for report in history:
         assert report.epochs == 3
@@ -167,7 +167,7 @@ def test_a_stopped_training_goes_on_and_ends_with_the_same_weights(tmp_path):
     expected, _ = fit(tmp_path, "unbroken", training={"epochs": 4, "batch_size": 4})
     config = make_config(training={"epochs": 4, "batch_size": 4})
     tracks = make_tracks(tmp_path / "tracks")
-    heard: list[EpochReport] = []
+    reports: list[EpochReport] = []
     for stop_after in (1, 4, 2, 10**9):
         steps = itertools.count(1)
 
@@ -176,7 +176,7 @@ def test_a_stopped_training_goes_on_and_ends_with_the_same_weights(tmp_path):
 
         torch.manual_seed(1)
         model = build(config.model, FEATURES, 4)
-        run = dataclasses.replace(make_run(config, heard), should_stop=should_stop)
+        run = dataclasses.replace(make_run(config, reports), should_stop=should_stop)
         stage = Stage(list(range(12)), list(range(12, 16)), tmp_path / "broken")
         if stop_after < 100:
             with pytest.raises(TrainingStopped):
@@ -184,7 +184,7 @@ def test_a_stopped_training_goes_on_and_ends_with_the_same_weights(tmp_path):
         else:
             weights = weights_of(fit_network(model, tracks, stage, run)[0])
     assert all(torch.equal(weights[name], expected[name]) for name in expected)
-    assert [report.epoch for report in heard] == [1, 2, 3, 4]
+    assert [report.epoch for report in reports] == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(

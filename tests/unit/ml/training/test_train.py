@@ -75,14 +75,13 @@ def run(
     folder: Path,
     cache_dir: Path,
     models_dir: Path | None = None,
-    heard: list[Any] | None = None,
+    reports: list[Any] | None = None,
     **changes: Any,
 ) -> TrainingResult:
-    reports: list[Any] = [] if heard is None else heard
     return train(
         make_config(**changes),
         dataset,
-        reports.append,
+        (lambda _: None) if reports is None else reports.append,
         folder=folder,
         cache_dir=cache_dir,
         models_dir=models_dir,
@@ -119,8 +118,8 @@ def test_the_code_version_covers_every_package_that_training_uses():
 
 
 def test_the_records_say_what_happened(clips, cache_dir, tmp_path):
-    heard: list[object] = []
-    result = run(clips, tmp_path / "run", cache_dir, heard=heard, seed=3)
+    reports: list[object] = []
+    result = run(clips, tmp_path / "run", cache_dir, reports=reports, seed=3)
     card = artifact.load(tmp_path / "run").card
     assert card.provenance["seed"] == "3"
     assert json.loads(card.provenance["config"])["training"]["epochs"] == 3
@@ -129,7 +128,7 @@ def test_the_records_say_what_happened(clips, cache_dir, tmp_path):
     assert card.metrics["duration_s"] > 0
     history = json.loads((tmp_path / "run/history.json").read_text())
     assert [epoch["epoch"] for epoch in history] == [1, 2, 3]
-    assert len(heard) == 3
+    assert len(reports) == 3
     results = json.loads((tmp_path / "run/test_results.json").read_text())
     assert results == result.results
     assert results["evaluated_on"] == "test"
@@ -188,27 +187,27 @@ def test_a_base_that_knows_the_test_tracks_is_named(clips, cache_dir, tmp_path):
 
 def test_a_scoring_can_be_stopped_and_goes_on(clips, cache_dir, tmp_path):
     """The epochs are over when it is asked to stop; nothing of them is trained again."""
-    heard: list[Any] = []
+    reports: list[Any] = []
 
     def attempt(should_stop: Callable[[], bool]) -> TrainingResult:
         return train(
             make_config(training={"checkpoint_every_s": 0}),
             clips,
-            heard.append,
+            reports.append,
             folder=tmp_path / "run",
             cache_dir=cache_dir,
             should_stop=should_stop,
         )
 
     with pytest.raises(TrainingStopped):
-        attempt(lambda: len(heard) == 3)
+        attempt(lambda: len(reports) == 3)
     assert attempt(lambda: False).results["evaluated_on"] == "test"
-    assert [report.epoch for report in heard] == [1, 2, 3]
+    assert [report.epoch for report in reports] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("model", ["audio_cnn", "random_forest"])
 def test_a_training_tells_what_it_is_doing_from_its_start_to_its_end(clips, cache_dir, tmp_path, model):
-    heard: list[tuple[Activity, int, int | None]] = []
+    activities: list[tuple[Activity, int, int | None]] = []
     changes: dict[str, Any] = {"model": FOREST} if model == "random_forest" else {}
     train(
         make_config(training={"epochs": 1}, **changes),
@@ -216,13 +215,13 @@ def test_a_training_tells_what_it_is_doing_from_its_start_to_its_end(clips, cach
         lambda _: None,
         folder=tmp_path / "run",
         cache_dir=cache_dir,
-        on_activity=lambda *told: heard.append(told),
+        on_activity=lambda *activity: activities.append(activity),
     )
-    order = [activity for activity, _ in itertools.groupby(activity for activity, _, _ in heard)]
+    order = [activity for activity, _ in itertools.groupby(activity for activity, _, _ in activities)]
     between = [] if model == "random_forest" else [Activity.VALIDATING]
     ending = [Activity.SCORING, Activity.CALIBRATING, Activity.MEASURING, Activity.WRITING]
     assert order == [Activity.TRAINING, *between, *ending]
-    assert all(total is None or 0 <= done <= total for _, done, total in heard)
+    assert all(total is None or 0 <= done <= total for _, done, total in activities)
 
 
 def test_what_is_reported_of_exclusive_labels_is_what_is_served(clips, cache_dir, tmp_path, monkeypatch):
@@ -240,7 +239,7 @@ def test_what_is_reported_of_exclusive_labels_is_what_is_served(clips, cache_dir
     assert card.calibration.form == "softmax"
     held_out = read_validation(tmp_path / "run")
     assert held_out.scores.sum(axis=1) == pytest.approx(np.ones(24), abs=1e-5)
-    given = tagger_module.served(card, held_out.scores)
+    given = tagger_module.postprocess_scores(card, held_out.scores)
     assert given.sum(axis=1) == pytest.approx(np.ones(24), abs=1e-5)
     hits = (given.argmax(axis=1) == held_out.targets.argmax(axis=1)).mean()
     assert result.metrics["accuracy"] == pytest.approx(hits)
@@ -274,7 +273,7 @@ def test_the_same_training_gives_the_same_model(clips, cache_dir, tmp_path):
 def test_a_training_that_dies_while_its_model_is_put_in_place_keeps_its_checkpoints(
     clips, cache_dir, tmp_path, monkeypatch
 ):
-    heard: list[object] = []
+    reports: list[object] = []
     always: dict[str, Any] = {"training": {"checkpoint_every_s": 0}}
     rename = Path.rename
 
@@ -286,33 +285,33 @@ def test_a_training_that_dies_while_its_model_is_put_in_place_keeps_its_checkpoi
     with monkeypatch.context() as patch:
         patch.setattr(Path, "rename", die)
         with pytest.raises(KeyboardInterrupt):
-            run(clips, tmp_path / "run", cache_dir, heard=heard, **always)
-    assert len(heard) == 3
-    run(clips, tmp_path / "run", cache_dir, heard=heard, **always)
-    assert len(heard) == 3
+            run(clips, tmp_path / "run", cache_dir, reports=reports, **always)
+    assert len(reports) == 3
+    run(clips, tmp_path / "run", cache_dir, reports=reports, **always)
+    assert len(reports) == 3
     assert names(tmp_path) == {"run"}
 
 
 def test_a_finished_training_is_not_done_again(clips, cache_dir, tmp_path):
     first = run(clips, tmp_path / "run", cache_dir)
-    heard: list[object] = []
-    assert run(clips, tmp_path / "run", cache_dir, heard=heard) == first
-    assert heard == []
-    run(clips, tmp_path / "run", cache_dir, heard=heard, seed=9)
-    assert len(heard) == 3
+    reports: list[object] = []
+    assert run(clips, tmp_path / "run", cache_dir, reports=reports) == first
+    assert reports == []
+    run(clips, tmp_path / "run", cache_dir, reports=reports, seed=9)
+    assert len(reports) == 3
 
 
 def test_cross_validation_scores_every_track_and_learns_from_all(clips, cache_dir, models_dir, tmp_path):
-    heard: list[object] = []
+    reports: list[object] = []
     split = {"folds": 3}
-    result = run(clips, tmp_path / "run", cache_dir, models_dir, heard, model=TRANSFER, split=split)
+    result = run(clips, tmp_path / "run", cache_dir, models_dir, reports, model=TRANSFER, split=split)
     assert result.results["evaluated_on"] == "out_of_fold"
     assert result.results["folds"] == 3
     assert result.metrics["tracks"] == 24
     assert [(report.fold, report.epoch) for report in result.history] == [
         (fold, epoch) for fold in (1, 2, 3, None) for epoch in (1, 2, 3)
     ]
-    assert len(heard) == 12
+    assert len(reports) == 12
     assert names(tmp_path / "run") == FILES
 
 
@@ -326,21 +325,21 @@ def test_what_a_study_chose_on_these_folds_is_warned_of(clips, cache_dir, models
 
 def test_a_stopped_cross_validation_goes_on_with_the_same_result(clips, cache_dir, models_dir, tmp_path):
     config = make_config(model=TRANSFER, split={"folds": 3})
-    heard: list[object] = []
+    reports: list[object] = []
 
     def fit(name: str, stop_at: int) -> TrainingResult:
         return train(
             config,
             clips,
-            heard.append,
+            reports.append,
             folder=tmp_path / name,
             cache_dir=cache_dir,
             models_dir=models_dir,
-            should_stop=lambda: len(heard) >= stop_at,
+            should_stop=lambda: len(reports) >= stop_at,
         )
 
     whole = fit("whole", 1000)
-    heard.clear()
+    reports.clear()
     for stop_at in (4, 8, 11):
         with pytest.raises(TrainingStopped):
             fit("broken", stop_at)
@@ -348,7 +347,7 @@ def test_a_stopped_cross_validation_goes_on_with_the_same_result(clips, cache_di
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "broken")]
     assert weights[0] == weights[1]
     assert broken.results == whole.results
-    assert len(heard) == 12
+    assert len(reports) == 12
 
 
 def test_a_transfer_needs_its_backbone_no_more(clips, cache_dir, models_dir, tmp_path):
@@ -436,7 +435,7 @@ def relabelled(clips: Dataset, *labels: tuple[str, ...]) -> Dataset:
 
 
 def test_errors_of_datasets_come_before_the_first_epoch(clips, cache_dir, tmp_path):
-    heard: list[object] = []
+    reports: list[object] = []
     several = {"model": NARROW | {"single_label": False}}
     cases: list[tuple[Dataset, dict[str, Any], type[Exception], str]] = [
         (relabelled(clips, ("x",)), {}, OneClassOnly, "same labels"),
@@ -451,8 +450,8 @@ def test_errors_of_datasets_come_before_the_first_epoch(clips, cache_dir, tmp_pa
     ]
     for dataset, changes, kind, message in cases:
         with pytest.raises(kind, match=message):
-            run(dataset, tmp_path / "run", cache_dir, heard=heard, **changes)
-    assert heard == []
+            run(dataset, tmp_path / "run", cache_dir, reports=reports, **changes)
+    assert reports == []
     assert not (tmp_path / "run").exists()
 
 
