@@ -16,8 +16,8 @@ from core.config.models import ModelConfig
 from core.config.params import JobKind, TuningParams
 from core.config.search_space import (
     best_experiment,
-    canonical,
     check_space,
+    explicit_fields,
     grid_size,
     pareto_front,
     planned_trials,
@@ -111,7 +111,7 @@ def submit_study(
     experiment = best_experiment(config, {})
     check_name(experiment)
     dataset, library = place_dataset(session, experiment.dataset, data_dir, trusted=trusted)
-    placed = canonical(experiment.model_copy(update={"dataset": dataset}))
+    placed = explicit_fields(experiment.model_copy(update={"dataset": dataset}))
     config = config.model_copy(update={"experiment": placed})
     check_space(config)
     _check_bases(session, config)
@@ -138,7 +138,7 @@ def read_study(wanted: dict[str, Any] | str) -> TuningConfig:
     else:
         config = load_tuning(find_config(CONFIGS, "study", wanted))
     experiment = find_experiment(config.experiment)
-    return config.model_copy(update={"experiment": canonical(experiment)})
+    return config.model_copy(update={"experiment": explicit_fields(experiment)})
 
 
 def _check_bases(session: Session, config: TuningConfig) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from core.config.experiment import idle_keys
+from core.config.experiment import unused_keys
 from core.ml.datasets.examples import Part
 from core.ml.datasets.spellings import merged_note
 from core.ml.evaluation.calibration import brier_score, calibration_error
@@ -36,7 +36,7 @@ def make_results(
     splits = material.splits
     errors, squares = calibration_error(*served), brier_score(*served)
     parts = {part.value: len(splits[0].part(part)) for part in Part} if len(splits) == 1 else None
-    warnings = [*idle_keys(resolved.config), *(text for split in splits for text in split.report.warnings)]
+    warnings = [*unused_keys(resolved.config), *(text for split in splits for text in split.report.warnings)]
     warnings += [
         f"{base.name} may have learnt from tracks that this model is tested on: its scores may be too high."
         for base in resolved.bases

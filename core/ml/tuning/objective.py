@@ -13,12 +13,12 @@ from torch import nn
 
 from core.config.experiment import ExperimentConfig, parse_experiment
 from core.config.models import is_single_label
-from core.config.search_space import canonical, replaced
+from core.config.search_space import explicit_fields, replaced
 from core.config.tuning import METRICS, Metric
 from core.errors import NotMeasurable
 from core.ml.datasets.examples import Dataset
-from core.ml.evaluation.arrays import highest
-from core.ml.evaluation.hierarchy import raise_parents
+from core.ml.evaluation.arrays import argmax_decisions
+from core.ml.evaluation.hierarchy import enforce_hierarchy
 from core.ml.evaluation.metrics import evaluate
 from core.ml.models import artifact
 from core.ml.models.artifact import CARD_FILE, StoredCard
@@ -86,7 +86,7 @@ def training_objective(
     in the direction of `metric`, one of `METRICS`.
     """
     sign = -1 if METRICS[metric] == "maximize" else 1
-    base = canonical(config)
+    base = explicit_fields(config)
     numbers = itertools.count()
 
     def objective(params: Mapping[str, Any], report: Callable[[int, float], None] | None = None) -> float:
@@ -120,8 +120,8 @@ def measure(result: TrainingResult, metrics: Sequence[str]) -> tuple[float, ...]
     held_out = read_validation(result.folder)
     card = StoredCard.model_validate_json((result.folder / CARD_FILE).read_bytes())
     exclusive = is_single_label(card.model)
-    scores = held_out.scores if exclusive else raise_parents(held_out.scores, result.labels, card.parents)
-    decisions = highest(scores) if exclusive else None
+    scores = held_out.scores if exclusive else enforce_hierarchy(held_out.scores, result.labels, card.parents)
+    decisions = argmax_decisions(scores) if exclusive else None
     values = evaluate(held_out.targets, scores, result.labels, DECISION, decisions).summary()
     best = [report for report in result.history if report.is_best]
     if best and best[-1].validation_loss is not None:
