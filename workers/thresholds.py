@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from core.config.params import ThresholdParams
 from core.jobs.units import Claim, count_unit_itself, save_progress
-from core.ml.evaluation.thresholds import choose_thresholds, precise_thresholds, precision_recall_front
+from core.ml.evaluation.thresholds import choose_thresholds, precision_recall_front, thresholds_for_precision
 from core.ml.inference.tagger import postprocess_scores
 from core.ml.models import artifact
 from core.ml.models.artifact import ModelCard, StoredCard
@@ -97,7 +97,7 @@ def _register(session: Session, claim: Claim, folder: Path, result: dict[str, An
 def choose(params: ThresholdParams, targets: Scores, scores: Scores) -> Scores:
     """A threshold per label (L,). Each label has no more decisions than tracks, so every one is looked at."""
     if params.min_precision is not None:
-        return precise_thresholds(targets, scores, params.min_precision)
+        return thresholds_for_precision(targets, scores, params.min_precision)
     return choose_thresholds(targets, scores, beta=params.beta or 1.0)
 
 

@@ -39,7 +39,7 @@ def softmax(logits: Floats) -> Floats:
     return np.asarray(scipy.special.softmax(logits, axis=-1))
 
 
-def highest(scores: npt.ArrayLike) -> Bools:
+def argmax_decisions(scores: npt.ArrayLike) -> Bools:
     """Decisions (N, L) where labels exclude each other: the highest score of a row, the first of equals."""
     given = np.asarray(scores)
     decisions = np.zeros(given.shape, bool)
@@ -51,7 +51,7 @@ def sigmoid(logits: Floats) -> Floats:
     return np.asarray(1 / (1 + np.exp(-logits)))
 
 
-def mean_of_known(values: Floats) -> float:
+def nan_mean(values: Floats) -> float:
     """The mean without NaN; NaN where nothing is left."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else float("nan")

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from core.ml.evaluation.arrays import Floats
 
 
-def raise_parents(scores: npt.ArrayLike, labels: Sequence[str], parents: Mapping[str, str]) -> Floats:
+def enforce_hierarchy(scores: npt.ArrayLike, labels: Sequence[str], parents: Mapping[str, str]) -> Floats:
     """Scores (..., L) in which no label has less than any of its descendants."""
     raised = np.array(scores, np.float64)
     columns = {label: column for column, label in enumerate(labels)}

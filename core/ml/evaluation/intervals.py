@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from core.ml.evaluation.arrays import Bools, Floats, checked, mean_of_known
+from core.ml.evaluation.arrays import Bools, Floats, checked, nan_mean
 from core.ml.evaluation.ranking import Ranking
 
 MEASURES = ("roc_auc_macro", "pr_auc_macro", "f1_micro", "f1_macro", "f1_samples")
@@ -65,7 +65,7 @@ class _Sample:
 
     def measures(self, weights: Floats) -> Floats:
         """`MEASURES` for each row of weights (R, N) -> (R, 5)."""
-        areas = [self._ranking.areas(row) for row in weights]
+        areas = [self._ranking.roc_auc_and_average_precision(row) for row in weights]
         hits = weights @ self._hits
         truth = weights @ self._truth
         both = truth + weights @ self._decided
@@ -73,10 +73,10 @@ class _Sample:
         f1[truth == 0] = np.nan
         whole = both.sum(axis=1)
         columns = [
-            [mean_of_known(roc) for roc, _ in areas],
-            [mean_of_known(precision) for _, precision in areas],
+            [nan_mean(roc) for roc, _ in areas],
+            [nan_mean(precision) for _, precision in areas],
             np.divide(2 * hits.sum(axis=1), whole, out=np.zeros(len(weights)), where=whole > 0),
-            [mean_of_known(row) for row in f1],
+            [nan_mean(row) for row in f1],
             weights @ self._of_track / weights.sum(axis=1),
         ]
         return np.stack([np.asarray(column, np.float64) for column in columns], axis=1)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import numpy.typing as npt
 
-from core.ml.evaluation.arrays import Bools, Floats, checked, mean_of_known
+from core.ml.evaluation.arrays import Bools, Floats, checked, nan_mean
 from core.ml.evaluation.ranking import Ranking
 
 
@@ -58,7 +58,7 @@ def evaluate(
     truth, given = checked(targets, scores)
     limits = np.broadcast_to(np.asarray(thresholds, np.float64), (len(labels),))
     decided = given >= limits if decisions is None else checked(decisions, scores)[0]
-    roc, precision_area = Ranking(truth, given).areas()
+    roc, precision_area = Ranking(truth, given).roc_auc_and_average_precision()
     chance = truth.mean(axis=0)
     precision, recall, f1 = precision_recall_f1(truth, decided)
     scored = ~np.isnan(roc)
@@ -81,7 +81,7 @@ def evaluate(
         pr_auc_macro=_mean(precision_area),
         pr_auc_chance=_mean(np.where(scored, chance, np.nan)),
         f1_micro=_micro_f1(truth, decided),
-        f1_macro=mean_of_known(np.where(truth.any(axis=0), f1, np.nan)) if truth.any() else 0.0,
+        f1_macro=nan_mean(np.where(truth.any(axis=0), f1, np.nan)) if truth.any() else 0.0,
         f1_samples=float(precision_recall_f1(truth.T, decided.T)[2].mean()),
         accuracy=_accuracy(truth, given if served is None else checked(targets, served)[1])
         if (truth.sum(axis=1) == 1).all()
@@ -108,12 +108,12 @@ def co_occurrence(targets: npt.ArrayLike, decisions: npt.ArrayLike) -> npt.NDArr
     return truth.T.astype(np.int64) @ decided.astype(np.int64)
 
 
-def means_of(metrics: Metrics, labels: Collection[str]) -> dict[str, float]:
+def mean_metrics(metrics: Metrics, labels: Collection[str]) -> dict[str, float]:
     """Measures averaged over some of the labels; NaN where none of them can be measured."""
     chosen = [one for one in metrics.per_label if one.label in labels]
 
     def mean(values: list[float | None]) -> float:
-        return mean_of_known(np.array([np.nan if value is None else value for value in values]))
+        return nan_mean(np.array([np.nan if value is None else value for value in values]))
 
     return {
         "labels": float(len(chosen)),
@@ -145,5 +145,5 @@ def _ratio(part: npt.NDArray[np.int64], whole: npt.NDArray[np.int64]) -> Floats:
 
 
 def _mean(values: Floats) -> float | None:
-    mean = mean_of_known(values)
+    mean = nan_mean(values)
     return None if np.isnan(mean) else mean

@@ -24,7 +24,7 @@ def choose_thresholds(
     return np.where(np.isnan(own), common, weight * np.nan_to_num(own) + (1 - weight) * common)
 
 
-def precise_thresholds(targets: npt.ArrayLike, scores: npt.ArrayLike, least: float) -> Floats:
+def thresholds_for_precision(targets: npt.ArrayLike, scores: npt.ArrayLike, least: float) -> Floats:
     """The lowest threshold per label (L,) with at least this precision: the most recall that it leaves.
 
     Where no threshold reaches it, the one with the highest precision. A label that no track has gets the
@@ -32,11 +32,13 @@ def precise_thresholds(targets: npt.ArrayLike, scores: npt.ArrayLike, least: flo
     """
     truth, given = checked(targets, scores)
     common = common_threshold(truth, given)
-    own = [_precise_threshold(truth[:, label], given[:, label], least) for label in range(truth.shape[1])]
+    own = [
+        _threshold_for_precision(truth[:, label], given[:, label], least) for label in range(truth.shape[1])
+    ]
     return np.where(np.isnan(own), common, own)
 
 
-def _precise_threshold(truth: Bools, scores: Floats, least: float) -> float:
+def _threshold_for_precision(truth: Bools, scores: Floats, least: float) -> float:
     if not truth.any():
         return float("nan")
     ranked, ends, hits = _decisions(truth, scores)

@@ -47,7 +47,7 @@ class WindowPatcher:
         self._samples = patch_samples(log_mel.config, patch_frames)
 
     def push(self, samples: Tensor) -> list[Tensor]:
-        """The patch of one window (T,). Only a short track has a window shorter than a patch; it is repeated."""
+        """The patch of one window (T,). A window of a track shorter than a patch is repeated."""
         if len(samples) >= self._samples:
             return [self._log_mel.inner_frames(samples[None, : self._samples])[0, 0]]
         return [fill_by_repeating(self._log_mel(samples[None])[0, 0], self._patch_frames)]

@@ -16,16 +16,15 @@ from core.errors import ItemError
 from core.ml.audio.features import LogMel
 from core.ml.audio.sandbox import Spent, stream, stream_windows
 from core.ml.audio.source import Decoded
-from core.ml.evaluation import calibration as calibration_of
-from core.ml.evaluation.calibration import shares
-from core.ml.evaluation.hierarchy import raise_parents
+from core.ml.evaluation.calibration import calibrate, normalise
+from core.ml.evaluation.hierarchy import enforce_hierarchy
 from core.ml.inference.batching import Batcher, PatchExtractor, PendingTrack
 from core.ml.inference.channel import Channel
 from core.ml.inference.decoding import Decode, EndOfStream, Message, Piece, decode_ahead
 from core.ml.inference.patches import Patcher, WindowPatcher, patch_samples
 from core.ml.inference.timings import StageTimings
 from core.ml.models import artifact
-from core.ml.models.artifact import Calibration, ModelCard
+from core.ml.models.artifact import ModelCard
 from core.ml.models.transfer import Transfer
 
 K = TypeVar("K")
@@ -176,15 +175,9 @@ def postprocess_scores(card: ModelCard, scores: np.ndarray) -> np.ndarray:
     The scores of exclusive labels sum to 1; otherwise no parent label has a lower score than its children.
     """
     if card.calibration:
-        scores = calibrated(scores, card.calibration)
+        scores = calibrate(scores, card.calibration).astype(np.float32)
     if is_single_label(card.model):
-        return shares(scores).astype(np.float32)
+        return normalise(scores).astype(np.float32)
     if card.parents:
-        scores = raise_parents(scores, card.labels, card.parents).astype(np.float32)
+        scores = enforce_hierarchy(scores, card.labels, card.parents).astype(np.float32)
     return scores
-
-
-def calibrated(scores: np.ndarray, calibration: Calibration) -> np.ndarray:
-    """Scores (..., L) -> calibrated scores (..., L)."""
-    chosen = calibration_of.Calibration(calibration.slopes, calibration.offsets, calibration.form)
-    return chosen.apply(scores).astype(np.float32)

@@ -14,7 +14,8 @@ from safetensors.torch import save as save_tensors
 from torch import nn
 
 from core.atomic_write import sync_folder, write_durably
-from core.config.models import Config, FeatureConfig, ModelConfig
+from core.config.base import Config
+from core.config.models import Calibration, FeatureConfig, ModelConfig
 from core.ml.models.zoo import build
 
 WEIGHTS_FILE = "model.safetensors"
@@ -24,16 +25,6 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 
 class ArtifactError(ValueError):
     """The folder does not hold a model that this program can load."""
-
-
-class Calibration(Config):
-    """What `core.ml.evaluation.calibration` does with a track's mean scores: a pair of numbers per label."""
-
-    slopes: tuple[float, ...]
-    offsets: tuple[float, ...]
-    form: Annotated[
-        Literal["sigmoid", "softmax"], Field(description="`softmax` where labels exclude each other")
-    ] = "sigmoid"
 
 
 class ModelCard(Config):

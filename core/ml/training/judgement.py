@@ -1,23 +1,21 @@
 """Chooses thresholds and calibration, and says how good the model is on tracks it has not learnt from."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from core.config.models import is_single_label
+from core.config.models import Calibration, is_single_label
 from core.ml.datasets.examples import Part
-from core.ml.evaluation import calibration
-from core.ml.evaluation.arrays import highest
-from core.ml.evaluation.calibration import shares
-from core.ml.evaluation.hierarchy import leaves, raise_parents, roots
+from core.ml.evaluation.arrays import argmax_decisions
+from core.ml.evaluation.calibration import calibrate, fit_calibration, fit_softmax_temperature, normalise
+from core.ml.evaluation.hierarchy import enforce_hierarchy, leaves, roots
 from core.ml.evaluation.intervals import confidence_intervals
-from core.ml.evaluation.metrics import co_occurrence, evaluate, frequency_bands, means_of
+from core.ml.evaluation.metrics import co_occurrence, evaluate, frequency_bands, mean_metrics
 from core.ml.evaluation.thresholds import choose_thresholds
-from core.ml.models.artifact import Calibration
 from core.ml.training.bases import Resolved
 from core.ml.training.fitting import Fitted, Scored
 from core.ml.training.material import Material
@@ -44,13 +42,13 @@ class Judgement:
 class _Decider:
     """Calibration and thresholds, chosen together."""
 
-    calibration: calibration.Calibration | None
+    calibration: Calibration | None
     raised: Callable[[Scores], Scores]
     thresholds: Scores  # (L,)
 
     def served(self, scores: Scores) -> Scores:
         """What users are told: calibrated scores (N, L), made to fit each other as labels do."""
-        return self.raised(scores if self.calibration is None else self.calibration.apply(scores))
+        return self.raised(scores if self.calibration is None else calibrate(scores, self.calibration))
 
 
 def judge(
@@ -66,20 +64,20 @@ def judge(
     targets = material.tracks.targets.numpy().astype(np.float64)
     exclusive = is_single_label(config.model)
     raised = (
-        shares
+        normalise
         if exclusive
-        else partial(raise_parents, labels=material.labels, parents=material.dataset.parents)
+        else partial(enforce_hierarchy, labels=material.labels, parents=material.dataset.parents)
     )
     method = config.evaluation.calibration
     fit = None
     if method is not None:
-        fit = calibration.fit_exclusive if exclusive else partial(calibration.fit, method)
+        fit = fit_softmax_temperature if exclusive else partial(fit_calibration, method)
     choose = partial(_choose, fit, targets, raised)
     run.note(Activity.CALIBRATING)
     decider = choose(fitted.validation, range(len(fitted.validation.rows)))
     served, decisions = _as_served(fitted.test, decider, choose, partial(run.note, Activity.CALIBRATING))
     if exclusive:
-        decisions = highest(served)
+        decisions = argmax_decisions(served)
     # Ranked before calibration, which may tie scores that differ.
     truth, scores = targets[fitted.test.rows], raised(fitted.test.scores)
     metrics = evaluate(truth, scores, material.labels, decider.thresholds, decisions, served)
@@ -93,10 +91,10 @@ def judge(
         confidence_intervals(truth, scores, decisions, groups, repeats, config.seed, note) if repeats else {}
     )
     together = co_occurrence(truth, decisions)
-    means = {name: means_of(metrics, labels) for name, labels in _groups(material).items()}
+    means = {name: mean_metrics(metrics, labels) for name, labels in _groups(material).items()}
     return Judgement(
         thresholds=tuple(map(float, decider.thresholds)),
-        calibration=_stored(decider.calibration),
+        calibration=decider.calibration,
         metrics=metrics.summary(),
         results=make_results(
             resolved, material, metrics, means, intervals, (truth, served), together, searched=searched
@@ -105,12 +103,8 @@ def judge(
     )
 
 
-def _stored(chosen: calibration.Calibration | None) -> Calibration | None:
-    return None if chosen is None else Calibration(**asdict(chosen))
-
-
 def _choose(
-    fit: Callable[[Scores, Scores], calibration.Calibration] | None,
+    fit: Callable[[Scores, Scores], Calibration] | None,
     targets: Scores,
     raised: Callable[[Scores], Scores],
     scored: Scored,

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from core.config.models import is_single_label
-from core.ml.evaluation.arrays import highest
+from core.ml.evaluation.arrays import argmax_decisions
 from core.ml.evaluation.metrics import evaluate
 from core.ml.training.losses import Loss
 from core.ml.training.prediction import predict
@@ -33,5 +33,5 @@ def validate(
     logits = torch.logit(torch.from_numpy(scores).clamp(LOWEST, 1 - LOWEST))
     targets = tracks.targets[list(rows)].double()
     loss = float(loss_of(logits.to(run.device), targets.to(run.device)))
-    decisions = highest(scores) if is_single_label(run.config.model) else None
+    decisions = argmax_decisions(scores) if is_single_label(run.config.model) else None
     return loss, evaluate(targets.numpy(), scores, tracks.labels, DECISION, decisions).summary()

@@ -13,16 +13,17 @@ import numpy as np
 import pytest
 import torch
 
-from core.config.models import AudioCNNConfig, FeatureConfig, MusicnnConfig, Windows
+from core.config.models import AudioCNNConfig, Calibration, FeatureConfig, MusicnnConfig, Windows
 from core.errors import Corrupt, ItemError, Silent, TooLong, TooShort, Undecodable
 from core.ml.audio.features import LogMel
 from core.ml.audio.sandbox import Sandbox
 from core.ml.audio.source import Decoded
+from core.ml.evaluation.calibration import calibrate
 from core.ml.inference import tagger as tagger_module
 from core.ml.inference.decoding import PIECES_AHEAD
-from core.ml.inference.tagger import Analysis, Tagger, calibrated, decoding_threads, postprocess_scores
+from core.ml.inference.tagger import Analysis, Tagger, decoding_threads, postprocess_scores
 from core.ml.inference.timings import StageTimings
-from core.ml.models.artifact import Calibration, ModelCard
+from core.ml.models.artifact import ModelCard
 from core.ml.models.musicnn import Musicnn
 from tests.support.sounds import bad_file, noise, write
 
@@ -363,7 +364,7 @@ def test_a_parent_has_no_lower_score_than_its_children(tagger, tmp_path):
 
 def test_calibration_moves_scores_by_their_logit():
     calibration = Calibration(slopes=(1.0, 2.0, 1.0), offsets=(0.0, 0.0, 1.0))
-    scores = calibrated(np.array([0.3, 0.8, 0.5], np.float32), calibration)
+    scores = calibrate(np.array([0.3, 0.8, 0.5], np.float32), calibration)
     np.testing.assert_allclose(scores, [0.3, 16 / 17, 1 / (1 + np.exp(-1))], rtol=1e-5)
 
 

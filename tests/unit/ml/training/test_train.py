@@ -16,7 +16,7 @@ from core.config.models import FeatureConfig, MusicnnConfig
 from core.errors import InvalidConfig, UnusableDataset
 from core.ml.datasets.errors import NoLabelsLeft, OneClassOnly, TooFewLabels
 from core.ml.datasets.examples import Dataset
-from core.ml.evaluation.calibration import calibration_error, fit
+from core.ml.evaluation.calibration import calibration_error, fit_calibration
 from core.ml.evaluation.metrics import evaluate as measure
 from core.ml.inference import tagger as tagger_module
 from core.ml.inference.tagger import Analysis, Tagger
@@ -254,7 +254,7 @@ def test_calibration_is_judged_on_tracks_it_was_not_chosen_on():
     targets = (random.random((60, 3)) < 0.3).astype(float)
     scores = random.random((60, 3))
     test = Scored(list(range(60)), scores, [number % 5 for number in range(60)])
-    choose = partial(judgement._choose, partial(fit, "platt"), targets, lambda given: given)
+    choose = partial(judgement._choose, partial(fit_calibration, "platt"), targets, lambda given: given)
     decider = choose(test, range(60))
     nested, _ = judgement._as_served(test, decider, choose)
     assert (
