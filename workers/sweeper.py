@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from core.ml.training.places import embeddings_folders, places
+from core.ml.training.cache_paths import cache_paths, embeddings_folders
 from core.services import sweep
 from core.services.sweep import Swept
 from core.settings import Settings
@@ -104,7 +104,7 @@ class Sweeper:
         swept = self._piece(piece)
         if forgotten and not self._may_train():
             for digest in forgotten:
-                for file in places(self._settings.cache_dir, digest.hex()):
+                for file in cache_paths(self._settings.cache_dir, digest.hex()):
                     _unlink(file)
         elif forgotten:
             log.info("a training is open: cached features of %d deleted tracks are kept", len(forgotten))

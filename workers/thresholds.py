@@ -17,7 +17,7 @@ from core.ml.evaluation.thresholds import choose_thresholds, precision_recall_fr
 from core.ml.inference.tagger import postprocess_scores
 from core.ml.models import artifact
 from core.ml.models.artifact import ModelCard, StoredCard
-from core.ml.training.records import VALIDATION_FILE, HeldOut, read_validation
+from core.ml.training.records import VALIDATION_FILE, ValidationScores, read_validation
 from core.services.thresholds import folder_of
 from core.settings import get_settings
 from core.store.experiments import reserve_version
@@ -108,7 +108,9 @@ def unreached(params: ThresholdParams, labels: Sequence[Mapping[str, Any]]) -> l
     return [each["label"] for each in labels if not each["precision"] >= params.min_precision]
 
 
-def describe(card: ModelCard, held_out: HeldOut, scores: Scores, chosen: Scores) -> list[dict[str, Any]]:
+def describe(
+    card: ModelCard, held_out: ValidationScores, scores: Scores, chosen: Scores
+) -> list[dict[str, Any]]:
     """Per label what the new threshold gives on the validation tracks."""
     truth = held_out.targets.astype(bool)
     given = scores >= chosen

@@ -19,8 +19,8 @@ from core.jobs.units import save_activity, save_timings
 from core.library.paths import find_beneath
 from core.ml.datasets.catalogue import read_dataset, read_library
 from core.ml.datasets.examples import Dataset
+from core.ml.training.context import TrainingStopped
 from core.ml.training.reports import EpochReport, TrainingResult
-from core.ml.training.run import TrainingStopped
 from core.ml.training.train import train
 from core.settings import get_settings
 from core.states import Activity
@@ -45,7 +45,7 @@ def train_model(lease: Lease) -> None:
             return
     dataset = load_dataset(lease, config.dataset)
     version = lease.write(lambda session: take_version(session, run_id))
-    reporter = Reporter(lease, run_id)
+    reporter = TrainingReporter(lease, run_id)
     folder = settings.training_dir / str(run_id)
     take_over(folder, lease.claim.payload.get("continues", []))
     try:
@@ -124,7 +124,7 @@ def _finish(session: Session, lease: Lease, result: TrainingResult, folder: Path
     finish_run(session, lease.claim, run, ending, register_artifact(session, folder))
 
 
-class Reporter:
+class TrainingReporter:
     """Tells the database how a training gets on, and the training when it should stop."""
 
     def __init__(self, lease: Lease, run_id: UUID) -> None:

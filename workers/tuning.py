@@ -17,8 +17,8 @@ from core.config.search_space import trial_experiment
 from core.config.tuning import TuningConfig
 from core.errors import MFAError
 from core.jobs.jobs import notify_dispatcher
+from core.ml.training.context import TrainingStopped
 from core.ml.training.reports import EpochReport
-from core.ml.training.run import TrainingStopped
 from core.ml.tuning import study as asking
 from core.ml.tuning.objective import torch_threads, train_trial
 from core.ml.tuning.plots import Tried, draw

@@ -22,11 +22,11 @@ from core.ml.evaluation.hierarchy import enforce_hierarchy
 from core.ml.evaluation.metrics import evaluate
 from core.ml.models import artifact
 from core.ml.models.artifact import CARD_FILE, StoredCard
+from core.ml.training.context import OnTrack, ignore_progress
 from core.ml.training.records import read_validation
 from core.ml.training.reports import EpochReport, TrainingResult
-from core.ml.training.run import OnTrack, ignore_progress
 from core.ml.training.train import train
-from core.ml.training.validation import DECISION
+from core.ml.training.validation import DEFAULT_THRESHOLD
 
 # Names that the usual search spaces have for keys of an experiment.
 SHORT = {
@@ -122,7 +122,7 @@ def measure(result: TrainingResult, metrics: Sequence[str]) -> tuple[float, ...]
     exclusive = is_single_label(card.model)
     scores = held_out.scores if exclusive else enforce_hierarchy(held_out.scores, result.labels, card.parents)
     decisions = argmax_decisions(scores) if exclusive else None
-    values = evaluate(held_out.targets, scores, result.labels, DECISION, decisions).summary()
+    values = evaluate(held_out.targets, scores, result.labels, DEFAULT_THRESHOLD, decisions).summary()
     best = [report for report in result.history if report.is_best]
     if best and best[-1].validation_loss is not None:
         values["validation_loss"] = best[-1].validation_loss

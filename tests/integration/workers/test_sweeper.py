@@ -14,7 +14,7 @@ from sqlalchemy import event, func, select, text
 from sqlalchemy.orm import Session
 
 from core.errors import ModelBeingDeleted, ResultDeleted
-from core.ml.training.places import EMBEDDINGS, place
+from core.ml.training.cache_paths import EMBEDDINGS, cache_path
 from core.services import sweep
 from core.services.changes import change_library, delete_job, delete_library, delete_model, delete_run
 from core.settings import Settings
@@ -162,7 +162,7 @@ def test_a_library_goes_in_pieces_and_shared_audio_stays(db, sweeper, settings, 
     features = settings.cache_dir / "log-mel" / "1" / "config"
     for track in tracks:
         name = audio_of(track).hex()
-        fill(place(features, name).parent, f"{name}.npy")
+        fill(cache_path(features, name).parent, f"{name}.npy")
     with transaction(db) as session:
         delete_library(session, "home")
     assert sweep_however_often_it_dies(sweeper) > 5
@@ -193,7 +193,7 @@ def test_cached_features_go_after_the_commit_unless_a_training_may_read_them(
         if is_training:
             make_run(session)
         delete_library(session, "home")
-    cached = place(settings.cache_dir / "log-mel" / "1" / "config", audio_of(track).hex())
+    cached = cache_path(settings.cache_dir / "log-mel" / "1" / "config", audio_of(track).hex())
     fill(cached.parent, cached.name)
     unlink = sweeper_module._unlink
 

@@ -112,7 +112,7 @@ def test_a_label_of_three_artists_is_in_every_part_and_one_of_two_is_tested():
     assert divided.report.warnings == ("No validation track has the label rarer.",)
 
 
-def test_the_biggest_artist_is_learnt_from():
+def test_the_biggest_artist_is_in_the_training_part():
     many = [example(n, "Rock", artist="Band") for n in range(50)]
     few = [example(50 + n, "Rock", artist=f"artist {n}") for n in range(50)]
     parts = parts_of(split(Dataset("made up", (*many, *few))))

@@ -15,11 +15,11 @@ def test_a_parent_has_at_least_the_score_of_each_descendant():
     assert enforce_hierarchy(scores[0], LABELS, PARENTS).tolist() == [0.9, 0.9, 0.9, 0.3]
 
 
-def test_an_ancestor_is_raised_through_labels_that_are_not_learnt():
+def test_an_ancestor_is_raised_through_labels_that_are_not_selected():
     assert enforce_hierarchy([0.1, 0.7], ("Rock", "Hardcore"), PARENTS).tolist() == [0.7, 0.7]
 
 
-def test_roots_and_leaves_are_those_of_the_labels_that_are_learnt():
+def test_roots_and_leaves_are_those_of_the_selected_labels():
     assert roots(LABELS, PARENTS) == ("Rock", "Pop")
     assert leaves(LABELS, PARENTS) == ("Hardcore", "Pop")
     assert roots(("Hardcore", "Ska"), PARENTS) == ("Hardcore", "Ska")

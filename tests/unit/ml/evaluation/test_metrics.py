@@ -103,7 +103,7 @@ def test_with_one_label_per_track_co_occurrence_is_the_confusion_matrix():
     assert co_occurrence(truth, given).tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 0]]
 
 
-def test_labels_are_grouped_by_how_often_they_were_learnt():
+def test_labels_are_grouped_by_their_number_of_training_tracks():
     targets, scores = made_up()
     targets[:, 3] = 0
     found = evaluate(targets, scores, LABELS, 0.5)

@@ -24,13 +24,13 @@ from core.ml.models import artifact
 from core.ml.models.artifact import ModelCard
 from core.ml.models.transfer import Transfer
 from core.ml.models.zoo import build
-from core.ml.training import judgement
-from core.ml.training.fitting import Scored
-from core.ml.training.places import place
+from core.ml.training import model_evaluation
+from core.ml.training.cache_paths import cache_path
+from core.ml.training.context import TrainingStopped
+from core.ml.training.fitting import HeldOutScores
 from core.ml.training.records import read_validation
 from core.ml.training.reports import TrainingResult
 from core.ml.training.results import CHOSEN_ON_FOLDS
-from core.ml.training.run import TrainingStopped
 from core.ml.training.train import ML, train, training_sources
 from core.states import Activity
 from tests.unit.ml.training.experiments import NARROW, make_config
@@ -179,8 +179,8 @@ def test_a_base_that_knows_the_test_tracks_is_named(clips, cache_dir, tmp_path):
         run(clips, models / name, cache_dir, experiment_name=name, split=split)
     ensemble: dict[str, Any] = {"model": {"kind": "ensemble", "members": ["same-1", "other-1"]}}
     result = run(clips, tmp_path / "run", cache_dir, models, **ensemble)
-    assert [text for text in result.results["warnings"] if "learnt from" in text] == [
-        "other-1 may have learnt from tracks that this model is tested on: its scores may be too high."
+    assert [text for text in result.results["warnings"] if "trained on" in text] == [
+        "other-1 may have been trained on test tracks of this model: its scores may be too high."
     ]
     assert result.results["warnings"][-1] in (tmp_path / "run/MODEL_CARD.md").read_text()
 
@@ -225,14 +225,14 @@ def test_a_training_tells_what_it_is_doing_from_its_start_to_its_end(clips, cach
 
 
 def test_what_is_reported_of_exclusive_labels_is_what_is_served(clips, cache_dir, tmp_path, monkeypatch):
-    monkeypatch.setattr(judgement, "MIN_CALIBRATION_TRACKS", 1)
+    monkeypatch.setattr(model_evaluation, "MIN_CALIBRATION_TRACKS", 1)
     served: list[Any] = []
 
     def evaluate(targets: Any, *arguments: Any) -> Any:
         served[:] = [targets, arguments[-1]]
         return measure(targets, *arguments)
 
-    monkeypatch.setattr(judgement, "evaluate", evaluate)
+    monkeypatch.setattr(model_evaluation, "evaluate", evaluate)
     result = run(clips, tmp_path / "run", cache_dir, split={"folds": 3}, training={"epochs": 1})
     card = artifact.load(tmp_path / "run").card
     assert card.calibration is not None
@@ -253,13 +253,15 @@ def test_calibration_is_judged_on_tracks_it_was_not_chosen_on():
     random = np.random.default_rng(0)
     targets = (random.random((60, 3)) < 0.3).astype(float)
     scores = random.random((60, 3))
-    test = Scored(list(range(60)), scores, [number % 5 for number in range(60)])
-    choose = partial(judgement._choose, partial(fit_calibration, "platt"), targets, lambda given: given)
-    decider = choose(test, range(60))
-    nested, _ = judgement._as_served(test, decider, choose)
+    test = HeldOutScores(list(range(60)), scores, [number % 5 for number in range(60)])
+    choose = partial(
+        model_evaluation._choose, partial(fit_calibration, "platt"), targets, lambda given: given
+    )
+    rule = choose(test, range(60))
+    nested, _ = model_evaluation._out_of_fold_decisions(test, rule, choose)
     assert (
         calibration_error(targets, nested).mean()
-        > 1.5 * calibration_error(targets, decider.served(scores)).mean()
+        > 1.5 * calibration_error(targets, rule.postprocess(scores)).mean()
     )
 
 
@@ -408,7 +410,7 @@ def test_unreadable_tracks_are_left_out_counted_and_named(clips, cache_dir, mode
     assert "4 tracks could not be read" in (tmp_path / "run/MODEL_CARD.md").read_text()
 
 
-def test_the_most_frequent_labels_are_learnt(clips, cache_dir, models_dir, tmp_path):
+def test_the_most_frequent_labels_are_selected(clips, cache_dir, models_dir, tmp_path):
     fewer = Dataset("fewer", clips.examples[:-1])
     labels = {"num_genres": 3}
     result = run(fewer, tmp_path / "run", cache_dir, models_dir, model=TRANSFER, labels=labels)
@@ -444,7 +446,7 @@ def test_errors_of_datasets_come_before_the_first_epoch(clips, cache_dir, tmp_pa
             relabelled(clips, ("x", "y"), ("x",)),
             several,
             UnusableDataset,
-            "Every track to learn from has .* 'x'",
+            "Every training track has .* 'x'",
         ),
         (Dataset("e", ()), {}, NoLabelsLeft, "None of the 0 tracks"),
     ]
@@ -479,7 +481,7 @@ def test_models_that_do_not_fit_are_refused(clips, cache_dir, models_dir, tmp_pa
 
 def test_an_ensemble_of_more_numbers_than_can_be_stored_is_refused(clips, cache_dir, models_dir, tmp_path):
     members = ["tiny-1"] * 126  # of 16 numbers each
-    with pytest.raises(InvalidConfig, match="have 2016 numbers together; 2000 can be stored"):
+    with pytest.raises(InvalidConfig, match="have 2016 dimensions in total; at most 2000 can be stored"):
         run(clips, tmp_path / "run", cache_dir, models_dir, model={"kind": "ensemble", "members": members})
 
 
@@ -502,4 +504,4 @@ def test_embeddings_are_those_of_serving_and_computed_once(clips, models_dir, tm
 
 
 def test_arrays_are_spread_over_folders():
-    assert place(Path("cache"), "abcdef") == Path("cache/ab/abcdef.npy")
+    assert cache_path(Path("cache"), "abcdef") == Path("cache/ab/abcdef.npy")
