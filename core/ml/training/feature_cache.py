@@ -12,7 +12,7 @@ from typing import BinaryIO
 import numpy as np
 import torch
 
-from core.atomic_write import appearing
+from core.atomic_write import atomic_write
 from core.config.models import FeatureConfig
 from core.errors import ItemError
 from core.ml.audio.features import LogMel, LogMelStream
@@ -92,7 +92,7 @@ def cached(folder: Path, identity: Identity) -> Cached:
 def write_warnings(path: Path, warnings: Sequence[str]) -> None:
     """Store the warnings about a track beside its array; to be written before the array."""
     if warnings:
-        with appearing(_notes(path)) as file:
+        with atomic_write(_notes(path)) as file:
             file.write(json.dumps(list(warnings)).encode())
 
 
@@ -110,7 +110,7 @@ def _notes(path: Path) -> Path:
 
 def write_array(path: Path, array: np.ndarray) -> None:
     """Write a .npy file atomically."""
-    with appearing(path) as file:
+    with atomic_write(path) as file:
         np.save(file, array, allow_pickle=False)
 
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from core.atomic_write import appearing
+from core.atomic_write import atomic_write
 from core.errors import Unreadable, is_machine_fault
 from core.library.content import TAGS_VERSION, file_hash, identity_without_audio
 from core.ml.audio.sandbox import hash_audio
@@ -54,7 +54,7 @@ def identify(file: BinaryIO, cache_dir: Path) -> Identity:
         log.warning("the tags of %.300r cannot all be read: %s", str(file.name), tags_error)
     found = Identity(content.hex(), credits)
     if _key(before) == _key(after) and time.time_ns() - after.st_ctime_ns >= SETTLED_NS:
-        with appearing(_place(after, cache_dir)) as note:
+        with atomic_write(_place(after, cache_dir)) as note:
             note.write(json.dumps(asdict(found)).encode())
     return found
 
