@@ -7,7 +7,6 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 from uuid import UUID
 
 from sqlalchemy.exc import DBAPIError
@@ -17,6 +16,7 @@ from core.ml.training.cache_paths import cache_paths, embeddings_folders
 from core.services import sweep
 from core.services.sweep import Swept
 from core.settings import Settings
+from core.store.registry import artifact_folder
 from core.store.session import SessionFactory, transaction
 from core.store.tables import Library, Model, Run, Study
 
@@ -168,9 +168,9 @@ class Sweeper:
 
     def _own_folder(self, model: Model) -> Path | None:
         """The folder of a model's artifact; None when it does not lie with the models of this server."""
-        url, models_dir = urlsplit(model.artifact_url), self._settings.models_dir.resolve()
-        folder = Path(url2pathname(url.path))
-        if url.scheme == "file" and folder.parent == models_dir and folder.name not in ("", ".", ".."):
+        models_dir, folder = self._settings.models_dir.resolve(), artifact_folder(model)
+        is_local = urlsplit(model.artifact_url).scheme == "file"
+        if is_local and folder.parent == models_dir and folder.name not in ("", ".", ".."):
             return folder
         log.warning("%s is not in %s: it is left where it is", model.artifact_url, models_dir)
         return None

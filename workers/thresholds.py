@@ -17,16 +17,15 @@ from core.ml.evaluation.thresholds import choose_thresholds, precision_recall_fr
 from core.ml.inference.tagger import postprocess_scores
 from core.ml.models import artifact
 from core.ml.models.artifact import ModelCard, StoredCard
+from core.ml.training.json_values import finite_or_null
 from core.ml.training.records import VALIDATION_FILE, ValidationScores, read_validation
-from core.services.thresholds import folder_of
 from core.settings import get_settings
 from core.store.experiments import reserve_version
 from core.store.predictions import copy_predictions
-from core.store.registry import register_artifact, resolve_model
+from core.store.registry import artifact_folder, register_artifact, resolve_model
 from core.store.tables import Job, JobUnit, Model
 from workers.install import install
 from workers.lease import Lease
-from workers.training import storable
 
 MOST_POINTS = 50
 TARGET_S = 45.0  # of one run of the unit
@@ -51,14 +50,14 @@ def _load(session: Session, claim: Claim) -> tuple[Model, Model | None]:
 def _make_version(lease: Lease, source: Model) -> Model:
     """Choose the thresholds and register the version that has them."""
     params = ThresholdParams.model_validate(lease.claim.params["thresholds"])
-    stored = artifact.load(folder_of(source))
+    stored = artifact.load(artifact_folder(source))
     assert isinstance(stored.card, StoredCard)
-    held_out = read_validation(folder_of(source))
+    held_out = read_validation(artifact_folder(source))
     scores = postprocess_scores(stored.card, held_out.scores).astype(np.float64)
     chosen = choose(params, held_out.targets, scores)
     labels = describe(stored.card, held_out, scores, chosen)
     result: dict[str, Any] = {
-        "labels": [storable(label) for label in labels],
+        "labels": [finite_or_null(label) for label in labels],
         "unreached": unreached(params, labels),
     }
     lease.step()
@@ -68,7 +67,7 @@ def _make_version(lease: Lease, source: Model) -> Model:
     # Under the job's name, so that the dispatcher removes what a kill leaves of it.
     staging = settings.training_dir / str(lease.claim.job_id)
     try:
-        artifact.save(card, stored.model, staging / "model", _records(folder_of(source)))
+        artifact.save(card, stored.model, staging / "model", _records(artifact_folder(source)))
         lease.step()
         installed = install(staging / "model", settings.models_dir / f"{card.name}-{version}")
         return lease.write(partial(_register, claim=lease.claim, folder=installed, result=result))

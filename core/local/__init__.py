@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 
 from core.local import record
-from core.local.command import PROJECT, SERVERS_ONLY, Command, Plan, environment_of, full_plan
+from core.local.command import SERVERS_ONLY, Command, Plan, environment_of, full_plan
 from core.local.errors import (
     KINDS,
     AddressNotUsable,
@@ -23,7 +23,7 @@ from core.local.errors import (
     PortInUse,
     StackFailed,
 )
-from core.settings import Settings
+from core.settings import PROJECT, Settings
 
 __all__ = [
     "SERVERS_ONLY",

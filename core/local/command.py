@@ -4,13 +4,10 @@ import os
 import signal
 import socket
 import sys
-from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from core.settings import Settings
-
-PROJECT = Path(__file__).resolve().parents[2]
+from core.settings import PROJECT, Settings
 
 
 class Command(BaseModel):

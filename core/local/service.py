@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from core.local.command import PROJECT, Command
+from core.local.command import Command
+from core.settings import PROJECT
 
 
 class Service:

@@ -36,7 +36,6 @@ from core.jobs.jobs import (
 from core.jobs.queue import TRIAL
 from core.services.thresholds import submit_thresholds
 from core.services.trainings import (
-    PROJECT,
     check_bases,
     check_name,
     find_config,
@@ -45,6 +44,7 @@ from core.services.trainings import (
     queue_training,
 )
 from core.services.trials import USABLE, add_trial, lock_study
+from core.settings import PROJECT
 from core.states import TrialState
 from core.store.cursor import Page, cut_page, decode_cursor
 from core.store.tables import Job, JobUnit, Study, Trial

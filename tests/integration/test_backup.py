@@ -15,9 +15,8 @@ from sqlalchemy import func, select, text
 from core.errors import LeaseLost
 from core.jobs.dispatch import take_ready
 from core.jobs.units import Claim
-from core.local.command import PROJECT
 from core.local.postgres import binaries
-from core.settings import Settings, get_settings
+from core.settings import PROJECT, Settings, get_settings
 from core.states import TERMINAL_JOB_STATES, JobState
 from core.store.registry import EMBEDDING_INDEX_PREFIX, register_artifact
 from core.store.session import SessionFactory, create_database_engine, create_session_factory, transaction

@@ -15,6 +15,7 @@ from core.ml.evaluation.calibration import brier_score, calibration_error
 from core.ml.evaluation.intervals import Interval
 from core.ml.evaluation.metrics import Metrics
 from core.ml.training.bases import BaseArtifact, Resolved
+from core.ml.training.json_values import finite_or_null
 from core.ml.training.prediction import Scores
 from core.ml.training.prepared_dataset import PreparedDataset
 
@@ -71,7 +72,7 @@ def make_results(
         "dropped": dict(prepared.dropped),
         "damaged": {name: list(warnings) for name, warnings in prepared.damaged.items()},
     }
-    return dict(_without_nan(found))
+    return dict(finite_or_null(found))
 
 
 def may_be_trained_on_test_tracks(base: BaseArtifact, resolved: Resolved, prepared: PreparedDataset) -> bool:
@@ -84,12 +85,3 @@ def may_be_trained_on_test_tracks(base: BaseArtifact, resolved: Resolved, prepar
         and base.card.labels == prepared.labels
     )
     return not same or resolved.config.split.folds is not None
-
-
-def _without_nan(value: Any) -> Any:
-    """JSON has no NaN."""
-    if isinstance(value, Mapping):
-        return {key: _without_nan(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(inner) for inner in value]
-    return None if isinstance(value, float) and math.isnan(value) else value

@@ -19,9 +19,9 @@ import pytest
 from core.errors import Corrupt, ItemError, TooComplex, Undecodable, Unreadable
 from core.library.content import TagReading
 from core.library.tags import read_tags
-from core.local.command import PROJECT
 from core.ml.audio import decode
 from core.ml.audio.sandbox import Sandbox, Spent, client, process
+from core.settings import PROJECT
 from tests.support import sounds
 from tests.support.memory import peak_kb, reset_peak_kb
 from tests.support.stack import eventually

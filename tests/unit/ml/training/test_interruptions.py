@@ -14,7 +14,7 @@ from core.ml.datasets.examples import Dataset
 from core.ml.models.zoo import build
 from core.ml.training.losses import make_loss
 from core.ml.training.validation import validate
-from tests.conftest import PROJECT
+from core.settings import PROJECT
 from tests.unit.ml.training import shared_fit
 from tests.unit.ml.training.experiments import make_config, make_context, make_tracks
 

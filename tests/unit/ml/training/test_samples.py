@@ -6,8 +6,7 @@ from core.config.dataset import FolderDataset
 from core.config.experiment import load_experiment
 from core.ml.datasets.folder import read
 from core.ml.training.train import train
-from core.settings import get_settings
-from tests.conftest import PROJECT
+from core.settings import PROJECT, get_settings
 
 
 @pytest.mark.slow
