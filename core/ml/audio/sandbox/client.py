@@ -52,7 +52,7 @@ class Sandbox:
     ) -> Generator[Samples, None, Decoded]:
         """A file block by block: mono float32 (T,) in [-1, 1] at `sample_rate`, about 10 s each.
 
-        What is wrong with the file as a whole (cut off, too short, silent) is raised behind its last block.
+        What is wrong with the file as a whole (cut off, too short, silent) is raised after its last block.
         """
         request = {"do": "stream", "sample_rate": sample_rate, "max_duration_s": max_duration_s}
         most = round((max_duration_s + BLOCK_S) * sample_rate)
@@ -171,7 +171,7 @@ class Sandbox:
     def _samples(
         self, file: BinaryIO, request: dict[str, Any], allowed: Allowance, spent: Spent | None
     ) -> Generator[Samples, None, Reply]:
-        """What a helper answers; a second one goes on behind the pieces that the first has delivered."""
+        """What a helper answers; a second one goes on after the pieces that the first has delivered."""
         given = 0
         with _kept_position(file):
             for is_last in (False, True):
