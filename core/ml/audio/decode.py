@@ -82,7 +82,7 @@ def stream(
 
     Errors of the file as a whole (cut off, too short, silent) are raised after its last block.
     Works on the descriptor and restores its position; the file must not be read concurrently.
-    `resampling` measures the time spent on resampling.
+    `resampling` measures the CPU time of resampling.
     """
     samples = 0
     with _descriptor_of(file) as descriptor:

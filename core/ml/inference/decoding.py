@@ -10,14 +10,14 @@ from typing import BinaryIO, Generic, TypeVar
 import numpy as np
 
 from core.errors import Corrupt, ItemError
-from core.ml.audio.sandbox import Spent
+from core.ml.audio.sandbox import CpuTime
 from core.ml.audio.source import Decoded
 from core.ml.audio.stopwatch import Stopwatch
 from core.ml.inference.channel import Channel, Closed
 
 K = TypeVar("K")  # the caller's key of a file
 # Yields samples (T,), empty arrays to report progress; returns duration and warnings of the whole track.
-Decode = Callable[[BinaryIO, Spent], Generator[np.ndarray, None, Decoded]]
+Decode = Callable[[BinaryIO, CpuTime], Generator[np.ndarray, None, Decoded]]
 
 _logger = logging.getLogger(__name__)
 
@@ -113,15 +113,15 @@ def _report(error: BaseException, channel: Channel[Message[K]]) -> None:
 
 
 def _decode_one(track: K, file: BinaryIO, decode: Decode, channel: Channel[Message[K]]) -> None:
-    own, spent = Stopwatch(), Spent()
-    with closing(decode(file, spent)) as pieces:
+    own, cpu_time = Stopwatch(), CpuTime()
+    with closing(decode(file, cpu_time)) as pieces:
         while True:
             with own.measure():
                 outcome = _next_piece(pieces, file)
             if not isinstance(outcome, np.ndarray):
                 break
             channel.put(Piece(track, outcome))
-    channel.put(EndOfTrack(track, outcome, own.seconds + spent.decode_s, spent.resample_s))
+    channel.put(EndOfTrack(track, outcome, own.seconds + cpu_time.decode_s, cpu_time.resample_s))
 
 
 def _next_piece(

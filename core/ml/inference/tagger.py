@@ -14,7 +14,7 @@ from torch import nn
 from core.config.models import Coverage, is_single_label
 from core.errors import ItemError
 from core.ml.audio.features import LogMel
-from core.ml.audio.sandbox import Spent, stream, stream_windows
+from core.ml.audio.sandbox import CpuTime, stream, stream_windows
 from core.ml.audio.source import Decoded
 from core.ml.evaluation.calibration import calibrate, normalise
 from core.ml.evaluation.hierarchy import enforce_hierarchy
@@ -102,14 +102,14 @@ class Tagger:
         features, frames = self.card.features, self.card.model.patch_frames
         rate = features.sample_rate
 
-        def whole(file: BinaryIO, spent: Spent) -> Generator[np.ndarray, None, Decoded]:
-            return (yield from stream(file, rate, max_duration_s=max_duration_s, spent=spent))
+        def whole(file: BinaryIO, cpu_time: CpuTime) -> Generator[np.ndarray, None, Decoded]:
+            return (yield from stream(file, rate, max_duration_s=max_duration_s, cpu_time=cpu_time))
 
-        def windows(file: BinaryIO, spent: Spent, count: int) -> Generator[np.ndarray, None, Decoded]:
+        def windows(file: BinaryIO, cpu_time: CpuTime, count: int) -> Generator[np.ndarray, None, Decoded]:
             window_s = patch_samples(features, frames) / rate
             return (
                 yield from stream_windows(
-                    file, rate, count, window_s, max_duration_s=max_duration_s, spent=spent
+                    file, rate, count, window_s, max_duration_s=max_duration_s, cpu_time=cpu_time
                 )
             )
 

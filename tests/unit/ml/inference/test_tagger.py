@@ -214,7 +214,7 @@ def failing_at_the_second(error: Exception) -> Callable[..., Generator[np.ndarra
     return stream
 
 
-def test_an_unforeseen_error_of_a_decoder_costs_its_file_and_is_logged(tagger, monkeypatch, caplog):
+def test_an_unexpected_error_of_a_decoder_costs_its_file_and_is_logged(tagger, monkeypatch, caplog):
     monkeypatch.setattr(tagger_module, "stream", failing_at_the_second(ZeroDivisionError()))
     files = [io.BytesIO() for _ in range(3)]
     outcomes = dict(tagger.analyse(enumerate(files), max_duration_s=LONGEST_S))
