@@ -1,10 +1,10 @@
 """The supervisor process of a stack: starts its processes, restarts those that exit, and stops all of them.
 
-It has its own session and stops when its stdin is closed, that is, when its parent stops the stack, is
+It has its own session and stops when its stdin is closed, that is, if its parent stops the stack, is
 interrupted or is killed.
 
-Protocol: the plan is read as one line from stdin; one JSON line is written when the stack is ready, and one if
-it fails.
+Protocol: the plan is read as one line from stdin; one JSON line is written when the stack is ready, and one
+if it fails.
 """
 
 import json
