@@ -1,15 +1,14 @@
-"""What one block of tags holds."""
+"""The contents of one tag."""
 
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-# Of one value. Longer ones are pictures, texts of songs, or damage.
-VALUE_BYTES = 1 << 16
+VALUE_BYTES = 1 << 16  # maximum per value; longer ones are pictures, lyrics or damage
 _MAX_LENGTH = 500
 _MAX_VALUES = 20
 
-# What Vorbis comments, APEv2 and FFmpeg call our fields, in lower case.
+# Names in Vorbis comments, APEv2 and FFmpeg, in lower case -> field.
 FIELDS = {
     "title": "title",
     "artist": "artist",
@@ -33,14 +32,14 @@ FIELDS = {
 
 @dataclass
 class Found:
-    """Values by field, and what could not be read."""
+    """Values by field, and problems."""
 
     block: str  # the name of its format
     values: dict[str, list[str]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
     def add(self, name: str, texts: Iterable[str]) -> None:
-        """More values of a field; empty ones and repetitions are left out."""
+        """Add values of a field, without empty and repeated ones."""
         known = self.values.get(name, [])
         for text in texts:
             if len(known) < _MAX_VALUES and (value := printable(text)) and value not in known:
@@ -53,7 +52,7 @@ class Found:
             self.problems.append(problem)
 
     def decode(self, data: bytes, encoding: str, name: str) -> str:
-        """Text in an encoding; what is not valid in it is replaced, and reported for the field `name`."""
+        """Decode text; invalid bytes are replaced, and reported for the field `name`."""
         try:
             return data.decode(encoding)
         except UnicodeDecodeError:
@@ -68,7 +67,7 @@ def printable(text: str) -> str:
 
 
 def legacy_text(data: bytes) -> str:
-    """Text whose encoding nobody states: UTF-8 where it is valid, else Windows-1252."""
+    """Text of unknown encoding: UTF-8 if valid, else Windows-1252."""
     data = data.split(b"\0", 1)[0]
     try:
         return data.decode("utf-8")

@@ -33,7 +33,7 @@ def confidence_intervals(
     seed: int = 0,
     on_batch: Callable[[int], None] = lambda _: None,
 ) -> dict[str, Interval]:
-    """95 % confidence intervals of each of `INTERVAL_METRICS`, resampling `groups` (N,), the artist of each track.
+    """95 % confidence intervals of `INTERVAL_METRICS`, resampling `groups` (N,), the artist of each track.
 
     AUCs are computed from scores (N, L), F1 from decisions (N, L). `on_batch` is called every few resamples
     with the number of finished ones.

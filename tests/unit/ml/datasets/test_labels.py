@@ -71,7 +71,7 @@ def test_aliases_merge_and_remove_labels():
 
 
 def test_more_labels_than_there_are_is_an_error_with_both_numbers():
-    with pytest.raises(TooFewLabels, match="5 labels are asked for, mine has 4"):
+    with pytest.raises(TooFewLabels, match="5 labels are requested, mine has 4"):
         select_labels(MIXED, LabelConfig(num_genres=5))
 
 

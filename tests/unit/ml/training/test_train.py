@@ -441,7 +441,7 @@ def test_errors_of_datasets_come_before_the_first_epoch(clips, cache_dir, tmp_pa
     several = {"model": NARROW | {"single_label": False}}
     cases: list[tuple[Dataset, dict[str, Any], type[Exception], str]] = [
         (relabelled(clips, ("x",)), {}, OneClassOnly, "same labels"),
-        (clips, {"labels": {"num_genres": 9}}, TooFewLabels, "9 labels are asked for"),
+        (clips, {"labels": {"num_genres": 9}}, TooFewLabels, "9 labels are requested"),
         (
             relabelled(clips, ("x", "y"), ("x",)),
             several,
