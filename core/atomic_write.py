@@ -1,4 +1,4 @@
-"""Files that are whole on disk or not there, whenever the power goes."""
+"""Atomic and durable writes: after a crash or power loss a file is complete or absent."""
 
 import os
 import tempfile
@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 
 def write_durably(path: Path, content: bytes) -> None:
-    """Write a file whose folder makes it count, once that is in its place."""
+    """Write and sync a file in a staging folder, which the caller then renames."""
     with path.open("wb") as file:
         file.write(content)
         file.flush()
@@ -17,7 +17,7 @@ def write_durably(path: Path, content: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """What has been created or renamed in it stays so."""
+    """Sync a folder, so that files created or renamed in it persist."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -26,8 +26,8 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def appearing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that is at `path` when the block has ended, in place of one before; else nothing is."""
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
+    """A file to write, which replaces `path` when the block ends without an exception."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".unfinished-")
     try:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+PROJECT = Path(__file__).resolve().parents[1]
 MIN_PASSWORD = 16  # characters
 PLACEHOLDER = "changeme"
 SECRETS = ("database_url", "broker_url")

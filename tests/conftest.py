@@ -12,12 +12,10 @@ from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.orm import Session
 
 from core.local import SERVERS_ONLY, Stack, local_stack
-from core.settings import Settings
+from core.settings import PROJECT, Settings
 from core.store.base import Base
 from core.store.registry import EMBEDDING_INDEX_PREFIX
 from core.store.session import SessionFactory, create_database_engine, create_session_factory, transaction
-
-PROJECT = Path(__file__).resolve().parents[1]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,4 +1,4 @@
-"""Bodies that label audio: the tracks of an `analyse` unit, and the upload of a `predict` unit."""
+"""Bodies of `analyse` units (tracks of a library) and `predict` units (an uploaded file)."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Set
@@ -45,12 +45,12 @@ LOOK_UP_TOGETHER = 8  # files
 
 
 def analyse_tracks(lease: Lease) -> None:
-    """Label the open items of a unit; every one gets an outcome."""
+    """Label the pending items of a unit; every one gets an outcome."""
     params = AnalysisParams.model_validate(lease.claim.params)
     library, model, items = lease.transact(partial(_load, claim=lease.claim))
     tagger = get_tagger(model, threads=1)
-    unheard = relabel_items(lease, tagger, model, params.coverage, items)
-    label_items(lease, tagger, model, Path(library.path), params, unheard)
+    uncached = relabel_items(lease, tagger, model, params.coverage, items)
+    label_items(lease, tagger, model, Path(library.path), params, uncached)
 
 
 def _load(session: Session, claim: Claim) -> tuple[Library, Model, list[WorkItem]]:
@@ -70,7 +70,7 @@ def label_items(
         params.coverage,
         max_duration_s=get_settings().max_duration_s,
         on_progress=lease.step,
-        careful=lease.claim.crash_count > 0,
+        sequential=lease.claim.crash_count > 0,
     )
     with closing(results):
         try:
@@ -97,12 +97,15 @@ def _open_items(
     params: AnalysisParams,
     items: list[WorkItem],
 ) -> Iterator[Opened]:
-    """Open what has to be analysed, in order; ends early when the work should stop."""
-    # After a worker has vanished, one by one: the row says at which, should the next one vanish too.
-    is_careful = lease.claim.crash_count > 0
-    size = 1 if is_careful else LOOK_UP_TOGETHER
+    """Open the files that need analysis, in order; ends early if the unit is stopped.
+
+    After a crash, files are opened one by one, and the position of each is recorded before: if the next
+    worker crashes too, that file is to blame.
+    """
+    is_sequential = lease.claim.crash_count > 0
+    size = 1 if is_sequential else LOOK_UP_TOGETHER
     for start in range(0, len(items), size):
-        if is_careful:
+        if is_sequential:
             lease.at(items[start].pos)
         opened = open_group(lease, recorder, root, items[start : start + size], afresh=params.force)
         try:
@@ -128,10 +131,10 @@ def _open_items(
 class _Known:
     """Audio that need not be decoded, by content hash."""
 
-    labelled: Set[bytes] = frozenset()  # the model has a fitting result
+    labelled: Set[bytes] = frozenset()  # the model has a result of sufficient coverage
     relabelled: Mapping[bytes, NewPrediction] = field(
         default_factory=dict
-    )  # the model answers from embeddings
+    )  # predicted from stored embeddings
 
 
 def _find_known(
@@ -147,7 +150,7 @@ def _find_known(
 
 
 def analyse_upload(lease: Lease) -> None:
-    """Label one uploaded file; its prediction is kept under the content hash that the job's result names."""
+    """Label one uploaded file; the job's result holds the content hash of its prediction."""
 
     def load(session: Session) -> tuple[Model, bool]:
         job = session.get_one(Job, lease.claim.job_id)
@@ -160,9 +163,9 @@ def analyse_upload(lease: Lease) -> None:
             _label_upload(lease, model, upload)
         except MFAError:
             with suppress(OSError):
-                os.utime(upload)  # kept for a retry, from now on
+                os.utime(upload)  # its retention for a retry starts now
             raise
-    with suppress(OSError):  # the dispatcher sweeps what is left
+    with suppress(OSError):  # the dispatcher sweeps leftovers
         upload.unlink()
 
 
@@ -178,7 +181,7 @@ def _label_upload(lease: Lease, model: Model, upload: Path) -> None:
         rekey(lease, {whole: digest})
         known = lease.transact(lambda session: find_prediction(session, digest, model.id))
         is_known = known is not None and is_covered(known.coverage, "full")
-        predictions = [] if is_known else [_hear(lease, model, file, digest)]
+        predictions = [] if is_known else [_predict(lease, model, file, digest)]
 
     def write(session: Session) -> None:
         hold_predictions(session, [digest] if is_known else [], model.id)
@@ -189,7 +192,7 @@ def _label_upload(lease: Lease, model: Model, upload: Path) -> None:
     lease.write(write)
 
 
-def _hear(lease: Lease, model: Model, file: BinaryIO, digest: bytes) -> NewPrediction:
+def _predict(lease: Lease, model: Model, file: BinaryIO, digest: bytes) -> NewPrediction:
     tagger = get_tagger(model, threads=None)
     max_duration_s = get_settings().max_duration_s
     results = tagger.analyse([(None, file)], max_duration_s=max_duration_s, on_progress=lease.step)

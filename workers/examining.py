@@ -39,7 +39,7 @@ def open_group(
 ) -> deque[Opened]:
     """Open and examine a few files; those that cannot be have their outcome.
 
-    A file whose bytes are known is not taken apart again, unless it is to be looked at `afresh`.
+    Stored results are reused for files whose bytes are known, except with `afresh`.
     """
     with ExitStack() as files:
         hashed = [each for item in items if (each := _hash(lease, recorder, root, item, files)) is not None]

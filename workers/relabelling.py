@@ -1,4 +1,4 @@
-"""Labels tracks from embeddings that another model with the same encoder has left; opens no file."""
+"""Labels tracks from stored embeddings of the same encoder, without opening any file."""
 
 from collections.abc import Sequence
 
@@ -20,19 +20,19 @@ WRITE_EVERY_ITEMS = 500
 def relabel_items(
     lease: Lease, tagger: Tagger, model: Model, coverage: Coverage, items: Sequence[WorkItem]
 ) -> list[WorkItem]:
-    """Label those items of a unit whose embedding is known; the others, which must be listened to."""
+    """Label the items of a unit whose embedding is stored; returns the others, which need decoding."""
     marked = [item for item in items if item.content_hash is not None]
-    unheard = [item for item in items if item.content_hash is None]
+    uncached = [item for item in items if item.content_hash is None]
     for start in range(0, len(marked), WRITE_EVERY_ITEMS):
         lease.check()
-        unheard += _relabel(lease, tagger, model, coverage, marked[start : start + WRITE_EVERY_ITEMS])
-    return sorted(unheard, key=lambda item: item.pos)
+        uncached += _relabel(lease, tagger, model, coverage, marked[start : start + WRITE_EVERY_ITEMS])
+    return sorted(uncached, key=lambda item: item.pos)
 
 
 def _relabel(
     lease: Lease, tagger: Tagger, model: Model, coverage: Coverage, items: list[WorkItem]
 ) -> list[WorkItem]:
-    """Label what is still known of these items; the rest."""
+    """Label the items whose embedding is still stored; returns the others."""
     contents = [item.content_hash for item in items if item.content_hash is not None]
     with lease.sessions() as session:
         known = find_embeddings(session, contents, model, coverage)
@@ -53,16 +53,16 @@ def _relabel(
     return [item for item in items if item.content_hash not in known]
 
 
-def predict_from(tagger: Tagger, known: Sequence[Embedding]) -> list[NewPrediction]:
-    """What a head says of known embeddings."""
-    embeddings = np.stack([np.asarray(heard.vector, dtype=np.float32) for heard in known])
+def predict_from(tagger: Tagger, stored: Sequence[Embedding]) -> list[NewPrediction]:
+    """Predictions of a head for stored embeddings."""
+    vectors = np.stack([np.asarray(embedding.vector, dtype=np.float32) for embedding in stored])
     return [
         NewPrediction(
-            heard.content_hash,
-            heard.coverage,
-            heard.duration_s,
+            embedding.content_hash,
+            embedding.coverage,
+            embedding.duration_s,
             scores.tolist(),
-            warnings=heard.warnings,
+            warnings=embedding.warnings,
         )
-        for heard, scores in zip(known, tagger.relabel(embeddings), strict=True)
+        for embedding, scores in zip(stored, tagger.relabel(vectors), strict=True)
     ]

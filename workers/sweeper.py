@@ -7,16 +7,16 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 from uuid import UUID
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from core.ml.training.places import embeddings_folders, places
+from core.ml.training.cache_paths import cache_paths, embeddings_folders
 from core.services import sweep
 from core.services.sweep import Swept
 from core.settings import Settings
+from core.store.registry import artifact_folder
 from core.store.session import SessionFactory, transaction
 from core.store.tables import Library, Model, Run, Study
 
@@ -104,7 +104,7 @@ class Sweeper:
         swept = self._piece(piece)
         if forgotten and not self._may_train():
             for digest in forgotten:
-                for file in places(self._settings.cache_dir, digest.hex()):
+                for file in cache_paths(self._settings.cache_dir, digest.hex()):
                     _unlink(file)
         elif forgotten:
             log.info("a training is open: cached features of %d deleted tracks are kept", len(forgotten))
@@ -168,9 +168,9 @@ class Sweeper:
 
     def _own_folder(self, model: Model) -> Path | None:
         """The folder of a model's artifact; None when it does not lie with the models of this server."""
-        url, models_dir = urlsplit(model.artifact_url), self._settings.models_dir.resolve()
-        folder = Path(url2pathname(url.path))
-        if url.scheme == "file" and folder.parent == models_dir and folder.name not in ("", ".", ".."):
+        models_dir, folder = self._settings.models_dir.resolve(), artifact_folder(model)
+        is_local = urlsplit(model.artifact_url).scheme == "file"
+        if is_local and folder.parent == models_dir and folder.name not in ("", ".", ".."):
             return folder
         log.warning("%s is not in %s: it is left where it is", model.artifact_url, models_dir)
         return None

@@ -13,20 +13,19 @@ from sqlalchemy.orm import Session
 
 from core.config.params import ThresholdParams
 from core.jobs.units import Claim, count_unit_itself, save_progress
-from core.ml.evaluation.thresholds import choose_thresholds, precise_thresholds, precision_recall_front
-from core.ml.inference.tagger import served
+from core.ml.evaluation.thresholds import choose_thresholds, precision_recall_front, thresholds_for_precision
+from core.ml.inference.tagger import postprocess_scores
 from core.ml.models import artifact
 from core.ml.models.artifact import ModelCard, StoredCard
-from core.ml.training.records import VALIDATION_FILE, HeldOut, read_validation
-from core.services.thresholds import folder_of
+from core.ml.training.json_values import finite_or_null
+from core.ml.training.records import VALIDATION_FILE, ValidationScores, read_validation
 from core.settings import get_settings
 from core.store.experiments import reserve_version
 from core.store.predictions import copy_predictions
-from core.store.registry import register_artifact, resolve_model
+from core.store.registry import artifact_folder, register_artifact, resolve_model
 from core.store.tables import Job, JobUnit, Model
 from workers.install import install
 from workers.lease import Lease
-from workers.training import storable
 
 MOST_POINTS = 50
 TARGET_S = 45.0  # of one run of the unit
@@ -51,14 +50,14 @@ def _load(session: Session, claim: Claim) -> tuple[Model, Model | None]:
 def _make_version(lease: Lease, source: Model) -> Model:
     """Choose the thresholds and register the version that has them."""
     params = ThresholdParams.model_validate(lease.claim.params["thresholds"])
-    stored = artifact.load(folder_of(source))
+    stored = artifact.load(artifact_folder(source))
     assert isinstance(stored.card, StoredCard)
-    held_out = read_validation(folder_of(source))
-    scores = served(stored.card, held_out.scores).astype(np.float64)
+    held_out = read_validation(artifact_folder(source))
+    scores = postprocess_scores(stored.card, held_out.scores).astype(np.float64)
     chosen = choose(params, held_out.targets, scores)
     labels = describe(stored.card, held_out, scores, chosen)
     result: dict[str, Any] = {
-        "labels": [storable(label) for label in labels],
+        "labels": [finite_or_null(label) for label in labels],
         "unreached": unreached(params, labels),
     }
     lease.step()
@@ -68,7 +67,7 @@ def _make_version(lease: Lease, source: Model) -> Model:
     # Under the job's name, so that the dispatcher removes what a kill leaves of it.
     staging = settings.training_dir / str(lease.claim.job_id)
     try:
-        artifact.save(card, stored.model, staging / "model", _records(folder_of(source)))
+        artifact.save(card, stored.model, staging / "model", _records(artifact_folder(source)))
         lease.step()
         installed = install(staging / "model", settings.models_dir / f"{card.name}-{version}")
         return lease.write(partial(_register, claim=lease.claim, folder=installed, result=result))
@@ -97,7 +96,7 @@ def _register(session: Session, claim: Claim, folder: Path, result: dict[str, An
 def choose(params: ThresholdParams, targets: Scores, scores: Scores) -> Scores:
     """A threshold per label (L,). Each label has no more decisions than tracks, so every one is looked at."""
     if params.min_precision is not None:
-        return precise_thresholds(targets, scores, params.min_precision)
+        return thresholds_for_precision(targets, scores, params.min_precision)
     return choose_thresholds(targets, scores, beta=params.beta or 1.0)
 
 
@@ -108,7 +107,9 @@ def unreached(params: ThresholdParams, labels: Sequence[Mapping[str, Any]]) -> l
     return [each["label"] for each in labels if not each["precision"] >= params.min_precision]
 
 
-def describe(card: ModelCard, held_out: HeldOut, scores: Scores, chosen: Scores) -> list[dict[str, Any]]:
+def describe(
+    card: ModelCard, held_out: ValidationScores, scores: Scores, chosen: Scores
+) -> list[dict[str, Any]]:
     """Per label what the new threshold gives on the validation tracks."""
     truth = held_out.targets.astype(bool)
     given = scores >= chosen

@@ -1,9 +1,8 @@
 """Body of a `train` unit: learns from a dataset, reports every epoch, registers the model that came out."""
 
-import math
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -19,8 +18,9 @@ from core.jobs.units import save_activity, save_timings
 from core.library.paths import find_beneath
 from core.ml.datasets.catalogue import read_dataset, read_library
 from core.ml.datasets.examples import Dataset
+from core.ml.training.context import TrainingStopped
+from core.ml.training.json_values import finite_or_null
 from core.ml.training.reports import EpochReport, TrainingResult
-from core.ml.training.run import TrainingStopped
 from core.ml.training.train import train
 from core.settings import get_settings
 from core.states import Activity
@@ -45,7 +45,7 @@ def train_model(lease: Lease) -> None:
             return
     dataset = load_dataset(lease, config.dataset)
     version = lease.write(lambda session: take_version(session, run_id))
-    reporter = Reporter(lease, run_id)
+    reporter = TrainingReporter(lease, run_id)
     folder = settings.training_dir / str(run_id)
     take_over(folder, lease.claim.payload.get("continues", []))
     try:
@@ -101,13 +101,6 @@ def load_dataset(lease: Lease, config: DatasetConfig) -> Dataset:
     return read_library(config, Path(library.path), [tagged_track(path, tags or {}) for path, tags in rows])
 
 
-def storable(value: Any) -> Any:
-    """JSON has no NaN: a measure that cannot be told is null."""
-    if isinstance(value, Mapping):
-        return {key: storable(inner) for key, inner in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def _finish(session: Session, lease: Lease, result: TrainingResult, folder: Path) -> None:
     """Make the model and everything that is known of its run visible, all at once."""
     card = read_card(folder)
@@ -116,15 +109,15 @@ def _finish(session: Session, lease: Lease, result: TrainingResult, folder: Path
         config=ExperimentConfig.model_validate_json(card.provenance["config"]).model_dump(mode="json"),
         dataset_sha256=card.provenance["dataset_sha256"],
         code_version=card.provenance["code_version"],
-        metrics=storable(dict(result.metrics)),
+        metrics=finite_or_null(dict(result.metrics)),
         results={name: value for name, value in result.results.items() if name not in LARGE_RESULTS},
         duration_s=result.metrics["duration_s"],
-        epochs=[storable(report.as_dict()) for report in result.history],
+        epochs=[finite_or_null(report.as_dict()) for report in result.history],
     )
     finish_run(session, lease.claim, run, ending, register_artifact(session, folder))
 
 
-class Reporter:
+class TrainingReporter:
     """Tells the database how a training gets on, and the training when it should stop."""
 
     def __init__(self, lease: Lease, run_id: UUID) -> None:
@@ -158,7 +151,7 @@ class Reporter:
 
     def flush(self) -> None:
         """Write what has been reported since the last time."""
-        reports: Sequence[dict[str, Any]] = [storable(report.as_dict()) for report in self._reports]
+        reports: Sequence[dict[str, Any]] = [finite_or_null(report.as_dict()) for report in self._reports]
         self._lease.write(partial(save_epochs, claim=self._lease.claim, run_id=self._run_id, reports=reports))
         self._reports, self._written = [], time.monotonic()
 

@@ -17,8 +17,9 @@ from core.config.search_space import trial_experiment
 from core.config.tuning import TuningConfig
 from core.errors import MFAError
 from core.jobs.jobs import notify_dispatcher
+from core.ml.training.context import TrainingStopped
+from core.ml.training.json_values import finite_or_null
 from core.ml.training.reports import EpochReport
-from core.ml.training.run import TrainingStopped
 from core.ml.tuning import study as asking
 from core.ml.tuning.objective import torch_threads, train_trial
 from core.ml.tuning.plots import Tried, draw
@@ -40,7 +41,7 @@ from core.states import OPEN_TRIAL_STATES, TrialState
 from core.store.tables import Job, Study, Trial
 from workers.lease import Lease
 from workers.studies import asking_alone, get_storage
-from workers.training import WRITE_EVERY_S, load_dataset, storable
+from workers.training import WRITE_EVERY_S, load_dataset
 
 
 def run_trial(lease: Lease) -> None:
@@ -194,7 +195,7 @@ class Reporter:
 
 
 def _point(report: EpochReport) -> dict[str, Any]:
-    point: dict[str, Any] = storable(
+    point: dict[str, Any] = finite_or_null(
         {
             "fold": report.fold,
             "epoch": report.epoch,

@@ -8,8 +8,8 @@ from api.client import display
 from api.client.http import ClientError
 from api.security.access import needs_api_keys
 from core.local import Stack
-from core.local.command import PROJECT, environment_of
-from core.settings import Settings
+from core.local.command import environment_of
+from core.settings import PROJECT, Settings
 
 
 def first_key(settings: Settings, stack: Stack) -> str | None:

@@ -11,7 +11,7 @@ from api.client.label import follow, leave_or_cancel
 from api.client.train import follow_training, place_root
 from core.config.experiment import parse_experiment
 from core.config.params import ThresholdParams
-from core.config.search_space import canonical
+from core.config.search_space import explicit_fields
 from core.config.tuning import TuningConfig, load_tuning
 from core.states import JobState, TrialState
 
@@ -22,7 +22,7 @@ def load(file: Path, changes: dict[str, Any]) -> TuningConfig:
     """The study of a file; the root of an experiment in it is relative to the working directory."""
     config = load_tuning(file)
     if isinstance(config.experiment, dict):
-        placed = canonical(place_root(parse_experiment(config.experiment)))
+        placed = explicit_fields(place_root(parse_experiment(config.experiment)))
         config = config.model_copy(update={"experiment": placed})
     return config.model_copy(update={name: value for name, value in changes.items() if value is not None})
 

@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from core.config.base import Config
 from core.spelling import name_key
 
-Share = Annotated[float, Field(gt=0, lt=0.5, description="of the tracks")]
+SplitFraction = Annotated[float, Field(gt=0, lt=0.5, description="of the tracks")]
 
 
 def _agreeing(aliases: dict[str, str]) -> dict[str, str]:
@@ -27,23 +28,17 @@ Aliases = Annotated[
 PathLabels = Literal["folder", "words"]
 
 
-class Options(BaseModel):
-    """Base of everything here: unknown keys are refused and nothing changes after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
 def placed(root: str, data_dir: Path) -> Path:
     """A dataset's root as a configuration names it: `.mfa` stands for the data folder."""
     path = Path(root)
     return data_dir.joinpath(*path.parts[1:]) if path.parts[:1] == (".mfa",) else path
 
 
-class _OnDisk(Options):
+class _OnDisk(Config):
     root: Annotated[str, Field(min_length=1, description="the dataset's folder")]
 
 
-class _FromPaths(Options):
+class _FromPaths(Config):
     vocabulary: Annotated[
         tuple[str, ...], Field(description="labels to look for in the path; for labels_from: words")
     ] = ()
@@ -113,7 +108,7 @@ class LibraryDataset(_FromPaths):
     path: Annotated[str, Field(description="folder within the library")] = ""
     labels_from: Literal["genre_tags"] | PathLabels = "genre_tags"
     separators: Annotated[str, Field(description="characters between two genres in one tag")] = ";/|,\\"
-    aliases: Annotated[Aliases, Field(description="also looked up before a tag is cut at separators")] = {}
+    aliases: Annotated[Aliases, Field(description="also looked up before a tag is split at separators")] = {}  # noqa: RUF012 (pydantic copies it)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -134,7 +129,7 @@ DatasetConfig = Annotated[
 ]
 
 
-class LabelConfig(Options):
+class LabelConfig(Config):
     """Which of a dataset's labels are learnt."""
 
     num_genres: (
@@ -144,14 +139,14 @@ class LabelConfig(Options):
     min_artists: Annotated[
         int, Field(ge=1, le=1_000_000_000, description="of a label; unknown artists count as one")
     ] = 1
-    aliases: Aliases = {}
+    aliases: Aliases = {}  # noqa: RUF012 (pydantic copies it)
 
 
-class SplitConfig(Options):
+class SplitConfig(Config):
     """How tracks are divided for training and evaluation."""
 
     own: Annotated[bool, Field(description="use the dataset's own split when it is complete")] = True
-    validation: Share = 0.1
-    test: Share = 0.1
+    validation: SplitFraction = 0.1
+    test: SplitFraction = 0.1
     folds: Annotated[int, Field(ge=2, le=20, description="cross-validate instead of one split")] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0

@@ -6,13 +6,14 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from core.config.base import Config
 from core.config.dataset import DatasetConfig, LabelConfig, SplitConfig
 from core.config.errors import explain
-from core.config.models import Config, FeatureConfig, ModelConfig, RandomForestConfig, TransferConfig
+from core.config.models import FeatureConfig, ModelConfig, RandomForestConfig, TransferConfig
 from core.config.yaml_files import read_mapping
 from core.errors import InvalidConfig
 
-Share = Annotated[float, Field(ge=0, le=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
 FEWEST_BANDS = 16
 
 
@@ -50,7 +51,7 @@ class AugmentationConfig(Config):
     """What is done to log-mel patches while training, in the order of the fields; 0 switches each off."""
 
     gain_db: Annotated[float, Field(ge=0, le=60, description="louder or softer by up to so much")] = 0.0
-    time_shift: Annotated[Share, Field(description="rotate by up to this share of the patch")] = 0.0
+    time_shift: Annotated[Fraction, Field(description="rotate by up to this share of the patch")] = 0.0
     time_masks: Annotated[int, Field(ge=0, le=100)] = 0
     time_mask_frames: Annotated[int, Field(ge=1, le=65_536, description="frames of the longest mask")] = 20
     frequency_masks: Annotated[int, Field(ge=0, le=100)] = 0
@@ -70,7 +71,7 @@ class TrainingConfig(Config):
         Literal["adamw", "nadam", "sgd"], Field(description="sgd: with Nesterov's momentum of 0.9")
     ] = "adamw"
     schedule: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
-    warm_up: Annotated[Share, Field(description="share of all steps until `lr` is reached")] = 0.2
+    warm_up: Annotated[Fraction, Field(description="share of all steps until `lr` is reached")] = 0.2
     weight_decay: Annotated[float, Field(ge=0, le=100, description="not on biases and normalisation")] = 1e-2
     clip_norm: Annotated[float, Field(gt=0, le=1e6, description="longest gradient")] = 5.0
     ema_decay: Annotated[float, Field(ge=0, lt=1, description="of the averaged weights; 0: none")] = 0.999
@@ -159,7 +160,7 @@ GRADIENT = (
     "epochs",
     "batch_size",
 )
-IDLE = {
+UNUSED_KEYS = {
     "model.kind: transfer": ("augmentation", "training.patches_per_track", "training.validation_patches"),
     "model.kind: random_forest": ("augmentation", *(f"training.{name}" for name in GRADIENT)),
     "model.kind: ensemble": ("augmentation", "training"),
@@ -167,12 +168,12 @@ IDLE = {
 }
 
 
-def idle_keys(config: ExperimentConfig) -> list[str]:
+def unused_keys(config: ExperimentConfig) -> list[str]:
     """A sentence for each key that was set, but that the kind of model or of split does not look at."""
     found = []
     reasons = [f"model.kind: {config.model.kind}"] + ["split.folds"] * bool(config.split.folds)
     for reason in reasons:
-        for key in IDLE.get(reason, ()):
+        for key in UNUSED_KEYS.get(reason, ()):
             section, _, name = key.partition(".")
             given = getattr(config, section)
             usual = type(given)()

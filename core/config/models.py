@@ -1,14 +1,10 @@
-"""Typed configuration of features, models and jobs; torch-free, so the gateway can validate with it."""
+"""Typed configuration of features and models, without torch, so that the gateway can validate it."""
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-
-class Config(BaseModel):
-    """Base of every configuration: unknown keys are refused and nothing changes after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from core.config.base import Config
 
 
 class Windows(Config):
@@ -206,3 +202,13 @@ def is_single_label(model: ModelConfig) -> bool:
     if isinstance(model, EnsembleConfig):
         return all(map(is_single_label, model.networks))
     return isinstance(model, AudioCNNConfig) and model.single_label
+
+
+class Calibration(Config):
+    """A slope and an offset per label, see `core.ml.evaluation.calibration.calibrate`."""
+
+    slopes: tuple[float, ...]
+    offsets: tuple[float, ...]
+    form: Annotated[
+        Literal["sigmoid", "softmax"], Field(description="`softmax` where labels exclude each other")
+    ] = "sigmoid"

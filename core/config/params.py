@@ -5,7 +5,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from core.config.models import Config, Coverage
+from core.config.base import Config
+from core.config.models import Coverage
 
 
 class JobKind(StrEnum):

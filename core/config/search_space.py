@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from core.config.errors import explain, models_in, tag_of
-from core.config.experiment import IDLE, ExperimentConfig, parse_experiment
+from core.config.experiment import UNUSED_KEYS, ExperimentConfig, parse_experiment
 from core.config.tuning import (
     LARGEST,
     MAX_TRIALS,
@@ -33,7 +33,7 @@ MAX_CHECKS = 20_000  # experiments that are made to check a space
 LOSS = ("training.loss.", "training.max_class_weight")  # what the validation loss itself follows from
 
 
-def canonical(config: ExperimentConfig) -> dict[str, Any]:
+def explicit_fields(config: ExperimentConfig) -> dict[str, Any]:
     """What was set in an experiment, as JSON holds it: defaults stay open, so that a kind can be changed."""
     content: dict[str, Any] = config.model_dump(mode="json", exclude_unset=True)
     return content
@@ -43,7 +43,7 @@ def check_space(config: TuningConfig) -> None:
     """Raise InvalidConfig, naming the key, unless choices and the ends of ranges give valid experiments.
 
     Of a range of whole numbers `MAX_TRIED` are tried, which are mostly all of them.
-    `config.experiment` must be `canonical`.
+    `config.experiment` must be `explicit_fields`.
     """
     base = _base(config)
     known = sorted(_keys(ExperimentConfig))
@@ -173,12 +173,12 @@ def _check_effect(space: Mapping[str, Any], key: str, base: Mapping[str, Any]) -
         or getattr(space.get("model.kind"), "choices", None)
         or (base["model"]["kind"],)
     )
-    if all(_is_idle(key, kind) for kind in kinds):
+    if all(_is_unused(key, kind) for kind in kinds):
         raise InvalidConfig(f"space.{key}: it has no effect with model.kind {', '.join(map(str, kinds))}.")
 
 
-def _is_idle(key: str, kind: Any) -> bool:
-    return any(f"{key}.".startswith(f"{idle}.") for idle in IDLE.get(f"model.kind: {kind}", ()))
+def _is_unused(key: str, kind: Any) -> bool:
+    return any(f"{key}.".startswith(f"{idle}.") for idle in UNUSED_KEYS.get(f"model.kind: {kind}", ()))
 
 
 def _check_epochs(config: TuningConfig) -> None:

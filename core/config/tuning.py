@@ -4,12 +4,12 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from core.config.base import Config
 from core.config.errors import explain
-from core.config.models import Config
 from core.config.yaml_files import read_mapping
 from core.errors import InvalidConfig
 
@@ -37,29 +37,17 @@ When = Annotated[
         max_length=20, description="only where these other keys of the space have this value, or one of these"
     ),
 ]
-# What a trial can be judged by, and which way is better.
-METRICS: dict[str, Literal["maximize", "minimize"]] = {
-    "roc_auc_macro": "maximize",
-    "pr_auc_macro": "maximize",
-    "f1_micro": "maximize",
-    "f1_macro": "maximize",
-    "f1_samples": "maximize",
-    "accuracy": "maximize",  # of tracks with one label each
-    "validation_loss": "minimize",
-    "latency_ms": "minimize",
-    "parameters": "minimize",
+MaximizedMetric = Literal[
+    "roc_auc_macro", "pr_auc_macro", "f1_micro", "f1_macro", "f1_samples", "accuracy"
+]  # accuracy: only if every track has one label
+MinimizedMetric = Literal["validation_loss", "latency_ms", "parameters"]
+Metric = MaximizedMetric | MinimizedMetric
+Direction = Literal["maximize", "minimize"]
+# The metrics that a study can optimise, and the direction of each.
+METRICS: dict[str, Direction] = {
+    **dict.fromkeys(get_args(MaximizedMetric), "maximize"),
+    **dict.fromkeys(get_args(MinimizedMetric), "minimize"),
 }
-Metric = Literal[
-    "roc_auc_macro",
-    "pr_auc_macro",
-    "f1_micro",
-    "f1_macro",
-    "f1_samples",
-    "accuracy",
-    "validation_loss",
-    "latency_ms",
-    "parameters",
-]
 MAX_TRIALS = 10_000
 
 
@@ -123,9 +111,7 @@ class ObjectiveConfig(Config):
     """What makes one trial better than another, measured on validation tracks, never on test tracks."""
 
     metric: Metric = "roc_auc_macro"
-    direction: Annotated[
-        Literal["maximize", "minimize"] | None, Field(description="follows from the metric")
-    ] = None
+    direction: Annotated[Direction | None, Field(description="follows from the metric")] = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:

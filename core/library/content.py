@@ -1,4 +1,4 @@
-"""What is known of the content of a file."""
+"""Hashes and tags of a file."""
 
 import hashlib
 import os
@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-# Of the code that reads tags. Tracks whose tags were read by an older version are read again.
-TAGS_VERSION = 1
-NOT_READ = 0  # the version of what is to be read again by the next analysis
+TAGS_VERSION = 1  # of the tag reader; tags read by an older version are read again
+NOT_READ = 0  # version of tags to be read by the next analysis
 
 _BLOCK_BYTES, _PROGRESS_BYTES = 1 << 20, 16 << 20
 _WITHOUT_PACKETS = b"mfa file 1\0"
@@ -16,15 +15,15 @@ _WITHOUT_PACKETS = b"mfa file 1\0"
 
 @dataclass(frozen=True)
 class TagReading:
-    """The tags of a file by name, JSON-safe, and why some or all of them cannot be read, if so."""
+    """The tags of a file by name, JSON-safe, and an error if some of them cannot be read."""
 
     tags: dict[str, Any] = field(default_factory=dict)
     error: str | None = None
-    is_provisional: bool = False  # the reader failed as a whole, which another attempt may not
+    is_provisional: bool = False  # the reader itself failed, so another attempt may succeed
 
 
 def file_hash(file: BinaryIO, on_progress: Callable[[], None] = lambda: None) -> bytes:
-    """SHA-256 of the whole file (32 bytes); the file's position stays as it was.
+    """SHA-256 of the whole file (32 bytes); does not change the file's position.
 
     `on_progress` is called every 16 MB.
     """
@@ -40,5 +39,5 @@ def file_hash(file: BinaryIO, on_progress: Callable[[], None] = lambda: None) ->
 
 
 def identity_without_audio(file_hash: bytes) -> bytes:
-    """The content hash of a file whose audio no helper can hash: that of its bytes, but never equal to it."""
+    """Substitute for the content hash of a file whose audio cannot be hashed, distinct from its file hash."""
     return hashlib.sha256(_WITHOUT_PACKETS + file_hash).digest()

@@ -1,26 +1,26 @@
-"""What a scan leaves out, counted by reason, so that nothing is passed over without a word."""
+"""Counts of entries that a scan leaves out, by reason."""
 
 from collections.abc import Mapping
 from enum import StrEnum
 
-MAX_REASONS = 50  # distinct ones in one count
+MAX_REASONS = 50  # distinct reasons in one count
 
 
 class Reason(StrEnum):
-    """Why an entry is left out; one with a suffix that no audio has is counted under the suffix (`.jpg`)."""
+    """Why an entry is left out. A file with a non-audio suffix is counted under the suffix (`.jpg`)."""
 
-    SYSTEM_FOLDER = "system_folder"  #: with all that it holds
-    MARKED_FOLDER = "marked_folder"  #: holds `.nomedia` or `.ndignore`; with all that it holds
-    APPLE_DOUBLE = "apple_double"  #: attributes that macOS keeps beside a file
-    UNFINISHED_COPY = "unfinished_copy"  #: rsync was writing it
-    NO_SUFFIX = "no_suffix"  #: has none, and does not begin as audio does
-    LINK = "link"  #: to something that is not named as audio is
-    SPECIAL_FILE = "special_file"  #: a pipe, socket or device that is not named as audio is
+    SYSTEM_FOLDER = "system_folder"  #: including its contents
+    MARKED_FOLDER = "marked_folder"  #: contains `.nomedia` or `.ndignore`; including its contents
+    APPLE_DOUBLE = "apple_double"  #: file attributes stored by macOS
+    UNFINISHED_COPY = "unfinished_copy"  #: a temporary file of rsync
+    NO_SUFFIX = "no_suffix"  #: no suffix, and no audio signature
+    LINK = "link"  #: without an audio suffix
+    SPECIAL_FILE = "special_file"  #: a pipe, socket or device without an audio suffix
     OTHER = "other"  #: all reasons beyond the first MAX_REASONS
 
 
 def add_counts(counts: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:
-    """The sum of two counts by reason, of at most MAX_REASONS reasons and `other`."""
+    """The sum of two counts by reason, with at most MAX_REASONS reasons and `other`."""
     total = dict(counts)
     for reason, count in more.items():
         key = reason if reason in total or len(total) < MAX_REASONS else Reason.OTHER
@@ -41,7 +41,7 @@ _WORDS: dict[str, tuple[str, str]] = {  # one, several
 
 
 def as_text(counts: Mapping[str, int]) -> str:
-    """`312 .jpg, 12 .cue, 3 system folders`, the most first."""
+    """`312 .jpg, 12 .cue, 3 system folders`, in descending order."""
     ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
     words = [(count, _WORDS.get(reason, (reason, reason))) for reason, count in ordered]
     return ", ".join(f"{count} {one if count == 1 else several}" for count, (one, several) in words)

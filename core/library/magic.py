@@ -1,4 +1,4 @@
-"""Recognise audio by the first bytes of a file, where its name says nothing. Nothing is decoded."""
+"""Recognises audio by the first bytes of a file, if its name is not conclusive. Nothing is decoded."""
 
 HEAD_BYTES = 64
 
@@ -15,12 +15,12 @@ _BEGINNINGS = (
 
 
 def is_apple_double(head: bytes) -> bool:
-    """What macOS keeps of a file's attributes on foreign file systems (RFC 1740)."""
+    """Whether it is an AppleDouble file, in which macOS stores attributes (RFC 1740)."""
     return head.startswith(b"\x00\x05\x16\x07")
 
 
 def looks_like_audio(head: bytes) -> bool:
-    """Whether a file that begins with `head` (HEAD_BYTES, or all of a shorter one) is worth decoding."""
+    """Whether a file that begins with `head` (HEAD_BYTES, or the whole file if shorter) may be audio."""
     if head.startswith((b"RIFF", b"RIFX")):
         return head[8:12] == b"WAVE"
     if head.startswith(b"FORM"):
@@ -38,7 +38,7 @@ def _is_adts(head: bytes) -> bool:
 def _is_mpeg_audio(head: bytes) -> bool:
     """Frame header of layer II or III (ISO/IEC 11172-3, 2.4.1.3).
 
-    Layer I would take the byte order mark of UTF-16 for one.
+    Layer I is excluded: the byte order mark of UTF-16 would match.
     """
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return False

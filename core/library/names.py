@@ -1,9 +1,9 @@
-"""What the name of a file or folder says: audio, a folder of the system's own, an unfinished copy."""
+"""Classifies files and folders by name: audio, system folders, unfinished copies."""
 
 import os
 import re
 
-# Suffixes of every format that is decoded, or recognised and named as one that cannot be.
+# Suffixes of every format that is decoded, or recognised as unsupported.
 AUDIO_SUFFIXES = frozenset(
     [
         *(".mp3", ".mp2", ".mp1", ".mpa", ".mpga"),
@@ -18,7 +18,7 @@ AUDIO_SUFFIXES = frozenset(
     ]
 )
 
-# Suffixes of what lies beside music. Any other one may be part of a title: "01.Overture".
+# Suffixes of common other files. Any other suffix may be part of a title: "01.Overture".
 _OTHER_SUFFIXES = frozenset(
     [
         *(".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".heic", ".svg", ".ico", ".psd"),
@@ -45,7 +45,7 @@ _OTHER_SUFFIXES = frozenset(
     ]
 )
 
-# Made by desktops, network storage, snapshots, version control, archives and synchronisation; lower case.
+# Folders of desktops, network storage, snapshots, version control and synchronisation; lower case.
 _SYSTEM_FOLDERS = frozenset(
     [
         *("__macosx", ".appledouble", ".appledb", ".appledesktop", ".spotlight-v100", ".fseventsd"),
@@ -57,7 +57,7 @@ _SYSTEM_FOLDERS = frozenset(
         *(".stfolder", ".stversions", ".sync", ".dropbox.cache", ".tmp.drivedownload", ".tmp.driveupload"),
     ]
 )
-# A file of such a name in a folder asks media programs to leave the folder out.
+# Files that ask media programs to ignore their folder.
 MARKERS = frozenset({".nomedia", ".ndignore"})
 
 # Longer ones, and those without a letter ("vol.2"), are part of a title.
@@ -67,9 +67,9 @@ _RSYNC_COPY = re.compile(r"\.(.+)\.[A-Za-z0-9]{6}")
 
 
 def suffix_of(name: str) -> str:
-    """The suffix of a file name in lower case, with its dot; "" where what follows a dot is no suffix.
+    """The suffix of a file name in lower case, with its dot; "" if it has none.
 
-    Dots at the beginning of a name begin no suffix.
+    Leading dots do not begin a suffix.
     """
     suffix = os.path.splitext(name)[1].lower()
     return suffix if _SUFFIX.fullmatch(suffix) else ""
@@ -80,17 +80,17 @@ def has_audio_suffix(name: str) -> bool:
 
 
 def says_no_audio(name: str) -> bool:
-    """Whether the suffix is one of something else; any other name leaves it to the content."""
+    """Whether the suffix is that of another kind of file; otherwise the content decides."""
     return suffix_of(name) in _OTHER_SUFFIXES
 
 
 def is_system_folder(name: str) -> bool:
-    """Whether the folder was made by a system, not by whoever keeps music."""
+    """Whether the folder was created by a system, not by the user."""
     lower = name.lower()
     return lower in _SYSTEM_FOLDERS or lower.startswith(".trash-")
 
 
 def is_unfinished_copy(name: str) -> bool:
-    """Whether rsync has not finished writing the file; other programs' copies have suffixes of their own."""
+    """Whether it is a temporary file of rsync; those of other programs have their own suffixes."""
     found = _RSYNC_COPY.fullmatch(name)
     return found is not None and has_audio_suffix(found[1]) and not has_audio_suffix(name)

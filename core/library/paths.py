@@ -1,4 +1,4 @@
-"""Open files of a library by relative path, so that no path and no link can lead outside of it."""
+"""Opens files of a library by relative path; no path or link can lead outside the library."""
 
 import errno
 import os
@@ -19,19 +19,18 @@ from core.errors import (
     is_machine_fault,
 )
 
-# O_NONBLOCK: opening a named pipe must not wait for a writer; it changes nothing for regular files.
+# O_NONBLOCK, so that opening a named pipe does not block; it has no effect on regular files.
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _FOLDER_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 _THROUGH_LINK = "The path goes through a symbolic link; links are not followed."
 
 
 def validate_relative(path: str) -> PurePosixPath:
-    """Check a path given by a client: relative, inside its library, unambiguous. "" is the library itself.
+    """Validate a client's path: relative, inside the library, unambiguous. "" is the library itself.
 
-    A slash at the end says that a folder is meant, and is accepted.
-
-    A backslash is an ordinary character of a POSIX file name; only where a Windows machine would read it
-    as a way out of the folder is it refused. Percent signs are never decoded.
+    A trailing slash is accepted. A backslash is an ordinary character of a POSIX file name; it is refused
+    only if it would lead outside on Windows. Percent signs are never decoded. Raises Invalid or
+    OutsideLibrary.
     """
     if "\0" in path:
         raise Invalid("A path cannot contain a NUL character.")
@@ -50,20 +49,21 @@ def validate_relative(path: str) -> PurePosixPath:
 
 
 def open_beneath(root: Path, relative: str) -> BinaryIO:
-    """Open a regular file below `root` for reading; the path is walked one descriptor at a time.
+    """Open a regular file below `root` for reading, resolving the path one descriptor at a time.
 
-    No link is followed below `root`, so swapping a folder for a link while this runs cannot lead outside.
+    Links below `root` are not followed, so that replacing a folder by a link concurrently cannot lead
+    outside. Raises ItemError.
     """
     with _parent(root, relative) as (folder, name):
         descriptor = _open(name, _FILE_FLAGS, folder)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise NotAFile
-    return open(relative, "rb", opener=lambda *_: descriptor)  # so that its name is known
+    return open(relative, "rb", opener=lambda *_: descriptor)  # sets the file's name
 
 
 def status_beneath(root: Path, relative: str) -> os.stat_result:
-    """Status of the regular file that `open_beneath` would open, without opening it."""
+    """Status of the regular file that `open_beneath` would open. Raises ItemError."""
     with _parent(root, relative) as (folder, name):
         try:
             status = os.stat(name, dir_fd=folder, follow_symlinks=False)
@@ -111,11 +111,11 @@ def read_head(name: str, folder: int, size: int) -> bytes:
 
 
 def find_beneath(root: Path, relative: str) -> str:
-    """The path of a file or folder below `root` as its file system spells it.
+    """The path of a file or folder below `root` as spelt on the file system.
 
     Clients and file systems differ in the Unicode form of names: `é` is one character (NFC, most systems) or
-    two (NFD, macOS). Each part is taken as it is when that exists, else it is the first entry, in order of
-    names, whose normal form (NFC) is the same. What is not there in any form stays as it is. "" is the root.
+    two (NFD, macOS). Each part is kept if it exists; otherwise the first entry by name with the same NFC form
+    is used, if there is one. "" is the root.
     """
     parts = list(validate_relative(relative).parts)
     try:
@@ -130,7 +130,7 @@ def find_beneath(root: Path, relative: str) -> str:
             parent, folder = folder, open_subfolder(name, folder)
             os.close(parent)
     except ItemError:
-        pass  # opening the path says what is wrong with it
+        pass  # opening the path reports the error
     finally:
         os.close(folder)
     return "/".join(parts)
@@ -159,7 +159,7 @@ def _exists(name: str, folder: int) -> bool:
 
 @contextmanager
 def _parent(root: Path, relative: str) -> Iterator[tuple[int, str]]:
-    """Descriptor of the folder that holds the file, as long as the block lasts, and the file's name in it."""
+    """An open descriptor of the file's folder, for the duration of the block, and the file's name in it."""
     parts = validate_relative(relative).parts
     if not parts:
         raise NotAFile

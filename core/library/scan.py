@@ -1,4 +1,4 @@
-"""List the audio files of a music folder, lazily and in an order that can be resumed."""
+"""Lists the audio files of a folder lazily, in an order that allows resuming."""
 
 import os
 from collections.abc import Generator, Iterator
@@ -18,25 +18,24 @@ from core.library.names import (
 )
 from core.library.paths import open_folder, open_subfolder, read_head, validate_relative
 
-# Every level holds a descriptor open; music is not nested deeper than this.
-_MAX_DEPTH = 200
+_MAX_DEPTH = 200  # each level keeps a descriptor open
 _NOT_UTF8 = "The name is not valid UTF-8; rename it."
 
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A file that looks like audio, or (`error` set) something that cannot be looked at or is no file."""
+    """A file that may be audio, or, with `error`, an entry that cannot be accessed or is not a file."""
 
     path: str  # relative to the library, with forward slashes; printable
     size: int = 0
     mtime_ns: int = 0
     error: ItemError | None = None
-    escaped: str = ""  # the path with surrogate escapes, where it is not UTF-8
+    escaped: str = ""  # the path with surrogate escapes, if it is not UTF-8
 
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """An entry that is no audio, or a folder whose entries are not looked at."""
+    """An entry that is not audio, or a folder that is not listed."""
 
     path: str
     reason: str  # a `Reason`, or a suffix with its dot
@@ -47,22 +46,22 @@ Entry = FoundFile | LeftOut
 
 @dataclass(slots=True)
 class _Folder:
-    """A folder being listed: its open descriptor and what is left of its sorted entries."""
+    """A folder being listed: its open descriptor and its remaining sorted entries."""
 
     descriptor: int
     prefix: str
     entries: Iterator[tuple[str, os.DirEntry[str]]]
     cursor: tuple[str, ...]
     is_empty: bool
-    is_marked: bool  # asks to be left out
+    is_marked: bool  # contains one of `MARKERS`
 
 
 def scan(root: Path, under: str = "", after: str | None = None) -> Generator[Entry, None, None]:
-    """Every entry below `root/under` but folders, ordered by path, part by part; only those behind `after`.
+    """Every entry except folders below `root/under` and after the path `after`, ordered by path parts.
 
-    Depth first, one sorted folder at a time, so memory is bounded by the folders on the way down. Folders
-    that lie wholly before `after` are not listed again. Links are not followed. `root/under` itself is
-    listed whatever its name and the markers in it.
+    Depth first, one sorted folder at a time, so that memory is bounded by the folders on the current path.
+    Folders that are completely before `after` are not listed again. Links are not followed. `root/under`
+    itself is listed regardless of its name and markers. Raises ItemError.
     """
     parts = validate_relative(under).parts
     cursor = tuple(after.split("/")) if after else ()
@@ -73,9 +72,9 @@ def scan(root: Path, under: str = "", after: str | None = None) -> Generator[Ent
 
 
 def scan_again(root: Path, path: str, after: str | None = None) -> Generator[Entry, None, None]:
-    """What `scan` would find now at the one `path` that it found something wrong with, and below it.
+    """The entries that `scan` would yield now at and below a `path` that failed before.
 
-    Of what is gone, one entry says so.
+    If the path is gone, a single entry with that error.
     """
     *above, name = path.split("/")
     cursor = tuple(after.split("/"))[len(above) :] if after else ()
@@ -112,7 +111,7 @@ def _walk(top: _Folder) -> Generator[Entry, None, None]:
             except OSError as error:
                 if is_machine_fault(error):
                     raise
-                found = FoundFile(path, error=Unreadable(f"It cannot be looked at: {error.strerror}."))
+                found = FoundFile(path, error=Unreadable(f"It cannot be accessed: {error.strerror}."))
             if found is not None:
                 yield found
     finally:
@@ -121,7 +120,7 @@ def _walk(top: _Folder) -> Generator[Entry, None, None]:
 
 
 def _list(descriptor: int, prefix: str, cursor: tuple[str, ...]) -> _Folder:
-    """Read one folder's entries in order, leaving out what lies before the cursor. Takes the descriptor."""
+    """Read the sorted entries of a folder after the cursor. Takes ownership of the descriptor."""
     try:
         with os.scandir(descriptor) as listing:
             entries = [(_printable(entry.name), entry) for entry in listing]
@@ -138,7 +137,7 @@ def _list(descriptor: int, prefix: str, cursor: tuple[str, ...]) -> _Folder:
 
 
 def _descend(stack: list[_Folder], name: str, entry: os.DirEntry[str], path: str) -> Entry | None:
-    """Put a folder on the stack; or what to report about one that is not listed."""
+    """Push a folder onto the stack, or return an entry for one that is not listed."""
     if is_system_folder(name):
         return LeftOut(path, Reason.SYSTEM_FOLDER)
     if not _is_text(entry.name):
@@ -163,7 +162,7 @@ def _descend(stack: list[_Folder], name: str, entry: os.DirEntry[str], path: str
 
 
 def _examine(folder: _Folder, entry: os.DirEntry[str], path: str) -> Entry | None:
-    """What to report about an entry that is no folder."""
+    """The entry for a file, link or device; None if it has disappeared."""
     if not entry.is_file(follow_symlinks=False):
         return _examine_link_or_device(entry, path)
     if is_unfinished_copy(entry.name):
@@ -195,7 +194,7 @@ def _examine_link_or_device(entry: os.DirEntry[str], path: str) -> Entry:
 
 
 def _reason_by_content(name: str, head: bytes) -> str | None:
-    """Why a file that begins with `head` is left out; None: its name or its content says audio."""
+    """Why a file that begins with `head` is left out; None if its name or content is audio."""
     if name.startswith("._") and is_apple_double(head):
         return Reason.APPLE_DOUBLE
     if has_audio_suffix(name) or looks_like_audio(head):
@@ -204,7 +203,7 @@ def _reason_by_content(name: str, head: bytes) -> str | None:
 
 
 def _is_text(name: str) -> bool:
-    """False for a name that is not UTF-8: neither JSON nor a database could hold it."""
+    """Whether a name is valid UTF-8, which JSON and the database require."""
     return name.isascii() or not any("\udc80" <= char <= "\udcff" for char in name)
 
 

@@ -1,4 +1,4 @@
-"""Find the tags that stand in front of audio and behind it, whatever the format in between.
+"""Locates the tags before and after the audio, independently of the audio format.
 
 Formats: ID3v2 (https://id3.org/id3v2.4.0-structure), ID3v1 and its extension TAG+ (https://id3.org/ID3v1),
 APEv1 and APEv2 (https://wiki.hydrogenaud.io/index.php?title=APEv2_specification), Lyrics3
@@ -10,12 +10,12 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-_MOST_BLOCKS = 16
+_MAX_BLOCKS = 16
 _ID3V1_BYTES, _ID3V1_EXTENSION_BYTES = 128, 227
 _APE_BYTES, _APE_HAS_HEADER = 32, 1 << 31
 _LYRICS3V1_BYTES = 5100
 _FRAME_ID = re.compile(rb"[A-Z][A-Z0-9]{2,3}")
-_MOST_FRAMES = 10_000
+_MAX_FRAMES = 10_000
 _SEARCH_BYTES = 1 << 20
 _ID3V2 = re.compile(rb"ID3[\2-\4][\0-\xfe].[\0-\x7f]{4}", re.DOTALL)
 
@@ -29,7 +29,7 @@ class TagKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TagBlock:
-    """A tag in the bytes [start, end) of a file; `end` may lie behind the end of a file that is cut off."""
+    """A tag in the bytes [start, end) of a file; `end` may be beyond the end of a truncated file."""
 
     kind: TagKind
     start: int
@@ -37,16 +37,16 @@ class TagBlock:
 
 
 def id3v2_bytes(head: bytes) -> int:
-    """Bytes of an ID3v2 tag by its first ten, header and footer included.
+    """Length of an ID3v2 tag by its first ten bytes, including header and footer.
 
-    The size is a 28-bit number of four times seven bits; some writers state a plain 32-bit number.
+    The size is synchsafe (four times seven bits); some writers state a plain 32-bit number.
     """
     size = synchsafe(head[6:10]) if max(head[6:10]) < 128 else int.from_bytes(head[6:10], "big")
     return 10 + size + (10 if head[3] >= 4 and head[5] & 0x10 else 0)
 
 
 def synchsafe(data: bytes) -> int:
-    """The number in bytes of seven bits each."""
+    """A synchsafe number: seven bits per byte."""
     number = 0
     for byte in data:
         number = number << 7 | byte & 127
@@ -54,19 +54,19 @@ def synchsafe(data: bytes) -> int:
 
 
 def plain_id3v2_bytes(head: bytes) -> int:
-    """The same when the size is a plain number, which its bytes do not always show."""
+    """Length of an ID3v2 tag whose size is a plain number, which is not always detectable."""
     return 10 + int.from_bytes(head[6:10], "big")
 
 
 def id3v2_content_end(descriptor: int, start: int, end: int) -> int:
-    """Where the frames of the ID3v2 tag in [start, end) end, and the zeros behind them (ID3v2.3, 3.3).
+    """End of the frames and padding of the ID3v2 tag in [start, end) (ID3v2.3, 3.3).
 
-    A program that states a tag that is too large leaves audio there.
+    If the stated size is too large, audio begins there.
     """
     version = os.pread(descriptor, 4, start)[3:]
     header_bytes, id_bytes = (6, 3) if version == b"\2" else (10, 4)
     position = start + 10
-    for _ in range(_MOST_FRAMES):
+    for _ in range(_MAX_FRAMES):
         head = os.pread(descriptor, header_bytes, position)
         if position + header_bytes > end or not _FRAME_ID.fullmatch(head[:id_bytes]):
             break
@@ -88,14 +88,13 @@ def id3v2_content_end(descriptor: int, start: int, end: int) -> int:
 
 
 def leading_tags(descriptor: int, size: int, audio_start: int | None = None) -> list[TagBlock]:
-    """ID3v2 tags in front of the audio, in order; `size` is the file's.
+    """ID3v2 tags before the audio, in order; `size` is the file's.
 
-    Where `audio_start` is known, tags whose stated sizes do not lead there end where they should, and tags
-    behind junk are found.
+    With `audio_start`, wrong sizes of tags are corrected, and tags after junk are found too.
     """
     found: list[TagBlock] = []
     position, end = 0, size if audio_start is None else audio_start
-    while position < end and len(found) < _MOST_BLOCKS:
+    while position < end and len(found) < _MAX_BLOCKS:
         head = os.pread(descriptor, 10, position)
         if _is_id3v2(head):
             found.append(TagBlock(TagKind.ID3V2, position, _tag_end(descriptor, position, head, audio_start)))
@@ -112,7 +111,7 @@ def _is_id3v2(head: bytes) -> bool:
 
 
 def _tag_end(descriptor: int, start: int, head: bytes, audio_start: int | None) -> int:
-    """Where an ID3v2 tag ends: by its header, unless only another reading leads to audio or a further tag."""
+    """End of an ID3v2 tag: by its header, unless only another reading leads to audio or another tag."""
     stated = start + id3v2_bytes(head)
     if audio_start is None:
         return stated
@@ -132,10 +131,10 @@ def _next_id3v2(descriptor: int, start: int, end: int) -> int | None:
 
 
 def trailing_tags(descriptor: int, size: int) -> list[TagBlock]:
-    """Tags behind the audio, from the last one forwards; `size` is the file's."""
+    """Tags after the audio, the last one first; `size` is the file's."""
     found: list[TagBlock] = []
     end = size
-    while len(found) < _MOST_BLOCKS:
+    while len(found) < _MAX_BLOCKS:
         block = _id3v1(descriptor, end) or _ape(descriptor, end) or _lyrics3(descriptor, end)
         block = block or _id3v2_with_footer(descriptor, end)
         if block is None:
@@ -146,7 +145,7 @@ def trailing_tags(descriptor: int, size: int) -> list[TagBlock]:
 
 
 def trailing_tags_start(descriptor: int, size: int) -> int:
-    """Where the tags behind the audio begin; `size`, the file's, when it has none."""
+    """Start of the tags after the audio; the file's `size` if there are none."""
     return min((block.start for block in trailing_tags(descriptor, size)), default=size)
 
 

@@ -1,10 +1,10 @@
-"""A part of an open file as a file of its own."""
+"""A file-like view of a part of an open file."""
 
 import os
 
 
 class Window:
-    """The bytes [start, end) of an open file, or some bytes in memory; moves no descriptor's position."""
+    """The bytes [start, end) of an open file, without moving its position, or of bytes in memory."""
 
     def __init__(self, source: int | bytes, start: int = 0, end: int | None = None) -> None:
         whole = len(source) if isinstance(source, bytes) else os.fstat(source).st_size
@@ -13,7 +13,7 @@ class Window:
         self._position = 0
 
     def at(self, offset: int, length: int) -> bytes:
-        """Up to `length` bytes from `offset` on; fewer at the end."""
+        """Up to `length` bytes from `offset`; fewer at the end."""
         length = min(length, self.size - offset)
         if offset < 0 or length <= 0:
             return b""

@@ -1,4 +1,4 @@
-"""The whole product on one machine: embedded Postgres and Valkey, gateway, dispatcher and workers."""
+"""The local stack: embedded Postgres and Valkey, gateway, dispatcher and workers on one machine."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 
 from core.local import record
-from core.local.command import PROJECT, SERVERS_ONLY, Command, Plan, environment_of, full_plan
+from core.local.command import SERVERS_ONLY, Command, Plan, environment_of, full_plan
 from core.local.errors import (
     KINDS,
     AddressNotUsable,
@@ -23,7 +23,7 @@ from core.local.errors import (
     PortInUse,
     StackFailed,
 )
-from core.settings import Settings
+from core.settings import PROJECT, Settings
 
 __all__ = [
     "SERVERS_ONLY",
@@ -54,16 +54,17 @@ class Stack:
     supervisor: subprocess.Popen[str] = field(repr=False)
 
     def wait(self) -> None:
-        """Block until the stack ends by itself, which it does only by failing: raises `StackFailed`."""
+        """Block until the stack fails. Raises StackFailed."""
         raise failure(receive(self.supervisor))
 
 
 @contextmanager
 def local_stack(settings: Settings, plan: Plan | None = None) -> Iterator[Stack]:
-    """Run a stack (by default the full one) from the moment it is ready to the end of the `with` block.
+    """Run a stack (by default the full one) until the `with` block ends.
 
-    Servers whose URL the settings name are used instead of embedded ones. Raises an error of this module when
-    it cannot start. In the main thread SIGTERM and SIGHUP end the block like Ctrl-C does.
+    The block starts when the stack is ready. Servers whose URL is set are used instead of embedded ones.
+    Raises an error of this package if the stack cannot start. In the main thread, SIGTERM and SIGHUP end the
+    block as Ctrl-C does.
     """
     settings = settings.model_copy(update={"data_dir": settings.data_dir.expanduser().resolve()})
     with ending_by_signal(), supervised(settings, plan or full_plan(settings)) as supervisor:
@@ -75,7 +76,7 @@ def local_stack(settings: Settings, plan: Plan | None = None) -> Iterator[Stack]
 
 @contextmanager
 def supervised(settings: Settings, plan: Plan) -> Iterator[subprocess.Popen[str]]:
-    """A supervisor process; closing its stdin makes it stop, and so does our own death."""
+    """A supervisor process, which stops when its stdin is closed or this process dies."""
     supervisor = subprocess.Popen(
         (sys.executable, "-m", "core.local.supervisor"),
         stdin=subprocess.PIPE,
@@ -98,7 +99,7 @@ def supervised(settings: Settings, plan: Plan) -> Iterator[subprocess.Popen[str]
 
 
 def stop(supervisor: subprocess.Popen[str], settings: Settings) -> None:
-    """Stop the stack and wait for its last process; do the supervisor's work if it was killed."""
+    """Stop the stack and wait for its last process; clean up if the supervisor was killed."""
     assert supervisor.stdin
     assert supervisor.stdout
     with suppress(BrokenPipeError):
@@ -115,7 +116,7 @@ def stop(supervisor: subprocess.Popen[str], settings: Settings) -> None:
 
 
 def receive(supervisor: subprocess.Popen[str]) -> dict[str, str]:
-    """The supervisor's next message; empty when it died."""
+    """The supervisor's next message; empty if it died."""
     assert supervisor.stdout
     line = supervisor.stdout.readline()
     message: dict[str, str] = json.loads(line) if line else {}
@@ -123,7 +124,7 @@ def receive(supervisor: subprocess.Popen[str]) -> dict[str, str]:
 
 
 def failure(answer: dict[str, str]) -> Exception:
-    """The error that a message stands for."""
+    """The exception for an error message of the supervisor."""
     kinds = {kind.__name__: kind for kind in KINDS}
     kind = kinds.get(answer.get("error", ""), StackFailed)
     return kind(answer.get("detail", "The supervisor of the local stack died; start it again."))
@@ -131,27 +132,27 @@ def failure(answer: dict[str, str]) -> Exception:
 
 @contextmanager
 def ending_by_signal() -> Iterator[None]:
-    """Make SIGTERM and SIGHUP unwind the stack; by default they end Python without any clean-up."""
+    """Turn SIGTERM and SIGHUP into SystemExit, so that clean-up runs."""
 
     def leave(number: int, _: FrameType | None) -> None:
         raise SystemExit(128 + number)
 
     numbers = (signal.SIGTERM, signal.SIGHUP)
-    # what is ignored (`nohup`) or handled already stays so
+    # signals that are ignored (`nohup`) or handled already are left alone
     with handling({number: leave for number in numbers if signal.getsignal(number) == signal.SIG_DFL}):
         yield
 
 
 @contextmanager
 def ignoring_signals() -> Iterator[None]:
-    """Let nothing interrupt the stop, which takes a bounded time."""
+    """Ignore signals during the stop, which takes a bounded time."""
     with handling(dict.fromkeys((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), signal.SIG_IGN)):
         yield
 
 
 @contextmanager
 def handling(handlers: dict[signal.Signals, object]) -> Iterator[None]:
-    """Install signal handlers for a while; only the main thread can."""
+    """Install signal handlers for the block, if this is the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

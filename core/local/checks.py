@@ -1,4 +1,4 @@
-"""What must be true before anything starts; each failure is one sentence."""
+"""Checks before the stack starts."""
 
 import errno
 import shutil
@@ -12,7 +12,7 @@ MIN_FREE_BYTES = 1_000_000_000
 
 
 def check_data_dir(data_dir: Path) -> None:
-    """The data folder can be made, is writable and has room."""
+    """Check that the data folder can be created, is writable and has free space."""
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(data_dir).free
@@ -30,7 +30,7 @@ def check_data_dir(data_dir: Path) -> None:
 
 
 def check_address(host: str, port: int) -> None:
-    """The gateway will be able to listen on `host:port`."""
+    """Check that the gateway can listen on `host:port`."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:
@@ -48,6 +48,6 @@ def check_address(host: str, port: int) -> None:
 
 
 def check_model(models_dir: Path) -> None:
-    """At least one model is installed."""
+    """Check that a model is installed."""
     if not any(models_dir.glob("*/model.json")):
         raise ModelMissing(f"There is no model in {models_dir}: run `make setup`.")

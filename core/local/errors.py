@@ -1,4 +1,4 @@
-"""What can keep the local stack from running."""
+"""Errors that prevent the local stack from running."""
 
 from core import errors
 
@@ -28,7 +28,7 @@ class ModelMissing(errors.Invalid):
 
 
 class StackFailed(errors.Unavailable):
-    """The local stack stopped because one of its processes does not run."""
+    """The local stack stopped because one of its processes keeps failing."""
 
 
 KINDS = (

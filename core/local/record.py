@@ -1,4 +1,4 @@
-"""What a data folder knows of its stack: the lock, `stack.json`, and processes left by a killed stack."""
+"""The lock of a data folder, `stack.json`, and clean-up after a killed stack."""
 
 import fcntl
 import json
@@ -14,20 +14,23 @@ from core.local import postgres
 from core.local.errors import DataDirInUse
 from core.local.service import Service
 
-MARK = "MFA_STACK"  # environment variable that every process of a stack inherits: its data folder
+MARK = "MFA_STACK"  # environment variable of every process of a stack, with its data folder
 
 
 def lock(data_dir: Path, wait: Callable[[float], object]) -> IO[str]:
-    """Hold the data folder until the returned file is closed. A stack that is just stopping is waited for."""
+    """Lock the data folder until the returned file is closed. Waits for a stack that is stopping.
+
+    Raises DataDirInUse.
+    """
     file = (data_dir / "stack.lock").open("a+")
-    patience = time.monotonic() + 1
+    deadline = time.monotonic() + 1
     while True:
         with suppress(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             file.truncate(0)
             return file
         file.seek(0)
-        if time.monotonic() > patience and file.read() != "stopping":
+        if time.monotonic() > deadline and file.read() != "stopping":
             file.close()
             raise DataDirInUse(
                 f"Another stack runs in {data_dir}; stop it or set MFA_DATA_DIR to another folder."
@@ -36,7 +39,7 @@ def lock(data_dir: Path, wait: Callable[[float], object]) -> IO[str]:
 
 
 def write(data_dir: Path, services: Iterable[Service]) -> None:
-    """Replace `stack.json`: one entry per running process; pids are reused, `create_time` is not."""
+    """Write `stack.json`, one entry per running process; `create_time` detects reused pids."""
     entries = []
     for service in services:
         if service.process:
@@ -50,7 +53,7 @@ def write(data_dir: Path, services: Iterable[Service]) -> None:
 
 
 def clean_up(data_dir: Path) -> None:
-    """End every process that a killed supervisor left, and its `stack.json`. The caller holds the lock."""
+    """Kill processes left by a killed supervisor, and remove `stack.json`. The caller holds the lock."""
     for _ in range(10):
         leftovers = [*recorded(data_dir), *marked(data_dir)]
         if not leftovers:
@@ -61,13 +64,13 @@ def clean_up(data_dir: Path) -> None:
         psutil.wait_procs(leftovers, timeout=1)
     else:
         pids = ", ".join(str(process.pid) for process in leftovers)
-        raise DataDirInUse(f"Processes of an earlier stack in {data_dir} cannot be ended: {pids}.")
-    postgres.forget_dead_server(data_dir / "postgres")
+        raise DataDirInUse(f"Processes of an earlier stack in {data_dir} cannot be killed: {pids}.")
+    postgres.remove_dead_server(data_dir / "postgres")
     (data_dir / "stack.json").unlink(missing_ok=True)
 
 
 def recorded(data_dir: Path) -> list[psutil.Process]:
-    """Running processes of `stack.json` but for Postgres, which is not to be killed but shut down."""
+    """Running processes of `stack.json`, except Postgres, which must be shut down."""
     try:
         entries = json.loads((data_dir / "stack.json").read_text())
     except (OSError, ValueError):
@@ -83,7 +86,7 @@ def recorded(data_dir: Path) -> list[psutil.Process]:
 
 
 def marked(data_dir: Path) -> list[psutil.Process]:
-    """Running processes that carry this data folder's mark, such as the children of a killed worker."""
+    """Running processes with this data folder's `MARK`, such as children of a killed worker."""
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):

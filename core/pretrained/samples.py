@@ -1,4 +1,4 @@
-"""Fetch the sample library: 28 short instrumental tracks, freely licensed, to try the product on.
+"""Downloads the sample library: 28 short, freely licensed instrumental tracks.
 
 python -m core.pretrained.samples DIRECTORY
 """
@@ -17,10 +17,10 @@ LICENCE = PurePosixPath("immich_memories_music-0.1.0.dist-info/licenses/LICENSE-
 
 
 def install(directory: Path) -> int:
-    """Put the tracks, in folders by mood, and their licence into `directory`; returns the number of tracks.
+    """Install the tracks, in folders by mood, and their licence in `directory`; returns the number of tracks.
 
-    All appear at once. Nothing is fetched when they are there already, and a folder that holds anything else
-    is left alone.
+    The folder is created atomically. Nothing is downloaded if it exists already, and a folder with other
+    content is not changed.
     """
     if not (directory / LICENCE.name).is_file():
         directory.parent.mkdir(parents=True, exist_ok=True)
@@ -32,13 +32,13 @@ def install(directory: Path) -> int:
 
 
 def download(folder: Path) -> Path:
-    """The package's wheel, downloaded into `folder` by pip and proven to be the known one."""
+    """The package's wheel, downloaded into `folder` by pip, with its checksum verified."""
     pip = (sys.executable, "-m", "pip", "download", "-qq", "--disable-pip-version-check", "--no-input")
     arguments = ("--no-deps", "--only-binary=:all:", "--dest", str(folder), PACKAGE)
     subprocess.run((*pip, *arguments), check=True)
     wheel = next(folder.glob("*.whl"))
     if hashlib.sha256(wheel.read_bytes()).hexdigest() != WHEEL_SHA256:
-        raise ValueError(f"{wheel.name} is not the file it should be: its SHA-256 differs")
+        raise ValueError(f"{wheel.name} is not the published file: its SHA-256 differs")
     return wheel
 
 
@@ -63,7 +63,7 @@ def main() -> None:
     try:
         count = install(directory)
     except (OSError, ValueError, subprocess.CalledProcessError) as error:
-        raise SystemExit(f"The sample library cannot be fetched: {error}") from error
+        raise SystemExit(f"The sample library cannot be downloaded: {error}") from error
     sys.stdout.write(f"{directory}: {count} sample tracks are ready\n")
 
 

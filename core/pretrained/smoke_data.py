@@ -1,4 +1,4 @@
-"""Synthesise a tiny dataset that every model can learn within seconds: four kinds of sound, a folder each.
+"""Synthesises a tiny dataset that every model can learn in seconds: four kinds of sound, a folder each.
 
 python -m core.pretrained.smoke_data DIRECTORY
 """
@@ -41,7 +41,7 @@ KINDS: tuple[Callable[[np.random.Generator, Samples], Samples], ...] = (low, hig
 
 
 def write_clips(directory: Path, clips: int = CLIPS, duration_s: float = DURATION_S) -> int:
-    """Write the clips as FLAC; the same ones every time. Returns their number."""
+    """Write the clips as FLAC, deterministically; returns their number."""
     time_s = np.arange(round(duration_s * SAMPLE_RATE)) / SAMPLE_RATE
     for number, kind in enumerate(KINDS):
         folder = directory / kind.__name__

@@ -23,7 +23,7 @@ DTYPES: dict[int, np.dtype[Any]] = {
 
 
 class CheckpointError(ValueError):
-    """The checkpoint is damaged or of a kind that is not supported."""
+    """The checkpoint is damaged or not supported."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Entry:
 
 
 def read_tensors(index: bytes, data: bytes, wanted: Callable[[str], bool]) -> dict[str, np.ndarray]:
-    """The tensors whose name is wanted, of a checkpoint with one data file."""
+    """The tensors with a `wanted` name, of a checkpoint with one data file. Raises CheckpointError."""
     tensors = {}
     for key, value in _table_items(index):
         name = key.decode()
@@ -91,7 +91,7 @@ def _block(table: bytes, offset: int, size: int) -> bytes:
 
 
 def _block_items(block: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Keys share a prefix with the key before them; a list of restart points (unused) ends the block."""
+    """Items of a block, whose keys share a prefix with the previous key; restart points are ignored."""
     restarts = struct.unpack("<I", block[-4:])[0]
     end = len(block) - 4 * (restarts + 1)
     position, key = 0, b""

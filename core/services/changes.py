@@ -7,10 +7,7 @@ wait for, so nothing is deleted between the check of a new job and its commit.
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -54,7 +51,7 @@ from core.services.trials import lock_study
 from core.states import TERMINAL_JOB_STATES
 from core.store.experiments import retire_version
 from core.store.libraries import resolve_folder
-from core.store.registry import PREVIOUS_ALIAS, lock_registry
+from core.store.registry import PREVIOUS_ALIAS, artifact_folder, lock_registry
 from core.store.tables import Experiment, Job, JobUnit, Library, Model, ModelAlias, Run, Study
 
 _RENAME_IN_STUDIES = text(
@@ -174,7 +171,7 @@ def delete_model(session: Session, reference: str) -> None:
     aliases = select(ModelAlias.alias).where(ModelAlias.model_id == model.id)
     if kept := sorted(set(session.scalars(aliases)) - {PREVIOUS_ALIAS}):
         raise ModelInUse(f"{shown} is the model `{kept[0]}`: promote another one to that first.")
-    folder = Path(urlsplit(model.artifact_url).path).name
+    folder = artifact_folder(model).name
     for other in session.scalars(_ENSEMBLES):
         if model.kind != "ensemble" and folder in _members(other, shown):
             raise ModelInUse(f"{shown} is a member of {other.name}@{other.version}: delete that one first.")
@@ -202,7 +199,7 @@ def _members(ensemble: Model, shown: str) -> list[str]:
 
     Raises ModelInUse for the model `shown` when they cannot be read: it may be one of them.
     """
-    card = Path(url2pathname(urlsplit(ensemble.artifact_url).path), "model.json")
+    card = artifact_folder(ensemble) / "model.json"
     try:
         content = json.loads(card.read_text(encoding="utf-8"))
         return list(content["model"]["members"])

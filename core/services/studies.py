@@ -16,8 +16,8 @@ from core.config.models import ModelConfig
 from core.config.params import JobKind, TuningParams
 from core.config.search_space import (
     best_experiment,
-    canonical,
     check_space,
+    explicit_fields,
     grid_size,
     pareto_front,
     planned_trials,
@@ -36,7 +36,6 @@ from core.jobs.jobs import (
 from core.jobs.queue import TRIAL
 from core.services.thresholds import submit_thresholds
 from core.services.trainings import (
-    PROJECT,
     check_bases,
     check_name,
     find_config,
@@ -45,6 +44,7 @@ from core.services.trainings import (
     queue_training,
 )
 from core.services.trials import USABLE, add_trial, lock_study
+from core.settings import PROJECT
 from core.states import TrialState
 from core.store.cursor import Page, cut_page, decode_cursor
 from core.store.tables import Job, JobUnit, Study, Trial
@@ -111,7 +111,7 @@ def submit_study(
     experiment = best_experiment(config, {})
     check_name(experiment)
     dataset, library = place_dataset(session, experiment.dataset, data_dir, trusted=trusted)
-    placed = canonical(experiment.model_copy(update={"dataset": dataset}))
+    placed = explicit_fields(experiment.model_copy(update={"dataset": dataset}))
     config = config.model_copy(update={"experiment": placed})
     check_space(config)
     _check_bases(session, config)
@@ -138,7 +138,7 @@ def read_study(wanted: dict[str, Any] | str) -> TuningConfig:
     else:
         config = load_tuning(find_config(CONFIGS, "study", wanted))
     experiment = find_experiment(config.experiment)
-    return config.model_copy(update={"experiment": canonical(experiment)})
+    return config.model_copy(update={"experiment": explicit_fields(experiment)})
 
 
 def _check_bases(session: Session, config: TuningConfig) -> None:

@@ -1,17 +1,12 @@
 """Requests to choose a model's thresholds anew."""
 
-from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
-
 from sqlalchemy.orm import Session
 
 from core.config.params import JobKind, ThresholdParams
 from core.errors import InvalidConfig
 from core.jobs.jobs import Request, Submission, digest, find_replay, submit_job
 from core.jobs.queue import TRIAL
-from core.store.registry import resolve_model
-from core.store.tables import Model
+from core.store.registry import artifact_folder, resolve_model
 
 VALIDATION_FILE = "validation_scores.safetensors"  # what a training leaves beside a model
 
@@ -25,7 +20,7 @@ def submit_thresholds(
     if (replay := find_replay(session, request)) is not None:
         return replay
     model = resolve_model(session, params.model)
-    folder = folder_of(model)
+    folder = artifact_folder(model)
     if not (folder / VALIDATION_FILE).is_file():
         raise InvalidConfig(
             f"thresholds.model: {model.name}@{model.version} has left no scores of validation tracks, "
@@ -42,8 +37,3 @@ def submit_thresholds(
         "total": 1,
     }
     return submit_job(session, job, {"kind": "thresholds", "queue": TRIAL}, request)
-
-
-def folder_of(model: Model) -> Path:
-    """Where the model's artifact lies."""
-    return Path(url2pathname(urlsplit(model.artifact_url).path))

@@ -23,13 +23,13 @@ from core.errors import (
 from core.jobs.jobs import Request, Submission, digest, find_replay, get_job, retry_request, submit_job
 from core.jobs.queue import TRAIN
 from core.library.paths import validate_relative
+from core.settings import PROJECT
 from core.states import TERMINAL_JOB_STATES, JobState
 from core.store.experiments import add_run
 from core.store.libraries import check_folder, get_library_by_name
 from core.store.registry import ALIASES
 from core.store.tables import JobUnit, Library, Model
 
-PROJECT = Path(__file__).resolve().parents[2]
 CONFIGS = PROJECT / "configs" / "experiments"
 SMOKE = PROJECT / "configs" / "smoke.yaml"
 

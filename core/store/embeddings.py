@@ -13,7 +13,7 @@ from core.config.models import Coverage, coverage_name
 from core.errors import ResultDeleted, TrackNotAnalysed, TrackNotFound
 from core.store.tables import Embedding, Library, Model, Track
 
-HEAD = "transfer"  # the kind of model that answers from an embedding alone
+HEAD = "transfer"  # the kind of model that predicts from a stored embedding alone
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,15 @@ class NewEmbedding:
 
 
 def save_embeddings(session: Session, encoder_id: int, embeddings: Sequence[NewEmbedding]) -> None:
-    """Write what an encoder has heard; what it heard in full is not replaced by a few windows."""
+    """Write embeddings of an encoder; those of a full analysis are not replaced by those of a few windows."""
     if not embeddings:
         return
-    # A fixed order: two workers that find copies of the same files must not lock them crosswise.
-    ordered = sorted(embeddings, key=lambda heard: heard.content_hash)
-    rows = [vars(heard) | {"encoder_id": encoder_id, "warnings": list(heard.warnings)} for heard in ordered]
+    # A fixed order, so that two workers that find copies of the same files do not deadlock.
+    ordered = sorted(embeddings, key=lambda embedding: embedding.content_hash)
+    rows = [
+        vars(embedding) | {"encoder_id": encoder_id, "warnings": list(embedding.warnings)}
+        for embedding in ordered
+    ]
     statement = insert(Embedding)
     new = statement.excluded
     session.execute(
@@ -45,10 +48,10 @@ def save_embeddings(session: Session, encoder_id: int, embeddings: Sequence[NewE
 
 
 def hold_embeddings(session: Session, content_hashes: Collection[bytes], encoder_id: int) -> None:
-    """Keep stored embeddings from being deleted until the transaction ends, when something refers to them.
+    """Lock stored embeddings against deletion until the transaction ends, before something refers to them.
 
-    Raises ResultDeleted when one of them is gone since it was looked up. To be called after the predictions
-    are written: the sweep locks predictions first, then embeddings.
+    Raises ResultDeleted if one of them was deleted since it was looked up. Call it after writing the
+    predictions: the sweep locks predictions first, then embeddings.
     """
     if not content_hashes:
         return
@@ -63,7 +66,7 @@ def hold_embeddings(session: Session, content_hashes: Collection[bytes], encoder
 def find_embedded(
     session: Session, content_hashes: Sequence[bytes], model: Model, wanted: Coverage
 ) -> set[bytes]:
-    """Which audio a model can label without hearing it: that of which `find_embeddings` has something."""
+    """Content hashes that a model can label from a stored embedding, as found by `find_embeddings`."""
     if model.kind != HEAD or not content_hashes:
         return set()
     query = select(Embedding.content_hash).where(*_serving(content_hashes, model, wanted))
@@ -73,7 +76,7 @@ def find_embedded(
 def find_embeddings(
     session: Session, content_hashes: Sequence[bytes], model: Model, wanted: Coverage
 ) -> dict[bytes, Embedding]:
-    """What the encoder of a head has heard, for this model or for another."""
+    """Stored embeddings of a head's encoder, written for this model or another, by content hash."""
     if model.kind != HEAD or not content_hashes:
         return {}
     found = session.scalars(select(Embedding).where(*_serving(content_hashes, model, wanted)))
@@ -91,12 +94,12 @@ def _serving(
 
 
 def get_vector(session: Session, track_id: UUID, model: Model) -> Any:
-    """Where a track lies in the space of the model's encoder: (D,)."""
-    heard = (Embedding.content_hash == Track.content_hash) & (Embedding.encoder_id == model.encoder_id)
+    """Embedding (D,) of a track from the model's encoder. Raises TrackNotFound or TrackNotAnalysed."""
+    of_encoder = (Embedding.content_hash == Track.content_hash) & (Embedding.encoder_id == model.encoder_id)
     row = session.execute(
         select(Track.id, Embedding.vector)
         .join(Library, Library.id == Track.library_id)
-        .outerjoin(Embedding, heard)
+        .outerjoin(Embedding, of_encoder)
         .where(Track.id == track_id)
     ).one_or_none()
     if row is None:

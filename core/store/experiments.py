@@ -3,10 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 from uuid import UUID
 
 from sqlalchemy import Select, case, func, select, tuple_, update
@@ -17,6 +14,7 @@ from core.config.experiment import ExperimentConfig
 from core.errors import ArtifactNotFound, ExperimentNotFound, Invalid, RunNotFound
 from core.jobs.units import Claim, seconds
 from core.store.cursor import Page, cut_page, decode_cursor
+from core.store.registry import artifact_folder
 from core.store.tables import Epoch, Experiment, Job, JobUnit, Model, Run
 
 NO_FOLD = 0
@@ -213,7 +211,7 @@ def read_artifact(session: Session, run_id: UUID, name: str) -> bytes:
     if name not in ARTIFACTS or row.model is None:
         raise ArtifactNotFound
     try:
-        return Path(url2pathname(urlsplit(row.model.artifact_url).path), name).read_bytes()
+        return (artifact_folder(row.model) / name).read_bytes()
     except OSError as error:
         raise ArtifactNotFound(f"The file {name} of this run has been deleted.") from error
 

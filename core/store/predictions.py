@@ -1,4 +1,4 @@
-"""What models say of audio: one row per content and model, and the labels above threshold as rows."""
+"""Predictions: one row per content hash and model, and one row per label above its threshold."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from core.errors import ResultDeleted
 from core.store.embeddings import NewEmbedding, save_embeddings
 from core.store.tables import Model, Prediction, PredictionLabel
 
-# Of a row that an upsert returns: a fresh one has been locked by nobody (Postgres, system columns).
+# Whether a row that an upsert returns existed before: a new row has xmax 0 (Postgres, system columns).
 WAS_THERE: ColumnElement[bool] = literal_column("xmax <> 0", Boolean).label("was_there")
 
 
@@ -23,7 +23,7 @@ class NewPrediction:
     coverage: str  # its name
     duration_s: float
     scores: list[float]  # (L,)
-    embedding: Any = None  # (D,) numbers; None where the encoder's is stored already
+    embedding: Any = None  # (D,) numbers; None if the encoder's embedding is already stored
     warnings: Sequence[str] = ()  # sentences on what of the audio could not be decoded
 
 
@@ -34,12 +34,12 @@ class Label:
 
 
 def is_covered(known: str, wanted: Coverage) -> bool:
-    """Whether a result of one coverage serves where another is asked for: a full one serves always."""
+    """Whether a result of coverage `known` satisfies a request for `wanted`; a full one always does."""
     return known in ("full", coverage_name(wanted))
 
 
 def given_labels(model: Model, scores: Sequence[float]) -> list[Label]:
-    """Those that reach their threshold, highest score first; of a single-label model the highest alone."""
+    """Labels that reach their threshold, highest score first; for a single-label model only the highest."""
     if model.single_label:
         best = max(range(len(scores)), key=scores.__getitem__)
         return [Label(model.labels[best], scores[best])]
@@ -59,14 +59,14 @@ def find_coverages(session: Session, content_hashes: Sequence[bytes], model_id: 
 
 
 def find_prediction(session: Session, content_hash: bytes, model_id: int) -> Prediction | None:
-    """What a model says of a piece of audio, if it has heard it."""
+    """The stored prediction of a model for some audio, if there is one."""
     return session.get(Prediction, (content_hash, model_id))
 
 
 def find_predictions(
     session: Session, keys: Sequence[tuple[bytes, int]]
 ) -> dict[tuple[bytes, int], tuple[Model, Prediction]]:
-    """Several by content hash and id of the model, each with its model; those that exist."""
+    """Existing predictions by (content hash, model id), each with its model."""
     if not keys:
         return {}
     query = (
@@ -78,9 +78,9 @@ def find_predictions(
 
 
 def hold_predictions(session: Session, content_hashes: Collection[bytes], model_id: int) -> None:
-    """Keep stored results from being deleted until the transaction ends, when something refers to them.
+    """Lock stored results against deletion until the transaction ends, before something refers to them.
 
-    Raises ResultDeleted when one of them is gone since it was looked up.
+    Raises ResultDeleted if one of them was deleted since it was looked up.
     """
     if not content_hashes:
         return
@@ -93,15 +93,15 @@ def hold_predictions(session: Session, content_hashes: Collection[bytes], model_
 
 
 def save_predictions(session: Session, model: Model, predictions: Sequence[NewPrediction]) -> None:
-    """Write results, replacing what the model said of the same audio before."""
+    """Write predictions, replacing earlier ones of the same model for the same audio."""
     if not predictions:
         return
-    # A fixed order: two workers that find copies of the same files must not lock them crosswise.
+    # A fixed order, so that two workers that find copies of the same files do not deadlock.
     by_content = {prediction.content_hash: prediction for prediction in predictions}
     ordered = [by_content[content_hash] for content_hash in sorted(by_content)]
     statement = insert(Prediction)
     replaced = {name: statement.excluded[name] for name in ("coverage", "duration_s", "scores", "warnings")}
-    # What has been heard in full is not replaced by what a few windows say.
+    # A full analysis is not replaced by one of a few windows.
     better = (Prediction.coverage != "full") | (statement.excluded.coverage == "full")
     rows = session.execute(
         statement.on_conflict_do_update(
@@ -125,18 +125,18 @@ def save_predictions(session: Session, model: Model, predictions: Sequence[NewPr
     ]
     if labels:
         session.execute(insert(PredictionLabel), labels)
-    heard = [
+    embeddings = [
         NewEmbedding(row.content_hash, row.coverage, row.duration_s, row.embedding, row.warnings)
         for row in ordered
         if row.embedding is not None
     ]
-    save_embeddings(session, model.encoder_id, heard)
+    save_embeddings(session, model.encoder_id, embeddings)
 
 
 def copy_predictions(
     session: Session, source: Model, target: Model, after: bytes = b"", limit: int = 1000
 ) -> bytes | None:
-    """Give a model the next results of another with the same weights; where to go on, None at the end."""
+    """Copy the next predictions of a model with equal weights; returns the next cursor, None at the end."""
     query = select(Prediction).where(Prediction.model_id == source.id, Prediction.content_hash > after)
     known = session.scalars(query.order_by(Prediction.content_hash).limit(limit)).all()
     rows = [

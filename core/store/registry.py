@@ -4,6 +4,8 @@ import json
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from pydantic import TypeAdapter
 from sqlalchemy import func, select, text
@@ -89,6 +91,11 @@ def _embedding_index_ddl(model: Model) -> str:
         f"USING hnsw ((vector::vector({model.embedding_size:d})) vector_cosine_ops) "
         f"WHERE encoder_id = {model.encoder_id:d}"
     )
+
+
+def artifact_folder(model: Model) -> Path:
+    """The local folder of a model's artifact."""
+    return Path(url2pathname(urlsplit(model.artifact_url).path))
 
 
 def resolve_model(session: Session, reference: str) -> Model:

@@ -1,4 +1,4 @@
-"""Tracks of a library: what was found, and what models say of it."""
+"""Tracks of a library: the files that were found, and their predictions."""
 
 import unicodedata
 from collections.abc import Sequence, Set
@@ -56,7 +56,7 @@ class AnalysedFile:
 
 @dataclass(frozen=True)
 class TrackRow:
-    """A track with what a model says of it; both None when that model has not heard it yet."""
+    """A track with the prediction of one model; None if that model has not analysed it yet."""
 
     track: Track
     library: str
@@ -64,16 +64,15 @@ class TrackRow:
 
 
 def upsert_tracks(session: Session, library_id: UUID, files: Sequence[SeenFile]) -> list[Track]:
-    """Make the files of one page of a scan known; the tracks in the order of the files.
+    """Insert or update the tracks of one page of a scan; returns them in the order of the files.
 
-    Hashes and tags survive only while size and modification time stay the same: they belong to the file as
-    last seen.
+    Hashes and tags are kept only while size and modification time stay the same.
     """
     if not files:
         return []
     rows = [
         {"library_id": library_id, "path": file.path, "size": file.size, "mtime_ns": file.mtime_ns}
-        # Names that are not UTF-8 may be shown alike, and a statement can insert a path only once.
+        # Two names that are not UTF-8 may be escaped alike, and a statement can upsert a path only once.
         for file in {file.path: file for file in files}.values()
     ]
     statement = insert(Track).values(rows)
@@ -103,11 +102,11 @@ def upsert_tracks(session: Session, library_id: UUID, files: Sequence[SeenFile])
 def mark_missing(
     session: Session, job: Job, under: str, after: str | None, limit: int
 ) -> tuple[int, str | None]:
-    """Mark those of the next `limit` tracks behind the path `after` that the scan of a job did not meet.
+    """Mark the tracks that the scan of a job did not find, among the next `limit` after the path `after`.
 
-    The scan must be complete. How many there were, and where to go on; None at the end.
-    Their results are kept: a file may come back. What lies in a folder that could not be listed is not
-    missing.
+    The scan must be complete. Returns the number of marked tracks and the next cursor, None at the end.
+    Their results are kept, because a file may come back. Tracks in a folder that could not be listed are not
+    marked.
     """
     gone, last = _not_met(session, job, under, _unlisted_paths(session, job), after, limit)
     if gone:
@@ -116,7 +115,7 @@ def mark_missing(
 
 
 def count_not_met(session: Session, job: Job, under: str, limit: int) -> int:
-    """How many tracks `mark_missing` would mark in all; at most `limit` are in memory at a time."""
+    """Number of tracks that `mark_missing` would mark in total, read in pages of `limit`."""
     unlisted = _unlisted_paths(session, job)
     count, last = 0, None
     while True:
@@ -127,7 +126,7 @@ def count_not_met(session: Session, job: Job, under: str, limit: int) -> int:
 
 
 def count_met(session: Session, job: Job, under: str) -> int:
-    """Tracks of a folder that were seen since the scan of a job began, new ones among them."""
+    """Number of tracks of a folder that the scan of a job has found, including new ones."""
     met = select(func.count()).where(*_in_folder(job, under), Track.seen_at >= job.started_at)
     return session.scalar(met) or 0
 
@@ -142,9 +141,9 @@ def _in_folder(job: Job, under: str) -> tuple[ColumnElement[bool], ...]:
 def _not_met(
     session: Session, job: Job, under: str, unlisted: Set[str], after: str | None, limit: int
 ) -> tuple[list[UUID], str | None]:
-    """Tracks that were not seen, of the next `limit` behind `after`; the last path, None at the end.
+    """Ids of tracks that were not found, among the next `limit` after `after`, and the next cursor or None.
 
-    Each path is compared with its own parents only: both the tracks and the unlisted folders may be many.
+    Each path is compared only with its own parents, as there may be many tracks and many unlisted folders.
     """
     query = (
         select(Track.id, Track.path)
@@ -162,7 +161,7 @@ def _with_parents(path: str) -> list[str]:
 
 
 def _unlisted_paths(session: Session, job: Job) -> set[str]:
-    """What a scan could not even look at; few of all that may have failed."""
+    """Paths of folders and files that a scan could not access."""
     query = select(JobItem.path).where(
         JobItem.job_id == job.id,
         JobItem.state == ItemState.FAILED,
@@ -173,7 +172,7 @@ def _unlisted_paths(session: Session, job: Job) -> set[str]:
 
 
 def save_analysed(session: Session, files: Sequence[AnalysedFile]) -> None:
-    """Write what was found in the files themselves."""
+    """Write hashes, tags and status of files that were opened for analysis."""
     if files:
         session.execute(
             update(Track),
@@ -188,7 +187,7 @@ def save_analysed(session: Session, files: Sequence[AnalysedFile]) -> None:
                     "tags_error": file.tags_error,
                     "tags_version": file.tags_version,
                 }
-                # A scan's own order: who lists a library meanwhile must not lock its tracks crosswise.
+                # In the order of a scan, so that a concurrent scan of the library does not deadlock.
                 for file in sorted(files, key=lambda file: file.path.split("/"))
             ],
         )
@@ -213,7 +212,7 @@ def list_tracks(
     cursor: str | None = None,
     limit: int = 100,
 ) -> Page[TrackRow]:
-    """Tracks that are there; with a genre, the most certain first."""
+    """Tracks that are not missing; with a genre, those with the highest score first."""
     query = _tracks(model).where(Track.missing_at.is_(None)).limit(limit + 1)
     if unreadable_tags:
         query = query.where(Track.tags_error.is_not(None))
@@ -235,19 +234,19 @@ def list_tracks(
 
 
 def _tracks(model: Model) -> Select[*tuple[Any, ...]]:
-    heard = (Prediction.content_hash == Track.content_hash) & (Prediction.model_id == model.id)
+    of_model = (Prediction.content_hash == Track.content_hash) & (Prediction.model_id == model.id)
     return (
         select(Track, Library.name, Prediction)
         .join(Library, Library.id == Track.library_id)
-        .outerjoin(Prediction, heard)
+        .outerjoin(Prediction, of_model)
     )
 
 
 def _at_path(session: Session, path: str, where: Sequence[ColumnElement[bool]]) -> ColumnElement[bool]:
-    """Tracks at a path: those spelled just so if there are any, else those whose Unicode form differs only.
+    """Tracks at a path: exact matches if there are any, else those that differ only in Unicode form.
 
-    The normal forms of the whole path are looked up in the index; a path with parts of several forms takes a
-    look at every track.
+    The normal forms of the whole path are looked up in the index; a path whose parts have different forms
+    needs a scan of all tracks.
     """
     exact = Track.path == path
     if path.isascii():
@@ -279,7 +278,7 @@ def _with_genre(
 
 
 def list_tags(session: Session, library: Library, folder: str) -> list[tuple[str, dict[str, Any] | None]]:
-    """Path and tags of every track that is there in a folder of a library; None: not analysed yet."""
+    """Path and tags of every present track in a folder of a library; the tags are None until analysed."""
     query = (
         select(Track.path, Track.tags)
         .where(
@@ -293,7 +292,7 @@ def list_tags(session: Session, library: Library, folder: str) -> list[tuple[str
 
 
 def find_label(model: Model, name: str) -> str:
-    """The model's own spelling of a label, whatever its case, white space and Unicode form here."""
+    """The model's spelling of a label, ignoring case, white space and Unicode form. Raises Invalid."""
     if name in model.labels:
         return name
     for label in model.labels:

@@ -73,7 +73,7 @@ class InstantTagger:
         *,
         max_duration_s: float,
         on_progress: Callable[[], None] = lambda: None,
-        careful: bool = False,
+        sequential: bool = False,
     ) -> Generator[tuple[Any, Analysis | ItemError], None, None]:
         for key, file in sources:
             with closing(file):

@@ -1,4 +1,4 @@
-"""How fast a head relabels what its backbone has heard: `python -m tests.benchmarks.relabelling MODEL_DIR`.
+"""Throughput of relabelling from stored embeddings: `python -m tests.benchmarks.relabelling MODEL_DIR`.
 
 A library of 10,000 files, of which only the embeddings are known, is labelled by a new head through the
 whole stack; none of the files is audio, so opening one would show as a failed track.
@@ -43,7 +43,7 @@ def make_files(root: Path) -> list[SeenFile]:
 
 
 def remember(session: Session, library: Library, model: Model, files: list[SeenFile]) -> None:
-    """As if `model` had heard them all."""
+    """As if `model` had analysed them all."""
     dice = np.random.default_rng(0)
     for start in range(0, len(files), PAGE):
         tracks = upsert_tracks(session, library.id, files[start : start + PAGE])
@@ -56,11 +56,11 @@ def remember(session: Session, library: Library, model: Model, files: list[SeenF
             ],
         )
         vectors = dice.normal(size=(len(tracks), model.embedding_size)).astype(np.float32)
-        heard = [
+        embeddings = [
             NewEmbedding(content, "full", 200.0, vector)
             for content, vector in zip(contents, vectors, strict=True)
         ]
-        save_embeddings(session, model.encoder_id, heard)
+        save_embeddings(session, model.encoder_id, embeddings)
 
 
 def make_head(backbone: Path, folder: Path) -> Path:

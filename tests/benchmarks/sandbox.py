@@ -19,7 +19,7 @@ import numpy as np
 import psutil
 
 from core.ml.audio import decode
-from core.ml.audio.sandbox import Spent, stream
+from core.ml.audio.sandbox import CpuTime, stream
 from core.ml.audio.stopwatch import Stopwatch
 from core.ml.inference import tagger as tagger_module
 from core.ml.inference.tagger import Tagger
@@ -30,14 +30,14 @@ FILES_AT_A_TIME = 5  # per process: short pairs, so that what else the machine d
 
 
 def in_process(
-    file: BinaryIO, sample_rate: int, *, max_duration_s: float, spent: Spent | None = None
+    file: BinaryIO, sample_rate: int, *, max_duration_s: float, cpu_time: CpuTime | None = None
 ) -> Iterator[np.ndarray]:
     """As `core.ml.audio.sandbox.stream`, without the sandbox."""
-    assert spent is not None
+    assert cpu_time is not None
     clock = Stopwatch()
     yield from decode.stream(file, sample_rate, max_duration_s=max_duration_s, resampling=clock)
-    spent.resample_s += clock.seconds
-    spent.decode_s -= clock.seconds
+    cpu_time.resample_s += clock.seconds
+    cpu_time.decode_s -= clock.seconds
 
 
 def label_in_turn(

@@ -20,10 +20,11 @@ import torch
 
 from core.config.experiment import ExperimentConfig, load_experiment
 from core.config.tuning import Dimension, GridConfig, IntRange, RandomConfig, SamplerConfig, TPEConfig
-from core.local.command import PROJECT, cores
+from core.local.command import cores
 from core.ml.datasets.catalogue import read_dataset
 from core.ml.tuning.objective import training_objective
 from core.ml.tuning.optimizer import BayesianOptimizer
+from core.settings import PROJECT
 
 LEVELS: dict[str, list[Any]] = {
     "training.lr": [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1],

@@ -18,16 +18,16 @@ def assert_nothing_lost_or_doubled(sessions: SessionFactory, job_id: str, tracks
         job = session.get_one(Job, job_key)
         items = session.scalars(select(JobItem).where(JobItem.job_id == job_key)).all()
         units = session.scalars(select(JobUnit).where(JobUnit.job_id == job_key)).all()
-        heard = [item.content_hash for item in items if item.state in (ItemState.DONE, ItemState.SKIPPED)]
+        analysed = [item.content_hash for item in items if item.state in (ItemState.DONE, ItemState.SKIPPED)]
         results = session.scalars(
             select(Prediction.scores).where(
-                Prediction.content_hash.in_(heard), Prediction.model_id == job.model_id
+                Prediction.content_hash.in_(analysed), Prediction.model_id == job.model_id
             )
         ).all()
         thresholds = session.get_one(Model, job.model_id).thresholds
         labelled = session.scalar(
             select(func.count(func.distinct(PredictionLabel.content_hash))).where(
-                PredictionLabel.content_hash.in_(heard), PredictionLabel.model_id == job.model_id
+                PredictionLabel.content_hash.in_(analysed), PredictionLabel.model_id == job.model_id
             )
         )
     states = Counter(item.state for item in items)
@@ -42,7 +42,7 @@ def assert_nothing_lost_or_doubled(sessions: SessionFactory, job_id: str, tracks
             own[ItemState.FAILED],
             own[ItemState.SKIPPED],
         )
-    assert None not in heard
-    assert len(results) == len(set(heard))
+    assert None not in analysed
+    assert len(results) == len(set(analysed))
     assert labelled == sum(any(map(ge, scores, thresholds)) for scores in results)
     return states

@@ -16,8 +16,7 @@ from sqlalchemy import create_engine, make_url, text
 
 from core.local import valkey
 from core.local.command import free_port
-from core.settings import get_settings
-from tests.conftest import PROJECT
+from core.settings import PROJECT, get_settings
 from tests.support.compose import DOCKER, foreign_modules, image_environment, load
 
 NOBODY = 65534

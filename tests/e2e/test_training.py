@@ -1,4 +1,4 @@
-"""Training through REST and Celery: one's own labels, a promotion, and a library relabelled unheard."""
+"""Training through REST and Celery: own labels, a promotion, relabelling from stored embeddings."""
 
 import shutil
 from collections import Counter
@@ -11,9 +11,8 @@ from sqlalchemy import select
 
 from core.config.experiment import load_experiment
 from core.pretrained.smoke_data import write_clips
-from core.settings import get_settings
+from core.settings import PROJECT, get_settings
 from core.store.tables import Epoch, JobUnit, Model
-from tests.conftest import PROJECT
 from tests.e2e.conftest import RunningStack
 from tests.e2e.rows import assert_nothing_lost_or_doubled
 from tests.e2e.waiting import wait_for

@@ -19,8 +19,7 @@ from sqlalchemy import text
 from core.config.experiment import load_experiment
 from core.config.tuning import load_tuning
 from core.pretrained.smoke_data import write_clips
-from core.settings import get_settings
-from tests.conftest import PROJECT
+from core.settings import PROJECT, get_settings
 from tests.e2e.conftest import OPEN_STATES, RunningStack
 from tests.e2e.waiting import wait_for
 

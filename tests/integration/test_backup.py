@@ -15,15 +15,14 @@ from sqlalchemy import func, select, text
 from core.errors import LeaseLost
 from core.jobs.dispatch import take_ready
 from core.jobs.units import Claim
-from core.local.command import PROJECT
 from core.local.postgres import binaries
-from core.settings import Settings, get_settings
+from core.settings import PROJECT, Settings, get_settings
 from core.states import TERMINAL_JOB_STATES, JobState
 from core.store.registry import EMBEDDING_INDEX_PREFIX, register_artifact
 from core.store.session import SessionFactory, create_database_engine, create_session_factory, transaction
 from core.store.tables import Job, JobUnit, Model, Prediction
 from tests.conftest import alembic_config, create_database
-from tests.support.builders import make_finished_job, make_heard_track, make_library
+from tests.support.builders import make_analysed_track, make_finished_job, make_library
 from tests.support.planned import claim, counters, expire, finish, make_due, plan_job, read_job, record
 from workers.dispatcher import Dispatcher
 
@@ -84,11 +83,11 @@ def test_what_was_at_work_goes_on_after_a_restore(servers_in, tmp_path):
     with transaction(before.sessions) as session:
         model = register_artifact(session, before.settings.models_dir / "musicnn-msd-1")
         library = make_library(session, name="music")
-        heard = [
-            make_heard_track(session, library, model, f"{n}.mp3", scores=[0.5] * 50, embedding=[1.0] * 200)
+        analysed = [
+            make_analysed_track(session, library, model, f"{n}.mp3", scores=[0.5] * 50, embedding=[1.0] * 200)
             for n in range(3)
         ]
-        ended = make_finished_job(session, library, model, heard)
+        ended = make_finished_job(session, library, model, analysed)
     planned = plan_job(before.sessions, 2, 2, 2, 2)
     done, running, rung, _ = planned.unit_ids
     first = claim(before.sessions, done)

@@ -72,7 +72,7 @@ PREDICTIONS = """
 """
 
 
-def test_what_models_with_one_encoder_have_heard_becomes_one_embedding_and_back(url, config):
+def test_embeddings_of_models_with_one_encoder_become_one_embedding_and_back(url, config):
     command.downgrade(config, "base")
     command.upgrade(config, "0002")
     engine = create_database_engine(url)

@@ -66,8 +66,8 @@ def _crc(data: bytes, width: int, polynomial: int) -> int:
 def wav(channels: int = 1, sample_rate: int = RATE, claimed_bytes: int = 0, data: bytes = b"") -> bytes:
     """A WAV file whose header says what it is told."""
     align = min(2 * channels, 65_535)
-    form = struct.pack("<HHIIHH", 1, channels, sample_rate, sample_rate * align % (1 << 32), align, 16)
-    chunks = b"WAVEfmt " + struct.pack("<I", 16) + form + b"data" + struct.pack("<I", claimed_bytes) + data
+    fmt = struct.pack("<HHIIHH", 1, channels, sample_rate, sample_rate * align % (1 << 32), align, 16)
+    chunks = b"WAVEfmt " + struct.pack("<I", 16) + fmt + b"data" + struct.pack("<I", claimed_bytes) + data
     return b"RIFF" + struct.pack("<I", min(claimed_bytes + 36, 0xFFFFFFFF)) + chunks
 
 
@@ -184,7 +184,7 @@ BOMBS: dict[str, tuple[Callable[[], bytes], set[str | None]]] = {
     "aiff of 65,535 channels": (_aiff_channels, {"corrupt", "unsupported_format"}),
     "mp3 claims 4,000 million frames": (_xing, {None}),
     "mp3 of 300,000 tiny frames": (_tiny_mpeg_frames, {"silent", "corrupt", "too_long", "too_complex"}),
-    "mp3 behind two million tags": (_id3_chain, {None}),
+    "mp3 after two million tags": (_id3_chain, {None}),
     "mp3 with inflating tags": (_compressed_id3, {None}),
     "ogg ends at the end of time": (
         lambda: ogg_with_granule(sounds.encoded_music("ogg"), (1 << 62)),

@@ -46,7 +46,7 @@ def make_library(session: Session, **overrides: Any) -> Library:
 
 
 def make_model(session: Session, *, alias: str | None = "default", **overrides: Any) -> Model:
-    """A version of a model with three labels; unless told otherwise the default one."""
+    """A version of a model with three labels; the default one unless stated otherwise."""
     values = {
         "name": "test-model",
         "version": 1,
@@ -79,7 +79,7 @@ def make_track(session: Session, library: Library | None = None, **overrides: An
     return _add(session, Track(**values | overrides))
 
 
-def make_heard_track(
+def make_analysed_track(
     session: Session,
     library: Library,
     model: Model,

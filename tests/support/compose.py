@@ -10,7 +10,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.conftest import PROJECT
+from core.settings import PROJECT
 
 DOCKER = PROJECT / "docker"
 FILE = DOCKER / "compose.yml"

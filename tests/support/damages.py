@@ -13,7 +13,7 @@ from functools import cache
 import soundfile as sf
 
 from core.errors import ItemError
-from core.ml.audio.damage import MOST_MISSING_SHARE
+from core.ml.audio.damage import MAX_MISSING_SHARE
 from core.ml.audio.source import Decoded
 from tests.support import sounds
 
@@ -57,7 +57,7 @@ def sound(format_name: str, duration_s: float = 12.0, seed: int = 0) -> bytes:
 
 
 def flip(data: bytes, chance: random.Random) -> tuple[bytes, float]:
-    """Some bits, one here and one there, behind the headers."""
+    """Some bits, one here and one there, after the headers."""
     damaged = bytearray(data)
     count = chance.randint(1, 3)
     for _ in range(count):
@@ -134,14 +134,14 @@ def untruth(damaged: Damaged, decoded: Decoded | ItemError) -> str | None:
         if decoded.code != "corrupt" or not damaged.touched_share:
             return f"{decoded.code}: {decoded.detail}"
         is_unreadable = "index" in decoded.detail or "headers" in decoded.detail
-        too_much = missing_s(decoded.detail) > MOST_MISSING_SHARE * damaged.length_s * 0.9
-        is_short = not damaged.states_length and damaged.touched_share > MOST_MISSING_SHARE
+        too_much = missing_s(decoded.detail) > MAX_MISSING_SHARE * damaged.length_s * 0.9
+        is_short = not damaged.states_length and damaged.touched_share > MAX_MISSING_SHARE
         if is_unreadable or too_much or is_short:
             return None
         return f"too little is missing: {decoded.detail}"
     reported_s = sum(map(missing_s, decoded.warnings))
     total_s = decoded.duration_s + reported_s
-    if reported_s > MOST_MISSING_SHARE * total_s + 0.01:
+    if reported_s > MAX_MISSING_SHARE * total_s + 0.01:
         return f"labelled although {reported_s:.2f} s are missing"
     if damaged.states_length and total_s < damaged.length_s - _ACCURACY_S:
         return f"{damaged.length_s - total_s:.2f} s are missing without a word"

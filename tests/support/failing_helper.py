@@ -13,11 +13,11 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from core.ml.audio.sandbox import helper, ring
-from core.ml.audio.sandbox.helper import Answer, Channel
+from core.ml.audio.sandbox.helper import Answer, ReplyChannel
 from core.ml.audio.stopwatch import Stopwatch
 
 
-def obey(kind: str, file: BinaryIO, channel: Channel, clock: Stopwatch, **options: Any) -> Answer:
+def obey(kind: str, file: BinaryIO, channel: ReplyChannel, clock: Stopwatch, **options: Any) -> Answer:
     order, _, rest = os.pread(file.fileno(), 1000, 0).partition(b" ")
     if order == b"reach":
         return {"error": "corrupt", "detail": reach(*rest.decode().split())}
@@ -30,47 +30,47 @@ def obey(kind: str, file: BinaryIO, channel: Channel, clock: Stopwatch, **option
     return WELL[kind](file, channel, clock, **options)
 
 
-def spin(_: Channel) -> None:
+def spin(_: ReplyChannel) -> None:
     while True:
         pass
 
 
-def balloon(_: Channel) -> None:
+def balloon(_: ReplyChannel) -> None:
     assert len([bytearray(16 << 20) for _ in range(1000)]) == 1000
 
 
-def forget(_: Channel) -> None:
+def forget(_: ReplyChannel) -> None:
     raise ZeroDivisionError
 
 
-def endless(channel: Channel) -> None:
+def endless(channel: ReplyChannel) -> None:
     while True:
         channel.send_samples(np.zeros(100_000, np.float32))
 
 
-def swell(channel: Channel) -> None:
+def swell(channel: ReplyChannel) -> None:
     """One piece that grows and grows."""
     while True:
         channel.send({"slot": 0, "samples": ring.SLOT_SAMPLES, "has_more": True})
         channel.socket.recv(100)
 
 
-def deaf(channel: Channel) -> None:
+def unread(channel: ReplyChannel) -> None:
     """Never reads that its samples have been read."""
     while True:
         channel.send({"slot": 0, "samples": 1, "has_more": False})
 
 
-def poison(_: Channel) -> None:
+def poison(_: ReplyChannel) -> None:
     """Nothing happens to this file, but to the next one."""
     helper.HANDLERS.update(dict.fromkeys(WELL, lambda *_, **__: os.abort()))
 
 
-def fail_to_read(_: Channel) -> None:
+def fail_to_read(_: ReplyChannel) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-WAYS_TO_FAIL: dict[bytes, Callable[[Channel], object]] = {
+WAYS_TO_FAIL: dict[bytes, Callable[[ReplyChannel], object]] = {
     b"segv": lambda _: ctypes.string_at(8),
     b"exit": lambda _: os._exit(3),
     b"abort": lambda _: os.abort(),
@@ -80,7 +80,7 @@ WAYS_TO_FAIL: dict[bytes, Callable[[Channel], object]] = {
     b"forget": forget,
     b"endless": endless,
     b"swell": swell,
-    b"deaf": deaf,
+    b"unread": unread,
     b"poison": poison,
     b"full": fail_to_read,
     b"nothing": lambda _: None,

@@ -13,8 +13,7 @@ import psutil
 import psycopg
 
 from core.local import Command, Plan, Stack
-from core.local.command import PROJECT
-from core.settings import Settings
+from core.settings import PROJECT, Settings
 
 GATEWAY = """
 import http.server, sys

@@ -54,12 +54,12 @@ def until(condition: Callable[[], bool], within_s: float = 10) -> None:
 
 
 class StubTagger:
-    """Hears scores in the bytes of a file: nothing but what is tested takes time."""
+    """Derives scores from the bytes of a file, so that only what is tested takes time."""
 
     def __init__(self) -> None:
         self.timings = StageTimings()
-        self.heard: list[Coverage] = []
-        self.before: Callable[[int], Any] = lambda _: None  # called with the number of tracks heard so far
+        self.analysed: list[Coverage] = []
+        self.before: Callable[[int], Any] = lambda _: None  # called with the number of tracks analysed so far
 
     def analyse(
         self,
@@ -68,14 +68,14 @@ class StubTagger:
         *,
         max_duration_s: float,
         on_progress: Callable[[], None] = lambda: None,
-        careful: bool = False,
+        sequential: bool = False,
     ) -> Generator[tuple[Any, Analysis | ItemError], None, None]:
         for key, file in sources:
             with closing(file):
                 content = file.read()
             on_progress()
-            self.before(len(self.heard))
-            self.heard.append(coverage)
+            self.before(len(self.analysed))
+            self.analysed.append(coverage)
             yield key, Corrupt() if content.startswith(b"bad") else analysis_of(content)
 
 

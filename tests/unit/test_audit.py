@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from packaging.version import Version
 
-from tests.conftest import PROJECT
+from core.settings import PROJECT
 
 judge = runpy.run_path(str(PROJECT / ".ci" / "audit.py"))["judge"]
 GOOD = {"name": "good", "version": "1", "vulns": []}

@@ -14,8 +14,7 @@ import yaml
 from packaging.utils import canonicalize_name
 
 from core.jobs.queue import QUEUES
-from core.settings import Settings, has_password
-from tests.conftest import PROJECT
+from core.settings import PROJECT, Settings, has_password
 from tests.support.compose import DOCKER, FILE, VARIABLE, Missing, dependencies, load
 
 COMPOSE = load(MFA_MUSIC="/home/me/Music")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import PROJECT
+from core.settings import PROJECT
 
 SOURCES = sorted(path for folder in ("api", "core", "workers") for path in (PROJECT / folder).rglob("*.py"))
 MODULES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}

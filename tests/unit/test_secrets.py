@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from core.settings import has_password
-from tests.conftest import PROJECT
+from core.settings import PROJECT, has_password
 
 GOOD = "0123456789abcdef"
 DATABASE = f"postgresql://mfa:{GOOD}@db/mfa"

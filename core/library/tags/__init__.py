@@ -1,4 +1,4 @@
-"""Read the tags inside audio files, of every format, and say what of them cannot be read."""
+"""Reads the tags of audio files of every format, and reports those that cannot be read."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,7 +18,7 @@ from core.library.window import Window
 
 _MAX_ERROR = 500
 _CHUNKED = (b"RIFF", b"RF64", b"BW64", b"RIFX", b"FORM", b"FRM8", b"DSD ")
-_APE_FIRST = (b"wvpk", b"MPCK", b"MP+", b"MAC ")  # APEv2 is the tag of these formats
+_APE_FIRST = (b"wvpk", b"MPCK", b"MP+", b"MAC ")  # formats whose native tag is APEv2
 _MP4_ATOMS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp")
 _ASF = bytes.fromhex("3026b2758e66cf11")
 
@@ -31,22 +31,22 @@ Reader = Callable[[Found], None]
 
 
 class Container(Protocol):
-    """The audio of a file, as those see it who decode it."""
+    """The audio of a file, as seen by the decoder."""
 
     @property
     def start(self) -> int | None:
-        """Where it begins, behind tags and junk; None: unknown."""
+        """Offset of the audio, after tags and junk; None if unknown."""
 
     def metadata(self) -> Mapping[str, str]:
-        """What FFmpeg reads of tags, also of formats that are unknown here."""
+        """Metadata read by FFmpeg, also of formats that are not supported here."""
 
 
 def read_tags(file: BinaryIO, container: Container | None = None) -> TagReading:
-    """Text by field, several values joined by "; ", a list of texts for `genre`, and what cannot be read.
+    """Text by field (several values joined by "; ", `genre` a list), and an error if some tags are unreadable.
 
-    A file may hold several tags. The first one that has a value gives it, in this order: the format's own,
-    ID3v2, APEv2, the texts of WAV and AIFF, ID3v1, whose texts are cut off. Where none has any, what FFmpeg
-    finds counts. Moves no position. Raises OSError when the disk does not give the file.
+    If a file has several tags, the first with a value is used, in this order: the format's own, ID3v2, APEv2,
+    the texts of WAV and AIFF, ID3v1, whose texts are truncated. Without any, FFmpeg's metadata is used. Does
+    not change the position. Raises OSError if the disk cannot read the file.
     """
     blocks = _read_blocks(_readers(file.fileno(), container))
     if container is not None and not any(found.values for found in blocks):
@@ -74,7 +74,7 @@ def _read_blocks(readers: Iterable[tuple[str, Reader]]) -> list[Found]:
             reader(found)
         except (MemoryError, OSError):
             raise
-        except Exception as error:  # whatever a damaged tag makes of its reader, the others are read
+        except Exception as error:  # any error of a reader on a damaged tag; other tags are still read
             if (cause := _disk_error(error)) is not None:
                 raise cause from None
             found.fail(f"it is damaged ({type(error).__name__}: {error})")
@@ -83,7 +83,7 @@ def _read_blocks(readers: Iterable[tuple[str, Reader]]) -> list[Found]:
 
 
 def _disk_error(error: BaseException) -> OSError | None:
-    """The error of the disk that mutagen has made another error of, if so."""
+    """The OSError that mutagen has wrapped, if any."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, OSError):
         cause = cause.__context__
@@ -91,7 +91,7 @@ def _disk_error(error: BaseException) -> OSError | None:
 
 
 def _readers(descriptor: int, container: Container | None) -> Iterator[tuple[str, Reader]]:
-    """The tags of a file, by name, those that count more before the others."""
+    """The tags of a file by name, in order of precedence."""
     size = os.fstat(descriptor).st_size
     leading, start = _leading_tags(descriptor, size, container)
     trailing = trailing_tags(descriptor, size)
@@ -119,7 +119,7 @@ def _readers(descriptor: int, container: Container | None) -> Iterator[tuple[str
 
 
 def _leading_tags(descriptor: int, size: int, container: Container | None) -> tuple[list[TagBlock], int]:
-    """The tags in front of the audio, and where that begins."""
+    """The tags before the audio, and the offset of the audio."""
     leading = leading_tags(descriptor, size)
     start = leading[-1].end if leading else 0
     audio = Window(descriptor, start)
@@ -132,7 +132,7 @@ def _leading_tags(descriptor: int, size: int, container: Container | None) -> tu
 
 
 def _own(audio: Window, head: bytes) -> Iterator[tuple[str, Reader]]:
-    """The tags that belong to the format itself."""
+    """The native tags of the format."""
     if head.startswith(b"fLaC"):
         yield "Vorbis comments", partial(read_flac, audio)
     elif head.startswith(b"OggS"):

@@ -1,20 +1,20 @@
-"""APEv2 tags (https://wiki.hydrogenaud.io/index.php?title=APEv2_specification), and APEv1, its first form."""
+"""APEv1 and APEv2 tags (https://wiki.hydrogenaud.io/index.php?title=APEv2_specification)."""
 
 from core.library.tags.found import FIELDS, VALUE_BYTES, Found
 from core.library.window import Window
 
 _FOOTER_BYTES = 32
-_MOST_ITEMS = 10_000
+_MAX_ITEMS = 10_000
 _KEY_BYTES = 256
 
 
 def read_ape(window: Window, found: Found) -> None:
-    """A whole tag, from its header or first item to its footer."""
+    """Read a tag, from its header or first item to its footer."""
     end = window.size - _FOOTER_BYTES
     is_first_version = window.at(end + 8, 4) == (1000).to_bytes(4, "little")
     position = _FOOTER_BYTES if window.at(0, 8) == b"APETAGEX" else 0
     count = int.from_bytes(window.at(end + 16, 4), "little")
-    for _ in range(min(count, _MOST_ITEMS)):
+    for _ in range(min(count, _MAX_ITEMS)):
         head = window.at(position, 8)
         key, terminator, _ = window.at(position + 8, _KEY_BYTES).partition(b"\0")
         start = position + 8 + len(key) + 1
@@ -29,5 +29,5 @@ def read_ape(window: Window, found: Found) -> None:
             text = found.decode_legacy(data, name) if is_first_version else found.decode(data, "utf-8", name)
             found.add(name, text.split("\0"))
         position = start + length
-    if count > _MOST_ITEMS:
+    if count > _MAX_ITEMS:
         found.fail("it has too many items")

@@ -1,4 +1,4 @@
-"""Tags in files that are made of chunks: WAV (RIFF, RIFX, RF64), AIFF, DSF and DSDIFF."""
+"""Tags in chunk-based files: WAV (RIFF, RIFX, RF64), AIFF, DSF and DSDIFF."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ from core.library.chunks import PADDING_LOOKAHEAD, padding_bytes
 from core.library.tags.found import Found
 from core.library.window import Window
 
-_MOST_CHUNKS = 10_000
+_MAX_CHUNKS = 10_000
 _OPEN_ENDED = 0xFFFFFFFF
 _TEXT_BYTES = 4096
 
@@ -26,16 +26,16 @@ _DSDIFF = {b"DITI": "title", b"DIAR": "artist"}
 
 
 def read_id3_chunks(window: Window) -> list[Window]:
-    """The ID3v2 tags inside a file of chunks."""
+    """The ID3v2 tags in chunks of the file."""
     head = window.at(0, 28)
-    if head[:4] == b"DSD ":  # DSF states where its tag is
+    if head[:4] == b"DSD ":  # DSF states the offset of its tag
         place = int.from_bytes(head[20:28], "little")
         return [window.part(place, window.size)] if 0 < place < window.size else []
     return [content for name, content in _chunks(window) if name.upper() == b"ID3 "]
 
 
 def read_text_chunks(window: Window, found: Found) -> None:
-    """The texts that these formats had before ID3."""
+    """Read the native texts of these formats."""
     head = window.at(0, 4)
     for name, content in _chunks(window):
         if name == b"LIST" and content.at(0, 4) == b"INFO":
@@ -69,18 +69,18 @@ def _chunks(window: Window) -> Iterator[tuple[bytes, Window]]:
 
 
 def _walk(window: Window, position: int, order: str, width: int = 4) -> Iterator[tuple[bytes, Window]]:
-    """Name and content of the chunks from `position` on, up to the first that is cut off."""
+    """Name and content of the chunks from `position` on, up to the first truncated one."""
     long_data = 0
-    for _ in range(_MOST_CHUNKS):
+    for _ in range(_MAX_CHUNKS):
         head = window.at(position, 4 + width)
         if len(head) < 4 + width or not head[:4].isascii():
             return
         length = int.from_bytes(head[4:], "little" if order == "<" else "big")
-        if head[:4] == b"ds64":  # EBU Tech 3306: the sizes that 32 bits cannot hold
+        if head[:4] == b"ds64":  # 64-bit sizes (EBU Tech 3306)
             long_data = int.from_bytes(window.at(position + 16, 8), "little")
         if head[:4] == b"data" and length == _OPEN_ENDED:
             length = long_data or window.size
-        if head[:4] == b"data" and length == 0:  # never written: its end is unknown
+        if head[:4] == b"data" and length == 0:  # size never written: its end is unknown
             return
         start = position + 4 + width
         yield head[:4], window.part(start, start + length)

@@ -1,16 +1,15 @@
-"""What one block of tags holds."""
+"""The contents of one tag."""
 
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-# Of one value. Longer ones are pictures, texts of songs, or damage.
-VALUE_BYTES = 1 << 16
+VALUE_BYTES = 1 << 16  # maximum per value; longer ones are pictures, lyrics or damage
 _MAX_LENGTH = 500
 _MAX_VALUES = 20
 _JOINERS = "\u200c\u200d"
 
-# What Vorbis comments, APEv2 and FFmpeg call our fields, in lower case.
+# Names in Vorbis comments, APEv2 and FFmpeg, in lower case -> field.
 FIELDS = {
     "title": "title",
     "artist": "artist",
@@ -34,14 +33,14 @@ FIELDS = {
 
 @dataclass
 class Found:
-    """Values by field, and what could not be read."""
+    """Values by field, and problems."""
 
     block: str  # the name of its format
     values: dict[str, list[str]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
     def add(self, name: str, texts: Iterable[str]) -> None:
-        """More values of a field, without empty ones and repetitions; what a limit cuts is reported."""
+        """Add values of a field, without empty and repeated ones; report what a limit cuts."""
         known = self.values.get(name, [])
         for text in texts:
             value = printable(text)
@@ -62,7 +61,7 @@ class Found:
             self.problems.append(problem)
 
     def decode(self, data: bytes, encoding: str, name: str) -> str:
-        """Text in an encoding; what is not valid in it is replaced, and reported for the field `name`."""
+        """Decode text; invalid bytes are replaced, and reported for the field `name`."""
         try:
             return data.decode(encoding)
         except UnicodeDecodeError:

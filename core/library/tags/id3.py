@@ -1,6 +1,6 @@
 """ID3 tags: version 2.2, 2.3 and 2.4 (https://id3.org), and version 1.
 
-Only text frames are read: pictures are passed over unread, whatever their size.
+Only text frames are read; pictures are skipped.
 """
 
 import zlib
@@ -13,7 +13,7 @@ from core.library.tag_blocks import id3v2_bytes, synchsafe
 from core.library.tags.found import VALUE_BYTES, Found
 from core.library.window import Window
 
-_MOST_FRAMES = 10_000
+_MAX_FRAMES = 10_000
 _FRAMES = {
     "TIT2": "title",
     "TPE1": "artist",
@@ -42,12 +42,12 @@ _SHORT_FRAMES = {
     "TRC": "isrc",
 }
 _NAMES = _FRAMES | _SHORT_FRAMES
-_MARKS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
-_UNKNOWN_GENRE = "Unknown"  # what mutagen calls a number without a name
+_BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
+_UNKNOWN_GENRE = "Unknown"  # mutagen's name for an unknown genre number
 
 
 def read_id3v2(window: Window, found: Found, length: int | None = None) -> None:
-    """A whole tag; `length`: its bytes, where it is known that its header may state another number."""
+    """Read a tag; `length` in bytes overrides the one in its header."""
     head = window.at(0, 10)
     if len(head) < 10:
         found.fail("it is cut off")
@@ -74,7 +74,7 @@ def read_id3v2(window: Window, found: Found, length: int | None = None) -> None:
 
 
 def read_id3v1(window: Window, found: Found) -> None:
-    """Version 1.1; fields of 30 characters, so longer texts are cut off in them."""
+    """Read version 1.1, whose fields are truncated to 30 characters."""
     data = window.at(window.size - 128, 128)
     for name, field in {
         "title": data[3:33],
@@ -114,16 +114,16 @@ def _behind_extended_header(body: Window, version: int) -> Window:
 
 
 def _frames(body: Window, version: int, found: Found) -> Iterator[tuple[str, int, bytes]]:
-    """Name, flags and the first `VALUE_BYTES` bytes of every text frame that we have a field for."""
+    """Name, flags and the first `VALUE_BYTES` bytes of every text frame with a known field."""
     width = 3 if version == 2 else 4
     header = 6 if version == 2 else 10
     position = 0
-    for _ in range(_MOST_FRAMES):
+    for _ in range(_MAX_FRAMES):
         head = body.at(position, header)
         if len(head) < header or not head[:width].strip(b"\0"):
             return
         if not _is_name(head[:width]):
-            found.fail("it holds bytes that are no frames")
+            found.fail("it contains bytes that are not frames")
             return
         length = _frame_bytes(body, position + header, head[width : 2 * width], version)
         if position + header + length > body.size:
@@ -138,15 +138,15 @@ def _frames(body: Window, version: int, found: Found) -> Iterator[tuple[str, int
 
 
 def _is_name(name: bytes) -> bool:
-    """Some programs wrote names of version 2.2 into tags of version 2.3, with a NUL behind them."""
+    """Whether it is a frame name. Some programs wrote NUL-padded names of version 2.2 into version 2.3."""
     stem = name[:-1] if name[-1:] == b"\0" and len(name) == 4 else name
     return len(stem) >= 3 and stem.isalnum() and stem == stem.upper()
 
 
 def _frame_bytes(body: Window, start: int, size: bytes, version: int) -> int:
-    """Bytes of a frame that starts at `start`: plain in 2.3 and seven bits a byte in 2.4, by most programs.
+    """Length of a frame at `start`: a plain number in 2.3, synchsafe in 2.4.
 
-    Some mix the two up, so what another frame, padding or the end follows is taken.
+    Some programs confuse the two; the reading after which a frame, padding or the end follows is used.
     """
     plain = int.from_bytes(size, "big")
     if version == 2 or plain < 128:
@@ -179,7 +179,7 @@ def _read_frame(name: str, flags: int, data: bytes, version: int, found: Found) 
 
 
 def _content(name: str, flags: int, data: bytes, version: int, found: Found) -> bytes:
-    """The content of a frame without what its flags say of it."""
+    """The content of a frame, without the extra fields that its flags announce, decompressed."""
     if version == 4:
         is_compressed, is_encrypted = flags & 0x08, flags & 0x04
         extra = (1 if flags & 0x40 else 0) + (4 if flags & 0x09 else 0)
@@ -202,14 +202,14 @@ def _content(name: str, flags: int, data: bytes, version: int, found: Found) -> 
 
 
 def _texts(name: str, data: bytes, found: Found) -> list[str]:
-    """The values of a text frame, whose first byte says how they are encoded."""
+    """The values of a text frame, whose first byte states the encoding."""
     encoding, text = data[0], data[1:]
     if encoding == 0:
         whole = found.decode_legacy(text, f"the frame {name}")
     elif encoding == 3:
         whole = found.decode(text, "utf-8", f"the frame {name}")
     elif encoding in (1, 2):
-        codec = _MARKS.get(text[:2]) or (
+        codec = _BYTE_ORDER_MARKS.get(text[:2]) or (
             "utf-16-be" if encoding == 2 or _is_big_endian(text) else "utf-16-le"
         )
         whole = found.decode(text[: len(text) // 2 * 2], codec, f"the frame {name}")
@@ -220,5 +220,5 @@ def _texts(name: str, data: bytes, found: Found) -> list[str]:
 
 
 def _is_big_endian(text: bytes) -> bool:
-    """Of UTF-16 without a byte order mark: in most text the higher bytes are the ones that are alike."""
+    """Guess the byte order of UTF-16 without a mark: in most text, the high bytes are zero more often."""
     return text[::2].count(0) > text[1::2].count(0)

@@ -11,7 +11,7 @@ _TEXTS = {
     "\xa9ART": "artist",
     "\xa9alb": "album",
     "aART": "albumartist",
-    "\xa9gen": "genre",  # mutagen gives `gnre`, a number, by this name too
+    "\xa9gen": "genre",  # mutagen also returns the numeric `gnre` under this name
     "\xa9day": "date",
     "\xa9wrt": "composer",
     "tmpo": "bpm",
@@ -40,7 +40,7 @@ def read_mp4(window: Window, found: Found) -> None:
 
 
 def _read_3gp(window: Window, found: Found) -> None:
-    """Each text stands behind a version, flags and a language (6 bytes)."""
+    """Read 3GPP user data; each text follows a version, flags and a language (6 bytes)."""
     window.seek(0)
     movie = next((atom for atom in Atoms(window).atoms if atom.name == b"moov"), None)
     if movie is None:

@@ -1,6 +1,6 @@
 """Vorbis comments (https://xiph.org/vorbis/doc/v-comment.html) in FLAC and in Ogg.
 
-Values that are no text of ours, such as pictures, are passed over unread.
+Other values, such as pictures, are skipped.
 """
 
 from bisect import bisect_right
@@ -10,18 +10,18 @@ from dataclasses import dataclass, field
 from core.library.tags.found import FIELDS, VALUE_BYTES, Found
 from core.library.window import Window
 
-_MOST_COMMENTS = 10_000
-_MOST_FLAC_BLOCKS = 1000
-_MOST_PAGES = 20_000
+_MAX_COMMENTS = 10_000
+_MAX_FLAC_BLOCKS = 1000
+_MAX_PAGES = 20_000
 _COMMENTS_BLOCK = 4  # RFC 9639, 8.1
 
-# First bytes of a stream: how many bytes stand in front of the comments in its second packet.
+# First bytes of a stream -> number of bytes before the comments in its second packet.
 _CODECS = {b"\x01vorbis": 7, b"OpusHead": 8, b"Speex   ": 0, b"\x7fFLAC": 4}
 
 
 @dataclass
 class Packet:
-    """A packet of an Ogg stream, whose bytes lie in several places."""
+    """A packet of an Ogg stream, whose bytes may be distributed over several pages."""
 
     window: Window
     starts: list[int] = field(default_factory=list)  # within the packet
@@ -47,7 +47,7 @@ class Packet:
 
 def read_flac(window: Window, found: Found) -> None:
     position = 4
-    for _ in range(_MOST_FLAC_BLOCKS):
+    for _ in range(_MAX_FLAC_BLOCKS):
         head = window.at(position, 4)
         if len(head) < 4:
             found.fail("its metadata is cut off")
@@ -63,7 +63,7 @@ def read_flac(window: Window, found: Found) -> None:
 
 
 def read_ogg(window: Window, found: Found) -> None:
-    """Those of the first stream of audio."""
+    """Read the comments of the first audio stream."""
     serial, before = None, 0
     packet = Packet(window)
     for page_serial, is_first, offset, lacing in _pages(window):
@@ -87,9 +87,9 @@ def read_ogg(window: Window, found: Found) -> None:
 
 
 def _pages(window: Window) -> Iterator[tuple[int, bool, int, bytes]]:
-    """Serial number, whether it begins its stream, offset of the content and segment table (RFC 3533)."""
+    """Serial number, whether the page begins its stream, offset of its content, segment table (RFC 3533)."""
     position = 0
-    for _ in range(_MOST_PAGES):
+    for _ in range(_MAX_PAGES):
         head = window.at(position, 27 + 255)
         if len(head) < 27 or head[:4] != b"OggS":
             return
@@ -100,7 +100,7 @@ def _pages(window: Window) -> Iterator[tuple[int, bool, int, bytes]]:
 
 
 def read_comments(source: Window | Packet, start: int, found: Found) -> None:
-    """Comments that begin at `start` with the name of the program that wrote them."""
+    """Read the comments, which begin at `start` with the vendor string."""
 
     def number(position: int) -> int:
         return int.from_bytes(source.at(position, 4), "little")
@@ -111,7 +111,7 @@ def read_comments(source: Window | Packet, start: int, found: Found) -> None:
     if position > source.size:
         found.fail("they are damaged")
         return
-    for _ in range(min(count, _MOST_COMMENTS)):
+    for _ in range(min(count, _MAX_COMMENTS)):
         length = number(position)
         if position + 4 + length > source.size:
             found.fail("one of them is damaged or cut off")
@@ -121,5 +121,5 @@ def read_comments(source: Window | Packet, start: int, found: Found) -> None:
         if name is not None:
             found.add(name, found.decode(value, "utf-8", name).split("\0"))
         position += 4 + length
-    if count > _MOST_COMMENTS:
+    if count > _MAX_COMMENTS:
         found.fail("they are too many")

@@ -9,7 +9,7 @@ _HEADER_BYTES = 7
 
 
 def parse_frame(header: bytes) -> Frame | None:
-    """Frame from its first 7 bytes; None if they are no frame header."""
+    """The frame described by its first 7 bytes; None if they are not a frame header."""
     if len(header) < _HEADER_BYTES or header[0] != 0xFF or header[1] & 0xF6 != 0xF0:
         return None
     rate_index = header[2] >> 2 & 15

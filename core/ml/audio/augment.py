@@ -1,6 +1,6 @@
-"""Random changes of log-mel patches that leave their labels true.
+"""Random augmentation of log-mel patches.
 
-Masks: Park et al., "SpecAugment" (2019), which repeats several masks per patch. Mixup: Zhang et al. (2018).
+Masks: Park et al., "SpecAugment" (2019), with several masks per patch. Mixup: Zhang et al. (2018).
 Shapes: B batch, F mel bands, N frames, L labels.
 """
 
@@ -12,7 +12,7 @@ from core.config.models import FeatureConfig
 
 
 class SpectrogramAugmentation:
-    """Changes whole batches on their device, with random numbers of its own: equal seeds, equal changes."""
+    """Augments batches on their device, with its own random generator: equal seeds give equal results."""
 
     def __init__(self, config: AugmentationConfig, features: FeatureConfig, seed: int) -> None:
         self._config = config
@@ -20,7 +20,7 @@ class SpectrogramAugmentation:
         self.generator = torch.Generator().manual_seed(seed)
 
     def __call__(self, patches: Tensor) -> Tensor:
-        """All that the configuration asks for but mixup: (B, 1, F, N) -> the same shape."""
+        """Every configured augmentation except mixup: (B, 1, F, N) -> the same shape."""
         config = self._config
         if config.gain_db:
             patches = self.gain(patches, config.gain_db)
@@ -29,19 +29,19 @@ class SpectrogramAugmentation:
         return self.spec_augment(patches)
 
     def gain(self, patches: Tensor, most_db: float) -> Tensor:
-        """Louder or softer by up to `most_db`, exactly as if the audio had been."""
+        """A random gain of up to `most_db` either way, equal to a gain of the waveform."""
         gain_db = (2 * self._uniform(len(patches)) - 1) * most_db
         return apply_gain(patches, gain_db.to(patches.device), self._features)
 
     def time_shift(self, patches: Tensor, most: float) -> Tensor:
-        """Each patch rotated by up to this share of its frames in either direction."""
+        """Each patch rotated in time by up to the share `most` of its frames."""
         frames = patches.shape[-1]
         shifts = ((2 * self._uniform(len(patches)) - 1) * most * frames).round().long()
         source = (torch.arange(frames) - shifts[:, None]) % frames
         return patches.gather(-1, source.to(patches.device)[:, None, None, :].expand_as(patches))
 
     def spec_augment(self, patches: Tensor) -> Tensor:
-        """Each patch with its time and frequency masks set to its mean."""
+        """Each patch with random time and frequency masks set to the patch's mean."""
         config = self._config
         batch, _, bands, frames = patches.shape
         masked = torch.zeros(batch, 1, bands, frames, dtype=torch.bool)
@@ -53,14 +53,8 @@ class SpectrogramAugmentation:
         mean = patches.mean((2, 3), keepdim=True)
         return torch.where(masked.to(patches.device), mean, patches)
 
-    def random_crop(self, patches: Tensor, frames: int) -> Tensor:
-        """(B, 1, F, N) -> (B, 1, F, frames), each from a place of its own; N must be at least `frames`."""
-        starts = (self._uniform(len(patches)) * (patches.shape[-1] - frames + 1)).long()
-        source = (starts[:, None] + torch.arange(frames)).to(patches.device)
-        return patches.gather(-1, source[:, None, None, :].expand(*patches.shape[:3], frames))
-
     def mixup(self, patches: Tensor, targets: Tensor) -> tuple[Tensor, float, Tensor]:
-        """Mixed patches, lambda, which is the first partner's share and at least one half, and mixed targets.
+        """Mixed patches, lambda (the share of the first partner, at least 0.5), and mixed targets.
 
         Every patch is mixed with another one of the batch; log-mels are averaged, not waveforms.
         """
@@ -76,24 +70,24 @@ class SpectrogramAugmentation:
         )
 
     def _masks(self, batch: int, length: int, count: int, widest: int) -> Tensor:
-        """Where `count` masks of 0 to `widest` lie: (batch, length)."""
+        """Union of `count` random masks of widths 0 to `widest`: (batch, length)."""
         widths = (self._uniform(batch, count) * (min(widest, length) + 1)).long()
         starts = (self._uniform(batch, count) * (length - widths + 1)).long()
         at = torch.arange(length)
         return ((at >= starts[..., None]) & (at < (starts + widths)[..., None])).any(1)
 
     def _uniform(self, *shape: int) -> Tensor:
-        """Drawn on the CPU, so that every device sees the same changes."""
+        """Random numbers drawn on the CPU, so that they are the same on every device."""
         return torch.rand(*shape, generator=self.generator)
 
     def _beta(self, alpha: float) -> float:
-        """One draw of Beta(alpha, alpha), as a share of two gamma variables."""
+        """One draw from Beta(alpha, alpha), by two gamma variables."""
         pair = torch._standard_gamma(torch.full((2,), alpha, dtype=torch.float64), generator=self.generator)
         return float(pair[0] / pair.sum().clamp_min(1e-300))
 
 
 def apply_gain(patches: Tensor, gain_db: Tensor, features: FeatureConfig) -> Tensor:
-    """Log-mels (B, 1, F, N) of the same audio, amplified by gains (B,) in dB."""
+    """Log-mels (B, 1, F, N) of the audio amplified by gains (B,) in dB."""
     factor = 10 ** (gain_db * features.power / 20)
     compressed = torch.expm1(patches * torch.log(torch.tensor(10.0)))  # compression * mel
     return torch.log1p(compressed * factor[:, None, None, None]) / torch.log(torch.tensor(10.0))

@@ -31,18 +31,18 @@ class LogMel(nn.Module):
         )
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Waveform (B, T) -> (B, 1, F, N) with N = 1 + T // hop_length; silence is assumed around it."""
+        """Waveform (B, T) -> (B, 1, F, N) with N = 1 + T // hop_length; zero-padded at both ends."""
         half = self.config.n_fft // 2
         return self.inner_frames(pad(waveform, (half, half)))
 
     def inner_frames(self, waveform: Tensor) -> Tensor:
-        """The frames wholly inside: (B, T) -> (B, 1, F, N) with N = 1 + (T - n_fft) // hop_length."""
+        """The frames without padding: (B, T) -> (B, 1, F, N) with N = 1 + (T - n_fft) // hop_length."""
         mel: Tensor = self.mel(waveform)
         return torch.log10(mel.mul_(self.config.compression).add_(1.0)).unsqueeze(1)
 
 
 class LogMelStream:
-    """The frames of one long waveform, block by block: together exactly what `LogMel` gives for the whole."""
+    """Computes the frames of one long waveform in blocks, equal to those of `LogMel` on the whole."""
 
     def __init__(self, log_mel: LogMel) -> None:
         self._log_mel = log_mel
@@ -50,7 +50,7 @@ class LogMelStream:
         self._samples = torch.zeros(self._half)
 
     def push(self, block: Tensor) -> Tensor:
-        """The next samples (T,) -> the frames (F, N) they complete; N may be 0."""
+        """The frames (F, N) that the next samples (T,) complete; N may be 0."""
         config = self._log_mel.config
         samples = torch.cat((self._samples.to(block.device), block))
         complete = max(0, 1 + (len(samples) - config.n_fft) // config.hop_length)
@@ -61,5 +61,5 @@ class LogMelStream:
         return self._log_mel.inner_frames(samples[None, :end])[0, 0]
 
     def finish(self) -> Tensor:
-        """The frames (F, N) that reach beyond the end of the waveform."""
+        """The last frames (F, N), which extend beyond the end of the waveform."""
         return self.push(self._samples.new_zeros(self._half))

@@ -1,4 +1,4 @@
-"""What a FLAC file says of itself, and where the next one of a row begins (RFC 9639)."""
+"""FLAC headers, and the boundaries of concatenated FLAC streams (RFC 9639)."""
 
 import os
 import re
@@ -10,18 +10,18 @@ _SEARCH_BYTES = 1 << 22
 # Frame header (9.1): sync code, block size and sample rate, channels and bits; a coded number follows.
 _FRAME = re.compile(rb"\xff[\xf8\xf9][\x10-\xfe][\x00-\xaf]")
 _TAIL_BYTES = 1 << 16
-_MOST_HEADER_BYTES = 16
+_MAX_HEADER_BYTES = 16
 
 
-def promised_s(head: bytes) -> float | None:
-    """STREAMINFO (8.2): 20 bits sample rate, 3 channels, 5 bits, 36 bits number of samples."""
+def declared_s(head: bytes) -> float | None:
+    """Duration by STREAMINFO (8.2): 20 bits sample rate, 3 channels, 5 bit depth, 36 number of samples."""
     fields = int.from_bytes(head[18:26], "big")
     sample_rate, samples = fields >> 44, fields & (1 << 36) - 1
     return samples / sample_rate if sample_rate and samples else None
 
 
 def next_stream(descriptor: int, start: int, size: int) -> int | None:
-    """Offset of the first stream that begins at or behind `start`; None: there is none."""
+    """Offset of the first stream at or after `start`; None if there is none."""
     while start < size:
         block = os.pread(descriptor, _SEARCH_BYTES, start)
         if found := _MARK.search(block):
@@ -32,10 +32,10 @@ def next_stream(descriptor: int, start: int, size: int) -> int | None:
     return None
 
 
-def exceeds_promise(descriptor: int, start: int, end: int) -> bool:
-    """Whether a frame in the last bytes before `end` lies behind the samples that STREAMINFO counts.
+def exceeds_declared_length(descriptor: int, start: int, end: int) -> bool:
+    """Whether a frame near `end` lies beyond the number of samples in STREAMINFO.
 
-    `start`: offset of the stream. True by chance, for about one file of a thousand, costs time only.
+    `start`: offset of the stream. A false positive, in about one file of a thousand, only costs time.
     """
     head = os.pread(descriptor, 26, start)
     samples = int.from_bytes(head[18:26], "big") & (1 << 36) - 1
@@ -45,14 +45,14 @@ def exceeds_promise(descriptor: int, start: int, end: int) -> bool:
     tail_start = max(start, end - max(_TAIL_BYTES, 2 * frame_bytes))
     tail = os.pread(descriptor, end - tail_start, tail_start)
     firsts = (
-        _first_sample(tail[found.start() :][:_MOST_HEADER_BYTES], block_samples)
+        _first_sample(tail[found.start() :][:_MAX_HEADER_BYTES], block_samples)
         for found in _FRAME.finditer(tail)
     )
     return any(first >= samples for first in firsts)
 
 
 def _first_sample(header: bytes, block_samples: int) -> int:
-    """Number of the first sample of a frame; -1: these bytes are no frame header."""
+    """Number of the first sample of a frame; -1 if these bytes are not a frame header."""
     number, length = _coded_number(header[4:])
     if not length:
         return -1
@@ -64,7 +64,7 @@ def _first_sample(header: bytes, block_samples: int) -> int:
 
 
 def _coded_number(data: bytes) -> tuple[int, int]:
-    """A number coded like a character of UTF-8 with up to 36 bits (9.1.5), and its bytes; 0: it is none."""
+    """A number of up to 36 bits in UTF-8 coding (9.1.5), and its length in bytes; 0 if it is invalid."""
     if not data:
         return 0, 0
     ones = 8 - (data[0] ^ 0xFF).bit_length()

@@ -1,6 +1,6 @@
 """Streams of frames that each begin with a header, without a container: MPEG audio and ADTS.
 
-Walks from header to header; where there is none, tags are passed over and the next run of frames is searched.
+Walks from header to header; where there is none, skips tags and searches for the next run of frames.
 """
 
 import os
@@ -10,25 +10,25 @@ from dataclasses import dataclass
 
 from core.ml.audio import tagblocks
 
-# Junk that is searched for the first frame: broken tags, web pages and leftovers of other files are smaller.
+# How much junk (broken tags, web pages, remains of other files) is searched for the first frame.
 SEARCH_BYTES = 4 << 20
 _READ_BYTES = 1 << 20
-_RUN_BYTES = 1 << 16  # more than a run of frames takes
-_GAP_BYTES = 1 << 14  # most gaps are shorter
+_RUN_BYTES = 1 << 16  # upper bound of the length of a run
+_GAP_BYTES = 1 << 14  # longer than most gaps
 _HEADER_BYTES = 8
-# One header alone proves nothing: any text or picture may hold its set bits.
+# Frames in a row that are accepted as audio: a single header may occur by chance in any data.
 _RUN = 3
 _RUN_AFTER_DAMAGE = 2
-_MOST_CANDIDATES = 200_000
+_MAX_CANDIDATES = 200_000
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One frame, as its header describes it."""
+    """A frame as described by its header."""
 
-    kind: tuple[int, ...]  # what stays the same over a whole stream
+    kind: tuple[int, ...]  # fields that are constant in a stream
     sample_rate: int
-    length: int  # bytes, the header included
+    length: int  # bytes, including the header
     samples: int
 
     @property
@@ -40,8 +40,8 @@ class Frame:
 class Syntax:
     """How the frames of a format are recognised."""
 
-    start: re.Pattern[bytes]  # matches the first bytes of every header, and of little else
-    parse: Callable[[bytes], Frame | None]  # the frame of a header; None: these bytes are no header
+    start: re.Pattern[bytes]  # matches the first bytes of a header
+    parse: Callable[[bytes], Frame | None]  # None if the bytes are not a header
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +50,19 @@ class Gap:
 
     length: int
     is_tag: bool = False
-    cut: Frame | None = None  # the frame that begins here and goes beyond the end
+    cut: Frame | None = None  # a frame that begins here and extends beyond the end
 
 
 def find_run(
     descriptor: int, start: int, end: int, syntax: Syntax, count: int = _RUN, most: int = SEARCH_BYTES
 ) -> int | None:
-    """Offset of the first of `count` frames in a row in `most` bytes from `start`; None: there are none.
+    """Offset of the first of `count` successive frames within `most` bytes of `start`, or None.
 
-    At `start` itself fewer are enough when the file ends behind them.
+    Directly at `start`, fewer frames are accepted if the file ends after them.
     """
     data = os.pread(descriptor, min(most, end - start) + _RUN_BYTES, start)[: end - start]
     for number, match in enumerate(syntax.start.finditer(data)):
-        if match.start() >= most or number > _MOST_CANDIDATES:
+        if match.start() >= most or number > _MAX_CANDIDATES:
             return None
         if _is_run(data, match.start(), syntax, count, at_start=match.start() == 0):
             return start + match.start()
@@ -85,9 +85,9 @@ def _is_run(data: bytes, position: int, syntax: Syntax, count: int, *, at_start:
 
 
 def walk(descriptor: int, start: int, end: int, syntax: Syntax) -> Iterator[tuple[int, Frame | Gap]]:
-    """All frames from `start` to `end` and what lies between them, each with its offset.
+    """All frames and gaps from `start` to `end`, each with its offset.
 
-    A frame that does not end before `end` is a gap.
+    A frame that extends beyond `end` is reported as a gap.
     """
     window = _Window(descriptor, end)
     offset = start
@@ -119,7 +119,7 @@ def _gap(descriptor: int, offset: int, end: int, syntax: Syntax) -> Gap:
 
 
 class _Window:
-    """Reads a file in large pieces and hands out small ones."""
+    """A buffered view of a file for small reads."""
 
     def __init__(self, descriptor: int, end: int) -> None:
         self._descriptor, self._end = descriptor, end

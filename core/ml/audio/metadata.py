@@ -1,4 +1,4 @@
-"""What decoding knows of a file and its tags' reader cannot: where the audio lies, and FFmpeg's metadata."""
+"""Where the audio of a file begins, and its metadata as read by FFmpeg, for the reader of tags."""
 
 from functools import cached_property
 
@@ -9,7 +9,7 @@ from core.ml.audio.sniff import Format, sniff
 
 
 class AudioContainer:
-    """The audio of an open file, which is looked at when it is first asked for."""
+    """The audio of an open file, which is examined on first use."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -20,21 +20,21 @@ class AudioContainer:
             return sniff(self._descriptor)
         except (MemoryError, OSError):
             raise
-        except Exception:  # whatever is wrong with its audio, decoding says it
+        except Exception:  # decoding reports what is wrong with the audio
             return None
 
     @property
     def start(self) -> int | None:
-        """Where it begins, behind tags and junk; None: unknown."""
+        """Offset of the audio, after tags and junk; None if unknown."""
         return self._form.offset if self._form else None
 
     def metadata(self) -> dict[str, str]:
-        """Values by their names in the file, those of the audio stream before those of the container."""
+        """Values by name; those of the audio stream take precedence over those of the container."""
         if self._form is None:
             return {}
         try:
             container = open_container(Window(self._descriptor, self._form.offset), self._form.demuxer)
-        except ItemError:  # its headers are damaged, which decoding says
+        except ItemError:  # damaged headers, which decoding reports
             return {}
         with container:
             found = dict(container.metadata)

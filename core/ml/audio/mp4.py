@@ -1,17 +1,17 @@
-"""The boxes of MP4 files (ISO 14496-12): what the file's end cuts off."""
+"""The boxes of MP4 files (ISO 14496-12), to detect truncated files."""
 
 import os
 
 from core.errors import Corrupt
 
 _MAX_BOXES = 100_000
-_AUDIO_BOXES = (b"moof", b"mdat")  # what others claim behind the end of the file is no audio
+_AUDIO_BOXES = (b"moof", b"mdat")  # boxes that hold audio
 
 
 def cut_share(descriptor: int, offset: int, size: int) -> float:
-    """Bytes that the boxes claim behind the end of a file of fragments (8.8), for each that is there.
+    """Ratio of missing to present bytes in a truncated fragmented file (8.8), by the lengths of its boxes.
 
-    0 for other files: they have an index of the whole. Raises `Corrupt` for a file without such a box.
+    0 for other files, which have an index. Raises Corrupt if the index (`moov`) is missing.
     """
     start, names, name = offset, set(), b""
     for _ in range(_MAX_BOXES):

@@ -1,4 +1,4 @@
-"""Frames of MPEG audio (MP3 and its kin), and what the first one of a song claims about the others."""
+"""Frames of MPEG audio (layers I to III), and Xing and VBRI headers."""
 
 import os
 import re
@@ -19,24 +19,24 @@ _SAMPLE_RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 
 _LAYERS = {3: 1, 2: 2, 1: 3}
 _READ_BYTES = 1 << 20
 
-# Sync, version and layer; a bit rate that is stated (or free) and allowed; a sample rate that exists.
+# Sync, version and layer; a stated (or free) valid bit rate; a valid sample rate.
 _SECOND = b"[\xe2-\xe7\xf2-\xff]"
 _STATED = b"[" + b"".join(re.escape(bytes([b])) for b in range(0x10, 0xF0) if b & 0x0C != 0x0C) + b"]"
 _FREE = b"[" + b"".join(re.escape(bytes([b])) for b in range(0x10) if b & 0x0C != 0x0C) + b"]"
 _START = re.compile(b"\xff" + _SECOND + _STATED, re.DOTALL)
 _FREE_START = re.compile(b"\xff" + _SECOND + _FREE, re.DOTALL)
-_LONGEST_FREE = 1 << 13  # 640 kbit/s at 32 kHz, and some
+_MAX_FREE_BYTES = 1 << 13  # more than 640 kbit/s at 32 kHz
 
-_DECODER_DELAY = 529  # samples that every decoder is late; LAME's technical FAQ
+_DECODER_DELAY = 529  # samples, of every decoder; LAME's technical FAQ
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """What a Xing, Info or VBRI header says of the song that it begins."""
+class XingHeader:
+    """A Xing, Info or VBRI header, in the first frame of a song."""
 
-    frames: int  # without the one that holds the header
-    stream_bytes: int  # with it; 0: not stated
-    skip: int = 0  # samples of encoder and decoder delay at the start, of which players play nothing
+    frames: int  # excluding the one with the header
+    stream_bytes: int  # including it; 0 if not stated
+    skip: int = 0  # samples of encoder and decoder delay at the start, which players skip
     padding: int = 0  # samples at the end
 
     def seconds(self, frame: Frame) -> float:
@@ -44,7 +44,7 @@ class Claim:
 
 
 def parse_frame(header: bytes) -> Frame | None:
-    """Frame from its first 4 bytes; None if they are no frame header, or one of a free bit rate."""
+    """The frame described by its first 4 bytes; None if they are no frame header or of a free bit rate."""
     return _parse(header, free_length=0)
 
 
@@ -74,15 +74,15 @@ def _parse(header: bytes, free_length: int) -> Frame | None:
 
 
 def find_free_format(descriptor: int, start: int, end: int) -> tuple[int, Syntax] | None:
-    """Offset of the first frame of a free bit rate near `start`, and how its like are recognised.
+    """Offset of the first frame with a free bit rate near `start`, and the syntax of such frames.
 
-    Such frames do not state their length: it is the distance to the next header.
+    These frames do not state their length, which is the distance to the next header.
     """
     head = os.pread(descriptor, min(_READ_BYTES, end - start), start)
     for match in _FREE_START.finditer(head, 0, 1 << 16):
         at = match.start()
         padding = head[at + 2] >> 1 & 1
-        for following in _FREE_START.finditer(head, at + 32, at + _LONGEST_FREE):
+        for following in _FREE_START.finditer(head, at + 32, at + _MAX_FREE_BYTES):
             length = following.start() - at - padding
             syntax = Syntax(_FREE_START, partial(_parse, free_length=length))
             if find_run(descriptor, start + at, end, syntax, 4, most=1) is not None:
@@ -90,13 +90,13 @@ def find_free_format(descriptor: int, start: int, end: int) -> tuple[int, Syntax
     return None
 
 
-def read_claim(descriptor: int, offset: int) -> Claim | None:
-    """What the frame at `offset` claims about those behind it; None: it holds sound like the others."""
-    return parse_claim(os.pread(descriptor, 256, offset))
+def read_xing_header(descriptor: int, offset: int) -> XingHeader | None:
+    """The header in the frame at `offset`; None if it is an ordinary audio frame."""
+    return parse_xing_header(os.pread(descriptor, 256, offset))
 
 
-def parse_claim(data: bytes) -> Claim | None:
-    """The same, from the first 256 bytes of a frame."""
+def parse_xing_header(data: bytes) -> XingHeader | None:
+    """The header in a frame, from the frame's first 256 bytes; None if there is none."""
     frame = _parse(data, 0) or _parse(data, 1)
     if frame is None or frame.kind[1] != 3:
         return None
@@ -104,12 +104,12 @@ def parse_claim(data: bytes) -> Claim | None:
     if data[at : at + 4] in (b"Xing", b"Info"):
         return _parse_xing(data[at:])
     if data[36:40] == b"VBRI":
-        return Claim(int.from_bytes(data[50:54], "big"), int.from_bytes(data[46:50], "big"))
+        return XingHeader(int.from_bytes(data[50:54], "big"), int.from_bytes(data[46:50], "big"))
     return None
 
 
-def _parse_xing(data: bytes) -> Claim:
-    """The fields that the flags announce, and LAME's delays behind them (LAME's tag specification)."""
+def _parse_xing(data: bytes) -> XingHeader:
+    """The fields announced by the flags, and the delays of LAME's tag after them."""
     flags, at = data[7], 8
     frames = stream_bytes = skip = padding = 0
     if flags & 1:
@@ -120,20 +120,20 @@ def _parse_xing(data: bytes) -> Claim:
     if data[at : at + 4] in (b"LAME", b"Lavc", b"Lavf", b"GOGO"):
         delays = int.from_bytes(data[at + 21 : at + 24], "big")
         skip, padding = (delays >> 12) + _DECODER_DELAY, max(0, (delays & 0xFFF) - _DECODER_DELAY)
-    return Claim(frames, stream_bytes, skip, padding)
+    return XingHeader(frames, stream_bytes, skip, padding)
 
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """What walking over a stream has found until the first thing that is no frame."""
+    """The frames of a stream up to the first bytes that are not a frame."""
 
     frames: int
-    end: int  # where that is
-    is_uniform: bool  # version, layer, sample rate and channels never change, and only one song begins
+    end: int  # offset of those bytes
+    is_uniform: bool  # constant version, layer, sample rate and channels, and a single song
 
 
 def count_frames(descriptor: int, offset: int, end: int) -> Count:
-    """Walk the headers from `offset`, by a table: whole libraries are looked at in this way."""
+    """Count the frames from `offset`, using a table of lengths: this runs on every file of a library."""
     lengths = _length_table()
     frames, base, block = 0, offset, b""
     kinds: set[tuple[int, int, bool]] = set()
@@ -169,12 +169,12 @@ def _length_table() -> list[int]:
 _LENGTHS: list[int] = []
 
 
-def counting_frame(first: bytes, count: int) -> bytes:
-    """A frame to put in front of a stream that starts with the header `first`: it says how many follow.
+def xing_frame(first: bytes, count: int) -> bytes:
+    """A frame with a Xing header that states `count` frames, to prepend to a stream with the header `first`.
 
-    Without one, decoders guess the length from the first frame's bit rate and stop there.
+    Without one, decoders estimate the length from the first frame's bit rate and stop there.
     """
-    header = bytes([first[0], first[1] | 1, 0x90 | first[2] & 0x0D, first[3]])  # no CRC, a middling bit rate
+    header = bytes([first[0], first[1] | 1, 0x90 | first[2] & 0x0D, first[3]])  # no CRC, a medium bit rate
     frame = parse_frame(header)
     assert frame is not None
     body = header + bytes(_side_info_bytes(frame)) + b"Xing" + bytes([0, 0, 0, 1]) + count.to_bytes(4, "big")

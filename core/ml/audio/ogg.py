@@ -1,4 +1,4 @@
-"""Walk the pages of Ogg files (RFC 3533): where one chained stream ends and the next begins."""
+"""The pages of Ogg files (RFC 3533), and the boundaries of chained streams."""
 
 import os
 from collections.abc import Iterator
@@ -15,14 +15,14 @@ _NO_GRANULE = (1 << 64) - 1
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One stream of a chain: all pages from its beginning to that of the next."""
+    """One link of a chain: all pages from its first to the first of the next link."""
 
-    end: int  # offset behind its last page
+    end: int  # offset after its last page
     codec: str  # of its first audio stream: vorbis, opus, flac, speex or other
-    is_plain: bool  # one logical stream, and its pages follow each other without a hole
+    is_plain: bool  # a single logical stream whose pages are contiguous
     has_more: bool  # another link begins at `end`
     is_cut: bool  # the file ends within a page that is not the last of the stream
-    cut_s: float  # of audio in the page that the end of the file cuts off, or in the one before it
+    cut_s: float  # estimated audio in the truncated page
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class _Page:
 def read_link(descriptor: int, start: int, size: int) -> Link:
     """The link whose first page begins at `start`.
 
-    Raises `Corrupt` when the page that names its codec is lost.
+    Raises Corrupt if the page that identifies the codec is missing.
     """
     codec, rate, streams = "", 0, 0
     granule = page_granules = cut_granules = 0
@@ -65,17 +65,17 @@ def read_link(descriptor: int, start: int, size: int) -> Link:
             if is_known:
                 granule, page_granules = page.granule, page.granule - granule
     if not codec:
-        raise Corrupt("The beginning of the Ogg stream is missing: it cannot be decoded without.")
+        raise Corrupt("The beginning of the Ogg stream is missing; it cannot be decoded without it.")
     is_plain = streams == 1 and is_in_order and not is_cut
     cut_s = cut_granules / rate if rate else 0.0
     return Link(end, codec, is_plain, has_more, is_cut and not is_last, cut_s)
 
 
 def _pages(descriptor: int, offset: int, size: int) -> Iterator[_Page]:
-    """All pages up to `size`; the last one may end behind it.
+    """All pages up to `size`; the last one may extend beyond it.
 
-    Where none begins at the end of the one before, the length of that is not to be trusted: the next one is
-    searched from its header on.
+    If no page begins at the end of the previous one, that one's length is wrong, and the search for the next
+    page starts at its header.
     """
     searched_from = offset
     while offset < size:
@@ -111,7 +111,7 @@ def _find_page(descriptor: int, offset: int, size: int) -> int | None:
 
 
 def _identify(packet: bytes) -> tuple[str, int]:
-    """Codec by its identification header, and granules per second where these are needed."""
+    """Codec by its identification header, and granules per second (0 if unused)."""
     if packet[:7] == b"\x01vorbis":
         return "vorbis", int.from_bytes(packet[12:16], "little")
     if packet[:8] == b"OpusHead":

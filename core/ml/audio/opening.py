@@ -1,4 +1,4 @@
-"""Open one stream of a file with the decoder that suits it, and go on with the other where that fails."""
+"""Opens one stream of a file with the most suitable decoder, and continues with another if it fails."""
 
 import os
 from collections.abc import Iterator
@@ -11,59 +11,59 @@ from core.ml.audio.framed import open_frames
 from core.ml.audio.pyav import open_av
 from core.ml.audio.sndfile import open_sndfile
 from core.ml.audio.sniff import Format
-from core.ml.audio.source import Account, Block, Source
+from core.ml.audio.source import Block, LengthCheck, Source
 
 
 @contextmanager
-def open_source(descriptor: int, form: Format) -> Iterator[Source]:
-    """The audio of one stream: libsndfile where it can, being the fastest, FFmpeg elsewhere."""
-    if form.decoder == "sndfile":
-        account = form.account
-        yield Source(_rescued(descriptor, form, account), account)
+def open_source(descriptor: int, fmt: Format) -> Iterator[Source]:
+    """The audio of one stream, by libsndfile, which is faster, or by FFmpeg."""
+    if fmt.decoder == "sndfile":
+        length_check = fmt.length_check
+        yield Source(_rescued(descriptor, fmt, length_check), length_check)
     else:
-        with _open_other(descriptor, form) as source:
+        with _open_other(descriptor, fmt) as source:
             yield source
 
 
-def _rescued(descriptor: int, form: Format, account: Account) -> Iterator[Block]:
-    """The blocks of libsndfile; where it stops early, FFmpeg goes on at the same place."""
+def _rescued(descriptor: int, fmt: Format, length_check: LengthCheck) -> Iterator[Block]:
+    """The blocks of libsndfile; if it stops early, FFmpeg continues from there."""
     frames, sample_rate = 0, 1
-    with suppress(Corrupt), open_sndfile(descriptor, form) as source:
-        account.promised_s = source.account.promised_s
+    with suppress(Corrupt), open_sndfile(descriptor, fmt) as source:
+        length_check.declared_s = source.length_check.declared_s
         for block in source.blocks:
             frames, sample_rate = frames + len(block.samples), block.sample_rate
             yield block
-        is_all = account.missing_s(frames / sample_rate, sample_rate) <= 0
-        if form.demuxer not in _RESYNCED or (is_all and not exceeds_promise(descriptor, form)):
+        is_all = length_check.missing_s(frames / sample_rate, sample_rate) <= 0
+        if fmt.demuxer not in _RESYNCED or (is_all and not exceeds_declared_length(descriptor, fmt)):
             return
     try:
-        with _open_other(descriptor, form) as other:
-            yield from _behind(other.blocks, frames)
-            account.promised_s = other.account.promised_s or account.promised_s
-            if other.account.is_all_lost:
-                account.promised_s = None
-            account.lost_s = other.account.lost_s
+        with _open_other(descriptor, fmt) as other:
+            yield from _skip_frames(other.blocks, frames)
+            length_check.declared_s = other.length_check.declared_s or length_check.declared_s
+            if other.length_check.lost_is_complete:
+                length_check.declared_s = None
+            length_check.lost_s = other.length_check.lost_s
     except (Corrupt, UnsupportedFormat):
         if not frames:
             raise
 
 
-# Formats in which there may be sound behind the place where libsndfile takes them to end.
+# Formats that may have audio beyond the point where libsndfile stops.
 _RESYNCED = frozenset({"mp3", "flac", "ogg"})
 
 
-def _open_other(descriptor: int, form: Format) -> AbstractContextManager[Source]:
-    if form.demuxer == "mp3" and form.decoder == "sndfile" and not form.syntax:
-        form = replace(form, syntax=mpeg.SYNTAX)
-    if form.syntax:
-        return open_frames(descriptor, form)
-    if form.demuxer == "flac":
+def _open_other(descriptor: int, fmt: Format) -> AbstractContextManager[Source]:
+    if fmt.demuxer == "mp3" and fmt.decoder == "sndfile" and not fmt.syntax:
+        fmt = replace(fmt, syntax=mpeg.SYNTAX)
+    if fmt.syntax:
+        return open_frames(descriptor, fmt)
+    if fmt.demuxer == "flac":
         size = os.fstat(descriptor).st_size
-        form = replace(form, end=flac.next_stream(descriptor, form.offset + 1, size) or form.end)
-    return open_av(descriptor, form)
+        fmt = replace(fmt, end=flac.next_stream(descriptor, fmt.offset + 1, size) or fmt.end)
+    return open_av(descriptor, fmt)
 
 
-def _behind(blocks: Iterator[Block], frames: int) -> Iterator[Block]:
+def _skip_frames(blocks: Iterator[Block], frames: int) -> Iterator[Block]:
     """The blocks without the first `frames` frames."""
     for block in blocks:
         if frames < len(block.samples):
@@ -71,23 +71,23 @@ def _behind(blocks: Iterator[Block], frames: int) -> Iterator[Block]:
         frames = max(0, frames - len(block.samples))
 
 
-def following_stream(descriptor: int, form: Format) -> int | None:
-    """Where the stream begins that follows one just decoded; None: none does."""
-    if form.demuxer != "flac":
-        return form.following
+def next_stream_start(descriptor: int, fmt: Format) -> int | None:
+    """Offset of the stream that follows the one just decoded; None if there is none."""
+    if fmt.demuxer != "flac":
+        return fmt.following
     size = os.fstat(descriptor).st_size
     position = os.lseek(descriptor, 0, os.SEEK_CUR)
-    is_read_by_sndfile = position > form.offset
-    start = max(form.offset + 1, position - _READ_AHEAD_BYTES) if is_read_by_sndfile else form.offset + 1
+    is_read_by_sndfile = position > fmt.offset
+    start = max(fmt.offset + 1, position - _READ_AHEAD_BYTES) if is_read_by_sndfile else fmt.offset + 1
     return flac.next_stream(descriptor, start, size)
 
 
-def exceeds_promise(descriptor: int, form: Format) -> bool:
-    """Whether a FLAC stream has more samples than its header counts, which libsndfile does not decode."""
-    if form.demuxer != "flac":
+def exceeds_declared_length(descriptor: int, fmt: Format) -> bool:
+    """Whether a FLAC stream has more samples than its header states, which libsndfile would not decode."""
+    if fmt.demuxer != "flac":
         return False
-    end = following_stream(descriptor, form) or form.end or os.fstat(descriptor).st_size
-    return flac.exceeds_promise(descriptor, form.offset, end)
+    end = next_stream_start(descriptor, fmt) or fmt.end or os.fstat(descriptor).st_size
+    return flac.exceeds_declared_length(descriptor, fmt.offset, end)
 
 
 _READ_AHEAD_BYTES = 1 << 17  # of libFLAC

@@ -1,4 +1,4 @@
-"""The identity of audio: its packets, whatever container and tags they lie in."""
+"""The audio hash: it covers the encoded packets, independently of container and tags."""
 
 import hashlib
 import os
@@ -15,24 +15,24 @@ from core.ml.audio.pyav import open_container
 from core.ml.audio.sniff import Format, sniff
 from core.ml.audio.spliced import Spliced
 
-# What the hashes of packets and of bytes begin with: no two kinds of hash are ever equal.
+# Prefixes that keep hashes of packets and hashes of bytes distinct.
 _OF_PACKETS, _OF_BYTES = b"mfa packets 1\0", b"mfa bytes 1\0"
 _PROGRESS_BYTES = 16 << 20
 _BLOCK_BYTES = 1 << 20
 
 
 class _NoPackets(Exception):
-    """FFmpeg cannot take the file apart."""
+    """FFmpeg cannot demux the file."""
 
 
 def audio_hash(descriptor: int, on_progress: Callable[[int], None] = lambda _: None) -> bytes:
-    """SHA-256 over the packets of the first audio stream (32 bytes), for `on_progress` in bytes so far.
+    """SHA-256 (32 bytes) over the packets of the first audio stream.
 
-    Equal for files with the same stream in any container, with any tags and pictures, except for WavPack in
-    Matroska, whose packets lack the headers that WavPack files have. As FFmpeg's
-    `-c copy -f streamhash`, but with the codec in front and without the headers of ADTS frames. PCM says
-    nothing of its own layout, so there the sample rate and the channels are part of it. A file that cannot
-    be taken apart has the hash of its bytes without the tags in front and behind.
+    `on_progress` is called with the bytes hashed so far. The hash is equal for the same stream in any
+    container, with any tags and pictures, except for WavPack in Matroska, whose packets lack the WavPack
+    headers. It corresponds to FFmpeg's `-c copy -f streamhash`, preceded by the codec and without ADTS
+    headers. For PCM, the sample rate and the channels are included. A file that cannot be demuxed has the
+    hash of its bytes without leading and trailing tags.
     """
     size = os.fstat(descriptor).st_size
     end = trailing_tags_start(descriptor, size)
@@ -45,15 +45,15 @@ def audio_hash(descriptor: int, on_progress: Callable[[int], None] = lambda _: N
 
 
 def _hash_links(descriptor: int, end: int, on_progress: Callable[[int], None]) -> bytes:
-    """One hash over the file and, if it consists of joined WAV files, over each of them.
+    """One hash over the file, including all of several concatenated WAV files.
 
-    FFmpeg's demuxer stops at the stated end of a WAV; what the decoder reads behind that is hashed too.
+    FFmpeg's demuxer stops at the stated end of a WAV; audio after it is decoded, and so is hashed too.
     """
     digest, last_codec = hashlib.sha256(_OF_PACKETS), b""
     done = reported = 0
-    form: Format | None = sniff(descriptor)
-    while form:
-        with _open_link(descriptor, form, end) as container:
+    fmt: Format | None = sniff(descriptor)
+    while fmt:
+        with _open_link(descriptor, fmt, end) as container:
             stream = _audio_stream(container)
             codec = stream.codec_context.codec.canonical_name
             codec_and_layout = codec.encode() + _layout(stream, codec) + b"\0"
@@ -69,15 +69,15 @@ def _hash_links(descriptor: int, end: int, on_progress: Callable[[int], None]) -
                     on_progress(done)
         if done == before:
             raise _NoPackets
-        following = form.following if form.demuxer == "wav" else None
-        form = None if following is None else sniff(descriptor, following)
+        following = fmt.following if fmt.demuxer == "wav" else None
+        fmt = None if following is None else sniff(descriptor, following)
     return digest.digest()
 
 
-def _open_link(descriptor: int, form: Format, end: int) -> InputContainer:
-    if form.head and not form.is_uncounted:
-        return open_container(Spliced(descriptor, form), form.demuxer)
-    return open_container(Window(descriptor, form.offset, end), form.demuxer)
+def _open_link(descriptor: int, fmt: Format, end: int) -> InputContainer:
+    if fmt.head and not fmt.has_no_xing:
+        return open_container(Spliced(descriptor, fmt), fmt.demuxer)
+    return open_container(Window(descriptor, fmt.offset, end), fmt.demuxer)
 
 
 def _audio_stream(container: InputContainer) -> AudioStream:
@@ -100,7 +100,7 @@ def _layout(stream: AudioStream, codec: str) -> bytes:
 
 
 def _without_adts_header(data: memoryview) -> memoryview:
-    """A frame of AAC; ISO 13818-7, 6.2: the header holds the frame's length, and may end in a CRC."""
+    """An AAC frame without its header, which holds the length and may end in a CRC (ISO 13818-7, 6.2)."""
     if len(data) < 7 or data[0] != 0xFF or data[1] & 0xF6 != 0xF0:
         return data
     length = (data[3] & 3) << 11 | data[4] << 3 | data[5] >> 5

@@ -1,19 +1,19 @@
-"""Tell whether uncompressed samples go on behind the place where a header says that they end."""
+"""Detects uncompressed samples beyond the end that a header states."""
 
 import os
 from dataclasses import dataclass
 
 import numpy as np
 
-_MOST_LOUDER, _LEAST_LOUD, _MOST_ROUGHER = 3.0, 0.05, 0.4
-# Sound of any level differs from text by a mean near zero, and from random bytes by being smooth.
-_MOST_OFFSET, _MOST_ROUGH = 0.5, 0.8
+_MAX_LEVEL_RATIO, _MIN_LEVEL, _MAX_ROUGHNESS_INCREASE = 3.0, 0.05, 0.4
+# Unlike text, sound has a mean near zero; unlike random bytes, it is smooth.
+_MAX_DC_OFFSET, _MAX_ROUGHNESS = 0.5, 0.8
 _READ_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Pcm:
-    """How samples lie in a file."""
+    """The layout of samples in a file."""
 
     channels: int
     frame_bytes: int  # of one sample of each channel
@@ -28,7 +28,7 @@ class Pcm:
 
 
 def silence_end(descriptor: int, pcm: Pcm | None, start: int, end: int) -> int | None:
-    """Offset of the first byte in [start, end) that is not digital silence; None: all of it is."""
+    """Offset of the first byte in [start, end) that is not digital silence; None if there is none."""
     silence = os.pread(descriptor, 1, start) if pcm and pcm.sample_bytes == 1 else b"\0"
     while start < end:
         block = os.pread(descriptor, min(_READ_BYTES, end - start), start)
@@ -40,29 +40,29 @@ def silence_end(descriptor: int, pcm: Pcm | None, start: int, end: int) -> int |
     return None
 
 
-def goes_on(descriptor: int, pcm: Pcm, start: int, end: int, behind: int) -> bool:
-    """Whether the second from `behind` on is sound that may belong to the samples in [start, end).
+def continues(descriptor: int, pcm: Pcm, start: int, end: int, after: int) -> bool:
+    """Whether the second that begins at `after` is sound that may continue the samples in [start, end).
 
-    Junk is as loud as can be, and each of its values is independent of the one before.
+    Junk, unlike sound, has a high level, and its successive values are independent.
     """
     if not pcm.sample_bytes:
         return False
     second = pcm.sample_rate * pcm.frame_bytes
     length = min(second, end - start) // pcm.frame_bytes * pcm.frame_bytes
-    behind -= (behind - start) % pcm.frame_bytes
+    after -= (after - start) % pcm.frame_bytes
     before = _values(os.pread(descriptor, length, end - length), pcm)
-    after = _values(os.pread(descriptor, second, behind), pcm)
-    if not len(before) or not after.any() or not np.isfinite(after).all():
+    following = _values(os.pread(descriptor, second, after), pcm)
+    if not len(before) or not following.any() or not np.isfinite(following).all():
         return False
-    level, roughness = np.abs(after).mean(), _roughness(after)
-    is_as_loud = level <= _MOST_LOUDER * np.abs(before).mean() + _LEAST_LOUD
-    is_alike = is_as_loud and roughness <= _roughness(before) + _MOST_ROUGHER
-    is_sound = roughness <= _MOST_ROUGH and abs(after.mean()) <= _MOST_OFFSET * level
+    level, roughness = np.abs(following).mean(), _roughness(following)
+    is_as_loud = level <= _MAX_LEVEL_RATIO * np.abs(before).mean() + _MIN_LEVEL
+    is_alike = is_as_loud and roughness <= _roughness(before) + _MAX_ROUGHNESS_INCREASE
+    is_sound = roughness <= _MAX_ROUGHNESS and abs(following.mean()) <= _MAX_DC_OFFSET * level
     return bool(is_alike or is_sound)
 
 
 def _values(data: bytes, pcm: Pcm) -> np.ndarray:
-    """The samples of one channel, roughly, in [-1, 1]: (T,)."""
+    """The approximate samples (T,) of one channel in [-1, 1]."""
     width = pcm.sample_bytes
     frames = np.frombuffer(data, np.uint8)[: len(data) // pcm.frame_bytes * pcm.frame_bytes]
     frames = frames.reshape(-1, pcm.frame_bytes)
@@ -74,7 +74,7 @@ def _values(data: bytes, pcm: Pcm) -> np.ndarray:
 
 
 def _roughness(values: np.ndarray) -> float:
-    """How much each value differs from the one before, as a share of their size; 1.3 for random bytes."""
+    """Mean difference of successive values relative to their mean magnitude; 1.3 for random bytes."""
     return (
         float(np.abs(np.diff(values)).mean() / max(np.abs(values).mean(), 1e-6)) if len(values) > 1 else 0.0
     )

@@ -1,6 +1,6 @@
-"""Decode with FFmpeg's libraries what libsndfile cannot decode, and Opus, which it decodes half as fast.
+"""Decoding with FFmpeg's libraries: formats unknown to libsndfile, and Opus, which FFmpeg decodes faster.
 
-Packets that cannot be decoded are passed over, and what they would have held is added to the account.
+Packets that cannot be decoded are skipped, and their duration counts as lost.
 """
 
 from collections.abc import Iterator
@@ -20,8 +20,8 @@ from core.ml.audio.sniff import Format
 from core.ml.audio.source import (
     MAX_DSD_SAMPLE_RATE,
     MAX_SAMPLE_RATE,
-    Account,
     Block,
+    LengthCheck,
     Samples,
     Source,
     block_frames,
@@ -29,16 +29,15 @@ from core.ml.audio.source import (
 )
 from core.ml.audio.spliced import Spliced
 
-# A container may name further files: none of them is ever opened.
+# A container may refer to other files, which are never opened.
 _OPTIONS = {"protocol_whitelist": "none", "enable_drefs": "0"}
 _MICROSECONDS = 1_000_000
-# Errors of a container in a row, each of which may be followed by sound packets.
-_MOST_FAULTS = 100
-_DSD_SAMPLE_RATE = 352_800  # of DSD64 behind FFmpeg's decoder
+_MAX_FAULTS = 100  # successive errors of a container, each of which may be followed by valid packets
+_DSD_SAMPLE_RATE = 352_800  # of DSD64 as decoded by FFmpeg
 
 Piece = tuple[int, np.ndarray]  # sample rate, and values (T, C) of any type
 
-# Frames of these carry checksums; otherwise what is damaged would sound, as noise.
+# Formats whose frames have checksums, which are verified: damaged frames would be decoded as noise.
 _CHECKED = frozenset({"flac", "wavpack", "tta", "ape", "tak", "shorten"})
 _CHECK = {"err_detect": "crccheck+explode"}
 _ENCRYPTED = {
@@ -49,19 +48,19 @@ _ENCRYPTED = {
 
 
 @contextmanager
-def open_av(descriptor: int, form: Format) -> Iterator[Source]:
+def open_av(descriptor: int, fmt: Format) -> Iterator[Source]:
     """The audio of an open file, from its start."""
-    with open_container(Window(descriptor, form.offset, form.end), form.demuxer) as container:
+    with open_container(Window(descriptor, fmt.offset, fmt.end), fmt.demuxer) as container:
         stream = _audio_stream(container)
-        account = form.account
-        account.promised_s = account.promised_s or _promised_s(container, stream)
-        yield Source(blocks(map(piece, _frames(container, stream, account))), account)
+        length_check = fmt.length_check
+        length_check.declared_s = length_check.declared_s or _promised_s(container, stream)
+        yield Source(blocks(map(piece, _frames(container, stream, length_check))), length_check)
 
 
 def open_container(file: Window | Spliced, demuxer: str) -> InputContainer:
-    """A container of a known kind, so no playlist is ever followed and no further file opened.
+    """Open a container of a known format, so that no playlist is followed and no other file opened.
 
-    FFmpeg lacks memory when a forged header asks for too much of it: that is the file's fault too.
+    Raises Corrupt, also for a forged header that makes FFmpeg run out of memory.
     """
     try:
         return av.open(file, "r", demuxer, container_options=_OPTIONS, metadata_errors="replace")
@@ -84,20 +83,22 @@ def _audio_stream(container: InputContainer) -> AudioStream:
     return stream
 
 
-def _frames(container: InputContainer, stream: AudioStream, account: Account) -> Iterator[AudioFrame]:
-    """All frames that can be decoded; raises `UnsupportedFormat` when that is none for want of a decoder."""
+def _frames(
+    container: InputContainer, stream: AudioStream, length_check: LengthCheck
+) -> Iterator[AudioFrame]:
+    """All decodable frames. Raises UnsupportedFormat if there are none because the decoder is missing."""
     length_s, found, faults = 0.0, False, 0
     lacking: Exception | None = None
-    while faults < _MOST_FAULTS:
+    while faults < _MAX_FAULTS:
         try:
             for packet in container.demux(stream):
                 try:
                     frames = packet.decode()
                 except (av.error.DecoderNotFoundError, av.error.PatchWelcomeError) as error:
                     lacking = error
-                    account.lost_s += _packet_s(packet) or length_s
+                    length_check.lost_s += _packet_s(packet) or length_s
                 except av.FFmpegError:
-                    account.lost_s += _packet_s(packet) or length_s
+                    length_check.lost_s += _packet_s(packet) or length_s
                 else:
                     for frame in frames:
                         if frame.samples:
@@ -112,12 +113,12 @@ def _frames(container: InputContainer, stream: AudioStream, account: Account) ->
 
 
 def _packet_s(packet: "Packet[AudioStream]") -> float:
-    """Duration of a packet; 0 where its container does not say."""
+    """Duration of a packet; 0 if its container does not state it."""
     return float(packet.duration * packet.time_base) if packet.duration and packet.time_base else 0.0
 
 
 def blocks(pieces: Iterator[Piece]) -> Iterator[Block]:
-    """Pieces hold some milliseconds; many of the same layout make a block (T, C)."""
+    """Join the short pieces of equal layout into blocks (T, C)."""
     collected: list[np.ndarray] = []
     layout: tuple[int, int, np.dtype] | None = None
     count = most = 0
@@ -138,14 +139,14 @@ def blocks(pieces: Iterator[Piece]) -> Iterator[Block]:
 
 
 def piece(frame: AudioFrame) -> Piece:
-    """The values of a frame as the decoder gives them."""
+    """Sample rate and undecoded values of a frame."""
     values = frame.to_ndarray()
     channels = frame.layout.nb_channels
     return frame.sample_rate, values.T if frame.format.is_planar else values.reshape(-1, channels)
 
 
 def _to_float32(values: np.ndarray) -> Samples:
-    """Values (T, C) of any type; integers become [-1, 1]."""
+    """Values (T, C) of any type as float32; integers are scaled to [-1, 1]."""
     samples: Samples = values.astype(np.float32, copy=False)
     if values.dtype == np.uint8:
         samples -= np.float32(128)
@@ -156,9 +157,9 @@ def _to_float32(values: np.ndarray) -> Samples:
 
 
 def _promised_s(container: InputContainer, stream: AudioStream) -> float | None:
-    """The length of the audio track, or of the container; a film's says little about its sound track.
+    """The stated duration of the audio track, or of the container unless that is a film.
 
-    Of formats that do not state a length FFmpeg makes one up from the bit rate.
+    None for formats that state none, for which FFmpeg estimates one from the bit rate.
     """
     if container.format.name in _GUESSED:
         return None

@@ -1,4 +1,4 @@
-"""How files that begin like this or that are decoded, by FFmpeg's names; and what cannot be."""
+"""Signatures of formats: the FFmpeg demuxer of each, and formats that cannot be decoded."""
 
 import re
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Signature:
     pattern: re.Pattern[bytes]  # of the first bytes
-    demuxer: str = ""  # empty: there is no decoder
+    demuxer: str = ""  # empty if there is no decoder
     name: str = ""  # of a format without a decoder
 
 
@@ -19,7 +19,7 @@ def _unsupported(pattern: bytes, name: str) -> Signature:
     return Signature(re.compile(pattern, re.DOTALL), name=name)
 
 
-# Formats that `core.ml.audio.sniff` does not look into. Order matters where one pattern includes another.
+# Formats that `core.ml.audio.sniff` does not parse. Order matters where one pattern includes another.
 SIGNATURES = (
     _known(rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "asf"),
     _known(rb"\x1a\x45\xdf\xa3", "matroska"),
@@ -59,27 +59,27 @@ SIGNATURES = (
 )
 HEAD_BYTES = 1 << 11
 
-# What people keep beside their music and that holds none, with a sentence each.
+# Common files that are not audio, with an explanation each.
 NOT_AUDIO = (
     (
         re.compile(rb"MThd|RIFF....RMID", re.DOTALL),
-        "This is a MIDI file: it holds notes, but no recorded sound.",
+        "This is a MIDI file: it contains notes, but no recorded sound.",
     ),
     (re.compile(rb"\x89PNG|\xff\xd8\xff|GIF8|BM....\x00\x00|RIFF....WEBP", re.DOTALL), "This is a picture."),
     (re.compile(rb"%PDF"), "This is a PDF document."),
     (re.compile(rb"PK\x03\x04|Rar!|7z\xbc\xaf|\x1f\x8b\x08"), "This is an archive; unpack it first."),
     (
         re.compile(rb"(?:\xef\xbb\xbf)?(?:#EXTM3U|\[playlist\]|ffconcat)"),
-        "This is a playlist, and holds no sound itself.",
+        "This is a playlist, which contains no sound itself.",
     ),
 )
 
 
 def find(head: bytes) -> Signature | None:
-    """What a file that begins with these `HEAD_BYTES` is; None: nothing known."""
+    """The signature that matches the first `HEAD_BYTES` of a file; None if there is none."""
     return next((signature for signature in SIGNATURES if signature.pattern.match(head)), None)
 
 
-def sentence_on(head: bytes) -> str | None:
-    """What to say of a file that is no audio; None: nothing more is known of it."""
+def explain_not_audio(head: bytes) -> str | None:
+    """An explanation for a file that is not audio; None if its type is unknown."""
     return next((sentence for pattern, sentence in NOT_AUDIO if pattern.match(head)), None)

@@ -1,4 +1,4 @@
-"""Decode with libsndfile from an open descriptor."""
+"""Decoding with libsndfile from an open descriptor."""
 
 import io
 import os
@@ -15,16 +15,15 @@ from core.ml.audio.source import Block, Samples, Source, block_frames, check_lay
 from core.ml.audio.spliced import Spliced
 
 _SF_ERR_SYSTEM = 2
-# Guesses of the length that are better than this do not matter.
-_GUESS_S = 0.25
+_LENGTH_TOLERANCE_S = 0.25  # of libsndfile's estimate
 _SPLICED_BUFFER_BYTES = 1 << 16
 
 
 class Seekable(sf.SoundFile):  # type: ignore[misc]
-    """Reads on without seeking.
+    """A sound file that is read without seeking after each block.
 
-    soundfile asks for the position and seeks after every block of a seekable file, which fails for a FLAC
-    without a (true) length in its header.
+    soundfile seeks after every block of a seekable file, which fails for a FLAC whose header states a wrong
+    length or none.
     """
 
     def seekable(self) -> bool:
@@ -32,13 +31,13 @@ class Seekable(sf.SoundFile):  # type: ignore[misc]
 
 
 @contextmanager
-def open_sndfile(descriptor: int, form: Format) -> Iterator[Source]:
+def open_sndfile(descriptor: int, fmt: Format) -> Iterator[Source]:
     """The audio of an open file, from its start."""
-    with open_seekable(descriptor, form) as file:
-        account = form.account
-        if form.demuxer == "ogg":
-            account.promised_s = _duration_s(file)
-        yield Source(_blocks(file), account)
+    with open_seekable(descriptor, fmt) as file:
+        length_check = fmt.length_check
+        if fmt.demuxer == "ogg":
+            length_check.declared_s = _duration_s(file)
+        yield Source(_blocks(file), length_check)
 
 
 def read_segment(file: Seekable, start: int, frames: int) -> Samples | None:
@@ -53,16 +52,16 @@ def read_segment(file: Seekable, start: int, frames: int) -> Samples | None:
 
 
 @contextmanager
-def open_seekable(descriptor: int, form: Format) -> Iterator[Seekable]:
+def open_seekable(descriptor: int, fmt: Format) -> Iterator[Seekable]:
     """The audio of an open file, for `read_segment`."""
     with ExitStack() as stack:
-        if not form.head or form.is_uncounted:
-            os.lseek(descriptor, form.offset, os.SEEK_SET)
+        if not fmt.head or fmt.has_no_xing:
+            os.lseek(descriptor, fmt.offset, os.SEEK_SET)
             file = stack.enter_context(_open(descriptor))
-            if not form.head or abs(_duration_s(file) - (form.promised_s or 0.0)) <= _GUESS_S:
+            if not fmt.head or abs(_duration_s(file) - (fmt.declared_s or 0.0)) <= _LENGTH_TOLERANCE_S:
                 yield file
                 return
-        spliced = io.BufferedReader(Spliced(descriptor, form), _SPLICED_BUFFER_BYTES)
+        spliced = io.BufferedReader(Spliced(descriptor, fmt), _SPLICED_BUFFER_BYTES)
         yield stack.enter_context(_open(spliced))
 
 

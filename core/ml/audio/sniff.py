@@ -1,4 +1,4 @@
-"""Tell what a file is by its content, and how long it claims to be. File names are never looked at."""
+"""Detects the format and the stated length of a file by its content; file names are not used."""
 
 import os
 import re
@@ -11,7 +11,7 @@ from core.errors import Corrupt, Empty, NotAudio, UnsupportedFormat
 from core.library.tag_blocks import id3v2_bytes, id3v2_content_end, plain_id3v2_bytes
 from core.ml.audio import adts, flac, framing, mp4, mpeg, ogg, riff, signatures
 from core.ml.audio.framing import Syntax
-from core.ml.audio.source import Account
+from core.ml.audio.source import LengthCheck
 from core.ml.audio.tagblocks import audio_end
 
 _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
@@ -21,13 +21,13 @@ _ASF_ENCRYPTIONS = (
 )
 _ASF_HEADER_BYTES = 1 << 16
 _MP4_ATOMS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp")
-# Other beginnings that are worth a search where junk lies in front of them.
-_BEHIND_JUNK = re.compile(
+# Other signatures that are searched for after leading junk.
+_AFTER_JUNK = re.compile(
     rb"fLaC[\x00\x80]\x00\x00\x22|OggS\x00\x02|(?:RIFF|RF64)....WAVEfmt |FORM....AIF[FC]|"
     rb"\x00\x00\x00[\x0c-\x40]ftyp[A-Za-z0-9 ]{4}|\x30\x26\xb2\x75\x8e\x66\xcf\x11|wvpk....[\x00-\x20]",
     re.DOTALL,
 )
-# Files of chunks: their first and third four bytes -> demuxer, and what reads where the samples lie.
+# Files of chunks: their first and third four bytes -> demuxer, and reader of the layout.
 _CHUNKED: dict[tuple[bytes, bytes], tuple[str, Callable[[int, int, int], riff.Layout]]] = {
     (b"RIFF", b"WAVE"): ("wav", riff.read_wav),
     (b"RF64", b"WAVE"): ("wav", riff.read_wav),
@@ -36,10 +36,10 @@ _CHUNKED: dict[tuple[bytes, bytes], tuple[str, Callable[[int, int, int], riff.La
     (b"FORM", b"AIFF"): ("aiff", riff.read_aiff),
     (b"FORM", b"AIFC"): ("aiff", riff.read_aiff),
 }
-# A size that a Xing header states may leave out the frame that holds it, or include tags.
-_CLAIM_SLACK_BYTES = 1 << 13
+# The size in a Xing header may exclude the header's own frame, or include tags.
+_XING_TOLERANCE_BYTES = 1 << 13
 
-# Formats whose headers count samples.
+# Formats whose headers state the number of samples.
 _COUNTED = frozenset({"flac", "wav", "aiff"})
 
 Decoder = Literal["sndfile", "av", "frames"]
@@ -47,29 +47,29 @@ Decoder = Literal["sndfile", "av", "frames"]
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How to decode a file, or one of the streams that follow each other in it."""
+    """How to decode a file, or one of several concatenated streams in it."""
 
     demuxer: str  # FFmpeg's name of the container
-    offset: int = 0  # where the audio container starts, behind tags and junk
-    end: int | None = None  # where it ends, before tags; None: at the end of the file
-    promised_s: float | None = None  # what its own header claims; None: nothing, or not believable
+    offset: int = 0  # start of the audio container, after tags and junk
+    end: int | None = None  # end of the container, before tags; None for the end of the file
+    declared_s: float | None = None  # duration by its header; None if not stated or implausible
     decoder: Decoder = "sndfile"
-    has_fast_seek: bool = False  # libsndfile finds places in it, although FFmpeg decodes it faster
+    has_fast_seek: bool = False  # libsndfile seeks in it, although FFmpeg decodes it faster
     syntax: Syntax | None = None  # of a stream of bare frames
-    head: bytes = b""  # to put in front of what lies from `offset` to `end`, for libsndfile
-    is_uncounted: bool = False  # MPEG audio without a count of its frames; `head` is one
-    lost_s: float = 0.0  # known to be missing before anything is decoded
-    breaks_off: bool = False  # it ends in the middle of a frame or page, and states no length
-    cut_share: float = 0.0  # bytes that the end of the file cuts off, for each that is there
-    following: int | None = None  # where another stream of the same kind begins
-    ignored_bytes: int = 0  # behind the stated end, neither audio nor tags, and not decoded
+    head: bytes = b""  # to prepend to the bytes from `offset` to `end`, for libsndfile
+    has_no_xing: bool = False  # MPEG audio without a Xing header; `head` is one
+    lost_s: float = 0.0  # known to be missing before decoding
+    is_truncated: bool = False  # ends within a frame or page, and states no length
+    cut_share: float = 0.0  # ratio of missing to present bytes
+    following: int | None = None  # offset of the next stream of the same kind
+    ignored_bytes: int = 0  # after the stated end, neither audio nor tags, and not decoded
 
     @property
-    def account(self) -> Account:
-        """What is known before anything is decoded."""
-        is_exact = self.promised_s is not None and self.demuxer in _COUNTED
-        return Account(
-            self.promised_s, self.lost_s, is_exact, breaks_off=self.breaks_off, cut_share=self.cut_share
+    def length_check(self) -> LengthCheck:
+        """What is known about the length before decoding."""
+        is_exact = self.declared_s is not None and self.demuxer in _COUNTED
+        return LengthCheck(
+            self.declared_s, self.lost_s, is_exact, is_truncated=self.is_truncated, cut_share=self.cut_share
         )
 
 
@@ -81,7 +81,7 @@ def sniff(descriptor: int, start: int = 0) -> Format:
     size = os.fstat(descriptor).st_size
     if size <= start:
         raise Empty("The file is empty.")
-    offsets = _behind_id3(descriptor, start, size)
+    offsets = _after_id3(descriptor, start, size)
     for offset in offsets:
         if offset < size and (found := _sniff_at(descriptor, offset, size)):
             return found
@@ -90,10 +90,10 @@ def sniff(descriptor: int, start: int = 0) -> Format:
     return _search(descriptor, usable[0] if usable else start + 10, size, offsets[0] if is_tagged else None)
 
 
-def _behind_id3(descriptor: int, start: int, size: int) -> list[int]:
-    """Where leading ID3v2 tags may end; they may carry megabytes of cover art. The likeliest comes first.
+def _after_id3(descriptor: int, start: int, size: int) -> list[int]:
+    """Possible ends of the leading ID3v2 tags, the most likely first.
 
-    A tag may state more bytes than it has: then audio begins right behind its frames.
+    A tag may state a size that is too large; audio then begins right after its frames.
     """
     offset, head = start, os.pread(descriptor, 10, start)
     while len(head) == 10 and head[:3] == b"ID3":
@@ -113,7 +113,7 @@ def _behind_id3(descriptor: int, start: int, size: int) -> list[int]:
 def _is_audio_or_tag(descriptor: int, offset: int, size: int) -> bool:
     """Whether audio or an ID3v2 tag begins exactly here."""
     head = os.pread(descriptor, signatures.HEAD_BYTES, offset)
-    if head[:3] == b"ID3" or _BEHIND_JUNK.match(head):
+    if head[:3] == b"ID3" or _AFTER_JUNK.match(head):
         return True
     runs = (
         framing.find_run(descriptor, offset, size, syntax, most=1) for syntax in (mpeg.SYNTAX, adts.SYNTAX)
@@ -122,10 +122,10 @@ def _is_audio_or_tag(descriptor: int, offset: int, size: int) -> bool:
 
 
 def _sniff_at(descriptor: int, offset: int, size: int) -> Format | None:
-    """The format of what begins exactly here."""
+    """The format of the audio that begins exactly here; None if there is none."""
     head = os.pread(descriptor, signatures.HEAD_BYTES, offset)
     if head[:4] == b"fLaC":
-        return Format("flac", offset, audio_end(descriptor, offset, size), flac.promised_s(head))
+        return Format("flac", offset, audio_end(descriptor, offset, size), flac.declared_s(head))
     if found := _CHUNKED.get((head[:4], head[8:12])):
         demuxer, read_layout = found
         return _from_layout(demuxer, offset, read_layout(descriptor, offset, size))
@@ -133,7 +133,7 @@ def _sniff_at(descriptor: int, offset: int, size: int) -> Format | None:
         return _sniff_ogg(descriptor, offset, size)
     if head[4:8] in _MP4_ATOMS and int.from_bytes(head[:4], "big") <= size:
         cut_share = mp4.cut_share(descriptor, offset, size)
-        return Format("mov", offset, decoder="av", breaks_off=cut_share > 0, cut_share=cut_share)
+        return Format("mov", offset, decoder="av", is_truncated=cut_share > 0, cut_share=cut_share)
     if signature := signatures.find(head):
         if not signature.demuxer:
             raise UnsupportedFormat(f"{signature.name} cannot be decoded.")
@@ -145,10 +145,10 @@ def _sniff_at(descriptor: int, offset: int, size: int) -> Format | None:
 
 
 def _search(descriptor: int, start: int, size: int, tag_end: int | None) -> Format:
-    """The format of what begins behind junk; `tag_end` is where tags say that they end."""
+    """The format of audio after leading junk; `tag_end` is the stated end of leading tags, if any."""
     data = os.pread(descriptor, framing.SEARCH_BYTES, start)
     places: list[tuple[int, Syntax | None]] = []
-    if container := _BEHIND_JUNK.search(data):
+    if container := _AFTER_JUNK.search(data):
         places.append((start + container.start(), None))
     for syntax in (mpeg.SYNTAX, adts.SYNTAX):
         if (found := framing.find_run(descriptor, start, size, syntax)) is not None:
@@ -166,7 +166,7 @@ def _search(descriptor: int, start: int, size: int, tag_end: int | None) -> Form
         raise Empty("The file holds tags, but no audio.")
     if tag_end is not None and tag_end > size:
         raise Corrupt("The file is cut off inside its tags.")
-    raise NotAudio(signatures.sentence_on(data))
+    raise NotAudio(signatures.explain_not_audio(data))
 
 
 def _frames(descriptor: int, syntax: Syntax, offset: int, size: int) -> Format:
@@ -176,46 +176,46 @@ def _frames(descriptor: int, syntax: Syntax, offset: int, size: int) -> Format:
 
 
 def _sniff_mpeg(descriptor: int, offset: int, end: int) -> Format:
-    """libsndfile decodes one song without damage; what is more than that is decoded frame by frame."""
+    """MPEG audio: libsndfile decodes a single undamaged song, everything else is decoded frame by frame."""
     first = os.pread(descriptor, 4, offset)
     frame = mpeg.parse_frame(first)
     assert frame is not None
-    claim = mpeg.read_claim(descriptor, offset)
-    promised_s = claim.seconds(frame) if claim and claim.frames else None
-    if claim and promised_s and abs(offset + claim.stream_bytes - end) <= _CLAIM_SLACK_BYTES:
-        return Format("mp3", offset, end, promised_s)
+    xing = mpeg.read_xing_header(descriptor, offset)
+    declared_s = xing.seconds(frame) if xing and xing.frames else None
+    if xing and declared_s and abs(offset + xing.stream_bytes - end) <= _XING_TOLERANCE_BYTES:
+        return Format("mp3", offset, end, declared_s)
     count = mpeg.count_frames(descriptor, offset, end)
-    goes_on = end - count.end > frame.length * 8 and (
+    continues = end - count.end > frame.length * 8 and (
         framing.find_run(descriptor, count.end, end, mpeg.SYNTAX, 2) is not None
     )
-    sounding = count.frames - (claim is not None)
-    is_longer = claim is not None and 0 < claim.frames < sounding - 1
-    if not count.is_uniform or goes_on or is_longer or not sounding:
+    audio_frames = count.frames - (xing is not None)
+    has_more_frames = xing is not None and 0 < xing.frames < audio_frames - 1
+    if not count.is_uniform or continues or has_more_frames or not audio_frames:
         return Format("mp3", offset, end, decoder="frames", syntax=mpeg.SYNTAX)
-    if promised_s:
-        return Format("mp3", offset, end, promised_s)
-    head = mpeg.counting_frame(first, sounding)
+    if declared_s:
+        return Format("mp3", offset, end, declared_s)
+    head = mpeg.xing_frame(first, audio_frames)
     cut = mpeg.parse_frame(os.pread(descriptor, 4, count.end))
     lost_s = cut.seconds if cut and count.end < end else 0.0
-    promised_s = sounding * frame.seconds
+    declared_s = audio_frames * frame.seconds
     return Format(
         "mp3",
         offset,
         count.end,
-        promised_s,
+        declared_s,
         head=head,
-        is_uncounted=True,
+        has_no_xing=True,
         lost_s=lost_s,
-        breaks_off=lost_s > 0,
+        is_truncated=lost_s > 0,
     )
 
 
 def _free_format(descriptor: int, offset: int, syntax: Syntax, size: int) -> Format:
-    """Only libsndfile decodes frames of a free bit rate."""
-    claim = mpeg.read_claim(descriptor, offset)
+    """MPEG audio with a free bit rate, which only libsndfile decodes."""
+    xing = mpeg.read_xing_header(descriptor, offset)
     frame = syntax.parse(os.pread(descriptor, 8, offset))
     assert frame is not None
-    return Format("mp3", offset, size, claim.seconds(frame) if claim and claim.frames else None)
+    return Format("mp3", offset, size, xing.seconds(frame) if xing and xing.frames else None)
 
 
 def _sniff_ogg(descriptor: int, offset: int, size: int) -> Format:
@@ -230,7 +230,7 @@ def _sniff_ogg(descriptor: int, offset: int, size: int) -> Format:
         decoder=decoder,
         has_fast_seek=link.codec == "opus" and is_alone,
         lost_s=link.cut_s,
-        breaks_off=link.is_cut,
+        is_truncated=link.is_cut,
         following=following,
     )
 
@@ -240,7 +240,7 @@ def _from_layout(demuxer: str, offset: int, layout: riff.Layout) -> Format:
         demuxer,
         layout.start if layout.head else offset,
         layout.end,
-        layout.promised_s,
+        layout.declared_s,
         decoder="sndfile" if layout.is_plain else "av",
         head=layout.head,
         following=layout.end if layout.has_more else None,
@@ -249,11 +249,11 @@ def _from_layout(demuxer: str, offset: int, layout: riff.Layout) -> Format:
 
 
 def _by_signature(descriptor: int, demuxer: str, offset: int, size: int) -> Format:
-    promised_s = _asf_promise(descriptor, offset) if demuxer == "asf" else None
-    return Format(demuxer, offset, audio_end(descriptor, offset, size), promised_s, decoder="av")
+    declared_s = _asf_duration(descriptor, offset) if demuxer == "asf" else None
+    return Format(demuxer, offset, audio_end(descriptor, offset, size), declared_s, decoder="av")
 
 
-def _asf_promise(descriptor: int, offset: int) -> float | None:
+def _asf_duration(descriptor: int, offset: int) -> float | None:
     """Play duration of the File Properties object (ASF specification, 3.2), less its preroll."""
     head = os.pread(descriptor, _ASF_HEADER_BYTES, offset)
     if any(encryption in head for encryption in _ASF_ENCRYPTIONS):

@@ -1,4 +1,4 @@
-"""A part of a file behind headers that are not in the file."""
+"""A part of a file with other headers prepended."""
 
 import io
 import os
@@ -8,13 +8,13 @@ from core.ml.audio.sniff import Format
 
 
 class Spliced(io.RawIOBase):
-    """The stream behind a head that tells its length; libsndfile would stop at the length it guesses."""
+    """A stream behind a header that states its true length, for libsndfile."""
 
-    def __init__(self, descriptor: int, form: Format) -> None:
-        self._head = form.head
-        self._descriptor, self._offset = descriptor, form.offset
-        self._end = os.fstat(descriptor).st_size if form.end is None else form.end
-        self._length = len(self._head) + self._end - form.offset
+    def __init__(self, descriptor: int, fmt: Format) -> None:
+        self._head = fmt.head
+        self._descriptor, self._offset = descriptor, fmt.offset
+        self._end = os.fstat(descriptor).st_size if fmt.end is None else fmt.end
+        self._length = len(self._head) + self._end - fmt.offset
         self._position = 0
 
     def readable(self) -> bool:
@@ -24,12 +24,12 @@ class Spliced(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        behind = self._position - len(self._head)
-        if behind < 0:
+        after = self._position - len(self._head)
+        if after < 0:
             data = self._head[self._position :][: len(buffer)]
         else:
             length = max(0, min(len(buffer), self._length - self._position))
-            data = os.pread(self._descriptor, length, self._offset + behind)
+            data = os.pread(self._descriptor, length, self._offset + after)
         buffer[: len(data)] = data
         self._position += len(data)
         return len(data)

@@ -1,4 +1,4 @@
-"""How long a part of the decoding takes."""
+"""Measures CPU time."""
 
 import time
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass
 class Stopwatch:
-    """Processor seconds of the calling thread in all measured blocks together."""
+    """CPU seconds of the calling thread, summed over all measured blocks."""
 
     seconds: float = 0.0
 

@@ -1,4 +1,4 @@
-"""Where blocks of tags begin and end, so that nobody takes them for audio."""
+"""Boundaries of tags, which are not to be taken for audio."""
 
 from core.library.tag_blocks import id3v2_bytes, trailing_tags_start
 
@@ -11,7 +11,7 @@ def starts_with_tag(head: bytes) -> bool:
 
 
 def tag_length(head: bytes) -> int:
-    """Length of the tag that begins with these bytes (64 are enough); 0: there is none."""
+    """Length of the tag that begins with these bytes (64 are enough); 0 if there is none."""
     if head[:3] == b"ID3" and len(head) >= 10:
         return id3v2_bytes(head)
     if head[:4] == b"TAG+":
@@ -19,12 +19,12 @@ def tag_length(head: bytes) -> int:
     if head[:3] == b"TAG":
         return _ID3V1
     if head[:8] == b"APETAGEX" and len(head) >= _APE_FOOTER:
-        return _APE_FOOTER + _little(head, 12)  # the size leaves the header out
+        return _APE_FOOTER + _little(head, 12)  # the stated size excludes the header
     return 0
 
 
 def audio_end(descriptor: int, start: int, size: int) -> int:
-    """Where the tags at the end of a file begin, which holds audio from `start` on."""
+    """Start of the trailing tags of a file whose audio begins at `start`."""
     return max(start, trailing_tags_start(descriptor, size))
 
 

@@ -1,4 +1,4 @@
-"""Decode a few evenly spaced windows of a track only."""
+"""Decodes only a few evenly spaced windows of a track."""
 
 import math
 from collections.abc import Iterable
@@ -8,15 +8,14 @@ import soxr
 
 from core.errors import Corrupt, UnsupportedFormat
 from core.ml.audio.mixing import clip, mono
-from core.ml.audio.opening import exceeds_promise, following_stream
+from core.ml.audio.opening import exceeds_declared_length, next_stream_start
 from core.ml.audio.sndfile import Seekable, open_seekable, read_segment
 from core.ml.audio.sniff import Format
 from core.ml.audio.source import MIN_DURATION_S, SILENCE, Decoded, Samples
 from core.ml.audio.stopwatch import Stopwatch
 
-# soxr's HQ filter reaches about 10 ms to either side when 44.1 kHz becomes 16 kHz; ample.
-_CONTEXT_S = 0.1
-# Read to see whether a track goes as far as it says: less than the shortest track has.
+_CONTEXT_S = 0.1  # on either side; soxr's HQ filter needs about 10 ms from 44.1 to 16 kHz
+# Read to verify the stated length of a track; fewer than the shortest track has.
 _LAST_FRAMES = 2048
 
 
@@ -30,29 +29,29 @@ def window_starts(total: int, windows: int, length: int) -> list[int]:
 
 def seek_windows(
     descriptor: int,
-    form: Format,
+    fmt: Format,
     sample_rate: int,
     windows: int,
     length: int,
     max_duration_s: float,
     resampling: Stopwatch,
 ) -> tuple[list[Samples], Decoded] | None:
-    """The windows by seeking; None whenever anything is odd: only decoding all of the track tells what."""
-    can_seek = form.decoder == "sndfile" or form.has_fast_seek
-    if not can_seek or form.following is not None or form.lost_s or form.ignored_bytes:
+    """The windows by seeking; None in any doubt, so that the whole track is decoded instead."""
+    can_seek = fmt.decoder == "sndfile" or fmt.has_fast_seek
+    if not can_seek or fmt.following is not None or fmt.lost_s or fmt.ignored_bytes:
         return None
     try:
-        with open_seekable(descriptor, form) as track:
+        with open_seekable(descriptor, fmt) as track:
             duration_s = float(track.frames / track.samplerate)
             if not MIN_DURATION_S <= duration_s <= max_duration_s:
                 return None
-            if form.account.missing_s(duration_s, track.samplerate):
+            if fmt.length_check.missing_s(duration_s, track.samplerate):
                 return None
             starts = window_starts(int(duration_s * sample_rate), windows, length)
             found = [_read_window(track, start, length, sample_rate, resampling) for start in starts]
             if read_segment(track, max(0, track.frames - _LAST_FRAMES), _LAST_FRAMES) is None:
                 return None
-        if following_stream(descriptor, form) is not None or exceeds_promise(descriptor, form):
+        if next_stream_start(descriptor, fmt) is not None or exceeds_declared_length(descriptor, fmt):
             return None
     except (Corrupt, UnsupportedFormat):
         return None
@@ -65,9 +64,9 @@ def seek_windows(
 def _read_window(
     track: Seekable, start: int, length: int, sample_rate: int, resampling: Stopwatch
 ) -> Samples | None:
-    """One window, decoded and resampled together with some context so that its borders are right.
+    """One window, decoded and resampled with some context so that its edges are exact.
 
-    Decoding starts where a sample before and one after resampling fall together.
+    Decoding starts at a frame that coincides with a resampled frame.
     """
     source_rate: int = track.samplerate
     divisor = math.gcd(source_rate, sample_rate)
@@ -88,7 +87,7 @@ def _read_window(
 
 
 def cut_windows(blocks: Iterable[Samples], starts: list[int], length: int) -> list[Samples]:
-    """The windows out of the blocks of a whole track; what lies behind its end is zero."""
+    """The windows cut from the blocks of a whole track, zero-padded beyond its end."""
     found = [np.zeros(length, dtype=np.float32) for _ in starts]
     offset = 0
     for block in blocks:

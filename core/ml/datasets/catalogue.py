@@ -1,4 +1,4 @@
-"""Every dataset format by the name that a configuration calls it."""
+"""The dataset formats by their name in the configuration."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -22,10 +22,7 @@ READERS: dict[str, Callable[..., Dataset]] = {
 
 
 def read_dataset(config: DatasetConfig) -> Dataset:
-    """The dataset that a configuration names, each label in one spelling.
-
-    A library's tracks must be read with `read_library`.
-    """
+    """Read a dataset, with one spelling per label. For a library use `read_library`."""
     if isinstance(config, LibraryDataset):
         raise ValueError("the tracks of a library are known to the database only")
     options = config.model_dump(exclude={"kind", "root"})
@@ -33,6 +30,6 @@ def read_dataset(config: DatasetConfig) -> Dataset:
 
 
 def read_library(config: LibraryDataset, root: Path, tracks: Iterable[TaggedTrack]) -> Dataset:
-    """The library at `root`, with the tracks that the caller knows to be in it."""
+    """The library at `root` with the given tracks, with one spelling per label."""
     options = config.model_dump(exclude={"kind", "library", "path"})
     return with_one_spelling(READERS[config.kind](root, tracks, **options))

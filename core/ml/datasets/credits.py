@@ -1,4 +1,4 @@
-"""Who made a track by the tags in its file, for datasets that do not tell."""
+"""Artist and album by the tags of a file, for datasets that do not state them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ class Credits:
 
 
 def read_credits(file: BinaryIO) -> tuple[Credits, str | None]:
-    """Those of an audio file, and why some or all of its tags cannot be read, if so."""
+    """The credits of an audio file, and an error if some of its tags cannot be read."""
     reading = read_tags(file)
     return credits_of(reading.tags), reading.error
 
@@ -27,9 +27,9 @@ def credits_of(tags: Mapping[str, Any]) -> Credits:
 
 
 def credited(example: Example, credits: Credits) -> Example:
-    """The example with what its dataset does not say; albums of one name in two folders are two albums.
+    """The example completed with credits from tags. Albums of equal name in two folders are distinct.
 
-    Where the dataset knows albums, those are kept: tags might cut them into smaller ones.
+    Albums stated by the dataset are kept, as tags may divide them.
     """
     album = example.album
     if album is None and known_name(credits.album):

@@ -1,4 +1,4 @@
-"""What a dataset holds, and the split it would be learnt with."""
+"""Describes a dataset, and the split that training would use."""
 
 import statistics
 from collections import Counter, defaultdict
@@ -26,7 +26,7 @@ class LabelCount:
 
 @dataclass(frozen=True)
 class Durations:
-    """Of the files that can be decoded, in seconds."""
+    """Durations of the decodable files in seconds."""
 
     total_s: float
     shortest_s: float
@@ -41,16 +41,16 @@ class Description:
     tracks: int
     unlabelled: int
     labels: tuple[LabelCount, ...]  # most frequent first
-    merged: tuple[MergedLabel, ...]  # labels that were found in several spellings
-    labels_per_track: Mapping[int, int]  # number of labels -> tracks that have so many
+    merged: tuple[MergedLabel, ...]  # labels with several spellings
+    labels_per_track: Mapping[int, int]  # number of labels -> number of tracks
     artists: int
     albums: int
-    durations: Durations | None  # None: no file was opened, or none can be decoded
+    durations: Durations | None  # None if no file was opened or decoded
     unusable: tuple[Unusable, ...]
-    unreadable_tags: Mapping[Path, str]  # why tags cannot be read, wholly or in part
-    split: SplitReport | None  # the first one of a cross-validation; None: it cannot be divided
+    unreadable_tags: Mapping[Path, str]  # errors of tags that cannot be read completely
+    split: SplitReport | None  # the first of a cross-validation; None if it cannot be split
     parts: Mapping[str, Mapping[str, int]]  # name of a part, or of a fold's test part -> label -> tracks
-    obstacle: str | None  # why this cannot be learnt from
+    obstacle: str | None  # why a model cannot be trained on it
 
 
 ALL_LABELS, USUAL_SPLIT = LabelConfig(), SplitConfig()
@@ -63,9 +63,9 @@ def describe(
     open_files: bool = True,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Description:
-    """Counts of a dataset, and how training would divide it.
+    """Counts of a dataset, and the split that training would use.
 
-    Opens every audio file unless told not to, calling `on_progress(done, total)`.
+    With `open_files`, opens every audio file and calls `on_progress(done, total)`.
     """
     dataset = in_order(dataset)
     found = _probe_all(dataset, on_progress) if open_files else {}
@@ -105,7 +105,7 @@ def describe(
 
 
 def _parts(splits: Sequence[Split]) -> dict[str, Mapping[str, int]]:
-    """What is learnt from and what is kept back; of a cross-validation what each fold is tested on."""
+    """Tracks per label of each part, or of each fold's test part."""
     if len(splits) == 1:
         return {str(part): _of_part(splits[0].report, part) for part in Part}
     return {f"fold {number}": _of_part(fold.report, Part.TEST) for number, fold in enumerate(splits, 1)}

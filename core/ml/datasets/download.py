@@ -1,4 +1,4 @@
-"""Download large archives: what was interrupted goes on, and what was altered is thrown away."""
+"""Downloads large archives: resumes interrupted downloads and verifies checksums."""
 
 import hashlib
 import os
@@ -15,12 +15,12 @@ from core.ml.datasets.unzip import OnProgress, check_space, unpack
 
 _BLOCK_BYTES = 1 << 20
 _TIMEOUT = httpx.Timeout(30.0)
-_TRIES = 5  # in a row that bring nothing new
-_OTHER_ANSWERS = frozenset({408, 425, 429, 500, 502, 503, 504})  # worth asking again
+_MAX_ATTEMPTS = 5  # successive ones without progress
+_RETRIED_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 def fetch(archives: Iterable[Archive], folder: Path, on_progress: OnProgress | None = None) -> None:
-    """Download, verify and unpack archives into `folder`; what is there already is not done again."""
+    """Download, verify and unpack archives into `folder`, unless they are there already."""
     for archive in archives:
         done = folder / f".{archive.name}.{archive.sha1}"
         if done.exists():
@@ -34,7 +34,10 @@ def fetch(archives: Iterable[Archive], folder: Path, on_progress: OnProgress | N
 def download(
     archive: Archive, folder: Path, on_progress: OnProgress | None = None, pause_s: float = 2.0
 ) -> Path:
-    """The verified archive in `folder`. Until then it is a `.part` file, from which the next call goes on."""
+    """The verified archive in `folder`. A `.part` file of an interrupted download is resumed.
+
+    Raises DownloadFailed, WrongChecksum or NotEnoughSpace.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / archive.name
     if path.exists() and _sha1(path, on_progress) == archive.sha1:
@@ -53,7 +56,7 @@ def download(
 
 @dataclass(frozen=True)
 class _Unfinished:
-    """The first part of a file, and the mark by which the server knows the file it is of."""
+    """The downloaded part of a file, and the validator (ETag or date) of the complete file."""
 
     path: Path
     mark_path: Path
@@ -76,36 +79,36 @@ class _Unfinished:
 
 
 def _download_in_pieces(url: str, part: _Unfinished, on_progress: OnProgress | None, pause_s: float) -> None:
-    """Ask until all is there; give up after several tries in a row that brought nothing."""
-    fruitless, best, reason = 0, part.size, ""
+    """Request pieces until the file is complete; gives up after several attempts without progress."""
+    failures, best, reason = 0, part.size, ""
     with httpx.Client(timeout=_TIMEOUT, follow_redirects=True) as client:
-        while fruitless < _TRIES:
+        while failures < _MAX_ATTEMPTS:
             try:
                 if _download_piece(client, url, part, on_progress):
                     return
                 reason = "the connection was closed too early"
             except httpx.TransportError as error:
                 reason = repr(error)
-            fruitless = 0 if part.size > best else fruitless + 1
+            failures = 0 if part.size > best else failures + 1
             best = max(best, part.size)
-            if fruitless:
-                time.sleep(pause_s * fruitless)
+            if failures:
+                time.sleep(pause_s * failures)
     raise DownloadFailed(
-        f"{url} cannot be downloaded: {reason}. Start again to go on from {part.size} bytes."
+        f"{url} cannot be downloaded: {reason}. Run it again to resume at {part.size} bytes."
     )
 
 
 def _download_piece(
     client: httpx.Client, url: str, part: _Unfinished, on_progress: OnProgress | None
 ) -> bool:
-    """Append what one answer brings; whether the file is complete now."""
+    """Append the body of one response; returns whether the file is complete."""
     headers = {"Accept-Encoding": "identity"}
     if part.size and part.mark:
         headers |= {"Range": f"bytes={part.size}-", "If-Range": part.mark}
     with client.stream("GET", url, headers=headers) as answer:
         if answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
             return _is_whole(answer, part)
-        if answer.status_code in _OTHER_ANSWERS:
+        if answer.status_code in _RETRIED_STATUS:
             raise httpx.RemoteProtocolError(f"the server answers {answer.status_code}")
         if answer.status_code not in (httpx.codes.OK, httpx.codes.PARTIAL_CONTENT):
             raise DownloadFailed(f"{url} cannot be downloaded: the server answers {answer.status_code}.")
@@ -116,7 +119,7 @@ def _download_piece(
             return False
         total = _total(answer, part.size)
         if total is not None:
-            check_space(part.path.parent, total - part.size + total)  # the rest, and about as much unpacked
+            check_space(part.path.parent, total - part.size + total)  # the rest, and the unpacked files
         _append(answer, part, total, on_progress)
     return total is None or part.size == total
 
@@ -134,7 +137,7 @@ def _append(
 
 
 def _is_whole(answer: httpx.Response, part: _Unfinished) -> bool:
-    """What it means that there is nothing behind our part: all is there, or the file has become another."""
+    """Whether a 416 response means that the download is complete; else the file on the server changed."""
     if answer.headers.get("Content-Range") == f"bytes */{part.size}":
         return True
     part.discard()
@@ -146,7 +149,7 @@ def _continues(answer: httpx.Response, size: int) -> bool:
 
 
 def _mark_of(answer: httpx.Response) -> str:
-    """A mark that names exactly this content; weak ones do not."""
+    """A strong validator of the content: the ETag, unless it is weak, or the modification date."""
     etag = str(answer.headers.get("ETag", ""))
     return etag if etag and not etag.startswith("W/") else str(answer.headers.get("Last-Modified", ""))
 

@@ -1,4 +1,4 @@
-"""What can be wrong with a dataset as a whole. A single unreadable audio file is none of these."""
+"""Errors of a whole dataset; an unreadable audio file is an item error instead."""
 
 from core.errors import Invalid, MFAError
 
@@ -12,36 +12,36 @@ class DatasetMalformed(Invalid):
 
 
 class EmptyLabel(Invalid):
-    """A track has a label without any character in it."""
+    """A track has an empty label."""
 
 
 class NoLabelsLeft(Invalid):
-    """No label has enough tracks and artists to be learnt."""
+    """No label has enough tracks and artists for training."""
 
 
 class TooFewLabels(Invalid):
-    """More labels are asked for than the dataset has."""
+    """More labels are requested than the dataset has."""
 
 
 class OneClassOnly(Invalid):
-    """All tracks have the same labels, so there is nothing to tell apart."""
+    """All tracks have the same labels, so there is nothing to distinguish."""
 
 
 class TooFewGroups(Invalid):
-    """There are too few artists to divide the tracks by."""
+    """There are too few artists for a split."""
 
 
 class DownloadFailed(MFAError):
-    """The download was broken off again and again; start it once more and it goes on where it stopped."""
+    """The download failed repeatedly; run it again to resume it."""
 
 
 class WrongChecksum(MFAError):
-    """The file that was downloaded is not the one that was published; it has been deleted."""
+    """The downloaded file does not match its published checksum; it has been deleted."""
 
 
 class NotEnoughSpace(MFAError):
-    """There is not enough space on the disk."""
+    """There is not enough disk space."""
 
 
 class UnsafeArchive(MFAError):
-    """The archive holds something that must not be unpacked."""
+    """The archive contains entries that must not be unpacked."""

@@ -1,4 +1,4 @@
-"""What a dataset is to everything that learns from it."""
+"""Datasets and their examples, independent of the format."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -18,18 +18,18 @@ class Example:
 
     id: str  # unique in its dataset
     path: Path
-    labels: tuple[str, ...]  # each once; empty where the dataset has none for the track
-    artist: str | None = None  # never in two parts of a split
+    labels: tuple[str, ...]  # unique; may be empty
+    artist: str | None = None  # tracks by one artist are never in two parts of a split
     album: str | None = None
     part: Part | None = None  # of the dataset's own split
 
 
 @dataclass(frozen=True)
 class MergedLabel:
-    """A label that was found in several spellings."""
+    """A label that occurs in several spellings."""
 
-    label: str  # the spelling that is used
-    spellings: tuple[tuple[str, int], ...]  # each spelling as found, with its number of tracks
+    label: str  # the chosen spelling
+    spellings: tuple[tuple[str, int], ...]  # each spelling with its number of tracks
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class Dataset:
     examples: tuple[Example, ...]  # in a fixed order
     parents: Mapping[str, str] = field(
         default_factory=dict
-    )  # label -> parent label, where labels form a tree
-    root: Path | None = None  # no file outside of it is opened, no link below it followed
+    )  # label -> parent label, if labels form a hierarchy
+    root: Path | None = None  # no file outside it is opened, and no link below it followed
     merged: tuple[MergedLabel, ...] = ()
 
 
 def in_order(dataset: Dataset) -> Dataset:
-    """By the examples' ids: nothing may depend on the order in which a database or a folder lists them."""
+    """The dataset sorted by example id, so that results do not depend on the order of a listing."""
     return replace(dataset, examples=tuple(sorted(dataset.examples, key=lambda example: example.id)))

@@ -1,4 +1,4 @@
-"""Free Music Archive (Defferrard and others, 2017): `fma_metadata/tracks.csv` and its genre tree."""
+"""Free Music Archive (Defferrard et al., 2017): `fma_metadata/tracks.csv` and its genre hierarchy."""
 
 import re
 from collections.abc import Iterator
@@ -11,8 +11,8 @@ from core.ml.datasets.tables import malformed, rows, unique
 
 SIZES = ("small", "medium", "large")  # each contains the one before it
 _PARTS = {"training": Part.TRAIN, "validation": Part.VALIDATION, "test": Part.TEST}
-_UNKNOWN = ("", "-1")  # the id of a thousand albums that nobody knows: no album
-_LIST = re.compile(r"(\[[\d, ]*\])?")  # written as Python would: [76, 103]
+_UNKNOWN = ("", "-1")  # the id of unknown albums
+_LIST = re.compile(r"(\[[\d, ]*\])?")  # Python syntax: [76, 103]
 _COLUMNS = {
     "size": ("set", "subset"),
     "split": ("set", "split"),
@@ -31,7 +31,7 @@ def read(
 ) -> Dataset:
     """The tracks of a size with the official split.
 
-    With `genres_all` a track has the ancestors of its genres too, and the dataset its tree.
+    With `genres_all`, tracks also have the ancestors of their genres, and the dataset has the hierarchy.
     """
     table = root / "fma_metadata" / "tracks.csv"
     genres = read_genres(root, root / "fma_metadata" / "genres.csv")
@@ -41,7 +41,7 @@ def read(
         if row["size"] not in sizes:
             continue
         if row["split"] not in _PARTS:
-            raise malformed(table, line, f"{row['split']!r} is no part of the split")
+            raise malformed(table, line, f"{row['split']!r} is not a part of the split")
         number = f"{int(track):06d}"
         examples.append(
             Example(
@@ -58,18 +58,18 @@ def read(
 
 
 def _tracks(root: Path, table: Path) -> Iterator[tuple[int, str, dict[str, str]]]:
-    """Line, id and the cells we need of each track."""
+    """Line, id and the needed cells of each track."""
     content = rows(root, table)
     headers = [row for _, (_, row) in zip(range(3), content, strict=False)]
     if len(headers) < 3 or headers[2][:1] != ["track_id"]:
-        raise malformed(table, 3, "the three lines of column names are not there")
+        raise malformed(table, 3, "the three lines of column names are missing")
     names = list(zip(headers[0], headers[1], strict=False))
     if missing := [name for name in _COLUMNS.values() if name not in names]:
         raise malformed(table, 2, f"the column {missing[0]} is missing")
     places = {name: names.index(column) for name, column in _COLUMNS.items()}
     for line, row in content:
         if len(row) != len(names) or not row[0].isdecimal():
-            raise malformed(table, line, f"this is no track of {len(names)} cells")
+            raise malformed(table, line, f"this is not a track with {len(names)} cells")
         yield line, row[0], {name: row[place].strip() for name, place in places.items()}
 
 
@@ -78,7 +78,7 @@ def _labels(cell: str, column: str, genres: Genres, table: Path, line: int) -> t
         return unique([cell])
     numbers = [int(number) for number in re.findall(r"\d+", cell)]
     if not _LIST.fullmatch(cell) or not genres.titles.keys() >= set(numbers):
-        raise malformed(table, line, f"{cell[:80]!r} is no list of known genres")
+        raise malformed(table, line, f"{cell[:80]!r} is not a list of known genres")
     return unique([genres.titles[number] for number in numbers])
 
 

@@ -1,4 +1,4 @@
-"""Where the archives of the Free Music Archive dataset lie; addresses and checksums from its README."""
+"""URLs and checksums of the Free Music Archive dataset, from its README."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,7 +10,7 @@ FMASize = Literal["small", "medium", "large"]
 
 @dataclass(frozen=True)
 class Archive:
-    """A ZIP file to be downloaded."""
+    """A ZIP file to download."""
 
     url: str
     sha1: str
@@ -29,5 +29,5 @@ AUDIO: dict[FMASize, Archive] = {
 
 
 def archives(size: FMASize) -> tuple[Archive, Archive]:
-    """What a size needs: the tables and the audio."""
+    """The archives of a size: tables and audio."""
     return METADATA, AUDIO[size]

@@ -1,4 +1,4 @@
-"""The genre tree of the Free Music Archive, `genres.csv`."""
+"""The genre hierarchy of the Free Music Archive, `genres.csv`."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -13,12 +13,12 @@ _NO_PARENT = 0
 
 @dataclass(frozen=True)
 class Genres:
-    titles: Mapping[int, str]  # genre id -> its title, made unique by its id where two have the same
-    parents: Mapping[str, str]  # title -> title of the parent; roots are not in it
+    titles: Mapping[int, str]  # genre id -> title, with the id appended if two have the same title
+    parents: Mapping[str, str]  # title -> title of the parent; without the roots
 
 
 def read_genres(root: Path, path: Path) -> Genres:
-    """`genre_id,#tracks,parent,title,top_level`, where parent 0 marks a root."""
+    """Read `genre_id,#tracks,parent,title,top_level`, where parent 0 marks a root."""
     found: dict[int, tuple[int, str]] = {}
     for line, row in records(root, path, required=("genre_id", "parent", "title")):
         try:

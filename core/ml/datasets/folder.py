@@ -1,4 +1,4 @@
-"""A folder of music, labelled by its folders or by words of its paths."""
+"""A folder of music, labelled by its subfolders or by words in paths."""
 
 import logging
 import os
@@ -27,7 +27,7 @@ def read(root: Path, labels_from: PathLabels = "folder", vocabulary: tuple[str, 
 def _example(
     root: Path, path: PurePosixPath, labels_from: PathLabels, vocabulary: tuple[str, ...]
 ) -> Example:
-    # A name that is not UTF-8 can be shown, but not opened: it costs that track only.
+    # A file whose name is not UTF-8 cannot be opened; only that track is dropped.
     shown = PurePosixPath(os.fsencode(path).decode("utf-8", "backslashreplace"))
     return Example(
         id=str(shown),
@@ -38,10 +38,10 @@ def _example(
 
 
 def audio_files(root: Path) -> Iterator[PurePosixPath]:
-    """What looks like audio below `root`, relative to it, as the analysis of a library finds it.
+    """Paths of audio files below `root`, relative to it, as in the analysis of a library.
 
-    Among it is what cannot be opened: links, folders that cannot be listed, names that are not UTF-8 (with
-    surrogate escapes). The rest is counted in the log.
+    They include entries that cannot be opened: links, folders that cannot be listed, and names that are not
+    UTF-8 (with surrogate escapes). Other entries are counted in the log. Raises DatasetFileMissing.
     """
     left_out = Counter[str]()
     try:

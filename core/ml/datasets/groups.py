@@ -1,4 +1,4 @@
-"""Which tracks belong together, so that none of them may be learnt from while another is tested on."""
+"""Groups of related tracks, which must not be in different parts of a split."""
 
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
@@ -8,8 +8,8 @@ from pathlib import PurePath
 from core.ml.datasets.examples import Example
 from core.spelling import name_key
 
-# Names that say that the name is not known; they must not tie a whole compilation shelf together.
-_NOBODY = frozenset(
+# Placeholders for an unknown name, by which tracks must not be grouped.
+_PLACEHOLDERS = frozenset(
     {
         "",
         "various artists",
@@ -28,7 +28,7 @@ _FOLDERS_PER_LABEL = 3
 @dataclass(frozen=True)
 class Groups:
     of: tuple[int, ...]  # group of each example
-    grouped_by: Mapping[str, int]  # tracks told apart by their artist, else album, else folder, else nothing
+    grouped_by: Mapping[str, int]  # number of tracks grouped by artist, album, folder or not at all ("track")
 
     @property
     def count(self) -> int:
@@ -36,9 +36,9 @@ class Groups:
 
 
 def same_origin(examples: Sequence[Example], hashes: Mapping[str, bytes] | None = None) -> Groups:
-    """Groups by artist (or album, or folder, where that is unknown) and by equal id, path or content.
+    """Groups by artist (if unknown, by album or folder) and by equal id, path or content.
 
-    `hashes` gives the content hash by example id, for as many as are known.
+    `hashes`: the known content hashes by example id.
     """
     by_folder = _folders_tell_albums_apart([example for example in examples if not _origins(example)])
     keys, kinds = [], dict.fromkeys(("artist", "album", "folder", "track"), 0)
@@ -80,9 +80,9 @@ def known_artists(text: str | None) -> list[str]:
 
 
 def known_name(text: str | None) -> str | None:
-    """A name as it is compared, the same for all its spellings; None when it names nobody."""
+    """The normalised name, equal for all its spellings; None for a placeholder."""
     name = name_key(text or "")
-    return None if name in _NOBODY else name
+    return None if name in _PLACEHOLDERS else name
 
 
 def _folder(example: Example) -> PurePath:
@@ -90,7 +90,7 @@ def _folder(example: Example) -> PurePath:
 
 
 def _folders_tell_albums_apart(examples: Sequence[Example]) -> bool:
-    """Whether folders are albums, not genres: most labels lie in as many of them as a split has parts."""
+    """Whether folders are albums, not genres: most labels occur in at least `_FOLDERS_PER_LABEL` folders."""
     folders: dict[str, set[PurePath]] = defaultdict(set)
     for example in examples:
         for label in example.labels:
@@ -100,7 +100,7 @@ def _folders_tell_albums_apart(examples: Sequence[Example]) -> bool:
 
 
 def _join(keys: Sequence[Sequence[Hashable]]) -> tuple[int, ...]:
-    """Group of each item, where items that share a key are in one group, and so on through others."""
+    """Group of each item: the connected components of items that share a key (union-find)."""
     parent = list(range(len(keys)))
 
     def root(item: int) -> int:

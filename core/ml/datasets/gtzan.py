@@ -1,6 +1,6 @@
 """GTZAN: ten genres of a hundred clips each, with known faults.
 
-The fault-filtered lists (Kereliuk, Sturm and Larsen, 2015) leave out repetitions and wrong labels and keep an
+The fault-filtered lists (Kereliuk, Sturm and Larsen, 2015) exclude repetitions and wrong labels and keep each
 artist in one part; put `train_filtered.txt`, `valid_filtered.txt` and `test_filtered.txt` beside the genres.
 """
 
@@ -21,7 +21,7 @@ _GENRE_FOLDERS = ("genres", "genres_original")  # as published, and as in the co
 
 
 def read(root: Path) -> Dataset:
-    """The tracks of the three lists with their parts; every clip, without parts, if there are no lists."""
+    """The tracks of the three lists with their parts; without the lists, every clip and no parts."""
     folder = next((root / name for name in _GENRE_FOLDERS if (root / name).is_dir()), root)
     there = {path.with_suffix(""): path for path in sorted(audio_files(folder)) if len(path.parts) == 2}
     present = [name for name in LISTS.values() if (root / name).is_file()]

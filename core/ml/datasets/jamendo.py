@@ -1,6 +1,6 @@
 """MTG-Jamendo: tab-separated splits of its repository, one tag per further cell.
 
-Bogdanov and others, 2019. Tracks of an artist are in one part, and every tag is in each part.
+Bogdanov et al., 2019. Tracks by one artist are in one part, and every tag occurs in each part.
 """
 
 from pathlib import Path, PurePosixPath
@@ -27,7 +27,7 @@ def read(
     audio: str = "audio",
     low_quality: bool = False,
 ) -> Dataset:
-    """One of the five splits; tags keep their category where several are mixed (`genre---rock`)."""
+    """One of the five splits; if several categories are mixed, tags keep theirs (`genre---rock`)."""
     examples: list[Example] = []
     for part in Part:
         table = root / "data" / "splits" / f"split-{split}" / f"{_FILES[category]}-{part}.tsv"
@@ -36,7 +36,7 @@ def read(
             raise malformed(table, 1, f"the columns are {header}, not {_COLUMNS}")
         for line, cells in content:
             if len(cells) < len(_COLUMNS) - 1:
-                raise malformed(table, line, f"{len(cells)} cells where at least {len(_COLUMNS) - 1} belong")
+                raise malformed(table, line, f"{len(cells)} cells instead of at least {len(_COLUMNS) - 1}")
             track, artist, album, path, _duration, *tags = cells
             examples.append(
                 Example(
@@ -56,7 +56,7 @@ def _file(path: PurePosixPath, low_quality: bool) -> PurePosixPath:
 
 
 def _label(tag: str, category: str) -> str:
-    """The tag's name; in files with several categories those of others are kept apart by their prefix."""
+    """The tag's name, with its category as a prefix if the file has several categories; "" for other ones."""
     prefix, _, name = tag.partition("---")
     if category in ("top50", "all"):
         return tag

@@ -1,4 +1,4 @@
-"""Decide which labels are learnt, and write them as numbers."""
+"""Selects the labels to train on, and encodes them."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -18,19 +18,20 @@ from core.spelling import name_key
 
 @dataclass(frozen=True)
 class LabelledDataset:
-    """A dataset reduced to the labels that are learnt, and what was left out for that."""
+    """A dataset reduced to the selected labels, and what was dropped."""
 
-    dataset: Dataset  # every example has one of `labels` at least
+    dataset: Dataset  # every example has at least one of `labels`
     labels: tuple[str, ...]  # in alphabetical order, which is the order of every array (L,)
     counts: Mapping[str, int]  # tracks per label, of all labels found
     rare: tuple[str, ...]  # labels with too few tracks or artists
-    unlabelled: tuple[str, ...]  # ids of the tracks that are left out, having no label (any more)
+    unlabelled: tuple[str, ...]  # ids of dropped tracks without a selected label
 
 
 def select_labels(dataset: Dataset, config: LabelConfig) -> LabelledDataset:
-    """The most frequent labels that have enough tracks and artists; equally frequent ones by alphabet.
+    """Select the most frequent labels with enough tracks and artists; ties are broken alphabetically.
 
-    Labels are renamed by the aliases, whose spellings come before those of the dataset.
+    Labels are renamed by the aliases, whose spelling takes precedence. Raises EmptyLabel, NoLabelsLeft,
+    OneClassOnly or TooFewLabels.
     """
     names = _names(config.aliases)
     dataset = replace(dataset, examples=tuple(_renamed(example, names) for example in dataset.examples))
@@ -51,7 +52,7 @@ def select_labels(dataset: Dataset, config: LabelConfig) -> LabelledDataset:
         )
     if config.num_genres is not None and config.num_genres > len(enough):
         raise TooFewLabels(
-            f"{config.num_genres} labels are asked for, {dataset.name} has {len(enough)} with enough tracks."
+            f"{config.num_genres} labels are requested, {dataset.name} has {len(enough)} with enough tracks."
         )
     labels = tuple(sorted(enough[: config.num_genres]))
     kept, unlabelled = _restrict(examples, frozenset(labels))
@@ -74,7 +75,7 @@ def multi_hot(examples: Sequence[Example], labels: Sequence[str]) -> npt.NDArray
 
 
 def _names(aliases: Mapping[str, str]) -> dict[str, str]:
-    """Key of a name -> label to use, for what is renamed and for what it is renamed to."""
+    """Key of a name -> label to use, for aliases and their targets."""
     targets = {name_key(target): target for target in sorted(aliases.values(), reverse=True)}
     return targets | {name_key(label): target for label, target in aliases.items()}
 
@@ -88,7 +89,7 @@ def _renamed(example: Example, names: Mapping[str, str]) -> Example:
 
 
 def _artists(examples: Sequence[Example]) -> dict[str, int]:
-    """Different artists per label; all unknown ones count as one."""
+    """Number of artists per label; all unknown ones count as one."""
     names: dict[str, set[str | None]] = defaultdict(set)
     for example in examples:
         artist = known_name(example.artist)
@@ -100,7 +101,7 @@ def _artists(examples: Sequence[Example]) -> dict[str, int]:
 def _restrict(
     examples: Sequence[Example], labels: frozenset[str]
 ) -> tuple[tuple[Example, ...], tuple[str, ...]]:
-    """The examples with these labels only, and the ids of those that have none of them."""
+    """The examples reduced to these labels, and the ids of those without any of them."""
     kept, unlabelled = [], []
     for example in examples:
         if found := tuple(label for label in example.labels if label in labels):
@@ -125,7 +126,7 @@ def _parents_among(labels: Sequence[str], parents: Mapping[str, str]) -> dict[st
 
 
 def spelt_like(labelled: LabelledDataset, labels: Sequence[str]) -> LabelledDataset:
-    """The dataset with the spelling that `labels` have, for those that are among them by name."""
+    """The dataset with its labels spelt as in `labels`, where the names match."""
     spellings = Spellings({name_key(label): label for label in labels})
     examples = tuple(replace(one, labels=spellings.labels(one.labels)) for one in labelled.dataset.examples)
     parents = {

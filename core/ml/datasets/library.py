@@ -1,4 +1,4 @@
-"""A music library as a dataset: labels are the genre tags in its files, or lie in its paths."""
+"""A music library as a dataset, labelled by genre tags or by paths."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -15,10 +15,10 @@ from core.spelling import name_key
 
 @dataclass(frozen=True, slots=True)
 class TaggedTrack:
-    """What is known of a track of a library."""
+    """A track of a library with its tags."""
 
     path: str  # relative to the library, with forward slashes
-    genres: tuple[str, ...] = ()  # genre tags as they stand in the file
+    genres: tuple[str, ...] = ()  # genre tags as in the file
     artist: str | None = None
     album: str | None = None
 
@@ -31,7 +31,7 @@ def read(
     separators: str = ";/|,\\",
     aliases: Mapping[str, str] | None = None,
 ) -> Dataset:
-    """The library at `root`, with labels as they are spelt in its files."""
+    """The library at `root`, with labels spelt as in its files."""
     ordered = sorted(tracks, key=lambda track: track.path)
     if labels_from == "genre_tags":
         labels = [genres(track.genres, separators, aliases or {}) for track in ordered]
@@ -45,7 +45,7 @@ def read(
 
 
 def genres(tags: Iterable[str], separators: str, aliases: Mapping[str, str]) -> tuple[str, ...]:
-    """`("Rock; Pop/Rock",)` -> `("Rock", "Pop")`; a tag that has an alias as a whole is not cut."""
+    """`("Rock; Pop/Rock",)` -> `("Rock", "Pop")`; a whole tag that is an alias is not split."""
     names = {name_key(alias): name for alias, name in aliases.items()}
     found: list[str] = []
     for tag in tags:

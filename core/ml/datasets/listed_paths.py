@@ -1,6 +1,6 @@
-"""Find the files that a list of tracks names, whichever machine the list was written on.
+"""Resolves the paths of a track list that may come from another machine.
 
-A path may have backslashes, be absolute, and be in another Unicode form than the name on disk.
+A path may have backslashes, be absolute, or be in another Unicode form than the name on disk.
 """
 
 import os
@@ -14,13 +14,13 @@ from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from core.errors import ItemError
 from core.library.paths import open_folder
 
-_SAMPLED = 200  # absolute paths by which the folder is chosen that they have in common
+_SAMPLED = 200  # absolute paths that are used to find their common folder
 
 
 class ListedPaths:
-    """Resolves what a list names to files below a dataset's root; relative paths start at `folder`.
+    """Resolves listed paths to files below a dataset's root; relative paths start at `folder`.
 
-    `listed` gives all the paths of the list; it is called when an absolute one does not begin with the root.
+    `listed` returns all paths of the list; it is called if an absolute path is not below the root.
     """
 
     def __init__(self, root: Path, folder: Path, listed: Callable[[], Iterable[str]]) -> None:
@@ -28,7 +28,7 @@ class ListedPaths:
         self._folders: dict[tuple[str, ...], dict[str, str]] = {}
 
     def resolve(self, text: str) -> Path | None:
-        """The file's path, or the one it should have where no file is; None: it leads out of the root."""
+        """The path of the file, or the expected path if it does not exist; None if it is outside the root."""
         readings = self._readings(text)
         if not readings or any(not parts or ".." in parts for _, parts in readings):
             return None
@@ -39,7 +39,7 @@ class ListedPaths:
         return top.joinpath(*parts)
 
     def _readings(self, text: str) -> list[tuple[Path, tuple[str, ...]]]:
-        """What the path may mean: a folder and the parts below it, the likeliest first."""
+        """Possible interpretations, the most likely first: a folder and the parts below it."""
         absolute = _absolute(text)
         readings = [] if text.startswith("/") else [(self._folder, PurePosixPath(text).parts)]
         if absolute is None and "\\" in text:
@@ -51,7 +51,7 @@ class ListedPaths:
         return readings
 
     def _below(self, absolute: PurePath) -> PurePath | None:
-        """What is left of an absolute path below the root, or below what was the root elsewhere."""
+        """An absolute path relative to the root, or to the root on the other machine."""
         if isinstance(absolute, PurePosixPath):
             for top in (self._root.absolute(), self._root.resolve()):
                 if absolute.is_relative_to(top):
@@ -61,9 +61,9 @@ class ListedPaths:
 
     @cached_property
     def _elsewhere(self) -> PurePath | None:
-        """The folder that the root was when the list was written: below it most of the paths are found here.
+        """The root on the machine that wrote the list: the folder relative to which most paths exist here.
 
-        One folder for all of them, so that no file is taken for another that only has the same name.
+        It is the same for all paths, so that no file is mistaken for another one of the same name.
         """
         found: Counter[PurePath] = Counter()
         for path in islice(filter(None, map(_absolute, self._listed())), _SAMPLED):
@@ -73,7 +73,7 @@ class ListedPaths:
         return max(found, key=lambda top: (found[top], -len(top.parts)), default=None)
 
     def _on_disk(self, top: Path, parts: tuple[str, ...]) -> tuple[str, ...] | None:
-        """The parts as they are spelt on disk: exactly so, else in another Unicode form."""
+        """The parts as spelt on disk, exactly or in another Unicode form; None if they do not exist."""
         spelt = top.relative_to(self._root).parts
         begin = len(spelt)
         for part in parts:
@@ -85,7 +85,7 @@ class ListedPaths:
         return spelt[begin:]
 
     def _names(self, folder: tuple[str, ...]) -> dict[str, str]:
-        """Names in a folder below the root by themselves and by their NFC; none where it cannot be listed."""
+        """The entries of a folder below the root, by name and by NFC form; empty if it cannot be listed."""
         if folder not in self._folders:
             self._folders[folder] = dict(_by_form(_list(self._root, folder)))
         return self._folders[folder]
@@ -103,13 +103,13 @@ def _list(root: Path, folder: tuple[str, ...]) -> list[str]:
 
 
 def _by_form(names: list[str]) -> Iterator[tuple[str, str]]:
-    """Later pairs count: a name itself comes before another of the same NFC."""
+    """Pairs of key and name for a dict: exact names override others with the same NFC form."""
     yield from ((unicodedata.normalize("NFC", name), name) for name in reversed(names))
     yield from ((name, name) for name in names)
 
 
 def _absolute(text: str) -> PurePath | None:
-    """An absolute path of either kind of system."""
+    """The path if it is an absolute POSIX or Windows path."""
     if text.startswith("/"):
         return PurePosixPath(text)
     windows = PureWindowsPath(text)

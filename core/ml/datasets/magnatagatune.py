@@ -1,6 +1,6 @@
-"""MagnaTagATune: 188 tags given by players of a game, two tab-separated files.
+"""MagnaTagATune: 188 tags from an annotation game, in two tab-separated files.
 
-Law and others, 2009. The part of a clip follows from the first character of its folder, as is usual.
+Law et al., 2009. The part of a clip follows from the first character of its folder, as is common.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ _PARTS = dict.fromkeys("0123456789ab", Part.TRAIN) | {"c": Part.VALIDATION} | di
 
 
 def read(root: Path) -> Dataset:
-    """Every clip with its tags; artists and albums where the file of clips is there."""
+    """Every clip with its tags; with artists and albums if the file of clips exists."""
     annotations = root / ANNOTATIONS
     clips = _clips(root, root / CLIPS)
     examples: list[Example] = []
@@ -32,7 +32,7 @@ def read(root: Path) -> Dataset:
 
 
 def _clips(root: Path, path: Path) -> dict[str, tuple[str | None, str | None]]:
-    """Artist and album of a clip, as far as they are known."""
+    """Artist and album of each clip, if known."""
     try:
         found = records(root, path, required=("clip_id", "artist", "album"), delimiter="\t")
         return {row["clip_id"]: (row["artist"] or None, row["album"] or None) for _, row in found}

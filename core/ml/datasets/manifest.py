@@ -1,6 +1,6 @@
-"""Our own format: a table `path,genres[,artist,album,split,duration]`, paths relative to it.
+"""A table `path,genres[,artist,album,split,duration]`, with paths relative to it.
 
-Columns are separated by commas, semicolons or tabs, as its first line shows.
+Its delimiter (comma, semicolon or tab) is detected from the first line.
 """
 
 import os
@@ -25,9 +25,9 @@ _PARTS = {
 
 
 def read(root: Path, file: str = "manifest.csv") -> Dataset:
-    """The tracks that `root/file` lists; a path that leads out of the dataset's folder is refused.
+    """The tracks listed in `root/file`. Raises DatasetMalformed, also for paths outside the dataset.
 
-    Files that are not there are examples, too: opening them tells what is missing.
+    Missing files are examples too; opening them reports the error.
     """
     manifest = root / file
     delimiter = delimiter_of(root, manifest, _REQUIRED, _DELIMITERS)
@@ -41,13 +41,13 @@ def read(root: Path, file: str = "manifest.csv") -> Dataset:
     for line, row in records(root, manifest, _REQUIRED, delimiter):
         path = paths.resolve(row["path"])
         if path is None:
-            raise malformed(manifest, line, f"{row['path']!r} is no path below the dataset's folder")
+            raise malformed(manifest, line, f"{row['path']!r} is not a path below the dataset's folder")
         name = PurePosixPath(os.path.relpath(path, manifest.parent))
         if (first := seen.setdefault(str(name), line)) != line:
             raise malformed(manifest, line, f"{name} is listed already on line {first}")
         split = row.get("split", "").lower()
         if split not in _PARTS:
-            raise malformed(manifest, line, f"{split!r} is no part of a split: train, validation or test")
+            raise malformed(manifest, line, f"{split!r} is not a part of a split: train, validation or test")
         examples.append(
             Example(
                 id=str(name),

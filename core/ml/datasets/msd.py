@@ -1,7 +1,7 @@
-"""The part of the Million Song Dataset with Last.fm tags, in the two forms in which its split is published.
+"""The part of the Million Song Dataset with Last.fm tags, in the two formats of its published split.
 
 `filtered_list_*.cP` with `msd_id_to_tag_vector.cP` (the split of musicnn and most papers, 50 tags), or
-`{train,valid,test}_x_msd_id.txt` with `_y.npy` and `tags.py`. The audio itself cannot be downloaded any more.
+`{train,valid,test}_x_msd_id.txt` with `_y.npy` and `tags.py`. The audio can no longer be downloaded.
 """
 
 import ast
@@ -17,12 +17,12 @@ from core.ml.datasets.examples import Dataset, Example, Part
 from core.ml.datasets.paths import inside, open_description
 from core.ml.datasets.tables import lines, text
 
-TRAIN_TRACKS = 201_680  # of the first list; the others are its validation part
+TRAIN_TRACKS = 201_680  # of the first list; the rest is the validation part
 _PARTS = {"train": Part.TRAIN, "valid": Part.VALIDATION, "test": Part.TEST}
 
 
 def read(root: Path, audio: str = "audio", train_tracks: int = TRAIN_TRACKS) -> Dataset:
-    """Every listed track; one whose file is not known is looked for under its own id."""
+    """Every listed track; a track without a known path is expected under its id."""
     if (root / "filtered_list_train.cP").is_file():
         examples = _from_pickles(root, root / audio, train_tracks)
     else:
@@ -76,33 +76,33 @@ def _load(root: Path, name: str, kind: type[Any]) -> Any:
     except DatasetMalformed as error:
         raise DatasetMalformed(f"{path}: {error}") from error
     if not isinstance(value, kind):
-        raise DatasetMalformed(f"{path} holds no {kind.__name__}.")
+        raise DatasetMalformed(f"{path} does not contain a {kind.__name__}.")
     return value
 
 
 def _numbers(root: Path, path: Path) -> Any:
-    """The 0 and 1 of each track and tag, (N, L)."""
+    """The binary tags of all tracks (N, L)."""
     with open_description(path, root) as file:
         content = file.read()
     try:
         return np.load(BytesIO(content), allow_pickle=False)
     except (ValueError, EOFError) as error:
-        raise DatasetMalformed(f"{path} is no array of numbers.") from error
+        raise DatasetMalformed(f"{path} is not an array of numbers.") from error
 
 
 def _tags(root: Path, path: Path) -> list[str]:
-    """The list that a Python file assigns to TAGS, without running it."""
+    """The list assigned to TAGS in a Python file, which is parsed but not executed."""
     try:
         for statement in ast.parse(text(root, path)).body:
             if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "TAGS":
                 return [str(tag) for tag in list(ast.literal_eval(statement.value))]
     except (SyntaxError, ValueError, TypeError) as error:
-        raise DatasetMalformed(f"{path} is no list of tags.") from error
+        raise DatasetMalformed(f"{path} is not a list of tags.") from error
     raise DatasetMalformed(f"{path} has no TAGS.")
 
 
 def _given(vector: Any, tags: list[str]) -> tuple[str, ...]:
-    values = getattr(vector, "values", vector)  # arrays of a pickle have their numbers inside
+    values = getattr(vector, "values", vector)  # arrays from a pickle are `StoredArray`
     if values is None:
         return ()
     if len(values) != len(tags):

@@ -1,4 +1,4 @@
-"""Paths as lists of tracks name them, and the files of a dataset, which lie below its root."""
+"""Access to the files of a dataset, which must be below its root."""
 
 import os
 from collections.abc import Iterator
@@ -12,28 +12,28 @@ from core.ml.datasets.errors import DatasetFileMissing, DatasetMalformed
 
 
 def inside(path: str, table: Path, line: int | None = None) -> PurePosixPath:
-    """A path that `table` lists; one that leads out of the dataset's folder is refused."""
+    """A path listed in `table`. Raises DatasetMalformed for a path outside the dataset's folder."""
     relative = PurePosixPath(path)
     if not relative.parts or relative.is_absolute() or ".." in relative.parts:
         place = f"{table}, line {line}" if line else str(table)
-        raise DatasetMalformed(f"{place}: {path!r} is no path below the dataset's folder.")
+        raise DatasetMalformed(f"{place}: {path!r} is not a path below the dataset's folder.")
     return relative
 
 
 def open_audio(path: Path, root: Path | None) -> BinaryIO:
-    """A regular file below `root`, reached through no link, or an item error; without one, its folder is."""
+    """Open a regular file below `root` (or in its own folder) without following links. Raises ItemError."""
     with _named_below(path, root) as (top, relative):
         return open_beneath(top, relative)
 
 
 def status_of_audio(path: Path, root: Path | None) -> os.stat_result:
-    """What `open_audio` would open, without opening it."""
+    """Status of the file that `open_audio` would open. Raises ItemError."""
     with _named_below(path, root) as (top, relative):
         return status_beneath(top, relative)
 
 
 def open_description(path: Path, root: Path) -> BinaryIO:
-    """A file that describes the dataset at `root`; it must lie below that as the audio must."""
+    """Open a file that describes the dataset. Raises DatasetFileMissing or DatasetMalformed."""
     try:
         return open_audio(path, root)
     except Disappeared as error:
@@ -44,7 +44,7 @@ def open_description(path: Path, root: Path) -> BinaryIO:
 
 @contextmanager
 def _named_below(path: Path, root: Path | None) -> Iterator[tuple[Path, str]]:
-    """The root, and the path as it goes on from there."""
+    """The root, and the path relative to it."""
     top = root or path.parent
     if not path.is_relative_to(top):
         raise OutsideLibrary("The path leaves the dataset's folder.")

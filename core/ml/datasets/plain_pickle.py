@@ -1,7 +1,7 @@
-"""Read pickles of plain values without unpickling: no name in the file is ever looked up or called.
+"""Reads pickles of plain values without the pickle module: no name in the file is imported or called.
 
-Python 2 wrote such files as text (protocol 0). Lists, dicts, tuples, strings and numbers are understood, and
-arrays of numbers, of which only type, shape and bytes are taken. Anything else in a file is refused.
+Supports protocol 0, the text format of Python 2, with lists, dicts, tuples, strings, numbers and numeric
+arrays. Anything else is refused.
 """
 
 import codecs
@@ -21,7 +21,7 @@ _ORDERS = frozenset({"<", ">", "|", "="})
 
 
 class _Kind:
-    """The type of an array's numbers, told in two steps."""
+    """The data type of an array, which is set in two steps."""
 
     def __init__(self, code: str) -> None:
         self.code, self.order = code, "="
@@ -34,21 +34,21 @@ class _Kind:
 
 @dataclass
 class StoredArray:
-    """An array of a file; its values (T,) without its shape."""
+    """An array in a pickle: its flat values (T,)."""
 
     values: npt.NDArray[Any]
 
 
 def loads(data: bytes) -> Any:
-    """The one value that a file holds; arrays are `StoredArray`."""
+    """The value in a pickle; arrays are `StoredArray`. Raises DatasetMalformed."""
     try:
         return _Reader(data).read()
     except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise DatasetMalformed(f"This is no pickle of plain values: {error!r}.") from error
+        raise DatasetMalformed(f"This is not a pickle of plain values: {error!r}.") from error
 
 
 class _Reader:
-    """A stack of values, as the format wants it."""
+    """The stack machine of the pickle format."""
 
     def __init__(self, data: bytes) -> None:
         self._data, self._position = data, 0

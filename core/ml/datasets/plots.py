@@ -1,4 +1,4 @@
-"""Draw a description of a dataset."""
+"""Plots of a dataset's description."""
 
 import io
 import warnings
@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 
 from core.ml.datasets.describe import Description
 
-_MOST_LABELS = 60
+_MAX_LABELS = 60
 _DPI = 120
 
 
 def write_plots(description: Description, folder: Path) -> list[Path]:
-    """PNG files of labels, durations and the split in `folder`, as far as there is anything to show."""
+    """Write PNG files of labels, durations and the split to `folder`, if there is data for them."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     if description.labels:
@@ -29,7 +29,7 @@ def write_plots(description: Description, folder: Path) -> list[Path]:
 
 
 def _draw_labels(description: Description, path: Path) -> Path:
-    shown = description.labels[:_MOST_LABELS]
+    shown = description.labels[:_MAX_LABELS]
     figure, axes = _figure(rows=len(shown))
     places = np.arange(len(shown))
     axes.barh(places - 0.2, [one.tracks for one in shown], 0.4, label="tracks")
@@ -50,9 +50,9 @@ def _draw_durations(seconds: tuple[float, ...], path: Path) -> Path:
 
 
 def _draw_split(description: Description, path: Path) -> Path:
-    """How each label's tracks are divided, in per cent."""
-    learnt = {label for counts in description.parts.values() for label in counts}
-    shown = [one.label for one in description.labels if one.label in learnt][:_MOST_LABELS]
+    """Share of each label's tracks per part, in per cent."""
+    selected = {label for counts in description.parts.values() for label in counts}
+    shown = [one.label for one in description.labels if one.label in selected][:_MAX_LABELS]
     figure, axes = _figure(rows=len(shown))
     left = np.zeros(len(shown))
     tracks = np.array([[counts.get(label, 0) for label in shown] for counts in description.parts.values()])
@@ -66,7 +66,7 @@ def _draw_split(description: Description, path: Path) -> Path:
 
 
 def _figure(rows: int) -> tuple[Figure, Axes]:
-    """A figure of its own, not one of pyplot's, which would keep it and open windows."""
+    """A figure without pyplot, which would keep it in memory and open windows."""
     figure = Figure(figsize=(8, max(3.0, 1.2 + 0.22 * rows)), layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.add_subplot()
@@ -83,7 +83,7 @@ def _save(figure: Figure, path: Path) -> Path:
 
 
 def png(figure: Figure) -> bytes:
-    """The picture as a file's content."""
+    """The figure as PNG data."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         # Labels in scripts that the font lacks are drawn as boxes.

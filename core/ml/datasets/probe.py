@@ -1,4 +1,4 @@
-"""Find out whether files can be decoded, and how long they are, without decoding them whole."""
+"""Checks whether files can be decoded, and their duration, without decoding them completely."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ _MAX_DURATION_S = 4 * 3600
 
 @dataclass(frozen=True)
 class Unusable:
-    """An audio file that is left out of training and why."""
+    """An audio file that is excluded from training, and the reason."""
 
     path: Path
     code: str
@@ -28,11 +28,11 @@ class Probed:
     duration_s: float
     credits: Credits
     content: bytes  # hash of the audio
-    tags_error: str | None = None  # why some or all of its tags cannot be read
+    tags_error: str | None = None  # if some of its tags cannot be read
 
 
 def probe(path: Path, root: Path | None = None) -> Probed | Unusable:
-    """What a glance tells; damage is found where the file's start, middle or structure shows it."""
+    """Probe a file. Finds damage at its start and middle and in its structure only."""
     try:
         with open_audio(path, root) as file:
             _, track = decode_windows(file, _SAMPLE_RATE, 1, _WINDOW_S, max_duration_s=_MAX_DURATION_S)

@@ -1,4 +1,4 @@
-"""One label for all spellings of its name, in a dataset of any kind."""
+"""Merges different spellings of labels in a dataset."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from core.ml.datasets.examples import Dataset, MergedLabel
 from core.spelling import clean, name_key
 
-_NAMED = 10  # merged labels that a note names
+_LISTED = 10  # maximum number of merged labels in a note
 
 
 @dataclass(frozen=True)
 class Spellings:
-    """The spelling that stands for each name."""
+    """The chosen spelling of each name."""
 
     of: Mapping[str, str]  # key of the name -> spelling
 
@@ -20,14 +20,14 @@ class Spellings:
         return self.of.get(name_key(found), found)
 
     def labels(self, found: Iterable[str]) -> tuple[str, ...]:
-        """Each label once, in the order in which they are found."""
+        """The unique labels in their order."""
         return tuple(dict.fromkeys(map(self.label, found)))
 
 
 def with_one_spelling(dataset: Dataset) -> Dataset:
-    """The dataset with the most frequent spelling of each label, and a record of what was merged.
+    """The dataset with the most frequent spelling of each label, and a record of merged labels.
 
-    Of equally frequent spellings the first in the order of code points is used.
+    Ties are broken by the order of code points.
     """
     found = Counter(label for example in dataset.examples for label in dict.fromkeys(example.labels))
     spellings = most_frequent(found, also=[*dataset.parents, *dataset.parents.values()])
@@ -43,7 +43,7 @@ def with_one_spelling(dataset: Dataset) -> Dataset:
 
 
 def most_frequent(found: Mapping[str, int], also: Iterable[str] = ()) -> Spellings:
-    """The spelling for each name among `found` (spelling -> tracks) and `also`, which need have no tracks."""
+    """The most frequent spelling of each name in `found` (spelling -> tracks) and `also` (without tracks)."""
     cleaned: Counter[str] = Counter()
     for label in also:
         cleaned[clean(label)] += 0
@@ -57,7 +57,7 @@ def most_frequent(found: Mapping[str, int], also: Iterable[str] = ()) -> Spellin
 
 
 def _merged(found: Mapping[str, int], spellings: Spellings) -> tuple[MergedLabel, ...]:
-    """Labels that were found in several spellings, by alphabet."""
+    """Labels with several spellings, in alphabetical order."""
     variants: dict[str, list[str]] = defaultdict(list)
     for label in found:
         variants[spellings.label(label)].append(label)
@@ -69,12 +69,12 @@ def _merged(found: Mapping[str, int], spellings: Spellings) -> tuple[MergedLabel
 
 
 def merged_note(merged: Iterable[MergedLabel]) -> str | None:
-    """`"rock" 12, "Rock" 30 -> "Rock"` for each label that was merged, as one note."""
+    """A note like `"rock" 12, "Rock" 30 -> "Rock"` about all merged labels; None if there are none."""
     shown = [
         ", ".join(f'"{spelling}" {tracks}' for spelling, tracks in one.spellings) + f' -> "{one.label}"'
         for one in merged
     ]
     if not shown:
         return None
-    more = f"; and {len(shown) - _NAMED} more" if len(shown) > _NAMED else ""
-    return f"Labels found in several spellings were merged: {'; '.join(shown[:_NAMED])}{more}."
+    more = f"; and {len(shown) - _LISTED} more" if len(shown) > _LISTED else ""
+    return f"Labels found in several spellings were merged: {'; '.join(shown[:_LISTED])}{more}."

@@ -1,4 +1,4 @@
-"""A divided dataset and what one must know about it."""
+"""Splits of a dataset, with a report on each."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from core.ml.datasets.examples import Example, Part
 from core.ml.datasets.groups import Groups
 
 Origin = Literal["own", "by_artist", "fold"]
-_NAMED = 10  # labels that a warning names
+_LISTED = 10  # maximum number of labels in a warning
 
 
 @dataclass(frozen=True)
@@ -18,9 +18,9 @@ class SplitReport:
     tracks: Mapping[Part, int]
     labels: Mapping[str, Mapping[Part, int]]  # tracks per label and part
     missing: Mapping[Part, tuple[str, ...]]  # labels without any track in a part
-    groups: int  # of tracks that had to stay together
-    grouped_by: Mapping[str, int]  # tracks told apart by their artist, album or folder, or by nothing at all
-    left_out: tuple[str, ...]  # ids of tracks that the dataset's own split had in two parts
+    groups: int  # number of groups of tracks that must be in one part
+    grouped_by: Mapping[str, int]  # number of tracks grouped by artist, album, folder or not at all
+    left_out: tuple[str, ...]  # ids of tracks dropped because their group was in two parts of the own split
     warnings: tuple[str, ...]
 
 
@@ -42,7 +42,7 @@ def report_of(
     warnings: Sequence[str],
     left_out: tuple[str, ...],
 ) -> SplitReport:
-    """What a division amounts to; parts that are empty as a whole lack nothing."""
+    """The report on a split; a label is missing from a part only if the part has tracks."""
     counts = {part: Counter(label for one in found for label in one.labels) for part, found in parts.items()}
     labels = sorted(set().union(*counts.values()))
     missing = {
@@ -77,6 +77,6 @@ def _missing_warnings(missing: Mapping[Part, Sequence[str]]) -> list[str]:
     warnings = []
     for part, labels in missing.items():
         if labels:
-            more = f" and {len(labels) - _NAMED} more" if len(labels) > _NAMED else ""
-            warnings.append(f"No {part} track has the label {', '.join(labels[:_NAMED])}{more}.")
+            more = f" and {len(labels) - _LISTED} more" if len(labels) > _LISTED else ""
+            warnings.append(f"No {part} track has the label {', '.join(labels[:_LISTED])}{more}.")
     return warnings

@@ -1,4 +1,4 @@
-"""Divide a dataset for training and evaluation; what belongs together is never in two parts."""
+"""Splits a dataset for training and evaluation, without dividing groups of related tracks."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,16 +11,16 @@ from core.ml.datasets.groups import Groups, same_artist, same_origin
 from core.ml.datasets.split_report import Origin, Split, report_of
 from core.ml.datasets.stratify import Ints, allocate
 
-# A label with two groups is learnt from one and tested on the other; its threshold is then the common one.
-_FIRST_SERVED = (Part.TRAIN, Part.TEST, Part.VALIDATION)
-# Tracks that the published split has in two parts: up to here they are left out, above it is not used.
+# Priority of the parts for labels with few groups: a label with two groups is in the training and test part.
+_PRIORITY = (Part.TRAIN, Part.TEST, Part.VALIDATION)
+# Largest share of tracks with groups in two parts for which the published split is used, without them.
 _MAX_LEFT_OUT = 0.1
 
-Hashes = Mapping[str, bytes]  # example id -> content hash, of as many as are known
+Hashes = Mapping[str, bytes]  # example id -> content hash, if known
 
 
 def split(dataset: Dataset, config: SplitConfig | None = None, hashes: Hashes | None = None) -> Split:
-    """The dataset's own split when it is complete, else one by artist that spreads the labels evenly."""
+    """The dataset's own split if complete, else a stratified split by artist. Raises TooFewGroups."""
     config = config or SplitConfig()
     warnings: list[str] = []
     if config.own and (own := _own_split(dataset, hashes, warnings)):
@@ -32,25 +32,25 @@ def split(dataset: Dataset, config: SplitConfig | None = None, hashes: Hashes | 
         Part.TEST: config.test,
     }
     if groups.count < len(shares):
-        raise TooFewGroups(f"{dataset.name} has {groups.count} artists; three parts need three at least.")
+        raise TooFewGroups(f"{dataset.name} has {groups.count} artists; a split needs at least three.")
     numbers = _allocate(dataset.examples, groups, list(shares.values()), config.seed)
     parts = [list(shares)[number] for number in numbers]
     return _as_split(dataset.examples, parts, "by_artist", groups, warnings)
 
 
 def divide(dataset: Dataset, config: SplitConfig, hashes: Hashes | None = None) -> tuple[Split, ...]:
-    """The split to learn by, or those of a cross-validation."""
+    """The split for training, or those of a cross-validation. Raises TooFewGroups."""
     if config.folds is None:
         return (split(dataset, config, hashes),)
     found = folds(dataset, config.folds, config.seed, hashes)
-    return tuple(fold for fold in found if fold.test)  # one label's rare tracks may leave a fold empty
+    return tuple(fold for fold in found if fold.test)  # with few groups a fold may be empty
 
 
 def folds(dataset: Dataset, k: int, seed: int = 0, hashes: Hashes | None = None) -> tuple[Split, ...]:
-    """Cross-validation: each track is in the test part of one of `k` splits; none has a validation part."""
+    """Cross-validation: each track is in the test part of one of `k` splits without validation parts."""
     groups = same_origin(dataset.examples, hashes)
     if k < 2 or groups.count < k:
-        raise TooFewGroups(f"{dataset.name} has {groups.count} artists, which cannot make {k} folds.")
+        raise TooFewGroups(f"{dataset.name} has {groups.count} artists, which is too few for {k} folds.")
     numbers = _allocate(dataset.examples, groups, [1 / k] * k, seed)
     splits = []
     for fold in range(k):
@@ -60,7 +60,7 @@ def folds(dataset: Dataset, k: int, seed: int = 0, hashes: Hashes | None = None)
 
 
 def _own_split(dataset: Dataset, hashes: Hashes | None, warnings: list[str]) -> Split | None:
-    """The published split, if every track has a part and (almost) no artist has two."""
+    """The published split, if every track has a part and almost no artist is in two; else adds a warning."""
     without = sum(example.part is None for example in dataset.examples)
     if without == len(dataset.examples):
         return None
@@ -73,21 +73,23 @@ def _own_split(dataset: Dataset, hashes: Hashes | None, warnings: list[str]) -> 
     if without:
         reason = f"{without} tracks have no part"
     elif len(leaking) > _MAX_LEFT_OUT * len(dataset.examples):
-        reason = f"of {len(leaking)} tracks another part has the artist, or a copy"
+        reason = f"of {len(leaking)} tracks the artist or a copy is also in another part"
     elif len(set(parts)) < len(Part):
         reason = "it has no train, validation or test part"
     if reason:
         warnings.append(f"The dataset's own split is not used: {reason}.")
         return None
     if leaking:
-        warnings.append(f"{len(leaking)} tracks are left out: another part has their artist, or a copy.")
+        warnings.append(
+            f"{len(leaking)} tracks are left out: their artist or a copy is also in another part."
+        )
     left_out = tuple(dataset.examples[number].id for number in sorted(leaking))
     groups = Groups(tuple(groups.of[number] for number in kept), groups.grouped_by)
     return _as_split(examples, parts, "own", groups, warnings, left_out)
 
 
 def _in_two_parts(examples: Sequence[Example], groups: Groups) -> set[int]:
-    """Examples to leave out so that each group is in one part; test keeps all of its own, then validation."""
+    """Examples to drop so that each group is in one part; the test part has priority, then validation."""
     ranks = {Part.TEST: 0, Part.VALIDATION: 1, Part.TRAIN: 2, None: 3}
     best = dict.fromkeys(groups.of, len(ranks))
     for example, group in zip(examples, groups.of, strict=True):
@@ -97,14 +99,14 @@ def _in_two_parts(examples: Sequence[Example], groups: Groups) -> set[int]:
 
 
 def _allocate(examples: Sequence[Example], groups: Groups, shares: Sequence[float], seed: int) -> list[int]:
-    """Number of the part of each example."""
+    """Index of the part of each example."""
     labels = sorted({label for example in examples for label in example.labels})
     columns = {label: column for column, label in enumerate(labels)}
     counts: Ints = np.zeros((groups.count, len(labels)), np.int64)
     for example, group in zip(examples, groups.of, strict=True):
         counts[group, [columns[label] for label in set(example.labels)]] += 1
     sizes = np.bincount(groups.of, minlength=groups.count)
-    order = [list(Part).index(part) for part in _FIRST_SERVED] if len(shares) == 3 else range(len(shares))
+    order = [list(Part).index(part) for part in _PRIORITY] if len(shares) == 3 else range(len(shares))
     parts = allocate(counts, sizes, shares, order, seed)
     return [int(parts[group]) for group in groups.of]
 

@@ -1,7 +1,7 @@
-"""Divide groups of tracks so that every label is spread over all parts as evenly as the groups allow.
+"""Stratified split of groups of tracks, so that every label is distributed as evenly as the groups allow.
 
-The greedy way of the Free Music Archive's split: the label with the fewest tracks first, its largest groups
-first, each into the part that lacks the label most.
+The greedy algorithm of the Free Music Archive's split: the rarest label first, its largest groups first, each
+assigned to the part with the largest deficit of that label.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ Ints = npt.NDArray[np.int64]
 def allocate(counts: Ints, sizes: Ints, shares: Sequence[float], order: Sequence[int], seed: int) -> Ints:
     """Part of each group (G,): `counts` (G, L) tracks per label, `sizes` (G,) tracks, `shares` (P,) of all.
 
-    `order` (P,) says which parts come first for labels that have fewer groups than there are parts.
+    `order` (P,): priority of the parts for labels with fewer groups than parts.
     """
     shuffled = np.random.default_rng(seed).permutation(len(sizes))
     division = _Division(counts, sizes, np.asarray(shares, dtype=np.float64), list(order))
@@ -31,7 +31,7 @@ def allocate(counts: Ints, sizes: Ints, shares: Sequence[float], order: Sequence
 
 
 class _Division:
-    """What has been put where so far."""
+    """The assignment so far."""
 
     def __init__(self, counts: Ints, sizes: Ints, shares: npt.NDArray[np.float64], order: list[int]) -> None:
         self._counts, self._sizes, self._shares, self._order = counts, sizes, shares, order
@@ -41,9 +41,9 @@ class _Division:
         self.parts: Ints = np.full(len(sizes), -1, np.int64)
 
     def part_for(self, label: int, group: int, left: int) -> int:
-        """The part that would be least full, of the label, the group's other labels and tracks.
+        """The part that would be least full, by the label, the group's other labels and its tracks.
 
-        The last `left` groups go where there is none of the label yet.
+        The last `left` groups are assigned to parts without the label.
         """
         empty = [part for part in self._order if not self._labels[part, label]]
         if left <= len(empty):
@@ -58,7 +58,7 @@ class _Division:
         return min(self._order, key=lambda part: float(fill[part]))
 
     def _track_fill(self, group: int) -> npt.NDArray[np.float64]:
-        """Tracks of each part with the group, as a proportion of what it should have (P,)."""
+        """Tracks of each part including the group, relative to its target (P,)."""
         fill: npt.NDArray[np.float64] = (self._tracks + self._sizes[group]) / (
             self._shares * self._sizes.sum()
         )

@@ -1,6 +1,6 @@
-"""Read delimited text as it comes: with or without byte order mark, any line end, rows of any length.
+"""Reads delimited text: with or without byte order mark, with any line end, and rows of any length.
 
-`root` is the dataset's folder, which no link may lead out of.
+`root` is the dataset's folder; files outside it are refused.
 """
 
 import csv
@@ -13,13 +13,13 @@ from pathlib import Path
 from core.ml.datasets.errors import DatasetMalformed
 from core.ml.datasets.paths import open_description
 
-# Biographies in one cell are longer than the 128 KiB that the csv module allows.
+# Some cells, such as biographies, exceed the 128 KiB limit of the csv module.
 _MAX_CELL = 1 << 24
 _MAX_HEADER = 1 << 16
 
 
 def rows(root: Path, path: Path, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
-    """Every row that is not empty, with the number of the line it ends on."""
+    """Every row that is not empty, with its last line number. Raises DatasetMalformed."""
     csv.field_size_limit(_MAX_CELL)
     try:
         with _open_text(root, path) as file:
@@ -33,7 +33,7 @@ def rows(root: Path, path: Path, delimiter: str = ",") -> Iterator[tuple[int, li
 
 @contextmanager
 def _open_text(root: Path, path: Path) -> Iterator[TextIOWrapper]:
-    """A file of UTF-8, or of UTF-16 with its mark, as spreadsheets export it."""
+    """Open a file in UTF-8, or UTF-16 with a byte order mark, as spreadsheets export it."""
     with open_description(path, root) as binary:
         encoding = "utf-16" if binary.read(2) in (BOM_UTF16_LE, BOM_UTF16_BE) else "utf-8-sig"
         binary.seek(0)
@@ -60,10 +60,10 @@ def _first_line_not_utf8(root: Path, path: Path) -> int:
 def records(
     root: Path, path: Path, required: Sequence[str], delimiter: str = ","
 ) -> Iterator[tuple[int, dict[str, str]]]:
-    """Every row by the names in the first one, in which all `required` must be; cells are trimmed."""
+    """Every row by the column names of the first, with trimmed cells. Raises DatasetMalformed."""
     table = rows(root, path, delimiter)
     _, header = next(table, (0, []))
-    if header and header[0].lower().startswith("sep="):  # what Excel writes above the names of the columns
+    if header and header[0].lower().startswith("sep="):  # written by Excel above the column names
         _, header = next(table, (0, []))
     names = _column_names(header)
     if missing := [name for name in required if name not in names]:
@@ -76,9 +76,9 @@ def records(
 
 
 def delimiter_of(root: Path, path: Path, required: Sequence[str], candidates: str) -> str:
-    """The one of `candidates` at which the first line falls into columns with all the `required` names.
+    """The first of `candidates` that splits the first line into columns with all `required` names.
 
-    The first candidate where none does, so that reading on tells what is missing.
+    If none does, the first candidate, so that reading reports the missing column.
     """
     with _open_text(root, path) as file:
         first = [line for line in (file.readline(_MAX_HEADER) for _ in range(2)) if line]
@@ -94,7 +94,7 @@ def _column_names(header: Sequence[str]) -> list[str]:
 
 
 def lines(root: Path, path: Path) -> list[str]:
-    """The lines of a list that are not blank, trimmed."""
+    """The non-blank lines of a file, trimmed."""
     return [row for line in text(root, path).splitlines() if (row := line.strip())]
 
 
@@ -108,6 +108,6 @@ def malformed(path: Path, line: int, what: str) -> DatasetMalformed:
 
 
 def unique(labels: Sequence[str]) -> tuple[str, ...]:
-    """Labels trimmed, each once, in their order, without empty ones."""
+    """The unique, trimmed, non-empty labels in their order."""
     trimmed = [label.strip() for label in labels]
     return tuple(dict.fromkeys(label for label in trimmed if label))

@@ -1,4 +1,4 @@
-"""Unpack archives that come from elsewhere: within one folder, and no more than the disk holds."""
+"""Unpacks untrusted archives safely: within one folder, and within the free disk space."""
 
 import os
 import shutil
@@ -10,15 +10,18 @@ from pathlib import Path, PurePosixPath
 from core.ml.datasets.errors import NotEnoughSpace, UnsafeArchive
 
 _MAX_FILES = 500_000
-_MAX_RATIO = 200  # unpacked to packed size; text shrinks to a tenth, a trap to a thousandth
+_MAX_RATIO = 200  # unpacked to packed size; about 10 for text, 1000 for a zip bomb
 _BLOCK_BYTES = 1 << 20
 _ENCRYPTED = 0x1
 
-OnProgress = Callable[[str, int, int], None]  # what is being done, bytes done, bytes in all
+OnProgress = Callable[[str, int, int], None]  # activity, bytes done, total bytes
 
 
 def unpack(archive: Path, folder: Path, on_progress: OnProgress | None = None) -> int:
-    """Unpack everything below `folder`; the number of files. Files that are there at full size are kept."""
+    """Unpack into `folder`; returns the number of files. Existing files of equal size are kept.
+
+    Raises UnsafeArchive or NotEnoughSpace.
+    """
     try:
         with zipfile.ZipFile(archive) as opened:
             members = [member for member in opened.infolist() if not member.is_dir()]
@@ -40,7 +43,7 @@ def _target(member: zipfile.ZipInfo, folder: Path) -> Path:
     path = PurePosixPath(member.filename)
     kind = stat.S_IFMT(member.external_attr >> 16)
     if path.is_absolute() or ".." in path.parts or not path.parts or set(member.filename) & set("\\:\0"):
-        raise UnsafeArchive(f"{member.filename!r} would be unpacked outside of its folder.")
+        raise UnsafeArchive(f"{member.filename!r} would be unpacked outside its folder.")
     if kind not in (0, stat.S_IFREG):
         raise UnsafeArchive(f"{member.filename!r} is a link or a device.")
     if member.flag_bits & _ENCRYPTED:
@@ -49,23 +52,23 @@ def _target(member: zipfile.ZipInfo, folder: Path) -> Path:
 
 
 def _check_size(archive: Path, members: list[zipfile.ZipInfo], folder: Path) -> int:
-    """Bytes that the files say they have; zipfile gives no more of any file than it says."""
+    """Total stated size of the files, which zipfile enforces. Raises UnsafeArchive or NotEnoughSpace."""
     total = sum(member.file_size for member in members)
     if len(members) > _MAX_FILES or total > _MAX_RATIO * archive.stat().st_size:
-        raise UnsafeArchive(f"{archive.name} would become {len(members)} files of {total} bytes.")
+        raise UnsafeArchive(f"{archive.name} would unpack to {len(members)} files with {total} bytes.")
     check_space(folder, sum(m.file_size for m in members if not (folder / m.filename).is_file()))
     return total
 
 
 def check_space(folder: Path, needed: int) -> None:
-    """Whether the disk of `folder`, which need not be there yet, has room for so many bytes."""
+    """Check the free space for `folder`, which need not exist yet. Raises NotEnoughSpace."""
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if (free := shutil.disk_usage(existing).free) < needed:
         raise NotEnoughSpace(f"{needed / 1e9:.1f} GB are needed in {folder}, {free / 1e9:.1f} GB are free.")
 
 
 def _write(opened: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
-    """Under another name until it is whole."""
+    """Write a file atomically."""
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_name(f".{target.name}.part")
     with opened.open(member) as source, unfinished.open("wb") as file:

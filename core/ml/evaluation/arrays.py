@@ -1,4 +1,4 @@
-"""The arrays that every measure takes: N tracks, L labels."""
+"""Arrays of scores and decisions. Shapes: N tracks, L labels."""
 
 import numpy as np
 import numpy.typing as npt
@@ -7,12 +7,11 @@ import scipy.special
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
-# What the tagger keeps away from 0 and 1 before it takes a logit.
-_CLOSEST = 1e-7
+_EPSILON = 1e-7  # minimum distance of a probability from 0 and 1, to keep logits finite
 
 
 def checked(targets: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[Bools, Floats]:
-    """Targets of 0 and 1 and scores in [0, 1], both (N, L) with N > 0, as they are computed with."""
+    """Validated targets of 0 and 1 and scores in [0, 1], both (N, L) with N > 0. Raises ValueError."""
     truth, given = np.asarray(targets), np.asarray(scores, dtype=np.float64)
     if truth.ndim != 2 or truth.shape != given.shape or not truth.size:
         raise ValueError(f"targets {truth.shape} and scores {given.shape} must be the same (N, L)")
@@ -25,13 +24,13 @@ def checked(targets: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[Bools, Float
 
 def logit(scores: Floats) -> Floats:
     """Logits of scores, of any shape."""
-    inner = np.clip(scores, _CLOSEST, 1 - _CLOSEST)
+    inner = np.clip(scores, _EPSILON, 1 - _EPSILON)
     return np.asarray(np.log(inner) - np.log1p(-inner))
 
 
 def log(scores: Floats) -> Floats:
     """Logarithms of scores, of any shape."""
-    return np.asarray(np.log(np.clip(scores, _CLOSEST, 1)))
+    return np.asarray(np.log(np.clip(scores, _EPSILON, 1)))
 
 
 def softmax(logits: Floats) -> Floats:
@@ -39,8 +38,8 @@ def softmax(logits: Floats) -> Floats:
     return np.asarray(scipy.special.softmax(logits, axis=-1))
 
 
-def highest(scores: npt.ArrayLike) -> Bools:
-    """Decisions (N, L) where labels exclude each other: the highest score of a row, the first of equals."""
+def argmax_decisions(scores: npt.ArrayLike) -> Bools:
+    """Decisions (N, L) for exclusive labels: the highest score of each row, the first of equal ones."""
     given = np.asarray(scores)
     decisions = np.zeros(given.shape, bool)
     decisions[np.arange(len(given)), given.argmax(axis=1)] = True
@@ -51,7 +50,7 @@ def sigmoid(logits: Floats) -> Floats:
     return np.asarray(1 / (1 + np.exp(-logits)))
 
 
-def mean_of_known(values: Floats) -> float:
-    """The mean without NaN; NaN where nothing is left."""
+def nan_mean(values: Floats) -> float:
+    """The mean of the values that are not NaN; NaN if there are none."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else float("nan")

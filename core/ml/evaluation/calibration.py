@@ -1,10 +1,7 @@
-"""Make scores mean what they say: of the tracks with score 0.7, seven in ten should have the label.
+"""Calibration of scores, so that of the tracks with score 0.7 about 70 % have the label.
 
-Fitted on validation data, after the scores of a track's windows were averaged.
+Fitted on validation data, on the mean scores of tracks.
 """
-
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,64 +9,54 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.special import logsumexp
 
 from core.config.experiment import CalibrationMethod
+from core.config.models import Calibration
 from core.ml.evaluation.arrays import Bools, Floats, checked, log, logit, sigmoid, softmax
 
-_MIN_POSITIVES = 10  # with fewer, or as few negatives, a label gets the common temperature
-_SLOPES = (0.05, 20.0)  # never falling: a higher score must stay higher
+_MIN_POSITIVES = 10  # a label with fewer positives or negatives gets the common temperature
+_SLOPES = (0.05, 20.0)  # bounds; positive, so that the order of scores is kept
 
 
-Form = Literal["sigmoid", "softmax"]
+def calibrate(scores: npt.ArrayLike, calibration: Calibration) -> Floats:
+    """Scores (..., L) -> calibrated scores (..., L).
 
-
-@dataclass(frozen=True)
-class Calibration:
-    """Calibrated score of a label, one pair of numbers per label.
-
-    `sigmoid`: `sigmoid(slope * logit(score) + offset)`, for labels that go together.
-    `softmax`: the softmax of `slope * log(score) + offset`, for labels that exclude each other.
+    `sigmoid(slope * logit(score) + offset)` per label, or, for exclusive labels, the softmax of
+    `slope * log(score) + offset`.
     """
-
-    slopes: tuple[float, ...]
-    offsets: tuple[float, ...]
-    form: Form = "sigmoid"
-
-    def apply(self, scores: npt.ArrayLike) -> Floats:
-        """Scores (..., L) -> calibrated scores (..., L)."""
-        given, slopes, offsets = np.asarray(scores, np.float64), np.array(self.slopes), np.array(self.offsets)
-        if self.form == "softmax":
-            return softmax(slopes * log(given) + offsets)
-        return sigmoid(slopes * logit(given) + offsets)
+    given, slopes = np.asarray(scores, np.float64), np.array(calibration.slopes)
+    offsets = np.array(calibration.offsets)
+    if calibration.form == "softmax":
+        return softmax(slopes * log(given) + offsets)
+    return sigmoid(slopes * logit(given) + offsets)
 
 
-def shares(scores: npt.ArrayLike) -> Floats:
-    """Scores (..., L) of labels that exclude each other, made to add up to 1; their order stays as it is."""
+def normalise(scores: npt.ArrayLike) -> Floats:
+    """Scores (..., L) of exclusive labels, scaled to sum to 1; uniform where all are 0."""
     given = np.asarray(scores, np.float64)
     whole = given.sum(axis=-1, keepdims=True)
     return np.asarray(np.divide(given, whole, out=np.full_like(given, 1 / given.shape[-1]), where=whole > 0))
 
 
-def fit(method: CalibrationMethod, targets: npt.ArrayLike, scores: npt.ArrayLike) -> Calibration:
-    """Of tracks that were not learnt from: targets and scores (N, L)."""
+def fit_calibration(method: CalibrationMethod, targets: npt.ArrayLike, scores: npt.ArrayLike) -> Calibration:
+    """Fit on held-out tracks: targets and scores (N, L)."""
     return fit_platt(targets, scores) if method == "platt" else fit_temperature(targets, scores)
 
 
 def fit_temperature(targets: npt.ArrayLike, scores: npt.ArrayLike) -> Calibration:
-    """One slope for all labels, no offsets (Guo and others, 2017)."""
+    """One slope for all labels, no offsets (Guo et al., 2017)."""
     truth, given = checked(targets, scores)
     slope = _common_slope(truth, logit(given))
-    return Calibration((slope,) * truth.shape[1], (0.0,) * truth.shape[1])
+    return Calibration(slopes=(slope,) * truth.shape[1], offsets=(0.0,) * truth.shape[1])
 
 
-def fit_exclusive(targets: npt.ArrayLike, scores: npt.ArrayLike) -> Calibration:
-    """Of labels that exclude each other: one temperature of the softmax (Guo and others, 2017).
+def fit_softmax_temperature(targets: npt.ArrayLike, scores: npt.ArrayLike) -> Calibration:
+    """One softmax temperature for exclusive labels (Guo et al., 2017).
 
-    Whatever the temperature, the label with the highest score is the same, so a track's label and the model's
-    accuracy are those of the scores as they were. Tracks without a label say nothing.
+    The label with the highest score, and so the accuracy, stays the same. Unlabelled tracks are ignored.
     """
     truth, given = checked(targets, scores)
     labels = truth.shape[1]
     logarithms = log(given[truth.any(axis=1)])
-    # As Platt's targets: however well the labels are told apart, the temperature stays finite.
+    # Softened like Platt's targets, so that the temperature stays finite for separable labels.
     rest = 1 / (len(logarithms) + 2)
     softened = np.where(truth[truth.any(axis=1)], 1 - rest, rest / max(1, labels - 1))
 
@@ -81,13 +68,13 @@ def fit_exclusive(targets: npt.ArrayLike, scores: npt.ArrayLike) -> Calibration:
     if len(logarithms):
         found = minimize_scalar(loss, bounds=tuple(np.log(_SLOPES)), method="bounded")
         slope = float(np.exp(found.x))
-    return Calibration((slope,) * labels, (0.0,) * labels, "softmax")
+    return Calibration(slopes=(slope,) * labels, offsets=(0.0,) * labels, form="softmax")
 
 
 def fit_platt(
     targets: npt.ArrayLike, scores: npt.ArrayLike, min_positives: int = _MIN_POSITIVES
 ) -> Calibration:
-    """A slope and an offset per label (Platt, 1999); the common temperature for labels with few examples."""
+    """A slope and an offset per label (Platt, 1999); labels with few examples get the common temperature."""
     truth, given = checked(targets, scores)
     logits = logit(given)
     common = _common_slope(truth, logits)
@@ -98,7 +85,8 @@ def fit_platt(
             pairs.append((common, 0.0))
         else:
             pairs.append(_platt(truth[:, label], logits[:, label]))
-    return Calibration(tuple(slope for slope, _ in pairs), tuple(offset for _, offset in pairs))
+    slopes, offsets = zip(*pairs, strict=True)
+    return Calibration(slopes=slopes, offsets=offsets)
 
 
 def calibration_error(targets: npt.ArrayLike, scores: npt.ArrayLike, bins: int = 10) -> Floats:
@@ -142,7 +130,7 @@ def _platt(truth: Bools, logits: Floats) -> tuple[float, float]:
 
 
 def _softened(truth: Bools) -> Floats:
-    """Platt's targets (N, ...) against overfitting: where labels are separable, no slope would be enough."""
+    """Platt's softened targets (N, ...): for separable labels the slope would grow without bound."""
     positives, negatives = truth.sum(axis=0), (~truth).sum(axis=0)
     return np.asarray(np.where(truth, (positives + 1) / (positives + 2), 1 / (negatives + 2)))
 

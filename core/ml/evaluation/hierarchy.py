@@ -1,4 +1,4 @@
-"""Labels that form a tree: whoever is punk is rock."""
+"""Consistency of scores in a hierarchy of labels: a track with a label also has the label's ancestors."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,8 +8,8 @@ import numpy.typing as npt
 from core.ml.evaluation.arrays import Floats
 
 
-def raise_parents(scores: npt.ArrayLike, labels: Sequence[str], parents: Mapping[str, str]) -> Floats:
-    """Scores (..., L) in which no label has less than any of its descendants."""
+def enforce_hierarchy(scores: npt.ArrayLike, labels: Sequence[str], parents: Mapping[str, str]) -> Floats:
+    """Scores (..., L) raised so that no label scores lower than any of its descendants."""
     raised = np.array(scores, np.float64)
     columns = {label: column for column, label in enumerate(labels)}
     for label in labels:
@@ -21,7 +21,7 @@ def raise_parents(scores: npt.ArrayLike, labels: Sequence[str], parents: Mapping
 
 
 def ancestors(label: str, parents: Mapping[str, str]) -> list[str]:
-    """From the parent up to the root."""
+    """The ancestors of a label, from its parent to the root."""
     found: list[str] = []
     while (parent := parents.get(label)) is not None and parent not in found:
         found.append(parent)

@@ -1,4 +1,4 @@
-"""How sure measures are: bootstrap over artists, since tracks of one artist are not independent."""
+"""Confidence intervals by bootstrap over artists, since tracks by one artist are not independent."""
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
@@ -6,18 +6,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from core.ml.evaluation.arrays import Bools, Floats, checked, mean_of_known
+from core.ml.evaluation.arrays import Bools, Floats, checked, nan_mean
 from core.ml.evaluation.ranking import Ranking
 
-MEASURES = ("roc_auc_macro", "pr_auc_macro", "f1_micro", "f1_macro", "f1_samples")
+INTERVAL_METRICS = ("roc_auc_macro", "pr_auc_macro", "f1_micro", "f1_macro", "f1_samples")
 _REPEATS = 1000
 _BATCH = 50
-_MIN_GROUPS = 5  # resamples of fewer are too much alike to say anything
+_MIN_GROUPS = 5  # with fewer, intervals are not meaningful
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A measure with the bounds that hold 95 % of the resampled values; NaN where these say nothing."""
+    """A metric with its 95 % confidence interval; NaN bounds if there are too few groups."""
 
     value: float
     low: float
@@ -33,10 +33,10 @@ def confidence_intervals(
     seed: int = 0,
     on_batch: Callable[[int], None] = lambda _: None,
 ) -> dict[str, Interval]:
-    """95 % intervals of each of `MEASURES`, resampling `groups` (N,), the artist of each track.
+    """95 % confidence intervals of `INTERVAL_METRICS`, resampling `groups` (N,), the artist of each track.
 
-    Scores (N, L) are ranked, decisions (N, L) counted. `on_batch` is called every few
-    resamples with the number of those that are done.
+    AUCs are computed from scores (N, L), F1 from decisions (N, L). `on_batch` is called every few resamples
+    with the number of finished ones.
     """
     sample = _Sample(targets, scores, decisions)
     values = sample.measures(np.ones((1, len(groups))))[0]
@@ -46,13 +46,13 @@ def confidence_intervals(
         resampled.append(sample.measures(weights))
     low, high = _percentiles(np.concatenate(resampled))
     if len(set(groups)) < _MIN_GROUPS:
-        low = high = np.full(len(MEASURES), np.nan)
-    found = zip(MEASURES, values, low, high, strict=True)
+        low = high = np.full(len(INTERVAL_METRICS), np.nan)
+    found = zip(INTERVAL_METRICS, values, low, high, strict=True)
     return {name: Interval(*map(float, numbers)) for name, *numbers in found}
 
 
 class _Sample:
-    """One model's scores and decisions, prepared to be measured under many weights."""
+    """Scores and decisions of a model, prepared for computing metrics under many weightings."""
 
     def __init__(self, targets: npt.ArrayLike, scores: npt.ArrayLike, decisions: npt.ArrayLike) -> None:
         truth, given = checked(targets, scores)
@@ -64,8 +64,8 @@ class _Sample:
         self._of_track = _track_f1(truth, decided)
 
     def measures(self, weights: Floats) -> Floats:
-        """`MEASURES` for each row of weights (R, N) -> (R, 5)."""
-        areas = [self._ranking.areas(row) for row in weights]
+        """`INTERVAL_METRICS` for each row of weights: (R, N) -> (R, 5)."""
+        areas = [self._ranking.roc_auc_and_average_precision(row) for row in weights]
         hits = weights @ self._hits
         truth = weights @ self._truth
         both = truth + weights @ self._decided
@@ -73,10 +73,10 @@ class _Sample:
         f1[truth == 0] = np.nan
         whole = both.sum(axis=1)
         columns = [
-            [mean_of_known(roc) for roc, _ in areas],
-            [mean_of_known(precision) for _, precision in areas],
+            [nan_mean(roc) for roc, _ in areas],
+            [nan_mean(precision) for _, precision in areas],
             np.divide(2 * hits.sum(axis=1), whole, out=np.zeros(len(weights)), where=whole > 0),
-            [mean_of_known(row) for row in f1],
+            [nan_mean(row) for row in f1],
             weights @ self._of_track / weights.sum(axis=1),
         ]
         return np.stack([np.asarray(column, np.float64) for column in columns], axis=1)
@@ -89,7 +89,7 @@ def _track_f1(truth: Bools, decided: Bools) -> Floats:
 
 
 def _resamples(groups: Sequence[Hashable], repeats: int, seed: int) -> Iterator[Floats]:
-    """How often each track is drawn, in batches (R, N); groups are drawn whole, with replacement."""
+    """Number of times each track is drawn, in batches (R, N); whole groups are drawn with replacement."""
     numbers: dict[Hashable, int] = {}
     of_track = np.array([numbers.setdefault(group, len(numbers)) for group in groups])
     random = np.random.default_rng(seed)
@@ -100,7 +100,7 @@ def _resamples(groups: Sequence[Hashable], repeats: int, seed: int) -> Iterator[
 
 
 def _percentiles(resampled: Floats) -> tuple[Floats, Floats]:
-    """Bounds of the middle 95 % of each column, without resamples in which it could not be measured."""
+    """The 2.5th and 97.5th percentile of each column, ignoring NaN."""
     known = [column[~np.isnan(column)] for column in resampled.T]
     bounds = [np.percentile(column, (2.5, 97.5)) if len(column) else (np.nan, np.nan) for column in known]
     return np.array([low for low, _ in bounds]), np.array([high for _, high in bounds])

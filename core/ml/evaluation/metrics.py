@@ -1,4 +1,4 @@
-"""How good scores and decisions are, per label and over all labels."""
+"""Metrics of scores and decisions, per label and averaged."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -6,16 +6,16 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import numpy.typing as npt
 
-from core.ml.evaluation.arrays import Bools, Floats, checked, mean_of_known
+from core.ml.evaluation.arrays import Bools, Floats, checked, nan_mean
 from core.ml.evaluation.ranking import Ranking
 
 
 @dataclass(frozen=True)
 class LabelMetrics:
     label: str
-    support: int  # tracks that have it
-    chance: float  # PR-AUC of guessing: the proportion of tracks that have it
-    roc_auc: float | None  # None: no track has it, or every one
+    support: int  # tracks with the label
+    chance: float  # PR-AUC of random scores: the share of tracks with the label
+    roc_auc: float | None  # None if no track or every track has the label
     pr_auc: float | None
     precision: float
     recall: float
@@ -25,19 +25,19 @@ class LabelMetrics:
 
 @dataclass(frozen=True)
 class Metrics:
-    roc_auc_macro: float | None  # over the labels that can be scored; None: there are none
+    roc_auc_macro: float | None  # over labels with a defined AUC; None if there are none
     pr_auc_macro: float | None
-    pr_auc_chance: float | None  # what guessing would give, over the same labels
+    pr_auc_chance: float | None  # of random scores, over the same labels
     f1_micro: float
-    f1_macro: float  # over the labels that some track has
+    f1_macro: float  # over labels with at least one track
     f1_samples: float
-    accuracy: float | None  # highest score on the right label; None where tracks have several labels or none
+    accuracy: float | None  # top-1; None unless every track has exactly one label
     tracks: int
     per_label: tuple[LabelMetrics, ...]
-    unscored: tuple[str, ...]  # labels that no track has, or every one: they have no ROC-AUC and no PR-AUC
+    unscored: tuple[str, ...]  # labels of no track or every track, which have no AUC
 
     def summary(self) -> dict[str, float]:
-        """The figures that are known, by name."""
+        """The defined averages by name."""
         values = {name: value for name, value in asdict(self).items() if isinstance(value, (int, float))}
         return {name: float(value) for name, value in values.items()}
 
@@ -48,17 +48,17 @@ def evaluate(
     labels: Sequence[str],
     thresholds: npt.ArrayLike,
     decisions: npt.ArrayLike | None = None,
-    served: npt.ArrayLike | None = None,
+    postprocessed: npt.ArrayLike | None = None,
 ) -> Metrics:
-    """Measures of scores (N, L) in [0, 1] against targets (N, L) of 0 and 1, with thresholds (L,).
+    """Metrics of scores (N, L) in [0, 1] against targets (N, L) of 0 and 1, with thresholds (L,).
 
-    `decisions` (N, L) are given where they are not simply scores that reach their threshold, `served` scores
-    (N, L) where users get others than those that are ranked: the accuracy is that of what they get.
+    `decisions` (N, L) replace comparing scores with thresholds. `postprocessed` scores (N, L), if given, are
+    those that users get, from which the accuracy is computed.
     """
     truth, given = checked(targets, scores)
     limits = np.broadcast_to(np.asarray(thresholds, np.float64), (len(labels),))
     decided = given >= limits if decisions is None else checked(decisions, scores)[0]
-    roc, precision_area = Ranking(truth, given).areas()
+    roc, precision_area = Ranking(truth, given).roc_auc_and_average_precision()
     chance = truth.mean(axis=0)
     precision, recall, f1 = precision_recall_f1(truth, decided)
     scored = ~np.isnan(roc)
@@ -81,9 +81,9 @@ def evaluate(
         pr_auc_macro=_mean(precision_area),
         pr_auc_chance=_mean(np.where(scored, chance, np.nan)),
         f1_micro=_micro_f1(truth, decided),
-        f1_macro=mean_of_known(np.where(truth.any(axis=0), f1, np.nan)) if truth.any() else 0.0,
+        f1_macro=nan_mean(np.where(truth.any(axis=0), f1, np.nan)) if truth.any() else 0.0,
         f1_samples=float(precision_recall_f1(truth.T, decided.T)[2].mean()),
-        accuracy=_accuracy(truth, given if served is None else checked(targets, served)[1])
+        accuracy=_accuracy(truth, given if postprocessed is None else checked(targets, postprocessed)[1])
         if (truth.sum(axis=1) == 1).all()
         else None,
         tracks=len(truth),
@@ -93,7 +93,7 @@ def evaluate(
 
 
 def precision_recall_f1(truth: Bools, decided: Bools) -> tuple[Floats, Floats, Floats]:
-    """Per column; 0 where nothing was decided or nothing is true."""
+    """Precision, recall and F1 per column; 0 without positive decisions or positive targets."""
     hits = (truth & decided).sum(axis=0)
     return (
         _ratio(hits, decided.sum(axis=0)),
@@ -103,17 +103,17 @@ def precision_recall_f1(truth: Bools, decided: Bools) -> tuple[Floats, Floats, F
 
 
 def co_occurrence(targets: npt.ArrayLike, decisions: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """Tracks that have label i and were given label j, (L, L); with one label each, the confusion matrix."""
+    """Number of tracks with label i that were given label j (L, L): a confusion matrix for single labels."""
     truth, decided = checked(targets, decisions)
     return truth.T.astype(np.int64) @ decided.astype(np.int64)
 
 
-def means_of(metrics: Metrics, labels: Collection[str]) -> dict[str, float]:
-    """Measures averaged over some of the labels; NaN where none of them can be measured."""
+def mean_metrics(metrics: Metrics, labels: Collection[str]) -> dict[str, float]:
+    """Metrics averaged over some labels; NaN where undefined for all of them."""
     chosen = [one for one in metrics.per_label if one.label in labels]
 
     def mean(values: list[float | None]) -> float:
-        return mean_of_known(np.array([np.nan if value is None else value for value in values]))
+        return nan_mean(np.array([np.nan if value is None else value for value in values]))
 
     return {
         "labels": float(len(chosen)),
@@ -124,7 +124,7 @@ def means_of(metrics: Metrics, labels: Collection[str]) -> dict[str, float]:
 
 
 def frequency_bands(train_counts: Mapping[str, int]) -> dict[str, list[str]]:
-    """Frequent, middling and rare labels, by their number of training tracks; no band is empty."""
+    """Labels in bands by their number of training tracks: head, middle and tail, without empty bands."""
     bands: dict[str, list[str]] = {}
     for label, count in train_counts.items():
         bands.setdefault("head" if count >= 100 else "middle" if count >= 20 else "tail", []).append(label)
@@ -145,5 +145,5 @@ def _ratio(part: npt.NDArray[np.int64], whole: npt.NDArray[np.int64]) -> Floats:
 
 
 def _mean(values: Floats) -> float | None:
-    mean = mean_of_known(values)
+    mean = nan_mean(values)
     return None if np.isnan(mean) else mean

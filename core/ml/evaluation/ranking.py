@@ -1,4 +1,4 @@
-"""Areas under curves for all labels at once, quick enough to be computed a thousand times."""
+"""ROC-AUC and average precision of all labels at once, fast enough for a thousand resamples."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,21 +9,21 @@ Places = npt.NDArray[np.intp]
 
 
 class Ranking:
-    """Tracks sorted by their score for each label, once; areas for any weights of the tracks.
+    """The tracks sorted by score, once per label, to compute metrics for any weights of the tracks.
 
-    Both areas equal scikit-learn's `roc_auc_score` and `average_precision_score`, ties included, and are NaN
-    for labels that no track, or every track, of positive weight has.
+    Both metrics equal scikit-learn's `roc_auc_score` and `average_precision_score`, including ties, and are
+    NaN for labels that no track or every track of positive weight has.
     """
 
     def __init__(self, targets: npt.ArrayLike, scores: npt.ArrayLike) -> None:
         truth, given = checked(targets, scores)
-        self._order = np.argsort(-given, axis=0, kind="stable")  # (N, L): best track of a label first
+        self._order = np.argsort(-given, axis=0, kind="stable")  # (N, L): highest score first
         ranked = np.take_along_axis(given, self._order, axis=0)
         self._positive: Bools = np.take_along_axis(truth, self._order, axis=0)
         self._tie_start, self._tie_end = _ties(ranked)
 
-    def areas(self, weights: Floats | None = None) -> tuple[Floats, Floats]:
-        """Area under the ROC curve and average precision per label, (L,) each, for weights (N,)."""
+    def roc_auc_and_average_precision(self, weights: Floats | None = None) -> tuple[Floats, Floats]:
+        """Both metrics per label, (L,) each, with the tracks weighted by `weights` (N,)."""
         weight = np.ones(len(self._order)) if weights is None else weights
         ranked = weight[self._order]
         hits = np.where(self._positive, ranked, 0.0)
@@ -31,19 +31,19 @@ class Ranking:
         true = np.take_along_axis(summed, self._tie_end, axis=0)
         above = np.take_along_axis(summed - hits, self._tie_start, axis=0)
         seen = np.take_along_axis(np.cumsum(ranked, axis=0), self._tie_end, axis=0)
-        positives, all_of_it = hits.sum(axis=0), float(weight.sum())
+        positives, total = hits.sum(axis=0), float(weight.sum())
         with np.errstate(divide="ignore", invalid="ignore"):
             precision = np.divide(hits * true, seen, out=np.zeros_like(hits), where=seen > 0).sum(axis=0)
-            # A negative is outranked by the positives above its ties, and by half of those among them.
+            # A negative is ranked below the positives above its ties, and below half of those among them.
             roc = ((ranked - hits) * (true + above) / 2).sum(axis=0)
-            roc /= positives * (all_of_it - positives)
+            roc /= positives * (total - positives)
             precision /= positives
-        unknown = (positives <= 0) | (positives >= all_of_it)
+        unknown = (positives <= 0) | (positives >= total)
         return np.where(unknown, np.nan, roc), np.where(unknown, np.nan, precision)
 
 
 def _ties(ranked: Floats) -> tuple[Places, Places]:
-    """For each place (N, L) the first and the last place with the same score."""
+    """For each rank (N, L) the first and the last rank with the same score."""
     count = len(ranked)
     places = np.broadcast_to(np.arange(count)[:, None], ranked.shape)
     changes = ranked[:-1] != ranked[1:]

@@ -1,19 +1,19 @@
-"""From which score on a label is given; chosen on validation data, never on test data."""
+"""Label thresholds, chosen on validation data, never on test data."""
 
 import numpy as np
 import numpy.typing as npt
 
 from core.ml.evaluation.arrays import Bools, Floats, checked
 
-_SHRINK = 20  # at so many positives, a label's own threshold and the common one weigh the same
+_SHRINK = 20  # number of positives at which a label's own threshold and the common one have equal weight
 
 
 def choose_thresholds(
     targets: npt.ArrayLike, scores: npt.ArrayLike, shrink: float = _SHRINK, beta: float = 1.0
 ) -> Floats:
-    """A threshold per label (L,) that maximises F-beta, drawn to the common one where positives are few.
+    """A threshold per label (L,) that maximises F-beta, shrunk towards a common one for rare labels.
 
-    The fewer positives `n` a label has, the less its own best threshold means: it weighs `n / (n + shrink)`.
+    The threshold of a label with `n` positives has the weight `n / (n + shrink)`.
     """
     truth, given = checked(targets, scores)
     common = common_threshold(truth, given, beta)
@@ -24,19 +24,21 @@ def choose_thresholds(
     return np.where(np.isnan(own), common, weight * np.nan_to_num(own) + (1 - weight) * common)
 
 
-def precise_thresholds(targets: npt.ArrayLike, scores: npt.ArrayLike, least: float) -> Floats:
-    """The lowest threshold per label (L,) with at least this precision: the most recall that it leaves.
+def thresholds_for_precision(targets: npt.ArrayLike, scores: npt.ArrayLike, least: float) -> Floats:
+    """The lowest threshold per label (L,) with at least the precision `least`, for maximum recall.
 
-    Where no threshold reaches it, the one with the highest precision. A label that no track has gets the
-    common one that is best by F1.
+    If no threshold reaches it, the one with the highest precision. A label without tracks gets the common
+    threshold with the best F1.
     """
     truth, given = checked(targets, scores)
     common = common_threshold(truth, given)
-    own = [_precise_threshold(truth[:, label], given[:, label], least) for label in range(truth.shape[1])]
+    own = [
+        _threshold_for_precision(truth[:, label], given[:, label], least) for label in range(truth.shape[1])
+    ]
     return np.where(np.isnan(own), common, own)
 
 
-def _precise_threshold(truth: Bools, scores: Floats, least: float) -> float:
+def _threshold_for_precision(truth: Bools, scores: Floats, least: float) -> float:
     if not truth.any():
         return float("nan")
     ranked, ends, hits = _decisions(truth, scores)
@@ -47,16 +49,17 @@ def _precise_threshold(truth: Bools, scores: Floats, least: float) -> float:
 
 
 def precision_recall_front(truth: Bools, scores: Floats) -> list[tuple[float, float, float]]:
-    """Threshold, precision and recall of the decisions about (N,) tracks that no other beats in both.
+    """Pareto-optimal (threshold, precision, recall) for (N,) tracks, from the highest threshold down.
 
-    From the highest threshold to the lowest; empty if nothing is positive.
+    Empty without positives.
     """
     positives = int(truth.sum())
     if not positives:
         return []
     ranked, ends, hits = _decisions(truth, scores)
     precision, recall = hits / (ends + 1), hits / positives
-    # Recall grows towards lower thresholds: beaten is what adds no hit, or what a lower one is as precise as.
+    # Recall grows as the threshold falls, so a point is dominated if it adds no hit, or if a lower threshold
+    # has at least the same precision.
     best_below = np.append(np.maximum.accumulate(precision[::-1])[::-1][1:], -1.0)
     kept = np.flatnonzero((precision > best_below) & (hits > np.append(0, hits[:-1])))
     return [
@@ -65,16 +68,16 @@ def precision_recall_front(truth: Bools, scores: Floats) -> list[tuple[float, fl
 
 
 def common_threshold(targets: npt.ArrayLike, scores: npt.ArrayLike, beta: float = 1.0) -> float:
-    """The one threshold for all labels that maximises micro-F-beta; 0.5 if nothing is positive."""
+    """The threshold for all labels that maximises micro-averaged F-beta; 0.5 without positives."""
     truth, given = checked(targets, scores)
     best = best_f_threshold(truth.ravel(), given.ravel(), beta)
     return 0.5 if np.isnan(best) else best
 
 
 def best_f_threshold(truth: Bools, scores: Floats, beta: float = 1.0) -> float:
-    """The threshold of (N,) scores with the highest F-beta, midway between the scores that it divides.
+    """The threshold of (N,) scores with the highest F-beta, midway between adjacent scores.
 
-    Among equals the highest. NaN if nothing is positive.
+    The highest of several. NaN without positives.
     """
     positives = int(truth.sum())
     if not positives:
@@ -85,7 +88,7 @@ def best_f_threshold(truth: Bools, scores: Floats, beta: float = 1.0) -> float:
 
 
 def _decisions(truth: Bools, scores: Floats) -> tuple[Floats, npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Scores from high to low, the last place that each distinct decision includes, and its hits."""
+    """Scores in descending order, the last rank included at each distinct threshold, and its hits."""
     order = np.argsort(-scores, kind="stable")
     ranked = scores[order]
     ends = np.flatnonzero(np.append(ranked[:-1] != ranked[1:], True))
@@ -93,6 +96,6 @@ def _decisions(truth: Bools, scores: Floats) -> tuple[Floats, npt.NDArray[np.int
 
 
 def _between(ranked: Floats, end: int) -> float:
-    """Midway between the last score that is given a label and the first that is not."""
+    """Midway between the scores at ranks `end` and `end` + 1."""
     below = ranked[end + 1] if end + 1 < len(ranked) else ranked[end]
     return float((ranked[end] + below) / 2)

@@ -1,4 +1,4 @@
-"""A bounded queue between threads that either end can close, which wakes everyone who waits."""
+"""A bounded queue between threads; closing it wakes every waiting thread."""
 
 from collections import deque
 from threading import Condition
@@ -8,11 +8,11 @@ Item = TypeVar("Item")
 
 
 class Closed(Exception):
-    """The other end of the channel is gone."""
+    """The channel is closed."""
 
 
 class Channel(Generic[Item]):
-    """`put` waits while `capacity` items are unread, `get` while there are none."""
+    """`put` blocks while `capacity` items are unread, `get` while there are none."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
@@ -38,12 +38,12 @@ class Channel(Generic[Item]):
             return item
 
     def would_wait(self) -> bool:
-        """Whether `get` would have to wait now."""
+        """Whether `get` would block now."""
         with self._changed:
             return not self._items
 
     def close(self) -> None:
-        """Refuse further items and forget those nobody has read."""
+        """Refuse further items and discard unread ones."""
         with self._changed:
             self._closed = True
             self._items.clear()

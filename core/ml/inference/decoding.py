@@ -1,4 +1,4 @@
-"""Threads that open and decode tracks ahead of the model."""
+"""Decodes tracks in threads, ahead of the model."""
 
 import logging
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -10,18 +10,18 @@ from typing import BinaryIO, Generic, TypeVar
 import numpy as np
 
 from core.errors import Corrupt, ItemError
-from core.ml.audio.sandbox import Spent
+from core.ml.audio.sandbox import CpuTime
 from core.ml.audio.source import Decoded
 from core.ml.audio.stopwatch import Stopwatch
 from core.ml.inference.channel import Channel, Closed
 
-K = TypeVar("K")  # whatever the caller ties a file to
-# Yields samples (T,), empty ones as a sign of progress; returns what is known of the whole track.
-Decode = Callable[[BinaryIO, Spent], Generator[np.ndarray, None, Decoded]]
+K = TypeVar("K")  # the caller's key of a file
+# Yields samples (T,), empty arrays to report progress; returns duration and warnings of the whole track.
+Decode = Callable[[BinaryIO, CpuTime], Generator[np.ndarray, None, Decoded]]
 
 _logger = logging.getLogger(__name__)
 
-PIECES_AHEAD = 16  # bounds the memory of decoded audio that waits for the model
+PIECES_AHEAD = 16  # bounds the memory of decoded audio
 
 
 @dataclass(frozen=True)
@@ -31,26 +31,26 @@ class Piece(Generic[K]):
 
 
 @dataclass(frozen=True)
-class End(Generic[K]):
+class EndOfTrack(Generic[K]):
     track: K
-    outcome: Decoded | ItemError  # what is known of the whole track, or what is wrong with the file
-    decode_s: float  # processor seconds that decoding took, without resampling
+    outcome: Decoded | ItemError
+    decode_s: float  # CPU seconds of decoding, without resampling
     resample_s: float
 
 
 @dataclass(frozen=True)
-class Stop:
-    """Nothing follows; `error` is what no single track is to blame for."""
+class EndOfStream:
+    """No message follows; `error` is a failure that no single file caused."""
 
     error: BaseException | None
 
 
-Message = Piece[K] | End[K] | Stop
+Message = Piece[K] | EndOfTrack[K] | EndOfStream
 
 
 @dataclass
-class _Feed(Generic[K]):
-    """Hands the sources out to the threads, one each."""
+class _Sources(Generic[K]):
+    """Distributes the sources among the threads."""
 
     sources: Iterator[tuple[K, BinaryIO]]
     threads: int
@@ -61,7 +61,7 @@ class _Feed(Generic[K]):
             return next(self.sources, None)
 
     def leave(self) -> bool:
-        """Whether the calling thread was the last."""
+        """Sign the calling thread off; whether it was the last."""
         with self.lock:
             self.threads -= 1
             return self.threads == 0
@@ -71,12 +71,12 @@ class _Feed(Generic[K]):
 def decode_ahead(
     sources: Iterable[tuple[K, BinaryIO]], decode: Decode, threads: int
 ) -> Iterator[Channel[Message[K]]]:
-    """The decoded pieces of all sources, as long as the block lasts; every file taken is closed afterwards.
+    """A channel of the decoded pieces of all sources; every file taken from them is closed at the end.
 
-    Leaving the block waits for the threads, and so for a source that is just being asked for.
+    Leaving the block joins the threads, and so waits for a source that is just being opened.
     """
     channel: Channel[Message[K]] = Channel(PIECES_AHEAD)
-    feed = _Feed(iter(sources), threads)
+    feed = _Sources(iter(sources), threads)
     workers = [
         Thread(target=_work, args=(feed, decode, channel), name=f"decode-{number}", daemon=True)
         for number in range(threads)
@@ -91,14 +91,14 @@ def decode_ahead(
             worker.join()
 
 
-def _work(feed: _Feed[K], decode: Decode, channel: Channel[Message[K]]) -> None:
+def _work(feed: _Sources[K], decode: Decode, channel: Channel[Message[K]]) -> None:
     try:
         while (taken := feed.take()) is not None:
             track, file = taken
             with closing(file):
                 _decode_one(track, file, decode, channel)
         if feed.leave():
-            channel.put(Stop(None))
+            channel.put(EndOfStream(None))
     except Closed:
         return
     except BaseException as error:
@@ -107,27 +107,27 @@ def _work(feed: _Feed[K], decode: Decode, channel: Channel[Message[K]]) -> None:
 
 def _report(error: BaseException, channel: Channel[Message[K]]) -> None:
     try:
-        channel.put(Stop(error))
+        channel.put(EndOfStream(error))
     except Closed:
         return
 
 
 def _decode_one(track: K, file: BinaryIO, decode: Decode, channel: Channel[Message[K]]) -> None:
-    own, spent = Stopwatch(), Spent()
-    with closing(decode(file, spent)) as pieces:
+    own, cpu_time = Stopwatch(), CpuTime()
+    with closing(decode(file, cpu_time)) as pieces:
         while True:
             with own.measure():
                 outcome = _next_piece(pieces, file)
             if not isinstance(outcome, np.ndarray):
                 break
             channel.put(Piece(track, outcome))
-    channel.put(End(track, outcome, own.seconds + spent.decode_s, spent.resample_s))
+    channel.put(EndOfTrack(track, outcome, own.seconds + cpu_time.decode_s, cpu_time.resample_s))
 
 
 def _next_piece(
     pieces: Generator[np.ndarray, None, Decoded], file: BinaryIO
 ) -> np.ndarray | Decoded | ItemError:
-    """What a decoder stumbles over is the file's fault; only where the machine fails it is nobody's."""
+    """The next piece, the result, or the file's error. A fault of the machine is raised."""
     try:
         return next(pieces)
     except StopIteration as stop:
@@ -138,5 +138,5 @@ def _next_piece(
     except (OSError, MemoryError):
         raise
     except Exception:
-        _logger.exception("a decoder failed in an unforeseen way at %.300r", getattr(file, "name", file))
+        _logger.exception("unexpected error in a decoder at %.300r", getattr(file, "name", file))
         return Corrupt("The audio cannot be decoded.")

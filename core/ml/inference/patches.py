@@ -1,4 +1,4 @@
-"""Cuts a track into the patches that a model looks at, and averages what the model says about them."""
+"""Cuts tracks into patches, and averages the predictions of a track's patches."""
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ from core.ml.audio.features import LogMel, LogMelStream
 
 
 class Patcher:
-    """Waveform pieces of one track -> log-mel patches (F, patch_frames), without gap or overlap."""
+    """Cuts the waveform of one track into log-mel patches (F, patch_frames), without gap or overlap."""
 
     def __init__(self, log_mel: LogMel, patch_frames: int) -> None:
         self._stream = LogMelStream(log_mel)
@@ -22,7 +22,7 @@ class Patcher:
         return self._cut(self._stream.push(samples))
 
     def finish(self) -> list[Tensor]:
-        """The last patches. Left-over frames are dropped, but a track of less than one patch is repeated."""
+        """The last patches. Remaining frames are dropped; a track shorter than one patch is repeated."""
         patches = self._cut(self._stream.finish())
         if self._made_any or self._frames is None or self._frames.shape[1] == 0:
             return patches
@@ -39,7 +39,7 @@ class Patcher:
 
 
 class WindowPatcher:
-    """Separate windows of one track -> one patch (F, patch_frames) each."""
+    """Cuts separate windows of one track into one patch (F, patch_frames) each."""
 
     def __init__(self, log_mel: LogMel, patch_frames: int) -> None:
         self._log_mel = log_mel
@@ -47,7 +47,7 @@ class WindowPatcher:
         self._samples = patch_samples(log_mel.config, patch_frames)
 
     def push(self, samples: Tensor) -> list[Tensor]:
-        """The patch of one window (T,); one shorter than a patch is a whole short track."""
+        """The patch of one window (T,). A window of a track shorter than a patch is repeated."""
         if len(samples) >= self._samples:
             return [self._log_mel.inner_frames(samples[None, : self._samples])[0, 0]]
         return [fill_by_repeating(self._log_mel(samples[None])[0, 0], self._patch_frames)]
@@ -57,7 +57,7 @@ class WindowPatcher:
 
 
 def patch_samples(features: FeatureConfig, patch_frames: int) -> int:
-    """Samples that the frames of one patch see."""
+    """Number of samples that the frames of one patch cover."""
     return features.n_fft + (patch_frames - 1) * features.hop_length
 
 
@@ -67,16 +67,16 @@ def fill_by_repeating(frames: Tensor, length: int) -> Tensor:
 
 
 class RunningMean:
-    """Mean over patches of the label probabilities (L,) and embeddings (D,), without keeping the patches."""
+    """Running mean of label probabilities (L,) and embeddings (D,) over patches."""
 
     def __init__(self) -> None:
         self._count = 0
         self._scores = self._embedding = np.zeros(1)
 
-    def add(self, scores: np.ndarray, embedding: np.ndarray, times: int = 1) -> None:
-        self._scores = self._scores + np.float64(times) * scores
-        self._embedding = self._embedding + np.float64(times) * embedding
-        self._count += times
+    def add(self, scores: np.ndarray, embedding: np.ndarray, count: int = 1) -> None:
+        self._scores = self._scores + np.float64(count) * scores
+        self._embedding = self._embedding + np.float64(count) * embedding
+        self._count += count
 
     def result(self) -> tuple[np.ndarray, np.ndarray]:
         """Scores (L,) and embedding (D,), float32."""

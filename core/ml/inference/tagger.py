@@ -14,37 +14,36 @@ from torch import nn
 from core.config.models import Coverage, is_single_label
 from core.errors import ItemError
 from core.ml.audio.features import LogMel
-from core.ml.audio.sandbox import Spent, stream, stream_windows
+from core.ml.audio.sandbox import CpuTime, stream, stream_windows
 from core.ml.audio.source import Decoded
-from core.ml.evaluation import calibration as calibration_of
-from core.ml.evaluation.calibration import shares
-from core.ml.evaluation.hierarchy import raise_parents
-from core.ml.inference.batching import Batcher, Patches, Track
+from core.ml.evaluation.calibration import calibrate, normalise
+from core.ml.evaluation.hierarchy import enforce_hierarchy
+from core.ml.inference.batching import Batcher, PatchExtractor, PendingTrack
 from core.ml.inference.channel import Channel
-from core.ml.inference.decoding import Decode, Message, Piece, Stop, decode_ahead
+from core.ml.inference.decoding import Decode, EndOfStream, Message, Piece, decode_ahead
 from core.ml.inference.patches import Patcher, WindowPatcher, patch_samples
 from core.ml.inference.timings import StageTimings
 from core.ml.models import artifact
-from core.ml.models.artifact import Calibration, ModelCard
+from core.ml.models.artifact import ModelCard
 from core.ml.models.transfer import Transfer
 
 K = TypeVar("K")
 
-BATCH_SIZE = {"cpu": 6, "cuda": 64}  # patches: on a CPU the work must stay in the cache
+BATCH_SIZE = {"cpu": 6, "cuda": 64}  # patches; on a CPU a batch must fit into the cache
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """What the model says about one track."""
+    """Duration, scores and embedding of one track."""
 
     duration_s: float
     scores: np.ndarray  # (L,) float32 probabilities
     embedding: np.ndarray  # (D,) float32
-    warnings: tuple[str, ...] = ()  # sentences on what of the audio could not be decoded
+    warnings: tuple[str, ...] = ()  # sentences about audio that could not be decoded
 
 
 class Tagger:
-    """A model with its features, ready to label tracks."""
+    """A model with its feature extraction, ready to label tracks."""
 
     def __init__(self, card: ModelCard, model: nn.Module, device: torch.device) -> None:
         self.card = card
@@ -55,7 +54,7 @@ class Tagger:
 
     @classmethod
     def load(cls, folder: Path, device: str = "auto", threads: int | None = None) -> "Tagger":
-        """`device` is auto, cpu or cuda; `threads` is torch's in this whole process, 1 for bulk work."""
+        """`device` is auto, cpu or cuda; `threads` sets torch's threads for the whole process."""
         if threads is not None:
             torch.set_num_threads(threads)
         if device == "auto":
@@ -74,28 +73,28 @@ class Tagger:
         *,
         max_duration_s: float,
         on_progress: Callable[[], None] = lambda: None,
-        careful: bool = False,
-        apart: bool = False,
+        sequential: bool = False,
+        deterministic_batches: bool = False,
     ) -> Generator[tuple[K, Analysis | ItemError], None, None]:
-        """What the model says about each track, or why it cannot, in the order in which that becomes known.
+        """Yield the analysis or the error of each track, in the order of completion.
 
-        `sources` is asked for the next open file from another thread, a few tracks ahead; files are closed.
-        `on_progress` is called in the caller's thread at least once per decoded block; what it raises ends
-        the analysis. `careful` asks for a file only when the one before is decoded to its end: should
-        something take the process down, the file opened last is to blame. `apart` makes an analysis the same
-        to the last bit whatever it comes together with.
+        `sources` is iterated in other threads, a few tracks ahead; its files are closed. `on_progress` is
+        called in the caller's thread at least once per decoded block; an exception from it ends the analysis.
+        With `sequential`, a file is opened only after the one before is decoded: if the process crashes, the
+        file opened last is to blame. With `deterministic_batches`, an analysis is bit-identical whatever
+        other tracks are analysed with it.
         """
-        threads = decoding_threads(self._device, careful)
-        tracks = ((Track(key, self._patches(coverage)), file) for key, file in sources)
+        threads = decoding_threads(self._device, sequential)
+        tracks = ((PendingTrack(key, self._patches(coverage)), file) for key, file in sources)
         with decode_ahead(tracks, self._decode(coverage, max_duration_s), threads) as channel:
-            yield from self._outcomes(channel, on_progress, apart)
+            yield from self._outcomes(channel, on_progress, deterministic_batches)
 
     def relabel(self, embeddings: np.ndarray) -> np.ndarray:
-        """Mean embeddings of tracks (N, D) -> scores (N, L), for a model that is a head on a stored one."""
+        """Scores (N, L) from mean embeddings of tracks (N, D); for transfer models only."""
         assert isinstance(self._model, Transfer)
-        return served(self.card, self._model.scores(embeddings))
+        return postprocess_scores(self.card, self._model.scores(embeddings))
 
-    def _patches(self, coverage: Coverage) -> Patches:
+    def _patches(self, coverage: Coverage) -> PatchExtractor:
         kind = Patcher if coverage == "full" else WindowPatcher
         return kind(self._log_mel, self.card.model.patch_frames)
 
@@ -103,25 +102,30 @@ class Tagger:
         features, frames = self.card.features, self.card.model.patch_frames
         rate = features.sample_rate
 
-        def whole(file: BinaryIO, spent: Spent) -> Generator[np.ndarray, None, Decoded]:
-            return (yield from stream(file, rate, max_duration_s=max_duration_s, spent=spent))
+        def whole(file: BinaryIO, cpu_time: CpuTime) -> Generator[np.ndarray, None, Decoded]:
+            return (yield from stream(file, rate, max_duration_s=max_duration_s, cpu_time=cpu_time))
 
-        def windows(file: BinaryIO, spent: Spent, count: int) -> Generator[np.ndarray, None, Decoded]:
+        def windows(file: BinaryIO, cpu_time: CpuTime, count: int) -> Generator[np.ndarray, None, Decoded]:
             window_s = patch_samples(features, frames) / rate
             return (
                 yield from stream_windows(
-                    file, rate, count, window_s, max_duration_s=max_duration_s, spent=spent
+                    file, rate, count, window_s, max_duration_s=max_duration_s, cpu_time=cpu_time
                 )
             )
 
         return whole if coverage == "full" else partial(windows, count=coverage.windows)
 
     def _outcomes(
-        self, channel: Channel[Message[Track[K]]], on_progress: Callable[[], None], apart: bool
+        self,
+        channel: Channel[Message[PendingTrack[K]]],
+        on_progress: Callable[[], None],
+        deterministic_batches: bool,
     ) -> Iterator[tuple[K, Analysis | ItemError]]:
         size = BATCH_SIZE[self._device.type]
-        batcher: Batcher[K] = Batcher(self._model, self._device, size, self.timings, apart=apart)
-        while not isinstance(message := _next_message(channel, on_progress), Stop):
+        batcher: Batcher[K] = Batcher(
+            self._model, self._device, size, self.timings, deterministic_batches=deterministic_batches
+        )
+        while not isinstance(message := _next_message(channel, on_progress), EndOfStream):
             if isinstance(message, Piece):
                 if not len(message.samples):
                     continue
@@ -143,20 +147,20 @@ class Tagger:
         if message.error is not None:
             raise message.error
 
-    def _analysis(self, track: Track[K]) -> tuple[K, Analysis]:
+    def _analysis(self, track: PendingTrack[K]) -> tuple[K, Analysis]:
         scores, embedding = track.mean.result()
         if isinstance(self._model, Transfer):
             scores = self._model.scores(embedding)
-        scores = served(self.card, scores)
+        scores = postprocess_scores(self.card, scores)
         assert track.duration_s is not None
         self.timings.tracks += 1
         self.timings.audio_s += track.duration_s
         return track.key, Analysis(track.duration_s, scores, embedding, track.warnings)
 
 
-def decoding_threads(device: torch.device, careful: bool) -> int:
-    """Several only where the model, elsewhere than on a CPU, would wait for the decoding."""
-    return 1 if careful or device.type == "cpu" else min(4, os.cpu_count() or 1)
+def decoding_threads(device: torch.device, sequential: bool) -> int:
+    """Several threads only if the model runs on a GPU, which would otherwise wait for decoding."""
+    return 1 if sequential or device.type == "cpu" else min(4, os.cpu_count() or 1)
 
 
 def _next_message(channel: Channel[Message[K]], on_progress: Callable[[], None]) -> Message[K]:
@@ -165,21 +169,15 @@ def _next_message(channel: Channel[Message[K]], on_progress: Callable[[], None])
     return message
 
 
-def served(card: ModelCard, scores: np.ndarray) -> np.ndarray:
-    """What users are told (..., L) of a model's scores (..., L): calibrated.
+def postprocess_scores(card: ModelCard, scores: np.ndarray) -> np.ndarray:
+    """Scores (..., L) as users get them: calibrated, and consistent.
 
-    Labels that exclude each other add up to 1; otherwise no parent is below its children.
+    The scores of exclusive labels sum to 1; otherwise no parent label has a lower score than its children.
     """
     if card.calibration:
-        scores = calibrated(scores, card.calibration)
+        scores = calibrate(scores, card.calibration).astype(np.float32)
     if is_single_label(card.model):
-        return shares(scores).astype(np.float32)
+        return normalise(scores).astype(np.float32)
     if card.parents:
-        scores = raise_parents(scores, card.labels, card.parents).astype(np.float32)
+        scores = enforce_hierarchy(scores, card.labels, card.parents).astype(np.float32)
     return scores
-
-
-def calibrated(scores: np.ndarray, calibration: Calibration) -> np.ndarray:
-    """Scores (..., L) -> calibrated scores (..., L)."""
-    chosen = calibration_of.Calibration(calibration.slopes, calibration.offsets, calibration.form)
-    return chosen.apply(scores).astype(np.float32)

@@ -1,4 +1,4 @@
-"""How long each stage of the analysis takes."""
+"""CPU time of each stage of the analysis."""
 
 import time
 from collections.abc import Iterator
@@ -8,17 +8,17 @@ from dataclasses import dataclass, fields
 
 @dataclass
 class StageTimings:
-    """Processor seconds of the thread that runs each stage, added up over tracks."""
+    """CPU seconds of the thread that runs each stage, summed over tracks."""
 
     decode_s: float = 0.0  # reading, decoding and mixing down
     resample_s: float = 0.0
     mel_s: float = 0.0
     cnn_s: float = 0.0
-    audio_s: float = 0.0  # duration of the audio that was analysed
+    audio_s: float = 0.0  # duration of the analysed audio
     tracks: int = 0
 
     def stages(self) -> dict[str, float]:
-        """Seconds by stage, under the names that reports use."""
+        """Seconds by stage, under the names used in reports."""
         return {
             "decode": self.decode_s,
             "resample": self.resample_s,
@@ -33,7 +33,7 @@ class StageTimings:
 
     @contextmanager
     def measure(self, stage: str) -> Iterator[None]:
-        """Add the time spent in the block to one of the fields."""
+        """Add the CPU time of the block to the field `stage`."""
         start = time.thread_time()
         try:
             yield

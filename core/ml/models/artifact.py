@@ -1,4 +1,4 @@
-"""A model as one folder, `model.safetensors` and `model.json`, from which alone it can be rebuilt."""
+"""Model artifacts: a folder with `model.safetensors` and `model.json`, sufficient to rebuild the model."""
 
 import hashlib
 import shutil
@@ -14,7 +14,8 @@ from safetensors.torch import save as save_tensors
 from torch import nn
 
 from core.atomic_write import sync_folder, write_durably
-from core.config.models import Config, FeatureConfig, ModelConfig
+from core.config.base import Config
+from core.config.models import Calibration, FeatureConfig, ModelConfig
 from core.ml.models.zoo import build
 
 WEIGHTS_FILE = "model.safetensors"
@@ -23,21 +24,11 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 
 
 class ArtifactError(ValueError):
-    """The folder does not hold a model that this program can load."""
-
-
-class Calibration(Config):
-    """What `core.ml.evaluation.calibration` does with a track's mean scores: a pair of numbers per label."""
-
-    slopes: tuple[float, ...]
-    offsets: tuple[float, ...]
-    form: Annotated[
-        Literal["sigmoid", "softmax"], Field(description="`softmax` where labels exclude each other")
-    ] = "sigmoid"
+    """The folder is not a model that can be loaded."""
 
 
 class ModelCard(Config):
-    """Everything about a model but its weights."""
+    """Everything about a model except its weights."""
 
     format_version: Literal[1] = 1
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
@@ -59,17 +50,17 @@ class ModelCard(Config):
     def _check_labels(self) -> Self:
         count = len(self.labels)
         if count == 0 or len(set(self.labels)) != count:
-            raise ValueError("labels must be given, each once")
+            raise ValueError("labels must be unique and not empty")
         per_label = [self.thresholds]
         if self.calibration is not None:
             per_label += [self.calibration.slopes, self.calibration.offsets]
         if any(len(values) != count for values in per_label):
-            raise ValueError("one threshold and one calibration per label is needed")
+            raise ValueError("each label needs a threshold and, if calibrated, a slope and an offset")
         return self
 
 
 class StoredCard(ModelCard):
-    """The card as `model.json` holds it, bound to its weights."""
+    """The card as stored in `model.json`, with the checksum of its weights."""
 
     weights_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
@@ -81,9 +72,9 @@ class Artifact:
 
 
 def save(card: ModelCard, model: nn.Module, folder: Path, records: Mapping[str, bytes] | None = None) -> None:
-    """Write the folder as a whole or not at all; one that is already there is replaced.
+    """Write the folder atomically, replacing an existing one.
 
-    `records` are further files by name, which loading does not need.
+    `records` are additional files by name, which loading does not need.
     """
     weights = save_tensors({name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()})
     stored = StoredCard(**card.model_dump(), weights_sha256=hashlib.sha256(weights).hexdigest())
@@ -106,7 +97,7 @@ def save(card: ModelCard, model: nn.Module, folder: Path, records: Mapping[str, 
 
 
 def load(folder: Path) -> Artifact:
-    """The model of a folder, ready for inference; its weights are verified before they are used."""
+    """Load a model for inference and verify its weights. Raises ArtifactError."""
     try:
         stored = StoredCard.model_validate_json((folder / CARD_FILE).read_bytes())
         weights = (folder / WEIGHTS_FILE).read_bytes()

@@ -1,4 +1,4 @@
-"""The baseline: four convolutions.
+"""The baseline CNN with four convolutions.
 
 Shapes: B batch, F mel bands, N frames, C channels, L labels, D embedding size.
 """
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from core.config.models import AudioCNNConfig, FeatureConfig
 
-CLOSEST = 1e-6  # of 1 - p to 0
+EPSILON = 1e-6  # minimum of 1 - p
 
 
 class ConvolutionBlock(nn.Sequential):
@@ -25,7 +25,7 @@ class ConvolutionBlock(nn.Sequential):
 class AudioCNN(nn.Module):
     """Log-mel patches (B, 1, F, N) -> logits (B, L) and embedding (B, D), with F and N of at least 16.
 
-    Of labels that exclude each other, the logits are those of the softmax: their sigmoids add up to 1.
+    For exclusive labels, the sigmoids of the logits are the softmax, which sums to 1.
     """
 
     def __init__(self, config: AudioCNNConfig, _features: FeatureConfig, num_labels: int) -> None:
@@ -44,6 +44,6 @@ class AudioCNN(nn.Module):
 
 
 def softmax_logits(logits: Tensor) -> Tensor:
-    """`log(p / (1 - p))` of p, the softmax over the last dimension."""
-    log_p = logits.float().log_softmax(-1).clamp(max=-CLOSEST)
+    """Logits `log(p / (1 - p))` of the softmax p over the last dimension."""
+    log_p = logits.float().log_softmax(-1).clamp(max=-EPSILON)
     return log_p - (-log_p.expm1()).log()

@@ -1,4 +1,4 @@
-"""Convolutions, then a recurrent network over time.
+"""A CRNN: convolutions followed by a recurrent network over time.
 
 After Choi et al., "Convolutional recurrent neural networks for music classification" (2017).
 Shapes: B batch, F mel bands, N frames, C channels, L labels, D embedding size.

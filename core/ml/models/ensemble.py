@@ -1,4 +1,4 @@
-"""Several stored models that answer as one; their weights are part of it.
+"""An ensemble of stored models, which contains their weights.
 
 Shapes: B batch, F mel bands, N frames, L labels, D embedding size.
 """
@@ -8,13 +8,13 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-LOWEST = 1e-6
+EPSILON = 1e-6  # minimum distance of a probability from 0 and 1
 
 
 class Ensemble(nn.Module):
-    """Log-mel patches (B, 1, F, N) -> logits (B, L) of the members' mean probability and embedding (B, D).
+    """Log-mel patches (B, 1, F, N) -> logits (B, L) of the mean probability, and embedding (B, D).
 
-    The embedding is those of the members side by side.
+    The embedding is the concatenation of the members' embeddings.
     """
 
     def __init__(self, members: list[nn.Module]) -> None:
@@ -24,4 +24,4 @@ class Ensemble(nn.Module):
     def forward(self, patches: Tensor) -> tuple[Tensor, Tensor]:
         logits, embeddings = zip(*(member(patches) for member in self.members), strict=True)
         probability = torch.stack(cast(tuple[Tensor, ...], logits)).sigmoid().mean(0)
-        return torch.logit(probability.clamp(LOWEST, 1 - LOWEST)), torch.cat(embeddings, dim=1)
+        return torch.logit(probability.clamp(EPSILON, 1 - EPSILON)), torch.cat(embeddings, dim=1)

@@ -1,8 +1,8 @@
-"""Convolutions of which only the maximum over the mel bands is wanted, as matrix products.
+"""Convolutions followed by a maximum over the mel bands, as matrix products.
 
-General routines convolve a single input channel slowly and write out every product before the maximum. Here
-the maximum is taken while the products are still in the cache, and Toom-Cook's (Winograd's) method gives the
-outputs of short filters with a quarter of the multiplications.
+General routines are slow for a single input channel and store every product before the maximum. Here the
+maximum is taken while the products are in the cache, and the Toom-Cook (Winograd) method needs only a quarter
+of the multiplications for short filters.
 Shapes: B batch, F mel bands, N frames, C filters, R rows of a product, T tiles of output frames.
 """
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-TOOM_COOK_FRAMES = 6  # per tile; more saves little and costs accuracy
+TOOM_COOK_FRAMES = 6  # per tile; more would save little and lose accuracy
 # Small fractions and their negatives keep float32 within 1e-5 of the direct sum, relative to its size.
 POINTS = (0, 1, -1, 1 / 3, -1 / 3, 3 / 4, -3 / 4, 3 / 2, -3 / 2, 3, -3)
 TOEPLITZ_FRAMES = 8
@@ -22,7 +22,7 @@ TOEPLITZ_FRAMES = 8
 def toom_cook(frames: int, taps: int) -> tuple[Tensor, Tensor, Tensor]:
     """Matrices (A, G, D) with: correlation of x and g = A @ ((G @ g) * (D @ x)).
 
-    It has `frames` values, x has P = frames + taps - 1; A is (frames, P), G is (P, taps), D is (P, P).
+    The result has `frames` values, x has P = frames + taps - 1; A is (frames, P), G (P, taps), D (P, P).
     """
     output, weight, data = _toom_cook(frames, taps)
     return torch.from_numpy(output).float(), torch.from_numpy(weight).float(), torch.from_numpy(data).float()
@@ -44,7 +44,7 @@ def _evaluate(points: int, coefficients: int) -> np.ndarray:
 
 
 def highest_of_short_filters(x: Tensor, filters: Tensor) -> Tensor:
-    """Slide filters (C, height, taps) over bands and frames of x (B, F, N): highest per frame, (B, N, C)."""
+    """Filters (C, height, taps) over bands and frames of x (B, F, N): maximum over bands, (B, N, C)."""
     batch, bands, frames = x.shape
     count, height, taps = filters.shape
     output, weight, data = (matrix.to(x.device) for matrix in toom_cook(TOOM_COOK_FRAMES, taps))
@@ -65,10 +65,9 @@ def highest_of_short_filters(x: Tensor, filters: Tensor) -> Tensor:
 
 
 def highest_of_long_filters(x: Tensor, filters: Tensor) -> Tensor:
-    """Slide filters (C, taps) over the frames of every band of x (B, F, N): highest per frame, (B, N, C).
+    """Filters (C, taps) over the frames of each band of x (B, F, N): maximum over bands, (B, N, C).
 
-    One product gives a tile of successive frames: its matrix holds the filters once per frame, each time one
-    row lower (a Toeplitz matrix).
+    Each product computes a tile of successive frames, with a Toeplitz matrix of the filters.
     """
     batch, bands, frames = x.shape
     count, taps = filters.shape

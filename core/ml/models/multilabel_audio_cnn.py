@@ -1,4 +1,4 @@
-"""A residual network for many labels: 19 convolutions on its main path, squeeze-and-excitation, small heads.
+"""A residual network for many labels: 19 convolutions, squeeze-and-excitation, and a small head per label.
 
 Blocks: He et al., "Deep residual learning for image recognition" (2016). Attention: Hu et al.,
 "Squeeze-and-excitation networks" (2018).
@@ -19,7 +19,7 @@ BOTTLENECK = 16
 
 
 class SqueezeExcitation(nn.Module):
-    """Weighs each channel by what all channels hold: (B, C, F, N) -> the same shape."""
+    """Channel attention: (B, C, F, N) -> the same shape."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class SqueezeExcitation(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions and a way around them: (B, C, F, N) -> (B, C', F / stride, N / stride)."""
+    """Two convolutions with a shortcut: (B, C, F, N) -> (B, C', F / stride, N / stride)."""
 
     def __init__(self, inputs: int, outputs: int, stride: int, use_attention: bool) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class ResidualBlock(nn.Module):
 
 
 class PerLabelHead(nn.Module):
-    """For each label g its own `w_g . relu(W_g e + b_g) + c_g`: (B, D) -> (B, L)."""
+    """A bottleneck per label g, `w_g . relu(W_g e + b_g) + c_g`: (B, D) -> (B, L)."""
 
     def __init__(self, width: int, num_labels: int) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class MultiLabelAudioCNN(nn.Module):
         super().__init__()
         self.stem = nn.Sequential(
             nn.BatchNorm2d(1),
-            # Four times fewer positions each way: without that, the first stage would cost 16 times as much.
+            # Reduces both axes by four; otherwise the first stage would cost 16 times as much.
             nn.Conv2d(1, base_channels, 7, stride=2, padding=3, bias=False),
             nn.BatchNorm2d(base_channels),
             nn.ReLU(inplace=True),

@@ -1,4 +1,4 @@
-"""musicnn: a small CNN with musically motivated filter shapes, in a form that CPUs compute quickly.
+"""musicnn: a small CNN with musically motivated filter shapes, implemented for fast inference on CPUs.
 
 Architecture: Pons and Serra, "musicnn: Pre-trained convolutional neural networks for music audio tagging"
 (2019).
@@ -23,8 +23,8 @@ MID_TAPS = 7
 class FrontLayer(nn.Module):
     """Convolution with bias, ReLU, batch normalisation, maximum over the bands: (B, F, N) -> (B, C, N).
 
-    The maximum is taken first, of the bare products. That is exact, as all that follows is monotonic; where
-    normalisation inverts a filter, its smallest product is the one to take.
+    The maximum is taken first, directly after the convolution. This is exact, because the other operations
+    are monotonic; for filters that the normalisation inverts, the minimum is taken instead.
     """
 
     def __init__(self, bands: int, taps: int, filters: int) -> None:

@@ -1,4 +1,4 @@
-"""Decision trees as plain tensors: grown by scikit-learn, stored and read like every other model.
+"""Decision trees as plain tensors: fitted by scikit-learn, stored and loaded like every other model.
 
 Shapes: B batch, F mel bands, N frames, L labels, D pooled features, R trees, M nodes of a tree.
 """
@@ -9,17 +9,17 @@ from torch.nn.functional import adaptive_avg_pool1d
 
 from core.config.models import FeatureConfig, RandomForestConfig
 
-LOWEST = 1e-4  # a share of trees is no proof: logits stay finite
+EPSILON = 1e-4  # minimum distance of a probability from 0 and 1, to keep logits finite
 
 
 def pool_over_time(patches: Tensor, bands: int) -> Tensor:
-    """Mean, deviation and mean change from frame to frame of each band: (B, 1, F, N) -> (B, 3 * bands)."""
+    """Mean, standard deviation and mean absolute change per band: (B, 1, F, N) -> (B, 3 * bands)."""
     x = adaptive_avg_pool1d(patches.squeeze(1).transpose(1, 2), bands)
     return torch.cat((x.mean(1), x.std(1, correction=0), x.diff(dim=1).abs().mean(1)), dim=1)
 
 
 class RandomForest(nn.Module):
-    """Log-mel patches (B, 1, F, N) -> logits (B, L) and pooled features (B, D); nothing has a gradient."""
+    """Log-mel patches (B, 1, F, N) -> logits (B, L) and pooled features (B, D), without gradients."""
 
     feature: Tensor
     threshold: Tensor
@@ -41,7 +41,7 @@ class RandomForest(nn.Module):
         return self.classify(pooled), pooled
 
     def classify(self, pooled: Tensor) -> Tensor:
-        """Pooled features (B, D) -> logits (B, L) of the trees' mean share of each label."""
+        """Pooled features (B, D) -> logits (B, L) of the trees' mean probability of each label."""
         count = len(self.feature)
         tree = torch.arange(count, device=pooled.device)
         node = torch.zeros(len(pooled), count, dtype=torch.long, device=pooled.device)  # (B, R)
@@ -52,5 +52,5 @@ class RandomForest(nn.Module):
             if torch.equal(following, node):
                 break
             node = following
-        share = self.value[tree, node].mean(1).clamp(LOWEST, 1 - LOWEST)
+        share = self.value[tree, node].mean(1).clamp(EPSILON, 1 - EPSILON)
         return torch.logit(share)

@@ -1,7 +1,6 @@
-"""A small head on the embedding of a stored model: few tracks are enough to learn labels of one's own.
+"""A small head on the embedding of a stored model, which can be trained on few tracks.
 
-The backbone's weights are part of the model: its folder can be used without the one it was made from, and
-a backbone that is trained anew cannot change it. With musicnn that costs 3 MB.
+The model contains the weights of its backbone (3 MB for musicnn), so that its folder is self-contained.
 """
 
 from typing import cast
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 
 from core.config.models import TransferConfig
 
-LEAST_SCALE = 0.1  # of the mean deviation
+MIN_SCALE = 0.1  # relative to the mean standard deviation
 
 
 class Head(nn.Module):
@@ -29,7 +28,7 @@ class Head(nn.Module):
         self.register_buffer("scale", torch.ones(width))
         if config.head == "linear":
             linear = nn.Linear(width, num_labels)
-            # From random weights, a few tracks would not be enough to unlearn what these say.
+            # Zero, because a few tracks would not be enough to correct random initial weights.
             nn.init.zeros_(linear.weight)
             nn.init.zeros_(linear.bias)
             self.layers = nn.Sequential(nn.Dropout(config.dropout), linear)
@@ -42,14 +41,13 @@ class Head(nn.Module):
             )
 
     def standardise(self, embeddings: Tensor) -> None:
-        """Let inputs distributed like these (M, D) reach the layers with mean 0 and deviation 1.
+        """Standardise inputs by the mean and standard deviation of these embeddings (M, D).
 
-        Some units of a backbone hardly ever speak; they are not amplified to the level of the others, or a
-        track in which one does would be judged by that alone.
+        Units that are rarely active are not scaled up fully; otherwise one such unit could dominate a track.
         """
         deviation = embeddings.std(0, correction=0)
         self.mean.copy_(embeddings.mean(0))
-        self.scale.copy_(deviation.clamp_min(max(LEAST_SCALE * float(deviation.mean()), 1e-6)))
+        self.scale.copy_(deviation.clamp_min(max(MIN_SCALE * float(deviation.mean()), 1e-6)))
 
     def forward(self, embedding: Tensor) -> tuple[Tensor, Tensor]:
         return self.layers((embedding - self.mean) / self.scale), embedding
@@ -64,7 +62,7 @@ class Transfer(nn.Module):
         self.head = Head(config, num_labels)
 
     def train(self, mode: bool = True) -> "Transfer":
-        """The backbone never trains, so that its normalisation stays as it is."""
+        """Keep the backbone in evaluation mode, so that its normalisation does not change."""
         super().train(mode)
         self.backbone.eval()
         return self
@@ -80,9 +78,9 @@ class Transfer(nn.Module):
 
     @torch.inference_mode()
     def scores(self, embeddings: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Mean embeddings of tracks (..., D) -> label probabilities (..., L), without any audio.
+        """Mean embeddings of tracks (..., D) -> label probabilities (..., L).
 
-        The head has learnt from mean embeddings, so these, not the mean over patches, are a track's scores.
+        The head is trained on mean embeddings, so these give a track's scores, not the mean over patches.
         """
         device = self.head.mean.device
         logits = self.classify(torch.from_numpy(embeddings).to(device))

@@ -1,4 +1,4 @@
-"""Every kind of model and how to build it; adding a model is one file, one config class and one line here."""
+"""The builders of all kinds of models. A new model needs a file, a config class and a line here."""
 
 from collections.abc import Callable
 from typing import Any
@@ -35,5 +35,5 @@ BUILDERS: dict[str, Callable[[Any, FeatureConfig, int], nn.Module]] = {
 
 
 def build(config: ModelConfig, features: FeatureConfig, num_labels: int) -> nn.Module:
-    """A model with fresh weights: log-mel patches (B, 1, F, N) -> logits (B, L) and embedding (B, D)."""
+    """A model with initial weights: log-mel patches (B, 1, F, N) -> logits (B, L) and embedding (B, D)."""
     return BUILDERS[config.kind](config, features, num_labels)

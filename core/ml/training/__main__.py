@@ -1,4 +1,4 @@
-"""Train without any server, also in the processes of torchrun: python -m core.ml.training CONFIG FOLDER."""
+"""Train without a server, also under torchrun: `python -m core.ml.training CONFIG FOLDER`."""
 
 import sys
 from pathlib import Path
@@ -27,13 +27,13 @@ def main() -> None:
 def run(config_file: Path, folder: Path) -> None:
     config, settings = load_experiment(config_file), get_settings()
     if isinstance(config.dataset, LibraryDataset):
-        raise InvalidConfig("Only the server knows the tracks of a library: use `mfa train`.")
+        raise InvalidConfig("The tracks of a library are known to the server only: use `mfa train`.")
     root = placed(config.dataset.root, settings.data_dir)
     dataset = read_dataset(config.dataset.model_copy(update={"root": str(root)}))
     result = train(
         config,
         dataset,
-        tell,
+        print_epoch,
         folder=folder,
         cache_dir=settings.cache_dir,
         models_dir=settings.models_dir,
@@ -43,7 +43,7 @@ def run(config_file: Path, folder: Path) -> None:
         say(f"{folder}: " + ", ".join(f"{name} {value:.3f}" for name, value in result.metrics.items()))
 
 
-def tell(report: EpochReport) -> None:
+def print_epoch(report: EpochReport) -> None:
     fold = "" if report.fold is None else f"fold {report.fold} of {report.folds}, "
     losses = {"loss": report.train_loss, "validation loss": report.validation_loss}
     known = "".join(f", {name} {value:.4f}" for name, value in losses.items() if value is not None)

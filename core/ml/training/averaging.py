@@ -1,4 +1,4 @@
-"""Exponential moving average of a model's weights."""
+"""Exponential moving average (EMA) of a model's weights."""
 
 import copy
 
@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 
-class Average:
-    """A second model that follows the trained one: `decay` of it stays at each step, less at first."""
+class MovingAverage:
+    """A copy of the model whose weights are the moving average; the decay is smaller in the first steps."""
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
@@ -15,7 +15,7 @@ class Average:
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
-        """`step` counts from 0. Running statistics are averaged as well, counters copied."""
+        """`step` counts from 0. Running statistics are averaged too; integer counters are copied."""
         decay = min(self._decay, (1 + step) / (10 + step))
         current = model.state_dict()
         for name, tensor in self.model.state_dict().items():

@@ -1,4 +1,4 @@
-"""Stored models that a new one builds on: the backbone of a transfer, the members of an ensemble."""
+"""Stored models that a new one is built from: the backbone of a transfer, the members of an ensemble."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from core.ml.models.artifact import Artifact, ArtifactError, StoredCard
 
 
 @dataclass(frozen=True)
-class Base:
+class BaseArtifact:
     """A stored model with its name."""
 
     name: str
@@ -22,21 +22,24 @@ class Base:
 
     @property
     def trained_by(self) -> ExperimentConfig | None:
-        """The experiment that it comes from; None for models that were not trained here."""
+        """The experiment that trained it; None for models that were not trained here."""
         config = self.card.provenance.get("config")
         return None if config is None else ExperimentConfig.model_validate_json(config)
 
 
 @dataclass(frozen=True)
 class Resolved:
-    """An experiment that holds everything its model is built from, and the stored models it named."""
+    """An experiment completed with the configuration of its base models, and those models."""
 
     config: ExperimentConfig
-    bases: tuple[Base, ...] = ()
+    bases: tuple[BaseArtifact, ...] = ()
 
 
 def resolve(config: ExperimentConfig, models_dir: Path) -> Resolved:
-    """Look up what the model builds on; its features and networks become part of the configuration."""
+    """Load the base models; their features and networks become part of the configuration.
+
+    Raises InvalidConfig if they are missing, or cannot be combined.
+    """
     model = config.model
     if isinstance(model, TransferConfig):
         base = load_base(models_dir, model.backbone)
@@ -52,26 +55,26 @@ def resolve(config: ExperimentConfig, models_dir: Path) -> Resolved:
         members = model.model_copy(update={"networks": tuple(base.card.model for base in bases)})
         if members.embedding_size > MAX_EMBEDDING_SIZE:
             raise InvalidConfig(
-                f"The embeddings of the members have {members.embedding_size} numbers together; "
-                f"{MAX_EMBEDDING_SIZE} can be stored."
+                f"The embeddings of the members have {members.embedding_size} dimensions in total; "
+                f"at most {MAX_EMBEDDING_SIZE} can be stored."
             )
         features = bases[0].card.features
         return Resolved(config.model_copy(update={"model": members, "features": features}), bases)
     return Resolved(config)
 
 
-def load_base(models_dir: Path, name: str) -> Base:
-    """The stored model of this name, verified."""
+def load_base(models_dir: Path, name: str) -> BaseArtifact:
+    """The stored model of this name, verified. Raises InvalidConfig."""
     try:
         loaded: Artifact = artifact.load(models_dir / name)
     except ArtifactError as error:
-        raise InvalidConfig(f"The model {name!r} cannot be built on: {error}.") from error
+        raise InvalidConfig(f"The model {name!r} cannot be used as a base: {error}.") from error
     assert isinstance(loaded.card, StoredCard)
-    return Base(name, loaded.card, loaded.model)
+    return BaseArtifact(name, loaded.card, loaded.model)
 
 
-def _check_members(bases: tuple[Base, ...]) -> None:
-    """Members must be shown the same patches and answer about the same labels."""
+def _check_members(bases: tuple[BaseArtifact, ...]) -> None:
+    """Raise InvalidConfig unless all members have the same features, patch length and labels."""
     first = bases[0]
     for base in bases:
         if base.card.model.kind == "ensemble":

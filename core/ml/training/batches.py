@@ -1,6 +1,6 @@
-"""Which tracks a step learns from, and making its batch ready while the model is at work on the one before.
+"""Draws the tracks of each step, and prepares batches ahead while the model trains.
 
-Everything follows from (seed, epoch, step), so a resumed training draws what an unbroken one would have.
+Every draw follows from (seed, epoch, step), so a resumed training draws the same as an uninterrupted one.
 """
 
 import time
@@ -24,21 +24,21 @@ BATCHES_AHEAD = 3
 
 @dataclass(frozen=True)
 class Sampler:
-    """Cuts every epoch into batches; each process gets its share of each batch."""
+    """Divides every epoch into batches; each process gets its share of each batch."""
 
     tracks: Sequence[int]
     patches_per_track: int
     batch_size: int
     seed: int
-    least: int = 1  # inputs that a process needs; where there are fewer, some are repeated
+    least: int = 1  # inputs that a process needs; if there are fewer, some are repeated
 
     @property
     def steps(self) -> int:
-        """Batches of an epoch. What does not fill one is left out, in every epoch something else."""
+        """Batches per epoch. The remainder that does not fill one is left out, a different one each epoch."""
         return max(1, len(self.tracks) * self.patches_per_track // self.batch_size)
 
     def order(self, epoch: int) -> Order:
-        """The tracks in the order of this epoch."""
+        """The tracks in the random order of this epoch."""
         repeated = np.repeat(np.asarray(self.tracks), self.patches_per_track)
         return np.random.default_rng((self.seed, epoch)).permutation(repeated)
 
@@ -52,7 +52,7 @@ class Sampler:
 
 
 def prepared(make: Callable[[int], T], steps: range) -> Generator[tuple[T, float], None, None]:
-    """`make(step)` of each step, made ahead by a thread, and the seconds that the caller waited for it."""
+    """`make(step)` of each step, made ahead by a thread, and the seconds the caller waited for it."""
     with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
         waiting: deque[Future[T]] = deque()
         upcoming = iter(steps)

@@ -1,4 +1,4 @@
-"""Folders of the cache: one per kind and version of the code that computed what lies in it."""
+"""Folders of the cache: one per kind of array and version of the code that computed them."""
 
 import logging
 import os
@@ -8,21 +8,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from core.ml.audio.version import feature_version
-from core.ml.training.places import KINDS
+from core.ml.training.cache_paths import KINDS
 
 log = logging.getLogger(__name__)
 
-KEPT_S = 24 * 3600.0  # trainings of another version may still use its folder
-SWEEP_S = 30.0  # at most per training; what is left goes with the next ones
+KEPT_S = 24 * 3600.0  # since the last use; trainings of another version may still use its folder
+SWEEP_S = 30.0  # at most per training; the next ones continue
 
 
 def folder_of(cache_dir: Path, kind: str) -> Path:
-    """Where arrays of this kind lie that the present code computes."""
+    """The folder for arrays of this kind computed by the current code."""
     return cache_dir / kind / feature_version()
 
 
 def sweep_outdated(cache_dir: Path) -> None:
-    """Note that the present version is in use, and delete what others left that is not used any more."""
+    """Mark the current version as used, and delete folders of versions that are no longer used."""
     until = time.monotonic() + SWEEP_S
     for kind in KINDS:
         own = folder_of(cache_dir, kind)
@@ -37,7 +37,7 @@ def sweep_outdated(cache_dir: Path) -> None:
 
 
 def _entries(folder: Path) -> list[Path]:
-    """None of a folder that another training has removed meanwhile."""
+    """The entries of a folder; empty if another training has removed it."""
     try:
         return list(folder.iterdir())
     except FileNotFoundError:
@@ -48,7 +48,7 @@ def _outdated(own: Path) -> Iterator[Path]:
     for folder in own.parent.iterdir():
         try:
             is_unused = time.time() - folder.stat().st_mtime > KEPT_S
-        except FileNotFoundError:  # another training has removed it meanwhile
+        except FileNotFoundError:  # removed by another training
             continue
         if folder != own and folder.is_dir() and is_unused:
             yield folder

@@ -1,6 +1,6 @@
-"""Where a training was, on disk: each checkpoint is a folder that is whole and verified or does not count.
+"""Checkpoints on disk: each is a folder that is complete and verified by checksums, or else ignored.
 
-torch.save is neither atomic nor free of pickle; here tensors lie in safetensors and everything else in JSON.
+torch.save is not atomic and uses pickle; here tensors are in safetensors and everything else in JSON.
 """
 
 import hashlib
@@ -36,13 +36,13 @@ class Checkpoints:
         self._folder = folder
 
     def save(self, step: int, checkpoint: Checkpoint) -> None:
-        """Add a checkpoint, then remove all but the last two; never the other way round."""
+        """Add a checkpoint, and only then remove all but the last two."""
         self._write(f"step-{step:09d}", checkpoint)
         for old in self._steps()[:-KEPT]:
             shutil.rmtree(self._folder / old)
 
     def load_latest(self) -> Checkpoint | None:
-        """The newest checkpoint that is undamaged."""
+        """The newest checkpoint that is not damaged."""
         found = (self._read(name) for name in reversed(self._steps()))
         return next((checkpoint for checkpoint in found if checkpoint is not None), None)
 

@@ -1,4 +1,4 @@
-"""Embeddings of whole tracks on disk, computed exactly as serving computes them."""
+"""Embeddings of whole tracks on disk, computed exactly as in serving."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -12,19 +12,19 @@ import torch
 from core.errors import ItemError
 from core.ml.datasets.paths import open_audio, status_of_audio
 from core.ml.inference.tagger import Analysis, Tagger
+from core.ml.training.cache_paths import EMBEDDINGS
 from core.ml.training.cache_versions import folder_of
+from core.ml.training.context import OnTrack, TrainingStopped, ignore_progress
 from core.ml.training.feature_cache import (
     MAX_DURATION_S,
     Cached,
-    Outcome,
+    CacheResult,
     cached,
     known,
     write_array,
     write_warnings,
 )
 from core.ml.training.identity import check_unchanged, identify
-from core.ml.training.places import EMBEDDINGS
-from core.ml.training.run import OnTrack, TrainingStopped, unheard
 
 
 def cache_embeddings(
@@ -33,14 +33,14 @@ def cache_embeddings(
     weights_sha256: str,
     cache_dir: Path,
     should_stop: Callable[[], bool] = lambda: False,
-    on_track: OnTrack = unheard,
+    on_track: OnTrack = ignore_progress,
     *,
     root: Path | None = None,
-) -> list[Outcome]:
-    """For each audio file its mean embedding (D,) as float32 on disk, or what is wrong with it."""
+) -> list[CacheResult]:
+    """For each audio file the cached mean embedding (D,), float32, or the error. Raises TrainingStopped."""
     folder = folder_of(cache_dir, EMBEDDINGS) / weights_sha256[:16]
     targets: dict[int, tuple[Cached, os.stat_result]] = {}
-    outcomes: dict[int, Outcome] = {}
+    outcomes: dict[int, CacheResult] = {}
 
     def missing() -> Iterator[tuple[int, BinaryIO]]:
         for index, source in enumerate(sources):
@@ -51,7 +51,7 @@ def cache_embeddings(
             else:
                 outcomes[index] = found
 
-    def store(index: int, analysis: Analysis) -> Outcome:
+    def store(index: int, analysis: Analysis) -> CacheResult:
         target, before = targets[index]
         try:
             check_unchanged(before, status_of_audio(sources[index], root))
@@ -62,7 +62,9 @@ def cache_embeddings(
         return replace(target, warnings=analysis.warnings)
 
     with _one_thread():
-        for index, outcome in tagger.analyse(missing(), max_duration_s=MAX_DURATION_S, apart=True):
+        for index, outcome in tagger.analyse(
+            missing(), max_duration_s=MAX_DURATION_S, deterministic_batches=True
+        ):
             outcomes[index] = outcome if isinstance(outcome, ItemError) else store(index, outcome)
             on_track(len(outcomes), len(sources))
             if should_stop():
@@ -73,8 +75,8 @@ def cache_embeddings(
 
 def _look_up(
     source: Path, root: Path | None, folder: Path, cache_dir: Path
-) -> tuple[Outcome, BinaryIO | None]:
-    """What is known of a file, which is open where its embedding is still to be computed."""
+) -> tuple[CacheResult, BinaryIO | None]:
+    """The cached embedding or the error; with an open file if the embedding is yet to be computed."""
     if (found := known(source, root, folder, cache_dir)) is not None:
         return found, None
     try:
@@ -96,7 +98,7 @@ def _look_up(
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """torch computes in one thread: a few patches are too little to share, and decoding needs a core."""
+    """Limit torch to one thread: batches are small, and decoding needs a core."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,4 +1,4 @@
-"""Log-mel frames of whole tracks on disk, so that audio is decoded once, whatever is trained on it."""
+"""Log-mel frames of whole tracks on disk, so that audio is decoded once for all trainings."""
 
 import hashlib
 import json
@@ -12,33 +12,33 @@ from typing import BinaryIO
 import numpy as np
 import torch
 
-from core.atomic_write import appearing
+from core.atomic_write import atomic_write
 from core.config.models import FeatureConfig
 from core.errors import ItemError
 from core.ml.audio.features import LogMel, LogMelStream
 from core.ml.audio.sandbox import stream
 from core.ml.datasets.credits import Credits
 from core.ml.datasets.paths import open_audio, status_of_audio
+from core.ml.training.cache_paths import LOG_MEL, cache_path
 from core.ml.training.cache_versions import folder_of
+from core.ml.training.context import OnTrack, TrainingStopped, ignore_progress
 from core.ml.training.identity import Identity, check_unchanged, identify, recall
-from core.ml.training.places import LOG_MEL, place
-from core.ml.training.run import OnTrack, TrainingStopped, unheard
 
 MAX_DURATION_S = 4 * 3600.0
-TRACKS_AHEAD = 4  # per thread; bounds what a stop has to wait for
+TRACKS_AHEAD = 4  # per thread; bounds how long a stop takes
 
 
 @dataclass(frozen=True)
 class Cached:
-    """A track that can be learnt from."""
+    """The cached array of a track, and what is known of its file."""
 
     file: Path  # array in .npy format
     content: str  # hex hash of the audio
-    credits: Credits  # by its tags
-    warnings: tuple[str, ...] = ()  # sentences on what of the audio could not be decoded
+    credits: Credits  # from its tags
+    warnings: tuple[str, ...] = ()  # sentences about audio that could not be decoded
 
 
-Outcome = Cached | ItemError
+CacheResult = Cached | ItemError
 
 
 def cache_log_mels(
@@ -46,16 +46,16 @@ def cache_log_mels(
     features: FeatureConfig,
     cache_dir: Path,
     should_stop: Callable[[], bool] = lambda: False,
-    on_track: OnTrack = unheard,
+    on_track: OnTrack = ignore_progress,
     *,
     root: Path | None = None,
-) -> list[Outcome]:
-    """For each audio file its frames (N, F) as float16 on disk, or what is wrong with it."""
+) -> list[CacheResult]:
+    """For each audio file its frames (N, F) as float16 on disk, or the error. Raises TrainingStopped."""
     folder = folder_of(cache_dir, LOG_MEL) / config_hash(features)
     log_mel = LogMel(features)
-    outcomes: dict[int, Outcome] = {}
+    outcomes: dict[int, CacheResult] = {}
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1, thread_name_prefix="decode") as pool:
-        running: dict[Future[Outcome], int] = {}
+        running: dict[Future[CacheResult], int] = {}
         for index, source in enumerate(sources):
             if should_stop():
                 raise TrainingStopped
@@ -74,30 +74,30 @@ def config_hash(features: FeatureConfig) -> str:
 
 
 def known(source: Path, root: Path | None, folder: Path, cache_dir: Path) -> Cached | ItemError | None:
-    """What `folder` holds for a file that has not changed since it was read, without opening it."""
+    """The cached array of a file that is unchanged since it was read, without opening it; None if unknown."""
     try:
         identity = recall(status_of_audio(source, root), cache_dir)
     except ItemError as error:
         return error
-    if identity is None or not place(folder, identity.content).exists():
+    if identity is None or not cache_path(folder, identity.content).exists():
         return None
     return cached(folder, identity)
 
 
 def cached(folder: Path, identity: Identity) -> Cached:
-    file = place(folder, identity.content)
+    file = cache_path(folder, identity.content)
     return Cached(file, identity.content, identity.credits, read_warnings(file))
 
 
 def write_warnings(path: Path, warnings: Sequence[str]) -> None:
-    """Keep what is to be said of an array beside it; to be written before the array."""
+    """Store the warnings about a track beside its array; to be written before the array."""
     if warnings:
-        with appearing(_notes(path)) as file:
+        with atomic_write(_notes(path)) as file:
             file.write(json.dumps(list(warnings)).encode())
 
 
 def read_warnings(path: Path) -> tuple[str, ...]:
-    """What is to be said of an array."""
+    """The warnings stored beside an array."""
     try:
         return tuple(map(str, json.loads(_notes(path).read_bytes())))
     except FileNotFoundError:
@@ -109,18 +109,20 @@ def _notes(path: Path) -> Path:
 
 
 def write_array(path: Path, array: np.ndarray) -> None:
-    """Write a .npy file that is either whole or not there."""
-    with appearing(path) as file:
+    """Write a .npy file atomically."""
+    with atomic_write(path) as file:
         np.save(file, array, allow_pickle=False)
 
 
-def _collect(running: dict[Future[Outcome], int], outcomes: dict[int, Outcome]) -> None:
+def _collect(running: dict[Future[CacheResult], int], outcomes: dict[int, CacheResult]) -> None:
     finished, _ = wait(running, return_when=FIRST_COMPLETED)
     for future in finished:
         outcomes[running.pop(future)] = future.result()
 
 
-def _cache_one(source: Path, root: Path | None, log_mel: LogMel, folder: Path, cache_dir: Path) -> Outcome:
+def _cache_one(
+    source: Path, root: Path | None, log_mel: LogMel, folder: Path, cache_dir: Path
+) -> CacheResult:
     try:
         if (found := known(source, root, folder, cache_dir)) is not None:
             return found
@@ -140,7 +142,7 @@ def _cache_one(source: Path, root: Path | None, log_mel: LogMel, folder: Path, c
 
 @torch.inference_mode()
 def _frames(file: BinaryIO, log_mel: LogMel) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The track's frames (N, F) and warnings; float16 is exact to 1/2000, less than encodings differ by."""
+    """The track's frames (N, F) and warnings. The rounding of float16 is below the loss of audio codecs."""
     frames = LogMelStream(log_mel)
     pieces = []
     blocks = stream(file, log_mel.config.sample_rate, max_duration_s=MAX_DURATION_S)

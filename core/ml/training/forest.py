@@ -1,4 +1,4 @@
-"""Grow a random forest with scikit-learn and keep it as tensors."""
+"""Fits a random forest with scikit-learn and stores it as tensors."""
 
 import time
 import warnings
@@ -11,35 +11,35 @@ from torch import Tensor
 
 from core.config.models import RandomForestConfig
 from core.ml.models.random_forest import RandomForest, pool_over_time
+from core.ml.training.context import Stage, Tracks, TrainingContext
 from core.ml.training.reports import EpochReport
-from core.ml.training.run import Run, Stage, Tracks
 from core.states import Activity
 
-TREES_AT_A_TIME = 25
+TREES_PER_CALL = 25
 
 
 def grow_forest(
-    model: RandomForest, config: RandomForestConfig, tracks: Tracks, stage: Stage, run: Run
+    model: RandomForest, config: RandomForestConfig, tracks: Tracks, stage: Stage, context: TrainingContext
 ) -> tuple[RandomForest, list[EpochReport]]:
-    """The forest of the training tracks, and one report of no loss."""
+    """The forest fitted on the training tracks, and one report without a loss."""
     began = time.perf_counter()
     pooled, owners = pool_tracks(tracks, stage.train, config)
     read_s = time.perf_counter() - began
     forest = RandomForestClassifier(
         n_estimators=0,
-        warm_start=True,  # grown a few trees at a time, which are those that one call would grow
+        warm_start=True,  # a few trees at a time, identical to those of a single call
         max_leaf_nodes=config.max_leaves,
         min_samples_leaf=config.min_leaf_patches,
-        class_weight=None if run.config.training.max_class_weight == 1 else "balanced",
-        random_state=run.config.seed + stage.number,
+        class_weight=None if context.config.training.max_class_weight == 1 else "balanced",
+        random_state=context.config.seed + stage.number,
         n_jobs=-1,
     )
     patches, targets = pooled.numpy(), tracks.targets[owners].numpy()
-    for grown in range(0, config.trees, TREES_AT_A_TIME):
-        run.note(Activity.TRAINING, grown, config.trees)
-        forest.set_params(n_estimators=min(grown + TREES_AT_A_TIME, config.trees))
+    for grown in range(0, config.trees, TREES_PER_CALL):
+        context.note(Activity.TRAINING, grown, config.trees)
+        forest.set_params(n_estimators=min(grown + TREES_PER_CALL, config.trees))
         with warnings.catch_warnings():
-            # Of balanced classes: that later trees might see other data, which they do not.
+            # Balanced classes with warm_start warn that later trees might see other data; they do not.
             warnings.filterwarnings("ignore", message="class_weight presets")
             forest.fit(patches, targets)
     copy_trees(forest, model)
@@ -58,7 +58,7 @@ def grow_forest(
         validation_s=0.0,
         is_best=True,
     )
-    run.on_epoch(report)
+    context.on_epoch(report)
     return model, [report]
 
 
@@ -73,8 +73,8 @@ def pool_tracks(tracks: Tracks, rows: Sequence[int], config: RandomForestConfig)
 
 def copy_trees(forest: RandomForestClassifier, model: RandomForest) -> None:
     """Write the decision trees of a fitted forest into the model's tensors."""
-    # Of each label, where the trees count the tracks that have it; a label of no track has no such place.
-    places = [int(np.flatnonzero(classes)[0]) if classes.any() else None for classes in forest.classes_]
+    # Per label the index of its positive class; None for a label without tracks.
+    positive = [int(np.flatnonzero(classes)[0]) if classes.any() else None for classes in forest.classes_]
     for number, estimator in enumerate(forest.estimators_):
         tree = estimator.tree_
         nodes = np.arange(tree.node_count)
@@ -87,7 +87,7 @@ def copy_trees(forest: RandomForestClassifier, model: RandomForest) -> None:
             )
         shares = tree.value / tree.value.sum(-1, keepdims=True)  # (nodes, labels, classes)
         share = np.zeros(shares.shape[:2])
-        for label, place in enumerate(places):
-            if place is not None:
-                share[:, label] = shares[:, label, place]
+        for label, index in enumerate(positive):
+            if index is not None:
+                share[:, label] = shares[:, label, index]
         model.value[number, nodes] = torch.from_numpy(share.astype(np.float32))

@@ -1,4 +1,4 @@
-"""What an audio file holds, remembered as long as the file does not change, so that it need not be opened."""
+"""Audio hash and credits of a file, cached until the file changes, so that it need not be opened again."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from core.atomic_write import appearing
+from core.atomic_write import atomic_write
 from core.errors import Unreadable, is_machine_fault
 from core.library.content import TAGS_VERSION, file_hash, identity_without_audio
 from core.ml.audio.sandbox import hash_audio
@@ -18,7 +18,7 @@ from core.ml.datasets.credits import Credits, read_credits
 
 log = logging.getLogger(__name__)
 
-# A file that was changed more recently may change again without its timestamp telling.
+# A file changed more recently may change again within the resolution of its timestamp.
 SETTLED_NS = 2_000_000_000
 
 
@@ -29,7 +29,7 @@ class Identity:
 
 
 def recall(status: os.stat_result, cache_dir: Path) -> Identity | None:
-    """What is known of the file that has this status; what cannot be understood is not known."""
+    """The cached identity of the file with this status; None if there is none or it is invalid."""
     try:
         found = json.loads(_place(status, cache_dir).read_bytes())
         if re.fullmatch("[0-9a-f]{64}", found["content"]):
@@ -40,7 +40,7 @@ def recall(status: os.stat_result, cache_dir: Path) -> Identity | None:
 
 
 def identify(file: BinaryIO, cache_dir: Path) -> Identity:
-    """Read a file as a whole, and remember it; a disk that cannot give it costs this file only."""
+    """Read the whole file and cache its identity. Raises Unreadable if the disk cannot read it."""
     try:
         before = os.fstat(file.fileno())
         content = hash_audio(file) or identity_without_audio(file_hash(file))
@@ -54,21 +54,21 @@ def identify(file: BinaryIO, cache_dir: Path) -> Identity:
         log.warning("the tags of %.300r cannot all be read: %s", str(file.name), tags_error)
     found = Identity(content.hex(), credits)
     if _key(before) == _key(after) and time.time_ns() - after.st_ctime_ns >= SETTLED_NS:
-        with appearing(_place(after, cache_dir)) as note:
+        with atomic_write(_place(after, cache_dir)) as note:
             note.write(json.dumps(asdict(found)).encode())
     return found
 
 
 def check_unchanged(before: os.stat_result, after: os.stat_result) -> None:
-    """Raise Unreadable when a file was written while it was read: what came out belongs to no content."""
+    """Raise Unreadable if the file was written while it was read."""
     if _key(before) != _key(after):
         raise Unreadable("The file was changed while it was read.")
 
 
 def _key(status: os.stat_result) -> str:
-    """Nobody can set a file's change time, so neither an edited nor a replaced file has the same.
+    """Key of a file's status. The change time cannot be set, so an edited or replaced file gets another key.
 
-    What another version of the code has read is not known.
+    It includes the version of the tag reader.
     """
     numbers = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
     return hashlib.sha256(repr((TAGS_VERSION, *numbers)).encode()).hexdigest()

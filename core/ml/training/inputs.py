@@ -1,4 +1,4 @@
-"""What a model gets to see of the cached tracks.
+"""Model inputs read from the cached tracks.
 
 Shapes: B batch, P patches of a track, F mel bands, N frames, D embedding size.
 """
@@ -22,17 +22,17 @@ class Inputs(Protocol):
 
     @property
     def are_patches(self) -> bool:
-        """Whether an input is a log-mel patch, which can be augmented."""
+        """Whether inputs are log-mel patches, which can be augmented."""
 
     def batch(self, tracks: Sequence[int], positions: Positions) -> Tensor:
-        """One input per track (B, ...), each cut at its position in [0, 1) of what is possible."""
+        """One input per track (B, ...), cut at its relative position in [0, 1)."""
 
     def whole(self, track: int, limit: int | None) -> Tensor:
         """All inputs of a track (P, ...), or `limit` evenly spaced ones."""
 
 
-class Patches:
-    """Log-mel patches (1, F, patch_frames) of frames that are read from disk only where they are needed."""
+class PatchInputs:
+    """Log-mel patches (1, F, patch_frames), read from memory-mapped frames."""
 
     are_patches = True
 
@@ -67,7 +67,7 @@ class Patches:
         return fill_by_repeating(patch, self._patch_frames)[None]
 
 
-class Vectors:
+class VectorInputs:
     """One vector (D,) per track, all in memory."""
 
     are_patches = False

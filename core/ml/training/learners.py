@@ -1,4 +1,4 @@
-"""How each kind of model learns, and what of it is stored."""
+"""Fits each kind of model, and builds the form in which it is stored."""
 
 import numpy as np
 import torch
@@ -10,14 +10,16 @@ from core.ml.models.random_forest import RandomForest
 from core.ml.models.transfer import Head, Transfer
 from core.ml.models.zoo import build
 from core.ml.training.bases import Resolved
+from core.ml.training.context import Stage, Tracks, TrainingContext
 from core.ml.training.forest import grow_forest
 from core.ml.training.loop import fit_network
 from core.ml.training.reports import EpochReport
-from core.ml.training.run import Run, Stage, Tracks
 
 
-def learn(resolved: Resolved, tracks: Tracks, stage: Stage, run: Run) -> tuple[nn.Module, list[EpochReport]]:
-    """What answers about the tracks' inputs once it has learnt, and the reports of its epochs."""
+def fit_model(
+    resolved: Resolved, tracks: Tracks, stage: Stage, context: TrainingContext
+) -> tuple[nn.Module, list[EpochReport]]:
+    """The module fitted on the tracks' inputs, and the reports of its epochs."""
     config = resolved.config
     labels = tracks.targets.shape[1]
     with torch.random.fork_rng():
@@ -25,20 +27,20 @@ def learn(resolved: Resolved, tracks: Tracks, stage: Stage, run: Run) -> tuple[n
         if isinstance(config.model, TransferConfig):
             head = Head(config.model, labels)
             head.standardise(tracks.inputs.batch(stage.train, np.zeros(len(stage.train))))
-            return fit_network(head, tracks, stage, run)
+            return fit_network(head, tracks, stage, context)
         if isinstance(config.model, EnsembleConfig):
-            return Ensemble([base.model for base in resolved.bases]).to(run.device).eval(), []
+            return Ensemble([base.model for base in resolved.bases]).to(context.device).eval(), []
         model = build(config.model, config.features, labels)
     if isinstance(config.model, RandomForestConfig):
         assert isinstance(model, RandomForest)
-        return grow_forest(model, config.model, tracks, stage, run)
-    return fit_network(model, tracks, stage, run)
+        return grow_forest(model, config.model, tracks, stage, context)
+    return fit_network(model, tracks, stage, context)
 
 
-def stored_form(resolved: Resolved, learnt: nn.Module, labels: int) -> nn.Module:
-    """The model that answers about log-mel patches, as it is stored and served."""
+def stored_form(resolved: Resolved, fitted: nn.Module, labels: int) -> nn.Module:
+    """The complete model over log-mel patches, as it is stored and served."""
     if isinstance(resolved.config.model, TransferConfig):
         whole = Transfer(resolved.config.model, resolved.bases[0].model, labels)
-        whole.head.load_state_dict(learnt.state_dict())
+        whole.head.load_state_dict(fitted.state_dict())
         return whole.eval()
-    return learnt.eval()
+    return fitted.eval()

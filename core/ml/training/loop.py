@@ -1,4 +1,4 @@
-"""Fit a network by gradient descent. Resumed from its last checkpoint, a fit ends with the same weights."""
+"""Fits a network by gradient descent. A fit resumed from a checkpoint ends with identical weights."""
 
 import time
 
@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from core.ml.training.batches import prepared
+from core.ml.training.context import Stage, Tracks, TrainingContext, TrainingStopped
 from core.ml.training.processes import gather, is_first, share_buffers, share_gradients
 from core.ml.training.reports import EpochReport
-from core.ml.training.run import Run, Stage, Tracks, TrainingStopped
 from core.ml.training.state import Fit, save_if_due, start
 from core.ml.training.step import take_step
 from core.ml.training.validation import validate
@@ -16,14 +16,14 @@ from core.states import Activity
 
 
 def fit_network(
-    model: nn.Module, tracks: Tracks, stage: Stage, run: Run
+    model: nn.Module, tracks: Tracks, stage: Stage, context: TrainingContext
 ) -> tuple[nn.Module, list[EpochReport]]:
-    """The network with its best averaged weights, and the report of every epoch."""
-    training = run.config.training
+    """The network with its best averaged weights, and the report of every epoch. Raises TrainingStopped."""
+    training = context.config.training
     with torch.random.fork_rng():
-        torch.manual_seed(run.config.seed + stage.number)
-        fit = start(model, tracks, stage, run)
-        trained = share_gradients(fit.model, run.device)
+        torch.manual_seed(context.config.seed + stage.number)
+        fit = start(model, tracks, stage, context)
+        trained = share_gradients(fit.model, context.device)
         while fit.progress.epoch < training.epochs and not fit.progress.is_exhausted(training.patience):
             _train_epoch(fit, trained)
             _end_epoch(fit)
@@ -46,10 +46,10 @@ def _train_epoch(fit: Fit, trained: nn.Module) -> None:
     for (inputs, targets), waited_s in batches:
         loss = take_step(fit, trained, inputs, targets)
         progress.step += 1
-        fit.run.on_activity(Activity.TRAINING, progress.step, sampler.steps)
+        fit.context.on_activity(Activity.TRAINING, progress.step, sampler.steps)
         progress.data_wait_s += waited_s
         progress.duration_s += time.perf_counter() - began
-        told = gather((fit.run.should_stop(), loss))
+        told = gather((fit.context.should_stop(), loss))
         progress.loss_sum += sum(of_process for _, of_process in told) / len(told)
         stop = any(wanted for wanted, _ in told)
         if stop or progress.step < sampler.steps:
@@ -61,18 +61,18 @@ def _train_epoch(fit: Fit, trained: nn.Module) -> None:
 
 
 def _end_epoch(fit: Fit) -> None:
-    """Validate, report, and write down that the epoch is over."""
+    """Validate, report and save the end of the epoch."""
     progress, stage = fit.progress, fit.stage
     began = time.perf_counter()
     share_buffers(fit.average.model)
     try:
-        loss, metrics = validate(fit.average.model, fit.tracks, stage.validation, fit.run, fit.loss)
+        loss, metrics = validate(fit.average.model, fit.tracks, stage.validation, fit.context, fit.loss)
     except TrainingStopped:
         save_if_due(fit, must=True)
         raise
     report = EpochReport(
         epoch=progress.epoch + 1,
-        epochs=fit.run.config.training.epochs,
+        epochs=fit.context.config.training.epochs,
         fold=stage.fold,
         folds=stage.folds,
         train_loss=progress.loss_sum / fit.sampler.steps,
@@ -90,4 +90,4 @@ def _end_epoch(fit: Fit) -> None:
         fit.best = {name: tensor.clone() for name, tensor in fit.average.model.state_dict().items()}
     save_if_due(fit)
     if is_first():
-        fit.run.on_epoch(report)
+        fit.context.on_epoch(report)

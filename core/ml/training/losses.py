@@ -1,4 +1,4 @@
-"""Losses of multi-label logits; targets may lie between 0 and 1, as mixup makes them.
+"""Losses of multi-label logits; targets may be fractions, as produced by mixup.
 
 Shapes: B batch, M tracks, L labels.
 """
@@ -13,7 +13,7 @@ from core.config.experiment import AsymmetricLoss, FocalLoss, LossConfig
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
-LOWEST = 1e-8  # probability, to stay away from log(0) and from roots of 0, whose slope is infinite
+MIN_PROBABILITY = 1e-8  # avoids log(0), and powers of 0 with an infinite gradient
 
 
 def make_loss(config: LossConfig, class_weights: Tensor | None = None) -> Loss:
@@ -32,20 +32,20 @@ def make_loss(config: LossConfig, class_weights: Tensor | None = None) -> Loss:
 def focal(logits: Tensor, targets: Tensor, gamma: float, class_weights: Tensor | None = None) -> Tensor:
     """`|target - p| ** gamma` times the cross-entropy, per element (B, L)."""
     entropy = binary_cross_entropy_with_logits(logits, targets, pos_weight=class_weights, reduction="none")
-    return (targets - logits.sigmoid()).abs().clamp(min=LOWEST).pow(gamma) * entropy
+    return (targets - logits.sigmoid()).abs().clamp(min=MIN_PROBABILITY).pow(gamma) * entropy
 
 
 def asymmetric(
     logits: Tensor, targets: Tensor, config: AsymmetricLoss, class_weights: Tensor | None = None
 ) -> Tensor:
-    """Per element (B, L); the probability of negatives is lowered by the margin first."""
+    """Per element (B, L); the probability of negatives is first reduced by the margin."""
     p = logits.sigmoid()
-    positive = -((1 - p).clamp(min=LOWEST).pow(config.gamma_positive)) * logsigmoid(logits)
+    positive = -((1 - p).clamp(min=MIN_PROBABILITY).pow(config.gamma_positive)) * logsigmoid(logits)
     if class_weights is not None:
         positive = positive * class_weights
     lowered = (p - config.margin).clamp(min=0)
-    negative = -lowered.clamp(min=LOWEST).pow(config.gamma_negative) * torch.log(
-        (1 - lowered).clamp(min=LOWEST)
+    negative = -lowered.clamp(min=MIN_PROBABILITY).pow(config.gamma_negative) * torch.log(
+        (1 - lowered).clamp(min=MIN_PROBABILITY)
     )
     return targets * positive + (1 - targets) * negative
 
@@ -57,5 +57,5 @@ def class_weights(targets: Tensor, most: float) -> Tensor:
 
 
 def smooth_positives(targets: Tensor, amount: float) -> Tensor:
-    """Labels that are given become `1 - amount`; the others stay 0: they are the many."""
+    """Positive targets become `1 - amount`; the far more numerous negatives stay 0."""
     return targets * (1 - amount)

@@ -1,4 +1,4 @@
-"""The model card that people read, in Markdown."""
+"""The model card in Markdown."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,34 +14,34 @@ NAMES = {
     "f1_samples": "F1, mean over tracks",
 }
 GROUPS = {
-    "head": "learnt from 100 tracks or more",
-    "middle": "from 20 to 99",
-    "tail": "from fewer than 20",
-    "roots": "at the top of the tree",
-    "leaves": "at its ends",
+    "head": "100 or more training tracks",
+    "middle": "20 to 99 training tracks",
+    "tail": "fewer than 20 training tracks",
+    "roots": "roots of the label tree",
+    "leaves": "leaves of the label tree",
 }
 
 
 def write_card(card: ModelCard, results: Mapping[str, Any]) -> str:
-    """Sections: what it is, how good it is, per label, what it was trained on."""
+    """Sections: description, metrics, metrics per label, provenance."""
     sections = [_head(card, results), _metrics(results), _groups(results), _labels(results)]
     return "\n".join([line for section in [*sections, _origin(card, results)] for line in section])
 
 
 def _head(card: ModelCard, results: Mapping[str, Any]) -> list[str]:
     way = (
-        f"Measured out of fold in a {results['folds']}-fold cross-validation; the model itself has learnt "
-        "from all tracks. Thresholds behind a fold's F1 were chosen on the other folds."
+        f"Measured out of fold in a {results['folds']}-fold cross-validation; the model itself was trained "
+        "on all tracks. The thresholds for a fold's F1 were chosen on the other folds."
         if results["folds"]
-        else "Measured on tracks, and artists where known, that the model has not learnt from; thresholds "
-        "and calibration were chosen on others again."
+        else "Measured on tracks, and where known artists, that the model was not trained on; thresholds and "
+        "calibration were chosen on a separate validation part."
     )
     return [
         f"# {card.name}, version {card.version}",
         "",
         f"A `{card.model.kind}` that gives {len(card.labels)} labels: {', '.join(card.labels)}.",
         "",
-        "## How good it is",
+        "## Metrics",
         "",
         way,
         "",
@@ -55,16 +55,19 @@ def _metrics(results: Mapping[str, Any]) -> list[str]:
         between = f"{_number(interval['low'])} to {_number(interval['high'])}" if interval else ""
         rows.append(f"| {title} | {_number(results['metrics'].get(name))} | {between} |")
     if results["unscored"]:
-        rows += ["", f"Not in any mean, as every or no track has them: {', '.join(results['unscored'])}."]
+        rows += [
+            "",
+            f"Not part of any mean, as all or no tracks have them: {', '.join(results['unscored'])}.",
+        ]
     return [*rows, ""]
 
 
 def _groups(results: Mapping[str, Any]) -> list[str]:
-    rows = ["| labels | how many | ROC-AUC | PR-AUC | F1 |", "|---|---|---|---|---|"]
+    rows = ["| labels | number | ROC-AUC | PR-AUC | F1 |", "|---|---|---|---|---|"]
     for name, means in results["groups"].items():
         measured = " | ".join(_number(means[measure]) for measure in ("roc_auc", "pr_auc", "f1"))
         rows.append(f"| {GROUPS[name]} | {means['labels']:.0f} | {measured} |")
-    return ["## Per group of labels", "", *rows, ""]
+    return ["## Metrics by group of labels", "", *rows, ""]
 
 
 def _labels(results: Mapping[str, Any]) -> list[str]:
@@ -73,18 +76,18 @@ def _labels(results: Mapping[str, Any]) -> list[str]:
     rows.append("|---" * (len(columns) + 1) + "|")
     for one in results["per_label"]:
         rows.append(f"| {one['label']} | " + " | ".join(_number(one[name]) for name in columns) + " |")
-    return ["## Per label", "", *rows, ""]
+    return ["## Metrics by label", "", *rows, ""]
 
 
 def _origin(card: ModelCard, results: Mapping[str, Any]) -> list[str]:
     tracks = ", ".join(f"{count} {part}" for part, count in results["tracks"].items())
     lines = [
-        "## Where it comes from",
+        "## Provenance",
         "",
         f"- dataset: {card.provenance['dataset']} ({tracks})",
         f"- fingerprint of the dataset: {card.provenance['dataset_sha256']}",
         f"- code: {card.provenance['code_version']}, seed {card.provenance['seed']}",
-        f"- built on: {card.provenance['built_on'] or 'nothing, it was trained from scratch'}",
+        f"- base models: {card.provenance['built_on'] or 'none, trained from scratch'}",
         f"- trained in {card.metrics['duration_s']:.0f} s",
         *(f"- note: {warning}" for warning in results["warnings"]),
     ]

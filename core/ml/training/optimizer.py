@@ -1,4 +1,4 @@
-"""The optimizer and its learning rate over time."""
+"""The optimizer and the learning-rate schedule."""
 
 import math
 
@@ -8,11 +8,11 @@ from torch.optim import SGD, AdamW, NAdam, Optimizer
 from core.config.experiment import TrainingConfig
 
 MOMENTUM = 0.9
-FIRST_SHARE, LAST_SHARE = 0.04, 1e-4  # of the highest learning rate, in one cycle
+INITIAL_FACTOR, FINAL_FACTOR = 0.04, 1e-4  # of the peak learning rate, for one_cycle
 
 
 def make_optimizer(model: nn.Module, config: TrainingConfig) -> Optimizer:
-    """Vectors and scalars, that is biases and normalisation, do not decay."""
+    """Weight decay applies to matrices only, not to biases and normalisation."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     groups = [
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
@@ -26,7 +26,7 @@ def make_optimizer(model: nn.Module, config: TrainingConfig) -> Optimizer:
 
 
 def learning_rate(config: TrainingConfig, step: int, steps: int) -> float:
-    """The learning rate of step `step` (from 0) of `steps` in all."""
+    """The learning rate of step `step` (from 0) of `steps`."""
     if config.schedule == "constant":
         return config.lr
     done = (step + 1) / steps
@@ -34,11 +34,11 @@ def learning_rate(config: TrainingConfig, step: int, steps: int) -> float:
         rising = done / config.warm_up
         if config.schedule == "cosine":
             return config.lr * rising
-        return config.lr * _between(FIRST_SHARE, 1, rising)
+        return config.lr * _between(INITIAL_FACTOR, 1, rising)
     falling = (done - config.warm_up) / (1 - config.warm_up) if config.warm_up < 1 else 0.0
-    return config.lr * _between(1, LAST_SHARE if config.schedule == "one_cycle" else 0, falling)
+    return config.lr * _between(1, FINAL_FACTOR if config.schedule == "one_cycle" else 0, falling)
 
 
 def _between(first: float, last: float, share: float) -> float:
-    """Half a cosine from `first` to `last`."""
+    """Cosine interpolation from `first` to `last`."""
     return last + (first - last) * (1 + math.cos(math.pi * share)) / 2

@@ -1,4 +1,4 @@
-"""Pictures of a training, as PNG files; drawn without any display."""
+"""Plots of a training as PNG, drawn without a display."""
 
 from collections.abc import Sequence
 
@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 from core.ml.datasets.plots import png
 from core.ml.training.reports import EpochReport
 
-MOST_LABELS = 60  # above, their names cannot be read and are left out
+MAX_NAMED_LABELS = 60  # label names of more would be illegible and are omitted
 
 
 def training_curves(history: Sequence[EpochReport]) -> bytes:
-    """Losses and validation metrics by epoch, folds as separate lines."""
+    """Losses and validation metrics by epoch, one line per fold."""
     figure = Figure(figsize=(10, 4), layout="constrained")
     losses, metrics = figure.subplots(1, 2)
     for fold in dict.fromkeys(report.fold for report in history):
@@ -37,15 +37,15 @@ def training_curves(history: Sequence[EpochReport]) -> bytes:
     return png(figure)
 
 
-def co_occurrence(together: npt.NDArray[np.int64], labels: Sequence[str]) -> bytes:
-    """Tracks (L, L) that have a label (row) and were given one (column), as shares of the row's tracks."""
-    tracks = np.maximum(together.sum(axis=1, keepdims=True), 1)
-    size = 3 + min(len(labels), MOST_LABELS) * 0.22
+def co_occurrence(counts: npt.NDArray[np.int64], labels: Sequence[str]) -> bytes:
+    """Counts (L, L) of tracks with a label (row) that were given another (column), as shares of the row."""
+    tracks = np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    size = 3 + min(len(labels), MAX_NAMED_LABELS) * 0.22
     figure = Figure(figsize=(size + 1, size), layout="constrained")
     axes = figure.subplots()
-    image = axes.imshow(together / tracks, vmin=0, vmax=1, cmap="Blues")
+    image = axes.imshow(counts / tracks, vmin=0, vmax=1, cmap="Blues")
     axes.set(xlabel="label given", ylabel="label of the track")
-    if len(labels) <= MOST_LABELS:
+    if len(labels) <= MAX_NAMED_LABELS:
         axes.set_xticks(range(len(labels)), labels, rotation=90, parse_math=False)
         axes.set_yticks(range(len(labels)), labels, parse_math=False)
     figure.colorbar(image, label="share")

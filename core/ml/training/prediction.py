@@ -1,4 +1,4 @@
-"""Scores of whole tracks, averaged over their patches as in serving. Shapes: M tracks, L labels."""
+"""Scores of whole tracks, averaged over patches as in serving. Shapes: M tracks, L labels."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -24,10 +24,10 @@ def predict(
     device: torch.device,
     on_batch: Callable[[int], None] = lambda _: None,
 ) -> Scores:
-    """Mean probability (M, L) over the patches of each track; shared out among all processes.
+    """Mean probability (M, L) over the patches of each track; all processes share the work.
 
-    `on_batch` is called before each batch with the number of own tracks that are done; what it raises ends
-    the prediction.
+    `on_batch` is called before each batch with the number of tracks this process has finished; an exception
+    from it ends the prediction.
     """
     was_training = model.training
     model.eval()
@@ -46,7 +46,7 @@ def _scores(
     device: torch.device,
     on_batch: Callable[[int], None],
 ) -> Iterator[Scores]:
-    """The scores (L,) of track after track; a batch may hold patches of several."""
+    """The scores (L,) of each track in turn; a batch may hold patches of several tracks."""
     size, scored = BATCH_SIZE[device.type], 0
     waiting: list[Tensor] = []
     for number, track in enumerate(tracks):

@@ -1,4 +1,4 @@
-"""The processes that `torchrun` starts for one training; a single process needs none of this."""
+"""Distributed training with `torchrun`; every function also works in a single process."""
 
 from typing import TypeVar
 
@@ -11,22 +11,22 @@ T = TypeVar("T")
 
 
 def join_group(device: torch.device) -> None:
-    """Join the others, if `torchrun` has started this process."""
+    """Join the process group, if `torchrun` has started this process."""
     if dist.is_available() and dist.is_torchelastic_launched() and not dist.is_initialized():
         if device.type == "cuda":
-            torch.cuda.set_device(device)  # else every process would use the first GPU, too
-        # Objects are exchanged on the CPU.
+            torch.cuda.set_device(device)  # otherwise every process would also use the first GPU
+        # Python objects are exchanged on the CPU.
         dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
 
 
 def leave_group() -> None:
-    """The end of `join_group`, where the process ends too."""
+    """Leave the process group before the process ends."""
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
 
 
 def own_device(name: str) -> torch.device:
-    """`auto`, `cpu` or `cuda`; each process of a machine has a GPU of its own."""
+    """The device for `auto`, `cpu` or `cuda`; each process of a machine uses its own GPU."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and dist.is_available() and dist.is_torchelastic_launched():
@@ -48,7 +48,7 @@ def is_first() -> bool:
 
 
 def gather(value: T) -> list[T]:
-    """The values of all processes, in the order of their ranks."""
+    """The values of all processes, ordered by rank."""
     if world_size() == 1:
         return [value]
     values: list[T | None] = [None] * world_size()
@@ -57,20 +57,20 @@ def gather(value: T) -> list[T]:
 
 
 def share_gradients(model: nn.Module, device: torch.device) -> nn.Module:
-    """The model whose backward pass averages gradients over all processes."""
+    """The model wrapped so that its backward pass averages gradients over all processes."""
     if world_size() == 1:
         return model
     return DistributedDataParallel(model, device_ids=[device] if device.type == "cuda" else None)
 
 
 def share_buffers(model: nn.Module) -> None:
-    """Give all processes the running statistics of the first one's model, which is the one that is stored."""
+    """Broadcast the running statistics of the first process, whose model is stored."""
     if world_size() > 1:
         for buffer in model.buffers():
             dist.broadcast(buffer, 0)
 
 
 def wait_for_all() -> None:
-    """Until every process has come here."""
+    """Wait until every process has reached this point."""
     if world_size() > 1:
         dist.barrier()

@@ -1,4 +1,4 @@
-"""How far a fit has come, as plain values that a checkpoint holds."""
+"""The progress of a fit, as plain values for its checkpoint."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -7,10 +7,10 @@ from core.ml.training.reports import EpochReport
 
 
 @dataclass
-class Progress:
+class FitProgress:
     epoch: int = 0  # finished epochs
-    step: int = 0  # finished steps of the epoch at hand
-    loss_sum: float = 0.0  # over these steps, the mean of all processes
+    step: int = 0  # finished steps of the current epoch
+    loss_sum: float = 0.0  # over these steps, averaged over all processes
     duration_s: float = 0.0
     data_wait_s: float = 0.0
     best_epoch: int | None = None
@@ -21,7 +21,7 @@ class Progress:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, state: dict[str, Any]) -> "Progress":
+    def from_dict(cls, state: dict[str, Any]) -> "FitProgress":
         return cls(**{**state, "history": [EpochReport.from_dict(report) for report in state["history"]]})
 
     def end_epoch(self, report: EpochReport) -> None:
@@ -32,7 +32,7 @@ class Progress:
             self.best_epoch, self.best_loss = self.epoch, report.validation_loss
 
     def is_exhausted(self, patience: int | None) -> bool:
-        """Whether the validation loss has not become better for that many epochs."""
+        """Whether the validation loss has not improved for `patience` epochs."""
         if patience is None or self.best_epoch is None:
             return False
         return self.epoch - self.best_epoch >= patience

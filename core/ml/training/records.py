@@ -1,4 +1,4 @@
-"""The files that a training leaves beside the model."""
+"""The files that a training writes beside the model."""
 
 import json
 from collections.abc import Mapping
@@ -13,9 +13,9 @@ from safetensors.numpy import save as save_arrays
 from core.ml.models.artifact import CARD_FILE, ModelCard, StoredCard
 from core.ml.training import plots
 from core.ml.training.fitting import Fitted
-from core.ml.training.judgement import Judgement
-from core.ml.training.material import Material
 from core.ml.training.model_card import write_card
+from core.ml.training.model_evaluation import ModelEvaluation
+from core.ml.training.prepared_dataset import PreparedDataset
 from core.ml.training.reports import EpochReport, TrainingResult
 
 HISTORY_FILE, RESULTS_FILE = "history.json", "test_results.json"
@@ -24,45 +24,45 @@ CURVES_FILE, CO_OCCURRENCE_FILE, README_FILE = "training_curves.png", "co_occurr
 
 
 @dataclass(frozen=True)
-class HeldOut:
-    """What a model, not calibrated, said of the tracks by which thresholds are chosen."""
+class ValidationScores:
+    """Uncalibrated scores of the tracks on which thresholds are chosen."""
 
     scores: npt.NDArray[np.float64]  # (N, L)
     targets: npt.NDArray[np.float64]  # (N, L)
 
 
 def make_records(
-    card: ModelCard, material: Material, fitted: Fitted, judgement: Judgement
+    card: ModelCard, prepared: PreparedDataset, fitted: Fitted, evaluation: ModelEvaluation
 ) -> dict[str, bytes]:
-    """Their contents by name."""
+    """The contents of the files by name."""
     history = [report.as_dict() for report in fitted.history]
     return {
         HISTORY_FILE: _json(history),
-        RESULTS_FILE: _json(judgement.results),
+        RESULTS_FILE: _json(evaluation.results),
         CURVES_FILE: plots.training_curves(fitted.history),
-        CO_OCCURRENCE_FILE: plots.co_occurrence(judgement.together, material.labels),
-        README_FILE: write_card(card, judgement.results).encode(),
-        VALIDATION_FILE: _held_out(material, fitted),
+        CO_OCCURRENCE_FILE: plots.co_occurrence(evaluation.co_occurrence, prepared.labels),
+        README_FILE: write_card(card, evaluation.results).encode(),
+        VALIDATION_FILE: _held_out(prepared, fitted),
     }
 
 
-def _held_out(material: Material, fitted: Fitted) -> bytes:
-    """Of the validation tracks, or of all tracks out of fold."""
+def _held_out(prepared: PreparedDataset, fitted: Fitted) -> bytes:
+    """Scores of the validation tracks, or, with cross-validation, out-of-fold scores of all tracks."""
     arrays = {
         "scores": np.ascontiguousarray(fitted.validation.scores, dtype=np.float64),
-        "targets": material.tracks.targets.numpy()[fitted.validation.rows].astype(np.float64),
+        "targets": prepared.tracks.targets.numpy()[fitted.validation.rows].astype(np.float64),
     }
     return bytes(save_arrays(arrays))
 
 
-def read_validation(folder: Path) -> HeldOut:
-    """Raises FileNotFoundError where a model was not trained here."""
+def read_validation(folder: Path) -> ValidationScores:
+    """Raises FileNotFoundError if the model was not trained here."""
     arrays = load_arrays((folder / VALIDATION_FILE).read_bytes())
-    return HeldOut(arrays["scores"], arrays["targets"])
+    return ValidationScores(arrays["scores"], arrays["targets"])
 
 
 def read_result(folder: Path, identity: Mapping[str, str]) -> TrainingResult | None:
-    """What a finished training left in `folder`, if it was this one."""
+    """The result of a finished training in `folder`; None if there is none, or of another identity."""
     if not (folder / CARD_FILE).is_file():
         return None
     card = StoredCard.model_validate_json((folder / CARD_FILE).read_bytes())

@@ -1,4 +1,4 @@
-"""What a training tells about itself while it runs and when it has ended."""
+"""Reports of a training, during it and at its end."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -14,19 +14,19 @@ class EpochReport:
     epochs: int  # at most
     fold: int | None  # from 1; None outside cross-validation
     folds: int | None
-    train_loss: float | None  # None: the model has none
+    train_loss: float | None  # None if the model has no loss
     validation_loss: float | None
     validation: Mapping[str, float]  # metrics of the averaged weights
     learning_rate: float  # of the last step
     steps: int
     duration_s: float  # of the steps; validation and checkpoints are not part of it
-    data_wait_s: float  # of which the model waited for inputs
+    data_wait_s: float  # part of `duration_s` spent waiting for inputs
     validation_s: float
     is_best: bool
 
     @property
     def busy_share(self) -> float:
-        """How much of the epoch the model was at work."""
+        """Share of the epoch that was not spent waiting for inputs."""
         return 1 - self.data_wait_s / self.duration_s if self.duration_s else 1.0
 
     def as_dict(self) -> dict[str, Any]:
@@ -39,7 +39,7 @@ class EpochReport:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a finished training leaves in its folder."""
+    """The result of a finished training, as stored in its folder."""
 
     folder: Path
     labels: tuple[str, ...]

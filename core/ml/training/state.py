@@ -1,4 +1,4 @@
-"""The state of a fit, and how a checkpoint holds it: as tensors with flat names."""
+"""The state of a fit, and its representation in a checkpoint as tensors with flat names."""
 
 import time
 from dataclasses import dataclass, field
@@ -8,33 +8,33 @@ from torch import Tensor, nn
 
 from core.errors import InvalidConfig
 from core.ml.audio.augment import SpectrogramAugmentation
-from core.ml.training.averaging import Average
+from core.ml.training.averaging import MovingAverage
 from core.ml.training.batches import Sampler
 from core.ml.training.checkpoint import Checkpoint, Checkpoints
+from core.ml.training.context import Stage, Tracks, TrainingContext
 from core.ml.training.losses import Loss, class_weights, make_loss
 from core.ml.training.optimizer import make_optimizer
 from core.ml.training.processes import is_first, world_size
-from core.ml.training.progress import Progress
-from core.ml.training.run import Run, Stage, Tracks
+from core.ml.training.progress import FitProgress
 
 MODEL, AVERAGE, BEST, OPTIMIZER = "model.", "average.", "best.", "optimizer."
 
 
 @dataclass
 class Fit:
-    """All that changes while a network is fitted, and what it is fitted with."""
+    """The state of a network's fit, with the objects it is fitted with."""
 
-    run: Run
+    context: TrainingContext
     stage: Stage
     tracks: Tracks
     model: nn.Module
-    average: Average
+    average: MovingAverage
     optimizer: torch.optim.Optimizer
     augmentation: SpectrogramAugmentation
     sampler: Sampler
     loss: Loss
     checkpoints: Checkpoints
-    progress: Progress = field(default_factory=Progress)
+    progress: FitProgress = field(default_factory=FitProgress)
     best: dict[str, Tensor] = field(default_factory=dict)  # averaged weights of the best epoch
     saved_at: float = field(default_factory=time.perf_counter)
 
@@ -43,54 +43,54 @@ class Fit:
         return self.progress.epoch * self.sampler.steps + self.progress.step
 
 
-def start(model: nn.Module, tracks: Tracks, stage: Stage, run: Run) -> Fit:
-    """The fit at its beginning, or where its last checkpoint left it."""
-    training = run.config.training
-    model = model.to(run.device)
+def start(model: nn.Module, tracks: Tracks, stage: Stage, context: TrainingContext) -> Fit:
+    """A new fit, or the one restored from the last checkpoint. Raises InvalidConfig for too small batches."""
+    training = context.config.training
+    model = model.to(context.device)
     if tracks.inputs.are_patches:
         model = model.to(memory_format=torch.channels_last)
-    weights = class_weights(tracks.targets[stage.train], training.max_class_weight).to(run.device)
-    seed = run.config.seed + stage.number
+    weights = class_weights(tracks.targets[stage.train], training.max_class_weight).to(context.device)
+    seed = context.config.seed + stage.number
     least = _smallest_batch(model)
     if training.batch_size < least * world_size():
         raise InvalidConfig(
-            f"training.batch_size must be {least * world_size()} at least: "
-            f"the model normalises over a batch, which {world_size()} processes share."
+            f"training.batch_size must be at least {least * world_size()}: "
+            f"the model has batch normalisation, and {world_size()} processes share a batch."
         )
     fit = Fit(
-        run=run,
+        context=context,
         stage=stage,
         tracks=tracks,
         model=model,
-        average=Average(model, training.ema_decay),
+        average=MovingAverage(model, training.ema_decay),
         optimizer=make_optimizer(model, training),
-        augmentation=SpectrogramAugmentation(run.config.augmentation, run.config.features, seed),
+        augmentation=SpectrogramAugmentation(context.config.augmentation, context.config.features, seed),
         sampler=Sampler(stage.train, training.patches_per_track, training.batch_size, seed, least),
         loss=make_loss(training.loss, weights),
         checkpoints=Checkpoints(stage.checkpoints),
     )
     checkpoint = fit.checkpoints.load_latest()
     if checkpoint is not None:
-        fit.progress = Progress.from_dict(checkpoint.state)
+        fit.progress = FitProgress.from_dict(checkpoint.state)
         _unpack(fit, checkpoint.tensors)
     return fit
 
 
 def _smallest_batch(model: nn.Module) -> int:
-    """The variance of one vector is nothing to normalise by."""
+    """Smallest batch that the model can train on: batch normalisation of vectors needs two."""
     return 2 if any(isinstance(module, nn.BatchNorm1d) for module in model.modules()) else 1
 
 
 def save_if_due(fit: Fit, must: bool = False) -> None:
-    """Write a checkpoint when the last one is old enough; only one process does."""
-    due = time.perf_counter() - fit.saved_at >= fit.run.config.training.checkpoint_every_s
+    """Write a checkpoint, from the first process only, if the last one is old enough or if it `must`."""
+    due = time.perf_counter() - fit.saved_at >= fit.context.config.training.checkpoint_every_s
     if is_first() and (due or must):
         fit.checkpoints.save(fit.steps_done, Checkpoint(_pack(fit), fit.progress.as_dict()))
         fit.saved_at = time.perf_counter()
 
 
 def _pack(fit: Fit) -> dict[str, Tensor]:
-    """Everything that the next step depends on, and the best weights so far."""
+    """Everything that the next step depends on, and the best weights so far, by flat names."""
     tensors = {
         **{MODEL + name: tensor for name, tensor in fit.model.state_dict().items()},
         **{AVERAGE + name: tensor for name, tensor in fit.average.model.state_dict().items()},
@@ -102,7 +102,7 @@ def _pack(fit: Fit) -> dict[str, Tensor]:
 
 
 def _unpack(fit: Fit, tensors: dict[str, Tensor]) -> None:
-    """Put everything back where `_pack` found it."""
+    """Restore what `_pack` has collected."""
     fit.model.load_state_dict(_below(tensors, MODEL))
     fit.average.model.load_state_dict(_below(tensors, AVERAGE))
     fit.best = _below(tensors, BEST)

@@ -14,8 +14,11 @@ from core.ml.training.state import Fit
 
 
 def take_step(fit: Fit, trained: nn.Module, inputs: Tensor, targets: Tensor) -> float:
-    """Learn from a batch: inputs (B, ...), targets (B, L); returns its loss."""
-    training, device = fit.run.config.training, fit.run.device
+    """Update the weights on a batch of inputs (B, ...) and targets (B, L); returns the loss.
+
+    Raises TrainingDiverged if the loss or the gradient is not finite.
+    """
+    training, device = fit.context.config.training, fit.context.device
     _seed(fit)
     inputs, targets = inputs.to(device, non_blocking=True), targets.to(device, non_blocking=True)
     inputs, targets = _vary(fit, inputs, targets)
@@ -30,16 +33,16 @@ def take_step(fit: Fit, trained: nn.Module, inputs: Tensor, targets: Tensor) -> 
     fit.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     norm = nn.utils.clip_grad_norm_(fit.model.parameters(), training.clip_norm)
-    _check_finite("gradient's length", float(norm), fit, rate)
+    _check_finite("gradient norm", float(norm), fit, rate)
     fit.optimizer.step()
     fit.average.update(fit.model, fit.steps_done)
     return value
 
 
 def _seed(fit: Fit) -> None:
-    """What a step draws follows from its place and its process alone, so checkpoints need no random state."""
-    place = (fit.sampler.seed, fit.progress.epoch, fit.progress.step, rank())
-    augmentation, dropout = np.random.SeedSequence(place).generate_state(2, np.uint64)
+    """Derive the random numbers of a step from its position and rank, so checkpoints need no random state."""
+    position = (fit.sampler.seed, fit.progress.epoch, fit.progress.step, rank())
+    augmentation, dropout = np.random.SeedSequence(position).generate_state(2, np.uint64)
     fit.augmentation.generator.manual_seed(int(augmentation))
     torch.manual_seed(int(dropout))
 
@@ -53,14 +56,14 @@ def _check_finite(what: str, value: float, fit: Fit, rate: float) -> None:
 
 
 def mixed_precision(wanted: bool, device: torch.device) -> torch.autocast:
-    """bfloat16 on GPUs that have it: it needs no scaling of the loss, unlike float16."""
+    """Autocast to bfloat16 on GPUs that support it; unlike float16 it needs no loss scaling."""
     available = device.type == "cuda" and torch.cuda.is_bf16_supported()
     return torch.autocast(device.type, torch.bfloat16, enabled=wanted and available)
 
 
 def _vary(fit: Fit, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """The batch as the model gets it."""
-    config = fit.run.config
+    """The batch after label smoothing, augmentation and mixup."""
+    config = fit.context.config
     if config.training.label_smoothing:
         targets = smooth_positives(targets, config.training.label_smoothing)
     if not fit.tracks.inputs.are_patches:

@@ -1,4 +1,4 @@
-"""Train a model: one function from a dataset and a configuration to a folder that can be served."""
+"""Trains a model: one function from a dataset and a configuration to a model folder."""
 
 import hashlib
 import json
@@ -12,18 +12,18 @@ from core.ml.datasets.examples import Dataset
 from core.ml.models import artifact
 from core.ml.models.artifact import ModelCard
 from core.ml.training.bases import Resolved, resolve
+from core.ml.training.context import OnActivity, OnTrack, TrainingContext, ignore_activity, ignore_progress
 from core.ml.training.fitting import Fitted, fit_all
-from core.ml.training.judgement import Judgement, judge
 from core.ml.training.learners import stored_form
-from core.ml.training.material import Material, prepare
+from core.ml.training.model_evaluation import ModelEvaluation, evaluate_model
+from core.ml.training.prepared_dataset import PreparedDataset, prepare_dataset
 from core.ml.training.processes import is_first, join_group, own_device, wait_for_all
 from core.ml.training.records import make_records, read_result
 from core.ml.training.reports import EpochReport, TrainingResult
-from core.ml.training.run import OnActivity, OnTrack, Run, unheard, unseen
 from core.settings import get_settings
 from core.states import Activity
 
-LEARNING_HALF = ("audio", "datasets", "evaluation", "inference", "models", "training")
+ML = Path(__file__).resolve().parents[1]
 
 
 def train(
@@ -37,35 +37,35 @@ def train(
     version: int = 1,
     device: str = "auto",
     should_stop: Callable[[], bool] = lambda: False,
-    on_track: OnTrack = unheard,
-    on_activity: OnActivity = unseen,
+    on_track: OnTrack = ignore_progress,
+    on_activity: OnActivity = ignore_activity,
     searched: bool = False,
 ) -> TrainingResult:
-    """Train on `dataset` and write the model with all its records to `folder`, which appears at once.
+    """Train on `dataset` and atomically write the model with its records to `folder`.
 
-    Interrupted in whatever way, the same call goes on from the last checkpoint, which lies beside `folder`
-    until then; once finished, it only reads the result. `models_dir` holds the models that the configuration
-    names; `cache_dir` is shared by all trainings. `searched` says that a study chose the configuration by
-    what it scored on these tracks. Raises `TrainingStopped` after `should_stop` said so.
+    After any interruption, the same call resumes from the last checkpoint, which is stored beside `folder`;
+    once finished, it only reads the result. `models_dir` holds the models that the configuration names;
+    `cache_dir` is shared by all trainings. `searched` says that a study chose the configuration by its scores
+    on these tracks. Raises TrainingStopped after `should_stop` has returned True.
     """
     began = time.perf_counter()
     where = own_device(device)
     join_group(where)
     resolved = resolve(config, models_dir or get_settings().models_dir)
-    material = prepare(resolved, dataset, cache_dir, where, should_stop, on_track)
-    identity = _identity(resolved, material, version)
+    prepared = prepare_dataset(resolved, dataset, cache_dir, where, should_stop, on_track)
+    identity = _identity(resolved, prepared, version)
     if (known := read_result(folder, identity)) is not None:
         return known
-    run = Run(resolved.config, where, on_epoch, should_stop, on_activity)
-    # Another version of the same may go on from them: whatever it is called, its weights are the same.
-    learnt_from = {name: value for name, value in identity.items() if name != "version"}
+    context = TrainingContext(resolved.config, where, on_epoch, should_stop, on_activity)
+    # Another version of the same training may resume from the checkpoints: its weights are the same.
+    resumable = {name: value for name, value in identity.items() if name != "version"}
     checkpoints = folder.with_name(f"{folder.name}.checkpoints")
-    digest = _digest(json.dumps(learnt_from, sort_keys=True))[:16]
-    fitted = fit_all(resolved, material, run, checkpoints / digest)
+    digest = _digest(json.dumps(resumable, sort_keys=True))[:16]
+    fitted = fit_all(resolved, prepared, context, checkpoints / digest)
     if is_first():
-        judgement = judge(resolved, material, fitted, run, searched=searched)
-        run.note(Activity.WRITING)
-        _save(resolved, material, fitted, judgement, identity, folder, version, time.perf_counter() - began)
+        evaluation = evaluate_model(resolved, prepared, fitted, context, searched=searched)
+        context.note(Activity.WRITING)
+        _save(resolved, prepared, fitted, evaluation, identity, folder, version, time.perf_counter() - began)
         shutil.rmtree(checkpoints, ignore_errors=True)
     wait_for_all()
     result = read_result(folder, identity)
@@ -73,22 +73,22 @@ def train(
     return result
 
 
-def _identity(resolved: Resolved, material: Material, version: int) -> dict[str, str]:
-    """What makes two trainings the same one."""
+def _identity(resolved: Resolved, prepared: PreparedDataset, version: int) -> dict[str, str]:
+    """Values that are equal for two trainings if and only if they give the same model."""
     config = resolved.config.model_dump_json()
     return {
         "version": str(version),
         "config_sha256": _digest(config),
-        "dataset_sha256": material.fingerprint,
+        "dataset_sha256": prepared.fingerprint,
         "bases_sha256": ",".join(base.card.weights_sha256 for base in resolved.bases),
     }
 
 
 def _save(
     resolved: Resolved,
-    material: Material,
+    prepared: PreparedDataset,
     fitted: Fitted,
-    judgement: Judgement,
+    evaluation: ModelEvaluation,
     identity: dict[str, str],
     folder: Path,
     version: int,
@@ -101,34 +101,37 @@ def _save(
         embedding=_embedding(resolved, version),
         model=config.model,
         features=config.features,
-        labels=material.labels,
-        thresholds=judgement.thresholds,
-        calibration=judgement.calibration,
-        parents=dict(material.dataset.parents),
-        metrics={**judgement.metrics, "duration_s": round(duration_s, 3)},
+        labels=prepared.labels,
+        thresholds=evaluation.thresholds,
+        calibration=evaluation.calibration,
+        parents=dict(prepared.dataset.parents),
+        metrics={**evaluation.metrics, "duration_s": round(duration_s, 3)},
         provenance={
             **identity,
             "config": config.model_dump_json(),
-            "dataset": material.dataset.name,
+            "dataset": prepared.dataset.name,
             "code_version": code_version(),
             "seed": str(config.seed),
             "built_on": ", ".join(base.name for base in resolved.bases),
         },
         licence="\n\n".join(dict.fromkeys(base.card.licence for base in resolved.bases)),
     )
-    model = stored_form(resolved, fitted.model, len(material.labels))
-    artifact.save(card, model, folder, make_records(card, material, fitted, judgement))
+    model = stored_form(resolved, fitted.model, len(prepared.labels))
+    artifact.save(card, model, folder, make_records(card, prepared, fitted, evaluation))
 
 
 def code_version() -> str:
-    """A digest of the sources that decide what a training gives: there may be no repository to ask."""
-    core = Path(__file__).resolve().parents[2]
-    sources = sorted(path for part in LEARNING_HALF for path in (core / part).rglob("*.py"))
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
+    """A digest of the sources that determine a training's result; works without a Git repository."""
+    return hashlib.sha256(b"".join(path.read_bytes() for path in training_sources())).hexdigest()[:16]
+
+
+def training_sources() -> list[Path]:
+    """Every module of `core.ml` except those that only choose parameters."""
+    return sorted(path for path in ML.rglob("*.py") if path.relative_to(ML).parts[0] != "tuning")
 
 
 def _embedding(resolved: Resolved, version: int) -> str:
-    """Name of the vector space: a head on a stored model does not change that model's."""
+    """Name of the embedding space; a transfer model has that of its backbone."""
     if resolved.config.model.kind == "transfer":
         return resolved.bases[0].card.embedding
     return f"{resolved.config.experiment_name}-{version}/penultimate"

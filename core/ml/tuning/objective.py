@@ -13,20 +13,20 @@ from torch import nn
 
 from core.config.experiment import ExperimentConfig, parse_experiment
 from core.config.models import is_single_label
-from core.config.search_space import canonical, replaced
+from core.config.search_space import explicit_fields, replaced
 from core.config.tuning import METRICS, Metric
 from core.errors import NotMeasurable
 from core.ml.datasets.examples import Dataset
-from core.ml.evaluation.arrays import highest
-from core.ml.evaluation.hierarchy import raise_parents
+from core.ml.evaluation.arrays import argmax_decisions
+from core.ml.evaluation.hierarchy import enforce_hierarchy
 from core.ml.evaluation.metrics import evaluate
 from core.ml.models import artifact
 from core.ml.models.artifact import CARD_FILE, StoredCard
+from core.ml.training.context import OnTrack, ignore_progress
 from core.ml.training.records import read_validation
 from core.ml.training.reports import EpochReport, TrainingResult
-from core.ml.training.run import OnTrack, unheard
 from core.ml.training.train import train
-from core.ml.training.validation import DECISION
+from core.ml.training.validation import DEFAULT_THRESHOLD
 
 # Names that the usual search spaces have for keys of an experiment.
 SHORT = {
@@ -52,7 +52,7 @@ def train_trial(
     models_dir: Path,
     device: str = "auto",
     should_stop: Callable[[], bool] = lambda: False,
-    on_track: OnTrack = unheard,
+    on_track: OnTrack = ignore_progress,
 ) -> tuple[float, ...]:
     """Train, and measure what came out; resumed like every training. `on_epoch` may raise to end it."""
     result = train(
@@ -86,7 +86,7 @@ def training_objective(
     in the direction of `metric`, one of `METRICS`.
     """
     sign = -1 if METRICS[metric] == "maximize" else 1
-    base = canonical(config)
+    base = explicit_fields(config)
     numbers = itertools.count()
 
     def objective(params: Mapping[str, Any], report: Callable[[int, float], None] | None = None) -> float:
@@ -120,9 +120,9 @@ def measure(result: TrainingResult, metrics: Sequence[str]) -> tuple[float, ...]
     held_out = read_validation(result.folder)
     card = StoredCard.model_validate_json((result.folder / CARD_FILE).read_bytes())
     exclusive = is_single_label(card.model)
-    scores = held_out.scores if exclusive else raise_parents(held_out.scores, result.labels, card.parents)
-    decisions = highest(scores) if exclusive else None
-    values = evaluate(held_out.targets, scores, result.labels, DECISION, decisions).summary()
+    scores = held_out.scores if exclusive else enforce_hierarchy(held_out.scores, result.labels, card.parents)
+    decisions = argmax_decisions(scores) if exclusive else None
+    values = evaluate(held_out.targets, scores, result.labels, DEFAULT_THRESHOLD, decisions).summary()
     best = [report for report in result.history if report.is_best]
     if best and best[-1].validation_loss is not None:
         values["validation_loss"] = best[-1].validation_loss

@@ -77,8 +77,8 @@ def analyse(session: Session, claim: Claim) -> None:
         digest = item.path.encode().ljust(32, b"\0")
         warnings = ["0.30 s are missing."] if "damaged" in item.path else []
         embedding = [1.0, item.pos, 0.0, 0.0]
-        heard = NewPrediction(digest, "full", 10.0, [0.6, 0.2, 0.05], embedding, warnings)
-        save_predictions(session, model, [heard])
+        prediction = NewPrediction(digest, "full", 10.0, [0.6, 0.2, 0.05], embedding, warnings)
+        save_predictions(session, model, [prediction])
         tags_error = "APEv2: it is damaged." if "damaged tags" in item.path else None
         file = AnalysedFile(item.track_id, item.path, 1, 1, digest, digest[::-1], {}, tags_error)
         save_analysed(session, [file])

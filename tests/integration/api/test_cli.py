@@ -22,9 +22,9 @@ from core.store.session import SessionFactory
 from core.store.tables import ApiKey, Job, Library
 from tests.integration.api.stand_in import worker
 from tests.support.builders import (
+    make_analysed_track,
     make_api_key,
     make_finished_job,
-    make_heard_track,
     make_job,
     make_library,
     make_model,
@@ -228,8 +228,8 @@ def test_a_job_shows_what_it_left_out_marked_as_missing_and_warns_of(mfa, db):
 def test_a_track_can_be_named_by_its_id_its_file_or_its_path(mfa, db, tmp_path):
     with db.begin() as session:
         model, library = make_model(session), make_library(session, path=str(tmp_path))
-        track = make_heard_track(session, library, model, "sub/one.mp3")
-        make_heard_track(session, library, model, "two.mp3")
+        track = make_analysed_track(session, library, model, "sub/one.mp3")
+        make_analysed_track(session, library, model, "two.mp3")
     for name in (track.id, tmp_path / "sub" / "one.mp3", "sub/one.mp3"):
         result = mfa("similar", name)
         assert result.exit_code == 0, result.stderr
@@ -240,9 +240,9 @@ def test_a_track_can_be_named_by_its_id_its_file_or_its_path(mfa, db, tmp_path):
 def test_duplicates_are_listed_and_left_out_of_similar_tracks(mfa, db):
     with db.begin() as session:
         model, library = make_model(session), make_library(session, name="home")
-        track = make_heard_track(session, library, model, "one.mp3")
+        track = make_analysed_track(session, library, model, "one.mp3")
         make_track(session, library, path="copy of one.mp3", content_hash=track.content_hash)
-        make_heard_track(session, library, model, "two.mp3")
+        make_analysed_track(session, library, model, "two.mp3")
     listed = mfa("duplicates", "--library", "home")
     assert listed.exit_code == 0, listed.stderr
     assert "copy of one.mp3" in listed.stdout
@@ -258,7 +258,7 @@ def test_a_path_that_several_libraries_have_is_not_guessed(mfa, db):
     with db.begin() as session:
         model = make_model(session)
         for _ in range(2):
-            make_heard_track(session, make_library(session), model, "one.mp3")
+            make_analysed_track(session, make_library(session), model, "one.mp3")
     result = mfa("similar", "one.mp3")
     assert result.exit_code == 1
     assert "Several libraries have a track one.mp3" in result.stderr

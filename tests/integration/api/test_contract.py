@@ -32,9 +32,9 @@ from tests.integration.api.test_auth import NEEDS, OPEN, SCOPES
 from tests.integration.api.test_studies import STUDY, finish
 from tests.integration.api.test_trainings import REPORT, RESULTS
 from tests.support.builders import (
+    make_analysed_track,
     make_api_key,
     make_finished_job,
-    make_heard_track,
     make_library,
     make_model,
     make_run,
@@ -82,7 +82,7 @@ def known(db: SessionFactory, music: Path, tmp_path: Path, open_settings: Settin
     folder.mkdir(parents=True)
     (folder / "history.png").write_bytes(b"\x89PNG")
     with db.begin() as session:
-        track = make_heard_track(session, library, model, "a.mp3", [0.6, 0.2, 0.05], [1.0, 0.0, 0.0, 0.0])
+        track = make_analysed_track(session, library, model, "a.mp3", [0.6, 0.2, 0.05], [1.0, 0.0, 0.0, 0.0])
         job = make_finished_job(session, library, model, [track])
         run = make_run(session, model_id=mine.id, metrics={"roc_auc_macro": 0.9}, results=RESULTS)
         session.add(Epoch(run_id=run.id, fold=0, epoch=1, metrics=REPORT | {"fold": None, "epoch": 1}))

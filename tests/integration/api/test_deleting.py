@@ -19,8 +19,8 @@ from tests.integration.api.gateway import problem_of
 from tests.integration.api.test_studies import STUDY, finish
 from tests.integration.api.test_trainings import RESULTS
 from tests.support.builders import (
+    make_analysed_track,
     make_finished_job,
-    make_heard_track,
     make_job,
     make_library,
     make_model,
@@ -43,7 +43,7 @@ def names(http: httpx.Client, noun: str) -> list[str]:
 def test_a_library_is_renamed_and_everything_in_it_stays(http, db, music):
     with db.begin() as session:
         library = make_library(session, name="home", path=str(music))
-        track = make_heard_track(session, library, make_model(session), "a.mp3")
+        track = make_analysed_track(session, library, make_model(session), "a.mp3")
         make_job(session, library_id=library.id)  # an open job knows it by its id
     changed = http.patch(f"{API}/libraries/home", json={"name": "jazz/live"})
     assert changed.status_code == 200, changed.text
@@ -109,8 +109,8 @@ def test_a_deleted_library_is_gone_at_once_and_its_name_is_free(http, db, music)
     with db.begin() as session:
         library, model = make_library(session, name="home", path=str(music)), make_model(session)
         other = make_library(session, name="other")
-        track = make_heard_track(session, library, model, "a.mp3")
-        copy = make_heard_track(session, other, model, "b.mp3", content_hash=track.content_hash)
+        track = make_analysed_track(session, library, model, "a.mp3")
+        copy = make_analysed_track(session, other, model, "b.mp3", content_hash=track.content_hash)
         job = make_finished_job(session, library, model, [track])
     assert http.delete(f"{API}/libraries/home").status_code == 204
     assert names(http, "libraries") == ["other"]
@@ -168,7 +168,9 @@ def test_a_job_that_is_submitted_while_its_library_is_deleted_comes_before_or_no
 def test_a_deleted_job_is_gone_at_once_and_its_key_is_free(http, db):
     with db.begin() as session:
         library, model = make_library(session), make_model(session)
-        job = make_finished_job(session, library, model, [make_heard_track(session, library, model, "a.mp3")])
+        job = make_finished_job(
+            session, library, model, [make_analysed_track(session, library, model, "a.mp3")]
+        )
         job.idempotency_key = "k"
         open_job = make_job(session)
     assert problem_of(http.delete(f"{API}/jobs/{open_job.id}"), 409) == "job_not_finished"
@@ -272,7 +274,7 @@ def test_results_break_off_when_their_library_is_deleted_meanwhile(http, db, mon
     monkeypatch.setattr("api.exports.PAGE", 1)
     with db.begin() as session:
         library, model = make_library(session), make_model(session)
-        tracks = [make_heard_track(session, library, model, f"{number:03}.mp3") for number in range(40)]
+        tracks = [make_analysed_track(session, library, model, f"{number:03}.mp3") for number in range(40)]
         job = make_finished_job(session, library, model, tracks)
     with http.stream("GET", f"{API}/jobs/{job.id}/results?format=jsonl") as response:
         lines = response.iter_lines()
@@ -291,14 +293,14 @@ def test_a_deleted_model_is_gone_at_once_with_what_it_said(http, db):
         library = make_library(session)
         make_model(session)
         mine = make_model(session, alias="previous", name="mine", version=3)
-        track = make_heard_track(session, library, mine, "a.mp3")
-        heard = make_prediction(session, mine)
+        track = make_analysed_track(session, library, mine, "a.mp3")
+        prediction = make_prediction(session, mine)
         predict = make_job(
             session,
             **ENDED,
             kind="predict",
             model_id=mine.id,
-            result={"content_hash": heard.content_hash.hex()},
+            result={"content_hash": prediction.content_hash.hex()},
         )
         job = make_finished_job(session, library, mine, [track])
         make_run(session, "mine", model_id=mine.id, version=3, results=RESULTS)

@@ -6,7 +6,7 @@ from sqlalchemy import text
 from core.store.near_audio import MEASURED
 from core.store.registry import _embedding_index_ddl
 from tests.integration.api.gateway import problem_of
-from tests.support.builders import make_heard_track, make_library, make_model, make_track
+from tests.support.builders import make_analysed_track, make_library, make_model, make_track
 
 DUPLICATES = "/api/v1/duplicates"
 
@@ -18,13 +18,13 @@ def ids(db) -> dict[str, str]:
     with db.begin() as session:
         model, home = make_model(session, sha256=sha256), make_library(session, name="home")
         session.execute(text(_embedding_index_ddl(model)))
-        song = make_heard_track(session, home, model, "song.flac", size=900)
+        song = make_analysed_track(session, home, model, "song.flac", size=900)
         tracks = [
             song,
             make_track(session, home, path="song copy.flac", content_hash=song.content_hash, size=901),
-            make_heard_track(session, home, model, "song.mp3", embedding=[1.0, 0.05, 0.0, 0.0], size=90),
-            make_heard_track(session, home, model, "live.mp3", embedding=[1.0, 0.6, 0.0, 0.0]),
-            make_heard_track(session, home, model, "other.mp3", embedding=[0.0, 1.0, 0.0, 0.0]),
+            make_analysed_track(session, home, model, "song.mp3", embedding=[1.0, 0.05, 0.0, 0.0], size=90),
+            make_analysed_track(session, home, model, "live.mp3", embedding=[1.0, 0.6, 0.0, 0.0]),
+            make_analysed_track(session, home, model, "other.mp3", embedding=[0.0, 1.0, 0.0, 0.0]),
         ]
         return {track.path: str(track.id) for track in tracks}
 

@@ -17,8 +17,7 @@ from api import bootstrap
 from api.bootstrap import has_admin_key
 from api.client import connection, local
 from api.client.cli import app
-from core.local.command import PROJECT
-from core.settings import Settings
+from core.settings import PROJECT, Settings
 from core.store.session import SessionFactory
 from core.store.tables import ApiKey
 from tests.integration.api.gateway import bearer

@@ -19,8 +19,8 @@ from tests.integration.api.gateway import problem_of
 from tests.integration.api.test_studies import STUDY
 from tests.integration.api.test_trainings import RESULTS
 from tests.support.builders import (
+    make_analysed_track,
     make_finished_job,
-    make_heard_track,
     make_job,
     make_library,
     make_model,
@@ -361,7 +361,7 @@ def test_a_folder_is_named_with_a_slash_behind_it_and_in_any_unicode_form(
 def test_there_must_be_something_to_retry(http, db):
     with db.begin() as session:
         library, model = make_library(session), make_model(session)
-        track = make_heard_track(session, library, model, "a.mp3")
+        track = make_analysed_track(session, library, model, "a.mp3")
         complete = make_finished_job(session, library, model, [track])
         at_work = make_job(session, state=JobState.RUNNING)
     assert problem_of(http.post(f"{JOBS}/{complete.id}/retry"), 409) == "nothing_to_retry"
@@ -371,9 +371,9 @@ def test_there_must_be_something_to_retry(http, db):
 def test_items_can_be_listed_by_state_and_page_by_page(http, db):
     with db.begin() as session:
         library, model = make_library(session), make_model(session)
-        heard = [make_heard_track(session, library, model, f"{n}.mp3") for n in range(3)]
+        analysed = [make_analysed_track(session, library, model, f"{n}.mp3") for n in range(3)]
         bad = [make_track(session, library, path=f"bad-{n}.mp3") for n in range(3)]
-        job = make_finished_job(session, library, model, heard, bad)
+        job = make_finished_job(session, library, model, analysed, bad)
     failed = http.get(f"{JOBS}/{job.id}/items", params={"state": "failed"}).json()
     assert [item["path"] for item in failed["items"]] == ["bad-0.mp3", "bad-1.mp3", "bad-2.mp3"]
     assert failed["items"][0]["error"] == {"code": "not_audio", "detail": "The content is not audio."}
@@ -409,7 +409,7 @@ def add_jobs(db: SessionFactory, count: int) -> None:
     with db.begin() as session:
         library = make_library(session, name=f"library-{count}")
         model = session.scalars(select(Model)).first() or make_model(session)
-        track = make_heard_track(session, library, model, "a.mp3")
+        track = make_analysed_track(session, library, model, "a.mp3")
         for _ in range(count):
             digest = make_prediction(session, model).content_hash
             ended: dict[str, Any] = {"state": JobState.SUCCEEDED, "unit": {"state": "done"}}

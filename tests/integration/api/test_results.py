@@ -16,8 +16,8 @@ from core.store.session import SessionFactory
 from core.store.tables import Library, Model
 from tests.integration.api.gateway import problem_of
 from tests.support.builders import (
+    make_analysed_track,
     make_finished_job,
-    make_heard_track,
     make_job,
     make_library,
     make_model,
@@ -41,7 +41,7 @@ def job_id(db: SessionFactory) -> UUID:
     """A job over files whose names are formulas, and one that failed."""
     with db.begin() as session:
         library, model = make_library(session), make_model(session)
-        tracks = [make_heard_track(session, library, model, path) for path in PATHS]
+        tracks = [make_analysed_track(session, library, model, path) for path in PATHS]
         return make_finished_job(session, library, model, tracks, [make_track(session, library)]).id
 
 
@@ -103,11 +103,11 @@ def test_every_row_comes_with_its_nearest_tracks_on_request(http, db, monkeypatc
     with db.begin() as session:
         library, model = make_library(session), make_model(session)
         tracks = [
-            make_heard_track(session, library, model, f"{n}.mp3", embedding=[1.0, n / 4, 0.0, 0.0])
+            make_analysed_track(session, library, model, f"{n}.mp3", embedding=[1.0, n / 4, 0.0, 0.0])
             for n in range(5)
         ]
         make_track(session, library, path="copy.mp3", content_hash=tracks[0].content_hash)
-        make_heard_track(session, make_library(session), model, "x.mp3", embedding=[1.0, 0.0, 0.0, 0.0])
+        make_analysed_track(session, make_library(session), model, "x.mp3", embedding=[1.0, 0.0, 0.0, 0.0])
         job_id = make_finished_job(session, library, model, tracks).id
     rows = http.get(url(job_id), params={"similar": 2}).json()
     assert [[near["path"] for near in row["similar"]] for row in rows] == [
@@ -176,8 +176,8 @@ def test_no_transaction_stays_open_while_a_client_reads(http: httpx.Client, db: 
 
 def _make_large_job(session, library: Library, model: Model) -> UUID:
     """Some 16 MB of results: more than the sockets between can hold."""
-    heard = make_heard_track(session, library, model, "x" * 4000)
-    job = make_finished_job(session, library, model, [heard])
+    analysed = make_analysed_track(session, library, model, "x" * 4000)
+    job = make_finished_job(session, library, model, [analysed])
     session.execute(
         text(
             "INSERT INTO tracks (library_id, path, size, mtime_ns, content_hash) "
@@ -203,7 +203,7 @@ def _open_transactions(db: SessionFactory) -> int:
 def test_tracks_of_which_audio_is_missing_say_so_and_can_be_asked_for(http, db):
     with db.begin() as session:
         library, model = make_library(session), make_model(session)
-        make = partial(make_heard_track, session, library, model)
+        make = partial(make_analysed_track, session, library, model)
         tracks = [make("whole.mp3"), make("damaged.mp3", warnings=["=0.3 s are missing."])]
         job_id = make_finished_job(session, library, model, tracks).id
     results = http.get(url(job_id), params={"only_with_warnings": True}).json()

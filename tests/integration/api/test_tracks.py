@@ -10,7 +10,7 @@ from core.store.session import SessionFactory
 from core.store.tables import Library
 from core.store.tracks import list_tracks
 from tests.integration.api.gateway import problem_of
-from tests.support.builders import make_heard_track, make_library, make_model, make_track
+from tests.support.builders import make_analysed_track, make_library, make_model, make_track
 from tests.support.query_plans import explain
 
 TRACKS = "/api/v1/tracks"
@@ -18,15 +18,15 @@ TRACKS = "/api/v1/tracks"
 
 @pytest.fixture
 def ids(db: SessionFactory) -> dict[str, str]:
-    """Three tracks of one library, one of another, one that nobody has heard yet."""
+    """Three tracks of one library, one of another, one without a prediction."""
     with db.begin() as session:
         model = make_model(session)
         home, away = make_library(session, name="home"), make_library(session, name="away")
         tracks = [
-            make_heard_track(session, home, model, "rock.mp3", [0.9, 0.2, 0.0], [1, 0, 0, 0]),
-            make_heard_track(session, home, model, "pop.mp3", [0.5, 0.2, 0.0], [1, 0.5, 0, 0]),
-            make_heard_track(session, home, model, "jazz.mp3", [0.05, 0.8, 0.0], [0, 1, 0, 0]),
-            make_heard_track(session, away, model, "far.mp3", [0.7, 0.0, 0.0], [1, 0.1, 0, 0]),
+            make_analysed_track(session, home, model, "rock.mp3", [0.9, 0.2, 0.0], [1, 0, 0, 0]),
+            make_analysed_track(session, home, model, "pop.mp3", [0.5, 0.2, 0.0], [1, 0.5, 0, 0]),
+            make_analysed_track(session, home, model, "jazz.mp3", [0.05, 0.8, 0.0], [0, 1, 0, 0]),
+            make_analysed_track(session, away, model, "far.mp3", [0.7, 0.0, 0.0], [1, 0.1, 0, 0]),
             make_track(session, home, path="new.mp3"),
         ]
         return {track.path: str(track.id) for track in tracks}
@@ -49,7 +49,7 @@ def test_a_track_shows_labels_scores_and_tags(http, ids):
     }
 
 
-def test_a_track_that_nobody_has_heard_has_no_prediction(http, ids):
+def test_a_track_that_no_model_has_analysed_has_no_prediction(http, ids):
     track = http.get(f"{TRACKS}/{ids['new.mp3']}").json()
     assert (track["prediction"], track["tags"]) == (None, None)
 

@@ -12,8 +12,8 @@ from core.states import JobState
 from core.store.base import Base
 from core.store.tables import Job, JobItem, JobUnit, Prediction, Run, Track
 from tests.support.builders import (
+    make_analysed_track,
     make_finished_job,
-    make_heard_track,
     make_item,
     make_job,
     make_library,
@@ -58,7 +58,7 @@ def remove_all(session: Session, limit: int = PIECE) -> int:
 
 def test_an_old_job_goes_and_its_results_stay(session):
     library, model = make_library(session), make_model(session)
-    track = make_heard_track(session, library, model, "a.mp3")
+    track = make_analysed_track(session, library, model, "a.mp3")
     job = make_finished_job(session, library, model, [track], [make_track(session, library)])
     session.execute(update(Job).where(Job.id == job.id).values(finished_at=OLD))
     assert delete_old_jobs(session, 90) == 1

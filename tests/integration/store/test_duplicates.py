@@ -36,7 +36,9 @@ def digest(number: int) -> bytes:
     return number.to_bytes(32, "big")
 
 
-def heard(session: Session, library: Library, model: Model, number: int, path: str, angle: float, **track):
+def add_track(
+    session: Session, library: Library, model: Model, number: int, path: str, angle: float, **track
+):
     """A track with the audio of a number, whose embedding has an angle in radians."""
     duration_s = track.pop("duration_s", 180.0)
     embedding = [math.cos(angle), math.sin(angle), 0.0, 0.0]
@@ -61,11 +63,11 @@ def paths(groups: list[DuplicateGroup]) -> list[list[str]]:
 
 
 def test_equal_audio_is_a_group_the_largest_file_first(session, library, model):
-    heard(session, library, model, 1, "small.mp3", 0, size=10)
+    add_track(session, library, model, 1, "small.mp3", 0, size=10)
     make_track(session, library, path="large.mp3", content_hash=digest(1), size=20)
     make_track(session, make_library(session, name="other"), path="b.mp3", content_hash=digest(1), size=10)
     make_track(session, library, path="gone.mp3", content_hash=digest(1), missing_at=library.created_at)
-    heard(session, library, model, 2, "alone.mp3", 1)
+    add_track(session, library, model, 2, "alone.mp3", 1)
     make_track(session, library, path="not analysed.mp3")
     groups, compared, _ = pages(session, "exact", model)
     assert (paths(groups), compared) == ([["large.mp3", "small.mp3", "b.mp3"]], 4)
@@ -83,7 +85,7 @@ def test_equal_audio_is_a_group_the_largest_file_first(session, library, model):
 def test_a_library_is_searched_by_itself(session, library, model):
     other = make_library(session, name="other")
     for number, where in [(1, library), (2, library)]:
-        heard(session, where, model, number, f"{number}.mp3", number)
+        add_track(session, where, model, number, f"{number}.mp3", number)
     make_track(session, library, path="copy of 1.mp3", content_hash=digest(1))
     make_track(session, other, path="copy of 2.mp3", content_hash=digest(2))
     assert paths(pages(session, "exact", model, library="music")[0]) == [["1.mp3", "copy of 1.mp3"]]
@@ -93,12 +95,12 @@ def test_a_library_is_searched_by_itself(session, library, model):
 
 
 def test_encodings_of_a_recording_are_a_group_with_their_copies(session, library, model):
-    heard(session, library, model, 3, "song.flac", 0.0, size=300)
-    heard(session, library, model, 1, "song.mp3", 0.05, size=100, duration_s=180.5)
+    add_track(session, library, model, 3, "song.flac", 0.0, size=300)
+    add_track(session, library, model, 1, "song.mp3", 0.05, size=100, duration_s=180.5)
     make_track(session, library, path="song copy.mp3", content_hash=digest(1), size=100)
-    heard(session, library, model, 2, "live version.mp3", 0.05, duration_s=190)
-    heard(session, library, model, 4, "other song.mp3", 0.9)
-    heard(session, library, model, 5, "gone.mp3", 0.0, missing_at=library.created_at)
+    add_track(session, library, model, 2, "live version.mp3", 0.05, duration_s=190)
+    add_track(session, library, model, 4, "other song.mp3", 0.9)
+    add_track(session, library, model, 5, "gone.mp3", 0.0, missing_at=library.created_at)
     (group,), _, _ = pages(session, "similar", model)
     assert (group.kind, group.count) == ("similar", 3)
     assert [(track.path, track.kind) for track in group.tracks] == [
@@ -111,14 +113,14 @@ def test_encodings_of_a_recording_are_a_group_with_their_copies(session, library
 
 def test_audio_that_is_near_by_way_of_other_audio_is_in_the_same_group(session, library, model):
     for number, angle in [(2, 0.0), (3, 0.15), (1, 0.3)]:  # each step is within the limit, both are not
-        heard(session, library, model, number, f"{number}.mp3", angle)
+        add_track(session, library, model, number, f"{number}.mp3", angle)
     assert paths(pages(session, "similar", model)[0]) == [["1.mp3", "2.mp3", "3.mp3"]]
     assert paths(pages(session, "similar", model, limit=1)[0]) == [["1.mp3", "2.mp3", "3.mp3"]]
 
 
 def test_only_embeddings_of_the_same_coverage_are_compared(session, library, model):
-    heard(session, library, model, 1, "whole.mp3", 0.0)
-    track = heard(session, library, model, 2, "windows.mp3", 0.0)
+    add_track(session, library, model, 1, "whole.mp3", 0.0)
+    track = add_track(session, library, model, 2, "windows.mp3", 0.0)
     session.execute(
         text("UPDATE embeddings SET coverage = 'windows:5' WHERE content_hash = :hash"),
         {"hash": track.content_hash},
@@ -137,8 +139,8 @@ def test_pages_show_every_group_once_however_little_each_compares(
     random.Random(0).shuffle(numbers)
     for place in range(8):  # two encodings of eight songs, and a copy of one of each
         one, other = numbers[2 * place : 2 * place + 2]
-        heard(session, library, model, one, f"{place} a", place / 4)
-        heard(session, library, model, other, f"{place} b", place / 4 + 0.01)
+        add_track(session, library, model, one, f"{place} a", place / 4)
+        add_track(session, library, model, other, f"{place} b", place / 4 + 0.01)
         make_track(session, library, path=f"{place} copy", content_hash=digest(one))
     groups, compared, count = pages(session, kind, model, limit)
     assert compared == 24

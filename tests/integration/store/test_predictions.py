@@ -57,7 +57,7 @@ def test_a_new_result_replaces_the_old_one_with_all_its_labels(session):
     assert find_coverages(session, [b"a"], other.id) == {b"a": "windows:3"}
 
 
-def test_a_few_windows_do_not_replace_what_was_heard_in_full(session):
+def test_a_few_windows_do_not_replace_a_full_analysis(session):
     model = make_model(session)
     save_predictions(session, model, [NewPrediction(b"a", "full", 60.0, [0.9, 0.8, 0.0], EMBEDDING)])
     few = NewPrediction(b"a", "windows:3", 60.0, [0.0, 0.7, 0.6], EMBEDDING)

@@ -11,7 +11,7 @@ from core.store.near_audio import MEASURED, Limits, near_neighbours
 from core.store.registry import EMBEDDING_INDEX_PREFIX, _embedding_index_ddl
 from core.store.similarity import nearest_recordings, nearest_tracks
 from core.store.tables import Embedding, Library, Model, Track
-from tests.support.builders import make_heard_track, make_library, make_model, make_prediction, make_track
+from tests.support.builders import make_analysed_track, make_library, make_model, make_prediction, make_track
 from tests.support.query_plans import explain
 
 SIZE = 4
@@ -30,14 +30,14 @@ def model(session: Session) -> Model:
 
 
 def test_the_nearest_come_first_whatever_their_length(session, library, model):
-    wanted = make_heard_track(session, library, model, "wanted", embedding=[1.0, 0.0, 0.0, 0.0])
+    wanted = make_analysed_track(session, library, model, "wanted", embedding=[1.0, 0.0, 0.0, 0.0])
     for path, embedding in [
         ("far", [0.0, 1.0, 0.0, 0.0]),
         ("near and long", [50.0, 5.0, 0.0, 0.0]),
         ("opposite", [-1.0, 0.0, 0.0, 0.0]),
         ("same direction", [0.01, 0.0, 0.0, 0.0]),
     ]:
-        make_heard_track(session, library, model, path, embedding=embedding)
+        make_analysed_track(session, library, model, path, embedding=embedding)
     found = nearest_tracks(session, wanted.id, model, 10)
     assert [track.path for track in found] == ["same direction", "near and long", "far", "opposite"]
     assert [track.similarity for track in found] == pytest.approx([1, 0.99504, 0, -1], abs=1e-4)
@@ -45,19 +45,19 @@ def test_the_nearest_come_first_whatever_their_length(session, library, model):
 
 
 def test_missing_tracks_other_libraries_and_other_models_are_left_out(session, library, model):
-    wanted = make_heard_track(session, library, model, "wanted")
-    make_heard_track(session, library, model, "here")
-    make_heard_track(session, library, model, "gone", missing_at=library.created_at)
-    make_heard_track(session, make_library(session, name="other"), model, "elsewhere")
+    wanted = make_analysed_track(session, library, model, "wanted")
+    make_analysed_track(session, library, model, "here")
+    make_analysed_track(session, library, model, "gone", missing_at=library.created_at)
+    make_analysed_track(session, make_library(session, name="other"), model, "elsewhere")
     other = make_model(session, name="other", alias=None, sha256="o")
-    make_heard_track(session, library, other, "heard by another")
+    make_analysed_track(session, library, other, "analysed by another")
     assert {track.path for track in nearest_tracks(session, wanted.id, model, 10)} == {"here", "elsewhere"}
     here = nearest_tracks(session, wanted.id, model, 10, library="music")
     assert [(track.library, track.path) for track in here] == [("music", "here")]
 
 
 def test_a_copy_of_a_track_is_its_nearest(session, library, model):
-    wanted = make_heard_track(session, library, model, "wanted")
+    wanted = make_analysed_track(session, library, model, "wanted")
     make_track(session, library, path="copy", content_hash=wanted.content_hash)
     (copy,) = nearest_tracks(session, wanted.id, model, 10)
     assert copy.path == "copy"
@@ -69,11 +69,11 @@ def recordings(session: Session, track: Track, model: Model, limit: int = 10) ->
 
 
 def test_equal_audio_is_one_recording_for_every_model(session, library, model):
-    wanted = make_heard_track(session, library, model, "wanted")
+    wanted = make_analysed_track(session, library, model, "wanted")
     make_track(session, library, path="copy", content_hash=wanted.content_hash)
-    near = make_heard_track(session, library, model, "near", embedding=[1.0, 0.01, 0.0, 0.0])
+    near = make_analysed_track(session, library, model, "near", embedding=[1.0, 0.01, 0.0, 0.0])
     make_track(session, library, path="another near", content_hash=near.content_hash)
-    make_heard_track(session, library, model, "far", embedding=[0.0, 1.0, 0.0, 0.0])
+    make_analysed_track(session, library, model, "far", embedding=[0.0, 1.0, 0.0, 0.0])
     assert recordings(session, wanted, model) == ["another near", "far"]
 
 
@@ -87,39 +87,41 @@ def musicnn(session: Session) -> Model:
 
 
 def test_encodings_of_a_recording_are_one_answer(session, library, musicnn):
-    def heard(path: str, *embedding: float, duration_s: float = 180.0) -> Track:
+    def add_track(path: str, *embedding: float, duration_s: float = 180.0) -> Track:
         digest = path.encode().ljust(32, b" ")
         make_prediction(session, musicnn, digest, embedding=list(embedding), duration_s=duration_s)
         return make_track(session, library, path=path, content_hash=digest)
 
-    wanted = heard("wanted", 1.0, 0.0, 0.0, 0.0)
-    heard("wanted again", 1.0, 0.01, 0.0, 0.0, duration_s=180.4)
-    heard("longer mix", 1.0, 0.02, 0.0, 0.0, duration_s=200.0)
-    heard("song", 1.0, 0.5, 0.0, 0.0)
-    heard("song again", 1.0, 0.51, 0.0, 0.0)
-    heard("other song", 1.0, 0.9, 0.0, 0.0)
+    wanted = add_track("wanted", 1.0, 0.0, 0.0, 0.0)
+    add_track("wanted again", 1.0, 0.01, 0.0, 0.0, duration_s=180.4)
+    add_track("longer mix", 1.0, 0.02, 0.0, 0.0, duration_s=200.0)
+    add_track("song", 1.0, 0.5, 0.0, 0.0)
+    add_track("song again", 1.0, 0.51, 0.0, 0.0)
+    add_track("other song", 1.0, 0.9, 0.0, 0.0)
     assert recordings(session, wanted, musicnn) == ["longer mix", "song", "other song"]
     assert recordings(session, wanted, musicnn, 2) == ["longer mix", "song"]
     assert len(nearest_tracks(session, wanted.id, musicnn, 10)) == 5
 
 
 def test_as_many_recordings_as_asked_for_are_found_behind_many_duplicates(session, library, musicnn):
-    wanted = make_heard_track(session, library, musicnn, "wanted")
+    wanted = make_analysed_track(session, library, musicnn, "wanted")
     for number in range(30):
-        make_heard_track(session, library, musicnn, f"copy {number}", embedding=[1.0, number / 1e4, 0.0, 0.0])
+        make_analysed_track(
+            session, library, musicnn, f"copy {number}", embedding=[1.0, number / 1e4, 0.0, 0.0]
+        )
     for number, embedding in enumerate([[1.0, 1.0, 0.0, 0.0], [1.0, 3.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]]):
-        make_heard_track(session, library, musicnn, f"song {number}", embedding=embedding)
+        make_analysed_track(session, library, musicnn, f"song {number}", embedding=embedding)
     assert recordings(session, wanted, musicnn, 3) == ["song 0", "song 1", "song 2"]
 
 
-def test_a_head_finds_neighbours_by_what_the_model_below_it_has_heard(session, library, model):
-    wanted = make_heard_track(session, library, model, "wanted")
-    make_heard_track(session, library, model, "near")
+def test_a_head_finds_neighbours_by_the_embeddings_of_its_backbone(session, library, model):
+    wanted = make_analysed_track(session, library, model, "wanted")
+    make_analysed_track(session, library, model, "near")
     head = make_model(session, name="head", alias=None, sha256="h", encoder_id=model.encoder_id)
     assert [track.path for track in nearest_tracks(session, wanted.id, head, 10)] == ["near"]
 
 
-def test_a_track_that_the_model_has_not_heard_has_no_neighbours(session, library, model):
+def test_a_track_that_the_model_has_not_analysed_has_no_neighbours(session, library, model):
     with pytest.raises(TrackNotAnalysed):
         nearest_tracks(session, make_track(session, library).id, model, 10)
 

@@ -14,7 +14,7 @@ from core.services.monitoring import count_unreadable_tags
 from core.store.embeddings import get_vector
 from core.store.tables import Library, Model, Prediction, PredictionLabel, Track
 from core.store.tracks import AnalysedFile, SeenFile, get_track, list_tracks, save_analysed, upsert_tracks
-from tests.support.builders import make_heard_track, make_library, make_model, make_track
+from tests.support.builders import make_analysed_track, make_library, make_model, make_track
 from tests.support.query_plans import explain
 
 
@@ -43,7 +43,7 @@ def paths(session: Session, model: Model, **filters: object) -> list[str]:
 
 def test_tracks_of_a_genre_come_the_most_certain_first(session, library, model):
     for path, rock in [("c", 0.3), ("a", 0.9), ("d", 0.05), ("b", 0.5)]:
-        make_heard_track(session, library, model, path, scores=[rock, 0.2, 0.2])
+        make_analysed_track(session, library, model, path, scores=[rock, 0.2, 0.2])
     assert paths(session, model, genre="rock") == ["a", "b", "c"]  # d is below the threshold
     for spelling in ("ROCK", "  Rock\u00a0", "\uff32ock\u200b"):
         assert paths(session, model, genre=spelling, min_score=0.5) == ["a", "b"]
@@ -55,15 +55,15 @@ def test_tracks_of_a_genre_come_the_most_certain_first(session, library, model):
 def test_pages_of_equal_scores_leave_nothing_out_and_double_nothing(session, library, model, count):
     """0.1 and its like have no exact binary form: what a page ends with must compare equal on the next."""
     for number in range(count):
-        make_heard_track(session, library, model, f"{number}", scores=[0.1 + 0.2, 0.0, 0.0])
+        make_analysed_track(session, library, model, f"{number}", scores=[0.1 + 0.2, 0.0, 0.0])
     assert sorted(paths(session, model, genre="rock")) == [f"{number}" for number in range(count)]
 
 
 def test_what_comes_and_goes_between_two_pages_does_not_move_the_others(session, library, model):
     for path, rock in [("a", 0.9), ("b", 0.8), ("c", 0.7), ("d", 0.6)]:
-        make_heard_track(session, library, model, path, scores=[rock, 0.0, 0.0])
+        make_analysed_track(session, library, model, path, scores=[rock, 0.0, 0.0])
     first = list_tracks(session, model, genre="rock", limit=2)
-    make_heard_track(session, library, model, "new", scores=[1.0, 0.0, 0.0])
+    make_analysed_track(session, library, model, "new", scores=[1.0, 0.0, 0.0])
     session.delete(first.items[1].track)
     session.flush()
     second = list_tracks(session, model, genre="rock", limit=2, cursor=first.next_cursor)
@@ -73,9 +73,9 @@ def test_what_comes_and_goes_between_two_pages_does_not_move_the_others(session,
 
 def test_only_tracks_that_are_there_and_of_the_library_are_listed(session, library, model):
     other = make_library(session, name="other")
-    make_heard_track(session, library, model, "here")
-    make_heard_track(session, other, model, "elsewhere")
-    make_heard_track(session, library, model, "gone", missing_at=library.created_at)
+    make_analysed_track(session, library, model, "here")
+    make_analysed_track(session, other, model, "elsewhere")
+    make_analysed_track(session, library, model, "gone", missing_at=library.created_at)
     assert paths(session, model, library="music") == ["here"]
     assert sorted(paths(session, model, genre="rock")) == ["elsewhere", "here"]
     with pytest.raises(LibraryNotFound):
@@ -84,11 +84,11 @@ def test_only_tracks_that_are_there_and_of_the_library_are_listed(session, libra
 
 def test_a_track_is_listed_with_what_the_model_asked_for_says_of_it(session, library, model):
     other = make_model(session, name="other", alias=None)
-    make_heard_track(session, library, model, "heard")
+    make_analysed_track(session, library, model, "analysed")
     make_track(session, library, path="not yet")
     rows = {row.track.path: row.prediction for row in list_tracks(session, model).items}
     assert rows["not yet"] is None
-    assert rows["heard"] is not None
+    assert rows["analysed"] is not None
     assert {row.prediction for row in list_tracks(session, other).items} == {None}
     assert paths(session, other, genre="rock") == []
 
@@ -120,7 +120,7 @@ def test_a_cursor_from_elsewhere_is_refused(session, library, model, cursor, gen
 
 
 def test_one_track_by_its_id(session, library, model):
-    track = make_heard_track(session, library, model, "a")
+    track = make_analysed_track(session, library, model, "a")
     assert get_track(session, track.id, model).library == "music"
     assert list(get_vector(session, track.id, model)) == [1.0, 0.0, 0.0, 0.0]
     with pytest.raises(TrackNotAnalysed):

@@ -69,9 +69,9 @@ def test_every_track_gets_an_outcome_and_good_ones_a_result(music, tagger):
 
     track = music.track("a.mp3")
     (prediction,) = music.predictions()
-    heard = analysis_of(b"a.mp3")
+    expected = analysis_of(b"a.mp3")
     assert prediction.content_hash == track.content_hash
-    assert prediction.scores == pytest.approx(heard.scores.tolist())
+    assert prediction.scores == pytest.approx(expected.scores.tolist())
     assert (prediction.coverage, prediction.duration_s) == ("full", 60.0)
     assert track.tags == {}
 
@@ -85,19 +85,19 @@ def test_the_same_audio_under_two_names_is_one_result(music, tagger):
     assert_counters_equal_rows(music)
 
 
-def test_audio_that_was_heard_elsewhere_is_skipped(music, tagger):
+def test_audio_that_was_analysed_elsewhere_is_skipped(music, tagger):
     music.add("a.mp3", content=b"a song")
     music.label()
     music.add("renamed.mp3", content=b"a song")
     job_id = music.label()
     assert music.outcomes(job_id) == {"a.mp3": "skipped", "renamed.mp3": "skipped"}
-    assert len(tagger.heard) == 1
+    assert len(tagger.analysed) == 1
     assert music.track("renamed.mp3").content_hash == music.track("a.mp3").content_hash
 
 
 def test_the_coverage_asked_for_is_what_the_tagger_is_asked_for(music, tagger):
     run(music.sessions, planned(music, "a.mp3", coverage=Windows(windows=4)))
-    assert tagger.heard == [Windows(windows=4)]
+    assert tagger.analysed == [Windows(windows=4)]
     assert [prediction.coverage for prediction in music.predictions()] == ["windows:4"]
 
 
@@ -113,8 +113,8 @@ def test_results_are_written_while_the_unit_still_runs(music, tagger):
 def test_a_crash_in_the_middle_costs_no_result_and_doubles_none(music, tagger):
     unit_id = planned(music, *PATHS)
 
-    def die(heard: int) -> None:
-        if heard == 13:
+    def die(analysed: int) -> None:
+        if analysed == 13:
             raise Killed
 
     tagger.before = die
@@ -130,7 +130,7 @@ def test_a_crash_in_the_middle_costs_no_result_and_doubles_none(music, tagger):
     run(music.sessions, unit_id)
     assert set(outcomes(music, unit_id).values()) == {"done"}
     assert len(music.predictions()) == len(PATHS)
-    assert len(tagger.heard) == 13 + len(PATHS) - kept
+    assert len(tagger.analysed) == 13 + len(PATHS) - kept
     assert_counters_equal_rows(music)
 
 
@@ -160,8 +160,8 @@ def test_a_track_that_kills_workers_again_and_again_is_left_alone(music, tagger)
 def test_who_loses_the_lease_in_the_middle_writes_nothing_more(music, tagger, caplog):
     unit_id = planned(music, *PATHS)
 
-    def lose(heard: int) -> None:
-        if heard == 10:
+    def lose(analysed: int) -> None:
+        if analysed == 10:
             expire(music.sessions, unit_id)
             reap(music.sessions)
             claim(music.sessions, unit_id)
@@ -175,9 +175,9 @@ def test_who_loses_the_lease_in_the_middle_writes_nothing_more(music, tagger, ca
     assert "lease is lost" in caplog.text
 
 
-def stop_after(tagger: Any, lease: Lease, heard: int, reason: Stop) -> None:
+def stop_after(tagger: Any, lease: Lease, analysed: int, reason: Stop) -> None:
     def stop(number: int) -> None:
-        if number == heard:
+        if number == analysed:
             lease.stop = reason
 
     tagger.before = stop
@@ -199,14 +199,14 @@ def test_a_request_to_stop_opens_no_further_track_and_keeps_what_is_done(music, 
         analyse_tracks(lease)
 
     run(music.sessions, unit_id, body)
-    assert len(tagger.heard) == 4
+    assert len(tagger.analysed) == 4
     unit = read_unit(music.sessions, unit_id)
     assert (unit.state, unit.done, unit.attempt) == (state, 4, 1 if state == UnitState.CANCELLED else 0)
     assert len(music.predictions()) == 4
     if state == UnitState.READY:
         tagger.before = lambda _: None
         run(music.sessions, unit_id)
-        assert len(tagger.heard) == len(PATHS)
+        assert len(tagger.analysed) == len(PATHS)
         assert set(outcomes(music, unit_id).values()) == {"done"}
 
 

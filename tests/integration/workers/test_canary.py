@@ -16,7 +16,7 @@ from redis.exceptions import ConnectionError as BrokerAway
 from sqlalchemy import make_url, select
 
 from core.jobs.queue import KEY_PREFIX
-from core.local.command import PROJECT
+from core.settings import PROJECT
 from core.store.session import SessionFactory
 from core.store.tables import Worker
 from tests.support.stack import eventually

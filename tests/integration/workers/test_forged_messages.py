@@ -15,7 +15,7 @@ from sqlalchemy import select
 
 from core.config.params import JobKind
 from core.jobs.queue import KEY_PREFIX
-from core.local.command import PROJECT
+from core.settings import PROJECT
 from core.states import UnitState
 from core.store.session import SessionFactory
 from core.store.tables import JobUnit

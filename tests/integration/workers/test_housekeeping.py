@@ -12,8 +12,7 @@ import pytest
 from sqlalchemy import select, text
 
 from core.jobs.workers import DISPATCHER, count_workers, is_heard
-from core.local.command import PROJECT
-from core.settings import Settings
+from core.settings import PROJECT, Settings
 from core.states import JobState
 from core.store.session import SessionFactory, transaction
 from core.store.tables import Job, Worker

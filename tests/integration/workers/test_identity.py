@@ -48,7 +48,7 @@ def library(music: Music, tagger: Any) -> Music:
         music.add(f"song.{suffix}", content=music_of(suffix))
     music.add("song.m4a", content=sounds.encode_av(sounds.noise(2), 16_000, "ipod", "aac"))
     assert set(music.outcomes(music.label()).values()) == {"done"}
-    tagger.heard.clear()
+    tagger.analysed.clear()
     return music
 
 
@@ -67,7 +67,7 @@ def test_retagged_renamed_moved_and_remuxed_files_are_not_analysed_again(library
     outcomes = library.outcomes(library.label())
     assert len(outcomes) == 7
     assert set(outcomes.values()) == {"skipped"}
-    assert tagger.heard == []
+    assert tagger.analysed == []
     assert library.track("song.mp3").tags == {"title": "New", "genre": ["Polka"]}
     assert library.track("song.opus").tags == {"title": "New"}
     assert library.track("copy.mp3").content_hash == library.track("song.mp3").content_hash
@@ -102,7 +102,7 @@ def test_a_head_labels_retagged_files_from_their_embeddings(library, tagger, mon
     (library.root / "song.mp3").write_bytes(title("New") + music_of("mp3"))
     outcomes = library.outcomes(library.label(model="head"))
     assert set(outcomes.values()) == {"done"}
-    assert head.heard == []
+    assert head.analysed == []
 
 
 def test_tags_of_an_older_version_are_read_again_without_an_analysis(library, tagger):
@@ -111,7 +111,7 @@ def test_tags_of_an_older_version_are_read_again_without_an_analysis(library, ta
     with transaction(library.sessions) as session:
         session.execute(update(Track).values(tags={}, tags_version=TAGS_VERSION - 1))
     assert set(library.outcomes(library.label()).values()) == {"skipped"}
-    assert tagger.heard == []
+    assert tagger.analysed == []
     track = library.track("song.mp3")
     assert (track.tags, track.tags_version) == ({"title": "Song"}, TAGS_VERSION)
 
@@ -211,7 +211,7 @@ def execute(connection: Connection, statements: str, **values: Any) -> None:
 def upgraded(postgres_url: str, tmp_path: Path, tagger: Any) -> Iterator[Music]:
     """A library as the version before filled its database, which then has had every migration.
 
-    `mp3` lies there twice byte for byte, and once more with tags, where a few windows were heard only.
+    `mp3` lies there twice byte for byte, and once more with tags, where only a few windows were analysed.
     """
     root = tmp_path / "old"
     root.mkdir()
@@ -268,7 +268,7 @@ def test_an_upgrade_keeps_every_result(upgraded, tagger):
     outcomes = upgraded.outcomes(job_id)
     assert len(outcomes) == 6
     assert set(outcomes.values()) == {"skipped"}
-    assert tagger.heard == []
+    assert tagger.analysed == []
     assert upgraded.track("a tagged.mp3").tags == {"title": "Song"}
     assert_all_is_kept(upgraded)
     upgraded.label()
@@ -278,12 +278,12 @@ def test_an_upgrade_keeps_every_result(upgraded, tagger):
 def test_what_was_renamed_before_the_first_scan_after_the_upgrade_is_known(upgraded, tagger):
     (upgraded.root / "wav.wav").rename(upgraded.root / "renamed.wav")
     assert set(upgraded.outcomes(upgraded.label()).values()) == {"skipped"}
-    assert tagger.heard == []
+    assert tagger.analysed == []
 
 
 def test_windows_that_were_asked_for_are_known_by_the_whole_track(upgraded, tagger):
     upgraded.label(coverage=Windows(windows=2))
-    assert tagger.heard == []
+    assert tagger.analysed == []
     assert_all_is_kept(upgraded)
 
 
@@ -336,4 +336,4 @@ def test_an_upload_of_known_audio_is_not_analysed_again(library, process_setting
     run(library.sessions, unit_id)
     content = library.track("song.mp3").content_hash
     assert read_job(library.sessions, job_id).result == {"content_hash": content.hex()}
-    assert tagger.heard == []
+    assert tagger.analysed == []

@@ -175,13 +175,13 @@ def test_unchanged_files_are_skipped_without_a_look(music, tagger):
     music.add(*PATHS)
     first = music.label()
     assert set(music.outcomes(first).values()) == {"done"}
-    tagger.heard.clear()
+    tagger.analysed.clear()
     second = music.submit()
     run(music.sessions, plan_unit(music, second))
     assert set(music.outcomes(second).values()) == {"skipped"}
     job = read_job(music.sessions, second)
     assert (job.state, job.total) == (JobState.SUCCEEDED, 10)
-    assert tagger.heard == []
+    assert tagger.analysed == []
 
 
 def test_force_analyses_what_is_known(music, tagger):
@@ -189,7 +189,7 @@ def test_force_analyses_what_is_known(music, tagger):
     music.label()
     job_id = music.label(force=True)
     assert set(music.outcomes(job_id).values()) == {"done"}
-    assert len(tagger.heard) == 20
+    assert len(tagger.analysed) == 20
 
 
 def test_a_changed_file_loses_its_hash_and_is_planned_again(music, tagger):
@@ -203,7 +203,7 @@ def test_a_changed_file_loses_its_hash_and_is_planned_again(music, tagger):
     work_off(music.sessions, job_id)
     assert music.outcomes(job_id) == {"a.mp3": "skipped", "b.mp3": "skipped"}  # only its time had changed
     assert music.track("a.mp3").content_hash is not None
-    assert len(tagger.heard) == 2
+    assert len(tagger.analysed) == 2
 
 
 def test_a_file_that_is_gone_is_marked_missing_and_comes_back_with_its_result(music):
@@ -518,7 +518,7 @@ def test_a_better_coverage_is_analysed_again_and_a_full_one_serves_always(music,
         assert music.outcomes(music.label(coverage=coverage)) == {"a.mp3": outcome}
     (prediction,) = music.predictions()
     assert prediction.coverage == "full"
-    assert len(tagger.heard) == 3
+    assert len(tagger.analysed) == 3
 
 
 def test_a_retry_takes_up_every_failed_item_once_and_page_by_page(music):

@@ -115,7 +115,7 @@ def test_a_second_run_after_the_result_was_written_does_nothing_again(
     run(music.sessions, unit_id)
     job = read_job(music.sessions, job_id)
     assert (job.state, job.result) == (JobState.SUCCEEDED, written)
-    assert len(tagger.heard) == 1
+    assert len(tagger.analysed) == 1
     assert progress(music, job_id).done == 1
 
 

@@ -1,4 +1,4 @@
-"""Relabelling from known embeddings: no file is opened; where none is known, the audio is heard."""
+"""Relabelling from stored embeddings opens no file; audio without a stored embedding is decoded."""
 
 from hashlib import sha256
 from uuid import UUID
@@ -16,8 +16,8 @@ from tests.integration.workers.music import Music
 from tests.support.builders import (
     EMBEDDING_SIZE,
     LABELS,
+    make_analysed_track,
     make_encoder,
-    make_heard_track,
     make_library,
     make_model,
 )
@@ -63,37 +63,39 @@ def test_a_known_embedding_is_labelled_without_opening_its_file(music, head, mon
     monkeypatch.setattr("workers.examining.open_beneath", never)
     job_id = music.label(model="head")
     assert music.outcomes(job_id) == dict.fromkeys(PATHS, "done")
-    assert head.heard == []
+    assert head.analysed == []
     with music.sessions() as session:
-        first = {heard.content_hash: heard.vector[0] for heard in session.scalars(select(Embedding))}
+        first = {
+            embedding.content_hash: embedding.vector[0] for embedding in session.scalars(select(Embedding))
+        }
     for found in of_head(music):
         assert found.scores[0] == pytest.approx(first[found.content_hash])
         assert (found.coverage, found.duration_s) == ("full", 60.0)
     assert music.outcomes(music.label(model="head")) == dict.fromkeys(PATHS, "skipped")
 
 
-def test_new_and_changed_files_are_heard_and_all_keep_their_order(music, head):
+def test_new_and_changed_files_are_analysed_and_all_keep_their_order(music, head):
     music.add("0a.mp3")
     (music.root / "2.mp3").write_bytes(b"another song")
     job_id = music.label(model="head")
     assert music.outcomes(job_id) == dict.fromkeys(["0.mp3", "0a.mp3", "1.mp3", "2.mp3", "3.mp3"], "done")
-    assert len(head.heard) == 2
+    assert len(head.analysed) == 2
 
 
 def test_a_few_windows_are_not_enough_where_the_whole_track_is_asked_for(music, head):
     with transaction(music.sessions) as session:
         session.execute(update(Embedding).values(coverage="windows:2"))
     music.label(model="head")
-    assert len(head.heard) == len(PATHS)
+    assert len(head.analysed) == len(PATHS)
     with transaction(music.sessions) as session:
         make_model(session, alias=None, name="second", kind="transfer")
     music.label(model="second", coverage={"windows": 3})
-    assert len(head.heard) == len(PATHS)
+    assert len(head.analysed) == len(PATHS)
 
 
 def test_force_hears_everything_again(music, head):
     music.label(model="head", force=True)
-    assert len(head.heard) == len(PATHS)
+    assert len(head.analysed) == len(PATHS)
 
 
 def test_the_embedding_of_another_encoder_says_nothing(music, head):
@@ -101,7 +103,7 @@ def test_the_embedding_of_another_encoder_says_nothing(music, head):
         other = make_encoder(session, "other")
         session.execute(update(Model).where(Model.name == "head").values(encoder_id=other.id))
     music.label(model="head")
-    assert len(head.heard) == len(PATHS)
+    assert len(head.analysed) == len(PATHS)
 
 
 def test_an_embedding_that_is_gone_by_then_is_made_anew(music, head, monkeypatch):
@@ -109,7 +111,7 @@ def test_an_embedding_that_is_gone_by_then_is_made_anew(music, head, monkeypatch
     monkeypatch.setattr("workers.analysis.find_embeddings", lambda *_: {})
     job_id: UUID = music.submit(model="head")
     work_off(music.sessions, job_id)
-    assert len(head.heard) == len(PATHS)
+    assert len(head.analysed) == len(PATHS)
 
 
 def test_an_embedding_that_is_removed_before_the_result_is_written_is_computed_again(
@@ -119,7 +121,7 @@ def test_an_embedding_that_is_removed_before_the_result_is_written_is_computed_a
     with transaction(music.sessions) as session:
         model = resolve_model(session, "default")
         elsewhere = make_library(session, name="elsewhere")
-        make_heard_track(session, elsewhere, model, "x.mp3", content_hash=sha256(b"one song").digest())
+        make_analysed_track(session, elsewhere, model, "x.mp3", content_hash=sha256(b"one song").digest())
     music.add("copy.mp3", content=b"one song")
     look_up = find_embeddings
 
@@ -133,7 +135,7 @@ def test_an_embedding_that_is_removed_before_the_result_is_written_is_computed_a
 
     monkeypatch.setattr(analysis, "find_embeddings", removed_after_it)
     assert music.outcomes(music.label(model="head"))["copy.mp3"] == "done"
-    assert len(head.heard) == 1
+    assert len(head.analysed) == 1
     with music.sessions() as session:
         assert set(session.scalars(select(Embedding.content_hash))) == {
             found.content_hash for found in of_head(music)
@@ -144,9 +146,9 @@ def test_what_is_missing_of_the_audio_is_stored_and_told_by_every_model(music, h
     music.add("damaged.mp3", content=b"damaged")
     music.label()
     with music.sessions() as session:
-        heard = session.scalars(select(Embedding).where(Embedding.warnings != [])).one()
+        embedding = session.scalars(select(Embedding).where(Embedding.warnings != [])).one()
     music.label(model="head")
     found = {each.content_hash: each.warnings for each in of_head(music)}
-    assert found.pop(heard.content_hash) == heard.warnings == ["Some of it is missing."]
+    assert found.pop(embedding.content_hash) == embedding.warnings == ["Some of it is missing."]
     assert not any(found.values())
     assert len(found) == len(PATHS)

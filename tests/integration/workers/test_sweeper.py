@@ -14,7 +14,7 @@ from sqlalchemy import event, func, select, text
 from sqlalchemy.orm import Session
 
 from core.errors import ModelBeingDeleted, ResultDeleted
-from core.ml.training.places import EMBEDDINGS, place
+from core.ml.training.cache_paths import EMBEDDINGS, cache_path
 from core.services import sweep
 from core.services.changes import change_library, delete_job, delete_library, delete_model, delete_run
 from core.settings import Settings
@@ -41,8 +41,8 @@ from core.store.tables import (
 )
 from tests.integration.workers.music import Music
 from tests.support.builders import (
+    make_analysed_track,
     make_finished_job,
-    make_heard_track,
     make_job,
     make_library,
     make_model,
@@ -152,7 +152,7 @@ def test_a_library_goes_in_pieces_and_shared_audio_stays(db, sweeper, settings, 
     with transaction(db) as session:
         model = make_model(session)
         home, other = make_library(session, name="home"), make_library(session)
-        tracks = [make_heard_track(session, home, model, f"{number}.mp3") for number in range(20)]
+        tracks = [make_analysed_track(session, home, model, f"{number}.mp3") for number in range(20)]
         shared, uploaded = tracks[0], tracks[1]
         make_track(session, other, content_hash=shared.content_hash, missing_at="2026-01-01T00:00:00Z")
         result = {"content_hash": audio_of(uploaded).hex()}
@@ -162,7 +162,7 @@ def test_a_library_goes_in_pieces_and_shared_audio_stays(db, sweeper, settings, 
     features = settings.cache_dir / "log-mel" / "1" / "config"
     for track in tracks:
         name = audio_of(track).hex()
-        fill(place(features, name).parent, f"{name}.npy")
+        fill(cache_path(features, name).parent, f"{name}.npy")
     with transaction(db) as session:
         delete_library(session, "home")
     assert sweep_however_often_it_dies(sweeper) > 5
@@ -189,11 +189,11 @@ def test_cached_features_go_after_the_commit_unless_a_training_may_read_them(
 ):
     with transaction(db) as session:
         model, home = make_model(session), make_library(session, name="home")
-        track = make_heard_track(session, home, model, "a.mp3")
+        track = make_analysed_track(session, home, model, "a.mp3")
         if is_training:
             make_run(session)
         delete_library(session, "home")
-    cached = place(settings.cache_dir / "log-mel" / "1" / "config", audio_of(track).hex())
+    cached = cache_path(settings.cache_dir / "log-mel" / "1" / "config", audio_of(track).hex())
     fill(cached.parent, cached.name)
     unlink = sweeper_module._unlink
 
@@ -210,9 +210,9 @@ def test_cached_features_go_after_the_commit_unless_a_training_may_read_them(
 def test_a_job_goes_with_its_files_and_the_prediction_of_its_upload(db, sweeper, settings, deadly):
     with transaction(db) as session:
         model = make_model(session)
-        heard = make_prediction(session, model)
+        prediction = make_prediction(session, model)
         jobs = [
-            make_job(session, **ENDED, kind="predict", result={"content_hash": heard.content_hash.hex()})
+            make_job(session, **ENDED, kind="predict", result={"content_hash": prediction.content_hash.hex()})
             for _ in range(2)
         ]
         training = make_run(session)
@@ -357,7 +357,7 @@ def test_a_result_that_is_used_again_meanwhile_is_kept_or_missed(db, sweeper):
     """Whoever skips a track because of a result holds that result: it is not removed behind his back."""
     with transaction(db) as session:
         model, home, other = make_model(session), make_library(session, name="home"), make_library(session)
-        track = make_heard_track(session, home, model, "a.mp3")
+        track = make_analysed_track(session, home, model, "a.mp3")
         delete_library(session, "home")
     sweeping = threading.Thread(target=sweeper.sweep, args=(60,))
     with transaction(db) as session:
@@ -382,7 +382,7 @@ def test_a_result_that_another_model_adds_while_audio_is_forgotten_stays(db, swe
         first = make_model(session)
         second = make_model(session, alias=None, name="second", sha256="1" * 64)
         other = make_library(session)
-        track = make_heard_track(session, make_library(session, name="home"), first, "a.mp3")
+        track = make_analysed_track(session, make_library(session, name="home"), first, "a.mp3")
         copy = make_track(session, other)
         delete_library(session, "home")
     digest, engine = audio_of(track), db.kw["bind"]
@@ -416,7 +416,7 @@ def test_a_track_whose_known_result_is_removed_meanwhile_is_analysed_again(
         elsewhere = make_library(session, name="elsewhere")
         model = resolve_model(session, "default")
         digest = sha256(b"one song").digest()
-        make_heard_track(session, elsewhere, model, "copy.mp3", content_hash=digest)
+        make_analysed_track(session, elsewhere, model, "copy.mp3", content_hash=digest)
     look_up = find_coverages
 
     def removed_after_it(session: Session, *arguments: Any) -> dict[bytes, str]:
@@ -469,7 +469,7 @@ def test_a_collection_that_moved_costs_no_analysis(music: Music, tagger, tmp_pat
     music.add("a.mp3", "b/c.mp3")
     first = music.label()
     before = [music.track(path).id for path in ("a.mp3", "b/c.mp3")]
-    heard = len(music.predictions())
+    count = len(music.predictions())
     moved = tmp_path / "elsewhere"
     shutil.move(music.root, moved)
     with transaction(music.sessions) as session:
@@ -478,4 +478,4 @@ def test_a_collection_that_moved_costs_no_analysis(music: Music, tagger, tmp_pat
     assert set(music.outcomes(first).values()) == {"done"}
     assert set(music.outcomes(again).values()) == {"skipped"}
     assert [music.track(path).id for path in ("a.mp3", "b/c.mp3")] == before
-    assert len(music.predictions()) == heard
+    assert len(music.predictions()) == count

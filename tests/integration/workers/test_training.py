@@ -17,8 +17,8 @@ from core.jobs.units import cancel_waiting
 from core.jobs.workers import beat
 from core.ml.datasets.examples import Dataset
 from core.ml.models.artifact import StoredCard
+from core.ml.training.context import TrainingStopped
 from core.ml.training.reports import EpochReport, TrainingResult
-from core.ml.training.run import TrainingStopped
 from core.services.trainings import retry_training, submit_training
 from core.settings import Settings
 from core.states import Activity, JobState, UnitState

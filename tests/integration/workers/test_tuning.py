@@ -16,8 +16,8 @@ from core.errors import GridExhausted, StudyAtWork, TrainingDiverged
 from core.jobs.jobs import cancel_job, finish_complete_jobs, get_progress
 from core.jobs.units import MAX_ATTEMPTS, MAX_CRASHES, cancel_waiting
 from core.jobs.workers import beat
+from core.ml.training.context import TrainingStopped
 from core.ml.training.reports import EpochReport
-from core.ml.training.run import TrainingStopped
 from core.ml.tuning import study as asking
 from core.ml.tuning.plots import draw
 from core.services.monitoring import newest_revision

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from core.config.experiment import OVERRIDES, idle_keys, load_experiment, parse_experiment
+from core.config.experiment import OVERRIDES, load_experiment, parse_experiment, unused_keys
 from core.errors import InvalidConfig
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
@@ -126,7 +126,7 @@ def test_a_value_that_cannot_be_is_refused_with_its_key(change, message):
     ],
 )
 def test_keys_without_effect_are_told(change, keys):
-    told = idle_keys(parse_experiment(LEAST | change))
+    told = unused_keys(parse_experiment(LEAST | change))
     assert [sentence.split(" has no effect")[0] for sentence in told] == keys
 
 

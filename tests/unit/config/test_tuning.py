@@ -8,8 +8,8 @@ import pytest
 
 from core.config.experiment import load_experiment, parse_experiment
 from core.config.search_space import (
-    canonical,
     check_space,
+    explicit_fields,
     grid_points,
     grid_size,
     ordered_keys,
@@ -21,7 +21,7 @@ from core.config.search_space import (
 from core.config.tuning import load_tuning, parse_tuning
 from core.errors import InvalidConfig
 
-BASE = canonical(
+BASE = explicit_fields(
     parse_experiment(
         {
             "experiment_name": "base",
@@ -276,5 +276,5 @@ def test_every_study_that_comes_along_can_be_asked_for(file):
     }
     base = config.experiment
     if isinstance(base, str):
-        base = canonical(load_experiment(names[base]))
+        base = explicit_fields(load_experiment(names[base]))
     check_space(config.model_copy(update={"experiment": base}))

@@ -493,7 +493,7 @@ DAMAGED = {
         id3(3, text_frame("TIT2", b"\0Song", 3), b"\x01junk \xff" * 4),
         b"",
         {"title": "Song"},
-        "no frames",
+        "not frames",
     ),
     "invalid utf-8": (
         id3(4, text_frame("TIT2", b"\3So\xffng", 4), text_frame("TPE1", b"\3Someone", 4)),

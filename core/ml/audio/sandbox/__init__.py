@@ -1,14 +1,14 @@
-"""Decoding and reading of tags in helper processes, where nothing but the file at hand can be reached.
+"""Decoding and reading of tags in sandboxed helper processes, which can access only the given file.
 
-Everything that reads files from outside goes through here. The functions are those of one `Sandbox` that
-the whole process shares; its helpers start when they are first needed and end with this process.
+All untrusted files are read here. The functions are methods of one `Sandbox` shared by the whole process; its
+helpers start on demand and end with this process.
 """
 
 import atexit
 
-from core.ml.audio.sandbox.client import Sandbox, Spent
+from core.ml.audio.sandbox.client import CpuTime, Sandbox
 
-__all__ = ["Sandbox", "Spent", "decode_windows", "hash_audio", "read_tags", "stream", "stream_windows"]
+__all__ = ["CpuTime", "Sandbox", "decode_windows", "hash_audio", "read_tags", "stream", "stream_windows"]
 
 _shared = Sandbox()
 atexit.register(_shared.close)

@@ -1,4 +1,4 @@
-"""Decode and read tags as `core.ml.audio.decode` and `core.library.tags` do, but in a helper process."""
+"""The interface of `core.ml.audio.decode` and `core.library.tags`, executed in helper processes."""
 
 import logging
 import os
@@ -11,53 +11,53 @@ from typing import Any, BinaryIO
 from core.errors import Corrupt, ItemError, Undecodable, Unreadable, item_error
 from core.library.content import TagReading
 from core.ml.audio.sandbox.limits import LIFE_CPU_S
-from core.ml.audio.sandbox.process import NO_ANSWER, Allowance, Helper, HelperDied, Reply, number
+from core.ml.audio.sandbox.process import INVALID_REPLY, Helper, HelperDied, Reply, ReplyLimits, number
 from core.ml.audio.source import BLOCK_S, Decoded, Samples
 
 log = logging.getLogger(__name__)
 
-# What a file may cost: far more than any music does on a slow machine, far less than what holds up a batch.
+# CPU limits per file: far more than music needs on a slow machine, far less than would delay a batch.
 CPU_S, TAGS_CPU_S = 15.0, 5.0
-HASHED_BYTES_PER_CPU_S = 20e6  # beyond CPU_S; SHA-256 without special instructions takes 200 MB a second
-PIECE_S = 60  # of audio in one piece at most; blocks hold about 10 s
+HASHED_BYTES_PER_CPU_S = 20e6  # in addition to CPU_S; SHA-256 in software reaches 200 MB per second
+PIECE_S = 60  # maximum of audio in one piece; blocks hold about 10 s
 _TEXT_CHARACTERS = 4000
-_MOST_WARNINGS, _WARNING_CHARACTERS = 8, 300
+_MAX_WARNINGS, _WARNING_CHARACTERS = 8, 300
 _NOT_DECODED = "The audio cannot be decoded."
-MAX_FILES = 500  # per helper: bounds what it may leak, and what it may falsify should a file take it over
+MAX_FILES = 500  # per helper; bounds leaks, and the damage of a compromised helper
 
 
 @dataclass
-class Spent:
-    """Processor seconds that helpers have spent."""
+class CpuTime:
+    """CPU seconds used by helpers."""
 
     decode_s: float = 0.0
     resample_s: float = 0.0
 
 
 class Sandbox:
-    """Keeps one helper per thread that decodes at the same time. Safe to use from several threads.
+    """A pool of helpers, one per concurrently decoding thread. Thread-safe.
 
-    A helper that dies costs its file a second try in a fresh one. The file that it dies at again is
-    `Undecodable`, one that takes too much time or memory `TooComplex`.
+    If a helper dies, its file is tried once more in a new one; if that dies too, the file is `Undecodable`. A
+    file that exceeds the limits of time or memory is `TooComplex`.
     """
 
     def __init__(self, module: str = "core.ml.audio.sandbox.helper") -> None:
         self._module = module
         self._idle: list[Helper] = []
         self._lock = threading.Lock()
-        self._has_told = False
+        self._has_warned = False
 
     def stream(
-        self, file: BinaryIO, sample_rate: int, *, max_duration_s: float, spent: Spent | None = None
+        self, file: BinaryIO, sample_rate: int, *, max_duration_s: float, cpu_time: CpuTime | None = None
     ) -> Generator[Samples, None, Decoded]:
-        """A file block by block: mono float32 (T,) in [-1, 1] at `sample_rate`, about 10 s each.
+        """Decode a file in blocks of about 10 s: mono float32 (T,) in [-1, 1] at `sample_rate`.
 
-        What is wrong with the file as a whole (cut off, too short, silent) is raised behind its last block.
+        Errors of the file as a whole (cut off, too short, silent) are raised after its last block.
         """
         request = {"do": "stream", "sample_rate": sample_rate, "max_duration_s": max_duration_s}
         most = round((max_duration_s + BLOCK_S) * sample_rate)
-        allowed = Allowance(CPU_S, samples=most, piece=PIECE_S * sample_rate)
-        reply = yield from self._samples(file, request, allowed, spent)
+        limits = ReplyLimits(CPU_S, samples=most, piece=PIECE_S * sample_rate)
+        reply = yield from self._samples(file, request, limits, cpu_time)
         return _decoded(reply, max_duration_s + BLOCK_S)
 
     def stream_windows(
@@ -68,9 +68,9 @@ class Sandbox:
         window_s: float,
         *,
         max_duration_s: float,
-        spent: Spent | None = None,
+        cpu_time: CpuTime | None = None,
     ) -> Generator[Samples, None, Decoded]:
-        """Evenly spaced windows (T,), empty arrays while they are looked for.
+        """Evenly spaced windows (T,), preceded by empty arrays that report progress.
 
         See `core.ml.audio.decode.decode_windows`.
         """
@@ -84,14 +84,14 @@ class Sandbox:
         piece = round(window_s * sample_rate)
         longest_s = max_duration_s + BLOCK_S
         # A long track is decoded twice.
-        allowed = Allowance(CPU_S, heard_s=2 * longest_s, samples=windows * piece, piece=piece)
-        reply = yield from self._samples(file, request, allowed, spent)
+        limits = ReplyLimits(CPU_S, decoded_s=2 * longest_s, samples=windows * piece, piece=piece)
+        reply = yield from self._samples(file, request, limits, cpu_time)
         return _decoded(reply, longest_s)
 
     def decode_windows(
         self, file: BinaryIO, sample_rate: int, windows: int, window_s: float, *, max_duration_s: float
     ) -> tuple[list[Samples], Decoded]:
-        """The same windows at once, and what is known of the track."""
+        """The same windows as a list, and the track's duration and warnings."""
         found = self.stream_windows(file, sample_rate, windows, window_s, max_duration_s=max_duration_s)
         kept: list[Samples] = []
         while True:
@@ -103,42 +103,42 @@ class Sandbox:
                 kept.append(window)
 
     def read_tags(self, file: BinaryIO) -> TagReading:
-        """As `core.library.tags.read_tags`; tags that two helpers die at are unreadable ones, too.
+        """As `core.library.tags.read_tags`; if two helpers die, the tags are unreadable.
 
-        Raises Unreadable when the disk does not give the file.
+        Raises Unreadable if the disk cannot read the file.
         """
         try:
-            reply = self._ask(file, {"do": "tags"}, Allowance(TAGS_CPU_S))
+            reply = self._ask(file, {"do": "tags"}, ReplyLimits(TAGS_CPU_S))
             problem = reply["problem"]
             return TagReading(_plain_tags(dict(reply["tags"])), _plain(problem) if problem else None)
         except Unreadable:
             raise
         except ItemError as error:
             return TagReading(error=f"The tags cannot be read: {error.detail}", is_provisional=True)
-        except NO_ANSWER:
+        except INVALID_REPLY:
             return TagReading(error="The tags cannot be read.", is_provisional=True)
 
     def hash_audio(self, file: BinaryIO, on_progress: Callable[[], None] = lambda: None) -> bytes | None:
-        """As `core.ml.audio.packets.audio_hash`; None when helpers die at the file or give up on it.
+        """As `core.ml.audio.packets.audio_hash`; None if helpers die or exceed their limits.
 
-        Raises Unreadable when the disk does not give the file.
+        Raises Unreadable if the disk cannot read the file.
         """
         size = os.fstat(file.fileno()).st_size
-        allowed = Allowance(CPU_S + size / HASHED_BYTES_PER_CPU_S)
+        limits = ReplyLimits(CPU_S + size / HASHED_BYTES_PER_CPU_S)
         try:
-            digest = bytes.fromhex(self._ask(file, {"do": "content"}, allowed, on_progress)["content"])
+            digest = bytes.fromhex(self._ask(file, {"do": "content"}, limits, on_progress)["content"])
         except Unreadable:
             raise
         except ItemError as error:
             log.warning("the audio of %.300r cannot be hashed: %.300s", _name(file), error.detail)
             return None
-        except NO_ANSWER:
+        except INVALID_REPLY:
             log.warning("the audio of %.300r cannot be hashed", _name(file))
             return None
         return digest if len(digest) == 32 else None
 
     def close(self) -> None:
-        """End the helpers that nobody uses."""
+        """Kill the idle helpers."""
         with self._lock:
             helpers, self._idle = self._idle, []
         for helper in helpers:
@@ -148,37 +148,37 @@ class Sandbox:
         self,
         file: BinaryIO,
         request: dict[str, Any],
-        allowed: Allowance,
+        limits: ReplyLimits,
         on_progress: Callable[[], None] = lambda: None,
     ) -> Reply:
-        """The reply to a request without samples; a second helper is asked when one dies."""
+        """The reply to a request without samples, with a second attempt if the helper dies."""
         with _kept_position(file):
             for is_last in (False, True):
                 try:
                     with self._borrow(fresh=is_last) as helper:
-                        for answer in helper.ask(file, request, allowed):
+                        for answer in helper.ask(file, request, limits):
                             if not isinstance(answer, dict):
                                 on_progress()
                 except HelperDied as died:
-                    _tell_of_death(died, file)
+                    _log_death(died, file)
                     if is_last:
-                        raise Undecodable(f"Its reader crashed twice at this file ({died}).") from died
+                        raise Undecodable(f"The reader crashed twice on this file ({died}).") from died
                 else:
                     assert isinstance(answer, dict)
-                    return _checked(answer, file, Spent())
+                    return _checked(answer, file, CpuTime())
         raise AssertionError
 
     def _samples(
-        self, file: BinaryIO, request: dict[str, Any], allowed: Allowance, spent: Spent | None
+        self, file: BinaryIO, request: dict[str, Any], limits: ReplyLimits, cpu_time: CpuTime | None
     ) -> Generator[Samples, None, Reply]:
-        """What a helper answers; a second one goes on behind the pieces that the first has delivered."""
+        """Pieces and reply of a helper; if it dies, another one continues after the delivered pieces."""
         given = 0
         with _kept_position(file):
             for is_last in (False, True):
                 try:
                     with self._borrow(fresh=is_last) as helper:
                         pieces = 0
-                        for answer in helper.ask(file, request, allowed):
+                        for answer in helper.ask(file, request, limits):
                             if isinstance(answer, dict):
                                 break
                             pieces += len(answer) > 0
@@ -186,12 +186,12 @@ class Sandbox:
                                 given = max(given, pieces)
                                 yield answer
                 except HelperDied as died:
-                    _tell_of_death(died, file)
+                    _log_death(died, file)
                     if is_last:
-                        raise Undecodable(f"The decoder crashed twice at this file ({died}).") from died
+                        raise Undecodable(f"The decoder crashed twice on this file ({died}).") from died
                 else:
                     assert isinstance(answer, dict)
-                    reply = _checked(answer, file, spent or Spent())
+                    reply = _checked(answer, file, cpu_time or CpuTime())
                     if not given:
                         raise Corrupt(_NOT_DECODED)
                     return reply
@@ -199,7 +199,7 @@ class Sandbox:
 
     @contextmanager
     def _borrow(self, *, fresh: bool = False) -> Iterator[Helper]:
-        """A helper that goes back when its file is done with, and is ended when it is not."""
+        """A helper, which is returned to the pool, or killed if the block raises."""
         helper = self._take(fresh)
         try:
             yield helper
@@ -222,41 +222,41 @@ class Sandbox:
                 return helper
             helper.kill()
         helper = Helper(self._module)
-        if helper.lacking and not self._has_told:
-            self._has_told = True
-            log.warning("files are decoded without what this system lacks: %s", ", ".join(helper.lacking))
+        if helper.lacking and not self._has_warned:
+            self._has_warned = True
+            log.warning("the sandbox is incomplete, as this system lacks: %s", ", ".join(helper.lacking))
         return helper
 
 
-def _checked(reply: Reply, file: BinaryIO, spent: Spent) -> Reply:
-    """The last reply, or the error that it tells; a helper may say anything once a file has taken it over."""
+def _checked(reply: Reply, file: BinaryIO, cpu_time: CpuTime) -> Reply:
+    """The validated final reply; raises the error it reports. A compromised helper may send anything."""
     try:
         resample_s = number(reply["resample_s"], 0, LIFE_CPU_S)
-        spent.decode_s += number(reply["cpu_s"], 0, LIFE_CPU_S) - resample_s
-        spent.resample_s += resample_s
+        cpu_time.decode_s += number(reply["cpu_s"], 0, LIFE_CPU_S) - resample_s
+        cpu_time.resample_s += resample_s
         if "error" in reply:
-            raise _told_error(reply)
-    except NO_ANSWER as error:
+            raise _reported_error(reply)
+    except INVALID_REPLY as error:
         raise Corrupt(_NOT_DECODED) from error
-    if "unforeseen" in reply:
-        trace = _plain(reply["unforeseen"])
-        log.error("a decoder failed in an unforeseen way at %.300r: %r", _name(file), trace)
+    if "unexpected" in reply:
+        trace = _plain(reply["unexpected"])
+        log.error("unexpected error in a decoder at %.300r: %r", _name(file), trace)
         raise Corrupt(_NOT_DECODED)
     return reply
 
 
 def _decoded(reply: Reply, longest_s: float) -> Decoded:
-    """What a helper says of a track; its warnings are shown to users and stored."""
+    """The validated duration and warnings; the warnings are stored and shown to users."""
     try:
         duration_s, warnings = number(reply["duration_s"], 0, longest_s), list(reply["warnings"])
-    except NO_ANSWER as error:
+    except INVALID_REPLY as error:
         raise Corrupt(_NOT_DECODED) from error
     return Decoded(
-        duration_s, tuple(_plain(warning)[:_WARNING_CHARACTERS] for warning in warnings[:_MOST_WARNINGS])
+        duration_s, tuple(_plain(warning)[:_WARNING_CHARACTERS] for warning in warnings[:_MAX_WARNINGS])
     )
 
 
-def _told_error(reply: Reply) -> ItemError:
+def _reported_error(reply: Reply) -> ItemError:
     error = item_error(str(reply["error"]), _plain(reply["detail"]))
     return error if isinstance(error, ItemError) else Corrupt(_NOT_DECODED)
 
@@ -269,7 +269,7 @@ def _plain_tags(tags: dict[Any, Any]) -> dict[str, Any]:
 
 
 def _plain(text: Any) -> str:
-    """Text that any database takes."""
+    """Text that can be stored in the database."""
     return str(text).replace("\0", "").encode(errors="replace").decode()[:_TEXT_CHARACTERS]
 
 
@@ -277,13 +277,13 @@ def _name(file: BinaryIO) -> str:
     return str(getattr(file, "name", file))
 
 
-def _tell_of_death(died: HelperDied, file: BinaryIO) -> None:
+def _log_death(died: HelperDied, file: BinaryIO) -> None:
     log.warning("a decoding helper died at %.300r: %s", _name(file), died)
 
 
 @contextmanager
 def _kept_position(file: BinaryIO) -> Iterator[None]:
-    """The position of the descriptor, which the helper shares, afterwards as before."""
+    """Restore the position of the descriptor, which the helper shares."""
     position = os.lseek(file.fileno(), 0, os.SEEK_CUR)
     try:
         yield

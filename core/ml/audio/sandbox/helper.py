@@ -1,7 +1,8 @@
-"""The helper process: decodes and reads tags of the files whose descriptors it is sent.
+"""The helper process: decodes files, and reads their tags, by the descriptors that it receives.
 
-Started as `python -m core.ml.audio.sandbox.helper SOCKET MEMORY` with two open descriptors: a socket of
-packets (JSON; a request comes with a file) and the shared memory for samples. Knows no settings, no secrets.
+Started as `python -m core.ml.audio.sandbox.helper SOCKET MEMORY` with two open descriptors: a packet socket
+(JSON messages; a request carries a file descriptor) and the shared memory for samples. It has no settings or
+secrets.
 """
 
 import codecs
@@ -35,7 +36,7 @@ from core.ml.audio.source import Samples
 from core.ml.audio.stopwatch import Stopwatch
 
 _REQUEST_BYTES = 4096
-# Every encoding that tags and their readers may name. Python loads each when it is first used.
+# Every encoding that tags may use, loaded in advance: Python would load each on first use.
 _ENCODINGS = (
     *("ascii", "latin-1", "cp1252", "utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"),
     *("utf-32", "utf-32-le", "utf-32-be", "mac-roman", "raw_unicode_escape", "unicode_escape"),
@@ -46,8 +47,8 @@ Answer = dict[str, Any]
 
 
 @dataclass
-class Channel:
-    """The way back to the worker."""
+class ReplyChannel:
+    """The connection to the worker."""
 
     socket: socket.socket
     slots: Samples
@@ -58,7 +59,7 @@ class Channel:
         self.socket.send(json.dumps(answer, ensure_ascii=False).encode(errors="replace"))
 
     def send_samples(self, samples: Samples) -> None:
-        """Samples (T,) in as many slots as they need; waits while the worker has read none of them."""
+        """Send samples (T,) in as many slots as needed; blocks while all slots are unread."""
         for start in range(0, len(samples), ring.SLOT_SAMPLES):
             if self.unread == ring.SLOTS:
                 self._wait_for_reader()
@@ -76,7 +77,7 @@ class Channel:
         self.unread -= 1
 
 
-def stream(file: BinaryIO, channel: Channel, clock: Stopwatch, **options: Any) -> Answer:
+def stream(file: BinaryIO, channel: ReplyChannel, clock: Stopwatch, **options: Any) -> Answer:
     blocks = decode.stream(file, resampling=clock, **options)
     while True:
         try:
@@ -85,21 +86,24 @@ def stream(file: BinaryIO, channel: Channel, clock: Stopwatch, **options: Any) -
             return asdict(stop.value)
 
 
-def windows(file: BinaryIO, channel: Channel, clock: Stopwatch, **options: Any) -> Answer:
+def windows(file: BinaryIO, channel: ReplyChannel, clock: Stopwatch, **options: Any) -> Answer:
     found, decoded = decode.decode_windows(
-        file, resampling=clock, on_progress=lambda heard_s: channel.send({"heard_s": heard_s}), **options
+        file,
+        resampling=clock,
+        on_progress=lambda decoded_s: channel.send({"decoded_s": decoded_s}),
+        **options,
     )
     for window in found:
         channel.send_samples(window)
     return asdict(decoded)
 
 
-def tags(file: BinaryIO, _channel: Channel, _clock: Stopwatch) -> Answer:
+def tags(file: BinaryIO, _channel: ReplyChannel, _clock: Stopwatch) -> Answer:
     reading = read_tags(file, AudioContainer(file.fileno()))
     return {"tags": reading.tags, "problem": reading.error}
 
 
-def content(file: BinaryIO, channel: Channel, _clock: Stopwatch) -> Answer:
+def content(file: BinaryIO, channel: ReplyChannel, _clock: Stopwatch) -> Answer:
     digest = audio_hash(file.fileno(), lambda done: channel.send({"read_bytes": done}))
     return {"content": digest.hex()}
 
@@ -115,13 +119,13 @@ HANDLERS: dict[str, Callable[..., Answer]] = {
 def main() -> None:
     connection, slots = socket.socket(fileno=int(sys.argv[1])), ring.attach(int(sys.argv[2]))
     die_with_parent()
-    for number in (signal.SIGINT, signal.SIGTERM):  # meant for the worker, which ends this process
+    for number in (signal.SIGINT, signal.SIGTERM):  # handled by the worker, which ends this process
         signal.signal(number, signal.SIG_IGN)
     _load_everything()
-    silence = os.open(os.devnull, os.O_WRONLY)  # decoders complain about files; none of it is of use
+    silence = os.open(os.devnull, os.O_WRONLY)  # suppresses messages of decoders about files
     os.dup2(silence, 2)
     os.close(silence)
-    Channel(connection, slots).send({"lacking": lock_down()})
+    ReplyChannel(connection, slots).send({"lacking": lock_down()})
     _serve(connection, slots)
 
 
@@ -130,14 +134,14 @@ def _serve(connection: socket.socket, slots: Samples) -> None:
         message, descriptors, _, _ = socket.recv_fds(connection, _REQUEST_BYTES, 1)
         if not message:
             return
-        if descriptors:  # otherwise a late word that samples have been read
-            channel = Channel(connection, slots)
+        if descriptors:  # otherwise a late acknowledgement of samples
+            channel = ReplyChannel(connection, slots)
             with open(descriptors[0], "rb") as file:
                 answer = _answer(file, channel, json.loads(message))
             channel.send(answer)
 
 
-def _answer(file: BinaryIO, channel: Channel, request: dict[str, Any]) -> Answer:
+def _answer(file: BinaryIO, channel: ReplyChannel, request: dict[str, Any]) -> Answer:
     clock, start = Stopwatch(), time.process_time()
     try:
         answer = HANDLERS[request.pop("do")](file, channel, clock, **request)
@@ -145,10 +149,10 @@ def _answer(file: BinaryIO, channel: Channel, request: dict[str, Any]) -> Answer
         answer = _failure(error)
     except MemoryError:
         answer = _failure(TooComplex("Decoding the file takes too much memory."))
-    except OSError as error:  # whatever is exhausted here is this process's own share
+    except OSError as error:  # this process's own limits, not the machine's
         answer = _failure(Unreadable(f"The file cannot be read: {error.strerror}."))
     except Exception:
-        answer = {"unforeseen": traceback.format_exc()[-_TRACE_CHARACTERS:]}
+        answer = {"unexpected": traceback.format_exc()[-_TRACE_CHARACTERS:]}
     return answer | {"end": True, "cpu_s": time.process_time() - start, "resample_s": clock.seconds}
 
 
@@ -157,7 +161,7 @@ def _failure(error: ItemError) -> Answer:
 
 
 def _load_everything() -> None:
-    """Use every library once: what they load or set up only then is out of reach later on."""
+    """Use every library once, because files cannot be opened after `lock_down`."""
     for encoding in _ENCODINGS:
         codecs.lookup(encoding)
         codecs.getincrementaldecoder(encoding)

@@ -1,4 +1,4 @@
-"""Give up the file system and the network by Landlock (Linux 5.13 or newer), see landlock(7)."""
+"""Restricts access to files and network with Landlock (Linux 5.13 or newer), see landlock(7)."""
 
 import ctypes
 import os
@@ -7,16 +7,16 @@ import struct
 _CREATE_RULESET, _RESTRICT_SELF = 444, 446  # the same on every architecture
 _VERSION = 1
 
-# Rights by the version of the interface that brought them: (version, number of rights known since then).
+# (version of the interface, number of rights known since that version)
 _FILE_RIGHTS = ((1, 13), (2, 14), (3, 15), (5, 16))
 _TCP_RIGHTS = ((4, 2),)  # bind and connect
 _SCOPES = ((6, 2),)  # abstract sockets and signals to processes outside
 
 
 def restrict_to_open_files() -> str | None:
-    """Forbid this process to open any file and any TCP connection; says what is lacking when it cannot.
+    """Forbid opening files and TCP connections; open ones stay usable. Needs PR_SET_NO_NEW_PRIVS.
 
-    What is open stays usable. Needs PR_SET_NO_NEW_PRIVS.
+    Returns the name of the missing feature, or None on success.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     version = libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION)
@@ -35,6 +35,6 @@ def restrict_to_open_files() -> str | None:
 
 
 def _all(rights: tuple[tuple[int, int], ...], version: int) -> int:
-    """Bit mask of all rights that a version of the interface knows."""
+    """Bit mask of all rights known to a version of the interface."""
     known = max((count for since, count in rights if since <= version), default=0)
     return (1 << known) - 1

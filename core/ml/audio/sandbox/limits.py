@@ -1,4 +1,4 @@
-"""What a helper gives up before it reads the first byte of a file."""
+"""Restrictions of a helper, set before it reads the first file."""
 
 import ctypes
 import os
@@ -8,11 +8,11 @@ import signal
 from core.ml.audio.sandbox.landlock import restrict_to_open_files
 from core.ml.audio.sandbox.seccomp import refuse_other_calls
 
-# Beyond what the started helper has. The most that music needs: half an hour of samples kept for its windows
-# (120 MB), and some blocks of 16 MB while they are mixed and resampled.
+# In addition to the memory of the started helper. Music needs at most half an hour of samples kept for its
+# windows (120 MB), and some blocks of 16 MB for mixing and resampling.
 MEMORY_BYTES = 640 << 20
 OPEN_FILES = 16
-# The worker allows each file far less; this ends a helper that nobody looks at, or that has served many.
+# The worker allows far less per file; this ends orphaned helpers and those that have served many files.
 LIFE_CPU_S = 10_000
 
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
@@ -20,12 +20,12 @@ _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 
 
 def die_with_parent() -> None:
-    """A helper in the middle of a file ends with its worker; an idle one sees its socket close."""
+    """Have the kernel kill this helper when its worker dies; an idle one also notices the closed socket."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def lock_down() -> list[str]:
-    """Set every limit; what this system does not offer, for the worker to tell in its log."""
+    """Set all restrictions; returns the features that this system lacks, for the worker to log."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     _limit_resources()

@@ -1,4 +1,4 @@
-"""One helper process, as seen by its worker."""
+"""A helper process, from the worker's side."""
 
 import json
 import os
@@ -24,7 +24,7 @@ from core.ml.audio.mixing import clip
 from core.ml.audio.sandbox import ring
 from core.ml.audio.source import Samples
 
-STALL_S = 60  # without a word from the helper; far below what lets a unit's lease run out
+STALL_S = 60  # without a message from the helper; well below a unit's lease
 START_CPU_S = 30.0
 AUDIO_S_PER_CPU_S = 10.0
 
@@ -39,45 +39,45 @@ _ENVIRONMENT = {
 }
 _MESSAGE_BYTES = 1 << 18
 _READ = b"read"
-_MOST_BYTES = float(1 << 53)  # that a file is said to have been read; processor time is what bounds it
-_STILL_AT_IT: Samples = np.empty(0, np.float32)
+_MAX_BYTES = float(1 << 53)  # bound of reported bytes; the effective limit is CPU time
+_PROGRESS: Samples = np.empty(0, np.float32)
 
-# The kernel kills a helper when the thread that started it ends: all are started by one that lasts.
+# The kernel kills a helper when the thread that started it ends, so a permanent thread starts all helpers.
 _starter = ThreadPoolExecutor(1, thread_name_prefix="helper-starter")
 
 Reply = dict[str, Any]
 
-# What reading a message may raise that no helper has sent.
-NO_ANSWER = (LookupError, TypeError, ValueError, OverflowError, RecursionError)
+# Exceptions from reading a malformed message.
+INVALID_REPLY = (LookupError, TypeError, ValueError, OverflowError, RecursionError)
 
 
 def number(value: Any, least: float, most: float) -> float:
-    """`value`, when it is a number in [least, most]; otherwise an error of `NO_ANSWER`."""
-    if not least <= (told := float(value)) <= most:
-        raise ValueError("no such number")
-    return told
+    """`value` as a number in [least, most]. Raises an error of `INVALID_REPLY` otherwise."""
+    if not least <= (found := float(value)) <= most:
+        raise ValueError("number out of range")
+    return found
 
 
 class HelperDied(Exception):
-    """The helper crashed, was killed, or answered what no helper answers."""
+    """The helper crashed, was killed, or sent an invalid message."""
 
 
 @dataclass(frozen=True)
-class Allowance:
-    """What an answer may cost: far more than honest ones do, as whoever answers may be the file."""
+class ReplyLimits:
+    """Limits of a reply, far above those of valid ones: a helper may be compromised by its file."""
 
-    cpu_s: float  # and one more for every `AUDIO_S_PER_CPU_S` of audio
-    heard_s: float = 0  # the most audio that it may tell of
+    cpu_s: float  # plus one second for every `AUDIO_S_PER_CPU_S` of audio
+    decoded_s: float = 0  # maximum of reported audio
     samples: int = 0
-    piece: int = 0  # the most samples in one piece
+    piece: int = 0  # maximum number of samples in one piece
 
 
 class Helper:
-    """Started by the constructor; for one thread at a time."""
+    """A helper process, started by the constructor. Not thread-safe."""
 
     def __init__(self, module: str) -> None:
-        """Raises ChildProcessError when the helper does not start: no file is to blame for that."""
-        self.files = 0  # how many it was given
+        """Raises ChildProcessError if the helper does not start."""
+        self.files = 0  # number of files it was given
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             memory = ring.create()
@@ -114,58 +114,58 @@ class Helper:
     def is_alive(self) -> bool:
         return self._process.poll() is None
 
-    def ask(self, file: BinaryIO, request: dict[str, Any], allowed: Allowance) -> Iterator[Samples | Reply]:
-        """Samples (T,) as they come, empty ones as a sign of life, and at last the reply.
+    def ask(self, file: BinaryIO, request: dict[str, Any], limits: ReplyLimits) -> Iterator[Samples | Reply]:
+        """Yield samples (T,), empty arrays as progress, and finally the reply.
 
-        Raises TooComplex when it takes too much processor time, Undecodable when the helper hangs, HelperDied
-        also when it answers more than is allowed.
+        Raises TooComplex if it uses too much CPU time, Undecodable if the helper hangs, and HelperDied if it
+        dies or exceeds the other limits.
         """
         self.files += 1
-        start_s, heard_s, read_bytes = self._cpu_s(), 0.0, 0.0
+        start_s, decoded_s, read_bytes = self._cpu_s(), 0.0, 0.0
         parts: list[Samples] = []
         total = pending = 0
         self._send(json.dumps(request).encode(), file.fileno())
         while True:
-            reply = self._receive(start_s + allowed.cpu_s + heard_s / AUDIO_S_PER_CPU_S)
+            reply = self._receive(start_s + limits.cpu_s + decoded_s / AUDIO_S_PER_CPU_S)
             if "end" in reply:
                 yield reply
                 return
             try:
-                if "heard_s" in reply:
-                    before_s, heard_s = heard_s, number(reply["heard_s"], heard_s, allowed.heard_s)
-                    if heard_s == before_s:
+                if "decoded_s" in reply:
+                    before_s, decoded_s = decoded_s, number(reply["decoded_s"], decoded_s, limits.decoded_s)
+                    if decoded_s == before_s:
                         raise ValueError("no progress")
-                    yield _STILL_AT_IT
+                    yield _PROGRESS
                     continue
                 if "read_bytes" in reply:
-                    before, read_bytes = read_bytes, number(reply["read_bytes"], 1, _MOST_BYTES)
+                    before, read_bytes = read_bytes, number(reply["read_bytes"], 1, _MAX_BYTES)
                     if read_bytes <= before:
                         raise ValueError("no progress")
-                    yield _STILL_AT_IT
+                    yield _PROGRESS
                     continue
                 parts.append(self._read(int(reply["slot"]), int(reply["samples"])))
                 has_more = bool(reply["has_more"])
-            except NO_ANSWER as error:
-                raise HelperDied("it answers what no helper answers") from error
+            except INVALID_REPLY as error:
+                raise HelperDied("it sent an invalid message") from error
             total, pending = total + len(parts[-1]), pending + len(parts[-1])
-            if total > allowed.samples or pending > allowed.piece:
-                raise HelperDied("it answers more than it was asked for")
+            if total > limits.samples or pending > limits.piece:
+                raise HelperDied("it sent more than was requested")
             if not has_more:
                 block = parts[0] if len(parts) == 1 else np.concatenate(parts)
                 parts, pending = [], 0
-                heard_s += len(block) / request["sample_rate"]
+                decoded_s += len(block) / request["sample_rate"]
                 clip(block)
                 yield block
 
     def kill(self) -> None:
-        """End the process, whatever it is at; one that waits for a dead disk is left to the kernel."""
+        """Kill the process. One that is blocked on a dead disk is left to the kernel."""
         self._socket.close()
         self._process.kill()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=5)
 
     def _read(self, slot: int, samples: int) -> Samples:
-        """A copy of what lies in a slot, which the helper may then write again."""
+        """A copy of the samples in a slot, which is then released to the helper."""
         if not 0 < samples <= ring.SLOT_SAMPLES or not 0 <= slot < ring.SLOTS:
             raise ValueError("no such samples")
         copy: Samples = self._slots[slot, :samples].copy()
@@ -173,17 +173,17 @@ class Helper:
         return copy
 
     def _send(self, message: bytes, *descriptors: int) -> None:
-        """Never waits: an honest helper leaves a handful of messages unread at most."""
+        """Send without blocking: a valid helper leaves only a few messages unread."""
         try:
             rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))
-            self._socket.sendmsg([message], [rights], socket.MSG_DONTWAIT)  # send_fds knows no flags
+            self._socket.sendmsg([message], [rights], socket.MSG_DONTWAIT)  # send_fds does not support flags
         except BlockingIOError as error:
-            raise HelperDied("it does not read what it is told") from error
+            raise HelperDied("it does not read its messages") from error
         except ConnectionError:
-            pass  # its end is what is received next
+            pass  # the next receive reports its end
 
     def _receive(self, until_cpu_s: float) -> Reply:
-        """The next message. Stalls are counted in looks, not by the clock: both may have been stopped."""
+        """The next message. Stalls are counted in polls, not by the clock, as processes may be suspended."""
         for _ in range(STALL_S):
             if self._cpu_s() > until_cpu_s:
                 raise TooComplex("Decoding the file takes too long.")
@@ -193,21 +193,21 @@ class Helper:
                 except ConnectionError:
                     message = b""
                 if not message:
-                    raise HelperDied(self._ending())
+                    raise HelperDied(self._exit_reason())
                 try:
                     reply: Reply = dict(json.loads(message))
-                except NO_ANSWER as error:
-                    raise HelperDied("it answers what no helper answers") from error
+                except INVALID_REPLY as error:
+                    raise HelperDied("it sent an invalid message") from error
                 return reply
-        raise Undecodable(f"The decoder hung: nothing came from it for {STALL_S} s.")
+        raise Undecodable(f"The decoder hung: it sent no message for {STALL_S} s.")
 
     def _cpu_s(self) -> float:
-        """Processor seconds that the helper has used: CPUCLOCK_SCHED of it (linux/posix-timers.h)."""
-        with suppress(OSError):  # it has just ended, which receiving tells better
+        """CPU seconds of the helper, by its CPUCLOCK_SCHED (linux/posix-timers.h)."""
+        with suppress(OSError):  # it has just exited, which the next receive reports
             return time.clock_gettime(~self._process.pid << 3 | 2)
         return 0.0
 
-    def _ending(self) -> str:
+    def _exit_reason(self) -> str:
         with suppress(subprocess.TimeoutExpired):
             code = self._process.wait(timeout=5)
             return f"{signal.strsignal(-code)}" if code < 0 else f"exit status {code}"

@@ -1,4 +1,4 @@
-"""Refuse every system call but the few that decoding needs, by a seccomp filter, see seccomp(2)."""
+"""Allows only the system calls that decoding needs, with a seccomp filter, see seccomp(2)."""
 
 import ctypes
 import platform
@@ -7,7 +7,7 @@ import struct
 _PR_SET_SECCOMP, _MODE_FILTER = 22, 2
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}  # AUDIT_ARCH_*, linux/audit.h
 
-# Reading what is open, memory, clocks and the end. Nothing that opens, creates, connects, starts or signals.
+# Reading open files, memory, clocks and exit. Nothing that opens, creates, connects, executes or signals.
 # name: number on x86_64, number on aarch64
 _ALLOWED: dict[str, tuple[int, int]] = {
     "read": (0, 63),
@@ -60,9 +60,9 @@ class _Program(ctypes.Structure):
 
 
 def refuse_other_calls() -> str | None:
-    """From here on only the calls above succeed; says what is lacking when that cannot be had.
+    """Install the filter; needs PR_SET_NO_NEW_PRIVS.
 
-    Needs PR_SET_NO_NEW_PRIVS.
+    Returns the name of the missing feature, or None on success.
     """
     machine = platform.machine()
     if machine not in _ARCHITECTURES:
@@ -76,7 +76,7 @@ def refuse_other_calls() -> str | None:
 
 
 def _filter(machine: str) -> bytes:
-    """The program: another architecture's calls kill, known numbers pass, all others are refused."""
+    """The BPF program: calls of another architecture kill, allowed numbers pass, all others are refused."""
     column = list(_ARCHITECTURES).index(machine)
     numbers = [call[column] for call in _ALLOWED.values()]
     lines = [

@@ -100,19 +100,6 @@ def test_masks_wider_than_the_patch_are_allowed():
     assert make(time_masks=3, time_mask_frames=500)(ramp()).shape == ramp().shape
 
 
-def test_a_random_crop_is_a_piece_of_its_patch():
-    crops = make().random_crop(ramp(batch=8, bands=1), 4)
-    assert crops.shape == (8, 1, 1, 4)
-    starts = {int(crop[0, 0, 0]) % 10 for crop in crops}
-    assert all((crop[0, 0].diff() == 1).all() for crop in crops)
-    assert starts <= set(range(7))
-    assert len(starts) > 2
-
-
-def test_a_crop_of_everything_is_the_patch():
-    assert torch.equal(make().random_crop(ramp(), 10), ramp())
-
-
 def test_mixup_mixes_patches_and_labels_alike():
     patches = torch.tensor([1.0, 10.0]).view(2, 1, 1, 1)
     targets = torch.tensor([[1.0, 0.0], [0.0, 1.0]])

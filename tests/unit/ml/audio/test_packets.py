@@ -1,4 +1,4 @@
-"""The hash of audio says what is heard, not how it is wrapped."""
+"""The audio hash identifies the encoded audio, whatever container holds it."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -45,13 +45,13 @@ def test_tags_around_mp3_are_no_part_of_it(digest):
     lyrics = b"LYRICSBEGININD0000210"
     lyrics += b"%06d" % len(lyrics) + b"LYRICS200"
     for front in (b"", id3(3, SONG), id3(4, bytes(5000)) + id3(3, SONG)):
-        for behind in (
+        for after in (
             b"",
             id3v1("Song"),
             ape(Title="Song") + id3v1("Song"),
             ape(Title="x") + lyrics + id3v1("y"),
         ):
-            assert digest(front + audio + behind) == plain
+            assert digest(front + audio + after) == plain
 
 
 def test_tags_around_flac_are_no_part_of_it(digest):

@@ -19,9 +19,9 @@ import pytest
 from core.errors import Corrupt, ItemError, TooComplex, Undecodable, Unreadable
 from core.library.content import TagReading
 from core.library.tags import read_tags
-from core.local.command import PROJECT
 from core.ml.audio import decode
-from core.ml.audio.sandbox import Sandbox, Spent, client, process
+from core.ml.audio.sandbox import CpuTime, Sandbox, client, process
+from core.settings import PROJECT
 from tests.support import sounds
 from tests.support.memory import peak_kb, reset_peak_kb
 from tests.support.stack import eventually
@@ -130,15 +130,15 @@ def test_tags_are_the_same(sandbox, tmp_path):
 
 def test_time_spent_is_told(sandbox, tmp_path):
     path = sounds.write(tmp_path / "a.flac", sounds.noise(60, 44_100), 44_100)
-    spent = Spent()
+    cpu_time = CpuTime()
     with path.open("rb") as file:
-        list(sandbox.stream(file, RATE, max_duration_s=LONGEST_S, spent=spent))
-    assert 0 < spent.resample_s < 10
-    assert 0 < spent.decode_s < 10
+        list(sandbox.stream(file, RATE, max_duration_s=LONGEST_S, cpu_time=cpu_time))
+    assert 0 < cpu_time.resample_s < 10
+    assert 0 < cpu_time.decode_s < 10
 
 
 @pytest.mark.parametrize(
-    "way", ["segv", "exit", "abort", "nonsense", "babble", "nested", "endless", "swell", "deaf"]
+    "way", ["segv", "exit", "abort", "nonsense", "babble", "nested", "endless", "swell", "unread"]
 )
 def test_a_decoder_that_crashes_or_lies_twice_costs_its_file(failing, tmp_path, way, caplog):
     for number in (1, 2):
@@ -151,18 +151,18 @@ def test_a_decoder_that_crashes_or_lies_twice_costs_its_file(failing, tmp_path, 
 
 def test_a_decoder_cannot_fill_its_workers_memory(failing, tmp_path):
     before_kb = reset_peak_kb()
-    with pytest.raises(Undecodable, match="more than it was asked for"):
+    with pytest.raises(Undecodable, match="more than was requested"):
         stream(failing, order(tmp_path / "bad", "swell"))
     assert peak_kb() - before_kb < 50 << 10
 
 
-HEARD = ["inf", "nan", "-1", "0", "1e9", "1" + 400 * "0", "[]", '"a"']
+IMPOSSIBLE_PROGRESS = ["inf", "nan", "-1", "0", "1e9", "1" + 400 * "0", "[]", '"a"']
 
 
-@pytest.mark.parametrize("heard", [f'{{"heard_s": {heard}}}' for heard in HEARD])
-def test_progress_that_cannot_be_is_not_believed(failing, tmp_path, heard):
-    heard = heard.replace("inf", "Infinity").replace("nan", "NaN")
-    with order(tmp_path / "bad", f"say {heard}").open("rb") as file, pytest.raises(Undecodable):
+@pytest.mark.parametrize("message", [f'{{"decoded_s": {message}}}' for message in IMPOSSIBLE_PROGRESS])
+def test_progress_that_cannot_be_is_not_believed(failing, tmp_path, message):
+    message = message.replace("inf", "Infinity").replace("nan", "NaN")
+    with order(tmp_path / "bad", f"say {message}").open("rb") as file, pytest.raises(Undecodable):
         failing.decode_windows(file, RATE, 2, 1.0, max_duration_s=LONGEST_S)
 
 
@@ -220,7 +220,7 @@ def test_tags_have_a_second_try_too(failing, tmp_path):
         assert failing.read_tags(good) == TagReading({"title": "Song"})
 
 
-@pytest.mark.parametrize("way", ["segv", "nonsense", "nested", "deaf", 'say {"heard_s": 1}'])
+@pytest.mark.parametrize("way", ["segv", "nonsense", "nested", "unread", 'say {"decoded_s": 1}'])
 def test_tags_that_helpers_die_at_are_unreadable(failing, tmp_path, way):
     with order(tmp_path / "bad", way).open("rb") as file:
         reading = failing.read_tags(file)
@@ -242,10 +242,10 @@ def test_a_decoder_that_gives_no_numbers_is_not_believed(failing, tmp_path):
         stream(failing, order(tmp_path / "bad", "numbers"))
 
 
-def test_a_decoder_that_fails_in_an_unforeseen_way_is_told_of_in_the_log(failing, tmp_path, caplog):
+def test_an_unexpected_error_of_a_decoder_is_logged(failing, tmp_path, caplog):
     with pytest.raises(Corrupt, match=r"^The audio cannot be decoded\.$"):
         stream(failing, order(tmp_path / "bad", "forget"))
-    (record,) = [each for each in caplog.records if "unforeseen" in each.message]
+    (record,) = [each for each in caplog.records if "unexpected error" in each.message]
     assert "ZeroDivisionError" in record.message
     assert "\n" not in record.message
 
@@ -390,7 +390,7 @@ def test_what_a_system_lacks_is_said_once(tmp_path, caplog):
         for _ in range(3):
             assert len(stream(sandbox, music(tmp_path))) == 4 * RATE
             sandbox.close()
-    assert caplog.text.count("what this system lacks: Landlock, seccomp") == 1
+    assert caplog.text.count("as this system lacks: Landlock, seccomp") == 1
 
 
 def test_a_helper_that_does_not_start_is_no_files_fault(tmp_path, capfd):

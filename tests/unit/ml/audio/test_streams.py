@@ -126,16 +126,16 @@ def songs() -> dict[str, bytes]:
 
 
 AROUND = {
-    "ID3v1 behind": (b"", ID3V1),
-    "APEv2 behind": (b"", APE),
-    "ID3v2 in front, ID3v1 behind": (sounds.id3_tag(5000), ID3V1),
+    "ID3v1 after": (b"", ID3V1),
+    "APEv2 after": (b"", APE),
+    "ID3v2 in front, ID3v1 after": (sounds.id3_tag(5000), ID3V1),
     "two tags in front": (sounds.id3_tag(5000) + sounds.id3_tag(20), b""),
     "plain size": (b"ID3\3\0\0" + struct.pack(">I", 300_000) + bytes(300_000), b""),
     "size beyond its content": (b"ID3\3\0\0\0\0\x40\0TIT2\0\0\0\x03\0\0\0ab" + bytes(50), b""),
     "size beyond the file": (b"ID3\3\0\0\x7f\x7f\x7f\x7f" + bytes(500), b""),
     "junk of 2 MB in front": (np.random.default_rng(0).bytes(2_000_000), b""),
-    "zeros behind": (b"", bytes(50_000)),
-    "junk behind": (b"", np.random.default_rng(1).bytes(5000)),
+    "zeros after": (b"", bytes(50_000)),
+    "junk after": (b"", np.random.default_rng(1).bytes(5000)),
 }
 
 
@@ -157,8 +157,8 @@ def test_a_capture_that_begins_and_ends_inside_of_a_frame(sandbox, tmp_path, son
 
 
 def riff(samples: bytes, riff_size: int, data_size: int, extra: bytes = b"") -> bytes:
-    form = struct.pack("<HHIIHH", 1, 1, RATE, 2 * RATE, 2, 16)
-    chunks = b"WAVE" + b"fmt " + struct.pack("<I", 16) + form + extra + b"data" + struct.pack("<I", data_size)
+    fmt = struct.pack("<HHIIHH", 1, 1, RATE, 2 * RATE, 2, 16)
+    chunks = b"WAVE" + b"fmt " + struct.pack("<I", 16) + fmt + extra + b"data" + struct.pack("<I", data_size)
     return b"RIFF" + struct.pack("<I", riff_size) + chunks + samples
 
 
@@ -180,8 +180,8 @@ def test_a_wav_with_wrong_sizes_is_decoded_to_its_end(sandbox, tmp_path, name):
 
 def test_a_wav_whose_highest_bytes_come_first(sandbox, tmp_path):
     values = (tone(440, RATE) * 32767).astype(">i2").tobytes()
-    form = struct.pack(">HHIIHH", 1, 1, RATE, 2 * RATE, 2, 16)
-    head = b"WAVEfmt " + struct.pack(">I", 16) + form + b"data" + struct.pack(">I", len(values))
+    fmt = struct.pack(">HHIIHH", 1, 1, RATE, 2 * RATE, 2, 16)
+    head = b"WAVEfmt " + struct.pack(">I", 16) + fmt + b"data" + struct.pack(">I", len(values))
     data = b"RIFX" + struct.pack(">I", 36 + len(values)) + head + values
     samples, track = decode(sandbox, tmp_path / "a", data)
     np.testing.assert_allclose(samples, tone(440, RATE), atol=1e-4)
@@ -221,8 +221,8 @@ def stale(suffix: str, samples: sounds.Samples, stated: int) -> bytes:
         at = data.index(b"SSND") + 4
         data[at : at + 4] = struct.pack(">I", 8 + 2 * stated)
         return bytes(data)
-    form = struct.pack(">HHIIHH", 1, 1, RATE, 2 * RATE, 2, 16)
-    head = b"WAVEfmt " + struct.pack(">I", 16) + form + b"data" + struct.pack(">I", 2 * stated)
+    fmt = struct.pack(">HHIIHH", 1, 1, RATE, 2 * RATE, 2, 16)
+    head = b"WAVEfmt " + struct.pack(">I", 16) + fmt + b"data" + struct.pack(">I", 2 * stated)
     return b"RIFX" + struct.pack(">I", 36 + 2 * stated) + head + values
 
 
@@ -252,11 +252,11 @@ def test_samples_behind_the_stated_end_are_decoded(sandbox, tmp_path, suffix):
 def test_other_bytes_behind_the_stated_end_are_counted(sandbox, tmp_path, suffix):
     whole = stale(suffix, tone(440, RATE), 3 * RATE)
     junk = np.random.default_rng(0).bytes(100_000)
-    for behind in (junk, bytes(100_000) + junk, b"a letter, not a song. " * 4545):
-        samples, track = decode(sandbox, tmp_path / "a", whole + behind + ID3V1)
+    for after in (junk, bytes(100_000) + junk, b"a letter, not a song. " * 4545):
+        samples, track = decode(sandbox, tmp_path / "a", whole + after + ID3V1)
         assert len(samples) == 3 * RATE
         (warning,) = track.warnings
-        assert abs(int(warning.split()[0]) - len(behind)) <= 1
+        assert abs(int(warning.split()[0]) - len(after)) <= 1
         with (tmp_path / "a").open("rb") as file:
             _, by_windows = sandbox.decode_windows(file, RATE, 2, 1.0, max_duration_s=MAX_S)
         assert by_windows.warnings == track.warnings

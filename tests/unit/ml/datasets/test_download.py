@@ -182,7 +182,7 @@ def test_giving_up_says_why_and_keeps_what_is_there(server, tmp_path):
     def fail_from_now_on(*_: object) -> None:
         server.statuses = [503] * 9
 
-    with pytest.raises(DownloadFailed, match=r"503.* go on from 100000 bytes"):
+    with pytest.raises(DownloadFailed, match=r"503.* resume at 100000 bytes"):
         download(archive, tmp_path, fail_from_now_on, pause_s=0)
     assert (tmp_path / "a.zip.part").stat().st_size == 100_000
 

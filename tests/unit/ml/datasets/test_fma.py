@@ -147,11 +147,11 @@ def test_missing_tables_are_named(root):
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        (ROWS[1][:-1], "no track of 53 cells"),
-        (["x", *ROWS[1][1:]], "no track"),
-        (row("5", "training", "small", "", "[21]", "__import__('os')"), "no list of known genres"),
-        (row("5", "training", "small", "", "[21]", "[999]"), "no list of known genres"),
-        (row("5", "trainning", "small", "", "[21]", "[21]"), "no part of the split"),
+        (ROWS[1][:-1], "not a track with 53 cells"),
+        (["x", *ROWS[1][1:]], "not a track"),
+        (row("5", "training", "small", "", "[21]", "__import__('os')"), "not a list of known genres"),
+        (row("5", "training", "small", "", "[21]", "[999]"), "not a list of known genres"),
+        (row("5", "trainning", "small", "", "[21]", "[21]"), "not a part of the split"),
     ],
 )
 def test_a_damaged_row_is_named_by_its_line(root, bad, message):

@@ -1,4 +1,4 @@
-"""The labels that are learnt are the frequent ones, and mistakes are named before any training."""
+"""The most frequent labels are selected, and mistakes are reported before any training."""
 
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def test_the_most_frequent_are_taken_and_equal_ones_by_alphabet():
     assert select_labels(MIXED, LabelConfig(num_genres=3)).labels == ("Blues", "Pop", "Rock")
 
 
-def test_tracks_keep_only_the_labels_that_are_learnt():
+def test_tracks_keep_only_the_selected_labels():
     selected = select_labels(MIXED, LabelConfig(num_genres=2))
     assert [example.labels for example in selected.dataset.examples] == [
         ("Rock",),
@@ -71,7 +71,7 @@ def test_aliases_merge_and_remove_labels():
 
 
 def test_more_labels_than_there_are_is_an_error_with_both_numbers():
-    with pytest.raises(TooFewLabels, match="5 labels are asked for, mine has 4"):
+    with pytest.raises(TooFewLabels, match="5 labels are requested, mine has 4"):
         select_labels(MIXED, LabelConfig(num_genres=5))
 
 
@@ -95,7 +95,7 @@ def test_an_empty_label_is_an_error_that_names_the_track(label):
         select_labels(dataset(["Rock"], ["Pop", label]), LabelConfig())
 
 
-def test_parents_lead_to_the_nearest_label_that_is_learnt():
+def test_parents_lead_to_the_nearest_selected_label():
     parents = {"Punk": "Loud", "Loud": "Rock", "Pop": "Gone", "Loop": "Loop2", "Loop2": "Loop"}
     data = dataset(["Punk", "Rock"], ["Rock"], ["Pop"], ["Loop"], parents=parents)
     assert select_labels(data, LabelConfig()).dataset.parents == {"Punk": "Rock"}

@@ -63,10 +63,10 @@ def test_parts_are_known_by_their_usual_names(tmp_path, word, part):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("../1.mp3,Rock,", "no path below"),
-        ("/etc/passwd,Rock,", "no path below"),
-        (",Rock,", "no path below"),
-        ("1.mp3,Rock,later", "no part of a split"),
+        ("../1.mp3,Rock,", "not a path below"),
+        ("/etc/passwd,Rock,", "not a path below"),
+        (",Rock,", "not a path below"),
+        ("1.mp3,Rock,later", "not a part of a split"),
         ("1.mp3,Rock,test,9", "4 cells under 3 columns"),
         ("0.mp3,Rock,", "listed already on line 2"),
     ],
@@ -149,17 +149,17 @@ def test_a_file_is_not_taken_for_another_of_the_same_name(tmp_path):
     "path", ["C:\\else\\blues\\0.wav", "..\\0.wav", "C:\\x\\..\\..\\0.wav", "/etc/passwd"]
 )
 def test_a_path_that_leads_out_is_refused_among_others_that_do_not(tmp_path, path):
-    with pytest.raises(DatasetMalformed, match=r"line 4: .*no path below"):
+    with pytest.raises(DatasetMalformed, match=r"line 4: .*not a path below"):
         listed(tmp_path, "C:\\x\\blues\\0.wav", "C:\\x\\jazz\\2.wav", path)
 
 
 def test_names_are_found_in_any_unicode_form_and_exactly_where_they_can_be(tmp_path):
-    composed, apart = "\u00e9t\u00e9", "e\u0301te\u0301"
-    (tmp_path / apart).mkdir()
-    (tmp_path / apart / f"{composed}.wav").touch()
-    assert listed(tmp_path, f"{composed}/{apart}.wav") == [f"{apart}/{composed}.wav"]
-    (tmp_path / apart / f"{apart}.wav").touch()
-    assert listed(tmp_path, f"{composed}/{apart}.wav") == [f"{apart}/{apart}.wav"]
+    composed, decomposed = "\u00e9t\u00e9", "e\u0301te\u0301"
+    (tmp_path / decomposed).mkdir()
+    (tmp_path / decomposed / f"{composed}.wav").touch()
+    assert listed(tmp_path, f"{composed}/{decomposed}.wav") == [f"{decomposed}/{composed}.wav"]
+    (tmp_path / decomposed / f"{decomposed}.wav").touch()
+    assert listed(tmp_path, f"{composed}/{decomposed}.wav") == [f"{decomposed}/{decomposed}.wav"]
 
 
 def test_a_name_with_a_colon_or_a_backslash_is_a_name(tmp_path):

@@ -70,5 +70,5 @@ def test_anything_else_is_refused_and_nothing_happens(attack, tmp_path, monkeypa
     "damage", [b"", b".", b"S'a", b"S'a\n.", b"a.", b"t.", b"(l", b"I1\nI2\n.", b"g9\n.", b"I\n."]
 )
 def test_damaged_files_are_refused(damage):
-    with pytest.raises(DatasetMalformed, match="no pickle of plain values"):
+    with pytest.raises(DatasetMalformed, match="not a pickle of plain values"):
         loads(damage)

@@ -112,7 +112,7 @@ def test_a_label_of_three_artists_is_in_every_part_and_one_of_two_is_tested():
     assert divided.report.warnings == ("No validation track has the label rarer.",)
 
 
-def test_the_biggest_artist_is_learnt_from():
+def test_the_biggest_artist_is_in_the_training_part():
     many = [example(n, "Rock", artist="Band") for n in range(50)]
     few = [example(50 + n, "Rock", artist=f"artist {n}") for n in range(50)]
     parts = parts_of(split(Dataset("made up", (*many, *few))))
@@ -202,7 +202,7 @@ def test_what_the_own_split_has_in_two_parts_is_left_out_of_training():
     ("change", "reason"),
     [
         (lambda one: replace(one, part=None if one.id == "3" else one.part), "1 tracks have no part"),
-        (lambda one: replace(one, artist=f"artist {int(one.id) % 7}"), "another part has the artist"),
+        (lambda one: replace(one, artist=f"artist {int(one.id) % 7}"), "is also in another part"),
         (lambda one: replace(one, part=Part.TRAIN), "it has no train, validation or test part"),
     ],
 )
@@ -250,7 +250,7 @@ def test_too_few_artists_are_an_error_with_their_number():
     data = Dataset("mine", tuple(example(n, "ab"[n % 2], artist=f"artist {n % 2}") for n in range(9)))
     with pytest.raises(TooFewGroups, match="mine has 2 artists"):
         split(data)
-    with pytest.raises(TooFewGroups, match="cannot make 3 folds"):
+    with pytest.raises(TooFewGroups, match="too few for 3 folds"):
         folds(data, 3)
     with pytest.raises(TooFewGroups):
         folds(data, 1)

@@ -4,19 +4,19 @@ import numpy as np
 import pytest
 from sklearn.metrics import brier_score_loss
 
+from core.config.models import Calibration
 from core.ml.evaluation.arrays import logit, sigmoid, softmax
 from core.ml.evaluation.calibration import (
-    Calibration,
     brier_score,
+    calibrate,
     calibration_error,
-    fit,
-    fit_exclusive,
+    fit_calibration,
     fit_platt,
+    fit_softmax_temperature,
     fit_temperature,
 )
 from core.ml.evaluation.ranking import Ranking
 from core.ml.evaluation.thresholds import best_f_threshold
-from core.ml.models import artifact
 
 
 def overconfident(tracks: int = 4000, slope: float = 3.0, offset: float = 1.0, seed: int = 0):
@@ -40,9 +40,9 @@ def test_platt_finds_slope_and_offset_of_each_label():
 
 @pytest.mark.parametrize("method", ["temperature", "platt"])
 def test_other_tracks_are_scored_more_truly_afterwards(method):
-    found = fit(method, *overconfident(offset=0.0))
+    found = fit_calibration(method, *overconfident(offset=0.0))
     targets, scores = overconfident(offset=0.0, seed=1)
-    calibrated = found.apply(scores)
+    calibrated = calibrate(scores, found)
     assert (calibration_error(targets, calibrated) < calibration_error(targets, scores) / 2).all()
     assert (calibration_error(targets, calibrated) < 0.03).all()
     assert (brier_score(targets, calibrated) < brier_score(targets, scores)).all()
@@ -52,12 +52,13 @@ def test_other_tracks_are_scored_more_truly_afterwards(method):
 @pytest.mark.parametrize("seed", range(3))
 def test_no_decision_changes_when_thresholds_are_chosen_again(method, seed):
     targets, scores = overconfident(400, seed=seed)
-    calibrated = fit(method, targets, scores).apply(scores)
+    calibrated = calibrate(scores, fit_calibration(method, targets, scores))
     for label in range(3):
         before = scores[:, label] >= best_f_threshold(targets[:, label], scores[:, label])
         after = calibrated[:, label] >= best_f_threshold(targets[:, label], calibrated[:, label])
         assert (before == after).all()
-    assert Ranking(targets, calibrated).areas()[0] == pytest.approx(Ranking(targets, scores).areas()[0])
+    areas = [Ranking(targets, each).roc_auc_and_average_precision()[0] for each in (scores, calibrated)]
+    assert areas[1] == pytest.approx(areas[0])
 
 
 def test_a_label_with_few_examples_gets_the_common_temperature():
@@ -76,15 +77,15 @@ def test_scores_that_contradict_the_truth_are_not_turned_round():
 
 
 def test_scores_of_zero_and_one_are_calibrated_too():
-    calibrated = Calibration((1.0, 20.0), (0.0, 0.0)).apply([[0.0, 1.0], [1.0, 0.0]])
+    steep = Calibration(slopes=(1.0, 20.0), offsets=(0.0, 0.0))
+    calibrated = calibrate([[0.0, 1.0], [1.0, 0.0]], steep)
     assert ((calibrated >= 0) & (calibrated <= 1)).all()
     assert calibrated[:, 0] == pytest.approx([0, 1], abs=1e-6)
 
 
 def test_a_stored_model_applies_the_same_values():
     found = fit_platt(*overconfident(400))
-    stored = artifact.Calibration(slopes=found.slopes, offsets=found.offsets)
-    assert (stored.slopes, stored.offsets) == (found.slopes, found.offsets)
+    assert Calibration.model_validate_json(found.model_dump_json()) == found
 
 
 def test_calibration_error_by_hand():
@@ -109,10 +110,10 @@ def exclusive(tracks: int = 4000, slope: float = 3.0, seed: int = 0):
 
 def test_the_temperature_of_exclusive_labels_is_found_and_moves_no_label():
     targets, scores = exclusive()
-    found = fit_exclusive(targets, scores)
+    found = fit_softmax_temperature(targets, scores)
     assert found.form == "softmax"
     assert found.slopes == pytest.approx([1 / 3] * 4, rel=0.1)
-    given = found.apply(scores)
+    given = calibrate(scores, found)
     assert given.sum(axis=1) == pytest.approx(np.ones(len(given)))
     assert (given.argmax(axis=1) == scores.argmax(axis=1)).all()
     assert calibration_error(targets, given).max() < 0.03 < calibration_error(targets, scores).max()
@@ -120,5 +121,5 @@ def test_the_temperature_of_exclusive_labels_is_found_and_moves_no_label():
 
 def test_the_temperature_stays_finite_where_labels_are_told_apart_or_nothing_is_known():
     targets = np.eye(3)[[0, 1, 2] * 20]
-    assert 0 < fit_exclusive(targets, np.where(targets, 0.6, 0.2)).slopes[0] < 20
-    assert fit_exclusive(np.zeros((5, 3)), np.full((5, 3), 1 / 3)).slopes == (1.0, 1.0, 1.0)
+    assert 0 < fit_softmax_temperature(targets, np.where(targets, 0.6, 0.2)).slopes[0] < 20
+    assert fit_softmax_temperature(np.zeros((5, 3)), np.full((5, 3), 1 / 3)).slopes == (1.0, 1.0, 1.0)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from core.ml.evaluation.intervals import MEASURES, _resamples, confidence_intervals
+from core.ml.evaluation.intervals import INTERVAL_METRICS, _resamples, confidence_intervals
 from core.ml.evaluation.metrics import evaluate
 
 LABELS = ("a", "b", "c")
@@ -19,7 +19,7 @@ def test_the_value_is_that_of_all_tracks_and_lies_between_its_bounds():
     targets, scores = made_up()
     found = confidence_intervals(targets, scores, scores >= [0.5, 0.4, 0.6], list(range(200)), repeats=200)
     metrics = evaluate(targets, scores, LABELS, [0.5, 0.4, 0.6])
-    assert set(found) == set(MEASURES)
+    assert set(found) == set(INTERVAL_METRICS)
     for name, interval in found.items():
         assert interval.value == pytest.approx(getattr(metrics, name))
         assert interval.low < interval.value < interval.high
@@ -32,7 +32,7 @@ def test_a_resample_is_measured_like_its_tracks_repeated():
     (weights,) = next(_resamples(groups, 1, 5))
     drawn = np.repeat(np.arange(60), weights.astype(int))
     metrics = evaluate(targets[drawn], scores[drawn], LABELS, 0.5)
-    for name in MEASURES:
+    for name in INTERVAL_METRICS:
         assert found[name].low == found[name].high == pytest.approx(getattr(metrics, name))
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
-from core.ml.evaluation.metrics import co_occurrence, evaluate, frequency_bands, means_of
+from core.ml.evaluation.metrics import co_occurrence, evaluate, frequency_bands, mean_metrics
 from core.ml.evaluation.ranking import Ranking
 
 LABELS = ("blues", "jazz", "pop", "rock")
@@ -21,7 +21,7 @@ def made_up(tracks: int = 200, labels: int = 4, decimals: int = 9, seed: int = 0
 @pytest.mark.parametrize("decimals", [9, 1, 0])
 def test_areas_equal_those_of_scikit_learn(decimals):
     targets, scores = made_up(decimals=decimals)
-    roc, precision = Ranking(targets, scores).areas()
+    roc, precision = Ranking(targets, scores).roc_auc_and_average_precision()
     assert roc == pytest.approx(roc_auc_score(targets, scores, average=None))
     assert precision == pytest.approx(average_precision_score(targets, scores, average=None))
 
@@ -30,7 +30,7 @@ def test_areas_equal_those_of_scikit_learn(decimals):
 def test_weighted_areas_equal_those_of_scikit_learn(decimals):
     targets, scores = made_up(decimals=decimals)
     weights = np.random.default_rng(1).integers(0, 4, len(targets)).astype(float)
-    roc, precision = Ranking(targets, scores).areas(weights)
+    roc, precision = Ranking(targets, scores).roc_auc_and_average_precision(weights)
     expected = average_precision_score(targets, scores, average=None, sample_weight=weights)
     assert roc == pytest.approx(roc_auc_score(targets, scores, average=None, sample_weight=weights))
     assert precision == pytest.approx(expected)
@@ -38,10 +38,10 @@ def test_weighted_areas_equal_those_of_scikit_learn(decimals):
 
 def test_areas_of_a_label_without_both_kinds_of_tracks_are_unknown():
     targets = np.array([[0, 1, 1], [0, 1, 0], [0, 1, 1]])
-    roc, precision = Ranking(targets, np.full((3, 3), 0.5)).areas()
+    roc, precision = Ranking(targets, np.full((3, 3), 0.5)).roc_auc_and_average_precision()
     assert np.isnan(roc).tolist() == np.isnan(precision).tolist() == [True, True, False]
     assert (roc[2], precision[2]) == pytest.approx((0.5, 2 / 3))
-    roc, _ = Ranking(targets, np.full((3, 3), 0.5)).areas(np.array([1.0, 0.0, 1.0]))
+    roc, _ = Ranking(targets, np.full((3, 3), 0.5)).roc_auc_and_average_precision(np.array([1.0, 0.0, 1.0]))
     assert np.isnan(roc).all()
 
 
@@ -103,14 +103,14 @@ def test_with_one_label_per_track_co_occurrence_is_the_confusion_matrix():
     assert co_occurrence(truth, given).tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 0]]
 
 
-def test_labels_are_grouped_by_how_often_they_were_learnt():
+def test_labels_are_grouped_by_their_number_of_training_tracks():
     targets, scores = made_up()
     targets[:, 3] = 0
     found = evaluate(targets, scores, LABELS, 0.5)
     bands = frequency_bands({"blues": 100, "jazz": 99, "pop": 20, "rock": 19})
     assert bands == {"head": ["blues"], "middle": ["jazz", "pop"], "tail": ["rock"]}
     blues, jazz, pop, _ = found.per_label
-    means = {name: means_of(found, labels) for name, labels in bands.items()}
+    means = {name: mean_metrics(found, labels) for name, labels in bands.items()}
     assert {name: of_band["labels"] for name, of_band in means.items()} == {"head": 1, "middle": 2, "tail": 1}
     assert means["head"]["f1"] == blues.f1
     assert means["middle"]["f1"] == pytest.approx((jazz.f1 + pop.f1) / 2)

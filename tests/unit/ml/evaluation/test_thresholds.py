@@ -8,8 +8,8 @@ from core.ml.evaluation.thresholds import (
     best_f_threshold,
     choose_thresholds,
     common_threshold,
-    precise_thresholds,
     precision_recall_front,
+    thresholds_for_precision,
 )
 
 
@@ -71,14 +71,14 @@ def test_more_weight_on_recall_lowers_the_thresholds():
 def test_a_precision_is_reached_with_the_most_recall():
     truth = np.array([[1], [1], [0], [1], [0], [0]])
     scores = np.array([[0.9], [0.8], [0.7], [0.6], [0.5], [0.4]])
-    assert precise_thresholds(truth, scores, 1.0) == pytest.approx([0.75])
-    assert precise_thresholds(truth, scores, 0.75) == pytest.approx([0.55])
-    assert precise_thresholds(truth, scores, 0.5) == pytest.approx([0.4])
+    assert thresholds_for_precision(truth, scores, 1.0) == pytest.approx([0.75])
+    assert thresholds_for_precision(truth, scores, 0.75) == pytest.approx([0.55])
+    assert thresholds_for_precision(truth, scores, 0.5) == pytest.approx([0.4])
     unreachable = np.array([[0], [1], [0], [1]])
-    assert precise_thresholds(unreachable, np.array([[0.9], [0.8], [0.7], [0.6]]), 0.9) == pytest.approx(
-        [0.6]
-    )
-    assert precise_thresholds(np.array([[0, 1], [0, 1]]), np.full((2, 2), 0.5), 0.9)[0] == 0.5
+    assert thresholds_for_precision(
+        unreachable, np.array([[0.9], [0.8], [0.7], [0.6]]), 0.9
+    ) == pytest.approx([0.6])
+    assert thresholds_for_precision(np.array([[0, 1], [0, 1]]), np.full((2, 2), 0.5), 0.9)[0] == 0.5
 
 
 def test_the_front_of_precision_against_recall_holds_what_nothing_beats():

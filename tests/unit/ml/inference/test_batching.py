@@ -1,4 +1,4 @@
-"""Patches of several tracks in one batch, and of each track apart."""
+"""Batches of patches across tracks, and deterministic batches of one track each."""
 
 from itertools import count
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.ml.inference.batching import Batcher, Track
+from core.ml.inference.batching import Batcher, PendingTrack
 from core.ml.inference.timings import StageTimings
 
 SIZE = 4
@@ -33,10 +33,16 @@ class Each:
         return []
 
 
-def answers(apart: bool, pieces: list[tuple[str, int]]) -> dict[str, float]:
+def answers(deterministic_batches: bool, pieces: list[tuple[str, int]]) -> dict[str, float]:
     """Embedding of each track, whose patches come in these pieces; a piece of 0 is its end."""
-    batcher: Batcher[str] = Batcher(TellsBatchSize(), torch.device("cpu"), SIZE, StageTimings(), apart=apart)
-    tracks = {name: Track(name, Each()) for name, _ in pieces}
+    batcher: Batcher[str] = Batcher(
+        TellsBatchSize(),
+        torch.device("cpu"),
+        SIZE,
+        StageTimings(),
+        deterministic_batches=deterministic_batches,
+    )
+    tracks = {name: PendingTrack(name, Each()) for name, _ in pieces}
     done = []
     for name, samples in pieces:
         track = tracks[name]
@@ -53,7 +59,7 @@ ORDERS = [
 ]
 
 
-def test_apart_an_answer_does_not_depend_on_what_else_is_asked():
+def test_deterministic_batches_do_not_depend_on_the_other_tracks():
     first, second = (answers(True, pieces) for pieces in ORDERS)
     assert first == second == {"a": pytest.approx((4 * 4 + 2 * 2) / 6), "b": pytest.approx((4 * 4 + 1) / 5)}
 
@@ -82,12 +88,14 @@ class AsTheyAre:
         return []
 
 
-@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("deterministic_batches", [False, True])
 @pytest.mark.parametrize("pieces", [[[7] * 9 + [1] + [7] * 2], [[7], [7] * 4, [7] * 4, [1, 7], [7]]])
-def test_what_stands_still_is_looked_at_once_and_weighs_as_it_lasts(apart, pieces):
+def test_what_stands_still_is_looked_at_once_and_weighs_as_it_lasts(deterministic_batches, pieces):
     model = Sees()
-    batcher: Batcher[str] = Batcher(model, torch.device("cpu"), SIZE, StageTimings(), apart=apart)
-    track = Track("tone", AsTheyAre())
+    batcher: Batcher[str] = Batcher(
+        model, torch.device("cpu"), SIZE, StageTimings(), deterministic_batches=deterministic_batches
+    )
+    track = PendingTrack("tone", AsTheyAre())
     done = [each for piece in pieces for each in batcher.push(track, np.array(piece, np.float32))]
     done += batcher.end(track, 1.0)
     while batcher.delays_a_track():
@@ -98,8 +106,10 @@ def test_what_stands_still_is_looked_at_once_and_weighs_as_it_lasts(apart, piece
 
 
 def test_a_dropped_track_leaves_no_patch_behind():
-    batcher: Batcher[str] = Batcher(TellsBatchSize(), torch.device("cpu"), SIZE, StageTimings(), apart=True)
-    bad, good = Track("bad", Each()), Track("good", Each())
+    batcher: Batcher[str] = Batcher(
+        TellsBatchSize(), torch.device("cpu"), SIZE, StageTimings(), deterministic_batches=True
+    )
+    bad, good = PendingTrack("bad", Each()), PendingTrack("good", Each())
     batcher.push(bad, np.zeros(2))
     batcher.drop(bad)
     batcher.push(good, np.zeros(3))

@@ -13,16 +13,17 @@ import numpy as np
 import pytest
 import torch
 
-from core.config.models import AudioCNNConfig, FeatureConfig, MusicnnConfig, Windows
+from core.config.models import AudioCNNConfig, Calibration, FeatureConfig, MusicnnConfig, Windows
 from core.errors import Corrupt, ItemError, Silent, TooLong, TooShort, Undecodable
 from core.ml.audio.features import LogMel
 from core.ml.audio.sandbox import Sandbox
 from core.ml.audio.source import Decoded
+from core.ml.evaluation.calibration import calibrate
 from core.ml.inference import tagger as tagger_module
 from core.ml.inference.decoding import PIECES_AHEAD
-from core.ml.inference.tagger import Analysis, Tagger, calibrated, decoding_threads, served
+from core.ml.inference.tagger import Analysis, Tagger, decoding_threads, postprocess_scores
 from core.ml.inference.timings import StageTimings
-from core.ml.models.artifact import Calibration, ModelCard
+from core.ml.models.artifact import ModelCard
 from core.ml.models.musicnn import Musicnn
 from tests.support.sounds import bad_file, noise, write
 
@@ -213,7 +214,7 @@ def failing_at_the_second(error: Exception) -> Callable[..., Generator[np.ndarra
     return stream
 
 
-def test_an_unforeseen_error_of_a_decoder_costs_its_file_and_is_logged(tagger, monkeypatch, caplog):
+def test_an_unexpected_error_of_a_decoder_costs_its_file_and_is_logged(tagger, monkeypatch, caplog):
     monkeypatch.setattr(tagger_module, "stream", failing_at_the_second(ZeroDivisionError()))
     files = [io.BytesIO() for _ in range(3)]
     outcomes = dict(tagger.analyse(enumerate(files), max_duration_s=LONGEST_S))
@@ -297,14 +298,14 @@ def test_a_careful_analysis_opens_a_file_once_the_one_before_is_decoded(tagger, 
             yield number, io.BytesIO()
 
     monkeypatch.setattr(tagger_module, "stream", logged)
-    assert len(list(tagger.analyse(sources(), max_duration_s=LONGEST_S, careful=True))) == 5
+    assert len(list(tagger.analyse(sources(), max_duration_s=LONGEST_S, sequential=True))) == 5
     assert events == ["opened", "decoded"] * 5
 
 
 def test_only_a_model_that_would_wait_has_several_threads_decode_and_never_a_careful_one():
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
-    assert decoding_threads(cpu, careful=False) == decoding_threads(cuda, careful=True) == 1
-    assert 1 <= decoding_threads(cuda, careful=False) <= 4
+    assert decoding_threads(cpu, sequential=False) == decoding_threads(cuda, sequential=True) == 1
+    assert 1 <= decoding_threads(cuda, sequential=False) <= 4
 
 
 def test_a_long_mix_never_sits_in_memory(tagger, monkeypatch):
@@ -363,7 +364,7 @@ def test_a_parent_has_no_lower_score_than_its_children(tagger, tmp_path):
 
 def test_calibration_moves_scores_by_their_logit():
     calibration = Calibration(slopes=(1.0, 2.0, 1.0), offsets=(0.0, 0.0, 1.0))
-    scores = calibrated(np.array([0.3, 0.8, 0.5], np.float32), calibration)
+    scores = calibrate(np.array([0.3, 0.8, 0.5], np.float32), calibration)
     np.testing.assert_allclose(scores, [0.3, 16 / 17, 1 / (1 + np.exp(-1))], rtol=1e-5)
 
 
@@ -375,8 +376,8 @@ def test_labels_that_exclude_each_other_add_up_to_one_however_they_are_calibrate
     new = Calibration(slopes=(2.0, 2.0, 2.0), offsets=(0.0, 0.0, 0.0), form="softmax")
     for calibration, best in ((None, [0, 0]), (old, [1, 0]), (new, [0, 0])):
         card = tagger.card.model_copy(update=update | {"calibration": calibration})
-        found = served(card, scores)
+        found = postprocess_scores(card, scores)
         assert found.dtype == np.float32
         assert found.sum(axis=1) == pytest.approx([1, 1, 1], abs=1e-6)
         assert found[:2].argmax(axis=1).tolist() == best
-    np.testing.assert_allclose(served(card, scores)[0], np.square(scores[0]) / 0.38, rtol=1e-5)
+    np.testing.assert_allclose(postprocess_scores(card, scores)[0], np.square(scores[0]) / 0.38, rtol=1e-5)

@@ -5,9 +5,9 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from core.config.models import FeatureConfig, MusicnnConfig
+from core.config.models import Calibration, FeatureConfig, MusicnnConfig
 from core.ml.models import artifact
-from core.ml.models.artifact import ArtifactError, Calibration, ModelCard
+from core.ml.models.artifact import ArtifactError, ModelCard
 from core.ml.models.zoo import build
 
 

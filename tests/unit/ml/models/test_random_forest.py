@@ -4,7 +4,7 @@ import torch
 from sklearn.ensemble import RandomForestClassifier
 
 from core.config.models import FeatureConfig, RandomForestConfig
-from core.ml.models.random_forest import LOWEST, RandomForest, pool_over_time
+from core.ml.models.random_forest import EPSILON, RandomForest, pool_over_time
 from core.ml.training.forest import copy_trees
 
 
@@ -30,7 +30,7 @@ def test_the_tensors_answer_as_scikit_learn_does():
     fresh = random.normal(size=(500, 12)).astype(np.float32)
     expected = np.stack([share[:, 1] for share in forest.predict_proba(fresh)], axis=1)
     scores = model.classify(torch.from_numpy(fresh)).sigmoid().numpy()
-    assert scores == pytest.approx(expected.clip(LOWEST, 1 - LOWEST), abs=1e-6)
+    assert scores == pytest.approx(expected.clip(EPSILON, 1 - EPSILON), abs=1e-6)
 
 
 def test_a_label_of_every_or_of_no_track_is_certain():
@@ -42,8 +42,8 @@ def test_a_label_of_every_or_of_no_track_is_certain():
     model = RandomForest(config, FeatureConfig(n_mels=24), 3)
     copy_trees(forest, model)
     scores = model.classify(inputs).sigmoid()
-    assert scores[:, 0].tolist() == pytest.approx([1 - LOWEST] * 40)
-    assert scores[:, 2].tolist() == pytest.approx([LOWEST] * 40)
+    assert scores[:, 0].tolist() == pytest.approx([1 - EPSILON] * 40)
+    assert scores[:, 2].tolist() == pytest.approx([EPSILON] * 40)
     assert ((scores[:, 1] > 0.5).float() == torch.from_numpy(targets[:, 1])).float().mean() > 0.9
 
 

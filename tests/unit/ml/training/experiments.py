@@ -7,8 +7,8 @@ import numpy as np
 import torch
 
 from core.config.experiment import ExperimentConfig, parse_experiment
-from core.ml.training.inputs import Patches
-from core.ml.training.run import Run, Stage, Tracks
+from core.ml.training.context import Stage, Tracks, TrainingContext
+from core.ml.training.inputs import PatchInputs
 
 TRAINING = {"epochs": 3, "batch_size": 8, "lr": 0.01, "ema_decay": 0.8, "checkpoint_every_s": 60}
 NARROW = {"kind": "audio_cnn", "patch_frames": 32, "base_channels": 2, "embedding_size": 8}
@@ -28,9 +28,9 @@ def make_config(**changes: Any) -> ExperimentConfig:
     return parse_experiment(content | changes | {"training": training})
 
 
-def make_run(config: ExperimentConfig, reports: list[Any] | None = None) -> Run:
-    heard = [] if reports is None else reports
-    return Run(config, torch.device("cpu"), heard.append, lambda: False)
+def make_context(config: ExperimentConfig, reports: list[Any] | None = None) -> TrainingContext:
+    on_epoch = (lambda _: None) if reports is None else reports.append
+    return TrainingContext(config, torch.device("cpu"), on_epoch, lambda: False)
 
 
 def make_stage(folder: Path, train: range, validation: range = range(0)) -> Stage:
@@ -57,4 +57,4 @@ def make_tracks(
             targets[number, label] = 1
         files.append(folder / f"{number}.npy")
         np.save(files[-1], values.astype(np.float16))
-    return Tracks(Patches(files, 32), targets, tuple("abcdefgh"[:labels]))
+    return Tracks(PatchInputs(files, 32), targets, tuple("abcdefgh"[:labels]))

@@ -18,11 +18,11 @@ from torch import nn
 from core.config.models import FeatureConfig
 from core.ml.audio.augment import SpectrogramAugmentation
 from core.ml.models.zoo import build
+from core.ml.training.context import Tracks, TrainingStopped
 from core.ml.training.loop import fit_network
 from core.ml.training.processes import is_first, join_group, leave_group, rank, wait_for_all
 from core.ml.training.reports import EpochReport
-from core.ml.training.run import Tracks, TrainingStopped
-from tests.unit.ml.training.experiments import make_config, make_run, make_stage, make_tracks
+from tests.unit.ml.training.experiments import make_config, make_context, make_stage, make_tracks
 
 CONFIG = make_config(
     training={"epochs": 3, "batch_size": 16, "patience": None},
@@ -59,7 +59,7 @@ def main() -> None:
 
 def fit(tracks: Tracks, folder: Path, stop_after: int) -> tuple[nn.Module, list[EpochReport]]:
     steps = itertools.count(1)
-    run = replace(make_run(CONFIG), should_stop=lambda: next(steps) >= stop_after)
+    run = replace(make_context(CONFIG), should_stop=lambda: next(steps) >= stop_after)
     torch.manual_seed(1)
     model = build(CONFIG.model, FeatureConfig(n_mels=24), 4)
     return fit_network(model, tracks, make_stage(folder, TRAINED, VALIDATED), run)
@@ -70,12 +70,12 @@ def listen() -> list[float]:
     shares: list[float] = []
     mixup = SpectrogramAugmentation.mixup
 
-    def heard(self: SpectrogramAugmentation, *batch: Any) -> Any:
+    def recorded(self: SpectrogramAugmentation, *batch: Any) -> Any:
         mixed = mixup(self, *batch)
         shares.append(mixed[1])
         return mixed
 
-    SpectrogramAugmentation.mixup = heard  # type: ignore[method-assign,assignment]
+    SpectrogramAugmentation.mixup = recorded  # type: ignore[method-assign,assignment]
     return shares
 
 

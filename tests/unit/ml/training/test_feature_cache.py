@@ -15,9 +15,9 @@ from core.errors import ItemError, Unreadable
 from core.ml.audio.features import LogMel
 from core.ml.audio.version import feature_version
 from core.ml.training import cache_versions, feature_cache, identity
+from core.ml.training.cache_paths import cache_path
+from core.ml.training.context import TrainingStopped
 from core.ml.training.feature_cache import Cached, cache_log_mels, write_array
-from core.ml.training.places import place
-from core.ml.training.run import TrainingStopped
 from tests.support.sounds import BAD_CONTENTS, BAD_FILES, bad_file, noise, tone, write
 
 FEATURES = FeatureConfig(n_mels=24)
@@ -125,12 +125,12 @@ def test_a_disk_that_cannot_read_a_file_costs_only_that_and_a_machine_at_its_lim
                 cache_log_mels([path], FEATURES, tmp_path / "cache")
 
 
-def test_progress_is_told_and_a_stop_is_heard(tmp_path):
+def test_progress_is_reported_and_a_stop_is_obeyed(tmp_path):
     paths = [write(tmp_path / f"{number}.wav", tone(200 + number, 1)) for number in range(3)]
-    heard: list[tuple[int, int]] = []
-    cache_log_mels(paths, FEATURES, tmp_path / "cache", on_track=lambda *at: heard.append(at))
-    assert heard[-1] == (3, 3)
-    assert heard == sorted(heard)
+    progress: list[tuple[int, int]] = []
+    cache_log_mels(paths, FEATURES, tmp_path / "cache", on_track=lambda *at: progress.append(at))
+    assert progress[-1] == (3, 3)
+    assert progress == sorted(progress)
     with pytest.raises(TrainingStopped):
         cache_log_mels(paths, FEATURES, tmp_path / "cache", should_stop=lambda: True)
 
@@ -141,17 +141,17 @@ def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
 
     monkeypatch.setattr(np, "save", refuse)
     with pytest.raises(OSError, match="No space"):
-        write_array(place(tmp_path, "ab" * 32), np.zeros(3))
+        write_array(cache_path(tmp_path, "ab" * 32), np.zeros(3))
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 WRITE_FOREVER = """
 import sys; from pathlib import Path; import numpy as np
 from core.ml.training.feature_cache import write_array
-from core.ml.training.places import place
+from core.ml.training.cache_paths import cache_path
 array = np.arange(1_000_000)
 for number in range(10_000):
-    write_array(place(Path(sys.argv[1]), f"{number:064x}"), array)
+    write_array(cache_path(Path(sys.argv[1]), f"{number:064x}"), array)
 """
 
 

@@ -7,8 +7,8 @@ import torch
 from core.config.models import RandomForestConfig
 from core.ml.models.random_forest import RandomForest
 from core.ml.training import forest
+from core.ml.training.context import TrainingContext
 from core.ml.training.forest import grow_forest
-from core.ml.training.run import Run
 from core.states import Activity
 from tests.unit.ml.training.experiments import make_config, make_stage, make_tracks
 
@@ -18,14 +18,16 @@ def test_trees_grown_a_few_at_a_time_are_the_same_and_are_told(tmp_path, monkeyp
     config = make_config(model=content, training={"max_class_weight": 5})
     assert isinstance(config.model, RandomForestConfig)
     tracks = make_tracks(tmp_path / "tracks")
-    told: list[Any] = []
+    notes: list[Any] = []
     grown: list[dict[str, torch.Tensor]] = []
     for at_a_time in (100, 3):
-        monkeypatch.setattr(forest, "TREES_AT_A_TIME", at_a_time)
-        told.clear()
-        run = Run(config, torch.device("cpu"), lambda _: None, lambda: False, lambda *each: told.append(each))
+        monkeypatch.setattr(forest, "TREES_PER_CALL", at_a_time)
+        notes.clear()
+        run = TrainingContext(
+            config, torch.device("cpu"), lambda _: None, lambda: False, lambda *each: notes.append(each)
+        )
         model = RandomForest(config.model, config.features, 4)
         stage = make_stage(tmp_path, range(16))
         grown.append(grow_forest(model, config.model, tracks, stage, run)[0].state_dict())
-    assert told == [(Activity.TRAINING, done, 7) for done in (0, 3, 6)]
+    assert notes == [(Activity.TRAINING, done, 7) for done in (0, 3, 6)]
     assert all(torch.equal(grown[0][name], grown[1][name]) for name in grown[0])

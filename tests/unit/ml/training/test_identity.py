@@ -7,7 +7,7 @@ from core.config.models import FeatureConfig
 from core.errors import Corrupt
 from core.ml.datasets.credits import Credits
 from core.ml.training import feature_cache, identity
-from core.ml.training.feature_cache import Cached, Outcome, cache_log_mels
+from core.ml.training.feature_cache import Cached, CacheResult, cache_log_mels
 from core.ml.training.identity import identify, recall
 from tests.support.sounds import tone, write
 
@@ -69,7 +69,7 @@ def test_damaged_notes_do_not_count(tmp_path, damage):
 def test_a_second_run_opens_no_unchanged_file(tmp_path, monkeypatch):
     paths = [write(tmp_path / f"{number}.wav", tone(200 + number, 1)) for number in range(4)]
 
-    def run() -> list[Outcome]:
+    def run() -> list[CacheResult]:
         return cache_log_mels(paths, FeatureConfig(n_mels=24), tmp_path / "cache")
 
     first = run()

@@ -9,19 +9,19 @@ from core.config.models import FeatureConfig
 from core.ml.audio.features import LogMel
 from core.ml.inference.patches import Patcher
 from core.ml.training.feature_cache import Cached, cache_log_mels
-from core.ml.training.inputs import Patches, Vectors
+from core.ml.training.inputs import PatchInputs, VectorInputs
 from core.ml.training.prediction import BATCH_SIZE, predict
 from tests.support.sounds import noise, write
 
 
-def stored(folder: Path, *lengths: int) -> Patches:
+def stored(folder: Path, *lengths: int) -> PatchInputs:
     """Tracks whose frames are numbered; a patch is 4 frames long."""
     files = []
     for number, length in enumerate(lengths):
         frames = np.repeat(np.arange(length, dtype=np.float16)[:, None], 3, axis=1)
         files.append(folder / f"{number}.npy")
         np.save(files[-1], frames)
-    return Patches(files, 4)
+    return PatchInputs(files, 4)
 
 
 def first_frames(patches: Tensor) -> list[float]:
@@ -62,7 +62,7 @@ def test_patches_are_those_that_serving_cuts(tmp_path, duration_s):
     assert isinstance(cached, Cached)
     patcher = Patcher(LogMel(features), 100)
     serving = torch.stack([*patcher.push(torch.from_numpy(samples)), *patcher.finish()])
-    ours = Patches([cached.file], 100).whole(0, None)[:, 0]
+    ours = PatchInputs([cached.file], 100).whole(0, None)[:, 0]
     assert ours.shape == serving.shape
     assert torch.allclose(ours, serving, atol=2e-3)
 
@@ -90,6 +90,6 @@ def test_batches_across_tracks_do_not_change_scores(tmp_path, monkeypatch):
 
 
 def test_vectors_are_given_as_they_are():
-    inputs = Vectors(torch.arange(6.0).view(3, 2))
+    inputs = VectorInputs(torch.arange(6.0).view(3, 2))
     assert inputs.batch([2, 0], np.zeros(2)).tolist() == [[4.0, 5.0], [0.0, 1.0]]
     assert inputs.whole(1, None).tolist() == [[2.0, 3.0]]

@@ -14,9 +14,9 @@ from core.ml.datasets.examples import Dataset
 from core.ml.models.zoo import build
 from core.ml.training.losses import make_loss
 from core.ml.training.validation import validate
-from tests.conftest import PROJECT
+from core.settings import PROJECT
 from tests.unit.ml.training import shared_fit
-from tests.unit.ml.training.experiments import make_config, make_run, make_tracks
+from tests.unit.ml.training.experiments import make_config, make_context, make_tracks
 
 PROGRAM = "tests.unit.ml.training.training_process"
 TWO_PROCESSES = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
@@ -74,7 +74,9 @@ def test_processes_end_with_one_model_draw_apart_and_can_be_stopped(tmp_path):
     config, tracks = shared_fit.CONFIG, make_tracks(tmp_path / "tracks", per_label=20)
     model = build(config.model, config.features, 4)
     model.load_state_dict(load_file(tmp_path / "weights.safetensors"))
-    loss, _ = validate(model, tracks, shared_fit.VALIDATED, make_run(config), make_loss(config.training.loss))
+    loss, _ = validate(
+        model, tracks, shared_fit.VALIDATED, make_context(config), make_loss(config.training.loss)
+    )
     assert loss == pytest.approx(first["validation_loss"], rel=1e-5)
 
 

@@ -12,12 +12,12 @@ from core.config.models import FeatureConfig
 from core.errors import InvalidConfig, TrainingDiverged
 from core.ml.evaluation.metrics import evaluate
 from core.ml.models.zoo import build
+from core.ml.training.context import Stage, TrainingStopped
 from core.ml.training.loop import fit_network
 from core.ml.training.prediction import predict
 from core.ml.training.reports import EpochReport
-from core.ml.training.run import Stage, TrainingStopped
 from core.ml.training.state import start
-from tests.unit.ml.training.experiments import make_config, make_run, make_stage, make_tracks
+from tests.unit.ml.training.experiments import make_config, make_context, make_stage, make_tracks
 
 FEATURES = FeatureConfig(n_mels=24)
 
@@ -40,7 +40,7 @@ def fit(
     torch.manual_seed(1)
     model = build(config.model, FEATURES, 4)
     stage = make_stage(tmp_path / name, range(12), range(12, 16))
-    fitted, history = fit_network(model, tracks, stage, make_run(config, reports))
+    fitted, history = fit_network(model, tracks, stage, make_context(config, reports))
     return weights_of(fitted), history
 
 
@@ -54,7 +54,9 @@ def test_the_full_size_network_learns_sixteen_clips_of_four_labels_by_heart(tmp_
     torch.manual_seed(0)
     model = build(config.model, FEATURES, 4)
     assert sum(parameter.numel() for parameter in model.parameters()) > 3_000_000
-    fitted, history = fit_network(model, tracks, make_stage(tmp_path / "run", range(16)), make_run(config))
+    fitted, history = fit_network(
+        model, tracks, make_stage(tmp_path / "run", range(16)), make_context(config)
+    )
     scores = predict(fitted, tracks.inputs, range(16), None, torch.device("cpu"))
     metrics = evaluate(tracks.targets.numpy(), scores, tracks.labels, 0.5)
     assert metrics.f1_micro > 0.99
@@ -75,14 +77,14 @@ def test_global_randomness_is_left_alone(tmp_path):
     config, tracks = make_config(), make_tracks(tmp_path / "tracks")
     model = build(config.model, FEATURES, 4)
     before = torch.get_rng_state()
-    fit_network(model, tracks, make_stage(tmp_path / "run", range(16)), make_run(config))
+    fit_network(model, tracks, make_stage(tmp_path / "run", range(16)), make_context(config))
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_every_epoch_is_reported(tmp_path):
-    heard: list[EpochReport] = []
-    _, history = fit(tmp_path, reports=heard, training={"epochs": 3, "batch_size": 4, "patience": None})
-    assert heard == history
+    reports: list[EpochReport] = []
+    _, history = fit(tmp_path, reports=reports, training={"epochs": 3, "batch_size": 4, "patience": None})
+    assert reports == history
     assert [report.epoch for report in history] == [1, 2, 3]
     for report in history:
         assert report.epochs == 3
@@ -114,7 +116,7 @@ def test_training_ends_early_and_keeps_the_best_weights(tmp_path):
 def test_without_validation_all_epochs_are_trained(tmp_path):
     config, tracks = make_config(training={"patience": 1}), make_tracks(tmp_path / "tracks")
     model = build(config.model, FEATURES, 4)
-    _, history = fit_network(model, tracks, make_stage(tmp_path / "run", range(16)), make_run(config))
+    _, history = fit_network(model, tracks, make_stage(tmp_path / "run", range(16)), make_context(config))
     assert [(report.validation_loss, report.is_best) for report in history] == [(None, False)] * 3
 
 
@@ -126,7 +128,7 @@ def test_a_model_that_normalises_over_a_batch_never_gets_one_of_one(tmp_path, tr
     config = make_config(model=NORMALISING, training={"epochs": 1, "batch_size": 2})
     model = build(config.model, FEATURES, 4)
     stage = make_stage(tmp_path / "run", range(tracks))
-    _, history = fit_network(model, make_tracks(tmp_path / "tracks"), stage, make_run(config))
+    _, history = fit_network(model, make_tracks(tmp_path / "tracks"), stage, make_context(config))
     assert math.isfinite(loss_of(history[0]))
 
 
@@ -138,7 +140,7 @@ def test_processes_that_could_not_normalise_are_refused(tmp_path, monkeypatch):
             build(config.model, FEATURES, 4),
             make_tracks(tmp_path / "tracks"),
             make_stage(tmp_path / "run", range(4)),
-            make_run(config),
+            make_context(config),
         )
 
 
@@ -149,7 +151,7 @@ def test_a_loss_that_is_no_number_ends_the_training_in_its_first_epoch(tmp_path,
     with torch.no_grad():
         model.get_parameter("head.weight").fill_(value)
     with pytest.raises(TrainingDiverged, match="epoch 1, step 1: lower the learning rate"):
-        fit_network(model, tracks, make_stage(tmp_path / "run", range(16)), make_run(config))
+        fit_network(model, tracks, make_stage(tmp_path / "run", range(16)), make_context(config))
 
 
 def test_a_gradient_that_is_no_number_ends_the_training_too(tmp_path):
@@ -160,14 +162,14 @@ def test_a_gradient_that_is_no_number_ends_the_training_too(tmp_path):
     with pytest.raises(
         TrainingDiverged, match=r"gradient's length is .* in epoch 1, step 1: lower the learning"
     ):
-        fit_network(model, tracks, make_stage(tmp_path / "run", range(16)), make_run(config))
+        fit_network(model, tracks, make_stage(tmp_path / "run", range(16)), make_context(config))
 
 
 def test_a_stopped_training_goes_on_and_ends_with_the_same_weights(tmp_path):
     expected, _ = fit(tmp_path, "unbroken", training={"epochs": 4, "batch_size": 4})
     config = make_config(training={"epochs": 4, "batch_size": 4})
     tracks = make_tracks(tmp_path / "tracks")
-    heard: list[EpochReport] = []
+    reports: list[EpochReport] = []
     for stop_after in (1, 4, 2, 10**9):
         steps = itertools.count(1)
 
@@ -176,7 +178,7 @@ def test_a_stopped_training_goes_on_and_ends_with_the_same_weights(tmp_path):
 
         torch.manual_seed(1)
         model = build(config.model, FEATURES, 4)
-        run = dataclasses.replace(make_run(config, heard), should_stop=should_stop)
+        run = dataclasses.replace(make_context(config, reports), should_stop=should_stop)
         stage = Stage(list(range(12)), list(range(12, 16)), tmp_path / "broken")
         if stop_after < 100:
             with pytest.raises(TrainingStopped):
@@ -184,7 +186,7 @@ def test_a_stopped_training_goes_on_and_ends_with_the_same_weights(tmp_path):
         else:
             weights = weights_of(fit_network(model, tracks, stage, run)[0])
     assert all(torch.equal(weights[name], expected[name]) for name in expected)
-    assert [report.epoch for report in heard] == [1, 2, 3, 4]
+    assert [report.epoch for report in reports] == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(

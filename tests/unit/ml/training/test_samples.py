@@ -6,12 +6,11 @@ from core.config.dataset import FolderDataset
 from core.config.experiment import load_experiment
 from core.ml.datasets.folder import read
 from core.ml.training.train import train
-from core.settings import get_settings
-from tests.conftest import PROJECT
+from core.settings import PROJECT, get_settings
 
 
 @pytest.mark.slow
-def test_the_sample_library_is_learnt_within_two_minutes(sample_library, default_model, tmp_path):
+def test_a_training_on_the_sample_library_takes_at_most_two_minutes(sample_library, default_model, tmp_path):
     config = load_experiment(PROJECT / "configs/experiments/samples.yaml")
     assert isinstance(config.dataset, FolderDataset)
     dataset = read(sample_library, config.dataset.labels_from, config.dataset.vocabulary)

@@ -16,7 +16,7 @@ from core.config.models import FeatureConfig, MusicnnConfig
 from core.errors import InvalidConfig, UnusableDataset
 from core.ml.datasets.errors import NoLabelsLeft, OneClassOnly, TooFewLabels
 from core.ml.datasets.examples import Dataset
-from core.ml.evaluation.calibration import calibration_error, fit
+from core.ml.evaluation.calibration import calibration_error, fit_calibration
 from core.ml.evaluation.metrics import evaluate as measure
 from core.ml.inference import tagger as tagger_module
 from core.ml.inference.tagger import Analysis, Tagger
@@ -24,14 +24,14 @@ from core.ml.models import artifact
 from core.ml.models.artifact import ModelCard
 from core.ml.models.transfer import Transfer
 from core.ml.models.zoo import build
-from core.ml.training import judgement
-from core.ml.training.fitting import Scored
-from core.ml.training.places import place
+from core.ml.training import model_evaluation
+from core.ml.training.cache_paths import cache_path
+from core.ml.training.context import TrainingStopped
+from core.ml.training.fitting import HeldOutScores
 from core.ml.training.records import read_validation
 from core.ml.training.reports import TrainingResult
 from core.ml.training.results import CHOSEN_ON_FOLDS
-from core.ml.training.run import TrainingStopped
-from core.ml.training.train import train
+from core.ml.training.train import ML, train, training_sources
 from core.states import Activity
 from tests.unit.ml.training.experiments import NARROW, make_config
 
@@ -75,14 +75,13 @@ def run(
     folder: Path,
     cache_dir: Path,
     models_dir: Path | None = None,
-    heard: list[Any] | None = None,
+    reports: list[Any] | None = None,
     **changes: Any,
 ) -> TrainingResult:
-    reports: list[Any] = [] if heard is None else heard
     return train(
         make_config(**changes),
         dataset,
-        reports.append,
+        (lambda _: None) if reports is None else reports.append,
         folder=folder,
         cache_dir=cache_dir,
         models_dir=models_dir,
@@ -112,9 +111,15 @@ def test_a_training_leaves_a_model_that_serves_and_its_records(clips, cache_dir,
     assert analysis.embedding.shape == (tagger.card.model.embedding_size,)
 
 
+def test_the_code_version_covers_every_package_that_training_uses():
+    packages = {path.relative_to(ML).parts[0] for path in training_sources()}
+    assert packages >= {"audio", "datasets", "evaluation", "inference", "models", "training"}
+    assert "tuning" not in packages
+
+
 def test_the_records_say_what_happened(clips, cache_dir, tmp_path):
-    heard: list[object] = []
-    result = run(clips, tmp_path / "run", cache_dir, heard=heard, seed=3)
+    reports: list[object] = []
+    result = run(clips, tmp_path / "run", cache_dir, reports=reports, seed=3)
     card = artifact.load(tmp_path / "run").card
     assert card.provenance["seed"] == "3"
     assert json.loads(card.provenance["config"])["training"]["epochs"] == 3
@@ -123,7 +128,7 @@ def test_the_records_say_what_happened(clips, cache_dir, tmp_path):
     assert card.metrics["duration_s"] > 0
     history = json.loads((tmp_path / "run/history.json").read_text())
     assert [epoch["epoch"] for epoch in history] == [1, 2, 3]
-    assert len(heard) == 3
+    assert len(reports) == 3
     results = json.loads((tmp_path / "run/test_results.json").read_text())
     assert results == result.results
     assert results["evaluated_on"] == "test"
@@ -174,35 +179,35 @@ def test_a_base_that_knows_the_test_tracks_is_named(clips, cache_dir, tmp_path):
         run(clips, models / name, cache_dir, experiment_name=name, split=split)
     ensemble: dict[str, Any] = {"model": {"kind": "ensemble", "members": ["same-1", "other-1"]}}
     result = run(clips, tmp_path / "run", cache_dir, models, **ensemble)
-    assert [text for text in result.results["warnings"] if "learnt from" in text] == [
-        "other-1 may have learnt from tracks that this model is tested on: its scores may be too high."
+    assert [text for text in result.results["warnings"] if "trained on" in text] == [
+        "other-1 may have been trained on test tracks of this model: its scores may be too high."
     ]
     assert result.results["warnings"][-1] in (tmp_path / "run/MODEL_CARD.md").read_text()
 
 
 def test_a_scoring_can_be_stopped_and_goes_on(clips, cache_dir, tmp_path):
     """The epochs are over when it is asked to stop; nothing of them is trained again."""
-    heard: list[Any] = []
+    reports: list[Any] = []
 
     def attempt(should_stop: Callable[[], bool]) -> TrainingResult:
         return train(
             make_config(training={"checkpoint_every_s": 0}),
             clips,
-            heard.append,
+            reports.append,
             folder=tmp_path / "run",
             cache_dir=cache_dir,
             should_stop=should_stop,
         )
 
     with pytest.raises(TrainingStopped):
-        attempt(lambda: len(heard) == 3)
+        attempt(lambda: len(reports) == 3)
     assert attempt(lambda: False).results["evaluated_on"] == "test"
-    assert [report.epoch for report in heard] == [1, 2, 3]
+    assert [report.epoch for report in reports] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("model", ["audio_cnn", "random_forest"])
 def test_a_training_tells_what_it_is_doing_from_its_start_to_its_end(clips, cache_dir, tmp_path, model):
-    heard: list[tuple[Activity, int, int | None]] = []
+    activities: list[tuple[Activity, int, int | None]] = []
     changes: dict[str, Any] = {"model": FOREST} if model == "random_forest" else {}
     train(
         make_config(training={"epochs": 1}, **changes),
@@ -210,31 +215,31 @@ def test_a_training_tells_what_it_is_doing_from_its_start_to_its_end(clips, cach
         lambda _: None,
         folder=tmp_path / "run",
         cache_dir=cache_dir,
-        on_activity=lambda *told: heard.append(told),
+        on_activity=lambda *activity: activities.append(activity),
     )
-    order = [activity for activity, _ in itertools.groupby(activity for activity, _, _ in heard)]
+    order = [activity for activity, _ in itertools.groupby(activity for activity, _, _ in activities)]
     between = [] if model == "random_forest" else [Activity.VALIDATING]
     ending = [Activity.SCORING, Activity.CALIBRATING, Activity.MEASURING, Activity.WRITING]
     assert order == [Activity.TRAINING, *between, *ending]
-    assert all(total is None or 0 <= done <= total for _, done, total in heard)
+    assert all(total is None or 0 <= done <= total for _, done, total in activities)
 
 
 def test_what_is_reported_of_exclusive_labels_is_what_is_served(clips, cache_dir, tmp_path, monkeypatch):
-    monkeypatch.setattr(judgement, "MIN_CALIBRATION_TRACKS", 1)
+    monkeypatch.setattr(model_evaluation, "MIN_CALIBRATION_TRACKS", 1)
     served: list[Any] = []
 
     def evaluate(targets: Any, *arguments: Any) -> Any:
         served[:] = [targets, arguments[-1]]
         return measure(targets, *arguments)
 
-    monkeypatch.setattr(judgement, "evaluate", evaluate)
+    monkeypatch.setattr(model_evaluation, "evaluate", evaluate)
     result = run(clips, tmp_path / "run", cache_dir, split={"folds": 3}, training={"epochs": 1})
     card = artifact.load(tmp_path / "run").card
     assert card.calibration is not None
     assert card.calibration.form == "softmax"
     held_out = read_validation(tmp_path / "run")
     assert held_out.scores.sum(axis=1) == pytest.approx(np.ones(24), abs=1e-5)
-    given = tagger_module.served(card, held_out.scores)
+    given = tagger_module.postprocess_scores(card, held_out.scores)
     assert given.sum(axis=1) == pytest.approx(np.ones(24), abs=1e-5)
     hits = (given.argmax(axis=1) == held_out.targets.argmax(axis=1)).mean()
     assert result.metrics["accuracy"] == pytest.approx(hits)
@@ -248,13 +253,15 @@ def test_calibration_is_judged_on_tracks_it_was_not_chosen_on():
     random = np.random.default_rng(0)
     targets = (random.random((60, 3)) < 0.3).astype(float)
     scores = random.random((60, 3))
-    test = Scored(list(range(60)), scores, [number % 5 for number in range(60)])
-    choose = partial(judgement._choose, partial(fit, "platt"), targets, lambda given: given)
-    decider = choose(test, range(60))
-    nested, _ = judgement._as_served(test, decider, choose)
+    test = HeldOutScores(list(range(60)), scores, [number % 5 for number in range(60)])
+    choose = partial(
+        model_evaluation._choose, partial(fit_calibration, "platt"), targets, lambda given: given
+    )
+    rule = choose(test, range(60))
+    nested, _ = model_evaluation._out_of_fold_decisions(test, rule, choose)
     assert (
         calibration_error(targets, nested).mean()
-        > 1.5 * calibration_error(targets, decider.served(scores)).mean()
+        > 1.5 * calibration_error(targets, rule.postprocess(scores)).mean()
     )
 
 
@@ -268,7 +275,7 @@ def test_the_same_training_gives_the_same_model(clips, cache_dir, tmp_path):
 def test_a_training_that_dies_while_its_model_is_put_in_place_keeps_its_checkpoints(
     clips, cache_dir, tmp_path, monkeypatch
 ):
-    heard: list[object] = []
+    reports: list[object] = []
     always: dict[str, Any] = {"training": {"checkpoint_every_s": 0}}
     rename = Path.rename
 
@@ -280,33 +287,33 @@ def test_a_training_that_dies_while_its_model_is_put_in_place_keeps_its_checkpoi
     with monkeypatch.context() as patch:
         patch.setattr(Path, "rename", die)
         with pytest.raises(KeyboardInterrupt):
-            run(clips, tmp_path / "run", cache_dir, heard=heard, **always)
-    assert len(heard) == 3
-    run(clips, tmp_path / "run", cache_dir, heard=heard, **always)
-    assert len(heard) == 3
+            run(clips, tmp_path / "run", cache_dir, reports=reports, **always)
+    assert len(reports) == 3
+    run(clips, tmp_path / "run", cache_dir, reports=reports, **always)
+    assert len(reports) == 3
     assert names(tmp_path) == {"run"}
 
 
 def test_a_finished_training_is_not_done_again(clips, cache_dir, tmp_path):
     first = run(clips, tmp_path / "run", cache_dir)
-    heard: list[object] = []
-    assert run(clips, tmp_path / "run", cache_dir, heard=heard) == first
-    assert heard == []
-    run(clips, tmp_path / "run", cache_dir, heard=heard, seed=9)
-    assert len(heard) == 3
+    reports: list[object] = []
+    assert run(clips, tmp_path / "run", cache_dir, reports=reports) == first
+    assert reports == []
+    run(clips, tmp_path / "run", cache_dir, reports=reports, seed=9)
+    assert len(reports) == 3
 
 
 def test_cross_validation_scores_every_track_and_learns_from_all(clips, cache_dir, models_dir, tmp_path):
-    heard: list[object] = []
+    reports: list[object] = []
     split = {"folds": 3}
-    result = run(clips, tmp_path / "run", cache_dir, models_dir, heard, model=TRANSFER, split=split)
+    result = run(clips, tmp_path / "run", cache_dir, models_dir, reports, model=TRANSFER, split=split)
     assert result.results["evaluated_on"] == "out_of_fold"
     assert result.results["folds"] == 3
     assert result.metrics["tracks"] == 24
     assert [(report.fold, report.epoch) for report in result.history] == [
         (fold, epoch) for fold in (1, 2, 3, None) for epoch in (1, 2, 3)
     ]
-    assert len(heard) == 12
+    assert len(reports) == 12
     assert names(tmp_path / "run") == FILES
 
 
@@ -320,21 +327,21 @@ def test_what_a_study_chose_on_these_folds_is_warned_of(clips, cache_dir, models
 
 def test_a_stopped_cross_validation_goes_on_with_the_same_result(clips, cache_dir, models_dir, tmp_path):
     config = make_config(model=TRANSFER, split={"folds": 3})
-    heard: list[object] = []
+    reports: list[object] = []
 
     def fit(name: str, stop_at: int) -> TrainingResult:
         return train(
             config,
             clips,
-            heard.append,
+            reports.append,
             folder=tmp_path / name,
             cache_dir=cache_dir,
             models_dir=models_dir,
-            should_stop=lambda: len(heard) >= stop_at,
+            should_stop=lambda: len(reports) >= stop_at,
         )
 
     whole = fit("whole", 1000)
-    heard.clear()
+    reports.clear()
     for stop_at in (4, 8, 11):
         with pytest.raises(TrainingStopped):
             fit("broken", stop_at)
@@ -342,7 +349,7 @@ def test_a_stopped_cross_validation_goes_on_with_the_same_result(clips, cache_di
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "broken")]
     assert weights[0] == weights[1]
     assert broken.results == whole.results
-    assert len(heard) == 12
+    assert len(reports) == 12
 
 
 def test_a_transfer_needs_its_backbone_no_more(clips, cache_dir, models_dir, tmp_path):
@@ -403,7 +410,7 @@ def test_unreadable_tracks_are_left_out_counted_and_named(clips, cache_dir, mode
     assert "4 tracks could not be read" in (tmp_path / "run/MODEL_CARD.md").read_text()
 
 
-def test_the_most_frequent_labels_are_learnt(clips, cache_dir, models_dir, tmp_path):
+def test_the_most_frequent_labels_are_selected(clips, cache_dir, models_dir, tmp_path):
     fewer = Dataset("fewer", clips.examples[:-1])
     labels = {"num_genres": 3}
     result = run(fewer, tmp_path / "run", cache_dir, models_dir, model=TRANSFER, labels=labels)
@@ -430,23 +437,23 @@ def relabelled(clips: Dataset, *labels: tuple[str, ...]) -> Dataset:
 
 
 def test_errors_of_datasets_come_before_the_first_epoch(clips, cache_dir, tmp_path):
-    heard: list[object] = []
+    reports: list[object] = []
     several = {"model": NARROW | {"single_label": False}}
     cases: list[tuple[Dataset, dict[str, Any], type[Exception], str]] = [
         (relabelled(clips, ("x",)), {}, OneClassOnly, "same labels"),
-        (clips, {"labels": {"num_genres": 9}}, TooFewLabels, "9 labels are asked for"),
+        (clips, {"labels": {"num_genres": 9}}, TooFewLabels, "9 labels are requested"),
         (
             relabelled(clips, ("x", "y"), ("x",)),
             several,
             UnusableDataset,
-            "Every track to learn from has .* 'x'",
+            "Every training track has .* 'x'",
         ),
         (Dataset("e", ()), {}, NoLabelsLeft, "None of the 0 tracks"),
     ]
     for dataset, changes, kind, message in cases:
         with pytest.raises(kind, match=message):
-            run(dataset, tmp_path / "run", cache_dir, heard=heard, **changes)
-    assert heard == []
+            run(dataset, tmp_path / "run", cache_dir, reports=reports, **changes)
+    assert reports == []
     assert not (tmp_path / "run").exists()
 
 
@@ -474,7 +481,7 @@ def test_models_that_do_not_fit_are_refused(clips, cache_dir, models_dir, tmp_pa
 
 def test_an_ensemble_of_more_numbers_than_can_be_stored_is_refused(clips, cache_dir, models_dir, tmp_path):
     members = ["tiny-1"] * 126  # of 16 numbers each
-    with pytest.raises(InvalidConfig, match="have 2016 numbers together; 2000 can be stored"):
+    with pytest.raises(InvalidConfig, match="have 2016 dimensions in total; at most 2000 can be stored"):
         run(clips, tmp_path / "run", cache_dir, models_dir, model={"kind": "ensemble", "members": members})
 
 
@@ -497,4 +504,4 @@ def test_embeddings_are_those_of_serving_and_computed_once(clips, models_dir, tm
 
 
 def test_arrays_are_spread_over_folders():
-    assert place(Path("cache"), "abcdef") == Path("cache/ab/abcdef.npy")
+    assert cache_path(Path("cache"), "abcdef") == Path("cache/ab/abcdef.npy")

@@ -24,7 +24,7 @@ from core.ml.tuning.objective import training_objective
 from core.ml.tuning.optimizer import BayesianOptimizer
 from core.ml.tuning.space import parse_space
 from core.pretrained.smoke_data import write_clips
-from tests.conftest import PROJECT
+from core.settings import PROJECT
 
 SPACE: dict[str, Any] = {
     "learning_rate": (1e-5, 1e-2),

@@ -10,8 +10,8 @@ from core.ml.datasets.describe import describe
 from core.ml.datasets.examples import Part
 from core.ml.datasets.folder import read
 from core.ml.training.bases import resolve
-from core.ml.training.material import Material, prepare
-from core.ml.training.run import unheard
+from core.ml.training.context import ignore_progress
+from core.ml.training.prepared_dataset import PreparedDataset, prepare_dataset
 from tests.support.sounds import noise, write
 from tests.unit.ml.training.experiments import make_config
 
@@ -32,9 +32,11 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def prepared(music: Path, cache_dir: Path, **changes: object) -> Material:
+def prepared(music: Path, cache_dir: Path, **changes: object) -> PreparedDataset:
     config = make_config(**changes)
-    return prepare(resolve(config, cache_dir), read(music), cache_dir, torch.device("cpu"), bool, unheard)
+    return prepare_dataset(
+        resolve(config, cache_dir), read(music), cache_dir, torch.device("cpu"), bool, ignore_progress
+    )
 
 
 def test_no_artist_of_the_tags_is_in_two_parts(music, cache_dir):

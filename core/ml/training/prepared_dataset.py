@@ -1,4 +1,4 @@
-"""Turns a dataset into what can be learnt: tracks that can be read, labels as numbers, and their parts."""
+"""Prepares a dataset for training: readable tracks, multi-hot labels and splits."""
 
 import hashlib
 import json
@@ -22,26 +22,26 @@ from core.ml.datasets.splits import divide
 from core.ml.inference.tagger import Tagger
 from core.ml.training.bases import Resolved
 from core.ml.training.cache_versions import sweep_outdated
+from core.ml.training.context import OnTrack, Tracks
 from core.ml.training.embedding_cache import cache_embeddings
-from core.ml.training.feature_cache import Cached, Outcome, cache_log_mels
-from core.ml.training.inputs import Inputs, Patches, Vectors, load_vectors
+from core.ml.training.feature_cache import Cached, CacheResult, cache_log_mels
+from core.ml.training.inputs import Inputs, PatchInputs, VectorInputs, load_vectors
 from core.ml.training.processes import gather, is_first, rank, world_size
-from core.ml.training.run import OnTrack, Tracks
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Material:
-    """A dataset ready to be learnt; tracks are named by their row."""
+class PreparedDataset:
+    """A dataset ready for training; tracks are identified by their row."""
 
     dataset: Dataset
     tracks: Tracks
-    groups: tuple[int, ...]  # tracks of one artist, or of one content, have one number
+    groups: tuple[int, ...]  # group of each track: tracks by one artist, or with equal audio, share one
     splits: tuple[Split, ...]  # one, or one per fold
     dropped: Mapping[str, str]  # id -> error code of tracks that cannot be read
-    damaged: Mapping[str, tuple[str, ...]]  # id -> warnings of tracks that are used without what is missing
-    fingerprint: str  # of ids, labels and contents
+    damaged: Mapping[str, tuple[str, ...]]  # id -> warnings of tracks that are used despite missing audio
+    fingerprint: str  # digest of ids, labels and audio hashes
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -52,15 +52,18 @@ class Material:
         return [number[example.id] for example in examples]
 
 
-def prepare(
+def prepare_dataset(
     resolved: Resolved,
     dataset: Dataset,
     cache_dir: Path,
     device: torch.device,
     should_stop: Callable[[], bool],
     on_track: OnTrack,
-) -> Material:
-    """Decode what is not cached yet, leave out what cannot be read, choose the labels and the split."""
+) -> PreparedDataset:
+    """Cache features of all tracks, drop unreadable ones, select the labels and split the tracks.
+
+    Raises UnusableDataset or TrainingStopped.
+    """
     config = resolved.config
     dataset = in_order(dataset)
     candidates = _candidates(resolved, dataset)
@@ -80,7 +83,7 @@ def prepare(
     kept = labelled.dataset
     contents = {example.id: bytes.fromhex(cached[example.id].content) for example in kept.examples}
     splits = divide(kept, config.split, contents)
-    material = Material(
+    prepared = PreparedDataset(
         dataset=kept,
         tracks=Tracks(
             _inputs(config, [cached[example.id].file for example in kept.examples]),
@@ -93,14 +96,14 @@ def prepare(
         damaged={name: one.warnings for name, one in cached.items() if one.warnings},
         fingerprint=fingerprint(kept.examples, contents),
     )
-    for name, warnings in material.damaged.items():
-        log.warning("%.300r is used for training, but: %s", name, " ".join(warnings))
-    _check_parts(material)
-    return material
+    for name, warnings in prepared.damaged.items():
+        log.warning("%.300r is used for training despite missing audio: %s", name, " ".join(warnings))
+    _check_parts(prepared)
+    return prepared
 
 
 def fingerprint(examples: Iterable[Example], contents: Mapping[str, bytes]) -> str:
-    """Equal for the same tracks, labelled and grouped alike, wherever they lie and in whatever order."""
+    """Digest of the tracks' ids, audio, labels and groups, independent of their paths and order."""
     rows = sorted(
         (one.id, contents[one.id].hex(), sorted(one.labels), one.artist, one.album, one.part)
         for one in examples
@@ -109,7 +112,7 @@ def fingerprint(examples: Iterable[Example], contents: Mapping[str, bytes]) -> s
 
 
 def _candidates(resolved: Resolved, dataset: Dataset) -> Dataset:
-    """The tracks to open. Only their tags may tell whether a label has enough artists."""
+    """The tracks to open. While artists are known from tags only, no label is dropped for lack of artists."""
     labels = resolved.config.labels
     if labels.min_artists > 1 and any(example.artist is None for example in dataset.examples):
         all_labels = labels.model_copy(update={"min_artists": 1, "num_genres": None})
@@ -136,8 +139,8 @@ def _check_single(dataset: Dataset) -> None:
     several = [example for example in dataset.examples if len(example.labels) > 1]
     if several:
         raise UnusableDataset(
-            f"The model gives a track one label; {len(several)} tracks have several, {several[0].id} is one: "
-            "set model.single_label to false, or take multilabel_audio_cnn."
+            f"The model gives each track one label, but {len(several)} tracks have several, for example "
+            f"{several[0].id}: set model.single_label to false, or use multilabel_audio_cnn."
         )
 
 
@@ -148,8 +151,8 @@ def _cache(
     device: torch.device,
     should_stop: Callable[[], bool],
     on_track: OnTrack,
-) -> list[Outcome]:
-    """What each file became; every process sees to its own share."""
+) -> list[CacheResult]:
+    """The cached array or error of each file; the processes share the work."""
     if is_first():
         sweep_outdated(cache_dir)
     paths, root = [one.path for one in dataset.examples], dataset.root
@@ -168,11 +171,11 @@ def _cache(
 
 def _inputs(config: ExperimentConfig, files: Sequence[Path]) -> Inputs:
     if isinstance(config.model, TransferConfig):
-        return Vectors(load_vectors(files))
-    return Patches(files, config.model.patch_frames)
+        return VectorInputs(load_vectors(files))
+    return PatchInputs(files, config.model.patch_frames)
 
 
-def _dropped(examples: Sequence[Example], outcomes: Sequence[Outcome]) -> dict[str, str]:
+def _dropped(examples: Sequence[Example], outcomes: Sequence[CacheResult]) -> dict[str, str]:
     return {
         example.id: outcome.code
         for example, outcome in zip(examples, outcomes, strict=True)
@@ -180,19 +183,19 @@ def _dropped(examples: Sequence[Example], outcomes: Sequence[Outcome]) -> dict[s
     }
 
 
-def _check_parts(material: Material) -> None:
-    """Every label must be there to learn from, and not on every track, in the part that is learnt from."""
-    if len(material.splits) > 1:
-        return  # the final model learns from everything; a label may be missing in a fold
+def _check_parts(prepared: PreparedDataset) -> None:
+    """Raise UnusableDataset unless every label is on some, but not all, training tracks."""
+    if len(prepared.splits) > 1:
+        return  # the final model is trained on all tracks; a label may be missing in a fold
     for part in (Part.VALIDATION, Part.TEST):
-        if not material.splits[0].part(part):
+        if not prepared.splits[0].part(part):
             raise UnusableDataset(f"No track is left for {part}: cross-validate (split: folds) instead.")
-    rows = material.rows(material.splits[0].part(Part.TRAIN))
-    share = material.tracks.targets[rows].mean(0)
-    for label, of_tracks in zip(material.labels, share.tolist(), strict=True):
+    rows = prepared.rows(prepared.splits[0].part(Part.TRAIN))
+    share = prepared.tracks.targets[rows].mean(0)
+    for label, of_tracks in zip(prepared.labels, share.tolist(), strict=True):
         if of_tracks in (0, 1):
             which = "No" if of_tracks == 0 else "Every"
             raise UnusableDataset(
-                f"{which} track to learn from has the label {label!r}: leave it out or add tracks "
-                f"({len(rows)} of {len(material.dataset.examples)} are learnt from)."
+                f"{which} training track has the label {label!r}: leave it out or add tracks "
+                f"({len(rows)} of {len(prepared.dataset.examples)} are training tracks)."
             )

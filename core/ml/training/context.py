@@ -1,4 +1,4 @@
-"""What all parts of one training share."""
+"""The context shared by all parts of one training."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,46 +13,46 @@ from core.ml.training.processes import world_size
 from core.ml.training.reports import EpochReport
 from core.states import Activity
 
-OnTrack = Callable[[int, int], None]  # tracks made ready, tracks in all
+OnTrack = Callable[[int, int], None]  # cached tracks, total
 
 
-def unheard(_done: int, _total: int) -> None:
-    """For those who do not want to be told."""
+def ignore_progress(_done: int, _total: int) -> None:
+    """An `OnTrack` that does nothing."""
 
 
-OnActivity = Callable[[Activity, int, int | None], None]  # how much of it is done, of how much if known
+OnActivity = Callable[[Activity, int, int | None], None]  # activity, done, total if known
 
 
-def unseen(_activity: Activity, _done: int, _total: int | None) -> None:
-    """For those who do not show what a training is doing."""
+def ignore_activity(_activity: Activity, _done: int, _total: int | None) -> None:
+    """An `OnActivity` that does nothing."""
 
 
 class TrainingStopped(Exception):
-    """Training was asked to stop; calling it again goes on from where it was."""
+    """The training was asked to stop; the same call resumes it."""
 
 
 @dataclass(frozen=True)
-class Run:
+class TrainingContext:
     config: ExperimentConfig  # resolved
     device: torch.device
     on_epoch: Callable[[EpochReport], None]
     should_stop: Callable[[], bool]
-    on_activity: OnActivity = unseen
+    on_activity: OnActivity = ignore_activity
 
     def note(self, activity: Activity, done: int = 0, total: int | None = None) -> None:
-        """Tell what the training is doing, and stop it here when it was asked to."""
+        """Report the current activity. Raises TrainingStopped if asked to stop."""
         self.check()
         self.on_activity(activity, done, total)
 
     def check(self) -> None:
-        """Raise `TrainingStopped` when asked to; not where other processes would then wait for this one."""
+        """Raise TrainingStopped if asked to stop, unless other processes would then wait for this one."""
         if self.should_stop() and world_size() == 1:
             raise TrainingStopped
 
 
 @dataclass(frozen=True)
 class Tracks:
-    """Everything that can be learnt from or tested on; tracks are named by their row. L labels."""
+    """Inputs and targets of all tracks, for training and testing. Shapes: M tracks, L labels."""
 
     inputs: Inputs
     targets: Tensor  # (M, L) float32
@@ -61,15 +61,15 @@ class Tracks:
 
 @dataclass(frozen=True)
 class Stage:
-    """One fit of the run: the only one, a fold, or the final one after the folds."""
+    """One fit of the training: the only one, a fold, or the final one after the folds."""
 
-    train: list[int]  # rows of the tracks
-    validation: list[int]  # empty: all epochs are trained and the last weights kept
+    train: list[int]  # rows of `Tracks`
+    validation: list[int]  # if empty, all epochs are trained and the last weights are kept
     checkpoints: Path
     fold: int | None = None  # from 1
     folds: int | None = None
 
     @property
     def number(self) -> int:
-        """Added to the seed, so that no two fits of a run draw the same."""
+        """Added to the seed, so that the fits of a training draw different random numbers."""
         return self.fold or 0

@@ -1,0 +1,153 @@
+"""Chooses thresholds and calibration on validation tracks, and measures the model on test tracks."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from core.config.models import Calibration, is_single_label
+from core.ml.datasets.examples import Part
+from core.ml.evaluation.arrays import argmax_decisions
+from core.ml.evaluation.calibration import calibrate, fit_calibration, fit_softmax_temperature, normalise
+from core.ml.evaluation.hierarchy import enforce_hierarchy, leaves, roots
+from core.ml.evaluation.intervals import confidence_intervals
+from core.ml.evaluation.metrics import co_occurrence, evaluate, frequency_bands, mean_metrics
+from core.ml.evaluation.thresholds import choose_thresholds
+from core.ml.training.bases import Resolved
+from core.ml.training.context import TrainingContext
+from core.ml.training.fitting import Fitted, HeldOutScores
+from core.ml.training.prediction import Scores
+from core.ml.training.prepared_dataset import PreparedDataset
+from core.ml.training.results import make_results
+from core.states import Activity
+
+# With fewer tracks that happen to be separable, calibration would push every score to 0 or 1.
+MIN_CALIBRATION_TRACKS = 50
+Decisions = npt.NDArray[np.bool_]  # (N, L)
+
+
+@dataclass(frozen=True)
+class ModelEvaluation:
+    thresholds: tuple[float, ...]
+    calibration: Calibration | None
+    metrics: dict[str, float]
+    results: dict[str, Any]  # the content of test_results.json
+    co_occurrence: npt.NDArray[np.int64]  # (L, L): tracks with label i that were given label j
+
+
+@dataclass(frozen=True)
+class _DecisionRule:
+    """Calibration and thresholds, chosen together."""
+
+    calibration: Calibration | None
+    make_consistent: Callable[[Scores], Scores]
+    thresholds: Scores  # (L,)
+
+    def postprocess(self, scores: Scores) -> Scores:
+        """Scores (N, L) as users get them: calibrated, and consistent across labels."""
+        return self.make_consistent(
+            scores if self.calibration is None else calibrate(scores, self.calibration)
+        )
+
+
+def evaluate_model(
+    resolved: Resolved,
+    prepared: PreparedDataset,
+    fitted: Fitted,
+    context: TrainingContext,
+    *,
+    searched: bool = False,
+) -> ModelEvaluation:
+    """Choose calibration and thresholds on validation tracks or other folds; measure on test tracks."""
+    config = resolved.config
+    targets = prepared.tracks.targets.numpy().astype(np.float64)
+    exclusive = is_single_label(config.model)
+    make_consistent = (
+        normalise
+        if exclusive
+        else partial(enforce_hierarchy, labels=prepared.labels, parents=prepared.dataset.parents)
+    )
+    method = config.evaluation.calibration
+    fit = None
+    if method is not None:
+        fit = fit_softmax_temperature if exclusive else partial(fit_calibration, method)
+    choose = partial(_choose, fit, targets, make_consistent)
+    context.note(Activity.CALIBRATING)
+    rule = choose(fitted.validation, range(len(fitted.validation.rows)))
+    on_fold = partial(context.note, Activity.CALIBRATING)
+    final_scores, decisions = _out_of_fold_decisions(fitted.test, rule, choose, on_fold)
+    if exclusive:
+        decisions = argmax_decisions(final_scores)
+    # Ranking metrics use uncalibrated scores: calibration may tie scores that differ.
+    truth, scores = targets[fitted.test.rows], make_consistent(fitted.test.scores)
+    metrics = evaluate(truth, scores, prepared.labels, rule.thresholds, decisions, final_scores)
+    groups = [prepared.groups[row] for row in fitted.test.rows]
+    repeats = config.evaluation.bootstrap
+
+    def note(done: int) -> None:
+        context.note(Activity.MEASURING, done, repeats)
+
+    intervals = (
+        confidence_intervals(truth, scores, decisions, groups, repeats, config.seed, note) if repeats else {}
+    )
+    counts = co_occurrence(truth, decisions)
+    means = {name: mean_metrics(metrics, labels) for name, labels in _groups(prepared).items()}
+    return ModelEvaluation(
+        thresholds=tuple(map(float, rule.thresholds)),
+        calibration=rule.calibration,
+        metrics=metrics.summary(),
+        results=make_results(
+            resolved, prepared, metrics, means, intervals, (truth, final_scores), counts, searched=searched
+        ),
+        co_occurrence=counts,
+    )
+
+
+def _choose(
+    fit: Callable[[Scores, Scores], Calibration] | None,
+    targets: Scores,
+    make_consistent: Callable[[Scores], Scores],
+    scored: HeldOutScores,
+    positions: Sequence[int],
+) -> _DecisionRule:
+    """The decision rule chosen on the tracks at these positions of `scored`."""
+    truth = targets[[scored.rows[position] for position in positions]]
+    scores = scored.scores[list(positions)]
+    enough = len(truth) >= MIN_CALIBRATION_TRACKS
+    fitted = fit(truth, scores) if fit and enough else None
+    rule = _DecisionRule(fitted, make_consistent, np.empty(0))
+    return replace(rule, thresholds=choose_thresholds(truth, rule.postprocess(scores)))
+
+
+def _out_of_fold_decisions(
+    test: HeldOutScores,
+    rule: _DecisionRule,
+    choose: Callable[[HeldOutScores, Sequence[int]], _DecisionRule],
+    on_fold: Callable[[int, int], None] = lambda _done, _total: None,
+) -> tuple[Scores, Decisions]:
+    """Post-processed scores and decisions (N, L); those of a fold use a rule chosen on the other folds."""
+    folds = np.array(test.folds)
+    scores, decisions = np.empty_like(test.scores), np.empty(test.scores.shape, bool)
+    numbers = np.unique(folds)
+    for done, fold in enumerate(numbers):
+        on_fold(done, len(numbers))
+        inside = folds == fold
+        fold_rule = rule if inside.all() else choose(test, np.flatnonzero(~inside).tolist())
+        scores[inside] = fold_rule.postprocess(test.scores[inside])
+        decisions[inside] = scores[inside] >= fold_rule.thresholds
+    return scores, decisions
+
+
+def _groups(prepared: PreparedDataset) -> dict[str, Collection[str]]:
+    """Groups of labels by their number of training tracks and, in a hierarchy, by their level."""
+    targets = prepared.tracks.targets
+    if len(prepared.splits) == 1:
+        targets = targets[prepared.rows(prepared.splits[0].part(Part.TRAIN))]
+    counts = dict(zip(prepared.labels, targets.sum(0).int().tolist(), strict=True))
+    groups: dict[str, Collection[str]] = dict(frequency_bands(counts))
+    if parents := prepared.dataset.parents:
+        groups |= {"roots": roots(prepared.labels, parents), "leaves": leaves(prepared.labels, parents)}
+    return groups
