@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from api.security.access import allowed_open_jobs, needs_api_keys
 from core.errors import Forbidden, Unauthenticated
-from core.failpoints import crash_point
+from core.failpoints import failpoint
 from core.jobs.jobs import Submission, check_room, limit_open_jobs
 from core.scopes import Scope
 from core.settings import Settings
@@ -26,8 +26,8 @@ LOCAL_OWNER = "local"  # whoever uses a server that asks for no keys
 def get_session(request: Request) -> Iterator[Session]:
     with transaction(request.app.state.sessions) as session:
         yield session
-        crash_point("request-done")
-    crash_point("request-committed")
+        failpoint("request-done")
+    failpoint("request-committed")
 
 
 # Of scope "function": the commit comes before the response is sent, so one that fails is no success.

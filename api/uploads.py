@@ -10,7 +10,7 @@ from api.deps import check_open_jobs
 from core.atomic_write import sync_folder
 from core.config.params import PredictParams
 from core.errors import Unavailable, UploadGone
-from core.failpoints import crash_point
+from core.failpoints import failpoint
 from core.jobs.jobs import Submission, submit_predict
 from core.settings import Settings
 from core.store.session import SessionFactory, transaction
@@ -36,12 +36,12 @@ def accept(
     may_be_needed = False
     try:
         sha256 = store(folder, job_id, file)
-        crash_point("upload-stored")
+        failpoint("upload-stored")
         with transaction(sessions) as session:
             submission = submit_predict(session, job_id, params, owner, key, sha256=sha256)
             check_open_jobs(session, submission, settings)
             may_be_needed = not submission.replayed
-        crash_point("upload-committed")
+        failpoint("upload-committed")
         return submission
     finally:
         if not may_be_needed:

@@ -69,7 +69,7 @@ def label_items(
         _open_items(lease, recorder, tagger, model, root, params, items),
         params.coverage,
         max_duration_s=get_settings().max_duration_s,
-        on_progress=lease.step,
+        on_progress=lease.record_step,
         careful=lease.claim.crash_count > 0,
     )
     with closing(results):
@@ -103,7 +103,7 @@ def _open_items(
     size = 1 if is_careful else LOOK_UP_TOGETHER
     for start in range(0, len(items), size):
         if is_careful:
-            lease.at(items[start].pos)
+            lease.start_item(items[start].pos)
         opened = open_group(lease, recorder, root, items[start : start + size], afresh=params.force)
         try:
             known = _Known() if params.force else _find_known(lease, tagger, model, opened, params)
@@ -172,7 +172,7 @@ def _label_upload(lease: Lease, model: Model, upload: Path) -> None:
     except FileNotFoundError:
         raise Disappeared("The uploaded file is gone.") from None
     with file:
-        whole = file_hash(file, lease.step)
+        whole = file_hash(file, lease.record_step)
         seen = lease.transact(lambda session: find_known_files(session, [whole]))
         digest = (seen.get(whole) or examine(lease, file, whole)).content_hash
         rekey(lease, {whole: digest})
@@ -192,7 +192,7 @@ def _label_upload(lease: Lease, model: Model, upload: Path) -> None:
 def _hear(lease: Lease, model: Model, file: BinaryIO, digest: bytes) -> NewPrediction:
     tagger = get_tagger(model, threads=None)
     max_duration_s = get_settings().max_duration_s
-    results = tagger.analyse([(None, file)], max_duration_s=max_duration_s, on_progress=lease.step)
+    results = tagger.analyse([(None, file)], max_duration_s=max_duration_s, on_progress=lease.record_step)
     ((_, outcome),) = results
     if isinstance(outcome, ItemError):
         raise outcome

@@ -27,4 +27,4 @@ def _yield_to_the_gateway(**_: Any) -> None:
     os.nice(CHILD_NICENESS)
 
 
-from workers import canary, presence, tasks  # noqa: E402, F401 (they hook into the app made above)
+from workers import heartbeat, liveness, tasks  # noqa: E402, F401 (they hook into the app made above)

@@ -7,7 +7,7 @@ import socket
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from core.jobs.workers import is_heard
+from core.jobs.workers import is_alive
 from core.settings import get_settings
 from core.store.session import create_database_engine, create_session_factory
 
@@ -16,7 +16,7 @@ def main() -> None:
     engine = create_database_engine(get_settings().database_url, pool_size=1)
     try:
         with create_session_factory(engine)() as session:
-            if not is_heard(session, f"@{socket.gethostname()}"):
+            if not is_alive(session, f"@{socket.gethostname()}"):
                 raise SystemExit("Nothing has been heard lately of what runs here.")
     except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", error)).splitlines()[0]

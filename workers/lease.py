@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from core.errors import LeaseLost
-from core.failpoints import crash_point
+from core.failpoints import failpoint
 from core.jobs.units import Claim, hold_lease, is_cancelling, mark_current, renew_lease
 from core.jobs.workers import is_draining
 from core.store.session import SessionFactory, transaction
@@ -21,13 +21,13 @@ from core.store.session import SessionFactory, transaction
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-LOOK_EVERY_S = 1.0  # for a cancel or a drain
+POLL_EVERY_S = 1.0  # for a cancel or a drain
 MAX_UNIT_S = 120.0  # then the rest of a unit goes back into the queue
 STALL_S = 120.0  # without progress for so long, the work hangs and its lease runs out
 TRAIN_STALL_S = 3600.0  # the longest without a step of training: a validation, the judging at the end
 
 # SQLSTATE classes: connection, resources, rollback by the server, lock not available, shutdown.
-PASSING_STATES = ("08", "53", "40", "55P03", "57P")
+TRANSIENT_STATES = ("08", "53", "40", "55P03", "57P")
 
 
 class Stop(StrEnum):
@@ -52,7 +52,7 @@ class Lease:
         self.stop: Stop | None = None
         self._worker = worker
         self._is_endless = claim.kind in ("train", "trial", "study")  # cannot be cut: it takes what it takes
-        self._started = self._moved = self._renewed = time.monotonic()
+        self._started = self._progressed = self._renewed = time.monotonic()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="lease", daemon=True)
 
@@ -71,23 +71,23 @@ class Lease:
         if self.stop is not None:
             raise Stopped(self.stop)
 
-    def hand_back(self) -> NoReturn:
+    def release(self) -> NoReturn:
         """End here although nobody asks for it: the unit goes back into the queue, last in line."""
         raise Stopped(Stop.TIME_IS_UP)
 
-    def moved(self) -> None:
+    def record_progress(self) -> None:
         """Note that the work goes on, where there is nothing to write down."""
-        self._moved = time.monotonic()
+        self._progressed = time.monotonic()
 
-    def step(self) -> None:
+    def record_step(self) -> None:
         """Note progress within an item; raise Stopped when not even the item's end can be waited for."""
-        self.moved()
+        self.record_progress()
         if self.stop is not Stop.TIME_IS_UP:
             self.check()
 
-    def at(self, pos: int) -> None:
+    def start_item(self, pos: int) -> None:
         """Note that the work has moved on to an item: a crash from now on is blamed on it."""
-        self._moved = time.monotonic()
+        self._progressed = time.monotonic()
         self.transact(lambda session: mark_current(session, self.claim, pos))
 
     def write(self, work: Callable[[Session], T]) -> T:
@@ -99,12 +99,12 @@ class Lease:
         def guarded(session: Session) -> T:
             hold_lease(session, self.claim)
             answer = work(session)
-            crash_point(f"{self.claim.kind}-written")
+            failpoint(f"{self.claim.kind}-written")
             return answer
 
         answer = self.transact(guarded)
-        crash_point(f"{self.claim.kind}-committed")
-        self._moved = time.monotonic()
+        failpoint(f"{self.claim.kind}-committed")
+        self._progressed = time.monotonic()
         return answer
 
     def confirm(self) -> None:
@@ -119,33 +119,33 @@ class Lease:
                 with transaction(self.sessions) as session:
                     return work(session)
             except DBAPIError as error:
-                if not _will_pass(error):
+                if not _is_transient(error):
                     raise
-                if not self._is_trusted():
+                if not self._is_surely_held():
                     raise LeaseLost from error
                 log.warning("unit %s: trying again after: %s", self.claim.unit_id, error.orig)
                 time.sleep(delay_s * random.uniform(0.5, 1.5))
                 delay_s = min(delay_s * 2, 5.0)
 
-    def _is_trusted(self) -> bool:
+    def _is_surely_held(self) -> bool:
         """Whether the lease surely still holds: judged with a margin and without the database."""
         return time.monotonic() - self._renewed < self.claim.lease_s * 5 / 6
 
     def _watch(self) -> None:
-        while not self._ended.wait(LOOK_EVERY_S) and self.stop is not Stop.LEASE_LOST:
+        while not self._ended.wait(POLL_EVERY_S) and self.stop is not Stop.LEASE_LOST:
             try:
-                self._look()
+                self._poll()
             except LeaseLost:
                 self.stop = Stop.LEASE_LOST
             except SQLAlchemyError as error:
                 log.warning("unit %s: cannot renew the lease: %s", self.claim.unit_id, error)
-                if not self._is_trusted():
+                if not self._is_surely_held():
                     self.stop = Stop.LEASE_LOST
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         now = time.monotonic()
         stall_s = TRAIN_STALL_S if self._is_endless else STALL_S
-        due = now - self._renewed > self.claim.lease_s * 2 / 9 and now - self._moved < stall_s
+        due = now - self._renewed > self.claim.lease_s * 2 / 9 and now - self._progressed < stall_s
         with transaction(self.sessions) as session:
             if due:
                 renew_lease(session, self.claim)
@@ -159,9 +159,9 @@ class Lease:
             self._renewed = now
 
 
-def _will_pass(error: DBAPIError) -> bool:
+def _is_transient(error: DBAPIError) -> bool:
     """Whether the server is to blame, not the statement: it is away, overloaded, or broke a deadlock."""
     state: str | None = getattr(error.orig, "sqlstate", None)
     return error.connection_invalidated or (
-        isinstance(error, OperationalError) and (state is None or state.startswith(PASSING_STATES))
+        isinstance(error, OperationalError) and (state is None or state.startswith(TRANSIENT_STATES))
     )

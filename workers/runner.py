@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from core.errors import LeaseLost, MFAError, Unavailable
-from core.failpoints import crash_point
+from core.failpoints import failpoint
 from core.jobs import units
 from core.jobs.queue import TASK_PREFIX
 from core.jobs.units import Claim
@@ -32,19 +32,19 @@ def get_sessions() -> SessionFactory:
 
 
 def run_unit(request: Any, unit_id: int, body: str) -> None:
-    """What every task does with the unit its doorbell names; `request` is the Celery task's.
+    """What every task does with the unit that its message names; `request` is the Celery task's.
 
     The body, `module:function`, is imported under the claim: a broken installation costs attempts and is
-    told to the user, instead of ringing for ever.
+    told to the user, instead of being published for ever.
     """
     sessions, kind = get_sessions(), request.task.removeprefix(TASK_PREFIX)
     with transaction(sessions) as session:
         claim = units.claim_unit(session, unit_id, request.id, get_settings().lease_s, kind)
     if claim is None:
-        log.debug("unit %s is not to be had: a doubled or late doorbell", unit_id)
+        log.debug("unit %s is not to be had: a duplicate or late message", unit_id)
         return
     with working_on(job=claim.job_id, unit=claim.unit_id):
-        crash_point(f"{claim.kind}-claimed")
+        failpoint(f"{claim.kind}-claimed")
         run_claim(claim, request.hostname, sessions, lambda lease: resolve_name(body)(lease))
 
 
@@ -54,9 +54,9 @@ def run_claim(claim: Claim, worker: str, sessions: SessionFactory, body: Body) -
     try:
         with Lease(claim, worker, sessions) as lease:
             ending = _do(lease, body)
-            crash_point(f"{claim.kind}-done")
+            failpoint(f"{claim.kind}-done")
             lease.write(partial(_end, ending=ending, claim=claim))
-            crash_point(f"{claim.kind}-ended")
+            failpoint(f"{claim.kind}-ended")
     except LeaseLost:
         log.warning("unit %s: the lease is lost, nothing more is written", claim.unit_id)
     else:
@@ -65,7 +65,7 @@ def run_claim(claim: Claim, worker: str, sessions: SessionFactory, body: Body) -
 
 def _end(session: Session, ending: Ending, claim: Claim) -> None:
     ending(session, claim)
-    crash_point(f"{claim.kind}-ending")
+    failpoint(f"{claim.kind}-ending")
 
 
 def _do(lease: Lease, body: Body) -> Ending:

@@ -5,11 +5,11 @@ from functools import partial
 from celery import Task
 
 from core.jobs.queue import TRAIN_TIME_LIMIT_S
-from workers import canary as canaries
+from workers import liveness
 from workers.app import app
 from workers.runner import run_unit
 
-unit_task = partial(app.task, bind=True, Strategy="workers.doorbells:strategy")
+unit_task = partial(app.task, bind=True, Strategy="workers.messages:strategy")
 
 
 @unit_task(name="mfa.plan")
@@ -47,6 +47,6 @@ def thresholds(task: Task, unit_id: int) -> None:
     run_unit(task.request, unit_id, "workers.thresholds:tune_thresholds")
 
 
-@app.task(name=canaries.TASK, Strategy="workers.canary:strategy")
-def canary() -> None:
-    """Never run: that its message comes back is all it is for."""
+@app.task(name=liveness.TASK, Strategy="workers.liveness:strategy")
+def probe() -> None:
+    """Never run: the consumer answers its messages itself."""

@@ -61,7 +61,7 @@ def _make_version(lease: Lease, source: Model) -> Model:
         "labels": [storable(label) for label in labels],
         "unreached": unreached(params, labels),
     }
-    lease.step()
+    lease.record_step()
     version = lease.write(partial(_reserve_version, claim=lease.claim, name=source.name))
     card = new_card(stored.card, params, chosen, version)
     settings = get_settings()
@@ -69,7 +69,7 @@ def _make_version(lease: Lease, source: Model) -> Model:
     staging = settings.training_dir / str(lease.claim.job_id)
     try:
         artifact.save(card, stored.model, staging / "model", _records(folder_of(source)))
-        lease.step()
+        lease.record_step()
         installed = install(staging / "model", settings.models_dir / f"{card.name}-{version}")
         return lease.write(partial(_register, claim=lease.claim, folder=installed, result=result))
     finally:
@@ -168,7 +168,7 @@ def _relabel(lease: Lease, source: Model, model: Model) -> None:
         page = partial(_relabel_page, claim=lease.claim, source=source, model=model, after=after)
         after = lease.write(page)
         if after is not None and time.monotonic() - began >= TARGET_S:
-            lease.hand_back()
+            lease.release()
 
 
 def _relabel_page(session: Session, claim: Claim, source: Model, model: Model, after: bytes) -> bytes | None:

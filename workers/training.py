@@ -146,14 +146,14 @@ class Reporter:
 
     def on_activity(self, activity: Activity, done: int, total: int | None) -> None:
         """Write what the training is doing: at once where no further word may come for long."""
-        self._lease.moved()
+        self._lease.record_progress()
         if total is None or time.monotonic() - self._noted >= WRITE_EVERY_S:
             values = {"name": activity, "done": done, "total": total}
             self._lease.write(partial(save_activity, claim=self._lease.claim, activity=values))
             self._noted = time.monotonic()
 
     def should_stop(self) -> bool:
-        self._lease.moved()
+        self._lease.record_progress()
         return self._lease.stop is not None
 
     def flush(self) -> None:

@@ -14,7 +14,7 @@ from api.deps import READ, SessionDep, SessionsDep, SettingsDep
 from api.routes import GUARDED
 from core.errors import Unavailable
 from core.jobs.queue import QUEUES, SERVING_QUEUES, ping
-from core.jobs.workers import DISPATCHER, is_heard, slots_by_queue
+from core.jobs.workers import DISPATCHER, is_alive, slots_by_queue
 from core.services.monitoring import RECENT_S, Activity, is_migrated, measure_activity
 from core.settings import Settings
 from core.states import UnitState
@@ -48,7 +48,7 @@ def _missing_in_database(sessions: SessionFactory) -> list[str]:
             if not is_migrated(session):
                 return ["The database has not had every migration: run `alembic upgrade head`."]
             served = slots_by_queue(session)
-            missing = [] if is_heard(session, DISPATCHER) else ["No dispatcher runs."]
+            missing = [] if is_alive(session, DISPATCHER) else ["No dispatcher runs."]
     except SQLAlchemyError:
         return ["The database does not answer."]
     unserved = [queue for queue in SERVING_QUEUES if not served.get(queue)]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, Interval, and_, case, cast, exists, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, cast, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
@@ -17,17 +17,18 @@ from core.errors import Crashed, GaveUp, LeaseLost
 from core.jobs.jobs import finish_job_if_complete, notify_dispatcher
 from core.services.trials import TrialEnding, end_trial
 from core.states import ItemState, JobState, TrialState, UnitState
+from core.store.clock import seconds
 from core.store.tables import Job, JobItem, JobUnit
 
 log = logging.getLogger(__name__)
 
-# In a row: with every result that is written, all of them but those of an item are forgotten.
+# Of consecutive failures: every result that is written resets them, except those of an item.
 MAX_ATTEMPTS = 5  # runs of a unit that ended in an error
-# A worker that is gone counts 1, for it may have been killed from outside; CRASHED more when it is known to
-# have died of its own code.
+# A worker that vanished counts 1, as it may have been killed from outside; SELF_CRASH_PENALTY is added when
+# it is known to have died of its own code.
 MAX_CRASHES = 10
 MAX_ITEM_CRASHES = 4  # of the item that the worker was at
-CRASHED = 1
+SELF_CRASH_PENALTY = 1
 MAX_BACKOFF_S = 60.0
 
 
@@ -47,20 +48,15 @@ class Claim:
     lease_s: float
 
 
-def seconds(value: float) -> ColumnElement[Any]:
-    """A duration as the database reckons it; no other clock decides about leases."""
-    return func.make_interval(0, 0, 0, 0, 0, 0, literal(value), type_=Interval())
-
-
 def claim_unit(
     session: Session, unit_id: int, claimed_by: str, lease_s: float, kind: str | None = None
 ) -> Claim | None:
-    """Take a unit under a fresh lease; None when it is not to be had (a doubled or late doorbell).
+    """Take a unit under a fresh lease; None when it is not to be had (a duplicate or late message).
 
-    Nor one of another `kind` than the doorbell says, which must be forged.
+    Nor one of another `kind` than the message says, which must be forged.
     """
     claim_id = uuid4()
-    # A doubled doorbell must not cut a back-off short.
+    # A duplicate message must not cut a back-off short.
     is_due = or_(
         JobUnit.state == UnitState.DISPATCHED,
         and_(JobUnit.state == UnitState.READY, JobUnit.run_after <= func.clock_timestamp()),
@@ -241,7 +237,8 @@ def expire_lease(session: Session, claimed_by: str, *, crashed: bool = False) ->
         update(JobUnit)
         .where(JobUnit.claimed_by == claimed_by, JobUnit.state == UnitState.RUNNING)
         .values(
-            lease_until=func.clock_timestamp(), crash_count=JobUnit.crash_count + (CRASHED if crashed else 0)
+            lease_until=func.clock_timestamp(),
+            crash_count=JobUnit.crash_count + (SELF_CRASH_PENALTY if crashed else 0),
         )
         .returning(JobUnit.id, JobUnit.current_pos)
     ).one_or_none()
@@ -249,7 +246,7 @@ def expire_lease(session: Session, claimed_by: str, *, crashed: bool = False) ->
         session.execute(
             update(JobItem)
             .where(JobItem.unit_id == unit.id, JobItem.pos == unit.current_pos)
-            .values(crash_count=JobItem.crash_count + CRASHED)
+            .values(crash_count=JobItem.crash_count + SELF_CRASH_PENALTY)
         )
 
 
@@ -277,7 +274,7 @@ def _reap(session: Session, unit_id: int, current_pos: int | None, crash_count: 
                 detail = "The worker died again and again while at this unit."
                 _give_up(session, unit_id, GaveUp().code, detail)
             else:
-                delay_s = _backoff_s(crashes - CRASHED - 1) if crashes > 1 else 0
+                delay_s = _backoff_s(crashes - SELF_CRASH_PENALTY - 1) if crashes > 1 else 0
                 values = {"crash_count": crashes, "attempt": JobUnit.attempt - 1}
                 _make_ready(session, unit_id, delay_s=delay_s, **values)
     except Exception:

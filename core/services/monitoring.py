@@ -10,10 +10,10 @@ from sqlalchemy.orm import Session
 
 from core.jobs.jobs import OPEN_JOB_STATES, OPEN_UNIT_STATES
 from core.jobs.queue import QUEUES
-from core.jobs.units import seconds
 from core.jobs.workers import count_workers, measure_heartbeats, slots_by_queue
 from core.services.sweep import count_marked
 from core.states import UnitState
+from core.store.clock import seconds
 from core.store.tables import Job, JobUnit, Library, Track
 
 # As of the last (auto)vacuum; -1 before the first.

@@ -9,8 +9,9 @@ from sqlalchemy import func, insert, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from core.jobs.jobs import notify_dispatcher
-from core.jobs.units import Claim, hold_lease, seconds
+from core.jobs.units import Claim, hold_lease
 from core.states import ItemState, UnitState
+from core.store.clock import seconds
 from core.store.findings import count_left_out
 from core.store.tables import Job, JobItem, JobUnit, Track
 

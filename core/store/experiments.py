@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session
 
 from core.config.experiment import ExperimentConfig
 from core.errors import ArtifactNotFound, ExperimentNotFound, Invalid, RunNotFound
-from core.jobs.units import Claim, seconds
+from core.jobs.units import Claim
+from core.store.clock import seconds
 from core.store.cursor import Page, cut_page, decode_cursor
 from core.store.tables import Epoch, Experiment, Job, JobUnit, Model, Run
 

@@ -103,7 +103,7 @@ def submit(sessions: SessionFactory) -> UUID:
 
 
 def work_off(url: str, data_dir: str, unit_ids: list[int]) -> None:
-    """Do units one after the other, as a worker process does whose doorbells ring without a pause."""
+    """Do units one after the other, as a worker process does whose messages ring without a pause."""
     logging.disable(logging.INFO)
     tagger = InstantTagger()
     settings = Settings(database_url=url, broker_url="", data_dir=Path(data_dir))

@@ -59,7 +59,7 @@ class Injector:
             Fault.KILL_PARENT: self._kill_parent,
             Fault.KILL_DISPATCHER: lambda _: self._kill("dispatcher"),
             Fault.KILL_GATEWAY: lambda _: self._kill("api"),
-            Fault.CRASH_AT: self._crash_at,
+            Fault.FAILPOINT: self._crash_at,
             Fault.ZOMBIE: self._zombie,
             Fault.FLUSH: self._flush,
             Fault.RESTART_BROKER: lambda _: self._kill("valkey"),

@@ -90,7 +90,7 @@ def test_what_was_at_work_goes_on_after_a_restore(servers_in, tmp_path):
         ]
         ended = make_finished_job(session, library, model, heard)
     planned = plan_job(before.sessions, 2, 2, 2, 2)
-    done, running, rung, _ = planned.unit_ids
+    done, running, published, _ = planned.unit_ids
     first = claim(before.sessions, done)
     record(before.sessions, first, [0, 1])
     finish(before.sessions, first)
@@ -98,7 +98,7 @@ def test_what_was_at_work_goes_on_after_a_restore(servers_in, tmp_path):
     record(before.sessions, zombie, [0])
     expire(before.sessions, running)  # longer ago than a lease lasts
     with transaction(before.sessions) as session:
-        assert [bell.unit_id for bell in take_ready(session, "batch", 1)] == [rung]
+        assert [bell.unit_id for bell in take_ready(session, "batch", 1)] == [published]
 
     backup = tmp_path / "backup"
     backup.mkdir()

@@ -55,7 +55,7 @@ def claim_of_a_thread(sessions: SessionFactory, unit_id: int, _: int) -> Claim |
     return try_claim(sessions, unit_id)
 
 
-def test_of_eight_workers_that_answer_a_doorbell_one_gets_the_unit(clean_database):
+def test_of_eight_workers_that_receive_one_message_one_gets_the_unit(clean_database):
     planned = plan_job(clean_database, 1, 1, 1)
     for unit_id in planned.unit_ids:
         claims = together(8, partial(claim_of_a_thread, clean_database, unit_id))
@@ -80,7 +80,7 @@ def test_a_dispatched_unit_can_be_claimed(clean_database):
     assert try_claim(clean_database, planned.unit_ids[0]) is not None
 
 
-def test_a_doubled_doorbell_finds_nothing_to_do(clean_database):
+def test_a_duplicate_message_finds_nothing_to_do(clean_database):
     unit_id = plan_job(clean_database, 1).unit_ids[0]
     claimed = claim(clean_database, unit_id)
     assert try_claim(clean_database, unit_id) is None
@@ -89,7 +89,7 @@ def test_a_doubled_doorbell_finds_nothing_to_do(clean_database):
     assert try_claim(clean_database, unit_id + 1000) is None
 
 
-def test_a_doubled_doorbell_does_not_cut_a_back_off_short(clean_database):
+def test_a_duplicate_message_does_not_cut_a_back_off_short(clean_database):
     unit_id = plan_job(clean_database, 1).unit_ids[0]
     claimed = claim(clean_database, unit_id)
     with transaction(clean_database) as session:

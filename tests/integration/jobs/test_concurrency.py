@@ -15,7 +15,7 @@ from sqlalchemy import func, select, text, update
 
 from core.errors import JobAlreadyEnded, LeaseLost
 from core.jobs import units
-from core.jobs.dispatch import take_back, take_ready
+from core.jobs.dispatch import requeue_lost, take_ready
 from core.jobs.items import Outcome, load_work, record_outcomes
 from core.jobs.jobs import cancel_job, finish_complete_jobs
 from core.jobs.units import Claim
@@ -134,7 +134,7 @@ class Crowd:
         with transaction(self.sessions) as session:
             finish_complete_jobs(session)
         with transaction(self.sessions) as session:
-            take_back(session, older_than_s=0)
+            requeue_lost(session, older_than_s=0)
         with transaction(self.sessions) as session:
             take_ready(session, "batch", dice.randint(1, 8))
 

@@ -26,10 +26,10 @@ from sqlalchemy.orm import Session
 
 from core.errors import JobAlreadyEnded, LeaseLost
 from core.jobs import units
-from core.jobs.dispatch import take_back, take_ready
+from core.jobs.dispatch import requeue_lost, take_ready
 from core.jobs.items import Outcome, record_outcomes
 from core.jobs.jobs import cancel_job, finish_complete_jobs
-from core.jobs.units import CRASHED, MAX_ATTEMPTS, MAX_CRASHES, MAX_ITEM_CRASHES, Claim
+from core.jobs.units import MAX_ATTEMPTS, MAX_CRASHES, MAX_ITEM_CRASHES, SELF_CRASH_PENALTY, Claim
 from core.services.planning import PlannedItem, PlannedUnit, add_page
 from core.states import TERMINAL_JOB_STATES, TERMINAL_UNIT_STATES, ItemState, JobState, UnitState
 from core.store.session import SessionFactory, transaction
@@ -140,19 +140,19 @@ class LifeCycle(RuleBasedStateMachine):
     @rule(window=st.integers(1, 4))
     def dispatch(self, window: int) -> None:
         with transaction(self.sessions) as session:
-            rung = [bell.unit_id for bell in take_ready(session, "batch", window)]
-        for unit_id in rung:
+            published = [bell.unit_id for bell in take_ready(session, "batch", window)]
+        for unit_id in published:
             assert self.units[unit_id].state is UnitState.READY
             assert self.units[unit_id].job.state in (JobState.QUEUED, JobState.RUNNING)
             self.units[unit_id].state = UnitState.DISPATCHED
-        again = sum(self.units[unit_id].crashes > 0 for unit_id in rung)
+        again = sum(self.units[unit_id].crashes > 0 for unit_id in published)
         dispatched = self._count(UnitState.DISPATCHED)
-        assert dispatched <= max(window, dispatched - len(rung)) + again
+        assert dispatched <= max(window, dispatched - len(published)) + again
 
     @rule()
-    def lose_all_doorbells(self) -> None:
+    def lose_all_messages(self) -> None:
         with transaction(self.sessions) as session:
-            assert take_back(session, older_than_s=0) == self._count(UnitState.DISPATCHED)
+            assert requeue_lost(session, older_than_s=0) == self._count(UnitState.DISPATCHED)
         for unit in self.units.values():
             if unit.state is UnitState.DISPATCHED:
                 unit.state = UnitState.READY
@@ -282,9 +282,9 @@ class LifeCycle(RuleBasedStateMachine):
             units.expire_lease(session, f"task of {unit.id}", crashed=True)
         if unit.state is UnitState.RUNNING:
             unit.expired = True
-            unit.crashes += CRASHED
+            unit.crashes += SELF_CRASH_PENALTY
             if unit.current is not None:
-                unit.item_crashes[unit.current] += CRASHED
+                unit.item_crashes[unit.current] += SELF_CRASH_PENALTY
 
     # What must hold at any time
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, text
 
-from core.jobs.workers import DISPATCHER, count_workers, is_heard
+from core.jobs.workers import DISPATCHER, count_workers, is_alive
 from core.local.command import PROJECT
 from core.settings import Settings
 from core.states import JobState
@@ -40,15 +40,15 @@ def names(sessions: SessionFactory) -> list[str]:
 
 
 def test_a_dispatcher_is_heard_of_and_is_no_worker(dispatcher, clean_database):
-    dispatcher.beat()
+    dispatcher.send_heartbeat()
     assert names(clean_database) == [dispatcher.name]
     with clean_database() as session:
-        assert is_heard(session, DISPATCHER)
+        assert is_alive(session, DISPATCHER)
         assert count_workers(session) == 0
         session.execute(text("UPDATE workers SET beat_at = now() - interval '31 s'"))
-        assert not is_heard(session, DISPATCHER)
-    dispatcher.beat()  # it has just done so: not every round is worth a write
-    dispatcher.leave()
+        assert not is_alive(session, DISPATCHER)
+    dispatcher.send_heartbeat()  # it has just done so: not every round is worth a write
+    dispatcher.sign_off()
     assert names(clean_database) == []
 
 

@@ -14,7 +14,7 @@ from core.config.models import Windows
 from core.errors import Unreadable
 from core.jobs.dispatch import take_ready
 from core.jobs.jobs import retry_failed
-from core.jobs.workers import beat
+from core.jobs.workers import record_heartbeat
 from core.library.paths import open_subfolder
 from core.services.planning import FailedItem, PlannedItem, PlannedUnit, add_page, list_failed_items
 from core.states import JobState, UnitState
@@ -154,7 +154,7 @@ def test_a_planner_that_is_asked_to_stop_hands_back_and_another_goes_on(music):
     job_id = music.submit()
     unit_id = plan_unit(music, job_id)
     with transaction(music.sessions) as session:
-        beat(session, WORKER, ["plan"], 1, draining=True)
+        record_heartbeat(session, WORKER, ["plan"], 1, draining=True)
 
     def waits_for_the_drain(lease: Lease) -> None:
         until(lambda: lease.stop is not None)
@@ -166,7 +166,7 @@ def test_a_planner_that_is_asked_to_stop_hands_back_and_another_goes_on(music):
         0,
     )
     with transaction(music.sessions) as session:
-        beat(session, WORKER, ["plan"], 1, draining=False)
+        record_heartbeat(session, WORKER, ["plan"], 1, draining=False)
     run(music.sessions, unit_id)
     assert planned_paths(music, job_id) == PATHS
 
@@ -540,7 +540,7 @@ def test_a_small_library_is_cut_so_that_every_slot_has_work(music, monkeypatch):
     for number in range(64):
         os.truncate(music.root / f"{number}.wav", 176_400 * 40)  # some second of work each
     with transaction(music.sessions) as session:
-        beat(session, WORKER, ["batch"], 4, draining=False)
+        record_heartbeat(session, WORKER, ["batch"], 4, draining=False)
     job_id = music.submit()
     run(music.sessions, plan_unit(music, job_id))
     assert len(open_units(music.sessions, job_id)) == 4 * planning.UNITS_PER_SLOT

@@ -18,7 +18,7 @@ from workers.lease import Lease, Stop
 
 @pytest.fixture(autouse=True)
 def _looks_often(monkeypatch):
-    monkeypatch.setattr(lease_module, "LOOK_EVERY_S", 0.02)
+    monkeypatch.setattr(lease_module, "POLL_EVERY_S", 0.02)
 
 
 def raises(error: Exception) -> runner.Body:
@@ -98,7 +98,7 @@ def test_however_a_body_ends_after_its_lease_was_lost_it_changes_nothing(clean_d
     assert read_job(clean_database, planned.job_id).error_code is None
 
 
-def test_a_doorbell_is_answered_under_the_id_of_its_message(clean_database, monkeypatch):
+def test_a_messages_is_answered_under_the_id_of_its_message(clean_database, monkeypatch):
     monkeypatch.setattr(runner, "get_sessions", lambda: clean_database)
     monkeypatch.setattr(runner, "get_settings", lambda: Settings(database_url="", lease_s=50))
     monkeypatch.setattr(runner, "resolve_name", {"the:body": lambda lease: body(lease)}.get)

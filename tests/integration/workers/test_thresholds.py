@@ -191,7 +191,7 @@ def test_no_transaction_is_open_while_files_are_written(learned, monkeypatch):
 
     monkeypatch.setattr(thresholds, "install", watched(install))
     monkeypatch.setattr(artifact, "save", watched(artifact.save))
-    monkeypatch.setattr(lease_module, "LOOK_EVERY_S", 60.0)
+    monkeypatch.setattr(lease_module, "POLL_EVERY_S", 60.0)
     job_id, unit_id = submit(learned)
     run(learned.sessions, unit_id, thresholds.tune_thresholds)
     assert answer(learned, job_id)["model"] == "mine@2"

@@ -14,7 +14,7 @@ from core.config.params import TrainingParams
 from core.errors import NothingToRetry
 from core.jobs.jobs import cancel_job, finish_complete_jobs, get_progress
 from core.jobs.units import cancel_waiting
-from core.jobs.workers import beat
+from core.jobs.workers import record_heartbeat
 from core.ml.datasets.examples import Dataset
 from core.ml.models.artifact import StoredCard
 from core.ml.training.reports import EpochReport, TrainingResult
@@ -99,7 +99,7 @@ def trainer(process_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Trai
     monkeypatch.setattr(training, "get_settings", lambda: process_settings)
     monkeypatch.setattr(training, "train", stand_in)
     monkeypatch.setattr(training, "WRITE_EVERY_S", 0.0)
-    monkeypatch.setattr(lease_module, "LOOK_EVERY_S", 0.02)
+    monkeypatch.setattr(lease_module, "POLL_EVERY_S", 0.02)
     return stand_in
 
 
@@ -182,7 +182,7 @@ def test_a_draining_worker_hands_the_training_back_and_that_is_no_attempt(listed
     def drain(epoch: int) -> None:
         if epoch == 2:
             with transaction(listed.sessions) as session:
-                beat(session, WORKER, ["train"], 1, draining=True)
+                record_heartbeat(session, WORKER, ["train"], 1, draining=True)
             time.sleep(0.5)
 
     trainer.before_epoch = drain

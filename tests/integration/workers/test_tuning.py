@@ -15,7 +15,7 @@ from core.config.tuning import TuningConfig
 from core.errors import GridExhausted, StudyAtWork, TrainingDiverged
 from core.jobs.jobs import cancel_job, finish_complete_jobs, get_progress
 from core.jobs.units import MAX_ATTEMPTS, MAX_CRASHES, cancel_waiting
-from core.jobs.workers import beat
+from core.jobs.workers import record_heartbeat
 from core.ml.training.reports import EpochReport
 from core.ml.training.run import TrainingStopped
 from core.ml.tuning import study as asking
@@ -95,7 +95,7 @@ def trainer(
         "draw": lambda *_: {},
     }.items():
         monkeypatch.setattr(tuning, name, value)
-    monkeypatch.setattr(lease_module, "LOOK_EVERY_S", 0.02)
+    monkeypatch.setattr(lease_module, "POLL_EVERY_S", 0.02)
     music.add("rock/a.mp3")
     return stand_in
 
@@ -278,7 +278,7 @@ def test_no_transaction_is_open_while_optuna_is_asked_or_told(mine, monkeypatch)
 
         return watch
 
-    monkeypatch.setattr(lease_module, "LOOK_EVERY_S", 60.0)  # its own look is a short transaction
+    monkeypatch.setattr(lease_module, "POLL_EVERY_S", 60.0)  # its own look is a short transaction
     for name in ("ask", "tell"):
         monkeypatch.setattr(asking, name, watched(getattr(asking, name)))
     study_id = mine.submit(n_trials=2)
@@ -492,7 +492,7 @@ def test_a_draining_worker_hands_its_trial_back(mine, trainer):
     def drain(epoch: int, _: float) -> None:
         if epoch == 2 and len(trainer.rates) == 1:
             with transaction(mine.sessions) as session:
-                beat(session, WORKER, ["trial"], 1, draining=True)
+                record_heartbeat(session, WORKER, ["trial"], 1, draining=True)
             time.sleep(0.3)
 
     trainer.before_epoch = drain
