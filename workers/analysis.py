@@ -18,8 +18,9 @@ from core.errors import (
     MFAError,
     ModelNotFound,
 )
+from core.jobs.claims import Claim
+from core.jobs.counters import count_unit_itself, save_timings
 from core.jobs.items import WorkItem, load_work
-from core.jobs.units import Claim, count_unit_itself, save_timings
 from core.library.content import file_hash
 from core.ml.inference.tagger import Tagger
 from core.ml.inference.timings import StageTimings

@@ -22,14 +22,16 @@ from redis.exceptions import RedisError
 from sqlalchemy import make_url, select
 from sqlalchemy.exc import DBAPIError
 
-from core.config.params import JobKind
 from core.failpoints import failpoint
 from core.jobs.dispatch import TaskMessage, requeue_lost, take_ready
-from core.jobs.jobs import OPEN_JOB_STATES, UNITS_CHANNEL, finish_complete_jobs
-from core.jobs.queue import QUEUES, Broker, make_celery, publish
-from core.jobs.units import cancel_waiting, reap_expired
+from core.jobs.endings import finish_complete_jobs
+from core.jobs.jobs import OPEN_JOB_STATES, UNITS_CHANNEL
+from core.jobs.kinds import job_specs, queues
+from core.jobs.queue import Broker, make_celery, publish
+from core.jobs.reaping import cancel_waiting, reap_expired
 from core.jobs.workers import DISPATCHER, record_heartbeat, remove_dead_workers, remove_worker, slots_by_queue
 from core.logs import configure_logging
+from core.services.kinds import register_kinds
 from core.services.retention import BATCH, delete_old_jobs
 from core.settings import Settings, get_settings
 from core.store.session import SessionFactory, create_database_engine, create_session_factory, transaction
@@ -39,7 +41,7 @@ from workers.sweeper import Sweeper
 
 log = logging.getLogger("workers.dispatcher")
 
-TICK_S = 1.0  # how long a unit waits at most when no notification wakes the dispatcher
+TICK_S = 1.0  # the longest wait for a unit when no notification wakes the dispatcher
 WINDOW_PER_SLOT = 4  # published units per slot: enough to keep every slot busy, few enough to be fair
 LOST_AFTER_S = 5.0  # a message that is not in the broker and not claimed after this time is lost
 SWEEP_EVERY_S = 60.0
@@ -65,7 +67,7 @@ class Dispatcher:
         self.next_heartbeat = 0.0
 
     def tick(self) -> bool:
-        """One round; whether all of it went well. However a step fails, the others are taken.
+        """One round; whether every step succeeded. A step that fails does not keep the others from running.
 
         Nothing is remembered from one round to the next but the broker's generation.
         """
@@ -105,8 +107,8 @@ class Dispatcher:
 
     def _take_ready(self) -> list[TaskMessage]:
         with transaction(self.sessions) as session:
-            # At least one slot per queue: a worker that comes later shall find its work waiting.
-            slots = dict.fromkeys(QUEUES, 1) | slots_by_queue(session)
+            # At least one slot per queue, so that a worker that starts later finds its work waiting.
+            slots = dict.fromkeys(queues(), 1) | slots_by_queue(session)
             taken = [take_ready(session, queue, WINDOW_PER_SLOT * slots[queue]) for queue in slots]
         return list(chain.from_iterable(taken))
 
@@ -127,17 +129,17 @@ class Dispatcher:
         with transaction(self.sessions) as session:
             remove_dead_workers(session)
             wanted = set(session.scalars(select(Job.id).where(Job.state.in_(OPEN_JOB_STATES))))
-            tunings = set(session.scalars(select(Job.id).where(Job.kind == JobKind.TUNING)))
+            temporary = set(session.scalars(select(Job.id).where(Job.kind.in_(_without_checkpoints()))))
         for upload in self.uploads_dir.glob("*"):
             if upload.is_file() and _is_orphan(upload, wanted, ORPHAN_UPLOAD_S):
                 upload.unlink(missing_ok=True)
         remove_staging(self.models_dir)
-        remove_job_folders(self.training_dir, wanted, tunings)
+        remove_job_folders(self.training_dir, wanted, temporary)
         has_old = self._delete_old_jobs()
         self.is_behind = self.sweeper.sweep(DELETE_FOR_S) or has_old
 
     def _delete_old_jobs(self) -> bool:
-        """Mark old jobs for a bounded time, a batch in each transaction; whether there may be more."""
+        """Mark old jobs as deleted for a bounded time, a batch per transaction; whether there may be more."""
         until = time.monotonic() + DELETE_FOR_S
         total = deleted = 0
         while self.keep_jobs_days:
@@ -169,10 +171,15 @@ def succeeds(step: Callable[[], None]) -> bool:
     return True
 
 
-def _is_orphan(path: Path, open_jobs: set[UUID], kept_s: float) -> bool:
-    """An upload is written before its job's row is, so a young one without a job may still get one.
+def _without_checkpoints() -> list[str]:
+    """Kinds of jobs whose folders no retry needs; those that expire have none."""
+    return [spec.name for spec in job_specs() if not spec.keeps_checkpoints and not spec.expires]
 
-    What does not bear the name of a job is not ours to delete.
+
+def _is_orphan(path: Path, open_jobs: set[UUID], kept_s: float) -> bool:
+    """An upload is written before its job's row is, so a recent one without a job may still get one.
+
+    Files that are not named like a job are left alone.
     """
     try:
         is_old = time.time() - path.stat().st_mtime > kept_s
@@ -182,7 +189,7 @@ def _is_orphan(path: Path, open_jobs: set[UUID], kept_s: float) -> bool:
 
 
 class NotificationListener:
-    """Waits for the next notification of new units, or for TICK_S."""
+    """Waits for the next notification of new units, at most TICK_S."""
 
     def __init__(self, database_url: str) -> None:
         url = make_url(database_url).set(drivername="postgresql")
@@ -207,18 +214,18 @@ class NotificationListener:
 
 
 def run(settings: Settings) -> None:
-    """Until SIGTERM or SIGINT. Nothing that fails for a while ends it."""
+    """Run until SIGTERM or SIGINT. No temporary failure ends it."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     dispatcher, listener = Dispatcher(settings), NotificationListener(settings.database_url)
     next_sweep = 0.0
     while not stop.is_set():
-        goes_well = dispatcher.tick() & succeeds(dispatcher.send_heartbeat)
+        succeeded = dispatcher.tick() & succeeds(dispatcher.send_heartbeat)
         if time.monotonic() >= next_sweep:
-            goes_well &= succeeds(dispatcher.sweep)
+            succeeded &= succeeds(dispatcher.sweep)
             next_sweep = time.monotonic() + (SWEEP_AGAIN_S if dispatcher.is_behind else SWEEP_EVERY_S)
-        if not goes_well:
+        if not succeeded:
             stop.wait(1.0)
         listener.wait()
     listener.close()
@@ -229,4 +236,5 @@ def run(settings: Settings) -> None:
 
 if __name__ == "__main__":
     configure_logging(get_settings())
+    register_kinds()
     run(get_settings())

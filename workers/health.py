@@ -1,4 +1,4 @@
-"""`python -m workers.health` exits with 0 when a worker or dispatcher of this machine was heard of lately.
+"""`python -m workers.health` exits with 0 if a worker or dispatcher of this machine has a recent heartbeat.
 
 For containers, each of which is a machine of its own.
 """
@@ -17,7 +17,7 @@ def main() -> None:
     try:
         with create_session_factory(engine)() as session:
             if not is_alive(session, f"@{socket.gethostname()}"):
-                raise SystemExit("Nothing has been heard lately of what runs here.")
+                raise SystemExit("No process of this machine has sent a recent heartbeat.")
     except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", error)).splitlines()[0]
         raise SystemExit(f"The database does not answer: {reason}") from None

@@ -10,7 +10,7 @@ from typing import Any
 from celery import signals
 from sqlalchemy.exc import SQLAlchemyError
 
-from core.jobs.units import expire_lease
+from core.jobs.claims import expire_lease
 from core.jobs.workers import record_heartbeat, remove_worker
 from core.settings import get_settings
 from core.store.session import SessionFactory, create_database_engine, create_session_factory, transaction

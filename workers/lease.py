@@ -1,4 +1,4 @@
-"""A claimed unit while it is worked on: keeps the lease alive, sees reasons to stop, guards the writes."""
+"""The lease of a claimed unit: renews it while the work makes progress, says when to stop, guards writes."""
 
 import logging
 import random
@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 
 from core.errors import LeaseLost
 from core.failpoints import failpoint
-from core.jobs.units import Claim, hold_lease, is_cancelling, mark_current, renew_lease
+from core.jobs.claims import Claim, hold_lease, is_cancelling, mark_current, renew_lease
+from core.jobs.kinds import unit_spec
 from core.jobs.workers import is_draining
 from core.store.session import SessionFactory, transaction
 
@@ -23,8 +24,8 @@ T = TypeVar("T")
 
 POLL_EVERY_S = 1.0  # for a cancel or a drain
 MAX_UNIT_S = 120.0  # then the rest of a unit goes back into the queue
-STALL_S = 120.0  # without progress for so long, the work hangs and its lease runs out
-TRAIN_STALL_S = 3600.0  # the longest without a step of training: a validation, the judging at the end
+STALL_S = 120.0  # without progress for this time, the work hangs and its lease runs out
+LONG_STALL_S = 3600.0  # the same for units that cannot be cut: a training evaluates for long between steps
 
 # SQLSTATE classes: connection, resources, rollback by the server, lock not available, shutdown.
 TRANSIENT_STATES = ("08", "53", "40", "55P03", "57P")
@@ -51,7 +52,7 @@ class Lease:
         self.sessions = sessions
         self.stop: Stop | None = None
         self._worker = worker
-        self._is_endless = claim.kind in ("train", "trial", "study")  # cannot be cut: it takes what it takes
+        self._can_be_cut = unit_spec(claim.kind).can_be_cut
         self._started = self._progressed = self._renewed = time.monotonic()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="lease", daemon=True)
@@ -72,26 +73,26 @@ class Lease:
             raise Stopped(self.stop)
 
     def release(self) -> NoReturn:
-        """End here although nobody asks for it: the unit goes back into the queue, last in line."""
+        """End here unasked: the unit goes back into the queue, last in line."""
         raise Stopped(Stop.TIME_IS_UP)
 
     def record_progress(self) -> None:
-        """Note that the work goes on, where there is nothing to write down."""
+        """Record that the work goes on, where nothing is written."""
         self._progressed = time.monotonic()
 
     def record_step(self) -> None:
-        """Note progress within an item; raise Stopped when not even the item's end can be waited for."""
+        """Record progress within an item; raise Stopped when the work must end before the item does."""
         self.record_progress()
         if self.stop is not Stop.TIME_IS_UP:
             self.check()
 
     def start_item(self, pos: int) -> None:
-        """Note that the work has moved on to an item: a crash from now on is blamed on it."""
+        """Record that the work has reached an item: a crash from now on is counted against it."""
         self._progressed = time.monotonic()
         self.transact(lambda session: mark_current(session, self.claim, pos))
 
     def write(self, work: Callable[[Session], T]) -> T:
-        """Run `work` in one transaction under the lease; again, while it lasts, when the database is away.
+        """Run `work` in one transaction under the lease; while that lasts, retry when the database is away.
 
         The outcome of a commit whose connection broke is unknown, so `work` must be safe to repeat.
         """
@@ -108,11 +109,11 @@ class Lease:
         return answer
 
     def confirm(self) -> None:
-        """Raise LeaseLost unless the unit is still held: before something that no transaction can guard."""
+        """Raise LeaseLost unless the unit is still held: before a step that no transaction can guard."""
         self.write(lambda _: None)
 
     def transact(self, work: Callable[[Session], T]) -> T:
-        """Run `work` in one transaction that needs no lease; again when the database is away."""
+        """Run `work` in one transaction that needs no lease; retried in an outage of the database."""
         delay_s = 0.2
         while True:
             try:
@@ -128,7 +129,7 @@ class Lease:
                 delay_s = min(delay_s * 2, 5.0)
 
     def _is_surely_held(self) -> bool:
-        """Whether the lease surely still holds: judged with a margin and without the database."""
+        """Whether the lease certainly still holds: by a local clock, with a margin."""
         return time.monotonic() - self._renewed < self.claim.lease_s * 5 / 6
 
     def _watch(self) -> None:
@@ -144,7 +145,7 @@ class Lease:
 
     def _poll(self) -> None:
         now = time.monotonic()
-        stall_s = TRAIN_STALL_S if self._is_endless else STALL_S
+        stall_s = STALL_S if self._can_be_cut else LONG_STALL_S
         due = now - self._renewed > self.claim.lease_s * 2 / 9 and now - self._progressed < stall_s
         with transaction(self.sessions) as session:
             if due:
@@ -153,7 +154,7 @@ class Lease:
                 self.stop = Stop.CANCELLED
             elif is_draining(session, self._worker):
                 self.stop = Stop.DRAINING
-            elif now - self._started > MAX_UNIT_S and not self._is_endless:
+            elif now - self._started > MAX_UNIT_S and self._can_be_cut:
                 self.stop = Stop.TIME_IS_UP
         if due:
             self._renewed = now

@@ -1,6 +1,6 @@
 """Liveness probe: a message that a worker sends to itself through the broker; without replies, it ends.
 
-A consumer whose connection has died silently waits for ever and looks alive. All queues of a worker are read
+A consumer whose connection has died silently waits forever and looks alive. All queues of a worker are read
 by one command on one connection, so the probe's own queue stands for all of them. A worker with a stalled
 consumer ends, and its supervisor restarts it.
 """

@@ -15,6 +15,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from core.errors import Unavailable
+from core.jobs.kinds import UNIT_TIME_LIMIT_S, queues
 from core.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,13 +24,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 KEY_PREFIX = "mfa:"
-TASK_PREFIX = "mfa."  # what follows in a task's name is the kind of unit it does
 GENERATION_KEY = KEY_PREFIX + "generation"
-PLAN, BATCH, INTERACTIVE, TRAIN, TRIAL = "plan", "batch", "interactive", "train", "trial"
-SERVING_QUEUES = (PLAN, BATCH, INTERACTIVE)  # without a worker, `train` and `trial` only wait
-QUEUES = (*SERVING_QUEUES, TRAIN, TRIAL)
-TASK_TIME_LIMIT_S = 900  # far above what a unit takes: ends what hangs inside a C library
-TRAIN_TIME_LIMIT_S = 30 * 24 * 3600  # a training may take days; one that hangs loses its lease
+DEFAULT_QUEUE = "batch"  # of a worker that is started without queues
 
 
 def make_celery(settings: Settings) -> Celery:
@@ -44,8 +40,8 @@ def make_celery(settings: Settings) -> Celery:
         # The row's lease brings work back in 90 s; a late ack would only add redeliveries after an hour.
         task_acks_late=False,
         task_reject_on_worker_lost=False,
-        task_time_limit=TASK_TIME_LIMIT_S,
-        task_default_queue=BATCH,
+        task_time_limit=UNIT_TIME_LIMIT_S,
+        task_default_queue=DEFAULT_QUEUE,
         task_create_missing_queues=True,
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,
@@ -63,7 +59,7 @@ def make_celery(settings: Settings) -> Celery:
             "global_keyprefix": KEY_PREFIX,
             "queue_order_strategy": "priority",  # a worker looks at its queues in the order it was given
             "visibility_timeout": 3600,
-            "socket_timeout": 10,  # by default a publish on a dead connection hangs for ever
+            "socket_timeout": 10,  # by default a publish on a dead connection blocks forever
             "socket_connect_timeout": 3,
             "socket_keepalive": True,
             "health_check_interval": 15,
@@ -72,9 +68,14 @@ def make_celery(settings: Settings) -> Celery:
     return app
 
 
+def task_name(kind: str) -> str:
+    """The Celery task that runs units of a kind."""
+    return f"mfa.{kind}"
+
+
 def publish(app: Celery, kind: str, queue: str, unit_id: int) -> None:
     """Send the task message of a unit to its queue."""
-    app.send_task(f"{TASK_PREFIX}{kind}", args=[unit_id], queue=queue, retry=False)
+    app.send_task(task_name(kind), args=[unit_id], queue=queue, retry=False)
     log.info("unit %s: published to %s", unit_id, queue, extra={"unit": unit_id})
 
 
@@ -104,7 +105,7 @@ class Broker:
     def waiting_units(self) -> set[int]:
         """The units whose messages no worker has taken yet: few, as few are published ahead."""
         with self._redis.pipeline(transaction=False) as pipeline:
-            for queue in QUEUES:
+            for queue in queues():
                 pipeline.lrange(KEY_PREFIX + queue, 0, -1)
             messages = [message for queue in pipeline.execute() for message in queue]
         return {unit_id for message in messages if (unit_id := _unit_of(message)) is not None}

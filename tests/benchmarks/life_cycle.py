@@ -29,8 +29,10 @@ from api.main import create_app
 from core.config.models import Coverage
 from core.config.params import AnalysisParams
 from core.errors import ItemError
-from core.jobs.jobs import submit_analysis
-from core.jobs.units import claim_unit, expire_lease, reap_expired
+from core.jobs.claims import claim_unit, expire_lease
+from core.jobs.kinds import SubmissionContext
+from core.jobs.reaping import reap_expired
+from core.jobs.submission import submit_job
 from core.library.content import TagReading
 from core.local import SERVERS_ONLY, local_stack
 from core.ml.inference.tagger import Analysis
@@ -99,7 +101,7 @@ def register_default_model(sessions: SessionFactory) -> None:
 
 def submit(sessions: SessionFactory) -> UUID:
     with transaction(sessions) as session:
-        return submit_analysis(session, AnalysisParams(library="bench"), "bench").job.id
+        return submit_job(session, AnalysisParams(library="bench"), SubmissionContext("bench")).job.id
 
 
 def work_off(url: str, data_dir: str, unit_ids: list[int]) -> None:

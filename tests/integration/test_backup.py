@@ -13,8 +13,8 @@ from redis import Redis
 from sqlalchemy import func, select, text
 
 from core.errors import LeaseLost
+from core.jobs.claims import Claim
 from core.jobs.dispatch import take_ready
-from core.jobs.units import Claim
 from core.local.command import PROJECT
 from core.local.postgres import binaries
 from core.settings import Settings, get_settings

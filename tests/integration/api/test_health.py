@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from api.main import create_app
-from core.jobs.queue import SERVING_QUEUES
+from core.jobs.kinds import serving_queues
 from core.jobs.workers import DISPATCHER, record_heartbeat
 from core.local.command import free_port
 from core.services.monitoring import (
@@ -46,7 +46,7 @@ def test_a_server_is_ready_when_every_queue_has_a_worker(http, db):
         "ready": False,
         "missing": [
             "No dispatcher runs.",
-            *(f"No worker takes from the queue `{queue}`." for queue in SERVING_QUEUES),
+            *(f"No worker takes from the queue `{queue}`." for queue in serving_queues()),
         ],
     }
     with db.begin() as session:

@@ -15,7 +15,7 @@ from redis import Redis
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
-from core.jobs import units
+from core.jobs import endings, reaping
 from core.jobs.jobs import cancel_job, notify_dispatcher
 from core.jobs.queue import KEY_PREFIX, Broker, make_celery
 from core.jobs.workers import record_heartbeat
@@ -303,19 +303,19 @@ def test_a_round_gives_the_units_of_the_dead_to_others(dispatcher, redis, clean_
     assert read_unit(clean_database, unit_id).crash_count == 1
 
 
-def test_a_unit_that_cannot_be_taken_back_holds_up_no_other(dispatcher, redis, clean_database, monkeypatch):
+def test_a_unit_that_cannot_be_requeued_holds_up_no_other(dispatcher, redis, clean_database, monkeypatch):
     stuck, other = (plan_job(clean_database, 1).unit_ids[0] for _ in range(2))
     for unit_id in (stuck, other):
         claim(clean_database, unit_id)
         expire(clean_database, unit_id)
-    make_ready = units._make_ready
+    requeue_unit = endings.requeue_unit
 
     def fail(session: Session, unit_id: int, **values: Any) -> None:
-        make_ready(session, unit_id, **values)
+        requeue_unit(session, unit_id, **values)
         if unit_id == stuck:
             raise ValueError("nobody foresaw this")
 
-    monkeypatch.setattr(units, "_make_ready", fail)
+    monkeypatch.setattr(reaping, "requeue_unit", fail)
     dispatcher.tick()
     assert queued(redis) == [other]
     assert read_unit(clean_database, stuck).state == UnitState.RUNNING
@@ -391,7 +391,7 @@ def test_the_sweep_keeps_checkpoints_as_long_as_somebody_may_want_them(
     assert before - {path.name for path in folder.iterdir()} == {str(ended.id)}
 
 
-def test_the_sweep_forgets_workers_that_have_long_been_silent(dispatcher, clean_database):
+def test_the_sweep_removes_rows_of_dead_workers(dispatcher, clean_database):
     with transaction(clean_database) as session:
         make_worker(session, "batch", name="old")
         session.execute(text("UPDATE workers SET beat_at = now() - interval '2 hours'"))

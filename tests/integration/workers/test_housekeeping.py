@@ -1,4 +1,4 @@
-"""What the dispatcher does beside dispatching: it says that it lives, and deletes what is old."""
+"""What the dispatcher does beside dispatching: it sends heartbeats, and deletes what is old."""
 
 import os
 import socket
@@ -39,7 +39,7 @@ def names(sessions: SessionFactory) -> list[str]:
         return list(session.scalars(select(Worker.name)))
 
 
-def test_a_dispatcher_is_heard_of_and_is_no_worker(dispatcher, clean_database):
+def test_a_dispatcher_has_a_heartbeat_and_is_not_counted_as_a_worker(dispatcher, clean_database):
     dispatcher.send_heartbeat()
     assert names(clean_database) == [dispatcher.name]
     with clean_database() as session:
@@ -110,7 +110,7 @@ def test_what_dead_writers_left_is_swept_when_nobody_needs_it(dispatcher, clean_
     assert not (tmp_path / f"training/{jobs['training']}").exists()
 
 
-def test_a_container_is_healthy_while_its_own_worker_is_heard_of(clean_database, database_url):
+def test_a_container_is_healthy_while_its_own_worker_sends_heartbeats(clean_database, database_url):
     def check() -> subprocess.CompletedProcess[str]:
         environment = {"MFA_DATABASE_URL": database_url, "PYTHONPATH": str(PROJECT)}
         argv = (sys.executable, "-m", "workers.health")

@@ -92,7 +92,7 @@ def test_a_lease_ends_when_the_work_is_stuck_although_the_process_lives(clean_da
             lease.check()
 
 
-def test_who_has_lost_the_lease_learns_it_soon(clean_database):
+def test_a_lost_lease_is_noticed_soon(clean_database):
     with working(clean_database, lease_s=0.5) as lease:
         expire(clean_database, lease.claim.unit_id)
         reap(clean_database)
@@ -137,7 +137,7 @@ def test_a_write_whose_connection_breaks_is_repeated_and_counts_once(clean_datab
     assert counters(clean_database, lease.claim.unit_id) == (1, 1, 0)
 
 
-def test_a_commit_of_which_nobody_knows_whether_it_came_through_is_repeated_and_counts_once(outage):
+def test_a_commit_of_unknown_outcome_is_repeated_and_counts_once(outage):
     sessions, commits = outage.sessions, []
 
     @event.listens_for(sessions, "after_commit")

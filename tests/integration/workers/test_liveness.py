@@ -54,7 +54,7 @@ def send(surroundings: Surroundings, times: int) -> bool:
     return surroundings.probe.is_stalled()
 
 
-def test_who_hsurroundings_none_of_the_canaries_for_a_minute_is_deaf():
+def test_a_consumer_without_a_reply_for_a_minute_is_stalled():
     assert not send(Surroundings(), STALLED_AFTER - 1)
     assert send(Surroundings(), STALLED_AFTER)
 

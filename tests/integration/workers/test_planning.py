@@ -13,9 +13,11 @@ from sqlalchemy.orm import Session
 from core.config.models import Windows
 from core.errors import Unreadable
 from core.jobs.dispatch import take_ready
-from core.jobs.jobs import retry_failed
+from core.jobs.kinds import SubmissionContext
+from core.jobs.submission import retry_job
 from core.jobs.workers import record_heartbeat
 from core.library.paths import open_subfolder
+from core.services.analysis import ANALYSE
 from core.services.planning import FailedItem, PlannedItem, PlannedUnit, add_page, list_failed_items
 from core.states import JobState, UnitState
 from core.store.session import transaction
@@ -143,7 +145,7 @@ def test_a_page_whose_commit_was_in_doubt_adds_nothing_twice(music):
         with transaction(music.sessions) as session:
             library = session.scalars(select(Library)).one()
             (track,) = upsert_tracks(session, library.id, [SeenFile("a.mp3", 1, 1)])
-            unit = PlannedUnit("analyse", "batch", [PlannedItem(track.id)])
+            unit = PlannedUnit(ANALYSE, [PlannedItem(track.id)])
             add_page(session, claimed, [unit], cursor={}, next_cursor={"after": "a.mp3"})
     assert read_job(music.sessions, job_id).total == 1
     assert planned_paths(music, job_id) == ["a.mp3"]
@@ -455,7 +457,7 @@ def test_a_retry_of_mixed_failures_reads_whole_pages(music, monkeypatch):
 
 def retried(music: Music, job_id: UUID) -> UUID:
     with transaction(music.sessions) as session:
-        return retry_failed(session, job_id, "tests").job.id
+        return retry_job(session, job_id, SubmissionContext("tests")).job.id
 
 
 def test_a_library_that_could_not_be_listed_at_all_is_listed_by_a_retry(music):
