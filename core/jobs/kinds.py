@@ -103,6 +103,9 @@ def register(specs: Sequence[JobSpec]) -> None:
 
 
 def job_specs() -> tuple[JobSpec, ...]:
+    """All of them, in the order of their registration."""
+    if not _specs:
+        raise RuntimeError("no kind of job is registered in this process")
     return tuple(_specs.values())
 
 
@@ -112,11 +115,11 @@ def job_spec(name: str) -> JobSpec:
 
 def spec_of_params(params: BaseModel) -> JobSpec:
     """The kind of job that takes parameters of this class."""
-    return next(spec for spec in _specs.values() if spec.params is type(params))
+    return next(spec for spec in job_specs() if spec.params is type(params))
 
 
 def unit_specs() -> tuple[UnitSpec, ...]:
-    return tuple(unit for spec in _specs.values() for unit in (spec.first_unit, *spec.further_units))
+    return tuple(unit for spec in job_specs() for unit in (spec.first_unit, *spec.further_units))
 
 
 def unit_spec(name: str) -> UnitSpec:

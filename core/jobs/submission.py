@@ -133,9 +133,10 @@ def check_room(session: Session, context: SubmissionContext) -> None:
 
     Without a lock, so not exact; a key that names an existing job is let through.
     """
+    if not context.max_open_jobs:
+        return
     known = exists().where(Job.owner == context.owner, Job.idempotency_key == context.idempotency_key)
-    is_new = context.idempotency_key is None or not session.scalar(select(known))
-    if context.max_open_jobs and is_new:
+    if context.idempotency_key is None or not session.scalar(select(known)):
         _refuse_at(context.max_open_jobs, session, context)
 
 

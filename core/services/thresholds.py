@@ -23,8 +23,8 @@ def prepare_thresholds(session: Session, params: ThresholdParams, _context: Subm
     model = resolve_model(session, params.model)
     if not (folder_of(model) / VALIDATION_FILE).is_file():
         raise InvalidConfig(
-            f"model: {model.name}@{model.version} has no scores of validation tracks. Thresholds can be "
-            "tuned only for models trained here, and this one is not, or its scores are lost."
+            f"model: {model.name}@{model.version} has no scores of validation tracks, which only models "
+            "trained here have; train it again."
         )
     if model.single_label:
         raise InvalidConfig(

@@ -37,6 +37,7 @@ from core.library.content import TagReading
 from core.local import SERVERS_ONLY, local_stack
 from core.ml.inference.tagger import Analysis
 from core.ml.inference.timings import StageTimings
+from core.services.kinds import register_kinds
 from core.settings import Settings, get_settings
 from core.store.registry import EMBEDDING_INDEX_PREFIX, register_artifact, resolve_model
 from core.store.session import SessionFactory, create_database_engine, create_session_factory, transaction
@@ -107,6 +108,7 @@ def submit(sessions: SessionFactory) -> UUID:
 def work_off(url: str, data_dir: str, unit_ids: list[int]) -> None:
     """Do units one after the other, as a worker process does whose messages ring without a pause."""
     logging.disable(logging.INFO)
+    register_kinds()
     tagger = InstantTagger()
     settings = Settings(database_url=url, broker_url="", data_dir=Path(data_dir))
     vars(analysis).update(get_tagger=lambda *_, **__: tagger, get_settings=lambda: settings)
@@ -250,6 +252,7 @@ def main() -> None:
     parser.add_argument("--tracks", type=int, default=TRACKS, help="that are planned; 20,000 or more")
     tracks = parser.parse_args().tracks
     logging.disable(logging.INFO)
+    register_kinds()
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as music:
         data_dir = Path(folder)
         with local_stack(stack_settings(data_dir), SERVERS_ONLY) as stack:

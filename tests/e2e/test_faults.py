@@ -80,7 +80,9 @@ def test_messages_delivered_three_times_do_nothing_twice(running: RunningStack, 
     celery.close()
 
 
-def test_a_gateway_killed_before_the_messages_rings_loses_no_job(running: RunningStack, library: str) -> None:
+def test_a_gateway_killed_before_its_message_is_published_loses_no_job(
+    running: RunningStack, library: str
+) -> None:
     dispatcher = running.process("dispatcher")
     dispatcher.suspend()
     try:
