@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from core.config.params import AnalysisParams, JobKind, TrainingParams, TuningParams
+from core.config.params import AnalysisParams, JobKind, ThresholdParams, TrainingParams, TuningParams
 from core.config.tuning import MAX_TRIALS
 from core.scopes import Scope
 from core.states import Activity as TrainingActivity
@@ -89,7 +89,14 @@ class TuningRequest(Request):
     params: TuningParams
 
 
-JobRequest = Annotated[AnalysisRequest | TrainingRequest | TuningRequest, Field(discriminator="kind")]
+class ThresholdsRequest(Request):
+    kind: Literal[JobKind.THRESHOLDS]
+    params: ThresholdParams
+
+
+JobRequest = Annotated[
+    AnalysisRequest | TrainingRequest | TuningRequest | ThresholdsRequest, Field(discriminator="kind")
+]
 
 
 class Activity(Response):

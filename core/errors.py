@@ -304,7 +304,28 @@ class GaveUp(ItemError):
     """The work on this file failed again and again for a reason that lies in the system."""
 
 
+ITEM_ERRORS: dict[str, type[ItemError]] = {
+    error().code: error
+    for error in (
+        Empty,
+        NotAudio,
+        Corrupt,
+        TooShort,
+        TooLong,
+        Silent,
+        TooComplex,
+        Undecodable,
+        UnsupportedFormat,
+        NotAFile,
+        Unreadable,
+        Disappeared,
+        OutsideLibrary,
+        Crashed,
+        GaveUp,
+    )
+}
+
+
 def item_error(code: str, detail: str) -> MFAError:
-    """The error that a job has written down; `JobFailed` when it was none of an item's."""
-    kinds = {kind().code: kind for kind in ItemError.__subclasses__()}
-    return kinds[code](detail) if code in kinds else JobFailed()
+    """The error that a job has stored; `JobFailed` for any code that is not an item's."""
+    return ITEM_ERRORS[code](detail) if code in ITEM_ERRORS else JobFailed()

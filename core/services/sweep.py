@@ -239,7 +239,7 @@ def is_job(session: Session, job_id: UUID) -> bool:
 
 
 def may_train(session: Session) -> bool:
-    """Whether a training or a tuning is open, which may read features from the cache."""
+    """Whether a training or a study is open, which may read features from the cache."""
     learning = Job.kind.in_((JobKind.TRAINING, JobKind.TUNING))
     return session.scalar(select(Job.id).where(learning, Job.state.in_(OPEN_JOB_STATES)).limit(1)) is not None
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from packaging.utils import canonicalize_name
 
-from core.jobs.queue import QUEUES
+from core.jobs.kinds import queues
 from core.settings import PROJECT, Settings, has_password
 from tests.support.compose import DOCKER, FILE, VARIABLE, Missing, dependencies, load
 
@@ -90,12 +90,12 @@ def test_music_is_only_read_and_has_to_be_named():
 
 
 def test_every_queue_has_its_workers_and_they_can_be_scaled():
-    queues = [
+    consumed = [
         command[command.index("-Q") + 1].split(",")
         for service in SERVICES.values()
         if "celery" in (command := service.get("command", []))
     ]
-    assert sorted(chain.from_iterable(queues)) == sorted(QUEUES)
+    assert sorted(chain.from_iterable(consumed)) == sorted(queues())
     assert not any("container_name" in service or "hostname" in service for service in SERVICES.values())
 
 

@@ -42,7 +42,7 @@ class Container(Protocol):
 
 
 def read_tags(file: BinaryIO, container: Container | None = None) -> TagReading:
-    """Text by field (several values joined by "; ", `genre` a list), and an error if some tags are unreadable.
+    """Text by field (several values joined by "; ", `genre` a list), and an error if tags are unreadable.
 
     If a file has several tags, the first with a value is used, in this order: the format's own, ID3v2, APEv2,
     the texts of WAV and AIFF, ID3v1, whose texts are truncated. Without any, FFmpeg's metadata is used. Does
