@@ -9,8 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from core.config.params import AnalysisParams, JobKind, TrainingParams, TuningParams
 from core.config.tuning import MAX_TRIALS
 from core.scopes import Scope
-from core.states import Activity as TrainingActivity
-from core.states import ItemState, JobState, TrialState
+from core.states import Activity, ItemState, JobState, TrialState
 
 T = TypeVar("T")
 LEFT_OUT = (
@@ -92,10 +91,10 @@ class TuningRequest(Request):
 JobRequest = Annotated[AnalysisRequest | TrainingRequest | TuningRequest, Field(discriminator="kind")]
 
 
-class Activity(Response):
+class CurrentActivity(Response):
     """What a running training is doing."""
 
-    name: TrainingActivity
+    name: Activity
     done: int = Field(description="tracks, steps of an epoch, trees, folds or resamples")
     total: int | None = Field(description="null where it cannot be told")
 
@@ -112,7 +111,9 @@ class Progress(Response):
     tracks_to_read: int | None = None
     left_out: dict[str, int] = Field({}, description=LEFT_OUT)
     warnings: list[str] = Field([], description="of an analysis: what its owner should know, in sentences")
-    activity: Activity | None = Field(None, description="of a running training, also between its epochs")
+    activity: CurrentActivity | None = Field(
+        None, description="of a running training, also between its epochs"
+    )
 
 
 class Label(Response):
