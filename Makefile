@@ -12,7 +12,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --no-input -qq
 DATA := $(patsubst ~/%,$(HOME)/%,$(or $(MFA_DATA_DIR),$(shell sed -n 's/^MFA_DATA_DIR=//p' .env 2>/dev/null | tail -n 1),.mfa))
-PIP_TOOLS := pip-tools==7.6.*
+UV := uv==0.13.*
 FAST_TESTS := tests/unit tests/integration
 # A file stays in one process, as its tests share what is slow to start. A process that crashes is not replaced:
 # the run would wait for ever for the rest of its file.
@@ -84,10 +84,10 @@ migration: $(VENV)/.installed ## a draft of what the tables in the code need: ma
 	@$(PY) -m migrations.new "$(NAME)"
 
 lock: $(VENV)/.installed ## renew requirements.lock from pyproject.toml; keeps pins that still fit (UPGRADE=1: none)
-	@$(PIP) install "$(PIP_TOOLS)"
-	@$(VENV)/bin/pip-compile --quiet --output-file requirements.lock --extra local --extra worker --extra dev --strip-extras \
-	  --allow-unsafe --no-header --no-emit-options --no-emit-index-url --no-emit-find-links \
-	  --no-emit-trusted-host $(if $(UPGRADE),--upgrade) pyproject.toml
+	@$(PIP) install "$(UV)"
+	@$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  --extra local --extra worker --extra dev --no-emit-package pip --no-header $(if $(UPGRADE),--upgrade) \
+	  --output-file requirements.lock pyproject.toml > /dev/null
 
 clean: ## remove .venv and every cache; your data stay
 	rm -rf $(VENV) .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
@@ -110,7 +110,7 @@ $(VENV)/.made:
 
 $(VENV)/.installed: requirements.lock pyproject.toml | $(VENV)/.made
 	@echo "Installing the packages of requirements.lock (the first time that takes minutes)"
-	@$(if $(TORCH_INDEX),$(install_cpu),$(PIP) install -r requirements.lock)
+	@$(if $(TORCH_INDEX),$(install_cpu),$(PIP) install --require-hashes -r requirements.lock)
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -122,7 +122,9 @@ define lint_beside
 endef
 
 define install_cpu
-$(PIP) install --no-deps --index-url "$(TORCH_INDEX)" $(shell grep -E '^(torch|torchaudio)==' requirements.lock) && \
-	grep -vE '^(nvidia-|cuda-|triton==)' requirements.lock > $(VENV)/cpu.lock && $(PIP) install -r $(VENV)/cpu.lock && \
+$(PIP) install --no-deps --index-url "$(TORCH_INDEX)" \
+	  $(shell sed -nE 's/^((torch|torchaudio)==[^ ]+).*/\1/p' requirements.lock) && \
+	$(PY) docker/requirements.py --without-cuda local worker dev > $(VENV)/cpu.lock && \
+	$(PIP) install --no-deps --require-hashes -r $(VENV)/cpu.lock && \
 	{ $(PY) -c 'import torchaudio' || { echo "That index has no torchaudio that fits its torch" >&2; exit 1; }; }
 endef
