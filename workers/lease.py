@@ -125,7 +125,7 @@ class Lease:
                 if not self._is_surely_held():
                     raise LeaseLost from error
                 log.warning("unit %s: trying again after: %s", self.claim.unit_id, error.orig)
-                time.sleep(delay_s * random.uniform(0.5, 1.5))
+                time.sleep(delay_s * random.uniform(0.5, 1.5))  # noqa: S311, jitter
                 delay_s = min(delay_s * 2, 5.0)
 
     def _is_surely_held(self) -> bool:
