@@ -159,7 +159,7 @@ class Dispatcher:
 
 
 def succeeds(step: Callable[[], None]) -> bool:
-    """Whether it did; a failure is logged, and must not keep others' work from being dispatched."""
+    """Run a step; whether it succeeded. A failure is logged, and must not keep other units from dispatch."""
     try:
         step()
     except (DBAPIError, RedisError, PublishError) as error:

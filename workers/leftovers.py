@@ -1,4 +1,4 @@
-"""Folders that are left when a process dies while it writes a model or trains one."""
+"""Removes folders that are left when a process dies while it writes or trains a model."""
 
 import logging
 import shutil
@@ -14,16 +14,15 @@ CHECKPOINTS_S = 7 * 24 * 3600.0  # a retry of a failed or cancelled training goe
 
 
 def remove_staging(models_dir: Path) -> None:
-    """Models that were being written or copied: they appear under their own name when they are whole."""
+    """Remove models that were being written or copied: complete ones have their own name."""
     for folder in models_dir.glob(".*"):
         _remove_older(folder, STAGING_S)
 
 
 def remove_job_folders(training_dir: Path, open_jobs: Set[UUID], temporary: Set[UUID]) -> None:
-    """Folders of jobs that are not open; those of `temporary` jobs sooner, as no retry needs them.
+    """Remove old folders of jobs that are not open; those of `temporary` jobs sooner, as no retry needs them.
 
-    What is not named like a job, or like the temporary
-    folders of earlier versions, is left alone.
+    Folders that are not named like a job, or like the temporary folders of earlier versions, are left alone.
     """
     for folder in training_dir.glob("*"):
         if folder.name.startswith("tmp"):
