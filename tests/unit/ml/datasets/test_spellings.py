@@ -91,7 +91,7 @@ def test_aliases_mean_a_label_in_any_spelling_and_their_own_spelling_is_used():
 
 
 def test_aliases_that_contradict_each_other_are_refused():
-    with pytest.raises(ValueError, match="'ROCK' is named twice"):
+    with pytest.raises(ValueError, match="'ROCK' has two different aliases"):
         LabelConfig(aliases={"rock": "Rock", "ROCK": "Metal"})
     LabelConfig(aliases={"rock": "Rock", "ROCK": "rock"})
 
@@ -102,7 +102,7 @@ def test_a_contradiction_in_a_configuration_file_is_named():
         "dataset": {"kind": "folder", "root": "x"},
         "labels": {"aliases": {"rock": "Rock", "ROCK": "Metal"}},
     }
-    with pytest.raises(InvalidConfig, match="named twice"):
+    with pytest.raises(InvalidConfig, match="two different aliases"):
         parse_experiment(experiment)
 
 
