@@ -31,7 +31,8 @@ def take_step(fit: Fit, trained: nn.Module, inputs: Tensor, targets: Tensor) -> 
     fit.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     norm = nn.utils.clip_grad_norm_(fit.model.parameters(), training.clip_norm)
-    value, length = torch.stack((loss.detach(), norm)).tolist()  # one transfer from the device per step
+    values: list[float] = torch.stack((loss.detach(), norm)).tolist()  # one transfer per step
+    value, length = values
     _check_finite("loss", value, fit, rate)
     _check_finite("gradient norm", length, fit, rate)
     fit.optimizer.step()
