@@ -159,9 +159,7 @@ def test_a_gradient_that_is_no_number_ends_the_training_too(tmp_path):
     model = build(config.model, FEATURES, 4)
     bias = model.get_parameter("head.bias")
     bias.register_hook(lambda gradient: gradient * math.inf)  # type: ignore[no-untyped-call]
-    with pytest.raises(
-        TrainingDiverged, match=r"gradient norm is .* in epoch 1, step 1: lower the learning"
-    ):
+    with pytest.raises(TrainingDiverged, match=r"gradient norm is .* in epoch 1, step 1: lower the learning"):
         fit_network(model, tracks, make_stage(tmp_path / "run", range(16)), make_context(config))
 
 
