@@ -234,7 +234,7 @@ def test_another_kind_keeps_only_what_it_has():
     assert BASE["model"] == {"kind": "crnn", "hidden_size": 32}
 
 
-def test_a_trial_trains_fewer_epochs_when_told_so():
+def test_a_trial_trains_trial_epochs():
     config = parse_tuning(
         {"study_name": "s", "experiment": BASE, "space": {"training.lr": LR}, "trial_epochs": 3}
     )

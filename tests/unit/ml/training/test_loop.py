@@ -163,7 +163,7 @@ def test_a_gradient_that_is_no_number_ends_the_training_too(tmp_path):
         fit_network(model, tracks, make_stage(tmp_path / "run", range(16)), make_context(config))
 
 
-def test_a_stopped_training_goes_on_and_ends_with_the_same_weights(tmp_path):
+def test_a_resumed_training_ends_with_the_same_weights(tmp_path):
     expected, _ = fit(tmp_path, "unbroken", training={"epochs": 4, "batch_size": 4})
     config = make_config(training={"epochs": 4, "batch_size": 4})
     tracks = make_tracks(tmp_path / "tracks")
