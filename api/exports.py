@@ -15,8 +15,9 @@ from sqlalchemy.orm import Session
 from api import views
 from api.schemas import Result
 from core.errors import ModelNotFound
-from core.jobs.items import BEFORE_ALL, ResultRow, list_results
-from core.jobs.jobs import check_library, get_job
+from core.jobs.jobs import get_job
+from core.services.analysis import check_library
+from core.services.results import BEFORE_ALL, ResultRow, list_results
 from core.store.session import SessionFactory, transaction
 from core.store.similarity import SimilarTrack, nearest_of_each
 from core.store.tables import Job, Model

@@ -35,6 +35,7 @@ from api.security.hosts import LoopbackOnly
 from api.security.limits import MB, BodyLimit
 from api.security.rates import RateLimit
 from core.logs import configure_logging
+from core.services.kinds import register_kinds
 from core.settings import Settings, get_settings
 from core.store.session import create_database_engine, create_session_factory
 
@@ -64,6 +65,7 @@ ROUTERS = (
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Routers, error handlers and middleware; the outermost middleware is added last."""
     settings = settings or get_settings()
+    register_kinds()
     engine = create_database_engine(settings.database_url, POOL_SIZE)
 
     @asynccontextmanager

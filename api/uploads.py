@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID, uuid4
 
-from api.deps import check_open_jobs
 from core.atomic_write import sync_folder
 from core.config.params import PredictParams
 from core.errors import Unavailable, UploadGone
-from core.failpoints import crash_point
-from core.jobs.jobs import Submission, submit_predict
+from core.failpoints import failpoint
+from core.jobs.kinds import SubmissionContext
+from core.jobs.submission import Submission
+from core.services.prediction import submit_prediction
 from core.settings import Settings
 from core.store.session import SessionFactory, transaction
 
@@ -21,27 +22,25 @@ MAX_NAME = 255
 
 def accept(
     sessions: SessionFactory,
-    settings: Settings,
+    folder: Path,
     file: BinaryIO,
     params: PredictParams,
-    owner: str,
-    key: str | None,
+    context: SubmissionContext,
 ) -> Submission:
     """Store the file and submit its job; without a new job the file is not kept.
 
     A connection that is lost during the commit leaves open whether the job exists. Then the file stays: its
     worker needs it, and if there is none the dispatcher sweeps it up.
     """
-    folder, job_id = settings.uploads_dir, uuid4()
+    job_id = uuid4()
     may_be_needed = False
     try:
         sha256 = store(folder, job_id, file)
-        crash_point("upload-stored")
+        failpoint("upload-stored")
         with transaction(sessions) as session:
-            submission = submit_predict(session, job_id, params, owner, key, sha256=sha256)
-            check_open_jobs(session, submission, settings)
+            submission = submit_prediction(session, job_id, params, context, sha256=sha256)
             may_be_needed = not submission.replayed
-        crash_point("upload-committed")
+        failpoint("upload-committed")
         return submission
     finally:
         if not may_be_needed:

@@ -10,8 +10,10 @@ from api import schemas
 from core.config.params import JobKind
 from core.config.tuning import TuningConfig
 from core.errors import JobNotFound
-from core.jobs.items import ItemRow, ResultRow
-from core.jobs.jobs import Progress, get_job, get_progress
+from core.jobs.items import ItemRow
+from core.jobs.jobs import get_job
+from core.jobs.progress import Progress, get_progress
+from core.services.results import ResultRow
 from core.services.studies import (
     MOST_BEST,
     StudyRow,
@@ -116,6 +118,7 @@ def _outcomes(session: Session, rows: Sequence[tables.Job]) -> dict[UUID, Outcom
         **_predictions(session, [row for row in ended if row.kind == JobKind.PREDICT]),
         **_trainings(session, [row.id for row in ended if row.kind == JobKind.TRAINING]),
         **_tunings(session, [row for row in ended if row.kind == JobKind.TUNING]),
+        **_thresholds([row for row in ended if row.kind == JobKind.THRESHOLDS]),
     }
 
 
@@ -146,20 +149,16 @@ def _trainings(session: Session, run_ids: Sequence[UUID]) -> dict[UUID, Outcome]
 
 
 def _tunings(session: Session, rows: Sequence[tables.Job]) -> dict[UUID, Outcome]:
-    """Of studies that still exist, and of thresholds."""
+    """Of studies that still exist."""
     results = {row.id: row.result or {} for row in rows}
-    of_job = {job_id: UUID(result["study_id"]) for job_id, result in results.items() if "study_id" in result}
+    of_job = {job_id: UUID(result["study_id"]) for job_id, result in results.items()}
     studies = get_studies(session, list(of_job.values()))
     numbers: dict[UUID, list[int]] = {study_id: [] for study_id in studies}
     for job_id, study_id in of_job.items():
         if study_id in numbers:
             numbers[study_id] += results[job_id]["best"][:MOST_BEST]
     best = find_trials(session, numbers)
-    outcomes: dict[UUID, Outcome] = {
-        job_id: schemas.ThresholdOutcome.model_validate(result)
-        for job_id, result in results.items()
-        if "study_id" not in result
-    }
+    outcomes: dict[UUID, Outcome] = {}
     for job_id, study_id in of_job.items():
         if study_id in studies:
             listed = set(results[job_id]["best"][:MOST_BEST])
@@ -167,6 +166,10 @@ def _tunings(session: Session, rows: Sequence[tables.Job]) -> dict[UUID, Outcome
                 studies[study_id], [trial for trial in best[study_id] if trial.number in listed]
             )
     return outcomes
+
+
+def _thresholds(rows: Sequence[tables.Job]) -> dict[UUID, Outcome]:
+    return {row.id: schemas.ThresholdOutcome.model_validate(row.result) for row in rows}
 
 
 def _tuning(row: StudyRow, best: Sequence[tables.Trial]) -> schemas.TuningOutcome:
@@ -199,7 +202,7 @@ def _job(row: tables.Job, progress: Progress, found: Outcome) -> schemas.Job:
         id=row.id,
         kind=JobKind(row.kind),
         state=JobState(row.state),
-        progress=schemas.Progress.model_validate(progress),
+        progress=schemas.Progress.model_validate({**vars(progress), **progress.details}),
         created_at=row.created_at,
         started_at=row.started_at,
         finished_at=row.finished_at,

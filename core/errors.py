@@ -304,7 +304,28 @@ class GaveUp(ItemError):
     """The work on this file failed repeatedly for a reason in the system, not in the file."""
 
 
+ITEM_ERRORS: dict[str, type[ItemError]] = {
+    error().code: error
+    for error in (
+        Empty,
+        NotAudio,
+        Corrupt,
+        TooShort,
+        TooLong,
+        Silent,
+        TooComplex,
+        Undecodable,
+        UnsupportedFormat,
+        NotAFile,
+        Unreadable,
+        Disappeared,
+        OutsideLibrary,
+        Crashed,
+        GaveUp,
+    )
+}
+
+
 def item_error(code: str, detail: str) -> MFAError:
-    """The error of a stored code; `JobFailed` if it is not an item error."""
-    kinds = {kind().code: kind for kind in ItemError.__subclasses__()}
-    return kinds[code](detail) if code in kinds else JobFailed()
+    """The error that a job has stored; `JobFailed` for any code that is not an item's."""
+    return ITEM_ERRORS[code](detail) if code in ITEM_ERRORS else JobFailed()

@@ -1,4 +1,4 @@
-"""Named places around commits and messages where fault tests let a process die; otherwise without effect."""
+"""Failpoints: named places around commits and messages where fault tests kill a process; else no effect."""
 
 import os
 import signal
@@ -6,12 +6,12 @@ import signal
 from core.settings import get_settings
 
 
-def crash_point(name: str) -> None:
-    """Die by SIGKILL when `MFA_CRASH_AT` is a folder with a file of this name.
+def failpoint(name: str) -> None:
+    """Die by SIGKILL when `MFA_FAILPOINTS_DIR` is a folder with a file of this name.
 
     The file goes first, so that of all processes that pass exactly one dies, once.
     """
-    folder = get_settings().crash_at
+    folder = get_settings().failpoints_dir
     if folder is None:
         return
     try:

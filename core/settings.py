@@ -45,7 +45,7 @@ class Settings(BaseSettings):
     )
     max_duration_s: float = Field(default=4 * 3600, gt=0, description="longest track in seconds")
     lease_s: float = Field(default=90, gt=0, description="a unit not renewed for so long is given away")
-    crash_at: Path | None = Field(default=None, description="for fault tests only: see core.failpoints")
+    failpoints_dir: Path | None = Field(default=None, description="for fault tests only: see core.failpoints")
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     log_format: str = Field(
         default="plain", pattern="^(plain|json)$", description="for people or for programs"

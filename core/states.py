@@ -14,7 +14,7 @@ class JobState(StrEnum):
 
 class UnitState(StrEnum):
     READY = "ready"  #: waits for the dispatcher (not before `run_after`)
-    DISPATCHED = "dispatched"  #: a doorbell for it has been rung
+    DISPATCHED = "dispatched"  #: its task message has been published
     RUNNING = "running"  #: claimed by a worker under a lease
     DONE = "done"
     FAILED = "failed"  #: gave up after bounded attempts
@@ -33,7 +33,7 @@ class TrialState(StrEnum):
     RUNNING = "running"  #: its parameters are chosen
     COMPLETE = "complete"
     PRUNED = "pruned"  #: ended early: it did worse than others
-    FAILED = "failed"  #: for the reason that its row tells
+    FAILED = "failed"  #: its row says why
     CANCELLED = "cancelled"
 
 
@@ -43,7 +43,7 @@ class Activity(StrEnum):
     READING = "reading"  #: tracks are decoded or read from the cache
     TRAINING = "training"  #: steps of an epoch, or trees of a forest
     VALIDATING = "validating"  #: validation tracks after an epoch
-    SCORING = "scoring"  #: held-out tracks, with the finished model
+    SCORING = "scoring"  #: tracks held out from training, with the finished model
     CALIBRATING = "calibrating"  #: thresholds and calibration are chosen
     MEASURING = "measuring"  #: resamples for confidence intervals
     WRITING = "writing"  #: the model with its records and plots

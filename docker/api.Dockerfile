@@ -4,10 +4,10 @@ FROM python:3.11-slim-bookworm AS packages
 WORKDIR /app
 COPY pyproject.toml requirements.lock ./
 COPY docker/requirements.py docker/
-# The lock says which versions; what it holds for workers and tests is not installed.
+# What the lock holds for workers and tests is not installed.
 RUN python -m venv /opt/venv \
  && python docker/requirements.py > wanted.txt \
- && /opt/venv/bin/pip install --no-cache-dir --constraint requirements.lock --requirement wanted.txt
+ && /opt/venv/bin/pip install --no-cache-dir --no-deps --require-hashes --requirement wanted.txt
 
 FROM python:3.11-slim-bookworm
 RUN groupadd --gid 10001 mfa \

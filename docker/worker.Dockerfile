@@ -8,12 +8,12 @@ WORKDIR /app
 COPY pyproject.toml requirements.lock ./
 COPY docker/requirements.py docker/
 RUN python -m venv /opt/venv \
- && python docker/requirements.py worker > wanted.txt \
  && if [ -n "$TORCH_INDEX" ]; then \
-      grep -E '^(torch|torchaudio)==' requirements.lock > torch.txt \
+      sed -nE 's/^((torch|torchaudio)==[^ ]+).*/\1/p' requirements.lock > torch.txt \
       && /opt/venv/bin/pip install --no-cache-dir --no-deps --index-url "$TORCH_INDEX" --requirement torch.txt; \
     fi \
- && /opt/venv/bin/pip install --no-cache-dir --constraint requirements.lock --requirement wanted.txt \
+ && python docker/requirements.py ${TORCH_INDEX:+--without-cuda} worker > wanted.txt \
+ && /opt/venv/bin/pip install --no-cache-dir --no-deps --require-hashes --requirement wanted.txt \
  && /opt/venv/bin/python -c 'import torchaudio'
 # The weights come with a package, whose checksum is verified.
 COPY core core

@@ -12,6 +12,7 @@ from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.orm import Session
 
 from core.local import SERVERS_ONLY, Stack, local_stack
+from core.services.kinds import register_kinds
 from core.settings import PROJECT, Settings
 from core.store.base import Base
 from core.store.registry import EMBEDDING_INDEX_PREFIX
@@ -38,6 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Temporary files lie in a folder of this run: every other pytest that starts closes the usual one to
     other users, and Postgres and some workers are such.
     """
+    register_kinds()
     if config.option.basetemp is None:
         config.option.basetemp = tempfile.mkdtemp(prefix="mfa-pytest-")
         config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))

@@ -18,8 +18,9 @@ from core.errors import (
     MFAError,
     ModelNotFound,
 )
+from core.jobs.claims import Claim
+from core.jobs.counters import count_unit_itself, save_timings
 from core.jobs.items import WorkItem, load_work
-from core.jobs.units import Claim, count_unit_itself, save_timings
 from core.library.content import file_hash
 from core.ml.inference.tagger import Tagger
 from core.ml.inference.timings import StageTimings
@@ -69,7 +70,7 @@ def label_items(
         _open_items(lease, recorder, tagger, model, root, params, items),
         params.coverage,
         max_duration_s=get_settings().max_duration_s,
-        on_progress=lease.step,
+        on_progress=lease.record_step,
         sequential=lease.claim.crash_count > 0,
     )
     with closing(results):
@@ -106,7 +107,7 @@ def _open_items(
     size = 1 if is_sequential else FILES_PER_QUERY
     for start in range(0, len(items), size):
         if is_sequential:
-            lease.at(items[start].pos)
+            lease.start_item(items[start].pos)
         opened = open_group(lease, recorder, root, items[start : start + size], force=params.force)
         try:
             known = _Reusable() if params.force else _find_reusable(lease, tagger, model, opened, params)
@@ -175,7 +176,7 @@ def _label_upload(lease: Lease, model: Model, upload: Path) -> None:
     except FileNotFoundError:
         raise Disappeared("The uploaded file is gone.") from None
     with file:
-        whole = file_hash(file, lease.step)
+        whole = file_hash(file, lease.record_step)
         seen = lease.transact(lambda session: find_known_files(session, [whole]))
         digest = (seen.get(whole) or examine(lease, file, whole)).content_hash
         rekey(lease, {whole: digest})
@@ -195,7 +196,7 @@ def _label_upload(lease: Lease, model: Model, upload: Path) -> None:
 def _predict(lease: Lease, model: Model, file: BinaryIO, digest: bytes) -> NewPrediction:
     tagger = get_tagger(model, threads=None)
     max_duration_s = get_settings().max_duration_s
-    results = tagger.analyse([(None, file)], max_duration_s=max_duration_s, on_progress=lease.step)
+    results = tagger.analyse([(None, file)], max_duration_s=max_duration_s, on_progress=lease.record_step)
     ((_, outcome),) = results
     if isinstance(outcome, ItemError):
         raise outcome

@@ -7,10 +7,12 @@ from celery import signals
 
 from core.jobs.queue import make_celery
 from core.logs import configure_logging
+from core.services.kinds import register_kinds
 from core.settings import get_settings
 
 CHILD_NICENESS = 5
 
+register_kinds()
 app = make_celery(get_settings())
 app.set_default()
 
@@ -22,9 +24,9 @@ def _setup_logging(**_: Any) -> None:
 
 
 @signals.worker_process_init.connect
-def _yield_to_the_gateway(**_: Any) -> None:
-    """Polls are answered at once although every core labels."""
+def _lower_priority(**_: Any) -> None:
+    """The gateway stays responsive while every core is busy."""
     os.nice(CHILD_NICENESS)
 
 
-from workers import canary, presence, tasks  # noqa: E402, F401 (they hook into the app made above)
+from workers import heartbeat, liveness, tasks  # noqa: E402, F401 (they hook into the app made above)

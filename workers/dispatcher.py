@@ -1,4 +1,4 @@
-"""The dispatcher: rings doorbells for ready units, takes back lost ones, reaps expired leases.
+"""The dispatcher: publishes ready units, requeues those the broker lost, reaps expired leases.
 
 Run it as `python -m workers.dispatcher`. Any number may run: rows are taken with SKIP LOCKED.
 """
@@ -22,14 +22,16 @@ from redis.exceptions import RedisError
 from sqlalchemy import make_url, select
 from sqlalchemy.exc import DBAPIError
 
-from core.config.params import JobKind
-from core.failpoints import crash_point
-from core.jobs.dispatch import Doorbell, take_back, take_ready
-from core.jobs.jobs import OPEN_JOB_STATES, UNITS_CHANNEL, finish_complete_jobs
-from core.jobs.queue import QUEUES, Broker, make_celery, ring
-from core.jobs.units import cancel_waiting, reap_expired
-from core.jobs.workers import DISPATCHER, beat, forget_silent, remove_worker, slots_by_queue
+from core.failpoints import failpoint
+from core.jobs.dispatch import TaskMessage, requeue_lost, take_ready
+from core.jobs.endings import finish_complete_jobs
+from core.jobs.jobs import OPEN_JOB_STATES, UNITS_CHANNEL
+from core.jobs.kinds import job_specs, queues
+from core.jobs.queue import Broker, make_celery, publish
+from core.jobs.reaping import cancel_waiting, reap_expired
+from core.jobs.workers import DISPATCHER, record_heartbeat, remove_dead_workers, remove_worker, slots_by_queue
 from core.logs import configure_logging
+from core.services.kinds import register_kinds
 from core.services.retention import BATCH, delete_old_jobs
 from core.settings import Settings, get_settings
 from core.store.session import SessionFactory, create_database_engine, create_session_factory, transaction
@@ -39,12 +41,12 @@ from workers.sweeper import Sweeper
 
 log = logging.getLogger("workers.dispatcher")
 
-TICK_S = 1.0  # how long a unit waits at most when no notification wakes the dispatcher
-WINDOW_PER_SLOT = 4  # units on their way per slot: enough for no slot to wait, little enough to be fair
-LOST_AFTER_S = 5.0  # a doorbell neither in the broker nor answered for so long is lost
+TICK_S = 1.0  # the longest wait for a unit when no notification wakes the dispatcher
+WINDOW_PER_SLOT = 4  # published units per slot: enough to keep every slot busy, few enough to be fair
+LOST_AFTER_S = 5.0  # a message that is not in the broker and not claimed after this time is lost
 SWEEP_EVERY_S = 60.0
 SWEEP_AGAIN_S = 5.0  # while the last one left something to remove
-BEAT_EVERY_S = 10.0
+HEARTBEAT_EVERY_S = 10.0
 DELETE_FOR_S = 1.0  # at most in one sweep, as nothing is dispatched meanwhile
 ORPHAN_UPLOAD_S = 3600.0
 
@@ -62,82 +64,82 @@ class Dispatcher:
         self.sweeper = Sweeper(self.sessions, settings)
         self.is_behind = False  # with removing what has been deleted
         self.name = f"{DISPATCHER}{os.getpid()}@{socket.gethostname()}"
-        self.next_beat = 0.0
+        self.next_heartbeat = 0.0
 
     def tick(self) -> bool:
-        """One round; whether all of it went well. However a step fails, the others are taken.
+        """One round; whether every step succeeded. A step that fails does not keep the others from running.
 
-        Nothing is remembered from one round to the next but the broker's epoch.
+        Nothing is remembered from one round to the next but the broker's generation.
         """
-        return all([succeeds(step) for step in (self._settle, self._ring)])
+        return all([succeeds(step) for step in (self._settle, self._publish)])
 
-    def _ring(self) -> None:
-        self._take_back_lost()
-        for doorbell in self._take_ready():
-            # What cannot be published is found lost a few seconds later and taken back.
-            crash_point("dispatcher-marked")
-            ring(self.celery, doorbell.kind, doorbell.queue, doorbell.unit_id)
-            if doorbell.is_again:
-                self.broker.bring_forward(doorbell.queue)
-            crash_point("dispatcher-published")
+    def _publish(self) -> None:
+        self._requeue_lost()
+        for message in self._take_ready():
+            # What cannot be published counts as lost a few seconds later and is requeued.
+            failpoint("dispatcher-marked")
+            publish(self.celery, message.kind, message.queue, message.unit_id)
+            if message.is_urgent:
+                self.broker.move_to_front(message.queue)
+            failpoint("dispatcher-published")
 
     def _settle(self) -> None:
         with transaction(self.sessions) as session:
             cancel_waiting(session)
             reaped = reap_expired(session)
             if reaped:
-                crash_point("dispatcher-reaped")
+                failpoint("dispatcher-reaped")
         if reaped:
-            log.warning("%d units lost their worker and are given to others", reaped)
+            log.warning("%d units lost their worker and are requeued", reaped)
         with transaction(self.sessions) as session:
             finish_complete_jobs(session)
 
-    def _take_back_lost(self) -> None:
-        forgotten = self.broker.has_forgotten()
+    def _requeue_lost(self) -> None:
+        was_reset = self.broker.was_reset()
         waiting = self.broker.waiting_units()
         with transaction(self.sessions) as session:
-            if forgotten:
-                taken = take_back(session, older_than_s=0)
+            if was_reset:
+                lost = requeue_lost(session, older_than_s=0)
             else:
-                taken = take_back(session, still_there=waiting, older_than_s=LOST_AFTER_S)
-        if taken:
-            log.warning("%d doorbells got lost and are rung again", taken)
+                lost = requeue_lost(session, still_there=waiting, older_than_s=LOST_AFTER_S)
+        if lost:
+            log.warning("%d task messages were lost and are published again", lost)
 
-    def _take_ready(self) -> list[Doorbell]:
+    def _take_ready(self) -> list[TaskMessage]:
         with transaction(self.sessions) as session:
-            # At least one slot per queue: a worker that comes later shall find its work waiting.
-            slots = dict.fromkeys(QUEUES, 1) | slots_by_queue(session)
+            # At least one slot per queue, so that a worker that starts later finds its work waiting.
+            slots = dict.fromkeys(queues(), 1) | slots_by_queue(session)
             taken = [take_ready(session, queue, WINDOW_PER_SLOT * slots[queue]) for queue in slots]
         return list(chain.from_iterable(taken))
 
-    def beat(self) -> None:
-        """Say that rounds are made, every few seconds."""
-        if time.monotonic() < self.next_beat:
+    def send_heartbeat(self) -> None:
+        """Record that rounds are made, every few seconds."""
+        if time.monotonic() < self.next_heartbeat:
             return
         with transaction(self.sessions) as session:
-            beat(session, self.name, [], 0, draining=False)
-        self.next_beat = time.monotonic() + BEAT_EVERY_S
+            record_heartbeat(session, self.name, [], 0, draining=False)
+        self.next_heartbeat = time.monotonic() + HEARTBEAT_EVERY_S
 
-    def leave(self) -> None:
+    def sign_off(self) -> None:
         with transaction(self.sessions) as session:
             remove_worker(session, self.name)
 
     def sweep(self) -> None:
-        """Housekeeping that may be late: silent workers, files that no open job needs."""
+        """Housekeeping that may be late: rows of dead workers, files that no open job needs."""
         with transaction(self.sessions) as session:
-            forget_silent(session)
+            remove_dead_workers(session)
             wanted = set(session.scalars(select(Job.id).where(Job.state.in_(OPEN_JOB_STATES))))
-            tunings = set(session.scalars(select(Job.id).where(Job.kind == JobKind.TUNING)))
+            temporary = set(session.scalars(select(Job.id).where(Job.kind.in_(_without_checkpoints()))))
         for upload in self.uploads_dir.glob("*"):
             if upload.is_file() and _is_orphan(upload, wanted, ORPHAN_UPLOAD_S):
                 upload.unlink(missing_ok=True)
         remove_staging(self.models_dir)
-        remove_job_folders(self.training_dir, wanted, tunings)
+        remove_job_folders(self.training_dir, wanted, temporary)
         has_old = self._delete_old_jobs()
         self.is_behind = self.sweeper.sweep(DELETE_FOR_S) or has_old
 
     def _delete_old_jobs(self) -> bool:
-        """Mark old jobs for a bounded time, a batch in each transaction; whether there may be more."""
+        """Mark old jobs as deleted for a bounded time, a batch per transaction; whether there may be more."""
         until = time.monotonic() + DELETE_FOR_S
         total = deleted = 0
         while self.keep_jobs_days:
@@ -169,10 +171,15 @@ def succeeds(step: Callable[[], None]) -> bool:
     return True
 
 
-def _is_orphan(path: Path, open_jobs: set[UUID], kept_s: float) -> bool:
-    """An upload is written before its job's row is, so a young one without a job may still get one.
+def _without_checkpoints() -> list[str]:
+    """Kinds of jobs whose folders no retry needs; those that expire have none."""
+    return [spec.name for spec in job_specs() if not spec.keeps_checkpoints and not spec.expires]
 
-    What does not bear the name of a job is not ours to delete.
+
+def _is_orphan(path: Path, open_jobs: set[UUID], kept_s: float) -> bool:
+    """An upload is written before its job's row is, so a recent one without a job may still get one.
+
+    Files that are not named like a job are left alone.
     """
     try:
         is_old = time.time() - path.stat().st_mtime > kept_s
@@ -181,8 +188,8 @@ def _is_orphan(path: Path, open_jobs: set[UUID], kept_s: float) -> bool:
         return False
 
 
-class Doorman:
-    """Waits for the next notification of new units, or for TICK_S."""
+class NotificationListener:
+    """Waits for the next notification of new units, at most TICK_S."""
 
     def __init__(self, database_url: str) -> None:
         url = make_url(database_url).set(drivername="postgresql")
@@ -207,26 +214,27 @@ class Doorman:
 
 
 def run(settings: Settings) -> None:
-    """Until SIGTERM or SIGINT. Nothing that fails for a while ends it."""
+    """Run until SIGTERM or SIGINT. No temporary failure ends it."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    dispatcher, doorman = Dispatcher(settings), Doorman(settings.database_url)
+    dispatcher, listener = Dispatcher(settings), NotificationListener(settings.database_url)
     next_sweep = 0.0
     while not stop.is_set():
-        goes_well = dispatcher.tick() & succeeds(dispatcher.beat)
+        succeeded = dispatcher.tick() & succeeds(dispatcher.send_heartbeat)
         if time.monotonic() >= next_sweep:
-            goes_well &= succeeds(dispatcher.sweep)
+            succeeded &= succeeds(dispatcher.sweep)
             next_sweep = time.monotonic() + (SWEEP_AGAIN_S if dispatcher.is_behind else SWEEP_EVERY_S)
-        if not goes_well:
+        if not succeeded:
             stop.wait(1.0)
-        doorman.wait()
-    doorman.close()
+        listener.wait()
+    listener.close()
     with suppress(DBAPIError):
-        dispatcher.leave()
+        dispatcher.sign_off()
     dispatcher.close()
 
 
 if __name__ == "__main__":
     configure_logging(get_settings())
+    register_kinds()
     run(get_settings())

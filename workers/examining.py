@@ -64,7 +64,7 @@ def examine(lease: Lease, file: BinaryIO, whole: bytes) -> KnownContent:
 
     If a helper failed at either, for example because the machine is busy, the next analysis tries again.
     """
-    content = hash_audio(file, lease.step)
+    content = hash_audio(file, lease.record_step)
     reading = read_tags(file)
     if reading.error:
         log.warning("the tags of %.300r cannot all be read: %s", str(file.name), reading.error)
@@ -92,7 +92,7 @@ def _hash(lease: Lease, recorder: Recorder, root: Path, item: WorkItem, files: E
     try:
         with _read_errors_as_unreadable():
             status = os.fstat(file.fileno())
-            return _Hashed(item, file, file_hash(file, lease.step), status)
+            return _Hashed(item, file, file_hash(file, lease.record_step), status)
     except ItemError as error:
         file.close()
         recorder.fail(item, error)

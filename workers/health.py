@@ -1,4 +1,4 @@
-"""`python -m workers.health` exits with 0 when a worker or dispatcher of this machine was heard of lately.
+"""`python -m workers.health` exits with 0 if a worker or dispatcher of this machine has a recent heartbeat.
 
 For containers, each of which is a machine of its own.
 """
@@ -7,7 +7,7 @@ import socket
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from core.jobs.workers import is_heard
+from core.jobs.workers import is_alive
 from core.settings import get_settings
 from core.store.session import create_database_engine, create_session_factory
 
@@ -16,8 +16,8 @@ def main() -> None:
     engine = create_database_engine(get_settings().database_url, pool_size=1)
     try:
         with create_session_factory(engine)() as session:
-            if not is_heard(session, f"@{socket.gethostname()}"):
-                raise SystemExit("Nothing has been heard lately of what runs here.")
+            if not is_alive(session, f"@{socket.gethostname()}"):
+                raise SystemExit("No process of this machine has sent a recent heartbeat.")
     except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", error)).splitlines()[0]
         raise SystemExit(f"The database does not answer: {reason}") from None

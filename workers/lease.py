@@ -1,4 +1,4 @@
-"""A claimed unit while it is worked on: keeps the lease alive, sees reasons to stop, guards the writes."""
+"""The lease of a claimed unit: renews it while the work makes progress, says when to stop, guards writes."""
 
 import logging
 import random
@@ -13,21 +13,22 @@ from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from core.errors import LeaseLost
-from core.failpoints import crash_point
-from core.jobs.units import Claim, hold_lease, is_cancelling, mark_current, renew_lease
+from core.failpoints import failpoint
+from core.jobs.claims import Claim, hold_lease, is_cancelling, mark_current, renew_lease
+from core.jobs.kinds import unit_spec
 from core.jobs.workers import is_draining
 from core.store.session import SessionFactory, transaction
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-LOOK_EVERY_S = 1.0  # for a cancel or a drain
+POLL_EVERY_S = 1.0  # for a cancel or a drain
 MAX_UNIT_S = 120.0  # then the rest of a unit goes back into the queue
-STALL_S = 120.0  # without progress for so long, the work hangs and its lease runs out
-TRAIN_STALL_S = 3600.0  # the longest without a step of training: a validation, the judging at the end
+STALL_S = 120.0  # without progress for this time, the work hangs and its lease runs out
+LONG_STALL_S = 3600.0  # the same for units that cannot be cut: a training evaluates for long between steps
 
 # SQLSTATE classes: connection, resources, rollback by the server, lock not available, shutdown.
-PASSING_STATES = ("08", "53", "40", "55P03", "57P")
+TRANSIENT_STATES = ("08", "53", "40", "55P03", "57P")
 
 
 class Stop(StrEnum):
@@ -51,8 +52,8 @@ class Lease:
         self.sessions = sessions
         self.stop: Stop | None = None
         self._worker = worker
-        self._is_endless = claim.kind in ("train", "trial", "study")  # cannot be cut: it takes what it takes
-        self._started = self._moved = self._renewed = time.monotonic()
+        self._can_be_cut = unit_spec(claim.kind).can_be_cut
+        self._started = self._progressed = self._renewed = time.monotonic()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="lease", daemon=True)
 
@@ -71,27 +72,27 @@ class Lease:
         if self.stop is not None:
             raise Stopped(self.stop)
 
-    def hand_back(self) -> NoReturn:
-        """End here although nobody asks for it: the unit goes back into the queue, last in line."""
+    def release(self) -> NoReturn:
+        """End here unasked: the unit goes back into the queue, last in line."""
         raise Stopped(Stop.TIME_IS_UP)
 
-    def moved(self) -> None:
-        """Note that the work goes on, where there is nothing to write down."""
-        self._moved = time.monotonic()
+    def record_progress(self) -> None:
+        """Record that the work goes on, where nothing is written."""
+        self._progressed = time.monotonic()
 
-    def step(self) -> None:
-        """Note progress within an item; raise Stopped when not even the item's end can be waited for."""
-        self.moved()
+    def record_step(self) -> None:
+        """Record progress within an item; raise Stopped when the work must end before the item does."""
+        self.record_progress()
         if self.stop is not Stop.TIME_IS_UP:
             self.check()
 
-    def at(self, pos: int) -> None:
-        """Note that the work has moved on to an item: a crash from now on is blamed on it."""
-        self._moved = time.monotonic()
+    def start_item(self, pos: int) -> None:
+        """Record that the work has reached an item: a crash from now on is counted against it."""
+        self._progressed = time.monotonic()
         self.transact(lambda session: mark_current(session, self.claim, pos))
 
     def write(self, work: Callable[[Session], T]) -> T:
-        """Run `work` in one transaction under the lease; again, while it lasts, when the database is away.
+        """Run `work` in one transaction under the lease; while that lasts, retry when the database is away.
 
         The outcome of a commit whose connection broke is unknown, so `work` must be safe to repeat.
         """
@@ -99,53 +100,53 @@ class Lease:
         def guarded(session: Session) -> T:
             hold_lease(session, self.claim)
             answer = work(session)
-            crash_point(f"{self.claim.kind}-written")
+            failpoint(f"{self.claim.kind}-written")
             return answer
 
         answer = self.transact(guarded)
-        crash_point(f"{self.claim.kind}-committed")
-        self._moved = time.monotonic()
+        failpoint(f"{self.claim.kind}-committed")
+        self._progressed = time.monotonic()
         return answer
 
     def confirm(self) -> None:
-        """Raise LeaseLost unless the unit is still held: before something that no transaction can guard."""
+        """Raise LeaseLost unless the unit is still held: before a step that no transaction can guard."""
         self.write(lambda _: None)
 
     def transact(self, work: Callable[[Session], T]) -> T:
-        """Run `work` in one transaction that needs no lease; again when the database is away."""
+        """Run `work` in one transaction that needs no lease; retried in an outage of the database."""
         delay_s = 0.2
         while True:
             try:
                 with transaction(self.sessions) as session:
                     return work(session)
             except DBAPIError as error:
-                if not _will_pass(error):
+                if not _is_transient(error):
                     raise
-                if not self._is_trusted():
+                if not self._is_surely_held():
                     raise LeaseLost from error
                 log.warning("unit %s: trying again after: %s", self.claim.unit_id, error.orig)
-                time.sleep(delay_s * random.uniform(0.5, 1.5))
+                time.sleep(delay_s * random.uniform(0.5, 1.5))  # noqa: S311, jitter
                 delay_s = min(delay_s * 2, 5.0)
 
-    def _is_trusted(self) -> bool:
-        """Whether the lease surely still holds: judged with a margin and without the database."""
+    def _is_surely_held(self) -> bool:
+        """Whether the lease certainly still holds: by a local clock, with a margin."""
         return time.monotonic() - self._renewed < self.claim.lease_s * 5 / 6
 
     def _watch(self) -> None:
-        while not self._ended.wait(LOOK_EVERY_S) and self.stop is not Stop.LEASE_LOST:
+        while not self._ended.wait(POLL_EVERY_S) and self.stop is not Stop.LEASE_LOST:
             try:
-                self._look()
+                self._poll()
             except LeaseLost:
                 self.stop = Stop.LEASE_LOST
             except SQLAlchemyError as error:
                 log.warning("unit %s: cannot renew the lease: %s", self.claim.unit_id, error)
-                if not self._is_trusted():
+                if not self._is_surely_held():
                     self.stop = Stop.LEASE_LOST
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         now = time.monotonic()
-        stall_s = TRAIN_STALL_S if self._is_endless else STALL_S
-        due = now - self._renewed > self.claim.lease_s * 2 / 9 and now - self._moved < stall_s
+        stall_s = STALL_S if self._can_be_cut else LONG_STALL_S
+        due = now - self._renewed > self.claim.lease_s * 2 / 9 and now - self._progressed < stall_s
         with transaction(self.sessions) as session:
             if due:
                 renew_lease(session, self.claim)
@@ -153,15 +154,15 @@ class Lease:
                 self.stop = Stop.CANCELLED
             elif is_draining(session, self._worker):
                 self.stop = Stop.DRAINING
-            elif now - self._started > MAX_UNIT_S and not self._is_endless:
+            elif now - self._started > MAX_UNIT_S and self._can_be_cut:
                 self.stop = Stop.TIME_IS_UP
         if due:
             self._renewed = now
 
 
-def _will_pass(error: DBAPIError) -> bool:
+def _is_transient(error: DBAPIError) -> bool:
     """Whether the server is to blame, not the statement: it is away, overloaded, or broke a deadlock."""
     state: str | None = getattr(error.orig, "sqlstate", None)
     return error.connection_invalidated or (
-        isinstance(error, OperationalError) and (state is None or state.startswith(PASSING_STATES))
+        isinstance(error, OperationalError) and (state is None or state.startswith(TRANSIENT_STATES))
     )

@@ -19,17 +19,17 @@ def remove_staging(models_dir: Path) -> None:
         _remove_older(folder, STAGING_S)
 
 
-def remove_job_folders(training_dir: Path, open_jobs: Set[UUID], tunings: Set[UUID]) -> None:
-    """Folders of jobs that are not open, sooner those of `tunings`, open or not.
+def remove_job_folders(training_dir: Path, open_jobs: Set[UUID], temporary: Set[UUID]) -> None:
+    """Folders of jobs that are not open; those of `temporary` jobs sooner, as no retry needs them.
 
-    Only a training is retried with what lies there. What is not named like a job, or like the temporary
+    What is not named like a job, or like the temporary
     folders of earlier versions, is left alone.
     """
     for folder in training_dir.glob("*"):
         if folder.name.startswith("tmp"):
             _remove_older(folder, STAGING_S)
         elif (job_id := _job_of(folder)) is not None and job_id not in open_jobs:
-            _remove_older(folder, STAGING_S if job_id in tunings else CHECKPOINTS_S)
+            _remove_older(folder, STAGING_S if job_id in temporary else CHECKPOINTS_S)
 
 
 def _job_of(folder: Path) -> UUID | None:

@@ -14,12 +14,12 @@ from sqlalchemy.orm import Session
 
 from core.config.params import AnalysisParams
 from core.errors import ItemError, LibraryFolderMissing, LibraryNotFound, Unreadable
-from core.jobs.queue import BATCH
 from core.jobs.workers import slots_by_queue
 from core.library.content import TAGS_VERSION
 from core.library.left_out import as_text
 from core.library.paths import find_beneath
 from core.library.scan import Entry, FoundFile, LeftOut, scan, scan_again
+from core.services.analysis import ANALYSE
 from core.services.planning import FailedItem, PlannedItem, PlannedUnit, add_page, list_failed_items
 from core.states import ItemState
 from core.store.embeddings import find_embedded
@@ -281,9 +281,9 @@ def _work_s(path: str, size: int, params: AnalysisParams) -> float:
 def _cut(session: Session, items: Sequence[PlannedItem], work_s: Sequence[float]) -> list[PlannedUnit]:
     if not items:
         return []
-    slots = slots_by_queue(session).get(BATCH, 2)
+    slots = slots_by_queue(session).get(ANALYSE.queue, 2)
     target_s = min(TARGET_UNIT_S, max(SMALLEST_UNIT_S, sum(work_s) / (UNITS_PER_SLOT * slots)))
-    return [PlannedUnit("analyse", BATCH, chunk) for chunk in cut_by_time(items, work_s, target_s)]
+    return [PlannedUnit(ANALYSE, chunk) for chunk in cut_by_time(items, work_s, target_s)]
 
 
 def cut_by_time(

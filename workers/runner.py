@@ -1,18 +1,18 @@
-"""Runs one unit: claim it, do its body under the lease, then finish, cancel, hand back, retry or fail it."""
+"""Runs one unit: claim it, run its body under the lease, then finish, cancel, release, retry or fail it."""
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache, partial
 from pkgutil import resolve_name
-from typing import Any
 
 from sqlalchemy.orm import Session
 
 from core.errors import LeaseLost, MFAError, Unavailable
-from core.failpoints import crash_point
-from core.jobs import units
-from core.jobs.queue import TASK_PREFIX
-from core.jobs.units import Claim
+from core.failpoints import failpoint
+from core.jobs.claims import Claim, claim_unit
+from core.jobs.endings import cancel_unit, fail_unit, finish_unit, release_unit
+from core.jobs.kinds import UnitSpec
 from core.logs import working_on
 from core.settings import get_settings
 from core.store.session import SessionFactory, create_database_engine, create_session_factory, transaction
@@ -21,8 +21,15 @@ from workers.lease import Lease, Stop, Stopped
 log = logging.getLogger(__name__)
 
 Body = Callable[[Lease], None]
-Ending = Callable[[Session, Claim], None]
 MAX_CAUSE = 2000  # characters
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a unit ended: a word for the log, and the statement that writes it."""
+
+    name: str
+    write: Callable[[Session, Claim], None]
 
 
 @cache
@@ -31,45 +38,44 @@ def get_sessions() -> SessionFactory:
     return create_session_factory(create_database_engine(get_settings().database_url, pool_size=3))
 
 
-def run_unit(request: Any, unit_id: int, body: str) -> None:
-    """What every task does with the unit its doorbell names; `request` is the Celery task's.
+def run_unit(spec: UnitSpec, unit_id: int, *, task_id: str, worker: str) -> None:
+    """Run the unit that a task message names, if it is of this kind and can be claimed.
 
-    The body, `module:function`, is imported under the claim: a broken installation costs attempts and is
-    told to the user, instead of ringing for ever.
+    The body is imported under the claim: a broken installation costs attempts and is reported to the user,
+    instead of being published forever.
     """
-    sessions, kind = get_sessions(), request.task.removeprefix(TASK_PREFIX)
+    sessions = get_sessions()
     with transaction(sessions) as session:
-        claim = units.claim_unit(session, unit_id, request.id, get_settings().lease_s, kind)
+        claim = claim_unit(session, unit_id, task_id, get_settings().lease_s, spec.name)
     if claim is None:
-        log.debug("unit %s is not to be had: a doubled or late doorbell", unit_id)
+        log.debug("unit %s cannot be claimed: a duplicate or late message", unit_id)
         return
     with working_on(job=claim.job_id, unit=claim.unit_id):
-        crash_point(f"{claim.kind}-claimed")
-        run_claim(claim, request.hostname, sessions, lambda lease: resolve_name(body)(lease))
+        failpoint(f"{claim.kind}-claimed")
+        run_claim(claim, worker, sessions, lambda lease: resolve_name(spec.body)(lease))
 
 
 def run_claim(claim: Claim, worker: str, sessions: SessionFactory, body: Body) -> None:
-    """Do the body and write how it ended; whatever it raises ends here."""
+    """Run the body and write how it ended; whatever it raises ends here."""
     log.info("unit %s of job %s: %s starts", claim.unit_id, claim.job_id, claim.kind)
     try:
         with Lease(claim, worker, sessions) as lease:
-            ending = _do(lease, body)
-            crash_point(f"{claim.kind}-done")
-            lease.write(partial(_end, ending=ending, claim=claim))
-            crash_point(f"{claim.kind}-ended")
+            ending = _run_body(lease, body)
+            failpoint(f"{claim.kind}-done")
+            lease.write(partial(_write_ending, ending=ending, claim=claim))
+            failpoint(f"{claim.kind}-ended")
     except LeaseLost:
         log.warning("unit %s: the lease is lost, nothing more is written", claim.unit_id)
     else:
-        log.info("unit %s of job %s: %s", claim.unit_id, claim.job_id, ending.__name__)
+        log.info("unit %s of job %s: %s", claim.unit_id, claim.job_id, ending.name)
 
 
-def _end(session: Session, ending: Ending, claim: Claim) -> None:
-    ending(session, claim)
-    crash_point(f"{claim.kind}-ending")
+def _write_ending(session: Session, ending: Ending, claim: Claim) -> None:
+    ending.write(session, claim)
+    failpoint(f"{claim.kind}-ending")
 
 
-def _do(lease: Lease, body: Body) -> Ending:
-    """Run the body; the statement that its ending calls for."""
+def _run_body(lease: Lease, body: Body) -> Ending:
     try:
         body(lease)
     except LeaseLost:
@@ -77,19 +83,18 @@ def _do(lease: Lease, body: Body) -> Ending:
     except Stopped:
         if lease.stop is Stop.LEASE_LOST:
             raise LeaseLost from None
-        return units.cancel_unit if lease.stop is Stop.CANCELLED else units.release_unit
+        is_cancelled = lease.stop is Stop.CANCELLED
+        return Ending("cancelled", cancel_unit) if is_cancelled else Ending("released", release_unit)
     except MFAError as error:
-        return _failure(error.code, error.detail, permanent=not isinstance(error, Unavailable))
+        is_permanent = not isinstance(error, Unavailable)
+        return Ending(
+            f"failed with {error.code}",
+            partial(fail_unit, code=error.code, detail=error.detail, permanent=is_permanent),
+        )
     except Exception as error:
         # What an unforeseen error says (a statement, a folder) is for the operator only.
         log.exception("unit %s failed", lease.claim.unit_id)
         detail = f"An internal error; the worker's log tells more under unit {lease.claim.unit_id}."
-        return _failure("internal", detail, cause=f"{type(error).__name__}: {error}"[:MAX_CAUSE])
-    return units.finish_unit
-
-
-def _failure(code: str, detail: str, *, cause: str | None = None, permanent: bool = False) -> Ending:
-    def fail_unit(session: Session, claim: Claim) -> None:
-        units.fail_unit(session, claim, code, detail, cause=cause, permanent=permanent)
-
-    return fail_unit
+        cause = f"{type(error).__name__}: {error}"[:MAX_CAUSE]
+        return Ending("failed with internal", partial(fail_unit, code="internal", detail=detail, cause=cause))
+    return Ending("finished", finish_unit)

@@ -57,7 +57,7 @@ class Sweeper:
         return is_unfinished
 
     def _piece(self, work: Callable[[Session], Swept]) -> Swept:
-        """One transaction; nothing while another dispatcher is at it."""
+        """One transaction; does nothing while another dispatcher sweeps."""
         with transaction(self._sessions) as session:
             return work(session) if sweep.may_sweep(session) else Swept()
 

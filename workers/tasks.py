@@ -1,52 +1,32 @@
-"""Every Celery task. Bodies are named, not imported: the pool's parent process never loads torch."""
+"""The Celery tasks, one per kind of unit, and the one that carries liveness probes.
 
-from functools import partial
+Bodies are named, not imported: the pool's parent process never loads torch.
+"""
 
 from celery import Task
 
-from core.jobs.queue import TRAIN_TIME_LIMIT_S
-from workers import canary as canaries
+from core.jobs.kinds import UnitSpec, unit_specs
+from core.jobs.queue import task_name
+from workers import liveness
 from workers.app import app
 from workers.runner import run_unit
 
-unit_task = partial(app.task, bind=True, Strategy="workers.doorbells:strategy")
+
+def _add_task(spec: UnitSpec) -> None:
+    @app.task(
+        name=task_name(spec.name),
+        bind=True,
+        time_limit=spec.time_limit_s,
+        Strategy="workers.messages:strategy",
+    )
+    def run(task: Task, unit_id: int) -> None:
+        run_unit(spec, unit_id, task_id=task.request.id, worker=task.request.hostname)
 
 
-@unit_task(name="mfa.plan")
-def plan(task: Task, unit_id: int) -> None:
-    run_unit(task.request, unit_id, "workers.planning:plan_library")
+for each in unit_specs():
+    _add_task(each)
 
 
-@unit_task(name="mfa.analyse")
-def analyse(task: Task, unit_id: int) -> None:
-    run_unit(task.request, unit_id, "workers.analysis:analyse_tracks")
-
-
-@unit_task(name="mfa.predict")
-def predict(task: Task, unit_id: int) -> None:
-    run_unit(task.request, unit_id, "workers.analysis:analyse_upload")
-
-
-@unit_task(name="mfa.train", time_limit=TRAIN_TIME_LIMIT_S)
-def train(task: Task, unit_id: int) -> None:
-    run_unit(task.request, unit_id, "workers.training:train_model")
-
-
-@unit_task(name="mfa.trial", time_limit=TRAIN_TIME_LIMIT_S)
-def trial(task: Task, unit_id: int) -> None:
-    run_unit(task.request, unit_id, "workers.tuning:run_trial")
-
-
-@unit_task(name="mfa.study")
-def study(task: Task, unit_id: int) -> None:
-    run_unit(task.request, unit_id, "workers.tuning:conclude_study")
-
-
-@unit_task(name="mfa.thresholds")
-def thresholds(task: Task, unit_id: int) -> None:
-    run_unit(task.request, unit_id, "workers.thresholds:tune_thresholds")
-
-
-@app.task(name=canaries.TASK, Strategy="workers.canary:strategy")
-def canary() -> None:
-    """Never run: that its message comes back is all it is for."""
+@app.task(name=liveness.TASK, Strategy="workers.liveness:strategy")
+def probe() -> None:
+    """Never run: the consumer answers its messages itself."""

@@ -1,4 +1,4 @@
-"""Body of a `thresholds` unit: chooses a model's thresholds by its validation tracks; a new version of it."""
+"""Body of a `thresholds` unit: tunes a model's thresholds on its validation tracks, as a new version."""
 
 import shutil
 import time
@@ -12,7 +12,8 @@ import numpy.typing as npt
 from sqlalchemy.orm import Session
 
 from core.config.params import ThresholdParams
-from core.jobs.units import Claim, count_unit_itself, save_progress
+from core.jobs.claims import Claim
+from core.jobs.counters import count_unit_itself, save_progress
 from core.ml.evaluation.thresholds import choose_thresholds, precision_recall_front, thresholds_for_precision
 from core.ml.inference.tagger import postprocess_scores
 from core.ml.models import artifact
@@ -33,7 +34,7 @@ Scores = npt.NDArray[np.float64]
 
 
 def tune_thresholds(lease: Lease) -> None:
-    """Started again after whatever, it comes to the same thresholds; once registered, it only relabels."""
+    """A repeated run finds the same thresholds; once the version is registered, it only relabels."""
     source, made = lease.transact(partial(_load, claim=lease.claim))
     model = made or _make_version(lease, source)
     _relabel(lease, source, model)
@@ -41,7 +42,7 @@ def tune_thresholds(lease: Lease) -> None:
 
 
 def _load(session: Session, claim: Claim) -> tuple[Model, Model | None]:
-    """The model to choose thresholds for, and the version with new ones, if it is there already."""
+    """The model to tune, and the version with new thresholds, if a former run has registered it."""
     result = session.get_one(Job, claim.job_id).result
     made = resolve_model(session, result["model"]) if result else None
     return session.get_one(Model, claim.model_id), made
@@ -49,7 +50,7 @@ def _load(session: Session, claim: Claim) -> tuple[Model, Model | None]:
 
 def _make_version(lease: Lease, source: Model) -> Model:
     """Choose the thresholds and register the version that has them."""
-    params = ThresholdParams.model_validate(lease.claim.params["thresholds"])
+    params = ThresholdParams.model_validate(lease.claim.params)
     stored = artifact.load(artifact_folder(source))
     assert isinstance(stored.card, StoredCard)
     held_out = read_validation(artifact_folder(source))
@@ -60,7 +61,7 @@ def _make_version(lease: Lease, source: Model) -> Model:
         "labels": [finite_or_null(label) for label in labels],
         "unreached": unreached(params, labels),
     }
-    lease.step()
+    lease.record_step()
     version = lease.write(partial(_reserve_version, claim=lease.claim, name=source.name))
     card = new_card(stored.card, params, chosen, version)
     settings = get_settings()
@@ -68,7 +69,7 @@ def _make_version(lease: Lease, source: Model) -> Model:
     staging = settings.training_dir / str(lease.claim.job_id)
     try:
         artifact.save(card, stored.model, staging / "model", _records(artifact_folder(source)))
-        lease.step()
+        lease.record_step()
         installed = install(staging / "model", settings.models_dir / f"{card.name}-{version}")
         return lease.write(partial(_register, claim=lease.claim, folder=installed, result=result))
     finally:
@@ -94,7 +95,7 @@ def _register(session: Session, claim: Claim, folder: Path, result: dict[str, An
 
 
 def choose(params: ThresholdParams, targets: Scores, scores: Scores) -> Scores:
-    """A threshold per label (L,). Each label has no more decisions than tracks, so every one is looked at."""
+    """A threshold per label (L,). Each label has no more candidates than tracks, so all are tried."""
     if params.min_precision is not None:
         return thresholds_for_precision(targets, scores, params.min_precision)
     return choose_thresholds(targets, scores, beta=params.beta or 1.0)
@@ -158,9 +159,9 @@ def new_card(card: StoredCard, params: ThresholdParams, chosen: Scores, version:
 
 
 def _relabel(lease: Lease, source: Model, model: Model) -> None:
-    """What has been analysed is labelled by the new thresholds at once: the scores are the same.
+    """Label what has been analysed by the new thresholds at once: the scores are the same.
 
-    After `TARGET_S` the unit is handed back; it goes on behind the last page that was written.
+    After `TARGET_S` the unit is released; its next run goes on behind the last page that was written.
     """
     began = time.monotonic()
     after: bytes | None = bytes.fromhex(lease.claim.payload.get("after", ""))
@@ -169,7 +170,7 @@ def _relabel(lease: Lease, source: Model, model: Model) -> None:
         page = partial(_relabel_page, claim=lease.claim, source=source, model=model, after=after)
         after = lease.write(page)
         if after is not None and time.monotonic() - began >= TARGET_S:
-            lease.hand_back()
+            lease.release()
 
 
 def _relabel_page(session: Session, claim: Claim, source: Model, model: Model, after: bytes) -> bytes | None:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from core.config.dataset import DatasetConfig, LibraryDataset
 from core.config.experiment import ExperimentConfig
 from core.errors import LibraryNotFound, UnusableDataset
-from core.jobs.units import save_activity, save_timings
+from core.jobs.counters import save_activity, save_timings
 from core.library.paths import find_beneath
 from core.ml.datasets.catalogue import read_dataset, read_library
 from core.ml.datasets.examples import Dataset
@@ -22,9 +22,10 @@ from core.ml.training.context import TrainingStopped
 from core.ml.training.json_values import finite_or_null
 from core.ml.training.reports import EpochReport, TrainingResult
 from core.ml.training.train import train
+from core.services.training import complete_run, record_epochs
 from core.settings import get_settings
 from core.states import Activity
-from core.store.experiments import Ending, finish_run, save_epochs, take_version
+from core.store.experiments import Ending, take_version
 from core.store.registry import register_artifact
 from core.store.tables import Library, Run
 from core.store.tracks import list_tags
@@ -114,7 +115,7 @@ def _finish(session: Session, lease: Lease, result: TrainingResult, folder: Path
         duration_s=result.metrics["duration_s"],
         epochs=[finite_or_null(report.as_dict()) for report in result.history],
     )
-    finish_run(session, lease.claim, run, ending, register_artifact(session, folder))
+    complete_run(session, lease.claim, run, ending, register_artifact(session, folder))
 
 
 class TrainingReporter:
@@ -139,20 +140,22 @@ class TrainingReporter:
 
     def on_activity(self, activity: Activity, done: int, total: int | None) -> None:
         """Write the current activity: at once if it has no progress, else at most every `WRITE_EVERY_S`."""
-        self._lease.moved()
+        self._lease.record_progress()
         if total is None or time.monotonic() - self._noted >= WRITE_EVERY_S:
             values = {"name": activity, "done": done, "total": total}
             self._lease.write(partial(save_activity, claim=self._lease.claim, activity=values))
             self._noted = time.monotonic()
 
     def should_stop(self) -> bool:
-        self._lease.moved()
+        self._lease.record_progress()
         return self._lease.stop is not None
 
     def flush(self) -> None:
         """Write the epochs reported since the last write."""
         reports: Sequence[dict[str, Any]] = [finite_or_null(report.as_dict()) for report in self._reports]
-        self._lease.write(partial(save_epochs, claim=self._lease.claim, run_id=self._run_id, reports=reports))
+        self._lease.write(
+            partial(record_epochs, claim=self._lease.claim, run_id=self._run_id, reports=reports)
+        )
         self._reports, self._written = [], time.monotonic()
 
     def _is_due(self) -> bool:

@@ -75,9 +75,9 @@ def _start(lease: Lease) -> Trial:
         return trial
     with lease.sessions() as session:
         config = TuningConfig.model_validate(session.get_one(Study, trial.study_id).config)
-    with asking_alone(lease.sessions.kw["bind"], trial.study_id, lease.step):
+    with asking_alone(lease.sessions.kw["bind"], trial.study_id, lease.record_step):
         while trial.state == TrialState.WAITING:
-            lease.step()
+            lease.record_step()
             known = lease.transact(partial(known_optuna_numbers, study_id=trial.study_id))
             asked = asking.ask(get_storage(), str(trial.study_id), config, trial.number, known)
             trial = lease.write(partial(_write_down, lease=lease, asked=asked))
@@ -174,7 +174,7 @@ class Reporter:
         return [self._points[key] for key in order]
 
     def on_epoch(self, report: EpochReport) -> None:
-        self._lease.moved()
+        self._lease.record_progress()
         self._points[report.fold or 0, report.epoch] = _point(report)
         if self._judged is not None:
             report_epoch(self._judged, report)
@@ -182,10 +182,10 @@ class Reporter:
             self.flush()
 
     def on_track(self, _done: int, _total: int) -> None:
-        self._lease.moved()
+        self._lease.record_progress()
 
     def should_stop(self) -> bool:
-        self._lease.moved()
+        self._lease.record_progress()
         return self._lease.stop is not None
 
     def flush(self) -> None:
@@ -219,7 +219,7 @@ def conclude_study(lease: Lease) -> None:
         if trial.state == TrialState.COMPLETE
     ]
     result = {"study_id": str(study_id), "best": [trial.number for trial in best_trials(config, rows)]}
-    importances = asking.importances(get_storage(), str(study_id), config, lease.moved)
+    importances = asking.importances(get_storage(), str(study_id), config, lease.record_progress)
     lease.write(partial(_conclude, lease=lease, importances=importances, result=result))
     pictures = draw(config.objectives, config.space, trials, importances)
     _write_pictures(get_settings().studies_dir / str(study_id), pictures)

@@ -231,9 +231,13 @@ def show_runs(
 
 
 @app.command()
-def serve() -> None:
+def serve(
+    reload: Annotated[
+        bool, typer.Option("--reload", help="Restart the gateway when its code changes, for development.")
+    ] = False,
+) -> None:
     """Run the whole stack on this machine until Ctrl-C."""
-    local.serve(load_settings())
+    local.serve(load_settings(), reload=reload)
 
 
 @app.command()

@@ -17,7 +17,8 @@ console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
 TOP_LABELS = 3
-UNITS = {JobKind.TRAINING: "epochs", JobKind.TUNING: "trials"}  # what the progress of a job counts
+# What the progress of a job counts, unless tracks.
+UNITS = {JobKind.TRAINING: "epochs", JobKind.TUNING: "trials", JobKind.THRESHOLDS: "models"}
 ACTIVITIES = {
     Activity.READING: "reading the tracks",
     Activity.TRAINING: "training",

@@ -80,13 +80,12 @@ class Client:
         return self._post(schemas.Job, "/jobs", {"kind": "training", "params": params})
 
     def submit_study(self, config: TuningConfig) -> schemas.Job:
-        return self._submit_tuning({"study": config.model_dump(mode="json")})
+        params = {"study": config.model_dump(mode="json")}
+        return self._post(schemas.Job, "/jobs", {"kind": "tuning", "params": params})
 
     def submit_thresholds(self, params: ThresholdParams) -> schemas.Job:
-        return self._submit_tuning({"thresholds": params.model_dump(mode="json")})
-
-    def _submit_tuning(self, params: dict[str, Any]) -> schemas.Job:
-        return self._post(schemas.Job, "/jobs", {"kind": "tuning", "params": params})
+        body = {"kind": "thresholds", "params": params.model_dump(mode="json")}
+        return self._post(schemas.Job, "/jobs", body)
 
     def resume_study(self, study_id: UUID, n_trials: int) -> schemas.Job:
         return self._post(schemas.Job, f"/studies/{study_id}/resume", {"n_trials": n_trials})

@@ -33,13 +33,13 @@ def show_jobs(client: Client) -> None:
 
 
 def subject_of(job: schemas.Job) -> str:
-    """The library and folder, the uploaded file, the experiment or the study."""
+    """The library and folder, the uploaded file, the experiment, the study or the model."""
     if job.kind == JobKind.TRAINING:
         return str(job.params["experiment"]["experiment_name"])
     if job.kind == JobKind.TUNING:
-        if "thresholds" in job.params:
-            return f"thresholds of {job.params['thresholds']['model']}"
         return str(job.params["study"]["study_name"] if "study" in job.params else job.params["resume"])
+    if job.kind == JobKind.THRESHOLDS:
+        return str(job.params["model"])
     parts = (job.params.get("library"), job.params.get("path"), job.params.get("filename"))
     return "/".join(part for part in parts if part)
 

@@ -11,17 +11,18 @@ from api.security.access import is_loopback
 from core.config.params import AnalysisParams
 from core.errors import ItemError
 from core.library.scan import FoundFile, scan
-from core.local import Stack, local_stack
-from core.settings import Settings
+from core.local import Plan, Stack, full_plan, local_stack
+from core.settings import PROJECT, Settings
 
 RESULTS = Path("results.csv")
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, *, reload: bool = False) -> None:
     """Keep the stack up until Ctrl-C; its first API key is shown once."""
     display.say("Starting …")
+    plan = full_plan(settings)
     try:
-        with local_stack(settings) as stack:
+        with local_stack(settings, with_reload(plan) if reload else plan) as stack:
             display.say(f"Gateway        {stack.url}/api/v1", "bold")
             display.say(f"Documentation  {stack.url}/docs")
             display.say(f"Readiness      {stack.url}/readyz")
@@ -31,6 +32,16 @@ def serve(settings: Settings) -> None:
             stack.wait()
     except KeyboardInterrupt:
         display.say("Stopped.")
+
+
+def with_reload(plan: Plan) -> Plan:
+    """The plan with a gateway that Uvicorn restarts whenever a file of `api` or `core` changes."""
+    watched = ("--reload", "--reload-dir", str(PROJECT / "api"), "--reload-dir", str(PROJECT / "core"))
+    services = tuple(
+        each.model_copy(update={"argv": (*each.argv, *watched)}) if each.name == "api" else each
+        for each in plan.services
+    )
+    return plan.model_copy(update={"services": services})
 
 
 def demo(settings: Settings, music: Path | None) -> None:

@@ -15,13 +15,15 @@ from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 
 from api import schemas, views
-from api.deps import IdempotencyKey, ReadsDep, Scores, SessionsDep, SettingsDep, Writer, expect_room
+from api.deps import ContextDep, ReadsDep, Scores, SessionsDep, SettingsDep
 from api.routes import API, make_router, problems
 from api.routes.jobs import accepted
 from api.uploads import accept, display_name
 from core.config.params import PredictParams
 from core.errors import Invalid, JobCancelled, JobFailed, Unavailable, item_error
 from core.jobs.jobs import get_job
+from core.jobs.kinds import SubmissionContext
+from core.jobs.submission import check_room
 from core.states import TERMINAL_JOB_STATES, JobState
 from core.store.session import SessionFactory
 
@@ -29,11 +31,11 @@ router = make_router("analysis")
 
 PREDICT_PATH = f"{API}/analysis/predict"
 DEFAULT_WAIT_S, MAX_WAIT_S = 30, 120
-FIRST_LOOK_S, LAST_LOOK_S = 0.05, 0.5
+FIRST_PAUSE_S, LAST_PAUSE_S = 0.05, 0.5
 MAX_FIELD_BYTES = 1000
 MAX_UPLOADS, MAX_WAITERS = 32, 200  # at a time, in this process
 uploads, waiters = asyncio.Semaphore(MAX_UPLOADS), asyncio.Semaphore(MAX_WAITERS)
-# The form is read in the route, behind the check of the caller: strangers shall not fill the disk.
+# The form is read in the route, after the caller is checked: strangers must not fill the disk.
 FORM: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -55,7 +57,7 @@ FORM: dict[str, Any] = {
         },
     }
 }
-STILL_AT_WORK: dict[int | str, dict[str, Any]] = {
+NOT_DONE_YET: dict[int | str, dict[str, Any]] = {
     202: {"model": schemas.Job, "description": "Not done in time; poll the job at `Location`"}
 }
 
@@ -63,7 +65,7 @@ STILL_AT_WORK: dict[int | str, dict[str, Any]] = {
 @router.post(
     "/predict",
     response_model=schemas.Prediction | schemas.Job,
-    responses=STILL_AT_WORK | problems(400, 404, 409, 413, 500),
+    responses=NOT_DONE_YET | problems(400, 404, 409, 413, 500),
     openapi_extra=FORM,
 )
 async def predict(
@@ -72,29 +74,28 @@ async def predict(
     sessions: SessionsDep,
     reads: ReadsDep,
     settings: SettingsDep,
-    caller: Writer,
+    context: ContextDep,
     prefer: Annotated[
         str | None, Header(description="`wait=N`: seconds to wait for the result, 0 to 120; default 30")
     ] = None,
     scores: Scores = None,
-    idempotency_key: IdempotencyKey = None,
 ) -> schemas.Prediction | schemas.Job:
     """Label one file: 200 with the prediction when it is done in time, else 202 with the job.
 
     When too many requests wait already, the answer is a 202 at once.
     A file that cannot be labelled is a 422 whose `type` says why, for example `urn:mfa:error:not_audio`.
     """
-    await run_in_threadpool(expect_room, reads, caller.owner, idempotency_key, settings)
+    await run_in_threadpool(refuse_early, reads, context)
     if uploads.locked():
         raise Unavailable("Too many files are being uploaded at the moment.")
     async with uploads, received_form(request) as fields:
         file, params = read_form(fields)
         submission = await run_in_threadpool(
-            accept, sessions, settings, file.file, params, caller.owner, idempotency_key
+            accept, sessions, settings.uploads_dir, file.file, params, context
         )
-    wished_s = wished_wait_s(prefer)
-    wait_s = 0 if waiters.locked() else DEFAULT_WAIT_S if wished_s is None else wished_s
-    if wished_s == wait_s:
+    preferred_s = preferred_wait_s(prefer)
+    wait_s = 0 if waiters.locked() else DEFAULT_WAIT_S if preferred_s is None else preferred_s
+    if preferred_s == wait_s:
         response.headers["Preference-Applied"] = f"wait={wait_s}"
     async with waiters if wait_s else nullcontext():
         answer = await wait_for(reads, submission.job.id, wait_s, all_scores=scores == "all")
@@ -104,6 +105,12 @@ async def predict(
     elif submission.replayed:
         response.headers["Idempotent-Replayed"] = "true"
     return answer
+
+
+def refuse_early(reads: SessionFactory, context: SubmissionContext) -> None:
+    """Raise TooManyJobs before anything is received or stored for the new job."""
+    with reads() as session:
+        check_room(session, context)
 
 
 @asynccontextmanager
@@ -129,8 +136,8 @@ def read_form(form: FormData) -> tuple[UploadFile, PredictParams]:
         raise RequestValidationError(error.errors()) from error
 
 
-def wished_wait_s(prefer: str | None) -> int | None:
-    """`wait` out of a `Prefer` header, within bounds; what cannot be understood is no wish (RFC 7240)."""
+def preferred_wait_s(prefer: str | None) -> int | None:
+    """`wait` out of a `Prefer` header, within bounds; None if there is none or it is malformed (RFC 7240)."""
     found = re.search(
         r'(?:^|[,;\s])wait\s*=\s*"?(\d{1,9})"?(?=$|[,;\s])', prefer or "", re.IGNORECASE | re.ASCII
     )
@@ -140,18 +147,18 @@ def wished_wait_s(prefer: str | None) -> int | None:
 async def wait_for(
     reads: SessionFactory, job_id: UUID, wait_s: float, *, all_scores: bool
 ) -> schemas.Prediction | schemas.Job:
-    """The prediction, or the job when the time is up. Between two looks nothing is held."""
-    deadline, pause_s = time.monotonic() + wait_s, FIRST_LOOK_S
+    """The prediction, or the job when the time is up. Between two queries no connection is held."""
+    deadline, pause_s = time.monotonic() + wait_s, FIRST_PAUSE_S
     while True:
-        answer = await run_in_threadpool(look, reads, job_id, all_scores=all_scores)
+        answer = await run_in_threadpool(find_answer, reads, job_id, all_scores=all_scores)
         left_s = deadline - time.monotonic()
         if isinstance(answer, schemas.Prediction) or left_s <= 0:
             return answer
         await asyncio.sleep(min(pause_s, left_s))
-        pause_s = min(pause_s * 1.3, LAST_LOOK_S)
+        pause_s = min(pause_s * 1.3, LAST_PAUSE_S)
 
 
-def look(reads: SessionFactory, job_id: UUID, *, all_scores: bool) -> schemas.Prediction | schemas.Job:
+def find_answer(reads: SessionFactory, job_id: UUID, *, all_scores: bool) -> schemas.Prediction | schemas.Job:
     """The prediction once there is one; raises the error of a job that ended without."""
     with reads() as session:
         job = get_job(session, job_id)

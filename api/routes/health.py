@@ -13,8 +13,9 @@ from api import schemas
 from api.deps import READ, SessionDep, SessionsDep, SettingsDep
 from api.routes import GUARDED
 from core.errors import Unavailable
-from core.jobs.queue import QUEUES, SERVING_QUEUES, ping
-from core.jobs.workers import DISPATCHER, is_heard, slots_by_queue
+from core.jobs.kinds import queues, serving_queues
+from core.jobs.queue import ping
+from core.jobs.workers import DISPATCHER, is_alive, slots_by_queue
 from core.services.monitoring import RECENT_S, Activity, is_migrated, measure_activity
 from core.settings import Settings
 from core.states import UnitState
@@ -48,10 +49,10 @@ def _missing_in_database(sessions: SessionFactory) -> list[str]:
             if not is_migrated(session):
                 return ["The database has not had every migration: run `alembic upgrade head`."]
             served = slots_by_queue(session)
-            missing = [] if is_heard(session, DISPATCHER) else ["No dispatcher runs."]
+            missing = [] if is_alive(session, DISPATCHER) else ["No dispatcher runs."]
     except SQLAlchemyError:
         return ["The database does not answer."]
-    unserved = [queue for queue in SERVING_QUEUES if not served.get(queue)]
+    unserved = [queue for queue in serving_queues() if not served.get(queue)]
     return [*missing, *(f"No worker takes from the queue `{queue}`." for queue in unserved)]
 
 
@@ -79,7 +80,7 @@ class ActivityCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         seen = self.activity
-        waiting = {(str(UnitState.READY), queue): 0 for queue in QUEUES}  # an empty queue is told too
+        waiting = {(str(UnitState.READY), queue): 0 for queue in queues()}  # an empty queue is told too
         yield from (
             labelled("mfa_jobs", "Open jobs", ("state",), seen.jobs),
             labelled("mfa_units", "Open units of work", ("state", "queue"), waiting | seen.units),

@@ -4,30 +4,28 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Query, Response
-from sqlalchemy.orm import Session
 
 from api import schemas, views
 from api.deps import (
-    Caller,
+    ContextDep,
     Cursor,
-    IdempotencyKey,
     Limit,
     Reader,
     ReadsDep,
     SessionDep,
     SettingsDep,
     Writer,
-    check_open_jobs,
 )
 from api.routes import API, DELETED, make_router, problems
 from api.uploads import keep_for_retry
 from core.config.params import JobKind
 from core.jobs import jobs as service
+from core.jobs import submission as submissions
 from core.jobs.items import list_items
-from core.jobs.jobs import OPEN_JOB_STATES, Submission
+from core.jobs.jobs import OPEN_JOB_STATES
+from core.jobs.submission import Submission
 from core.services import changes
-from core.services.studies import submit_tuning
-from core.services.trainings import retry_training, submit_training
+from core.services.analysis import check_library
 from core.states import ItemState, JobState
 
 router = make_router("jobs")
@@ -37,10 +35,8 @@ router = make_router("jobs")
 def submit_job(
     body: schemas.JobRequest,
     session: SessionDep,
-    settings: SettingsDep,
-    caller: Writer,
+    context: ContextDep,
     response: Response,
-    idempotency_key: IdempotencyKey = None,
 ) -> schemas.Job:
     """Queue asynchronous work and answer at once. Poll the URL in `Location`.
 
@@ -48,33 +44,15 @@ def submit_job(
     model already are skipped unless `force` is set; where only the head of a model is new, embeddings that
     are known already are labelled without opening a file.
 
-    `training` learns the labels of a dataset: a library, or (without an `admin` key) a folder inside of one.
+    `training` trains a model on a dataset: a library, or (without an `admin` key) a folder inside one.
     Its progress counts epochs, its result says how good the new model is.
 
     `tuning` searches the hyper-parameters of such a training; its progress counts trials, its result says
-    which were best. With `thresholds` it chooses anew from which score on a model gives its labels.
+    which were best.
+
+    `thresholds` re-tunes the label thresholds of a model. `tuning` with `thresholds` makes the same job.
     """
-    if isinstance(body, schemas.TrainingRequest):
-        submission = submit_training(
-            session,
-            body.params,
-            caller.owner,
-            idempotency_key,
-            data_dir=settings.data_dir,
-            trusted=caller.is_admin,
-        )
-    elif isinstance(body, schemas.TuningRequest):
-        submission = submit_tuning(
-            session,
-            body.params,
-            caller.owner,
-            idempotency_key,
-            data_dir=settings.data_dir,
-            trusted=caller.is_admin,
-        )
-    else:
-        submission = service.submit_analysis(session, body.params, caller.owner, idempotency_key)
-    check_open_jobs(session, submission, settings)
+    submission = submissions.submit_job(session, body.params, context)
     return accepted(response, submission, views.job(session, submission.job))
 
 
@@ -132,26 +110,18 @@ def retry_job(
     session: SessionDep,
     settings: SettingsDep,
     caller: Writer,
+    context: ContextDep,
     response: Response,
-    idempotency_key: IdempotencyKey = None,
 ) -> schemas.Job:
-    """A new job over the failed items of a job that has ended; a training goes on where it was.
+    """A new job over the failed items of a job that has ended; a training goes on from its last checkpoint.
 
     Folders that could not be listed are listed again, as is a library whose listing failed. An upload is
     labelled again while its file is kept: for an hour.
     """
-    request = service.retry_request(job_id, caller.owner, idempotency_key)
-    submission = service.find_replay(session, request) or retry(session, job_id, caller, idempotency_key)
-    check_open_jobs(session, submission, settings)
+    submission = submissions.retry_job(session, job_id, context, visible_to=caller.visible_to)
     if submission.job.kind == JobKind.PREDICT and not submission.replayed:
         keep_for_retry(settings, job_id, submission.job.id)
     return accepted(response, submission, views.job(session, submission.job))
-
-
-def retry(session: Session, job_id: UUID, caller: Caller, idempotency_key: str | None) -> Submission:
-    old = service.get_job(session, job_id, visible_to=caller.visible_to)
-    retry_kind = retry_training if old.kind == JobKind.TRAINING else service.retry_failed
-    return retry_kind(session, job_id, caller.owner, idempotency_key, visible_to=caller.visible_to)
 
 
 @router.delete("/{job_id}", status_code=204, responses=DELETED | problems(404, 409))
@@ -173,6 +143,6 @@ def list_job_items(
     limit: Limit = 100,
 ) -> schemas.Page[schemas.Item]:
     """The outcome of each track, in the order of the library; `state=failed` lists what went wrong."""
-    service.check_library(session, service.get_job(session, job_id, visible_to=caller.visible_to))
+    check_library(session, service.get_job(session, job_id, visible_to=caller.visible_to))
     page = list_items(session, job_id, state, cursor, limit)
     return schemas.Page(items=[views.item(row) for row in page.items], next_cursor=page.next_cursor)

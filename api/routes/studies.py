@@ -6,20 +6,10 @@ from uuid import UUID
 from fastapi import Path, Query, Response
 
 from api import schemas, views
-from api.deps import (
-    ADMIN,
-    READ,
-    Cursor,
-    IdempotencyKey,
-    Limit,
-    SessionDep,
-    SettingsDep,
-    Writer,
-    check_open_jobs,
-)
+from api.deps import ADMIN, READ, ContextDep, Cursor, Limit, SessionDep, SettingsDep
 from api.routes import DELETED, make_router, problems
 from api.routes.jobs import accepted
-from core.services import changes
+from core.services import changes, tuning
 from core.services import studies as service
 
 router = make_router("studies")
@@ -95,22 +85,11 @@ def resume_study(
     study_id: UUID,
     body: schemas.ResumeRequest,
     session: SessionDep,
-    settings: SettingsDep,
-    caller: Writer,
+    context: ContextDep,
     response: Response,
-    idempotency_key: IdempotencyKey = None,
 ) -> schemas.Job:
     """Add trials to a study whose last job has ended: a new job on the same study."""
-    submission = service.resume_study(
-        session,
-        study_id,
-        body.n_trials,
-        caller.owner,
-        idempotency_key,
-        data_dir=settings.data_dir,
-        trusted=caller.is_admin,
-    )
-    check_open_jobs(session, submission, settings)
+    submission = tuning.resume_study(session, study_id, body.n_trials, context)
     return accepted(response, submission, views.job(session, submission.job))
 
 
@@ -118,21 +97,10 @@ def resume_study(
 def train_best(
     study_id: UUID,
     session: SessionDep,
-    settings: SettingsDep,
-    caller: Writer,
+    context: ContextDep,
     response: Response,
     body: schemas.BestRequest = THE_BEST,
-    idempotency_key: IdempotencyKey = None,
 ) -> schemas.Job:
     """Train the best trial's experiment with all its epochs and register the model: a training job."""
-    submission = service.train_best(
-        session,
-        study_id,
-        caller.owner,
-        idempotency_key,
-        number=body.trial,
-        data_dir=settings.data_dir,
-        trusted=caller.is_admin,
-    )
-    check_open_jobs(session, submission, settings)
+    submission = tuning.train_best(session, study_id, context, number=body.trial)
     return accepted(response, submission, views.job(session, submission.job))

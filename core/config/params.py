@@ -14,6 +14,7 @@ class JobKind(StrEnum):
     PREDICT = "predict"
     TRAINING = "training"
     TUNING = "tuning"
+    THRESHOLDS = "thresholds"
 
 
 class AnalysisParams(Config):
@@ -23,7 +24,7 @@ class AnalysisParams(Config):
     path: str = Field(default="", description="folder inside the library; empty: all of it", max_length=4096)
     model: str = Field(default="default", description="model alias, `name` or `name@version`", max_length=200)
     coverage: Coverage = Field(default="full", description="`full`, or `{windows: n}` evenly spaced windows")
-    force: bool = Field(default=False, description="analyse again what has a result already")
+    force: bool = Field(default=False, description="also analyse tracks that have a result already")
     confirm_empty: bool = Field(
         default=False,
         description="mark tracks as missing even when the folder holds none of them any more; "
@@ -53,7 +54,7 @@ ConfigName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=1
 
 
 class TrainingParams(Config):
-    """Learn the labels of a dataset: a new version of the model that has the experiment's name."""
+    """Train on a dataset: makes a new version of the model that has the experiment's name."""
 
     experiment: dict[str, Any] | ConfigName = Field(
         description="a configuration, or the name of a file in the server's `configs/experiments`"
@@ -62,14 +63,14 @@ class TrainingParams(Config):
 
 
 class ThresholdParams(Config):
-    """Choose anew from which score on a model gives its labels, by the tracks it was validated on."""
+    """Re-tune the label thresholds of a model on the tracks it was validated on."""
 
     model: str = Field(description="`name` or `name@version` of a model trained here", max_length=200)
     beta: float | None = Field(
         default=None,
         gt=0,
         le=10,
-        description="recall counts so many times as much as precision (F-beta); 1 if nothing is asked for",
+        description="weight of recall relative to precision (F-beta); 1 by default",
     )
     min_precision: float | None = Field(
         default=None, gt=0, le=1, description="instead: the most recall with at least this precision"
@@ -78,12 +79,12 @@ class ThresholdParams(Config):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.beta is not None and self.min_precision is not None:
-            raise ValueError("name beta or min_precision, and not both")
+            raise ValueError("name beta or min_precision, not both")
         return self
 
 
 class TuningParams(Config):
-    """Search hyper-parameters, or tune the thresholds of a model."""
+    """Search hyper-parameters. With `thresholds`, the job is of that kind instead."""
 
     study: dict[str, Any] | ConfigName | None = Field(
         default=None, description="a configuration, or the name of a file in the server's `configs/tuning`"
@@ -93,5 +94,5 @@ class TuningParams(Config):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if (self.study is None) == (self.thresholds is None):
-            raise ValueError("name a study or thresholds, and not both")
+            raise ValueError("name a study or thresholds, not both")
         return self

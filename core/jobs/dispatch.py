@@ -1,4 +1,4 @@
-"""What the dispatcher does with units: bring ready ones to the broker, take back what got lost there."""
+"""Dispatch: which ready units are published next, and which ones the broker has lost."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -6,39 +6,39 @@ from dataclasses import dataclass
 from sqlalchemy import exists, func, select, update
 from sqlalchemy.orm import Session
 
-from core.jobs.units import seconds
 from core.states import JobState, UnitState
+from core.store.clock import seconds
 from core.store.tables import Job, JobUnit
 
 
 @dataclass(frozen=True)
-class Doorbell:
+class TaskMessage:
     unit_id: int
     kind: str
     queue: str
-    is_again: bool  # its last worker vanished: it has waited for its turn before
+    is_urgent: bool  # its last worker vanished: it has waited for its turn before
 
 
-def take_ready(session: Session, queue: str, window: int) -> list[Doorbell]:
-    """Mark the next ready units of a queue as dispatched, at most so many that `window` are on their way.
+def take_ready(session: Session, queue: str, window: int) -> list[TaskMessage]:
+    """Mark the next ready units of a queue as dispatched, until `window` are waiting in the broker.
 
-    Units whose worker vanished come first, however many are on their way. Then jobs take turns: the first
+    Units whose worker vanished come first, however many are waiting. Then jobs take turns: the first
     ready unit of every job comes before the second of any.
     """
-    again = _dispatch(session, _lost_units(session, queue, window))
-    return again + _dispatch(session, _next_units(session, queue, window))
+    urgent = _dispatch(session, _abandoned_units(session, queue, window))
+    return urgent + _dispatch(session, _next_units(session, queue, window))
 
 
-def _lost_units(session: Session, queue: str, limit: int) -> Sequence[int]:
+def _abandoned_units(session: Session, queue: str, limit: int) -> Sequence[int]:
     is_open = exists().where(Job.id == JobUnit.job_id, Job.state.in_((JobState.QUEUED, JobState.RUNNING)))
-    lost = select(JobUnit.id).where(
+    abandoned = select(JobUnit.id).where(
         JobUnit.queue == queue,
         JobUnit.state == UnitState.READY,
         JobUnit.crash_count > 0,
         JobUnit.run_after <= func.clock_timestamp(),
         is_open,
     )
-    return session.scalars(lost.order_by(JobUnit.id).limit(limit)).all()
+    return session.scalars(abandoned.order_by(JobUnit.id).limit(limit)).all()
 
 
 def _next_units(session: Session, queue: str, window: int) -> Sequence[int]:
@@ -70,7 +70,7 @@ def _next_units(session: Session, queue: str, window: int) -> Sequence[int]:
     ).all()
 
 
-def _dispatch(session: Session, unit_ids: Sequence[int]) -> list[Doorbell]:
+def _dispatch(session: Session, unit_ids: Sequence[int]) -> list[TaskMessage]:
     if not unit_ids:
         return []
     still_ready = (
@@ -85,11 +85,11 @@ def _dispatch(session: Session, unit_ids: Sequence[int]) -> list[Doorbell]:
         .returning(JobUnit.id, JobUnit.kind, JobUnit.queue, JobUnit.crash_count > 0)
     ).all()
     order = {unit_id: position for position, unit_id in enumerate(unit_ids)}
-    return [Doorbell(*row) for row in sorted(rows, key=lambda row: order[row.id])]
+    return [TaskMessage(*row) for row in sorted(rows, key=lambda row: order[row.id])]
 
 
-def take_back(session: Session, *, still_there: Collection[int] = (), older_than_s: float) -> int:
-    """Make dispatched units ready again whose doorbells the broker has lost: all but those still there."""
+def requeue_lost(session: Session, *, still_there: Collection[int] = (), older_than_s: float) -> int:
+    """Make dispatched units ready again whose messages the broker has lost: all but those still there."""
     lost = (
         select(JobUnit.id)
         .where(

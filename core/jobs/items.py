@@ -1,4 +1,4 @@
-"""Outcomes of a job, track by track, and of paths that are no tracks."""
+"""Items of a job: one per track, and one per path that is no track, each with its outcome."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,13 +8,11 @@ from uuid import UUID
 from sqlalchemy import Select, func, select, tuple_, update
 from sqlalchemy.orm import Session
 
-from core.jobs.units import Claim, count_items, hold_lease
+from core.jobs.claims import Claim, hold_lease
+from core.jobs.counters import count_items
 from core.states import ItemState
 from core.store.cursor import Page, cut_page, decode_cursor
-from core.store.tables import Job, JobItem, Library, Prediction, Track
-
-Position = tuple[int, int]  # unit id and position in the unit: the order of a job's items
-BEFORE_ALL: Position = (0, -1)
+from core.store.tables import Job, JobItem, Track
 
 
 @dataclass(frozen=True)
@@ -43,15 +41,6 @@ class ItemRow:
     state: ItemState
     error_code: str | None
     error_detail: str | None
-
-
-@dataclass(frozen=True)
-class ResultRow:
-    track_id: UUID
-    path: str
-    duration_s: float
-    scores: list[float]
-    warnings: list[str]
 
 
 def load_work(session: Session, claim: Claim) -> list[WorkItem]:
@@ -90,7 +79,7 @@ def list_items(
 ) -> Page[ItemRow]:
     """In the order of the library."""
     query = (
-        _in_order(job_id, limit + 1)
+        items_in_order(job_id, limit + 1)
         .add_columns(
             Track.id,
             func.coalesce(JobItem.path, Track.path),
@@ -103,31 +92,12 @@ def list_items(
     if state is not None:
         query = query.where(JobItem.state == state)
     if cursor is not None:
-        query = _after(query, decode_cursor(cursor, int, int))
+        query = after_position(query, decode_cursor(cursor, int, int))
     page = cut_page(session.execute(query).all(), limit, lambda row: row[:2])
     return Page([ItemRow(*row[2:]) for row in page.items], page.next_cursor)
 
 
-def list_results(
-    session: Session, job: Job, after: Position, limit: int, *, only_with_warnings: bool = False
-) -> list[tuple[Position, ResultRow]]:
-    """The next labelled tracks of a job after a position, each with its own position."""
-    heard = (Prediction.content_hash == JobItem.content_hash) & (Prediction.model_id == job.model_id)
-    query = (
-        _in_order(job.id, limit)
-        .add_columns(Track.id, Track.path, Prediction.duration_s, Prediction.scores, Prediction.warnings)
-        .join(Track, Track.id == JobItem.track_id)
-        .join(Library, Library.id == Track.library_id)
-        .join(Prediction, heard)
-        .where(JobItem.state.in_((ItemState.DONE, ItemState.SKIPPED)))
-    )
-    if only_with_warnings:
-        query = query.where(Prediction.warnings != [])
-    rows = session.execute(_after(query, after))
-    return [((row[0], row[1]), ResultRow(*row[2:])) for row in rows]
-
-
-def _in_order(job_id: UUID, limit: int) -> Select[*tuple[Any, ...]]:
+def items_in_order(job_id: UUID, limit: int) -> Select[*tuple[Any, ...]]:
     """Nothing of a job that has been deleted since it was read: some of its items may be gone."""
     query = (
         select(JobItem.unit_id, JobItem.pos)
@@ -137,5 +107,5 @@ def _in_order(job_id: UUID, limit: int) -> Select[*tuple[Any, ...]]:
     return query.order_by(JobItem.unit_id, JobItem.pos).limit(limit)
 
 
-def _after(query: Select[*tuple[Any, ...]], position: tuple[Any, ...]) -> Select[*tuple[Any, ...]]:
+def after_position(query: Select[*tuple[Any, ...]], position: tuple[Any, ...]) -> Select[*tuple[Any, ...]]:
     return query.where(tuple_(JobItem.unit_id, JobItem.pos) > position)

@@ -1,6 +1,6 @@
-"""The Celery side: every setting of it, and how a doorbell is rung.
+"""Celery's settings, publishing of task messages, and what the broker itself is asked.
 
-A message carries a unit's id and nothing else. Losing one costs seconds, doubling one costs a failed claim.
+A task message carries a unit's id and nothing else. Losing one costs seconds, a duplicate one failed claim.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from core.errors import Unavailable
+from core.jobs.kinds import UNIT_TIME_LIMIT_S, queues
 from core.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,13 +24,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 KEY_PREFIX = "mfa:"
-TASK_PREFIX = "mfa."  # what follows in a task's name is the kind of unit it does
-EPOCH_KEY = KEY_PREFIX + "epoch"
-PLAN, BATCH, INTERACTIVE, TRAIN, TRIAL = "plan", "batch", "interactive", "train", "trial"
-SERVING_QUEUES = (PLAN, BATCH, INTERACTIVE)  # without a worker, `train` and `trial` only wait
-QUEUES = (*SERVING_QUEUES, TRAIN, TRIAL)
-TASK_TIME_LIMIT_S = 900  # far above what a unit takes: ends what hangs inside a C library
-TRAIN_TIME_LIMIT_S = 30 * 24 * 3600  # a training may take days; one that hangs loses its lease
+GENERATION_KEY = KEY_PREFIX + "generation"
+DEFAULT_QUEUE = "batch"  # of a worker that is started without queues
 
 
 def make_celery(settings: Settings) -> Celery:
@@ -44,8 +40,8 @@ def make_celery(settings: Settings) -> Celery:
         # The row's lease brings work back in 90 s; a late ack would only add redeliveries after an hour.
         task_acks_late=False,
         task_reject_on_worker_lost=False,
-        task_time_limit=TASK_TIME_LIMIT_S,
-        task_default_queue=BATCH,
+        task_time_limit=UNIT_TIME_LIMIT_S,
+        task_default_queue=DEFAULT_QUEUE,
         task_create_missing_queues=True,
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,
@@ -63,7 +59,7 @@ def make_celery(settings: Settings) -> Celery:
             "global_keyprefix": KEY_PREFIX,
             "queue_order_strategy": "priority",  # a worker looks at its queues in the order it was given
             "visibility_timeout": 3600,
-            "socket_timeout": 10,  # by default a publish on a dead connection hangs for ever
+            "socket_timeout": 10,  # by default a publish on a dead connection blocks forever
             "socket_connect_timeout": 3,
             "socket_keepalive": True,
             "health_check_interval": 15,
@@ -72,10 +68,15 @@ def make_celery(settings: Settings) -> Celery:
     return app
 
 
-def ring(app: Celery, kind: str, queue: str, unit_id: int) -> None:
-    """Put a unit's doorbell into its queue."""
-    app.send_task(f"{TASK_PREFIX}{kind}", args=[unit_id], queue=queue, retry=False)
-    log.info("unit %s: rung in %s", unit_id, queue, extra={"unit": unit_id})
+def task_name(kind: str) -> str:
+    """The Celery task that runs units of a kind."""
+    return f"mfa.{kind}"
+
+
+def publish(app: Celery, kind: str, queue: str, unit_id: int) -> None:
+    """Send the task message of a unit to its queue."""
+    app.send_task(task_name(kind), args=[unit_id], queue=queue, retry=False)
+    log.info("unit %s: published to %s", unit_id, queue, extra={"unit": unit_id})
 
 
 class Broker:
@@ -87,30 +88,30 @@ class Broker:
             socket_timeout=5,
             socket_connect_timeout=3,
             decode_responses=True,
-            encoding_errors="replace",  # a message that is no text is no doorbell
+            encoding_errors="replace",  # a message that is no text is none of ours
         )
-        self._epoch: bytes | str | None = None
+        self._generation: bytes | str | None = None
 
-    def has_forgotten(self) -> bool:
-        """True once after the broker lost its memory (a restart, a flush), and at the dispatcher's start.
+    def was_reset(self) -> bool:
+        """True once after the broker lost its data (a restart, a flush), and at the dispatcher's start.
 
-        All dispatchers share the epoch that one of them wrote: each overwriting the other's would look like a
-        loss to both.
+        All dispatchers share the generation that one of them wrote: each overwriting the other's would look
+        like a reset to both.
         """
-        self._redis.set(EPOCH_KEY, uuid4().hex, nx=True)
-        known, self._epoch = self._epoch, self._redis.get(EPOCH_KEY)
-        return known != self._epoch
+        self._redis.set(GENERATION_KEY, uuid4().hex, nx=True)
+        known, self._generation = self._generation, self._redis.get(GENERATION_KEY)
+        return known != self._generation
 
     def waiting_units(self) -> set[int]:
-        """The units whose doorbells nobody has taken yet; few, as few are rung ahead of the workers."""
+        """The units whose messages no worker has taken yet: few, as few are published ahead."""
         with self._redis.pipeline(transaction=False) as pipeline:
-            for queue in QUEUES:
+            for queue in queues():
                 pipeline.lrange(KEY_PREFIX + queue, 0, -1)
             messages = [message for queue in pipeline.execute() for message in queue]
         return {unit_id for message in messages if (unit_id := _unit_of(message)) is not None}
 
-    def bring_forward(self, queue: str) -> None:
-        """Let the doorbell that was rung last be the next one taken."""
+    def move_to_front(self, queue: str) -> None:
+        """Make the message that was published last the next one delivered."""
         self._redis.lmove(KEY_PREFIX + queue, KEY_PREFIX + queue, "LEFT", "RIGHT")
 
     def close(self) -> None:
@@ -118,9 +119,9 @@ class Broker:
 
 
 def _unit_of(message: str) -> int | None:
-    """The unit of a doorbell as Celery has put it into a queue (a task's arguments in JSON, in base64).
+    """The unit of a task message as Celery stores it in a queue (a task's arguments in JSON, in base64).
 
-    None for a message that is no doorbell, whoever sent it.
+    None for any other message, whoever sent it.
     """
     try:
         (unit_id,), _, _ = json.loads(base64.b64decode(json.loads(message)["body"]))
@@ -130,7 +131,7 @@ def _unit_of(message: str) -> int | None:
 
 
 def is_unit_id(value: Any) -> bool:
-    """Whether it is one that the database can be asked for."""
+    """Whether it fits the column of unit ids."""
     return type(value) is int and 0 < value < 2**63
 
 

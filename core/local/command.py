@@ -66,7 +66,7 @@ def python(name: str, *arguments: str, stop_order: int = 0) -> Command:
 
 
 def worker(name: str, queues: str, processes: int) -> Command:
-    """A Celery worker that consumes `queues`."""
+    """A Celery worker that takes messages from `queues`."""
     pool = ("-c", str(processes), "-n", f"{name}@%h", "--pool", "prefork")
     arguments = ("celery", "-A", "workers.app", "worker", "-Q", queues, *pool)
     return python(f"worker-{name}", *arguments, stop_order=1)

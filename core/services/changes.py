@@ -45,9 +45,9 @@ from core.errors import (
     StudyAtWork,
 )
 from core.jobs.jobs import OPEN_JOB_STATES, get_job
-from core.services.studies import possible_models
-from core.services.trainings import bases_of
+from core.services.training import bases_of
 from core.services.trials import lock_study
+from core.services.tuning import possible_models
 from core.states import TERMINAL_JOB_STATES
 from core.store.experiments import retire_version
 from core.store.libraries import resolve_folder
@@ -213,7 +213,7 @@ def _members(ensemble: Model, shown: str) -> list[str]:
 def _jobs_with(session: Session, model: Model, folder: str) -> Iterator[UUID]:
     """Open jobs that label with a model, build on it, or have just made it."""
     jobs = select(Job).where(Job.state.in_(OPEN_JOB_STATES)).order_by(Job.created_at)
-    learning = Job.kind.in_((JobKind.TRAINING, JobKind.TUNING))
+    learning = Job.kind.in_((JobKind.TRAINING, JobKind.TUNING, JobKind.THRESHOLDS))
     for job in session.scalars(jobs.where((Job.model_id == model.id) | learning)):
         made = (job.result or {}).get("model")
         if (
@@ -230,6 +230,8 @@ def _bases(session: Session, job: Job) -> set[str]:
     None for parameters that this version cannot read: such a job fails before it needs any.
     """
     try:
+        if job.kind == JobKind.THRESHOLDS:
+            return set()
         if job.kind == JobKind.TRAINING:
             models = [ExperimentConfig.model_validate(job.params["experiment"]).model]
         else:
@@ -241,11 +243,11 @@ def _bases(session: Session, job: Job) -> set[str]:
 
 
 def _study_config(session: Session, params: dict[str, Any]) -> TuningConfig | None:
-    """Of the study that a job started or resumes; None for the tuning of thresholds."""
+    """Of the study that a job started or resumes; None for one that has been deleted."""
     if "resume" in params:
         study = session.get(Study, UUID(params["resume"]))
         return None if study is None else TuningConfig.model_validate(study.config)
-    return TuningConfig.model_validate(params["study"]) if "study" in params else None
+    return TuningConfig.model_validate(params["study"])
 
 
 def _refuse_open_job(

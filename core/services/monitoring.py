@@ -1,4 +1,4 @@
-"""What an operator wants to know: is everything there that is needed, and does the work flow?"""
+"""What an operator monitors: are all parts there, and does the work progress?"""
 
 from dataclasses import dataclass
 from functools import cache
@@ -9,11 +9,13 @@ from sqlalchemy import ColumnElement, Float, cast, func, select, text, true
 from sqlalchemy.orm import Session
 
 from core.jobs.jobs import OPEN_JOB_STATES, OPEN_UNIT_STATES
-from core.jobs.queue import QUEUES
-from core.jobs.units import seconds
+from core.jobs.kinds import queues
 from core.jobs.workers import count_workers, measure_heartbeats, slots_by_queue
+from core.services.analysis import ANALYSE
+from core.services.prediction import PREDICT
 from core.services.sweep import count_marked
 from core.states import UnitState
+from core.store.clock import seconds
 from core.store.tables import Job, JobUnit, Library, Track
 
 # As of the last (auto)vacuum; -1 before the first.
@@ -23,13 +25,13 @@ ESTIMATED_TRACKS = text(
 ESTIMATED_WARNED = text(
     "SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = to_regclass('ix_predictions_warned')"
 )
-RECENT_S = 300.0  # what "the last minutes" are
+RECENT_S = 300.0  # window of the figures on recent work
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 
 
 @dataclass(frozen=True)
 class Activity:
-    """One look at the queue, which costs the same however much was done before.
+    """A snapshot of the queue, whose cost does not grow with past work.
 
     Ages are in seconds, 0 when there is nothing of the kind.
     """
@@ -44,8 +46,8 @@ class Activity:
     unreadable_tags: int  # tracks that are there and whose tags cannot all be read
     workers: int
     slots: dict[str, int]  # that workers offer, by queue
-    heartbeats: dict[str, float]  # seconds since workers and dispatchers were heard of last, by name
-    ended_units: dict[tuple[str, str], int]  # of the last minutes, by kind and state
+    heartbeats: dict[str, float]  # seconds since the last one of each worker and dispatcher, by name
+    ended_units: dict[tuple[str, str], int]  # recent ones, by kind and state
     ended_tracks: dict[str, int]  # of those units, by outcome
     stage_s: dict[str, float]  # that their work took, by stage
 
@@ -78,7 +80,7 @@ def measure_activity(session: Session) -> Activity:
         warned=session.scalar(ESTIMATED_WARNED) or 0,
         unreadable_tags=count_unreadable_tags(session),
         workers=count_workers(session),
-        slots=dict.fromkeys(QUEUES, 0) | slots_by_queue(session),
+        slots=dict.fromkeys(queues(), 0) | slots_by_queue(session),
         heartbeats=measure_heartbeats(session),
         ended_units=count_ended_units(session),
         ended_tracks=count_ended_tracks(session),
@@ -105,13 +107,13 @@ def count_open_units(session: Session) -> dict[tuple[str, str], int]:
     return {(state, queue): count for state, queue, count in by_both}
 
 
-def _ended_lately() -> ColumnElement[bool]:
+def _ended_recently() -> ColumnElement[bool]:
     return JobUnit.finished_at > func.now() - seconds(RECENT_S)
 
 
 def count_ended_units(session: Session) -> dict[tuple[str, str], int]:
     """By kind and state."""
-    counts = select(JobUnit.kind, JobUnit.state, func.count()).where(_ended_lately())
+    counts = select(JobUnit.kind, JobUnit.state, func.count()).where(_ended_recently())
     return {(kind, state): count for kind, state, count in session.execute(counts.group_by("kind", "state"))}
 
 
@@ -119,7 +121,7 @@ def count_ended_tracks(session: Session) -> dict[str, int]:
     """By outcome."""
     outcomes = {"done": JobUnit.done, "failed": JobUnit.failed, "skipped": JobUnit.skipped}
     sums = select(*(func.coalesce(func.sum(column), 0).label(name) for name, column in outcomes.items()))
-    row = session.execute(sums.where(_ended_lately(), JobUnit.kind.in_(("analyse", "predict")))).one()
+    row = session.execute(sums.where(_ended_recently(), JobUnit.kind.in_((ANALYSE.name, PREDICT.name)))).one()
     return {name: int(count) for name, count in row._asdict().items()}
 
 
@@ -127,5 +129,5 @@ def sum_stages(session: Session) -> dict[str, float]:
     """Seconds of work of all workers together, by stage."""
     stage = func.jsonb_each_text(JobUnit.timings).table_valued("key", "value")
     sums = select(stage.c.key, func.sum(cast(stage.c.value, Float))).select_from(JobUnit).join(stage, true())
-    rows = session.execute(sums.where(_ended_lately(), JobUnit.kind == "analyse").group_by(stage.c.key))
+    rows = session.execute(sums.where(_ended_recently(), JobUnit.kind == ANALYSE.name).group_by(stage.c.key))
     return {name: float(took_s) for name, took_s in rows}

@@ -1,4 +1,4 @@
-"""Cutting a job into units, page by page; a killed planner goes on behind the last page it committed."""
+"""Adding the units of a job page by page; a killed planner continues after the last committed page."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -8,8 +8,10 @@ from uuid import UUID
 from sqlalchemy import func, insert, select, tuple_, update
 from sqlalchemy.orm import Session
 
+from core.jobs.claims import Claim, hold_lease
+from core.jobs.counters import replace_payload
 from core.jobs.jobs import notify_dispatcher
-from core.jobs.units import Claim, hold_lease, seconds
+from core.jobs.kinds import UnitSpec
 from core.states import ItemState, UnitState
 from core.store.findings import count_left_out
 from core.store.tables import Job, JobItem, JobUnit, Track
@@ -17,7 +19,7 @@ from core.store.tables import Job, JobItem, JobUnit, Track
 
 @dataclass(frozen=True)
 class PlannedItem:
-    """A track to deal with, one whose outcome is known without opening it, or a `path` that is no track."""
+    """A track to label, one whose outcome is known without opening it, or a `path` that is not a track."""
 
     track_id: UUID | None
     state: ItemState = ItemState.PENDING
@@ -29,8 +31,7 @@ class PlannedItem:
 
 @dataclass(frozen=True)
 class PlannedUnit:
-    kind: str
-    queue: str
+    spec: UnitSpec
     items: Sequence[PlannedItem]
 
 
@@ -43,11 +44,11 @@ def add_page(
     next_cursor: dict[str, str],
     left_out: Mapping[str, int] | None = None,
 ) -> None:
-    """Add the units of the page at `cursor` and remember where the next one starts, all or nothing.
+    """Add the units of the page at `cursor` and store where the next one starts, all or nothing.
 
     `left_out` counts the page's entries that are no audio, by reason.
 
-    Does nothing when the planner stands elsewhere: then this page was added before.
+    Does nothing if the stored cursor is another one: then this page was added before.
     """
     hold_lease(session, claim)
     if session.scalar(select(JobUnit.payload).where(JobUnit.id == claim.unit_id)) != cursor:
@@ -59,16 +60,7 @@ def add_page(
     session.execute(update(Job).where(Job.id == claim.job_id).values(total=Job.total + total))
     if left_out:
         count_left_out(session, claim.job_id, left_out)
-    session.execute(
-        update(JobUnit)
-        .where(JobUnit.id == claim.unit_id)
-        .values(
-            payload=next_cursor,
-            attempt=1,
-            crash_count=0,
-            lease_until=func.clock_timestamp() + seconds(claim.lease_s),
-        )
-    )
+    replace_payload(session, claim, dict(next_cursor))
     notify_dispatcher(session)
 
 
@@ -80,8 +72,8 @@ def _add_unit(session: Session, job_id: UUID, seq: int, unit: PlannedUnit) -> No
         .values(
             job_id=job_id,
             seq=seq,
-            kind=unit.kind,
-            queue=unit.queue,
+            kind=unit.spec.name,
+            queue=unit.spec.queue,
             payload={},
             skipped=counts[ItemState.SKIPPED],
             failed=counts[ItemState.FAILED],

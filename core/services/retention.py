@@ -1,24 +1,20 @@
-"""What is deleted when it is old: jobs of which nobody will ask any more. Results, models and runs stay."""
+"""Retention: old jobs of kinds that expire are deleted. Results, models and runs stay."""
 
 from datetime import timedelta
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from core.config.params import JobKind
+from core.jobs.kinds import job_specs
 from core.services.changes import is_being_retried, mark_jobs
 from core.states import TERMINAL_JOB_STATES
 from core.store.tables import Job
 
-SHORT_LIVED = (
-    JobKind.ANALYSIS,
-    JobKind.PREDICT,
-)  # the state of a run is that of its job, which stays with it
 BATCH = 100  # jobs
 
 
 def delete_old_jobs(session: Session, days: int, batch: int = BATCH) -> int:
-    """Mark the oldest jobs that ended so many days ago as deleted, at most `batch`; how many there were.
+    """Mark up to `batch` of the oldest jobs that ended at least `days` ago as deleted; how many there were.
 
     A job that an open one retries is kept until that has ended.
     """
@@ -26,7 +22,7 @@ def delete_old_jobs(session: Session, days: int, batch: int = BATCH) -> int:
         select(Job.id)
         .where(
             ~is_being_retried(),
-            Job.kind.in_(SHORT_LIVED),
+            Job.kind.in_([spec.name for spec in job_specs() if spec.expires]),
             Job.state.in_(TERMINAL_JOB_STATES),
             Job.finished_at < func.now() - timedelta(days=days),
         )

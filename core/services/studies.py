@@ -1,7 +1,6 @@
-"""Studies: requests are checked to the last key before anything is queued; what came out is read here."""
+"""Studies as rows: their trials, the best ones, their pictures."""
 
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,44 +11,13 @@ from uuid import UUID
 from sqlalchemy import BigInteger, ColumnElement, cast, func, select, tuple_
 from sqlalchemy.orm import Session, defer
 
-from core.config.models import ModelConfig
-from core.config.params import JobKind, TuningParams
-from core.config.search_space import (
-    best_experiment,
-    check_space,
-    explicit_fields,
-    grid_size,
-    pareto_front,
-    planned_trials,
-)
-from core.config.tuning import Choices, GridConfig, TuningConfig, load_tuning, parse_tuning
-from core.errors import ArtifactNotFound, GridExhausted, NoBestTrial, StudyAtWork, StudyNotFound
-from core.jobs.jobs import (
-    OPEN_JOB_STATES,
-    Request,
-    Submission,
-    digest,
-    find_replay,
-    notify_dispatcher,
-    submit_job,
-)
-from core.jobs.queue import TRIAL
-from core.services.thresholds import submit_thresholds
-from core.services.trainings import (
-    check_bases,
-    check_name,
-    find_config,
-    find_experiment,
-    place_dataset,
-    queue_training,
-)
-from core.services.trials import USABLE, add_trial, lock_study
-from core.settings import PROJECT
+from core.config.search_space import pareto_front
+from core.config.tuning import TuningConfig
+from core.errors import ArtifactNotFound, StudyNotFound
 from core.states import TrialState
 from core.store.cursor import Page, cut_page, decode_cursor
-from core.store.tables import Job, JobUnit, Study, Trial
+from core.store.tables import Job, Study, Trial
 
-CONFIGS = PROJECT / "configs" / "tuning"
 PLOTS = ("history", "importances", "parallel_coordinates", "pareto_front", "slice")
 
 
@@ -61,7 +29,7 @@ CURVES_PER_PAGE = 20  # trials: a curve may have many thousands of points
 
 @dataclass(frozen=True)
 class StudyRow:
-    """A study with what its neighbours know of it."""
+    """A study with the joined columns of its last job and its trials."""
 
     study: Study
     state: str | None  # its last job's
@@ -76,173 +44,6 @@ class Findings:
     front_size: int  # of the whole Pareto front; 1 for one objective, 0 while no trial is complete
     leaders: Sequence[Trial]  # the best complete ones, best first; none where there are several objectives
     reasons: Sequence[tuple[str, str]]  # code and detail of failures, each once
-
-
-def submit_tuning(
-    session: Session,
-    params: TuningParams,
-    owner: str,
-    idempotency_key: str | None = None,
-    *,
-    data_dir: Path,
-    trusted: bool,
-) -> Submission:
-    """Queue a study, or the tuning of a model's thresholds."""
-    if params.thresholds is not None:
-        return submit_thresholds(session, params.thresholds, owner, idempotency_key)
-    assert params.study is not None
-    return submit_study(session, params.study, owner, idempotency_key, data_dir=data_dir, trusted=trusted)
-
-
-def submit_study(
-    session: Session,
-    wanted: dict[str, Any] | str,
-    owner: str,
-    idempotency_key: str | None = None,
-    *,
-    data_dir: Path,
-    trusted: bool,
-) -> Submission:
-    """Queue a study; whoever is not `trusted` may only learn from what lies in a library."""
-    request = Request(owner, idempotency_key, digest(JobKind.TUNING, {"study": wanted}))
-    if (replay := find_replay(session, request)) is not None:
-        return replay
-    config = read_study(wanted)
-    experiment = best_experiment(config, {})
-    check_name(experiment)
-    dataset, library = place_dataset(session, experiment.dataset, data_dir, trusted=trusted)
-    placed = explicit_fields(experiment.model_copy(update={"dataset": dataset}))
-    config = config.model_copy(update={"experiment": placed})
-    check_space(config)
-    _check_bases(session, config)
-    job = {
-        "kind": JobKind.TUNING,
-        "params": {"study": config.model_dump(mode="json")},
-        "library_id": library.id if library else None,
-        "total": planned_trials(config),
-    }
-    submission = submit_job(session, job, {"kind": "trial", "queue": TRIAL}, request)
-    if not submission.replayed:
-        content = config.model_dump(mode="json")
-        study = Study(id=submission.job.id, name=config.study_name, config=content, job_id=submission.job.id)
-        session.add(study)
-        session.flush()
-        _begin(session, study, submission.job, config.max_parallel)
-    return submission
-
-
-def read_study(wanted: dict[str, Any] | str) -> TuningConfig:
-    """The study that is meant, its experiment looked up."""
-    if isinstance(wanted, dict):
-        config = parse_tuning(wanted)
-    else:
-        config = load_tuning(find_config(CONFIGS, "study", wanted))
-    experiment = find_experiment(config.experiment)
-    return config.model_copy(update={"experiment": explicit_fields(experiment)})
-
-
-def _check_bases(session: Session, config: TuningConfig) -> None:
-    """The stored models that some trial might build on."""
-    for model in possible_models(config):
-        check_bases(session, model)
-
-
-def possible_models(config: TuningConfig) -> Iterator[ModelConfig]:
-    """One of each kind and backbone that a trial might train."""
-    keys = [key for key in ("model.kind", "model.backbone") if isinstance(config.space.get(key), Choices)]
-    for values in itertools.product(*(config.space[key].choices for key in keys)):  # type: ignore[union-attr]
-        chosen = dict(zip(keys, values, strict=True))
-        if chosen.get("model.kind", "transfer") != "transfer":
-            chosen.pop("model.backbone", None)
-        yield best_experiment(config, chosen).model
-
-
-def _begin(session: Session, study: Study, job: Job, max_parallel: int) -> None:
-    """So many trials as may run at a time; each that ends adds another one."""
-    first = session.scalars(select(JobUnit.id).where(JobUnit.job_id == job.id)).one()
-    add_trial(session, study, job.id, first)
-    for _ in range(min(max_parallel, job.total) - 1):
-        add_trial(session, study, job.id)
-    notify_dispatcher(session)
-
-
-def resume_study(
-    session: Session,
-    study_id: UUID,
-    n_trials: int,
-    owner: str,
-    idempotency_key: str | None = None,
-    *,
-    data_dir: Path,
-    trusted: bool,
-) -> Submission:
-    """A new job that adds trials to a study whose last job has ended."""
-    request = Request(owner, idempotency_key, digest("resume", str(study_id), n_trials))
-    if (replay := find_replay(session, request)) is not None:
-        return replay
-    config = TuningConfig.model_validate(get_study(session, study_id).study.config)
-    _check_bases(session, config)
-    dataset = best_experiment(config, {}).dataset
-    _, library = place_dataset(session, dataset, data_dir, trusted=trusted)
-    study = lock_study(session, study_id)
-    job = {
-        "kind": JobKind.TUNING,
-        "params": {"resume": str(study.id), "n_trials": n_trials},
-        "total": _left(session, study, config, n_trials),
-        "library_id": library.id if library else None,
-    }
-    submission = submit_job(session, job, {"kind": "trial", "queue": TRIAL}, request)
-    if not submission.replayed:
-        _check_idle(session, study)
-        if submission.job.total == 0:
-            raise GridExhausted
-        study.job_id = submission.job.id
-        session.flush()
-        _begin(session, study, submission.job, config.max_parallel)
-    return submission
-
-
-def _check_idle(session: Session, study: Study) -> None:
-    state = session.scalar(select(Job.state).where(Job.id == study.job_id))
-    if state in OPEN_JOB_STATES:
-        raise StudyAtWork
-
-
-def _left(session: Session, study: Study, config: TuningConfig, n_trials: int) -> int:
-    """How many more there can be: a grid ends with its last point; what was cancelled is still to try."""
-    if not isinstance(config.sampler, GridConfig):
-        return n_trials
-    tried = (*USABLE, TrialState.FAILED)
-    done = session.scalar(select(func.count()).where(Trial.study_id == study.id, Trial.state.in_(tried))) or 0
-    return max(0, min(n_trials, grid_size(config.sampler, config.space) - done))
-
-
-def train_best(
-    session: Session,
-    study_id: UUID,
-    owner: str,
-    idempotency_key: str | None = None,
-    *,
-    number: int | None = None,
-    data_dir: Path,
-    trusted: bool,
-) -> Submission:
-    """Train what the best trial was (or another one) for all epochs, and register the model."""
-    request = Request(owner, idempotency_key, digest("train-best", str(study_id), number))
-    if (replay := find_replay(session, request)) is not None:
-        return replay
-    row = get_study(session, study_id)
-    config = TuningConfig.model_validate(row.study.config)
-    chosen = find_leaders(session, study_id, config, 1)
-    if number is not None:
-        trials = list_trials(session, study_id, curves=False, numbers=[number])
-        chosen = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    elif len(config.objectives) > 1:
-        chosen = find_front(session, study_id, config)[0]
-    if not chosen:
-        raise NoBestTrial
-    experiment = best_experiment(config, chosen[0].params or {})
-    return queue_training(session, experiment, request, data_dir=data_dir, trusted=trusted, study_id=study_id)
 
 
 def list_studies(session: Session, cursor: str | None, limit: int) -> Page[StudyRow]:

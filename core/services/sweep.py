@@ -239,7 +239,7 @@ def is_job(session: Session, job_id: UUID) -> bool:
 
 
 def may_train(session: Session) -> bool:
-    """Whether a training or a tuning is open, which may read features from the cache."""
+    """Whether a training or a study is open, which may read features from the cache."""
     learning = Job.kind.in_((JobKind.TRAINING, JobKind.TUNING))
     return session.scalar(select(Job.id).where(learning, Job.state.in_(OPEN_JOB_STATES)).limit(1)) is not None
 
@@ -262,7 +262,7 @@ def _sweep_optuna(session: Session, name: str, limit: int) -> Swept:
     ).all()
     if trials:
         for table in (*OPTUNA_OF_TRIALS, "trials"):
-            statement = text(f"DELETE FROM optuna.{table} WHERE trial_id = ANY (:trials)")
+            statement = text(f"DELETE FROM optuna.{table} WHERE trial_id = ANY (:trials)")  # noqa: S608, a name of OPTUNA_OF_TRIALS
             session.execute(statement, {"trials": list(trials)})
         return Swept({"optuna.trials": len(trials)})
     known = text("SELECT study_id FROM optuna.studies WHERE study_name = :name")
@@ -270,7 +270,7 @@ def _sweep_optuna(session: Session, name: str, limit: int) -> Swept:
     if study_id is None:
         return Swept()
     for table in (*OPTUNA_OF_STUDIES, "studies"):
-        statement = text(f"DELETE FROM optuna.{table} WHERE study_id = :study_id")
+        statement = text(f"DELETE FROM optuna.{table} WHERE study_id = :study_id")  # noqa: S608, a name of OPTUNA_OF_STUDIES
         session.execute(statement, {"study_id": study_id})
     return Swept({"optuna.studies": 1})
 

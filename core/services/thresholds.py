@@ -1,39 +1,43 @@
-"""Requests to choose a model's thresholds anew."""
+"""Jobs that tune the label thresholds of a model."""
 
 from sqlalchemy.orm import Session
 
 from core.config.params import JobKind, ThresholdParams
-from core.errors import InvalidConfig
-from core.jobs.jobs import Request, Submission, digest, find_replay, submit_job
-from core.jobs.queue import TRIAL
+from core.errors import InvalidConfig, NothingToRetry
+from core.jobs.kinds import JobSpec, NewJob, SubmissionContext, UnitSpec
+from core.services import queues
+from core.services.references import hold_library_and_model
 from core.store.registry import artifact_folder, resolve_model
+from core.store.tables import Job
 
 VALIDATION_FILE = "validation_scores.safetensors"  # what a training leaves beside a model
 
+THRESHOLDS_UNIT = UnitSpec("thresholds", queues.TRIAL, "workers.thresholds:tune_thresholds", is_serving=False)
 
-def submit_thresholds(
-    session: Session, params: ThresholdParams, owner: str, idempotency_key: str | None = None
-) -> Submission:
-    """Queue it."""
-    content = {"thresholds": params.model_dump(mode="json")}
-    request = Request(owner, idempotency_key, digest(JobKind.TUNING, content))
-    if (replay := find_replay(session, request)) is not None:
-        return replay
+
+def prepare_thresholds(session: Session, params: ThresholdParams, _context: SubmissionContext) -> NewJob:
     model = resolve_model(session, params.model)
-    folder = artifact_folder(model)
-    if not (folder / VALIDATION_FILE).is_file():
+    if not (artifact_folder(model) / VALIDATION_FILE).is_file():
         raise InvalidConfig(
-            f"thresholds.model: {model.name}@{model.version} has left no scores of validation tracks, "
-            "as only models trained here do; train it again."
+            f"model: {model.name}@{model.version} has no scores of validation tracks, which only models "
+            "trained here have; train it again."
         )
     if model.single_label:
         raise InvalidConfig(
-            f"thresholds.model: {model.name}@{model.version} gives a track the one label that scores highest."
+            f"model: {model.name}@{model.version} gives a track the one label that scores highest."
         )
-    job = {
-        "kind": JobKind.TUNING,
-        "params": content,
-        "model_id": model.id,
-        "total": 1,
-    }
-    return submit_job(session, job, {"kind": "thresholds", "queue": TRIAL}, request)
+    return NewJob(JobKind.THRESHOLDS, params.model_dump(mode="json"), total=1, model_id=model.id)
+
+
+def _refuse_retry(_session: Session, _old: Job) -> NewJob:
+    raise NothingToRetry("Tuning of thresholds is not retried: submit it again.")
+
+
+THRESHOLDS = JobSpec(
+    name=JobKind.THRESHOLDS,
+    params=ThresholdParams,
+    first_unit=THRESHOLDS_UNIT,
+    prepare=prepare_thresholds,
+    retry=_refuse_retry,
+    hold_references=hold_library_and_model,
+)

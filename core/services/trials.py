@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from core.config.tuning import TuningConfig
 from core.errors import StudyNotFound
-from core.jobs.queue import TRIAL
+from core.services.queues import TRIAL
 from core.services.told_trials import find_told, take_over_told
 from core.states import OPEN_TRIAL_STATES, JobState, TrialState
 from core.store.tables import Job, JobUnit, Study, Trial

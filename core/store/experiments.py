@@ -6,16 +6,15 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, case, func, select, tuple_, update
+from sqlalchemy import Select, func, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from core.config.experiment import ExperimentConfig
 from core.errors import ArtifactNotFound, ExperimentNotFound, Invalid, RunNotFound
-from core.jobs.units import Claim, seconds
 from core.store.cursor import Page, cut_page, decode_cursor
 from core.store.registry import artifact_folder
-from core.store.tables import Epoch, Experiment, Job, JobUnit, Model, Run
+from core.store.tables import Epoch, Experiment, Job, Model, Run
 
 NO_FOLD = 0
 # The files of a run that may be read, and what they are.
@@ -117,8 +116,8 @@ def retire_version(session: Session, name: str, version: int) -> None:
     )
 
 
-def save_epochs(session: Session, claim: Claim, run_id: UUID, reports: Sequence[Mapping[str, Any]]) -> None:
-    """Write reports of epochs, again those of a resumed run, and bring the unit's counter up to them."""
+def save_epochs(session: Session, run_id: UUID, reports: Sequence[Mapping[str, Any]]) -> int:
+    """Write reports of epochs, again those of a resumed run; how many epochs there are now."""
     if reports:
         rows = [
             {"run_id": run_id, "fold": report["fold"] or NO_FOLD, "epoch": report["epoch"], "metrics": report}
@@ -130,24 +129,11 @@ def save_epochs(session: Session, claim: Claim, run_id: UUID, reports: Sequence[
             set_={"metrics": statement.excluded.metrics},
         )
         session.execute(again, rows)
-    reported = select(func.count()).where(Epoch.run_id == run_id).scalar_subquery()
-    # Only what is new shows that it gets on: a resumed run reports old epochs again.
-    is_new = JobUnit.done < reported
-    session.execute(
-        update(JobUnit)
-        .where(JobUnit.id == claim.unit_id)
-        .values(
-            done=reported,
-            attempt=case((is_new, 1), else_=JobUnit.attempt),
-            crash_count=case((is_new, 0), else_=JobUnit.crash_count),
-            lease_until=func.clock_timestamp() + seconds(claim.lease_s),
-        )
-    )
+    return session.scalar(select(func.count()).where(Epoch.run_id == run_id)) or 0
 
 
-def finish_run(session: Session, claim: Claim, run: Run, ending: Ending, model: Model) -> None:
-    """Write how a run ended. Early stopping may have left epochs out: the total becomes what there was."""
-    save_epochs(session, claim, run.id, ending.epochs)
+def finish_run(session: Session, run: Run, ending: Ending, model: Model) -> None:
+    """Write how a run ended, and which model it made."""
     run.config, run.dataset_sha256, run.code_version = (
         ending.config,
         ending.dataset_sha256,
@@ -155,10 +141,7 @@ def finish_run(session: Session, claim: Claim, run: Run, ending: Ending, model: 
     )
     run.metrics, run.results, run.duration_s = ending.metrics, ending.results, ending.duration_s
     run.model_id, run.finished_at = model.id, datetime.now(UTC)
-    unit = session.get_one(JobUnit, claim.unit_id, populate_existing=True)
-    unit.done = max(unit.done, 1)  # averaging models takes no epoch at all
-    job = session.get_one(Job, claim.job_id)
-    job.model_id, job.total, job.result = model.id, unit.done, {"run_id": str(run.id)}
+    session.flush()
 
 
 def list_experiments(session: Session) -> list[tuple[Experiment, int]]:

@@ -215,7 +215,7 @@ class Job(Deletable, Base):
 
 
 class JobUnit(Base):
-    """A piece of a job that one worker does in one go. One doorbell names one unit.
+    """A piece of a job that one worker does in one go. One message names one unit.
 
     Its counters are absolute, so a unit that runs again never counts twice.
     """

@@ -29,12 +29,15 @@ from api.main import create_app
 from core.config.models import Coverage
 from core.config.params import AnalysisParams
 from core.errors import ItemError
-from core.jobs.jobs import submit_analysis
-from core.jobs.units import claim_unit, expire_lease, reap_expired
+from core.jobs.claims import claim_unit, expire_lease
+from core.jobs.kinds import SubmissionContext
+from core.jobs.reaping import reap_expired
+from core.jobs.submission import submit_job
 from core.library.content import TagReading
 from core.local import SERVERS_ONLY, local_stack
 from core.ml.inference.tagger import Analysis
 from core.ml.inference.timings import StageTimings
+from core.services.kinds import register_kinds
 from core.settings import Settings, get_settings
 from core.store.registry import EMBEDDING_INDEX_PREFIX, register_artifact, resolve_model
 from core.store.session import SessionFactory, create_database_engine, create_session_factory, transaction
@@ -99,12 +102,13 @@ def register_default_model(sessions: SessionFactory) -> None:
 
 def submit(sessions: SessionFactory) -> UUID:
     with transaction(sessions) as session:
-        return submit_analysis(session, AnalysisParams(library="bench"), "bench").job.id
+        return submit_job(session, AnalysisParams(library="bench"), SubmissionContext("bench")).job.id
 
 
 def work_off(url: str, data_dir: str, unit_ids: list[int]) -> None:
-    """Do units one after the other, as a worker process does whose doorbells ring without a pause."""
+    """Do units one after the other, as a worker process does whose messages ring without a pause."""
     logging.disable(logging.INFO)
+    register_kinds()
     tagger = InstantTagger()
     settings = Settings(database_url=url, broker_url="", data_dir=Path(data_dir))
     vars(analysis).update(get_tagger=lambda *_, **__: tagger, get_settings=lambda: settings)
@@ -248,6 +252,7 @@ def main() -> None:
     parser.add_argument("--tracks", type=int, default=TRACKS, help="that are planned; 20,000 or more")
     tracks = parser.parse_args().tracks
     logging.disable(logging.INFO)
+    register_kinds()
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as music:
         data_dir = Path(folder)
         with local_stack(stack_settings(data_dir), SERVERS_ONLY) as stack:

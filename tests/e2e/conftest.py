@@ -67,8 +67,9 @@ class RunningStack:
         return wait_for(progressed, timeout_s)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def running() -> Iterator[RunningStack]:
+    """Stopped before tests of other folders run: its idle processes would slow them down."""
     with tempfile.TemporaryDirectory(prefix="mfa-e2e-") as folder:
         yield from _run_stack(Path(folder))
 

@@ -10,7 +10,7 @@ import pytest
 from redis import Redis
 
 from core.jobs.dispatch import take_ready
-from core.jobs.queue import make_celery, ring
+from core.jobs.queue import make_celery, publish
 from tests.e2e.conftest import RunningStack
 from tests.e2e.rows import assert_nothing_lost_or_doubled
 from tests.e2e.waiting import wait_for
@@ -67,20 +67,22 @@ def test_a_flushed_broker_costs_nothing(running: RunningStack, library: str) -> 
     _assert_complete(running, job_id)
 
 
-def test_doorbells_rung_three_times_do_nothing_twice(running: RunningStack, library: str) -> None:
+def test_messages_delivered_three_times_do_nothing_twice(running: RunningStack, library: str) -> None:
     settings = running.settings.model_copy(update={"broker_url": running.stack.broker_url})
     celery = make_celery(settings)
     job_id = running.submit(library, force=True)
     running.wait_for_outcomes(job_id, 1)
     with running.sessions() as session, session.begin():
-        doorbells = take_ready(session, "batch", 1000)
-    for doorbell in itertools.chain.from_iterable(itertools.repeat(doorbells[::-1], 3)):
-        ring(celery, doorbell.kind, doorbell.queue, doorbell.unit_id)
+        messages = take_ready(session, "batch", 1000)
+    for message in itertools.chain.from_iterable(itertools.repeat(messages[::-1], 3)):
+        publish(celery, message.kind, message.queue, message.unit_id)
     _assert_complete(running, job_id)
     celery.close()
 
 
-def test_a_gateway_killed_before_the_doorbell_rings_loses_no_job(running: RunningStack, library: str) -> None:
+def test_a_gateway_killed_before_its_message_is_published_loses_no_job(
+    running: RunningStack, library: str
+) -> None:
     dispatcher = running.process("dispatcher")
     dispatcher.suspend()
     try:

@@ -7,6 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from core.services.kinds import register_kinds
 from core.settings import get_settings
 from tests.faults.run import run
 from tests.faults.schedule import SCALES
@@ -20,6 +21,7 @@ def main() -> None:
     parser.add_argument("--scale", choices=SCALES, default="ci")
     parser.add_argument("--out", type=Path, help="folder of the reports, default: faults in the data folder")
     arguments = parser.parse_args()
+    register_kinds()
     broken = False
     for seed in arguments.seed or SEEDS[arguments.scale]:
         report = run(seed, arguments.scale, arguments.out or get_settings().data_dir / "faults")

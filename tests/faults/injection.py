@@ -59,7 +59,7 @@ class Injector:
             Fault.KILL_PARENT: self._kill_parent,
             Fault.KILL_DISPATCHER: lambda _: self._kill("dispatcher"),
             Fault.KILL_GATEWAY: lambda _: self._kill("api"),
-            Fault.CRASH_AT: self._crash_at,
+            Fault.FAILPOINT: self._die_at_failpoint,
             Fault.ZOMBIE: self._zombie,
             Fault.FLUSH: self._flush,
             Fault.RESTART_BROKER: lambda _: self._kill("valkey"),
@@ -151,7 +151,7 @@ class Injector:
         if not wait_until(lambda: end(self._system.process(name), number), GET_BUSY_S):
             raise TimeoutError(f"{name} could not be ended")
 
-    def _crash_at(self, planned: Planned) -> Injected:
+    def _die_at_failpoint(self, planned: Planned) -> Injected:
         """Arm a point, and let something pass it."""
         (self._system.armed / planned.point).touch()
         if planned.point.startswith(("predict", "upload")):

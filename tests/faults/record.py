@@ -57,5 +57,5 @@ def summary(history: History) -> dict[str, int]:
         "effects": len(history.effects),
         "claims": sum(move.is_claim for move in moves),
         "reaped": sum(move.is_reaping for move in moves),
-        "doorbells": sum(move.what == "unit" and move.new == "dispatched" for move in moves),
+        "messages": sum(move.what == "unit" and move.new == "dispatched" for move in moves),
     }

@@ -14,9 +14,9 @@ from typing import Any
 
 from tests.faults.checker import check
 from tests.faults.client import Clients, NeverAcknowledged
-from tests.faults.doorbells import COPIES, Repeater
 from tests.faults.history import History
 from tests.faults.injection import MISSED, Injected, Injector
+from tests.faults.messages import COPIES, Repeater
 from tests.faults.record import read_history, summary
 from tests.faults.recovery import percentile, reaped, recovery_times
 from tests.faults.schedule import SCALES, Fault, Planned, Scale, draw
@@ -84,7 +84,7 @@ def _hurt_and_judge(system: System, seed: int, scale: Scale, report: dict[str, A
             report["broken"] += _unended(clients, scale)
         history = read_history(system, clients)
     armed = {point.name for point in system.armed.iterdir()}
-    figures = summary(history) | {"repeated_doorbells": repeater.repeated}
+    figures = summary(history) | {"repeated_messages": repeater.repeated}
     recovery = recovery_times(history, injector.injected)
     report |= {
         "faults": Counter(fault.fault for fault in injector.injected),
@@ -160,14 +160,14 @@ def _unended(clients: Clients, scale: Scale) -> list[dict[str, str]]:
 def _shortfalls(scale: Scale, history: History, injector: Injector, figures: dict[str, int]) -> Iterator[str]:
     """What the run should have put to the test and has not."""
     zombies = {claim for fault in injector.injected if fault.fault == Fault.ZOMBIE for claim in fault.claims}
-    wanted, copies = scale.faults[Fault.ZOMBIE], COPIES * figures["doorbells"]
+    wanted, copies = scale.faults[Fault.ZOMBIE], COPIES * figures["messages"]
     cancelled = sum(acknowledged.is_cancelled for acknowledged in history.acknowledged)
     if len(zombies & reaped(history)) < wanted:
         yield "a stopped worker kept its unit"
     if injector.refused_zombies < wanted:
         yield f"of {wanted} stopped workers {injector.refused_zombies} woke and noticed that they are late"
-    if figures["repeated_doorbells"] < copies:
-        yield f"{figures['repeated_doorbells']} copies of doorbells were delivered instead of {copies}"
+    if figures["repeated_messages"] < copies:
+        yield f"{figures['repeated_messages']} copies of messages were delivered instead of {copies}"
     if figures["tracks"] < scale.tracks:
         yield f"{figures['tracks']} tracks instead of {scale.tracks}"
     if not cancelled:
@@ -180,7 +180,7 @@ def _kills(injected: list[Injected], armed: set[str]) -> int:
     """Processes that died by SIGKILL, those at crash points among them."""
     return sum(
         fault.detail not in armed
-        if fault.fault == Fault.CRASH_AT
+        if fault.fault == Fault.FAILPOINT
         else fault.fault.startswith("kill ") and fault.fault != "kill valkey"
         for fault in injected
     )

@@ -10,7 +10,7 @@ class Fault(StrEnum):
     KILL_PARENT = "kill a worker with its children"
     KILL_DISPATCHER = "kill the dispatcher"
     KILL_GATEWAY = "kill the gateway"
-    CRASH_AT = "crash at a point"
+    FAILPOINT = "die at a failpoint"
     ZOMBIE = "stop a child beyond its lease"
     FLUSH = "flush the broker"
     RESTART_BROKER = "restart the broker empty"
@@ -24,7 +24,7 @@ KILLS = (Fault.KILL_CHILD, Fault.KILL_PARENT, Fault.KILL_DISPATCHER, Fault.KILL_
 FLUSHES = (Fault.FLUSH, Fault.RESTART_BROKER)
 
 UNIT_POINTS = ("claimed", "written", "committed", "done", "ending", "ended")
-CRASH_POINTS = (
+FAILPOINTS = (
     *(f"{kind}-{point}" for kind in ("plan", "analyse", "predict") for point in UNIT_POINTS),
     "dispatcher-marked",
     "dispatcher-published",
@@ -43,7 +43,7 @@ class Scale:
     lease_s: float
     max_pause_s: float  # between two faults, beside what the system needs to get busy again
     faults: dict[Fault, int]
-    crash_points: int  # how many of them
+    failpoints: int  # how many of them
 
     @property
     def kills(self) -> int:
@@ -70,7 +70,7 @@ SCALES = {
             Fault.CUT_CONNECTIONS: 1,
             Fault.FILL_DISK: 1,
         },
-        crash_points=7,
+        failpoints=7,
     ),
     # A fifth of 200 kills over 10,000 tracks, 20 flushes, 20 restarts of the database and 20 zombies.
     "full": Scale(
@@ -91,7 +91,7 @@ SCALES = {
             Fault.CUT_CONNECTIONS: 2,
             Fault.FILL_DISK: 1,
         },
-        crash_points=len(CRASH_POINTS),
+        failpoints=len(FAILPOINTS),
     ),
 }
 
@@ -110,9 +110,9 @@ def draw(seed: int, scale: Scale) -> list[Planned]:
     kinds: list[Fault] = [
         fault for fault, count in scale.faults.items() if fault is not Fault.ZOMBIE for _ in range(count)
     ]
-    points = source.sample(CRASH_POINTS, scale.crash_points)
+    points = source.sample(FAILPOINTS, scale.failpoints)
     others: list[tuple[Fault, str]] = [(kind, "") for kind in kinds] + [
-        (Fault.CRASH_AT, point) for point in points
+        (Fault.FAILPOINT, point) for point in points
     ]
     source.shuffle(others)
     zombies = scale.faults[Fault.ZOMBIE]

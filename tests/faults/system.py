@@ -44,8 +44,8 @@ class System:
     @property
     def armed(self) -> Path:
         """The folder of crash points that are still to be passed."""
-        assert self.settings.crash_at
-        return self.settings.crash_at
+        assert self.settings.failpoints_dir
+        return self.settings.failpoints_dir
 
     def process(self, name: str) -> psutil.Process:
         """A service by its name in `stack.json`, as soon as it runs."""
@@ -173,7 +173,7 @@ def running_system(folder: Path, lease_s: float) -> Iterator[System]:
         port=free_port(),
         lease_s=lease_s,
         worker_processes=PROCESSES_PER_WORKER,
-        crash_at=armed,
+        failpoints_dir=armed,
     )
     with local_stack(settings, with_second_worker(full_plan(settings))) as stack:
         urls = {"database_url": stack.database_url, "broker_url": stack.broker_url}

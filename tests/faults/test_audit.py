@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import text
 
-from core.jobs.units import expire_lease, renew_lease
+from core.jobs.claims import expire_lease, renew_lease
 from core.store.session import SessionFactory, transaction
 from tests.faults.checker import check
 from tests.faults.history import History, Move

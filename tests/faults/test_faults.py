@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.doorbells import COPIES
+from tests.faults.messages import COPIES
 from tests.faults.run import run
 from tests.faults.schedule import SCALES
 
@@ -17,7 +17,7 @@ def test_every_promise_is_kept_whatever_dies(tmp_path: Path, pytestconfig: pytes
     scale = SCALES[name]
     report = run(pytestconfig.getoption("--faults-seed"), name, tmp_path)
     assert report["broken"] == []
-    assert report["kills"] == scale.kills + scale.crash_points
+    assert report["kills"] == scale.kills + scale.failpoints
     assert report["summary"]["tracks"] >= scale.tracks
     assert report["summary"]["reaped"] > 0
-    assert report["summary"]["repeated_doorbells"] >= COPIES * report["summary"]["doorbells"] > 0
+    assert report["summary"]["repeated_messages"] >= COPIES * report["summary"]["messages"] > 0

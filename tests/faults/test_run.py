@@ -13,7 +13,7 @@ from uuid import UUID
 import psutil
 import pytest
 
-from tests.faults import doorbells
+from tests.faults import messages
 from tests.faults import run as runs
 from tests.faults.history import Acknowledged, History, Move, StoredJob
 from tests.faults.injection import Injected, end
@@ -25,7 +25,7 @@ CI = SCALES["ci"]
 REAPED = Move("unit", "job", 1, None, "running", "ready", CLAIM, False, True, "mfa 20", 100, 0.0)
 CANCELLED = Acknowledged("key", frozenset({"job"}), {}, is_cancelled=True)
 RETRY = StoredJob("retry", "analysis", "retry", "succeeded", 2, is_retry=True)
-FIGURES = {"doorbells": 10, "repeated_doorbells": 20, "tracks": CI.tracks}
+FIGURES = {"messages": 10, "repeated_messages": 20, "tracks": CI.tracks}
 
 
 def shortfalls(**changed: Any) -> list[str]:
@@ -49,7 +49,7 @@ def test_a_run_that_tested_everything_has_no_shortfall():
         {"acknowledged": []},
         {"jobs": []},
         {"refused_zombies": 0},
-        {"repeated_doorbells": 19},
+        {"repeated_messages": 19},
         {"tracks": CI.tracks - 1},
     ],
 )
@@ -66,7 +66,7 @@ def test_a_goal_without_a_sample_is_not_reached():
 
 
 def test_only_points_that_were_passed_count_as_kills():
-    injected = [Injected(Fault.CRASH_AT, 1.0, point) for point in ("plan-done", "plan-ended")]
+    injected = [Injected(Fault.FAILPOINT, 1.0, point) for point in ("plan-done", "plan-ended")]
     others = [Injected(kind, 2.0) for kind in (Fault.KILL_CHILD, "kill api", "kill valkey", "missed")]
     assert runs._kills([*injected, *others], armed={"plan-ended"}) == 3
 
@@ -85,13 +85,13 @@ def test_a_run_that_breaks_off_is_reported(tmp_path, monkeypatch):
     assert "nothing starts here" in written["broken"][0]["what"]
 
 
-def test_what_ends_the_repeating_of_doorbells_is_told(monkeypatch):
+def test_what_ends_the_repeating_of_messages_is_told(monkeypatch):
     def fail(_: object) -> None:
-        raise RuntimeError("no doorbells here")
+        raise RuntimeError("no messages here")
 
-    monkeypatch.setattr(doorbells, "make_celery", fail)
+    monkeypatch.setattr(messages, "make_celery", fail)
     system: Any = SimpleNamespace(settings=None)
-    with pytest.raises(RuntimeError, match="no doorbells here"), doorbells.Repeater(system, 1):
+    with pytest.raises(RuntimeError, match="no messages here"), messages.Repeater(system, 1):
         pass
 
 

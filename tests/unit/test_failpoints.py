@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-PROGRAM = "from core.failpoints import crash_point; crash_point('here'); crash_point('there')"
+PROGRAM = "from core.failpoints import failpoint; failpoint('here'); failpoint('there')"
 
 
 def exit_code(environment: dict[str, str]) -> int:
@@ -13,7 +13,7 @@ def exit_code(environment: dict[str, str]) -> int:
 
 
 def test_an_armed_point_kills_once(tmp_path: Path) -> None:
-    armed = {"MFA_CRASH_AT": str(tmp_path)}
+    armed = {"MFA_FAILPOINTS_DIR": str(tmp_path)}
     assert exit_code(armed) == 0
     (tmp_path / "there").touch()
     assert exit_code({}) == 0

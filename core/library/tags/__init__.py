@@ -22,6 +22,9 @@ _APE_FIRST = (b"wvpk", b"MPCK", b"MP+", b"MAC ")  # formats whose native tag is 
 _MP4_ATOMS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp")
 _ASF = bytes.fromhex("3026b2758e66cf11")
 
+# Several values of these are one fact in several spellings ("date" and "year"), of others several facts.
+_NUMBERS = ("date", "tracknumber", "discnumber", "bpm")
+
 _APPLE_PREFIX = "com.apple.quicktime."  # QuickTime File Format, metadata keys
 
 Reader = Callable[[Found], None]
@@ -39,7 +42,7 @@ class Container(Protocol):
 
 
 def read_tags(file: BinaryIO, container: Container | None = None) -> TagReading:
-    """Text by field, a list of texts for `genre`, and an error if some tags cannot be read.
+    """Text by field (several values joined by "; ", `genre` a list), and an error if tags are unreadable.
 
     If a file has several tags, the first with a value is used, in this order: the format's own, ID3v2, APEv2,
     the texts of WAV and AIFF, ID3v1, whose texts are truncated. Without any, FFmpeg's metadata is used. Does
@@ -52,9 +55,15 @@ def read_tags(file: BinaryIO, container: Container | None = None) -> TagReading:
     for field in dict.fromkeys(FIELDS.values()):
         values = next((found.values[field] for found in blocks if field in found.values), None)
         if values is not None:
-            tags[field] = values if field == "genre" else values[0]
+            tags[field] = _one_value(field, values)
     problems = [f"{found.block}: {problem}." for found in blocks for problem in found.problems]
     return TagReading(tags, " ".join(problems)[:_MAX_ERROR] or None)
+
+
+def _one_value(field: str, values: list[str]) -> list[str] | str:
+    if field == "genre":
+        return values
+    return values[0] if field in _NUMBERS else "; ".join(values)
 
 
 def _read_blocks(readers: Iterable[tuple[str, Reader]]) -> list[Found]:

@@ -26,7 +26,7 @@ def read_ape(window: Window, found: Found) -> None:
         is_text = int.from_bytes(head[4:8], "little") >> 1 & 3 == 0
         if name is not None and is_text:
             data = window.at(start, min(length, VALUE_BYTES))
-            text = data.decode("latin-1") if is_first_version else found.decode(data, "utf-8", name)
+            text = found.decode_legacy(data, name) if is_first_version else found.decode(data, "utf-8", name)
             found.add(name, text.split("\0"))
         position = start + length
     if count > _MAX_ITEMS:

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from core.library.tags.found import Found, legacy_text
+from core.library.chunks import PADDING_LOOKAHEAD, padding_bytes
+from core.library.tags.found import Found
 from core.library.window import Window
 
 _MAX_CHUNKS = 10_000
@@ -41,17 +42,21 @@ def read_text_chunks(window: Window, found: Found) -> None:
             order = ">" if head == b"RIFX" else "<"
             _add_texts(_walk(content, 4, order), _INFO, found)
         elif name in _AIFF and head == b"FORM":
-            found.add(_AIFF[name], [legacy_text(content.at(0, _TEXT_BYTES))])
+            _add_text(content, _AIFF[name], found)
         elif name == b"DIIN":
             for inner, text in _walk(content, 0, ">", width=8):
                 if inner in _DSDIFF:
-                    found.add(_DSDIFF[inner], [legacy_text(text.at(4, _TEXT_BYTES))])
+                    _add_text(text.part(4, text.size), _DSDIFF[inner], found)
 
 
 def _add_texts(chunks: Iterator[tuple[bytes, Window]], names: dict[bytes, str], found: Found) -> None:
     for name, content in chunks:
         if (field := names.get(name.upper())) is not None:
-            found.add(field, [legacy_text(content.at(0, _TEXT_BYTES))])
+            _add_text(content, field, found)
+
+
+def _add_text(content: Window, name: str, found: Found) -> None:
+    found.add(name, [found.decode_legacy(content.at(0, _TEXT_BYTES).split(b"\0", 1)[0], name)])
 
 
 def _chunks(window: Window) -> Iterator[tuple[bytes, Window]]:
@@ -79,4 +84,5 @@ def _walk(window: Window, position: int, order: str, width: int = 4) -> Iterator
             return
         start = position + 4 + width
         yield head[:4], window.part(start, start + length)
-        position = start + length + length % 2
+        position = start + length
+        position += padding_bytes(length, window.at(position, PADDING_LOOKAHEAD))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 VALUE_BYTES = 1 << 16  # maximum per value; longer ones are pictures, lyrics or damage
 _MAX_LENGTH = 500
 _MAX_VALUES = 20
+_JOINERS = "\u200c\u200d"
 
 # Names in Vorbis comments, APEv2 and FFmpeg, in lower case -> field.
 FIELDS = {
@@ -39,11 +40,19 @@ class Found:
     problems: list[str] = field(default_factory=list)
 
     def add(self, name: str, texts: Iterable[str]) -> None:
-        """Add values of a field, without empty and repeated ones."""
+        """Add values of a field, without empty and repeated ones; report what a limit cuts."""
         known = self.values.get(name, [])
         for text in texts:
-            if len(known) < _MAX_VALUES and (value := printable(text)) and value not in known:
-                known.append(value)
+            value = printable(text)
+            if len(value) > _MAX_LENGTH:
+                self.fail(f"{name} is cut after {_MAX_LENGTH} characters")
+                value = value[:_MAX_LENGTH].rstrip()
+            if not value or value in known:
+                continue
+            if len(known) == _MAX_VALUES:
+                self.fail(f"only the first {_MAX_VALUES} values of {name} are kept")
+                break
+            known.append(value)
         if known:
             self.values[name] = known
 
@@ -59,17 +68,22 @@ class Found:
             self.fail(f"{name} is not valid {encoding.upper()}")
             return data.decode(encoding, "replace")
 
+    def decode_legacy(self, data: bytes, name: str) -> str:
+        """Text whose encoding is not stated, or stated as Latin-1: UTF-8 if valid, else Windows-1252.
+
+        Windows-1252 is Latin-1 with printable characters where that has control characters.
+        """
+        try:
+            return data.decode("utf-8")
+        except UnicodeDecodeError:
+            return self.decode(data, "cp1252", name)
+
 
 def printable(text: str) -> str:
-    """Without control, surrogate and direction-override characters, at most `_MAX_LENGTH` long."""
-    kept = (char for char in text[: 4 * _MAX_LENGTH] if unicodedata.category(char) not in ("Cc", "Cf", "Cs"))
-    return "".join(kept).strip()[:_MAX_LENGTH]
+    """One line of text without control, surrogate and direction-override characters.
 
-
-def legacy_text(data: bytes) -> str:
-    """Text of unknown encoding: UTF-8 if valid, else Windows-1252."""
-    data = data.split(b"\0", 1)[0]
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        return data.decode("cp1252", "replace")
+    Zero-width joiners stay: Persian, Indic scripts and emoji need them.
+    """
+    line = " ".join(text.splitlines()).replace("\t", " ")
+    kept = (char for char in line if char in _JOINERS or unicodedata.category(char) not in ("Cc", "Cf", "Cs"))
+    return "".join(kept).strip()

@@ -4,6 +4,7 @@ Only text frames are read; pictures are skipped.
 """
 
 import zlib
+from codecs import getincrementaldecoder
 from collections.abc import Iterator
 
 from mutagen.id3 import TCON
@@ -81,10 +82,17 @@ def read_id3v1(window: Window, found: Found) -> None:
         "album": data[63:93],
         "date": data[93:97],
     }.items():
-        found.add(name, [field.split(b"\0", 1)[0].decode("latin-1")])
+        found.add(name, [found.decode_legacy(_whole_characters(field.split(b"\0", 1)[0]), name)])
     if data[125] == 0 and data[126]:
         found.add("tracknumber", [str(data[126])])
     found.add("genre", genres([str(data[127])]))
+
+
+def _whole_characters(field: bytes) -> bytes:
+    """A field of fixed length without a UTF-8 character that is cut off at its end."""
+    text = getincrementaldecoder("utf-8")("ignore").decode(field)
+    is_utf8 = not text.isascii() and field.startswith(text.encode())
+    return text.encode() if is_utf8 else field
 
 
 def genres(texts: list[str]) -> list[str]:
@@ -197,7 +205,7 @@ def _texts(name: str, data: bytes, found: Found) -> list[str]:
     """The values of a text frame, whose first byte states the encoding."""
     encoding, text = data[0], data[1:]
     if encoding == 0:
-        whole = text.decode("latin-1")
+        whole = found.decode_legacy(text, f"the frame {name}")
     elif encoding == 3:
         whole = found.decode(text, "utf-8", f"the frame {name}")
     elif encoding in (1, 2):

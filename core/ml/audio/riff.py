@@ -1,12 +1,12 @@
 """WAV and AIFF: locates the samples, even if the sizes in the headers are wrong."""
 
 import os
-import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from core.errors import Corrupt
+from core.library.chunks import PADDING_LOOKAHEAD, is_chunk_name, padding_bytes
 from core.ml.audio.pcm import Pcm, continues, silence_end
 from core.ml.audio.tagblocks import audio_end, starts_with_tag
 
@@ -33,7 +33,6 @@ _MAX_UINT32 = (1 << 32) - 1
 _AIFF_SAMPLE_BYTES = {
     b"ulaw": 1, b"alaw": 1, b"in24": 3, b"in32": 4, b"fl32": 4, b"FL32": 4, b"fl64": 8, b"FL64": 8
 }  # fmt: skip
-_NAME = re.compile(rb"[A-Za-z][A-Za-z0-9_ ]{3}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +152,7 @@ def _is_end(descriptor: int, end: int, size: int, order: str) -> bool:
 
 def _is_chunk(head: bytes, most: int, order: str) -> bool:
     """Whether `head` begins a chunk of at most `most` bytes, including its header."""
-    if len(head) < 8 or not _is_name(head[:4]):
+    if len(head) < 8 or not is_chunk_name(head[:4]):
         return False
     (length,) = struct.unpack_from(f"{order}I", head, 4)
     return bool(8 + length <= most)
@@ -215,14 +214,8 @@ def _chunks(descriptor: int, offset: int, size: int, order: str) -> Iterator[_Ch
         name, length = struct.unpack(f"{order}4sI", head)
         yield _Chunk(name, position + 8, length, is_aligned)
         position += 8 + length
-        if length % 2:  # a byte of padding, which some programs omit
-            following = os.pread(descriptor, 5, position)
-            is_aligned = not _is_name(following[:4]) or _is_name(following[1:5])
-            position += is_aligned
+        padding = padding_bytes(length, os.pread(descriptor, PADDING_LOOKAHEAD, position))
+        is_aligned = padding == length % 2
+        position += padding
         if position > size:
             return
-
-
-def _is_name(name: bytes) -> bool:
-    """Whether it is a plausible chunk name: a letter, then letters, digits, spaces or underscores."""
-    return _NAME.fullmatch(name) is not None

@@ -40,14 +40,14 @@ def same_origin(examples: Sequence[Example], hashes: Mapping[str, bytes] | None 
 
     `hashes`: the known content hashes by example id.
     """
-    by_folder = _folders_tell_albums_apart([example for example in examples if not _origin(example)])
+    by_folder = _folders_tell_albums_apart([example for example in examples if not _origins(example)])
     keys, kinds = [], dict.fromkeys(("artist", "album", "folder", "track"), 0)
     for example in examples:
-        origin = _origin(example)
-        if origin is None and by_folder:
-            origin = ("folder", str(_folder(example)))
-        kinds[origin[0] if origin else "track"] += 1
-        keys.append([*_identity(example, hashes), *([origin] if origin else [])])
+        origins = _origins(example)
+        if not origins and by_folder:
+            origins = [("folder", str(_folder(example)))]
+        kinds[origins[0][0] if origins else "track"] += 1
+        keys.append([*_identity(example, hashes), *origins])
     return Groups(_join(keys), kinds)
 
 
@@ -55,9 +55,9 @@ def same_artist(examples: Sequence[Example], hashes: Mapping[str, bytes] | None 
     """Groups by known artist and by equal id, path or content only."""
     keys, known = [], 0
     for example in examples:
-        artist = known_name(example.artist)
-        known += bool(artist)
-        keys.append([*_identity(example, hashes), *([("artist", artist)] if artist else [])])
+        artists = known_artists(example.artist)
+        known += bool(artists)
+        keys.append([*_identity(example, hashes), *(("artist", artist) for artist in artists)])
     return Groups(_join(keys), {"artist": known, "track": len(examples) - known})
 
 
@@ -66,12 +66,17 @@ def _identity(example: Example, hashes: Mapping[str, bytes] | None) -> list[Hash
     return [("id", example.id), ("path", str(example.path)), *([("content", content)] if content else [])]
 
 
-def _origin(example: Example) -> tuple[str, str] | None:
-    if artist := known_name(example.artist):
-        return "artist", artist
+def _origins(example: Example) -> list[tuple[str, str]]:
+    if artists := known_artists(example.artist):
+        return [("artist", artist) for artist in artists]
     if album := known_name(example.album):
-        return "album", album
-    return None
+        return [("album", album)]
+    return []
+
+
+def known_artists(text: str | None) -> list[str]:
+    """The artists of a track, as names are compared; several stand with "; " between them."""
+    return [artist for name in (text or "").split(";") if (artist := known_name(name))]
 
 
 def known_name(text: str | None) -> str | None:

@@ -85,7 +85,7 @@ def _numbers(root: Path, path: Path) -> Any:
     with open_description(path, root) as file:
         content = file.read()
     try:
-        return np.load(BytesIO(content), allow_pickle=False)
+        return np.load(BytesIO(content), allow_pickle=False)  # noqa: TID251, without pickle
     except (ValueError, EOFError) as error:
         raise DatasetMalformed(f"{path} is not an array of numbers.") from error
 

@@ -58,7 +58,7 @@ class PatchInputs:
         return self._patch(frames, int(position * max(1, len(frames) - self._patch_frames + 1)))
 
     def _frames(self, track: int) -> npt.NDArray[np.float16]:
-        frames: npt.NDArray[np.float16] = np.load(self._files[track], mmap_mode="r", allow_pickle=False)
+        frames: npt.NDArray[np.float16] = np.load(self._files[track], mmap_mode="r", allow_pickle=False)  # noqa: TID251
         return frames
 
     def _patch(self, frames: npt.NDArray[np.float16], start: int) -> Tensor:
@@ -84,4 +84,4 @@ class VectorInputs:
 
 def load_vectors(files: Sequence[Path]) -> Tensor:
     """Cached vectors (M, D)."""
-    return torch.from_numpy(np.stack([np.load(file, allow_pickle=False) for file in files]))
+    return torch.from_numpy(np.stack([np.load(file, allow_pickle=False) for file in files]))  # noqa: TID251

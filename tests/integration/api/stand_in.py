@@ -9,10 +9,11 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core.jobs import units
+from core.jobs import claims, endings
+from core.jobs.claims import Claim
 from core.jobs.items import Outcome, load_work, record_outcomes
-from core.jobs.units import Claim
 from core.library.scan import FoundFile, LeftOut, scan
+from core.services.analysis import ANALYSE
 from core.services.planning import PlannedItem, PlannedUnit, add_page
 from core.states import ItemState
 from core.store.predictions import NewPrediction, save_predictions
@@ -31,10 +32,10 @@ def worker(db: SessionFactory) -> Iterator[None]:
             with transaction(db) as session:
                 ready = select(JobUnit.id).where(JobUnit.state == "ready").order_by(JobUnit.id).limit(1)
                 unit_id = session.scalars(ready).one_or_none()
-                claim = unit_id and units.claim_unit(session, unit_id, "stand-in", 60)
+                claim = unit_id and claims.claim_unit(session, unit_id, "stand-in", 60)
                 if claim:
                     (plan if claim.kind == "plan" else analyse)(session, claim)
-                    units.finish_unit(session, claim)
+                    endings.finish_unit(session, claim)
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -53,7 +54,7 @@ def plan(session: Session, claim: Claim) -> None:
     ]
     left_out = Counter(entry.reason for entry in entries if isinstance(entry, LeftOut))
     tracks = upsert_tracks(session, library.id, files)
-    chunk = PlannedUnit("analyse", "batch", [PlannedItem(track.id) for track in tracks])
+    chunk = PlannedUnit(ANALYSE, [PlannedItem(track.id) for track in tracks])
     add_page(
         session,
         claim,

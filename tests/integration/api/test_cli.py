@@ -345,7 +345,7 @@ def test_a_demo_labels_the_folder_writes_the_results_and_sums_up(
 
 def test_a_stack_that_cannot_start_is_one_line(mfa, files, monkeypatch):
     @contextmanager
-    def taken(_: Settings) -> Iterator[None]:
+    def taken(*_: object) -> Iterator[None]:
         raise PortInUse
         yield
 

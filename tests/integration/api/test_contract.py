@@ -23,7 +23,9 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from api.main import create_app
-from core.services.studies import submit_study
+from core.config.params import TuningParams
+from core.jobs.kinds import SubmissionContext
+from core.jobs.submission import submit_job
 from core.settings import Settings
 from core.store.session import SessionFactory
 from core.store.tables import Epoch
@@ -75,7 +77,8 @@ def known(db: SessionFactory, music: Path, tmp_path: Path, open_settings: Settin
         library = make_library(session, name="home", path=str(music))
         model = make_model(session, artifact_url=(tmp_path / "musicnn-msd-1").as_uri())
         mine = make_model(session, alias=None, name="mine", artifact_url=tmp_path.as_uri())
-        study = submit_study(session, STUDY, "local", data_dir=open_settings.data_dir, trusted=True)
+        context = SubmissionContext("local", is_trusted=True, data_dir=open_settings.data_dir)
+        study = submit_job(session, TuningParams(study=STUDY), context)
         study_id = str(study.job.id)
     finish(db, study_id)
     folder = open_settings.studies_dir / study_id

@@ -10,8 +10,10 @@ import pytest
 from sqlalchemy import func, select, text, update
 
 from api.routes import events
-from core.jobs import jobs as job_service
-from core.services.studies import submit_study
+from core.config.params import TuningParams
+from core.jobs import progress
+from core.jobs.kinds import SubmissionContext
+from core.jobs.submission import submit_job
 from core.states import JobState
 from core.store.experiments import reserve_version
 from core.store.tables import Experiment, Job, Prediction, Run, Study
@@ -237,7 +239,7 @@ def test_a_job_whose_library_or_model_has_been_swept_is_not_retried(http, db, co
 
 def test_a_job_of_which_half_is_removed_is_never_shown(http, db, monkeypatch):
     """It is deleted, and half of it removed, between the two reads of one request."""
-    read = job_service.get_progress
+    read = progress.get_progress
 
     def delete_first(session, jobs):
         with db.begin() as other:
@@ -385,7 +387,8 @@ def test_a_deleted_study_leaves_its_job(http, db, music, open_settings):
     with db.begin() as session:
         make_library(session, name="home", path=str(music))
         make_model(session, alias=None, artifact_url="file:///models/musicnn-msd-1")
-        submitted = submit_study(session, STUDY, "local", data_dir=open_settings.data_dir, trusted=True)
+        context = SubmissionContext("local", is_trusted=True, data_dir=open_settings.data_dir)
+        submitted = submit_job(session, TuningParams(study=STUDY), context)
     study_id = str(submitted.job.id)
     assert problem_of(http.delete(f"{API}/studies/{study_id}"), 409) == "study_at_work"
     refused = http.delete(f"{API}/models/test-model@1")  # its trials are built on it

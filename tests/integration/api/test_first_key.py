@@ -17,6 +17,7 @@ from api import bootstrap
 from api.bootstrap import has_admin_key
 from api.client import connection, local
 from api.client.cli import app
+from core.local import Plan
 from core.settings import PROJECT, Settings
 from core.store.session import SessionFactory
 from core.store.tables import ApiKey
@@ -44,7 +45,7 @@ def stack(keyed_url: str, db: SessionFactory, open_settings: Settings, monkeypat
     stack = Stack(keyed_url, open_settings.database_url)
 
     @contextmanager
-    def running(settings: Settings) -> Iterator[Stack]:
+    def running(settings: Settings, _: Plan | None = None) -> Iterator[Stack]:
         stack.settings = settings
         yield stack
 

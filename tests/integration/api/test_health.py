@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import text
 
 from api.main import create_app
-from core.jobs.queue import SERVING_QUEUES
-from core.jobs.workers import DISPATCHER, beat
+from core.jobs.kinds import serving_queues
+from core.jobs.workers import DISPATCHER, record_heartbeat
 from core.local.command import free_port
 from core.services.monitoring import (
     count_ended_tracks,
@@ -46,11 +46,11 @@ def test_a_server_is_ready_when_every_queue_has_a_worker(http, db):
         "ready": False,
         "missing": [
             "No dispatcher runs.",
-            *(f"No worker takes from the queue `{queue}`." for queue in SERVING_QUEUES),
+            *(f"No worker takes from the queue `{queue}`." for queue in serving_queues()),
         ],
     }
     with db.begin() as session:
-        beat(session, f"{DISPATCHER}7@here", [], 0, draining=False)
+        record_heartbeat(session, f"{DISPATCHER}7@here", [], 0, draining=False)
     with db.begin() as session:
         make_worker(session, "plan", "batch", "train")
         make_worker(session, "interactive", beat_at="2020-01-01T00:00:00Z")

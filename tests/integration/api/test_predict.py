@@ -15,8 +15,8 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from api.routes import analysis
-from core.jobs import units
-from core.jobs.units import Claim
+from core.jobs import claims, counters, endings
+from core.jobs.claims import Claim
 from core.settings import Settings
 from core.store.predictions import NewPrediction, save_predictions
 from core.store.session import SessionFactory, transaction
@@ -54,13 +54,13 @@ def label(session: Session, claim: Claim) -> None:
     model = session.scalars(select(Model)).one()
     save_predictions(session, model, [NewPrediction(DIGEST, "full", 3.0, [0.6, 0.2, 0.05], [1.0, 0, 0, 0])])
     session.get_one(Job, claim.job_id).result = {"content_hash": DIGEST.hex()}
-    units.count_unit_itself(session, claim)
-    units.finish_unit(session, claim)
+    counters.count_unit_itself(session, claim)
+    endings.finish_unit(session, claim)
 
 
 def fail(code: str) -> Body:
     def write(session: Session, claim: Claim) -> None:
-        units.fail_unit(session, claim, code, "The reason in a sentence.", permanent=True)
+        endings.fail_unit(session, claim, code, "The reason in a sentence.", permanent=True)
 
     return write
 
@@ -74,7 +74,7 @@ def worker(db: SessionFactory, body: Body) -> Iterator[None]:
         while time.monotonic() < deadline:
             with transaction(db) as session:
                 unit_id = session.scalars(select(JobUnit.id).where(JobUnit.state == "ready")).one_or_none()
-                claim = unit_id and units.claim_unit(session, unit_id, "test", 60)
+                claim = unit_id and claims.claim_unit(session, unit_id, "test", 60)
                 if claim:
                     body(session, claim)
                     return
@@ -145,7 +145,7 @@ def test_a_file_that_cannot_be_labelled_is_a_problem_of_that_name(http, db, uplo
 def test_a_job_that_is_cancelled_ends_the_waiting(http, db, uploads):
     def cancel(session: Session, claim: Claim) -> None:
         session.get_one(Job, claim.job_id).state = "cancelling"
-        units.cancel_unit(session, claim)
+        endings.cancel_unit(session, claim)
 
     with worker(db, cancel):
         assert problem_of(post(http), 409) == "job_cancelled"

@@ -7,8 +7,8 @@ import httpx
 import pytest
 from sqlalchemy import update
 
-from core.jobs.jobs import finish_complete_jobs
-from core.jobs.units import cancel_waiting
+from core.jobs.endings import finish_complete_jobs
+from core.jobs.reaping import cancel_waiting
 from core.states import JobState
 from core.store.session import SessionFactory
 from core.store.tables import Epoch, Job, Library, Model

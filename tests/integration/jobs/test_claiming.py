@@ -13,11 +13,12 @@ from sqlalchemy import func, update
 from sqlalchemy.orm import Session
 
 from core.errors import LeaseLost
-from core.jobs import units
+from core.jobs import claims, endings
+from core.jobs.claims import Claim
+from core.jobs.counters import count_items
 from core.jobs.dispatch import take_ready
 from core.jobs.items import Outcome, load_work, record_outcomes
 from core.jobs.jobs import cancel_job
-from core.jobs.units import Claim
 from core.states import ItemState, JobState, UnitState
 from core.store.session import SessionFactory, transaction
 from core.store.tables import JobItem, JobUnit
@@ -55,7 +56,7 @@ def claim_of_a_thread(sessions: SessionFactory, unit_id: int, _: int) -> Claim |
     return try_claim(sessions, unit_id)
 
 
-def test_of_eight_workers_that_answer_a_doorbell_one_gets_the_unit(clean_database):
+def test_of_eight_workers_that_receive_one_message_one_gets_the_unit(clean_database):
     planned = plan_job(clean_database, 1, 1, 1)
     for unit_id in planned.unit_ids:
         claims = together(8, partial(claim_of_a_thread, clean_database, unit_id))
@@ -80,7 +81,7 @@ def test_a_dispatched_unit_can_be_claimed(clean_database):
     assert try_claim(clean_database, planned.unit_ids[0]) is not None
 
 
-def test_a_doubled_doorbell_finds_nothing_to_do(clean_database):
+def test_a_duplicate_message_finds_nothing_to_do(clean_database):
     unit_id = plan_job(clean_database, 1).unit_ids[0]
     claimed = claim(clean_database, unit_id)
     assert try_claim(clean_database, unit_id) is None
@@ -89,11 +90,11 @@ def test_a_doubled_doorbell_finds_nothing_to_do(clean_database):
     assert try_claim(clean_database, unit_id + 1000) is None
 
 
-def test_a_doubled_doorbell_does_not_cut_a_back_off_short(clean_database):
+def test_a_duplicate_message_does_not_cut_a_back_off_short(clean_database):
     unit_id = plan_job(clean_database, 1).unit_ids[0]
     claimed = claim(clean_database, unit_id)
     with transaction(clean_database) as session:
-        units.fail_unit(session, claimed, "internal", "The disk was away.")
+        endings.fail_unit(session, claimed, "internal", "The disk was away.")
     assert try_claim(clean_database, unit_id) is None
     make_due(clean_database, unit_id)
     assert try_claim(clean_database, unit_id) is not None
@@ -119,16 +120,16 @@ def write_something(session: Session, claimed: Claim) -> None:
 
 
 def fail(session: Session, claimed: Claim) -> None:
-    units.fail_unit(session, claimed, "internal", "Something.")
+    endings.fail_unit(session, claimed, "internal", "Something.")
 
 
 WRITES = [
-    units.renew_lease,
-    units.hold_lease,
+    claims.renew_lease,
+    claims.hold_lease,
     write_something,
-    units.finish_unit,
-    units.cancel_unit,
-    units.release_unit,
+    endings.finish_unit,
+    endings.cancel_unit,
+    endings.release_unit,
     fail,
 ]
 
@@ -154,7 +155,7 @@ def lose_to_the_end(sessions: SessionFactory, unit_id: int) -> None:
 
 @pytest.mark.parametrize("write", WRITES, ids=lambda write: write.__name__)
 @pytest.mark.parametrize("lose", [lose_by_time, lose_to_the_reaper, lose_to_another_worker, lose_to_the_end])
-def test_who_has_lost_the_lease_changes_nothing(clean_database, lose, write):
+def test_a_worker_that_lost_its_lease_changes_nothing(clean_database, lose, write):
     unit_id = plan_job(clean_database, 2).unit_ids[0]
     late = claim(clean_database, unit_id)
     lose(clean_database, unit_id)
@@ -174,7 +175,7 @@ def test_a_late_worker_cannot_name_its_item_either(clean_database):
     late = claim(clean_database, unit_id)
     lose_to_another_worker(clean_database, unit_id)
     with transaction(clean_database) as session:
-        units.mark_current(session, late, 1)
+        claims.mark_current(session, late, 1)
     assert read_unit(clean_database, unit_id).current_pos is None
 
 
@@ -183,7 +184,7 @@ def test_a_write_that_has_begun_keeps_the_reaper_out(clean_database):
     unit_id = plan_job(clean_database, 1).unit_ids[0]
     claimed = claim(clean_database, unit_id)
     with transaction(clean_database) as writing:
-        units.hold_lease(writing, claimed)
+        claims.hold_lease(writing, claimed)
         writing.execute(update(JobUnit).values(lease_until=func.clock_timestamp()))
         assert reap(clean_database) == 0
         record_outcomes_of_a_held_lease(writing, claimed)
@@ -192,7 +193,7 @@ def test_a_write_that_has_begun_keeps_the_reaper_out(clean_database):
 
 def record_outcomes_of_a_held_lease(session: Session, claimed: Claim) -> None:
     session.execute(update(JobItem).values(state=ItemState.DONE))
-    units.count_items(session, claimed)
+    count_items(session, claimed)
 
 
 def test_renewing_and_writing_extend_the_lease(clean_database):
@@ -200,7 +201,7 @@ def test_renewing_and_writing_extend_the_lease(clean_database):
     claimed = claim(clean_database, unit_id)
     ends = [lease_end(clean_database, unit_id)]
     with transaction(clean_database) as session:
-        units.renew_lease(session, claimed)
+        claims.renew_lease(session, claimed)
     ends.append(lease_end(clean_database, unit_id))
     record(clean_database, claimed, [0])
     ends.append(lease_end(clean_database, unit_id))
@@ -214,7 +215,7 @@ def lease_end(sessions: SessionFactory, unit_id: int) -> datetime:
     return lease_until
 
 
-def test_counters_are_those_of_the_rows_however_often_an_outcome_is_written(clean_database):
+def test_counters_equal_the_rows_after_repeated_writes_of_an_outcome(clean_database):
     unit_id = plan_job(clean_database, 4).unit_ids[0]
     claimed = claim(clean_database, unit_id)
     record(clean_database, claimed, [0, 1])
@@ -227,12 +228,12 @@ def test_counters_are_those_of_the_rows_however_often_an_outcome_is_written(clea
     assert counters(clean_database, unit_id) == (4, 0, 0)
 
 
-def test_a_unit_handed_back_is_ready_at_once_and_has_not_failed(clean_database):
+def test_a_released_unit_is_ready_at_once_and_has_not_failed(clean_database):
     unit_id = plan_job(clean_database, 1).unit_ids[0]
-    for _ in range(units.MAX_ATTEMPTS + 2):
+    for _ in range(endings.MAX_ATTEMPTS + 2):
         claimed = claim(clean_database, unit_id)
         with transaction(clean_database) as session:
-            units.release_unit(session, claimed)
+            endings.release_unit(session, claimed)
     unit = read_unit(clean_database, unit_id)
     assert (unit.state, unit.attempt, unit.crash_count, unit.claim_id) == (UnitState.READY, 0, 0, None)
 
@@ -240,10 +241,10 @@ def test_a_unit_handed_back_is_ready_at_once_and_has_not_failed(clean_database):
 def test_the_lease_of_a_worker_known_to_be_dead_ends_at_once(clean_database):
     planned = plan_job(clean_database, 1, 1)
     with transaction(clean_database) as session:
-        units.claim_unit(session, planned.unit_ids[0], "killed", 90)
-        units.claim_unit(session, planned.unit_ids[1], "alive", 90)
+        claims.claim_unit(session, planned.unit_ids[0], "killed", 90)
+        claims.claim_unit(session, planned.unit_ids[1], "alive", 90)
     with transaction(clean_database) as session:
-        units.expire_lease(session, "killed")
-        units.expire_lease(session, str(uuid4()))
+        claims.expire_lease(session, "killed")
+        claims.expire_lease(session, str(uuid4()))
     assert reap(clean_database) == 1
     assert [read_unit(clean_database, unit_id).state for unit_id in planned.unit_ids] == ["ready", "running"]

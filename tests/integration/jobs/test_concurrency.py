@@ -14,11 +14,12 @@ import pytest
 from sqlalchemy import func, select, text, update
 
 from core.errors import JobAlreadyEnded, LeaseLost
-from core.jobs import units
-from core.jobs.dispatch import take_back, take_ready
+from core.jobs import claims, endings, reaping
+from core.jobs.claims import Claim
+from core.jobs.dispatch import requeue_lost, take_ready
+from core.jobs.endings import finish_complete_jobs
 from core.jobs.items import Outcome, load_work, record_outcomes
-from core.jobs.jobs import cancel_job, finish_complete_jobs
-from core.jobs.units import Claim
+from core.jobs.jobs import cancel_job
 from core.states import TERMINAL_JOB_STATES, TERMINAL_UNIT_STATES, ItemState, JobState, UnitState
 from core.store.session import SessionFactory, transaction
 from core.store.tables import Job, JobItem, JobUnit
@@ -66,7 +67,7 @@ class Crowd:
 
     def claim(self, dice: random.Random) -> None:
         with transaction(self.sessions) as session:
-            claimed = units.claim_unit(session, dice.choice(self.unit_ids), str(uuid4()), 90)
+            claimed = claims.claim_unit(session, dice.choice(self.unit_ids), str(uuid4()), 90)
         if claimed is not None:
             with self.lock:
                 self.claims.append(claimed)
@@ -79,7 +80,7 @@ class Crowd:
     def renew(self, dice: random.Random) -> None:
         if claim := self.any_claim(dice):
             with transaction(self.sessions) as session:
-                units.renew_lease(session, claim)
+                claims.renew_lease(session, claim)
 
     def record(self, dice: random.Random) -> None:
         """Give the open items of a unit an outcome, as far as this claim may."""
@@ -98,24 +99,24 @@ class Crowd:
     def finish(self, dice: random.Random) -> None:
         if claim := self.any_claim(dice):
             with transaction(self.sessions) as session:
-                units.hold_lease(session, claim)
+                claims.hold_lease(session, claim)
                 if not load_work(session, claim):
-                    units.finish_unit(session, claim)
+                    endings.finish_unit(session, claim)
 
     def fail(self, dice: random.Random) -> None:
         if claim := self.any_claim(dice):
             with transaction(self.sessions) as session:
-                units.fail_unit(session, claim, "internal", "Something.")
+                endings.fail_unit(session, claim, "internal", "Something.")
 
     def release(self, dice: random.Random) -> None:
         if claim := self.any_claim(dice):
             with transaction(self.sessions) as session:
-                units.release_unit(session, claim)
+                endings.release_unit(session, claim)
 
     def come_to(self, dice: random.Random) -> None:
         if claim := self.any_claim(dice):
             with transaction(self.sessions) as session:
-                units.mark_current(session, claim, dice.randint(0, 4))
+                claims.mark_current(session, claim, dice.randint(0, 4))
 
     def expire(self, dice: random.Random) -> None:
         if claim := self.any_claim(dice):
@@ -129,12 +130,12 @@ class Crowd:
     def tick(self, dice: random.Random) -> None:
         """What a dispatcher does in a round, with all back-offs over."""
         with transaction(self.sessions) as session:
-            units.cancel_waiting(session)
-            units.reap_expired(session)
+            reaping.cancel_waiting(session)
+            reaping.reap_expired(session)
         with transaction(self.sessions) as session:
             finish_complete_jobs(session)
         with transaction(self.sessions) as session:
-            take_back(session, older_than_s=0)
+            requeue_lost(session, older_than_s=0)
         with transaction(self.sessions) as session:
             take_ready(session, "batch", dice.randint(1, 8))
 
@@ -186,8 +187,8 @@ def test_whatever_eight_threads_do_at_once_every_promise_holds(logged, seed):
             own[ItemState.FAILED],
             own[ItemState.SKIPPED],
         )
-        assert 0 <= unit.attempt <= units.MAX_ATTEMPTS
-        assert unit.crash_count < units.MAX_CRASHES
+        assert 0 <= unit.attempt <= endings.MAX_ATTEMPTS
+        assert unit.crash_count < reaping.MAX_CRASHES
         assert (unit.claim_id is not None) is (unit.state == UnitState.RUNNING)
         if unit.state in (UnitState.DONE, UnitState.FAILED):
             assert not own[ItemState.PENDING]

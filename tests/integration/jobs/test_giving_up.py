@@ -5,8 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import func, select, update
 
-from core.jobs import units
-from core.jobs.units import MAX_ATTEMPTS, MAX_CRASHES, MAX_ITEM_CRASHES, Claim
+from core.jobs import claims, endings, reaping
+from core.jobs.claims import Claim
+from core.jobs.endings import MAX_ATTEMPTS
+from core.jobs.reaping import MAX_CRASHES, MAX_ITEM_CRASHES
 from core.states import ItemState, JobState, UnitState
 from core.store.session import SessionFactory, transaction
 from core.store.tables import JobUnit
@@ -29,7 +31,7 @@ from tests.support.planned import (
 
 def fail(sessions: SessionFactory, claimed: Claim, *, permanent: bool = False) -> None:
     with transaction(sessions) as session:
-        units.fail_unit(session, claimed, "unavailable", "The store was away.", permanent=permanent)
+        endings.fail_unit(session, claimed, "unavailable", "The store was away.", permanent=permanent)
 
 
 def crash(sessions: SessionFactory, unit_id: int, at: int | None = None, *, by_itself: bool = False) -> None:
@@ -38,10 +40,10 @@ def crash(sessions: SessionFactory, unit_id: int, at: int | None = None, *, by_i
     claimed = claim(sessions, unit_id)
     if at is not None:
         with transaction(sessions) as session:
-            units.mark_current(session, claimed, at)
+            claims.mark_current(session, claimed, at)
     if by_itself:
         with transaction(sessions) as session:
-            units.expire_lease(session, f"task of {unit_id}", crashed=True)
+            claims.expire_lease(session, f"task of {unit_id}", crashed=True)
     else:
         expire(sessions, unit_id)
     assert reap(sessions) == 1
@@ -58,7 +60,7 @@ def test_a_failed_unit_waits_longer_each_time_and_is_given_up_in_the_end(clean_d
         fail(clean_database, claim(clean_database, unit_id))
         delays.append(delay(clean_database, unit_id))
     assert delays == sorted(delays)
-    assert 1 < delays[0] < delays[-1] <= units.MAX_BACKOFF_S
+    assert 1 < delays[0] < delays[-1] <= endings.MAX_BACKOFF_S
     assert read_unit(clean_database, unit_id).last_error == "The store was away."
 
     make_due(clean_database, unit_id)
@@ -124,13 +126,13 @@ def test_a_track_at_which_workers_die_is_left_alone_and_its_neighbours_go_on(
     assert read_job(clean_database, planned.job_id).state == JobState.SUCCEEDED
 
 
-def test_an_item_with_an_outcome_is_not_blamed_for_a_crash(clean_database):
+def test_a_crash_is_not_counted_against_an_item_with_an_outcome(clean_database):
     unit_id = plan_job(clean_database, 2).unit_ids[0]
     for _ in range(MAX_ITEM_CRASHES):
         make_due(clean_database, unit_id)
         claimed = claim(clean_database, unit_id)
         with transaction(clean_database) as session:
-            units.mark_current(session, claimed, 0)
+            claims.mark_current(session, claimed, 0)
         record(clean_database, claimed, [0])
         expire(clean_database, unit_id)
         reap(clean_database)
@@ -164,7 +166,7 @@ def test_a_single_result_between_two_crashes_counts_as_progress(clean_database):
     )
 
 
-def test_a_unit_that_gets_on_between_its_failures_is_never_given_up(clean_database):
+def test_a_unit_that_makes_progress_between_failures_is_never_given_up(clean_database):
     count = 2 * MAX_ATTEMPTS
     unit_id = plan_job(clean_database, count).unit_ids[0]
     for pos in range(count):
@@ -192,7 +194,7 @@ def test_a_reaper_passes_by_what_another_has_in_hand(clean_database):
     for unit_id in planned.unit_ids:
         claim(clean_database, unit_id, lease_s=0.001)
     with transaction(clean_database) as first:
-        assert units.reap_expired(first, limit=1) == 1
+        assert reaping.reap_expired(first, limit=1) == 1
         assert reap(clean_database) == 1
     assert reap(clean_database) == 0
 
@@ -207,7 +209,7 @@ def test_reapers_that_end_the_same_jobs_do_not_wait_for_each_other_in_a_circle(c
 
     def reap_half(_: int) -> int:
         with transaction(clean_database) as session:
-            return units.reap_expired(session, limit=21)
+            return reaping.reap_expired(session, limit=21)
 
     with ThreadPoolExecutor(2) as pool:
         reaped = list(pool.map(reap_half, range(2)))

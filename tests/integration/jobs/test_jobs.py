@@ -20,17 +20,14 @@ from core.errors import (
     ModelNotFound,
     NothingToRetry,
 )
-from core.jobs import units
-from core.jobs.jobs import (
-    cancel_job,
-    finish_complete_jobs,
-    get_job,
-    get_progress,
-    list_jobs,
-    retry_failed,
-    submit_analysis,
-    submit_predict,
-)
+from core.jobs import endings, reaping
+from core.jobs.claims import Claim, hold_lease, is_cancelling
+from core.jobs.endings import finish_complete_jobs
+from core.jobs.jobs import cancel_job, get_job, list_jobs
+from core.jobs.kinds import SubmissionContext
+from core.jobs.progress import get_progress
+from core.jobs.submission import retry_job, submit_job
+from core.services.prediction import submit_prediction
 from core.states import ItemState, JobState, UnitState
 from core.store.session import SessionFactory, transaction
 from core.store.tables import Job, JobItem, JobUnit
@@ -51,7 +48,7 @@ def music(clean_database: SessionFactory, tmp_path: Path) -> SessionFactory:
 
 def submit(sessions: SessionFactory, key: str | None = None, params: AnalysisParams = PARAMS) -> UUID:
     with transaction(sessions) as session:
-        return submit_analysis(session, params, "me", key).job.id
+        return submit_job(session, params, SubmissionContext("me", key)).job.id
 
 
 def count(sessions: SessionFactory, table: type[Job] | type[JobUnit]) -> int:
@@ -67,7 +64,7 @@ def cancel(sessions: SessionFactory, job_id: UUID) -> str:
 def settle(sessions: SessionFactory) -> None:
     """What the dispatcher does in a round with units that nobody works on."""
     with transaction(sessions) as session:
-        units.cancel_waiting(session)
+        reaping.cancel_waiting(session)
     with transaction(sessions) as session:
         finish_complete_jobs(session)
 
@@ -97,12 +94,12 @@ def test_twenty_submissions_with_one_key_make_one_job(music):
 def test_a_key_is_for_one_request_of_one_owner(music):
     first = submit(music, "mine")
     with transaction(music) as session:
-        again = submit_analysis(session, PARAMS, "me", "mine")
+        again = submit_job(session, PARAMS, SubmissionContext("me", "mine"))
     assert (again.job.id, again.replayed) == (first, True)
     with pytest.raises(IdempotencyKeyReused):
         submit(music, "mine", AnalysisParams(library="music", force=True))
     with transaction(music) as session:
-        assert submit_analysis(session, PARAMS, "you", "mine").job.id != first
+        assert submit_job(session, PARAMS, SubmissionContext("you", "mine")).job.id != first
     assert submit(music) != submit(music)
 
 
@@ -123,7 +120,7 @@ def test_what_cannot_work_is_refused_before_anything_is_queued(music, params, er
 def test_an_upload_is_a_job_of_one_unit_for_the_interactive_queue(music):
     job_id = uuid4()
     with transaction(music) as session:
-        submit_predict(session, job_id, PredictParams(filename="a.mp3"), "me")
+        submit_prediction(session, job_id, PredictParams(filename="a.mp3"), SubmissionContext("me"))
     with music() as session:
         unit = session.scalars(select(JobUnit)).one()
     assert (unit.job_id, unit.kind, unit.queue) == (job_id, "predict", "interactive")
@@ -148,9 +145,9 @@ def test_two_last_units_that_end_at_the_same_moment_end_the_job_once(clean_datab
 
     def end(index: int) -> None:
         with transaction(clean_database) as session:
-            units.hold_lease(session, claims[index])
+            hold_lease(session, claims[index])
             start.wait(timeout=10)
-            units.finish_unit(session, claims[index])
+            endings.finish_unit(session, claims[index])
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(end, range(2), timeout=30))
@@ -160,7 +157,7 @@ def test_two_last_units_that_end_at_the_same_moment_end_the_job_once(clean_datab
     assert read_job(clean_database, planned.job_id).finished_at == ended.finished_at
 
 
-def test_a_cancelled_job_that_nobody_works_on_ends_with_the_next_round(clean_database):
+def test_a_cancelled_job_without_a_worker_ends_with_the_next_round(clean_database):
     planned = plan_job(clean_database, 1, 1)
     assert cancel(clean_database, planned.job_id) == JobState.CANCELLING
     settle(clean_database)
@@ -180,30 +177,30 @@ def test_cancelling_lets_a_running_unit_stop_by_itself_and_keeps_its_results(cle
     ]
     assert read_job(clean_database, planned.job_id).state == JobState.CANCELLING
     with transaction(clean_database) as session:
-        assert units.is_cancelling(session, claimed)
-        units.cancel_unit(session, claimed)
+        assert is_cancelling(session, claimed)
+        endings.cancel_unit(session, claimed)
     assert read_job(clean_database, planned.job_id).state == JobState.CANCELLED
     assert item_states(clean_database, planned.unit_ids[0]) == ["done", "pending"]
 
 
-def finish_it(sessions: SessionFactory, claimed: units.Claim) -> None:
+def finish_it(sessions: SessionFactory, claimed: Claim) -> None:
     finish(sessions, claimed)
 
 
-def fail_it(sessions: SessionFactory, claimed: units.Claim) -> None:
+def fail_it(sessions: SessionFactory, claimed: Claim) -> None:
     with transaction(sessions) as session:
-        units.fail_unit(session, claimed, "internal", "Something.", permanent=True)
+        endings.fail_unit(session, claimed, "internal", "Something.", permanent=True)
 
 
-def hand_it_back(sessions: SessionFactory, claimed: units.Claim) -> None:
+def release_it(sessions: SessionFactory, claimed: Claim) -> None:
     with transaction(sessions) as session:
-        units.release_unit(session, claimed)
+        endings.release_unit(session, claimed)
     settle(sessions)
 
 
-@pytest.mark.parametrize("end", [finish_it, fail_it, hand_it_back])
-def test_a_job_under_cancel_is_cancelled_however_its_last_unit_ends(
-    clean_database, end: Callable[[SessionFactory, units.Claim], None]
+@pytest.mark.parametrize("end", [finish_it, fail_it, release_it])
+def test_a_cancelling_job_is_cancelled_by_every_ending_of_its_last_unit(
+    clean_database, end: Callable[[SessionFactory, Claim], None]
 ):
     planned = plan_job(clean_database, 1)
     claimed = claim(clean_database, planned.unit_ids[0])
@@ -243,12 +240,12 @@ def test_a_retry_takes_up_what_failed_and_nothing_else(clean_database):
         session.get_one(Job, planned.job_id).model_id = make_model(session).id
     claimed = claim(clean_database, planned.unit_ids[0])
     with transaction(clean_database) as session, pytest.raises(JobNotFinished):
-        retry_failed(session, planned.job_id, "me")
+        retry_job(session, planned.job_id, SubmissionContext("me"))
     record(clean_database, claimed, [0, 2])
     record(clean_database, claimed, [1], ItemState.FAILED)
     finish(clean_database, claimed)
     with transaction(clean_database) as session:
-        retry = retry_failed(session, planned.job_id, "me").job
+        retry = retry_job(session, planned.job_id, SubmissionContext("me")).job
     assert (retry.retry_of, retry.params, retry.state) == (planned.job_id, {"library": "music"}, "queued")
     with clean_database() as session:
         unit = session.scalars(select(JobUnit).where(JobUnit.job_id == retry.id)).one()
@@ -260,7 +257,7 @@ def test_a_job_without_failed_items_has_nothing_to_retry(clean_database):
     record(clean_database, claimed := claim(clean_database, planned.unit_ids[0]), [0])
     finish(clean_database, claimed)
     with transaction(clean_database) as session, pytest.raises(NothingToRetry):
-        retry_failed(session, planned.job_id, "me")
+        retry_job(session, planned.job_id, SubmissionContext("me"))
 
 
 def test_progress_is_the_sum_of_the_rows(clean_database):

@@ -25,11 +25,14 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from core.errors import JobAlreadyEnded, LeaseLost
-from core.jobs import units
-from core.jobs.dispatch import take_back, take_ready
+from core.jobs import claims, endings, reaping
+from core.jobs.claims import SELF_CRASH_PENALTY, Claim
+from core.jobs.dispatch import requeue_lost, take_ready
+from core.jobs.endings import MAX_ATTEMPTS, finish_complete_jobs
 from core.jobs.items import Outcome, record_outcomes
-from core.jobs.jobs import cancel_job, finish_complete_jobs
-from core.jobs.units import CRASHED, MAX_ATTEMPTS, MAX_CRASHES, MAX_ITEM_CRASHES, Claim
+from core.jobs.jobs import cancel_job
+from core.jobs.reaping import MAX_CRASHES, MAX_ITEM_CRASHES
+from core.services.analysis import ANALYSE
 from core.services.planning import PlannedItem, PlannedUnit, add_page
 from core.states import TERMINAL_JOB_STATES, TERMINAL_UNIT_STATES, ItemState, JobState, UnitState
 from core.store.session import SessionFactory, transaction
@@ -140,19 +143,19 @@ class LifeCycle(RuleBasedStateMachine):
     @rule(window=st.integers(1, 4))
     def dispatch(self, window: int) -> None:
         with transaction(self.sessions) as session:
-            rung = [bell.unit_id for bell in take_ready(session, "batch", window)]
-        for unit_id in rung:
+            published = [bell.unit_id for bell in take_ready(session, "batch", window)]
+        for unit_id in published:
             assert self.units[unit_id].state is UnitState.READY
             assert self.units[unit_id].job.state in (JobState.QUEUED, JobState.RUNNING)
             self.units[unit_id].state = UnitState.DISPATCHED
-        again = sum(self.units[unit_id].crashes > 0 for unit_id in rung)
+        again = sum(self.units[unit_id].crashes > 0 for unit_id in published)
         dispatched = self._count(UnitState.DISPATCHED)
-        assert dispatched <= max(window, dispatched - len(rung)) + again
+        assert dispatched <= max(window, dispatched - len(published)) + again
 
     @rule()
-    def lose_all_doorbells(self) -> None:
+    def lose_all_messages(self) -> None:
         with transaction(self.sessions) as session:
-            assert take_back(session, older_than_s=0) == self._count(UnitState.DISPATCHED)
+            assert requeue_lost(session, older_than_s=0) == self._count(UnitState.DISPATCHED)
         for unit in self.units.values():
             if unit.state is UnitState.DISPATCHED:
                 unit.state = UnitState.READY
@@ -160,7 +163,7 @@ class LifeCycle(RuleBasedStateMachine):
     @rule()
     def settle(self) -> None:
         with transaction(self.sessions) as session:
-            units.cancel_waiting(session)
+            reaping.cancel_waiting(session)
         with transaction(self.sessions) as session:
             finish_complete_jobs(session)
         for unit in self.units.values():
@@ -195,7 +198,7 @@ class LifeCycle(RuleBasedStateMachine):
     @rule(which=ANY)
     def renew(self, which: int) -> None:
         unit, claim = self._claim(which)
-        self._write(unit, claim, lambda session: units.renew_lease(session, claim))
+        self._write(unit, claim, lambda session: claims.renew_lease(session, claim))
 
     @precondition(lambda self: self.claims)
     @rule(which=ANY, sizes=st.lists(st.integers(1, 4), min_size=1, max_size=3), repeated=st.booleans())
@@ -216,7 +219,7 @@ class LifeCycle(RuleBasedStateMachine):
     def come_to(self, which: int, at: int) -> None:
         unit, claim = self._claim(which)
         with transaction(self.sessions) as session:
-            units.mark_current(session, claim, at % 5)
+            claims.mark_current(session, claim, at % 5)
         if unit.is_held_by(claim):
             unit.current = at % 5
 
@@ -235,7 +238,7 @@ class LifeCycle(RuleBasedStateMachine):
         unit, claim = self._claim(which)
         still_open = [pos for pos, state in enumerate(unit.items) if state is PENDING]
         self._record(unit, claim, still_open, DONE)
-        if self._write(unit, claim, lambda session: units.finish_unit(session, claim)):
+        if self._write(unit, claim, lambda session: endings.finish_unit(session, claim)):
             self._end(unit, UnitState.DONE)
 
     @precondition(lambda self: self.claims)
@@ -252,7 +255,7 @@ class LifeCycle(RuleBasedStateMachine):
     @rule(which=ANY)
     def release(self, which: int) -> None:
         unit, claim = self._claim(which)
-        if self._write(unit, claim, lambda session: units.release_unit(session, claim)):
+        if self._write(unit, claim, lambda session: endings.release_unit(session, claim)):
             unit.attempt -= 1
             self._make_ready(unit)
 
@@ -261,7 +264,7 @@ class LifeCycle(RuleBasedStateMachine):
     def stop_for_cancel(self, which: int) -> None:
         unit, claim = self._claim(which)
         if unit.job.state is JobState.CANCELLING and self._write(
-            unit, claim, lambda session: units.cancel_unit(session, claim)
+            unit, claim, lambda session: endings.cancel_unit(session, claim)
         ):
             self._end(unit, UnitState.CANCELLED)
 
@@ -279,12 +282,12 @@ class LifeCycle(RuleBasedStateMachine):
         """A worker dies of its own code, and its parent tells so; perhaps late."""
         unit, _ = self._claim(which)
         with transaction(self.sessions) as session:
-            units.expire_lease(session, f"task of {unit.id}", crashed=True)
+            claims.expire_lease(session, f"task of {unit.id}", crashed=True)
         if unit.state is UnitState.RUNNING:
             unit.expired = True
-            unit.crashes += CRASHED
+            unit.crashes += SELF_CRASH_PENALTY
             if unit.current is not None:
-                unit.item_crashes[unit.current] += CRASHED
+                unit.item_crashes[unit.current] += SELF_CRASH_PENALTY
 
     # What must hold at any time
 
@@ -353,7 +356,7 @@ class LifeCycle(RuleBasedStateMachine):
             session.flush()
             return PlannedItem(track.id)
 
-        planned = [PlannedUnit("analyse", "batch", [item() for _ in range(size)]) for size in sizes]
+        planned = [PlannedUnit(ANALYSE, [item() for _ in range(size)]) for size in sizes]
         cursors = [{"after": str(number)} if number else {} for number in (page, page + 1)]
         add_page(session, claim, planned, cursor=cursors[0], next_cursor=cursors[1])
 
@@ -404,7 +407,7 @@ def pick(which: int, promising: list[T], known: list[T]) -> T:
 
 
 def give_up(session: Session, claim: Claim, permanent: bool) -> None:
-    units.fail_unit(session, claim, "internal", "Something.", permanent=permanent)
+    endings.fail_unit(session, claim, "internal", "Something.", permanent=permanent)
 
 
 def test_the_rows_of_jobs_keep_their_promises_whatever_happens(clean_database, pytestconfig):

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
-from core.jobs.jobs import get_progress
+from core.jobs.progress import get_progress
 from core.services.retention import BATCH, delete_old_jobs
 from core.services.sweep import PIECE, find_bare_jobs, remove_jobs, sweep_units
 from core.states import JobState

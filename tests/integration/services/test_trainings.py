@@ -16,8 +16,10 @@ from core.errors import (
     LibraryFolderMissing,
     LibraryNotFound,
 )
-from core.jobs.jobs import Submission, get_progress
-from core.services.trainings import CONFIGS, planned_epochs, read_experiment, submit_training
+from core.jobs.kinds import SubmissionContext
+from core.jobs.progress import get_progress
+from core.jobs.submission import Submission, submit_job
+from core.services.training import CONFIGS, planned_epochs, read_experiment
 from core.store.tables import Job, JobUnit, Run
 from tests.support.builders import make_library, make_model, make_run
 
@@ -51,7 +53,8 @@ def submit(session: Session, data_dir: Path, library: Path):
         experiment: dict[str, Any] | str, key: str | None = None, *, trusted: bool = False, **overrides: Any
     ) -> Submission:
         params = TrainingParams(experiment=experiment, overrides=TrainingOverrides(**overrides))
-        return submit_training(session, params, "me", key, data_dir=data_dir, trusted=trusted)
+        context = SubmissionContext("me", key, is_trusted=trusted, data_dir=data_dir)
+        return submit_job(session, params, context)
 
     return call
 
@@ -109,14 +112,13 @@ def test_a_file_of_the_server_can_be_named_and_its_keys_replaced(submit, data_di
 def test_until_its_first_epoch_a_training_tells_how_many_tracks_are_read(session):
     run = make_run(session)
     job, unit = session.get_one(Job, run.id), session.scalars(select(JobUnit)).one()
-    assert get_progress(session, [job])[job.id].tracks_to_read is None
+    assert get_progress(session, [job])[job.id].details == {}
     unit.timings = {"tracks_ready": 3.0, "tracks": 9.0}
     session.flush()
-    progress = get_progress(session, [job])[job.id]
-    assert (progress.tracks_read, progress.tracks_to_read) == (3, 9)
+    assert get_progress(session, [job])[job.id].details == {"tracks_read": 3, "tracks_to_read": 9}
     unit.done = 1
     session.flush()
-    assert get_progress(session, [job])[job.id].tracks_read is None
+    assert get_progress(session, [job])[job.id].details == {}
 
 
 @pytest.mark.parametrize("file", sorted(path.stem for path in CONFIGS.glob("*.yaml")))
@@ -135,7 +137,7 @@ def test_datasets_lie_in_libraries_or_among_the_samples(submit, library, data_di
         submit(folder_of(root))
 
 
-def test_whoever_is_not_trusted_learns_from_nothing_else(submit, library, tmp_path, data_dir):
+def test_untrusted_callers_train_on_nothing_else(submit, library, tmp_path, data_dir):
     (library / "link").symlink_to(tmp_path)
     outside = tmp_path / "music-elsewhere"
     outside.mkdir()

@@ -8,9 +8,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.errors import ArtifactNotFound, ExperimentNotFound, Invalid, RunNotFound
-from core.jobs.units import Claim, claim_unit
+from core.jobs.claims import Claim, claim_unit
 from core.ml.models.artifact import CARD_FILE
 from core.ml.training import records
+from core.services.training import record_epochs
 from core.store import experiments as service
 from core.store.experiments import ARTIFACTS
 from core.store.tables import Job, JobUnit
@@ -42,8 +43,8 @@ def test_a_run_keeps_its_version_and_no_other_gets_it(session):
 
 def test_epochs_are_written_once_however_often_they_are_reported(session, claimed):
     unit = session.get_one(JobUnit, claimed.unit_id)
-    service.save_epochs(session, claimed, claimed.job_id, reports(1, 2, 3))
-    service.save_epochs(session, claimed, claimed.job_id, reports(2, 3, 4, loss=0.5) + reports(1, fold=1))
+    record_epochs(session, claimed, claimed.job_id, reports(1, 2, 3))
+    record_epochs(session, claimed, claimed.job_id, reports(2, 3, 4, loss=0.5) + reports(1, fold=1))
     session.refresh(unit)
     found = service.list_epochs(session, claimed.job_id)
     assert [(each.fold, each.epoch) for each in found] == [(1, 1), (0, 1), (0, 2), (0, 3), (0, 4)]
@@ -53,13 +54,13 @@ def test_epochs_are_written_once_however_often_they_are_reported(session, claime
 
 def test_only_a_new_epoch_forgets_the_crashes_before_it(session, claimed):
     unit = session.get_one(JobUnit, claimed.unit_id)
-    service.save_epochs(session, claimed, claimed.job_id, reports(1, 2))
+    record_epochs(session, claimed, claimed.job_id, reports(1, 2))
     unit.crash_count = 3
     session.flush()
-    service.save_epochs(session, claimed, claimed.job_id, reports(2))
+    record_epochs(session, claimed, claimed.job_id, reports(2))
     session.refresh(unit)
     assert unit.crash_count == 3
-    service.save_epochs(session, claimed, claimed.job_id, reports(2, 3))
+    record_epochs(session, claimed, claimed.job_id, reports(2, 3))
     session.refresh(unit)
     assert unit.crash_count == 0
 

@@ -8,7 +8,8 @@ from uuid import UUID
 from sqlalchemy import func, select
 
 from core.config.params import AnalysisParams
-from core.jobs.jobs import submit_analysis
+from core.jobs.kinds import SubmissionContext
+from core.jobs.submission import submit_job
 from core.store.session import SessionFactory, transaction
 from core.store.tables import JobItem, Prediction, Track
 from tests.support.worker import work_off
@@ -30,7 +31,9 @@ class Music:
 
     def submit(self, **params: Any) -> UUID:
         with transaction(self.sessions) as session:
-            return submit_analysis(session, AnalysisParams(library="music", **params), "tests").job.id
+            return submit_job(
+                session, AnalysisParams(library="music", **params), SubmissionContext("tests")
+            ).job.id
 
     def label(self, **params: Any) -> UUID:
         """Submit a job and work it off to its end."""

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import func, select
 
 from core.config.models import Windows
-from core.jobs.units import expire_lease
+from core.jobs.claims import expire_lease
 from core.states import JobState, UnitState
 from core.store.session import transaction
 from core.store.tables import Embedding, JobItem, JobUnit, Prediction, PredictionLabel

@@ -1,4 +1,4 @@
-"""The dispatcher against a real broker: few doorbells on their way, none lost, none rung for nothing."""
+"""The dispatcher against a real broker: few messages on their way, none lost, none published for nothing."""
 
 import base64
 import json
@@ -15,10 +15,10 @@ from redis import Redis
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
-from core.jobs import units
+from core.jobs import endings, reaping
 from core.jobs.jobs import cancel_job, notify_dispatcher
 from core.jobs.queue import KEY_PREFIX, Broker, make_celery
-from core.jobs.workers import beat
+from core.jobs.workers import record_heartbeat
 from core.settings import Settings
 from core.states import JobState, UnitState
 from core.store.session import SessionFactory, transaction
@@ -26,7 +26,7 @@ from core.store.tables import Job, JobUnit, Worker
 from tests.support.builders import make_job, make_run, make_worker
 from tests.support.planned import claim, expire, finish, plan_job, read_job, read_unit, try_claim
 from workers import dispatcher as dispatcher_module
-from workers.dispatcher import WINDOW_PER_SLOT, Dispatcher, Doorman
+from workers.dispatcher import WINDOW_PER_SLOT, Dispatcher, NotificationListener
 
 DATABASE_OF_THESE_TESTS = 9
 DAY_S = 24 * 3600
@@ -75,15 +75,15 @@ def dispatcher(make_dispatcher: Callable[[], Dispatcher]) -> Dispatcher:
     return made
 
 
-def rung(redis: Redis, queue: str = "batch") -> list[int]:
-    """The units whose doorbells lie in a queue, the next one first."""
+def queued(redis: Redis, queue: str = "batch") -> list[int]:
+    """The units whose messages lie in a queue, the next one first."""
     messages = [json.loads(message) for message in redis.lrange(KEY_PREFIX + queue, 0, -1)]
     return [json.loads(base64.b64decode(message["body"]))[0][0] for message in reversed(messages)]
 
 
 def answer(redis: Redis, sessions: SessionFactory) -> None:
-    """A worker takes the next doorbell, does the unit and finishes it."""
-    unit_id = rung(redis)[0]
+    """A worker takes the next message, does the unit and finishes it."""
+    unit_id = queued(redis)[0]
     redis.rpop(KEY_PREFIX + "batch")
     finish(sessions, claim(sessions, unit_id))
 
@@ -101,15 +101,15 @@ def test_a_message_is_the_id_of_a_unit_and_nothing_else(dispatcher, redis, clean
     assert (message["headers"]["task"], args, kwargs) == ("mfa.analyse", [unit_id], {})
 
 
-def test_only_a_window_of_doorbells_is_on_its_way(dispatcher, redis, clean_database):
+def test_only_a_window_of_messages_is_published(dispatcher, redis, clean_database):
     unit_ids = plan_job(clean_database, *[1] * 20).unit_ids
     for _ in range(3):
         dispatcher.tick()
-        assert rung(redis) == unit_ids[:WINDOW_PER_SLOT]
+        assert queued(redis) == unit_ids[:WINDOW_PER_SLOT]
     answer(redis, clean_database)
     answer(redis, clean_database)
     dispatcher.tick()
-    assert rung(redis) == unit_ids[2 : 2 + WINDOW_PER_SLOT]
+    assert queued(redis) == unit_ids[2 : 2 + WINDOW_PER_SLOT]
 
 
 def test_the_window_grows_with_the_slots_of_the_living_workers(dispatcher, redis, clean_database):
@@ -124,14 +124,14 @@ def test_the_window_grows_with_the_slots_of_the_living_workers(dispatcher, redis
             {"name": silent.name},
         )
     dispatcher.tick()
-    assert len(rung(redis)) == 5 * WINDOW_PER_SLOT
+    assert len(queued(redis)) == 5 * WINDOW_PER_SLOT
 
 
 def test_jobs_take_turns(dispatcher, redis, clean_database):
     big = plan_job(clean_database, *[1] * 20).unit_ids
     small = plan_job(clean_database, 1, 1).unit_ids
     dispatcher.tick()
-    assert rung(redis) == [big[0], small[0], big[1], small[1]]
+    assert queued(redis) == [big[0], small[0], big[1], small[1]]
 
 
 def test_units_of_each_queue_come_under_its_own_name(dispatcher, redis, clean_database):
@@ -139,33 +139,33 @@ def test_units_of_each_queue_come_under_its_own_name(dispatcher, redis, clean_da
         make_job(session)
         make_job(session, kind="predict")
     dispatcher.tick()
-    assert [len(rung(redis, queue)) for queue in ("plan", "batch", "interactive")] == [1, 0, 1]
+    assert [len(queued(redis, queue)) for queue in ("plan", "batch", "interactive")] == [1, 0, 1]
 
 
-def test_a_unit_that_waits_out_a_back_off_is_not_rung(dispatcher, redis, clean_database):
+def test_a_unit_that_waits_out_a_back_off_is_not_published(dispatcher, redis, clean_database):
     (unit_id,) = plan_job(clean_database, 1).unit_ids
     with transaction(clean_database) as session:
         session.execute(text("UPDATE job_units SET run_after = now() + interval '1 hour'"))
     dispatcher.tick()
-    assert rung(redis) == []
+    assert queued(redis) == []
     with transaction(clean_database) as session:
         session.execute(text("UPDATE job_units SET run_after = now()"))
     dispatcher.tick()
-    assert rung(redis) == [unit_id]
+    assert queued(redis) == [unit_id]
 
 
-def test_doorbells_that_the_broker_lost_are_rung_again(dispatcher, redis, clean_database, monkeypatch):
+def test_messages_that_the_broker_lost_are_published_again(dispatcher, redis, clean_database, monkeypatch):
     unit_ids = plan_job(clean_database, 1, 1).unit_ids
     dispatcher.tick()
     redis.delete(KEY_PREFIX + "batch")
     dispatcher.tick()
-    assert rung(redis) == []  # one may be in the hands of a worker that is about to claim
+    assert queued(redis) == []  # one may be in the hands of a worker that is about to claim
     monkeypatch.setattr(dispatcher_module, "LOST_AFTER_S", 0.0)
     dispatcher.tick()
-    assert rung(redis) == unit_ids
+    assert queued(redis) == unit_ids
 
 
-def test_one_doorbell_lost_out_of_a_queue_that_is_never_empty_is_rung_again(
+def test_one_message_lost_out_of_a_queue_that_is_never_empty_is_published_again(
     dispatcher, redis, clean_database, monkeypatch
 ):
     unit_ids = plan_job(clean_database, 1, 1, 1).unit_ids
@@ -173,7 +173,7 @@ def test_one_doorbell_lost_out_of_a_queue_that_is_never_empty_is_rung_again(
     redis.rpop(KEY_PREFIX + "batch")  # a worker takes it and dies before it claims
     monkeypatch.setattr(dispatcher_module, "LOST_AFTER_S", 0.0)
     dispatcher.tick()
-    assert rung(redis) == [*unit_ids[1:], unit_ids[0]]
+    assert queued(redis) == [*unit_ids[1:], unit_ids[0]]
 
 
 def with_body(body: str) -> str:
@@ -193,30 +193,30 @@ STRANGE = [
 
 
 @pytest.mark.parametrize("message", STRANGE, ids=range(len(STRANGE)))
-def test_a_message_that_is_no_doorbell_does_no_harm(dispatcher, redis, clean_database, message):
+def test_a_malformed_message_does_no_harm(dispatcher, redis, clean_database, message):
     unit_ids = plan_job(clean_database, 1).unit_ids
     redis.lpush(KEY_PREFIX + "batch", message)
     dispatcher.tick()
     assert states(clean_database) == ["dispatched"]
     redis.ltrim(KEY_PREFIX + "batch", 0, 0)
-    assert rung(redis) == unit_ids
+    assert queued(redis) == unit_ids
 
 
-def test_a_doorbell_that_still_waits_is_not_rung_again(dispatcher, redis, clean_database, monkeypatch):
+def test_a_message_that_still_waits_is_not_published_again(dispatcher, redis, clean_database, monkeypatch):
     monkeypatch.setattr(dispatcher_module, "LOST_AFTER_S", 0.0)
     unit_ids = plan_job(clean_database, 1, 1).unit_ids
     for _ in range(3):
         dispatcher.tick()
-    assert rung(redis) == unit_ids
+    assert queued(redis) == unit_ids
 
 
-def test_a_broker_that_lost_its_memory_gets_all_doorbells_again_at_once(dispatcher, redis, clean_database):
+def test_a_broker_that_was_reset_gets_all_messages_again_at_once(dispatcher, redis, clean_database):
     unit_ids = plan_job(clean_database, 1, 1, 1).unit_ids
     dispatcher.tick()
     claimed = claim(clean_database, unit_ids[0])
     redis.flushdb()
     dispatcher.tick()
-    assert rung(redis) == unit_ids[1:]
+    assert queued(redis) == unit_ids[1:]
     assert states(clean_database) == ["running", "dispatched", "dispatched"]
     finish(clean_database, claimed)
     assert [read_unit(clean_database, unit_id).attempt for unit_id in unit_ids] == [1, 0, 0]
@@ -226,7 +226,7 @@ def test_a_dispatcher_that_starts_rings_again_what_the_last_one_left(make_dispat
     unit_ids = plan_job(clean_database, 1).unit_ids
     make_dispatcher().tick()
     make_dispatcher().tick()
-    assert rung(redis) == unit_ids * 2
+    assert queued(redis) == unit_ids * 2
     assert try_claim(clean_database, unit_ids[0]) is not None
     assert try_claim(clean_database, unit_ids[0]) is None
 
@@ -239,16 +239,16 @@ def test_two_dispatchers_do_not_undo_what_the_other_did(make_dispatcher, redis, 
     for _ in range(3):
         for each in both:
             each.tick()
-    assert rung(redis) == unit_ids[:WINDOW_PER_SLOT]
+    assert queued(redis) == unit_ids[:WINDOW_PER_SLOT]
 
 
 def test_two_dispatchers_both_see_that_the_broker_lost_its_memory(own_settings, redis):
     brokers = [Broker(own_settings), Broker(own_settings)]
-    assert [broker.has_forgotten() for broker in brokers] == [True, True]
-    assert [broker.has_forgotten() for broker in brokers] == [False, False]
+    assert [broker.was_reset() for broker in brokers] == [True, True]
+    assert [broker.was_reset() for broker in brokers] == [False, False]
     redis.flushdb()
-    assert [broker.has_forgotten() for broker in brokers] == [True, True]
-    assert [broker.has_forgotten() for broker in brokers] == [False, False]
+    assert [broker.was_reset() for broker in brokers] == [True, True]
+    assert [broker.was_reset() for broker in brokers] == [False, False]
     for broker in brokers:
         broker.close()
 
@@ -265,10 +265,10 @@ def test_nothing_is_lost_while_the_broker_is_away(dispatcher, own_settings, redi
     assert states(clean_database) == ["ready", "ready"]
     dispatcher.broker = there
     dispatcher.tick()
-    assert rung(redis) == unit_ids
+    assert queued(redis) == unit_ids
 
 
-def test_what_could_not_be_published_is_rung_later(
+def test_what_could_not_be_published_is_published_later(
     dispatcher, own_settings, redis, clean_database, monkeypatch
 ):
     unit_ids = plan_job(clean_database, 1, 1).unit_ids
@@ -276,11 +276,11 @@ def test_what_could_not_be_published_is_rung_later(
     dispatcher.celery.conf.broker_connection_timeout = 0.1
     assert not dispatcher.tick()
     dispatcher.celery.close()
-    assert rung(redis) == []
+    assert queued(redis) == []
     dispatcher.celery = there
     monkeypatch.setattr(dispatcher_module, "LOST_AFTER_S", 0.0)
     dispatcher.tick()
-    assert rung(redis) == unit_ids
+    assert queued(redis) == unit_ids
 
 
 def test_a_round_ends_what_was_cancelled(dispatcher, redis, clean_database):
@@ -291,7 +291,7 @@ def test_a_round_ends_what_was_cancelled(dispatcher, redis, clean_database):
     dispatcher.tick()
     assert set(states(clean_database)) == {UnitState.CANCELLED}
     assert read_job(clean_database, planned.job_id).state == JobState.CANCELLED
-    assert all(try_claim(clean_database, unit_id) is None for unit_id in rung(redis))
+    assert all(try_claim(clean_database, unit_id) is None for unit_id in queued(redis))
 
 
 def test_a_round_gives_the_units_of_the_dead_to_others(dispatcher, redis, clean_database):
@@ -299,32 +299,32 @@ def test_a_round_gives_the_units_of_the_dead_to_others(dispatcher, redis, clean_
     claim(clean_database, unit_id)
     expire(clean_database, unit_id)
     dispatcher.tick()
-    assert rung(redis) == [unit_id]
+    assert queued(redis) == [unit_id]
     assert read_unit(clean_database, unit_id).crash_count == 1
 
 
-def test_a_unit_that_cannot_be_taken_back_holds_up_no_other(dispatcher, redis, clean_database, monkeypatch):
+def test_a_unit_that_cannot_be_requeued_holds_up_no_other(dispatcher, redis, clean_database, monkeypatch):
     stuck, other = (plan_job(clean_database, 1).unit_ids[0] for _ in range(2))
     for unit_id in (stuck, other):
         claim(clean_database, unit_id)
         expire(clean_database, unit_id)
-    make_ready = units._make_ready
+    requeue_unit = endings.requeue_unit
 
     def fail(session: Session, unit_id: int, **values: Any) -> None:
-        make_ready(session, unit_id, **values)
+        requeue_unit(session, unit_id, **values)
         if unit_id == stuck:
             raise ValueError("nobody foresaw this")
 
-    monkeypatch.setattr(units, "_make_ready", fail)
+    monkeypatch.setattr(reaping, "requeue_unit", fail)
     dispatcher.tick()
-    assert rung(redis) == [other]
+    assert queued(redis) == [other]
     assert read_unit(clean_database, stuck).state == UnitState.RUNNING
     monkeypatch.undo()
     dispatcher.tick()
-    assert set(rung(redis)) == {stuck, other}
+    assert set(queued(redis)) == {stuck, other}
 
 
-def test_a_step_that_fails_keeps_nobody_from_being_rung(dispatcher, redis, clean_database, monkeypatch):
+def test_a_step_that_fails_keeps_no_unit_from_being_published(dispatcher, redis, clean_database, monkeypatch):
     (unit_id,) = plan_job(clean_database, 1).unit_ids
 
     def fail(*_: object) -> None:
@@ -332,20 +332,20 @@ def test_a_step_that_fails_keeps_nobody_from_being_rung(dispatcher, redis, clean
 
     monkeypatch.setattr(dispatcher_module, "reap_expired", fail)
     assert not dispatcher.tick()
-    assert rung(redis) == [unit_id]
+    assert queued(redis) == [unit_id]
 
 
 def test_what_a_dead_worker_left_comes_before_all_that_waits(dispatcher, redis, clean_database):
     unit_ids = plan_job(clean_database, *[1] * 10).unit_ids
     dispatcher.tick()
-    lost = rung(redis)[0]
+    lost = queued(redis)[0]
     redis.rpop(KEY_PREFIX + "batch")
     claim(clean_database, lost)
     dispatcher.tick()
-    assert rung(redis) == unit_ids[1 : 1 + WINDOW_PER_SLOT]
+    assert queued(redis) == unit_ids[1 : 1 + WINDOW_PER_SLOT]
     expire(clean_database, lost)
     dispatcher.tick()
-    assert rung(redis) == [lost, *unit_ids[1 : 1 + WINDOW_PER_SLOT]]
+    assert queued(redis) == [lost, *unit_ids[1 : 1 + WINDOW_PER_SLOT]]
 
 
 def test_the_sweep_deletes_uploads_that_no_open_job_needs_and_nothing_else(
@@ -391,31 +391,31 @@ def test_the_sweep_keeps_checkpoints_as_long_as_somebody_may_want_them(
     assert before - {path.name for path in folder.iterdir()} == {str(ended.id)}
 
 
-def test_the_sweep_forgets_workers_that_have_long_been_silent(dispatcher, clean_database):
+def test_the_sweep_removes_rows_of_dead_workers(dispatcher, clean_database):
     with transaction(clean_database) as session:
         make_worker(session, "batch", name="old")
         session.execute(text("UPDATE workers SET beat_at = now() - interval '2 hours'"))
-        beat(session, "new", ["batch"], 1, draining=False)
+        record_heartbeat(session, "new", ["batch"], 1, draining=False)
     dispatcher.sweep()
     with clean_database() as session:
         assert list(session.scalars(select(Worker.name))) == ["new"]
 
 
 @pytest.fixture
-def doorman(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Doorman]:
+def listener(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[NotificationListener]:
     monkeypatch.setattr(dispatcher_module, "TICK_S", 0.01)
-    made = Doorman(database_url)
+    made = NotificationListener(database_url)
     made.wait()  # listens from now on
     yield made
     made.close()
 
 
-def test_new_units_wake_the_dispatcher(doorman, clean_database, monkeypatch):
+def test_new_units_wake_the_dispatcher(listener, clean_database, monkeypatch):
     monkeypatch.setattr(dispatcher_module, "TICK_S", 60.0)
     awake = threading.Event()
 
     def wait() -> None:
-        doorman.wait()
+        listener.wait()
         awake.set()
 
     thread = threading.Thread(target=wait, daemon=True)
@@ -427,17 +427,17 @@ def test_new_units_wake_the_dispatcher(doorman, clean_database, monkeypatch):
     thread.join(timeout=10)
 
 
-def test_a_lost_connection_only_costs_a_tick(doorman, clean_database, monkeypatch):
+def test_a_lost_connection_only_costs_a_tick(listener, clean_database, monkeypatch):
     listening = (
         "SELECT pid FROM pg_stat_activity WHERE query LIKE 'LISTEN %' AND datname = current_database()"
     )
     with clean_database() as session:
         session.execute(text(f"SELECT pg_terminate_backend(pid) FROM ({listening}) AS listeners"))
-    doorman.wait()
-    doorman.wait()
+    listener.wait()
+    listener.wait()
     monkeypatch.setattr(dispatcher_module, "TICK_S", 60.0)
     with transaction(clean_database) as session:
         notify_dispatcher(session)
     begun = time.monotonic()
-    doorman.wait()
+    listener.wait()
     assert time.monotonic() - begun < 30

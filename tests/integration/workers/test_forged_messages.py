@@ -1,4 +1,4 @@
-"""Messages that whoever has the broker's password may put into a queue: at most, they ring a doorbell."""
+"""What anyone with the broker's password may put into a queue: at most, they name a waiting unit."""
 
 import base64
 import json
@@ -19,7 +19,7 @@ from core.settings import PROJECT
 from core.states import UnitState
 from core.store.session import SessionFactory
 from core.store.tables import JobUnit
-from tests.integration.workers.test_canary import presence, started
+from tests.integration.workers.test_liveness import heartbeats, started
 from tests.support.builders import make_job, make_library, make_model
 from tests.support.stack import eventually
 
@@ -55,12 +55,12 @@ def message(task: str, body: bytes, content_type: str = "application/json", **he
     return json.dumps(envelope)
 
 
-def doorbell(task: str, *args: Any, **kwargs: Any) -> str:
+def task_message(task: str, *args: Any, **kwargs: Any) -> str:
     return message(task, json.dumps([args, kwargs, {}]).encode())
 
 
 def forged(trap: Path, unit_id: int) -> Iterator[str]:
-    """Everything that is no doorbell; `unit_id` is that of a unit that waits for `mfa.predict`."""
+    """Everything that is no valid task message; `unit_id` is that of a unit that waits for `mfa.predict`."""
     pickled = pickle.dumps(((unit_id, Touch(trap)), {}, {}))
     for content_type in ("application/x-python-serialize", "pickle", "application/json"):
         yield message("mfa.predict", pickled, content_type)
@@ -68,8 +68,8 @@ def forged(trap: Path, unit_id: int) -> Iterator[str]:
     yield message("mfa.predict", yaml, "application/x-yaml")
     yield message("mfa.predict", b"x", "application/data")
     for name in ("nothing", "os.system", "celery.backend_cleanup", "celery.chain", "celery.map"):
-        yield doorbell(name, f"mkdir {trap}")
-    yield doorbell("mfa.predict", "x" * 20_000_000)
+        yield task_message(name, f"mkdir {trap}")
+    yield task_message("mfa.predict", "x" * 20_000_000)
     yield message("mfa.predict", b"[" * 100_000)
     for args in (
         (),
@@ -83,12 +83,12 @@ def forged(trap: Path, unit_id: int) -> Iterator[str]:
         (-1,),
         (1, 2),
     ):
-        yield doorbell("mfa.predict", *args)
-    yield doorbell("mfa.predict", unit_id=str(unit_id))
-    yield doorbell("mfa.predict", unit_id, trap=str(trap))
+        yield task_message("mfa.predict", *args)
+    yield task_message("mfa.predict", unit_id=str(unit_id))
+    yield task_message("mfa.predict", unit_id, trap=str(trap))
     for task in ("mfa.plan", "mfa.analyse", "mfa.train", "mfa.trial", "mfa.study", "mfa.thresholds"):
-        yield doorbell(task, unit_id)
-    yield doorbell("mfa.predict", 10**9)
+        yield task_message(task, unit_id)
+    yield task_message("mfa.predict", 10**9)
     unit, nothing = [unit_id], {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
     after = {"task": "mfa.predict", "args": unit, "kwargs": {}, "options": {}}
     for embedded in ({"chain": [after]}, {"callbacks": [after]}, {"chord": after}):
@@ -134,12 +134,12 @@ def test_a_forged_message_does_nothing_and_its_worker_goes_on(
     log, trap = tmp_path / "worker.log", tmp_path / "trap"
     before = rows(clean_database)
     with started(environment, log) as process:
-        eventually(lambda: presence(clean_database), 90)
+        eventually(lambda: heartbeats(clean_database), 90)
         for each in forged(trap, unit_id):
             redis.lpush(QUEUE, each)
         eventually(lambda: redis.llen(QUEUE) == 0, 60)
         assert rows(clean_database) == before
-        redis.lpush(QUEUE, doorbell("mfa.predict", unit_id))  # behind all of them, and a right one
+        redis.lpush(QUEUE, task_message("mfa.predict", unit_id))  # behind all of them, and a right one
         eventually(lambda: rows(clean_database)[0][1] != UnitState.READY, 60)
         assert process.poll() is None, log.read_text()[-5000:]
     assert [row[:2] for row in before] == [(unit_id, UnitState.READY)]

@@ -1,4 +1,4 @@
-"""What the dispatcher does beside dispatching: it says that it lives, and deletes what is old."""
+"""What the dispatcher does beside dispatching: it sends heartbeats, and deletes what is old."""
 
 import os
 import socket
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, text
 
-from core.jobs.workers import DISPATCHER, count_workers, is_heard
+from core.jobs.workers import DISPATCHER, count_workers, is_alive
 from core.settings import PROJECT, Settings
 from core.states import JobState
 from core.store.session import SessionFactory, transaction
@@ -38,16 +38,16 @@ def names(sessions: SessionFactory) -> list[str]:
         return list(session.scalars(select(Worker.name)))
 
 
-def test_a_dispatcher_is_heard_of_and_is_no_worker(dispatcher, clean_database):
-    dispatcher.beat()
+def test_a_dispatcher_has_a_heartbeat_and_is_not_counted_as_a_worker(dispatcher, clean_database):
+    dispatcher.send_heartbeat()
     assert names(clean_database) == [dispatcher.name]
     with clean_database() as session:
-        assert is_heard(session, DISPATCHER)
+        assert is_alive(session, DISPATCHER)
         assert count_workers(session) == 0
         session.execute(text("UPDATE workers SET beat_at = now() - interval '31 s'"))
-        assert not is_heard(session, DISPATCHER)
-    dispatcher.beat()  # it has just done so: not every round is worth a write
-    dispatcher.leave()
+        assert not is_alive(session, DISPATCHER)
+    dispatcher.send_heartbeat()  # it has just done so: not every round is worth a write
+    dispatcher.sign_off()
     assert names(clean_database) == []
 
 
@@ -109,7 +109,7 @@ def test_what_dead_writers_left_is_swept_when_nobody_needs_it(dispatcher, clean_
     assert not (tmp_path / f"training/{jobs['training']}").exists()
 
 
-def test_a_container_is_healthy_while_its_own_worker_is_heard_of(clean_database, database_url):
+def test_a_container_is_healthy_while_its_own_worker_sends_heartbeats(clean_database, database_url):
     def check() -> subprocess.CompletedProcess[str]:
         environment = {"MFA_DATABASE_URL": database_url, "PYTHONPATH": str(PROJECT)}
         argv = (sys.executable, "-m", "workers.health")

@@ -14,9 +14,10 @@ from sqlalchemy import Connection, func, select, text, update
 
 from core.config.models import Windows
 from core.config.params import PredictParams
-from core.jobs.items import BEFORE_ALL, list_results
-from core.jobs.jobs import submit_predict
+from core.jobs.kinds import SubmissionContext
 from core.library.content import TAGS_VERSION, TagReading
+from core.services.prediction import submit_prediction
+from core.services.results import BEFORE_ALL, list_results
 from core.store.contents import move_results
 from core.store.registry import resolve_model
 from core.store.session import create_database_engine, create_session_factory, transaction
@@ -330,7 +331,7 @@ def test_an_upload_of_known_audio_is_not_analysed_again(library, process_setting
     job_id = uuid4()
     (process_settings.uploads_dir / str(job_id)).write_bytes(title("Other") + music_of("mp3"))
     with transaction(library.sessions) as session:
-        submit_predict(session, job_id, PredictParams(filename="song.mp3"), "tests")
+        submit_prediction(session, job_id, PredictParams(filename="song.mp3"), SubmissionContext("tests"))
     with library.sessions() as session:
         unit_id = session.scalars(select(JobUnit.id).where(JobUnit.job_id == job_id)).one()
     run(library.sessions, unit_id)

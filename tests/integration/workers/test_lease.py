@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from core.errors import LeaseLost
 from core.jobs.items import Outcome, record_outcomes
 from core.jobs.jobs import cancel_job
-from core.jobs.workers import beat, is_draining
+from core.jobs.workers import is_draining, record_heartbeat
 from core.states import ItemState
 from core.store.session import SessionFactory, create_session_factory, transaction
 from core.store.tables import JobItem, JobUnit
@@ -25,7 +25,7 @@ from workers.lease import Lease, Stop, Stopped
 
 @pytest.fixture(autouse=True)
 def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease_module, "LOOK_EVERY_S", 0.02)
+    monkeypatch.setattr(lease_module, "POLL_EVERY_S", 0.02)
 
 
 class Outage:
@@ -70,7 +70,7 @@ def test_a_lease_is_renewed_while_the_work_moves(clean_database):
         assert first is not None
 
         def moved_on() -> bool:
-            lease.at(0)
+            lease.start_item(0)
             renewed = read_unit(clean_database, lease.claim.unit_id).lease_until
             return renewed is not None and renewed > first
 
@@ -86,13 +86,13 @@ def test_a_lease_ends_when_the_work_is_stuck_although_the_process_lives(clean_da
         until(lambda: reap(clean_database) == 1)
         with pytest.raises(LeaseLost):
             lease.write(record_first(lease))
-        lease.at(1)  # it moves again, too late
+        lease.start_item(1)  # it moves again, too late
         until(lambda: lease.stop is Stop.LEASE_LOST)
         with pytest.raises(Stopped):
             lease.check()
 
 
-def test_who_has_lost_the_lease_learns_it_soon(clean_database):
+def test_a_lost_lease_is_noticed_soon(clean_database):
     with working(clean_database, lease_s=0.5) as lease:
         expire(clean_database, lease.claim.unit_id)
         reap(clean_database)
@@ -112,7 +112,7 @@ def test_an_outage_shorter_than_the_lease_is_waited_out(outage):
     with working(outage.sessions) as lease:
         outage.is_on = True
         threading.Timer(0.3, setattr, (outage, "is_on", False)).start()
-        lease.at(1)
+        lease.start_item(1)
         lease.write(record_first(lease))
         assert lease.stop is None
     assert outage.refused > 0
@@ -137,7 +137,7 @@ def test_a_write_whose_connection_breaks_is_repeated_and_counts_once(clean_datab
     assert counters(clean_database, lease.claim.unit_id) == (1, 1, 0)
 
 
-def test_a_commit_of_which_nobody_knows_whether_it_came_through_is_repeated_and_counts_once(outage):
+def test_a_commit_of_unknown_outcome_is_repeated_and_counts_once(outage):
     sessions, commits = outage.sessions, []
 
     @event.listens_for(sessions, "after_commit")
@@ -216,12 +216,12 @@ def test_a_drain_of_the_own_worker_is_seen_and_that_of_another_is_not(clean_data
 
     monkeypatch.setattr(lease_module, "is_draining", look)
     with transaction(clean_database) as session:
-        beat(session, "worker@elsewhere", ["batch"], 1, draining=True)
+        record_heartbeat(session, "worker@elsewhere", ["batch"], 1, draining=True)
     with working(clean_database) as lease:
         until(lambda: len(looks) >= 2)
         assert lease.stop is None
         with transaction(clean_database) as session:
-            beat(session, WORKER, ["batch"], 1, draining=True)
+            record_heartbeat(session, WORKER, ["batch"], 1, draining=True)
         until(lambda: lease.stop is Stop.DRAINING)
 
 

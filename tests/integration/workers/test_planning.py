@@ -13,9 +13,11 @@ from sqlalchemy.orm import Session
 from core.config.models import Windows
 from core.errors import Unreadable
 from core.jobs.dispatch import take_ready
-from core.jobs.jobs import retry_failed
-from core.jobs.workers import beat
+from core.jobs.kinds import SubmissionContext
+from core.jobs.submission import retry_job
+from core.jobs.workers import record_heartbeat
 from core.library.paths import open_subfolder
+from core.services.analysis import ANALYSE
 from core.services.planning import FailedItem, PlannedItem, PlannedUnit, add_page, list_failed_items
 from core.states import JobState, UnitState
 from core.store.session import transaction
@@ -141,7 +143,7 @@ def test_a_page_whose_commit_was_in_doubt_adds_nothing_twice(music):
         with transaction(music.sessions) as session:
             library = session.scalars(select(Library)).one()
             (track,) = upsert_tracks(session, library.id, [SeenFile("a.mp3", 1, 1)])
-            unit = PlannedUnit("analyse", "batch", [PlannedItem(track.id)])
+            unit = PlannedUnit(ANALYSE, [PlannedItem(track.id)])
             add_page(session, claimed, [unit], cursor={}, next_cursor={"after": "a.mp3"})
     assert read_job(music.sessions, job_id).total == 1
     assert planned_paths(music, job_id) == ["a.mp3"]
@@ -152,7 +154,7 @@ def test_a_stopped_planner_hands_back_its_unit_and_another_resumes_it(music):
     job_id = music.submit()
     unit_id = plan_unit(music, job_id)
     with transaction(music.sessions) as session:
-        beat(session, WORKER, ["plan"], 1, draining=True)
+        record_heartbeat(session, WORKER, ["plan"], 1, draining=True)
 
     def waits_for_the_drain(lease: Lease) -> None:
         until(lambda: lease.stop is not None)
@@ -164,7 +166,7 @@ def test_a_stopped_planner_hands_back_its_unit_and_another_resumes_it(music):
         0,
     )
     with transaction(music.sessions) as session:
-        beat(session, WORKER, ["plan"], 1, draining=False)
+        record_heartbeat(session, WORKER, ["plan"], 1, draining=False)
     run(music.sessions, unit_id)
     assert planned_paths(music, job_id) == PATHS
 
@@ -453,7 +455,7 @@ def test_a_retry_of_mixed_failures_reads_whole_pages(music, monkeypatch):
 
 def retried(music: Music, job_id: UUID) -> UUID:
     with transaction(music.sessions) as session:
-        return retry_failed(session, job_id, "tests").job.id
+        return retry_job(session, job_id, SubmissionContext("tests")).job.id
 
 
 def test_a_library_that_could_not_be_listed_at_all_is_listed_by_a_retry(music):
@@ -538,7 +540,7 @@ def test_a_small_library_is_cut_so_that_every_slot_has_work(music, monkeypatch):
     for number in range(64):
         os.truncate(music.root / f"{number}.wav", 176_400 * 40)  # some second of work each
     with transaction(music.sessions) as session:
-        beat(session, WORKER, ["batch"], 4, draining=False)
+        record_heartbeat(session, WORKER, ["batch"], 4, draining=False)
     job_id = music.submit()
     run(music.sessions, plan_unit(music, job_id))
     assert len(open_units(music.sessions, job_id)) == 4 * planning.UNITS_PER_SLOT

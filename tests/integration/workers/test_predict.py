@@ -11,8 +11,11 @@ from sqlalchemy import select
 from api.uploads import keep_for_retry
 from core.config.params import PredictParams
 from core.errors import Unavailable
-from core.jobs.jobs import get_progress, retry_failed, submit_predict
-from core.jobs.units import MAX_ATTEMPTS
+from core.jobs.endings import MAX_ATTEMPTS
+from core.jobs.kinds import SubmissionContext
+from core.jobs.progress import get_progress
+from core.jobs.submission import retry_job
+from core.services.prediction import submit_prediction
 from core.states import JobState
 from core.store.session import transaction
 from core.store.tables import JobUnit
@@ -35,7 +38,7 @@ def upload(music, process_settings, tagger):
         job_id = uuid4()
         (process_settings.uploads_dir / str(job_id)).write_bytes(content)
         with transaction(music.sessions) as session:
-            submit_predict(session, job_id, PredictParams(filename="song.mp3"), "tests")
+            submit_prediction(session, job_id, PredictParams(filename="song.mp3"), SubmissionContext("tests"))
         return job_id
 
     return submit
@@ -88,7 +91,7 @@ def test_an_upload_that_failed_is_kept_for_a_retry_from_then_on(music, upload, p
     assert time.time() - file.stat().st_mtime < 60
     file.write_bytes(b"a song after all")
     with transaction(music.sessions) as session:
-        retry = retry_failed(session, job_id, "tests").job.id
+        retry = retry_job(session, job_id, SubmissionContext("tests")).job.id
     keep_for_retry(process_settings, job_id, retry)
     run(music.sessions, unit_of(music, retry))
     assert read_job(music.sessions, retry).state == JobState.SUCCEEDED

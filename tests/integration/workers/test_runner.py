@@ -1,11 +1,10 @@
 """How a unit ends is what its body's ending calls for."""
 
-from types import SimpleNamespace
-
 import pytest
 
 from core.errors import LibraryNotFound, Unavailable
 from core.jobs.jobs import cancel_job
+from core.jobs.kinds import UnitSpec
 from core.settings import Settings
 from core.states import JobState, UnitState
 from core.store.session import transaction
@@ -18,7 +17,7 @@ from workers.lease import Lease, Stop
 
 @pytest.fixture(autouse=True)
 def _looks_often(monkeypatch):
-    monkeypatch.setattr(lease_module, "LOOK_EVERY_S", 0.02)
+    monkeypatch.setattr(lease_module, "POLL_EVERY_S", 0.02)
 
 
 def raises(error: Exception) -> runner.Body:
@@ -82,7 +81,7 @@ def test_a_body_that_ends_all_the_same_under_a_cancel_is_done_and_its_job_cancel
 
 
 @pytest.mark.parametrize("error", [None, RuntimeError("late"), LibraryNotFound()])
-def test_however_a_body_ends_after_its_lease_was_lost_it_changes_nothing(clean_database, error):
+def test_no_ending_of_a_body_changes_anything_after_its_lease_was_lost(clean_database, error):
     planned = plan_job(clean_database, 1)
     unit_id = planned.unit_ids[0]
 
@@ -98,20 +97,20 @@ def test_however_a_body_ends_after_its_lease_was_lost_it_changes_nothing(clean_d
     assert read_job(clean_database, planned.job_id).error_code is None
 
 
-def test_a_doorbell_is_answered_under_the_id_of_its_message(clean_database, monkeypatch):
+def test_a_unit_is_claimed_under_the_id_of_its_task_message(clean_database, monkeypatch):
     monkeypatch.setattr(runner, "get_sessions", lambda: clean_database)
     monkeypatch.setattr(runner, "get_settings", lambda: Settings(database_url="", lease_s=50))
     monkeypatch.setattr(runner, "resolve_name", {"the:body": lambda lease: body(lease)}.get)
     planned = plan_job(clean_database, 1)
-    message = SimpleNamespace(id="message", hostname="worker@test", task="mfa.analyse")
-    forged = SimpleNamespace(id="forged", hostname="worker@test", task="mfa.plan")
+    specs = {kind: UnitSpec(kind, "batch", "the:body") for kind in ("analyse", "plan")}
     seen = []
 
     def body(lease: Lease) -> None:
         seen.append((read_unit(clean_database, lease.claim.unit_id).claimed_by, lease.claim.lease_s))
 
-    runner.run_unit(forged, planned.unit_ids[0], "the:body")  # it would be done by the wrong body
+    (unit_id,) = planned.unit_ids
+    runner.run_unit(specs["plan"], unit_id, task_id="forged", worker="worker@test")  # the wrong body
     assert seen == []
     for _ in range(3):
-        runner.run_unit(message, planned.unit_ids[0], "the:body")
+        runner.run_unit(specs["analyse"], unit_id, task_id="message", worker="worker@test")
     assert seen == [("message", 50)]

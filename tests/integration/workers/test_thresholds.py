@@ -1,4 +1,4 @@
-"""Choosing a model's thresholds anew: one new version whatever happens, and no run."""
+"""Tuning of a model's thresholds: exactly one new version after any crash, and no run."""
 
 from collections.abc import Callable
 from functools import partial
@@ -14,13 +14,15 @@ from sqlalchemy.orm import Session
 
 from core.config.models import FeatureConfig, MusicnnConfig
 from core.config.params import ThresholdParams
-from core.jobs.jobs import cancel_job, finish_complete_jobs
-from core.jobs.units import cancel_waiting
+from core.jobs.endings import finish_complete_jobs
+from core.jobs.jobs import cancel_job
+from core.jobs.kinds import SubmissionContext
+from core.jobs.reaping import cancel_waiting
+from core.jobs.submission import submit_job
 from core.ml.models import artifact
 from core.ml.models.artifact import ModelCard
 from core.ml.models.zoo import build
 from core.ml.training.records import VALIDATION_FILE
-from core.services.thresholds import submit_thresholds
 from core.settings import Settings
 from core.states import JobState
 from core.store.predictions import NewPrediction, copy_predictions, save_predictions
@@ -71,7 +73,7 @@ def learned(music: Music, process_settings: Settings, monkeypatch: pytest.Monkey
 
 def submit(music: Music, **params: float) -> tuple[UUID, int]:
     with transaction(music.sessions) as session:
-        job_id = submit_thresholds(session, ThresholdParams(model="mine", **params), "me").job.id
+        job_id = submit_job(session, ThresholdParams(model="mine", **params), SubmissionContext("me")).job.id
     return job_id, open_units(music.sessions, job_id)[0].id
 
 
@@ -191,7 +193,7 @@ def test_no_transaction_is_open_while_files_are_written(learned, monkeypatch):
 
     monkeypatch.setattr(thresholds, "install", watched(install))
     monkeypatch.setattr(artifact, "save", watched(artifact.save))
-    monkeypatch.setattr(lease_module, "LOOK_EVERY_S", 60.0)
+    monkeypatch.setattr(lease_module, "POLL_EVERY_S", 60.0)
     job_id, unit_id = submit(learned)
     run(learned.sessions, unit_id, thresholds.tune_thresholds)
     assert answer(learned, job_id)["model"] == "mine@2"

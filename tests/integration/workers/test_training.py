@@ -12,14 +12,17 @@ from sqlalchemy import select
 
 from core.config.params import TrainingParams
 from core.errors import NothingToRetry
-from core.jobs.jobs import cancel_job, finish_complete_jobs, get_progress
-from core.jobs.units import cancel_waiting
-from core.jobs.workers import beat
+from core.jobs.endings import finish_complete_jobs
+from core.jobs.jobs import cancel_job
+from core.jobs.kinds import SubmissionContext
+from core.jobs.progress import get_progress
+from core.jobs.reaping import cancel_waiting
+from core.jobs.submission import retry_job, submit_job
+from core.jobs.workers import record_heartbeat
 from core.ml.datasets.examples import Dataset
 from core.ml.models.artifact import StoredCard
 from core.ml.training.context import TrainingStopped
 from core.ml.training.reports import EpochReport, TrainingResult
-from core.services.trainings import retry_training, submit_training
 from core.settings import Settings
 from core.states import Activity, JobState, UnitState
 from core.store.session import transaction
@@ -99,7 +102,7 @@ def trainer(process_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Trai
     monkeypatch.setattr(training, "get_settings", lambda: process_settings)
     monkeypatch.setattr(training, "train", stand_in)
     monkeypatch.setattr(training, "WRITE_EVERY_S", 0.0)
-    monkeypatch.setattr(lease_module, "LOOK_EVERY_S", 0.02)
+    monkeypatch.setattr(lease_module, "POLL_EVERY_S", 0.02)
     return stand_in
 
 
@@ -109,9 +112,8 @@ def submit(music: Music, process_settings: Settings):
         experiment = EXPERIMENT | {"dataset": EXPERIMENT["dataset"] | dataset}
         params = TrainingParams(experiment=experiment)
         with transaction(music.sessions) as session:
-            return submit_training(
-                session, params, "me", data_dir=process_settings.data_dir, trusted=False
-            ).job.id
+            context = SubmissionContext("me", data_dir=process_settings.data_dir)
+            return submit_job(session, params, context).job.id
 
     return call
 
@@ -182,7 +184,7 @@ def test_a_draining_worker_hands_the_training_back_and_that_is_no_attempt(listed
     def drain(epoch: int) -> None:
         if epoch == 2:
             with transaction(listed.sessions) as session:
-                beat(session, WORKER, ["train"], 1, draining=True)
+                record_heartbeat(session, WORKER, ["train"], 1, draining=True)
             time.sleep(0.5)
 
     trainer.before_epoch = drain
@@ -230,7 +232,7 @@ def test_a_retry_resumes_a_cancelled_training(listed, trainer, submit, process_s
 
     def retry(old: UUID) -> UUID:
         with transaction(listed.sessions) as session:
-            return retry_training(session, old, "me").job.id
+            return retry_job(session, old, SubmissionContext("me")).job.id
 
     last = retry(job_id)
     if queued_between:  # a retry that no worker has ever seen
@@ -245,7 +247,7 @@ def test_a_retry_resumes_a_cancelled_training(listed, trainer, submit, process_s
     assert read_job(listed.sessions, last).state == JobState.SUCCEEDED
     assert found == [True] * 3
     with transaction(listed.sessions) as session, pytest.raises(NothingToRetry):
-        retry_training(session, last, "me")
+        retry_job(session, last, SubmissionContext("me"))
 
 
 def test_the_labels_of_a_library_are_the_genre_tags_of_its_files(listed, trainer, submit):
@@ -292,7 +294,7 @@ def test_a_training_reports_its_activities_between_epochs(trainer, submit, liste
 
     def activity() -> dict[str, Any] | None:
         with listed.sessions() as session:
-            return get_progress(session, [session.get_one(Job, job_id)])[job_id].activity
+            return get_progress(session, [session.get_one(Job, job_id)])[job_id].details.get("activity")
 
     def train(*arguments: Any, on_activity: Any, **named: Any) -> TrainingResult:
         seen.append(activity())

@@ -11,18 +11,24 @@ import pytest
 from optuna.storages import RDBStorage
 from sqlalchemy import select, text, update
 
+from core.config.params import TuningParams
 from core.config.tuning import TuningConfig
 from core.errors import GridExhausted, StudyAtWork, TrainingDiverged
-from core.jobs.jobs import cancel_job, finish_complete_jobs, get_progress
-from core.jobs.units import MAX_ATTEMPTS, MAX_CRASHES, cancel_waiting
-from core.jobs.workers import beat
+from core.jobs.endings import MAX_ATTEMPTS, finish_complete_jobs
+from core.jobs.jobs import cancel_job
+from core.jobs.kinds import SubmissionContext
+from core.jobs.progress import get_progress
+from core.jobs.reaping import MAX_CRASHES, cancel_waiting
+from core.jobs.submission import submit_job
+from core.jobs.workers import record_heartbeat
 from core.ml.training.context import TrainingStopped
 from core.ml.training.reports import EpochReport
 from core.ml.tuning import study as asking
 from core.ml.tuning.plots import draw
 from core.services.monitoring import newest_revision
-from core.services.studies import best_trials, list_trials, resume_study, submit_study, train_best
+from core.services.studies import best_trials, list_trials
 from core.services.trials import save_curve
+from core.services.tuning import resume_study, train_best
 from core.settings import Settings
 from core.states import JobState, UnitState
 from core.store.session import SessionFactory, transaction
@@ -95,7 +101,7 @@ def trainer(
         "draw": lambda *_: {},
     }.items():
         monkeypatch.setattr(tuning, name, value)
-    monkeypatch.setattr(lease_module, "LOOK_EVERY_S", 0.02)
+    monkeypatch.setattr(lease_module, "POLL_EVERY_S", 0.02)
     music.add("rock/a.mp3")
     return stand_in
 
@@ -111,14 +117,14 @@ class Studies:
 
     def submit(self, **changes: Any) -> UUID:
         with transaction(self.sessions) as session:
-            wanted = STUDY | changes
-            return submit_study(session, wanted, "me", data_dir=self.settings.data_dir, trusted=False).job.id
+            return submit_job(session, TuningParams(study=STUDY | changes), self.context()).job.id
+
+    def context(self, key: str | None = None) -> SubmissionContext:
+        return SubmissionContext("me", key, data_dir=self.settings.data_dir)
 
     def resume(self, study_id: UUID, n_trials: int, key: str | None = None) -> UUID:
         with transaction(self.sessions) as session:
-            data_dir = self.settings.data_dir
-            more = resume_study(session, study_id, n_trials, "me", key, data_dir=data_dir, trusted=False)
-            return more.job.id
+            return resume_study(session, study_id, n_trials, self.context(key)).job.id
 
     def next_unit(self, job_id: UUID) -> JobUnit:
         unit = open_units(self.sessions, job_id)[0]
@@ -278,7 +284,7 @@ def test_no_transaction_is_open_while_optuna_is_asked_or_told(mine, monkeypatch)
 
         return watch
 
-    monkeypatch.setattr(lease_module, "LOOK_EVERY_S", 60.0)  # its own look is a short transaction
+    monkeypatch.setattr(lease_module, "POLL_EVERY_S", 60.0)  # its own look is a short transaction
     for name in ("ask", "tell"):
         monkeypatch.setattr(asking, name, watched(getattr(asking, name)))
     study_id = mine.submit(n_trials=2)
@@ -492,7 +498,7 @@ def test_a_draining_worker_hands_its_trial_back(mine, trainer):
     def drain(epoch: int, _: float) -> None:
         if epoch == 2 and len(trainer.rates) == 1:
             with transaction(mine.sessions) as session:
-                beat(session, WORKER, ["trial"], 1, draining=True)
+                record_heartbeat(session, WORKER, ["trial"], 1, draining=True)
             time.sleep(0.3)
 
     trainer.before_epoch = drain
@@ -623,8 +629,7 @@ def test_the_best_is_trained_as_a_job_of_its_own(mine, trainer):
     study_id = mine.submit(trial_epochs=2)
     mine.work_off(study_id)
     with transaction(mine.sessions) as session:
-        options = {"data_dir": mine.settings.data_dir, "trusted": False}
-        job = train_best(session, study_id, "me", **options).job
+        job = train_best(session, study_id, mine.context()).job
     experiment = job.params["experiment"]
     assert experiment["training"]["lr"] == max(trainer.rates)
     assert experiment["training"]["epochs"] == 4

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.routes.analysis import wished_wait_s
+from api.routes.analysis import preferred_wait_s
 from api.uploads import display_name
 
 
@@ -29,7 +29,7 @@ from api.uploads import display_name
     ],
 )
 def test_a_wish_that_cannot_be_understood_is_no_wish(prefer, wait_s):
-    assert wished_wait_s(prefer) == wait_s
+    assert preferred_wait_s(prefer) == wait_s
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import struct
 import tempfile
 import zlib
 from collections.abc import Iterator
@@ -105,6 +106,45 @@ def test_utf_16_without_a_byte_order_mark(read, codec):
     assert read(mp3(id3(3, text_frame("TIT2", b"\1" + "Größe".encode(codec), 3)))).tags == {"title": "Größe"}
 
 
+@pytest.mark.parametrize(
+    ("data", "title"),
+    [
+        (b"Don\x92t \x96 2\x80", "Don\u2019t \u2013 2\u20ac"),  # Windows-1252, as most programs mean it
+        (b"Gr\xf6\xdfe", "Größe"),
+        ("Größe 曲".encode(), "Größe 曲"),  # UTF-8 that is marked as Latin-1
+    ],
+)
+def test_latin_1_is_what_programs_mean_by_it(read, data, title):
+    assert read(mp3(id3(3, text_frame("TIT2", b"\0" + data, 3)))) == TagReading({"title": title})
+    v1 = (b"TAG" + data).ljust(127, b"\0") + b"\xff"
+    assert read(mp3(behind=v1)) == TagReading({"title": title})
+
+
+def test_a_character_that_the_end_of_a_field_of_id3v1_cuts_off_does_not_spoil_the_others(read):
+    v1 = b"TAG" + ("x" + "é" * 15).encode()[:30] + bytes(94) + b"\xff"
+    assert read(mp3(behind=v1)) == TagReading({"title": "x" + "é" * 14})
+
+
+def test_texts_become_one_line_and_keep_their_joiners(read):
+    title = "one\r\ntwo\tthree \u0645\u06cc\u200c\u062e \U0001f468\u200d\U0001f3a4\u202e"
+    shown = "one two three \u0645\u06cc\u200c\u062e \U0001f468\u200d\U0001f3a4"
+    assert read(mp3(id3(4, text_frame("TIT2", encoded(title, "utf-8"), 4)))) == TagReading({"title": shown})
+
+
+def test_several_artists_are_all_kept_and_several_dates_are_one(read):
+    comments = (b"ARTIST=One", b"ARTIST=Two", b"artist=One", b"DATE=1999-12-31", b"YEAR=1999")
+    assert read(flac(vorbis_comments(*comments))) == TagReading({"artist": "One; Two", "date": "1999-12-31"})
+
+
+def test_what_a_limit_cuts_is_reported(read):
+    comments = (b"TITLE=" + b"x" * 501, *(b"GENRE=%d" % number for number in range(21)))
+    tags, error = (reading := read(flac(vorbis_comments(*comments)))).tags, reading.error
+    assert (len(tags["title"]), len(tags["genre"])) == (500, 20)
+    assert error is not None
+    assert "title is cut after 500 characters" in error
+    assert "only the first 20 values of genre are kept" in error
+
+
 def test_every_value_of_utf_16_may_have_a_mark_of_its_own(read):
     values = b"\1" + "Rock".encode("utf-16") + b"\0\0" + "Pop".encode("utf-16")
     assert read(mp3(id3(4, text_frame("TCON", values, 4)))).tags == {"genre": ["Rock", "Pop"]}
@@ -184,7 +224,9 @@ def test_extended_headers_and_footers(read):
 def test_compressed_frames_are_inflated_so_far_as_needed(read):
     body = zlib.compress(b"\0" + b"A" * 20_000_000, 1)
     frame = text_frame("TIT2", synchsafe(1000) + body, 4, flags=9)
-    assert read(mp3(id3(4, frame))) == TagReading({"title": "A" * 500})
+    assert read(mp3(id3(4, frame))) == TagReading(
+        {"title": "A" * 500}, "ID3v2: title is cut after 500 characters."
+    )
     frame = text_frame("TIT2", (5).to_bytes(4, "big") + zlib.compress(b"\0Song"), 3, flags=0x80)
     assert read(mp3(id3(3, frame))) == TagReading({"title": "Song"})
 
@@ -252,6 +294,15 @@ def test_riff_info(read, encoding):
     assert read(form) == TagReading(found)
     tag = id3(3, text_frame("TIT2", b"\0Song", 3))
     assert read(with_chunks(form, chunk(b"id3 ", tag))) == TagReading(found | {"title": "Song"})
+
+
+def test_texts_behind_a_chunk_of_odd_length_without_padding(read):
+    form = sounds.encoded_music("wav")
+    at = form.index(b"data")
+    samples = form[at + 8 :] + b"x"
+    data = form[8:at] + b"data" + struct.pack("<I", len(samples)) + samples
+    data += chunk(b"LIST", b"INFO" + chunk(b"INAM", b"Song\0"))
+    assert read(b"RIFF" + struct.pack("<I", len(data)) + data).tags == {"title": "Song"}
 
 
 def test_dsf_and_dsdiff(read):
@@ -537,7 +588,7 @@ def test_a_damaged_mp4(read, tmp_path):
 
 def test_control_and_direction_characters_are_taken_out(read):
     comments = vorbis_comments("TITLE=\u202egr\u0007oup\x1b[31m\r\n\ufeff!\u200b".encode())
-    assert read(flac(comments)).tags == {"title": "group[31m!"}
+    assert read(flac(comments)).tags == {"title": "group[31m !"}
 
 
 def test_long_values_and_long_lists_are_cut(read):

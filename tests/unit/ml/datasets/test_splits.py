@@ -145,6 +145,13 @@ def test_artists_are_compared_without_regard_to_case_and_spaces():
     assert parts["0"] == parts["1"] == parts["2"]
 
 
+def test_a_track_of_two_artists_ties_them_together():
+    same = [example(n, "Rock", artist=name) for n, name in enumerate(["One", "one; Two", "Two"])]
+    others = [example(3 + n, "Rock", artist=f"artist {n}") for n in range(9)]
+    parts = parts_of(split(Dataset("made up", (*same, *others))))
+    assert parts["0"] == parts["1"] == parts["2"]
+
+
 def test_compilations_are_no_artist_but_an_album():
     data = [example(n, "Rock", artist="Various Artists", album=f"Hits {n // 3}") for n in range(30)]
     divided = split(Dataset("made up", tuple(data)))

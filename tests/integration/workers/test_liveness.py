@@ -1,4 +1,4 @@
-"""A worker that hears nothing any more although it lives: it notices, and ends."""
+"""A worker whose consumer has stalled although its process lives: it notices, and ends."""
 
 import signal
 import socket
@@ -20,25 +20,25 @@ from core.settings import PROJECT
 from core.store.session import SessionFactory
 from core.store.tables import Worker
 from tests.support.stack import eventually
-from workers import canary as canary_module
-from workers.canary import DEAF_AFTER, QUEUE_PREFIX, Canary
+from workers import liveness
+from workers.liveness import QUEUE_PREFIX, STALLED_AFTER, LivenessProbe
 
 WORKER = """
-from workers import canary
+from workers import liveness
 from workers.app import app
-canary.SEND_EVERY_S = 0.3
+liveness.SEND_EVERY_S = 0.3
 app.conf.broker_transport_options["socket_timeout"] = 1  # so long the end waits for the dead connection
 from celery.__main__ import main
 main()
 """
 
 
-class Ears:
-    """A canary's surroundings, which a test decides about."""
+class Surroundings:
+    """What a probe depends on, which a test decides about."""
 
     def __init__(self) -> None:
         self.idle, self.sent, self.away = True, 0, False
-        self.canary = Canary(self.send, lambda: self.idle, lambda: None)
+        self.probe = LivenessProbe(self.send, lambda: self.idle, lambda: None)
 
     def send(self) -> None:
         if self.away:
@@ -46,43 +46,43 @@ class Ears:
         self.sent += 1
 
 
-def send(ears: Ears, times: int) -> bool:
-    """Whether the worker is deaf after so many rounds."""
+def send(surroundings: Surroundings, times: int) -> bool:
+    """Whether the consumer counts as stalled after this many probes."""
     for _ in range(times):
-        assert not ears.canary.is_deaf()
-        ears.canary.send()
-    return ears.canary.is_deaf()
+        assert not surroundings.probe.is_stalled()
+        surroundings.probe.send()
+    return surroundings.probe.is_stalled()
 
 
-def test_who_hears_none_of_the_canaries_for_a_minute_is_deaf():
-    assert not send(Ears(), DEAF_AFTER - 1)
-    assert send(Ears(), DEAF_AFTER)
+def test_a_consumer_without_a_reply_for_a_minute_is_stalled():
+    assert not send(Surroundings(), STALLED_AFTER - 1)
+    assert send(Surroundings(), STALLED_AFTER)
 
 
-def test_one_canary_that_comes_back_is_enough():
-    ears = Ears()
-    send(ears, DEAF_AFTER - 1)
-    ears.canary.hear()
-    assert not send(ears, DEAF_AFTER - 1)
-    assert send(ears, 1)
+def test_one_reply_is_enough():
+    surroundings = Surroundings()
+    send(surroundings, STALLED_AFTER - 1)
+    surroundings.probe.record_reply()
+    assert not send(surroundings, STALLED_AFTER - 1)
+    assert send(surroundings, 1)
 
 
-def test_whoever_works_does_not_listen():
-    ears = Ears()
-    send(ears, DEAF_AFTER - 1)
-    ears.idle = False
-    assert not send(ears, 1)
-    ears.idle = True
-    assert not send(ears, DEAF_AFTER - 2)
+def test_a_busy_worker_is_not_judged():
+    surroundings = Surroundings()
+    send(surroundings, STALLED_AFTER - 1)
+    surroundings.idle = False
+    assert not send(surroundings, 1)
+    surroundings.idle = True
+    assert not send(surroundings, STALLED_AFTER - 2)
 
 
-def test_a_broker_that_is_away_makes_nobody_deaf():
-    ears = Ears()
-    send(ears, DEAF_AFTER - 1)
-    ears.away = True
-    assert not send(ears, 2 * DEAF_AFTER)
-    ears.away = False
-    assert not send(ears, DEAF_AFTER - 1)
+def test_a_broker_outage_is_no_stalled_consumer():
+    surroundings = Surroundings()
+    send(surroundings, STALLED_AFTER - 1)
+    surroundings.away = True
+    assert not send(surroundings, 2 * STALLED_AFTER)
+    surroundings.away = False
+    assert not send(surroundings, STALLED_AFTER - 1)
 
 
 class Wire:
@@ -138,7 +138,7 @@ def started(environment: dict[str, str], log: Path) -> Iterator[subprocess.Popen
     with (
         log.open("wb") as output,
         subprocess.Popen(
-            (*argv, "-n", "deaf@test"),
+            (*argv, "-n", "stalled@test"),
             env=environment,
             cwd=PROJECT,
             stdout=output,
@@ -152,7 +152,7 @@ def started(environment: dict[str, str], log: Path) -> Iterator[subprocess.Popen
             process.kill()
 
 
-def presence(sessions: SessionFactory) -> list[tuple[str, list[str]]]:
+def heartbeats(sessions: SessionFactory) -> list[tuple[str, list[str]]]:
     with sessions() as session:
         return [(worker.name, worker.queues) for worker in session.scalars(select(Worker))]
 
@@ -174,16 +174,16 @@ def test_a_worker_whose_connection_died_without_a_word_ends(
         started(environment, log) as process,
     ):
         redis.flushdb()
-        eventually(lambda: presence(clean_database), 60)
-        assert presence(clean_database) == [("deaf@test", ["interactive"])]  # its own queue is nobody's
-        time.sleep(3)  # longer than a deaf one would last
+        eventually(lambda: heartbeats(clean_database), 60)
+        assert heartbeats(clean_database) == [("stalled@test", ["interactive"])]  # its own queue is nobody's
+        time.sleep(3)  # longer than a stalled one would last
         assert process.poll() is None, log.read_text()
-        assert redis.llen(KEY_PREFIX + QUEUE_PREFIX + "deaf@test") == 0
+        assert redis.llen(KEY_PREFIX + QUEUE_PREFIX + "stalled@test") == 0
         wire.cut()
         assert process.wait(60) in (0, -signal.SIGTERM), log.read_text()
         left = redis.keys(f"{KEY_PREFIX}{QUEUE_PREFIX}*")
-        assert all(0 < redis.ttl(key) <= canary_module.KEPT_S for key in left)
-        assert [key for key in redis.keys("*") if "deaf@test" in key] == left
+        assert all(0 < redis.ttl(key) <= liveness.KEPT_S for key in left)
+        assert [key for key in redis.keys("*") if "stalled@test" in key] == left
         redis.flushdb()
-    assert "no message comes" in log.read_text()
-    assert presence(clean_database) == []
+    assert "the consumer has stalled" in log.read_text()
+    assert heartbeats(clean_database) == []

@@ -1,8 +1,8 @@
-"""A worker's canary: a message that it sends itself through the broker. When none comes back, it is deaf.
+"""Liveness probe: a message that a worker sends to itself through the broker; without replies, it ends.
 
-A consumer whose connection has died without a word waits for ever and looks alive. All queues of a worker are
-read by one command on one connection, so a queue of its own stands for all of them. A deaf worker ends, and
-whatever started it starts it anew.
+A consumer whose connection has died silently waits forever and looks alive. All queues of a worker are read
+by one command on one connection, so the probe's own queue stands for all of them. A worker with a stalled
+consumer ends, and its supervisor restarts it.
 """
 
 import logging
@@ -24,74 +24,74 @@ from core.jobs.queue import KEY_PREFIX
 
 log = logging.getLogger(__name__)
 
-TASK = "mfa.canary"
-QUEUE_PREFIX = "canary."
+TASK = "mfa.liveness"
+QUEUE_PREFIX = "liveness."
 SEND_EVERY_S = 10.0
-DEAF_AFTER = 6  # canaries in a row: a minute, longer than it takes to come back to a broker that was away
-END_WITHIN_S = 80.0  # of an orderly end; then the process just ends
-KEPT_S = 600  # what a killed worker leaves in the broker
-AWAY = (OperationalError, RedisError, OSError)
+STALLED_AFTER = 6  # probes in a row without a reply: a minute, longer than it takes to reconnect
+END_WITHIN_S = 80.0  # of an orderly shutdown; then the process exits at once
+KEPT_S = 600  # time to live of the queue that a killed worker leaves in the broker
+BROKER_ERRORS = (OperationalError, RedisError, OSError)
 
 
-class Canary:
+class LivenessProbe:
     """Sends from a thread of its own, over connections of its own."""
 
     def __init__(
         self, send: Callable[[], None], is_idle: Callable[[], bool], end: Callable[[], None]
     ) -> None:
         self._send, self._is_idle, self._end = send, is_idle, end
-        self._missed = 0  # canaries since the last that came back; no clock: it runs on while we are stopped
+        self._unanswered = 0  # a count, not a clock: clocks run on while the process is stopped
         self._stopped = threading.Event()
 
     def start(self) -> None:
-        threading.Thread(target=self._run, name="canary", daemon=True).start()
+        threading.Thread(target=self._run, name="liveness", daemon=True).start()
 
     def stop(self) -> None:
         self._stopped.set()
 
-    def hear(self) -> None:
-        self._missed = 0
+    def record_reply(self) -> None:
+        self._unanswered = 0
 
     def _run(self) -> None:
         while not self._stopped.wait(SEND_EVERY_S):
-            if self.is_deaf():
-                log.critical("no message comes although the broker answers: it ends")
+            if self.is_stalled():
+                log.critical("the consumer has stalled although the broker answers: the worker ends")
                 self._end()
                 return
             self.send()
 
-    def is_deaf(self) -> bool:
-        """A worker without a free slot reads no messages, and is not judged."""
+    def is_stalled(self) -> bool:
+        """A worker without a free slot reads no messages, so it is not judged."""
         if not self._is_idle():
-            self._missed = 0
-        return self._missed >= DEAF_AFTER
+            self._unanswered = 0
+        return self._unanswered >= STALLED_AFTER
 
     def send(self) -> None:
-        """A broker that does not answer says nothing about our hearing."""
-        self._missed += 1  # before it can come back
+        """Send one probe. A broker outage says nothing about the consumer."""
+        self._unanswered += 1  # before the reply can arrive
         try:
             self._send()
-        except AWAY as error:
+        except BROKER_ERRORS as error:
             log.warning("the broker does not answer: %s", error)
-            self._missed = 0
+            self._unanswered = 0
 
 
-_canary: Canary | None = None
+_probe: LivenessProbe | None = None
 
 
 def strategy(_task: Any, _app: Celery, consumer: Any, **_: Any) -> Callable[..., None]:
-    """How the consumer deals with canaries: itself, as a pool child might be at work for minutes."""
+    """The consumer handles probes itself: a pool child may be busy for minutes."""
 
     def receive(_message: Any, _body: Any, ack: Callable[..., None], *_: Any) -> None:
         ack(log, consumer.connection_errors)
-        if _canary is not None:
-            _canary.hear()
+        if _probe is not None:
+            _probe.record_reply()
 
     return receive
 
 
 def queue_of(worker: str) -> Queue:
-    """Without an exchange: nothing is bound that would outlive the worker."""
+    """Without an exchange: no binding is left that would outlive the worker."""
     name = QUEUE_PREFIX + worker
     return Queue(name, Exchange(""), routing_key=name)  # type: ignore[no-untyped-call]
 
@@ -104,30 +104,30 @@ def send_to(app: Celery, queue: Queue) -> None:
 
 
 def end_process() -> None:
-    """Hand the work back and end; just end when even that does not go on any more."""
+    """Shut down in order, which hands the work back; exit when that takes too long."""
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(END_WITHIN_S)
     os._exit(os.EX_TEMPFAIL)
 
 
 @signals.celeryd_after_setup.connect
-def _listen(sender: str, instance: Any, **_: Any) -> None:
+def _consume(sender: str, instance: Any, **_: Any) -> None:
     instance.app.amqp.queues.select_add(queue_of(sender))
 
 
 @signals.worker_ready.connect
 def _start(sender: Any, **_: Any) -> None:
-    global _canary
+    global _probe
     worker, queue = sender.controller, queue_of(sender.controller.hostname)
-    _canary = Canary(
+    _probe = LivenessProbe(
         lambda: send_to(worker.app, queue),
         lambda: len(state.reserved_requests) < worker.concurrency,
         end_process,
     )
-    _canary.start()
+    _probe.start()
 
 
 @signals.worker_shutting_down.connect
 def _stop(**_: Any) -> None:
-    if _canary is not None:
-        _canary.stop()
+    if _probe is not None:
+        _probe.stop()

@@ -1,4 +1,7 @@
-"""A worker's own row: that it lives, what it offers, whether it drains; and the report of dead children."""
+"""Heartbeat of a worker: its row says which queues it reads, with how many slots, and whether it drains.
+
+Also reports pool children that died, so that their units need not wait for the lease to run out.
+"""
 
 import logging
 import threading
@@ -7,18 +10,18 @@ from typing import Any
 from celery import signals
 from sqlalchemy.exc import SQLAlchemyError
 
-from core.jobs.units import expire_lease
-from core.jobs.workers import beat, remove_worker
+from core.jobs.claims import expire_lease
+from core.jobs.workers import record_heartbeat, remove_worker
 from core.settings import get_settings
 from core.store.session import SessionFactory, create_database_engine, create_session_factory, transaction
-from workers.canary import QUEUE_PREFIX
+from workers.liveness import QUEUE_PREFIX
 
 log = logging.getLogger(__name__)
-BEAT_EVERY_S = 10.0
+HEARTBEAT_EVERY_S = 10.0
 
 
-class Presence:
-    """Beats in a thread of the pool's parent process."""
+class Heartbeat:
+    """Runs in a thread of the pool's parent process."""
 
     def __init__(self, name: str, queues: list[str], slots: int, sessions: SessionFactory) -> None:
         self.sessions = sessions
@@ -26,7 +29,7 @@ class Presence:
         self._draining = threading.Event()
         self._changed = threading.Event()
         self._stopped = False
-        self._thread = threading.Thread(target=self._beat, name="presence", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
         self._thread.start()
 
     def drain(self) -> None:
@@ -39,49 +42,49 @@ class Presence:
         self._changed.set()
         self._thread.join(timeout=5)
 
-    def _beat(self) -> None:
+    def _run(self) -> None:
         while not self._stopped:
             try:
                 with transaction(self.sessions) as session:
-                    beat(session, *self._row, draining=self._draining.is_set())
+                    record_heartbeat(session, *self._row, draining=self._draining.is_set())
             except SQLAlchemyError as error:
-                log.warning("the worker could not say that it lives: %s", error)
-            self._changed.wait(BEAT_EVERY_S)
+                log.warning("the heartbeat cannot be written: %s", error)
+            self._changed.wait(HEARTBEAT_EVERY_S)
             self._changed.clear()
         with transaction(self.sessions) as session:
             remove_worker(session, self._row[0])
 
 
-_presence: Presence | None = None
+_heartbeat: Heartbeat | None = None
 
 
 @signals.worker_ready.connect
 def _start(sender: Any, **_: Any) -> None:
-    global _presence
+    global _heartbeat
     sessions = create_session_factory(create_database_engine(get_settings().database_url, pool_size=1))
     worker = sender.controller
     consumed = [queue.name for queue in worker.app.amqp.queues.consume_from.values()]
     queues = [name for name in consumed if not name.startswith(QUEUE_PREFIX)]
-    _presence = Presence(worker.hostname, queues, worker.concurrency, sessions)
+    _heartbeat = Heartbeat(worker.hostname, queues, worker.concurrency, sessions)
 
 
 @signals.worker_shutting_down.connect
 def _drain(**_: Any) -> None:
-    if _presence is not None:
-        _presence.drain()
+    if _heartbeat is not None:
+        _heartbeat.drain()
 
 
 @signals.worker_shutdown.connect
 def _stop(**_: Any) -> None:
-    if _presence is not None:
-        _presence.stop()
+    if _heartbeat is not None:
+        _heartbeat.stop()
 
 
 @signals.task_failure.connect
 def _report_dead_child(task_id: str, exception: BaseException, **_: Any) -> None:
     """Runs in the parent when a child died (or was killed at the time limit) and its task with it."""
-    if _presence is not None:
+    if _heartbeat is not None:
         # SIGKILL comes from outside, though it may be the kernel's answer to a track that takes all memory.
         crashed = "SIGKILL" not in str(exception)
-        with transaction(_presence.sessions) as session:
+        with transaction(_heartbeat.sessions) as session:
             expire_lease(session, task_id, crashed=crashed)

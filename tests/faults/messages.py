@@ -1,4 +1,4 @@
-"""Delivers every doorbell twice more, in another order and perhaps long after its unit has ended."""
+"""Delivers every message twice more, in another order and perhaps long after its unit has ended."""
 
 import random
 import threading
@@ -10,7 +10,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError as PublishError
 from redis.exceptions import RedisError
 
-from core.jobs.queue import Broker, make_celery, ring
+from core.jobs.queue import Broker, make_celery, publish
 from tests.faults.system import System, patiently, wait_until
 
 COPIES = 2
@@ -19,7 +19,7 @@ DELAYED = 0.3  # of the copies wait for another round
 LOOK_BACK = 2000  # rows: transactions do not commit in the order of their ids
 TAKEN_S = 30.0  # until the workers have taken the last copies
 AWAY = (PublishError, RedisError, OSError)  # what a publish raises while the broker is
-RUNG = (
+DISPATCHED = (
     "SELECT move.id, unit.kind, unit.queue, unit.id FROM faults.moves AS move"
     " JOIN job_units AS unit ON unit.id = move.unit_id"
     " WHERE move.what = 'unit' AND move.new = 'dispatched' AND move.id > %(after)s"
@@ -65,13 +65,13 @@ class Repeater:
 
     def _listen(self) -> None:
         after = max(self._seen, default=0) - LOOK_BACK
-        for move_id, *doorbell in self._system.rows(RUNG, after=after):
+        for move_id, *message in self._system.rows(DISPATCHED, after=after):
             if move_id not in self._seen:
                 self._seen.add(move_id)
-                self._pending += [(doorbell[0], doorbell[1], doorbell[2])] * COPIES
+                self._pending += [(message[0], message[1], message[2])] * COPIES
 
     def _deliver(self, celery: Celery, count: int) -> None:
         for _ in range(count):
-            ring(celery, *self._pending[0])
+            publish(celery, *self._pending[0])
             self._pending.pop(0)
             self.repeated += 1

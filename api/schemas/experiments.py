@@ -1,0 +1,68 @@
+"""Experiments and their runs."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import Field
+
+from api.schemas.base import Response
+from core.states import JobState
+
+
+class Experiment(Response):
+    """Runs under one name, which is also the name of the models they gave."""
+
+    name: str
+    created_at: datetime
+    run_count: int
+
+
+class Run(Response):
+    """One training."""
+
+    id: UUID
+    experiment: str
+    job_id: UUID | None
+    state: JobState | None = Field(description="of its job")
+    model: str | None = Field(description="`name@version`; null until it has succeeded")
+    seed: int
+    dataset_sha256: str | None = Field(description="of the tracks, their labels and contents")
+    code_version: str | None
+    metrics: dict[str, float | None] | None
+    duration_s: float | None
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class ExperimentRuns(Experiment):
+    runs: list[Run] = Field(description="the newest hundred, newest first")
+
+
+class Epoch(Response):
+    """A point of the training curves."""
+
+    fold: int | None = Field(description="from 1; null outside of a cross-validation's folds")
+    epoch: int = Field(description="from 1")
+    train_loss: float | None
+    validation_loss: float | None
+    validation: dict[str, float | None] = Field(description="metrics on the validation tracks")
+    learning_rate: float
+    duration_s: float
+    busy_share: float = Field(description="how much of the epoch did not wait for data")
+    is_best: bool
+
+
+class RunDetails(Run):
+    config: dict[str, Any] = Field(description="with all that it was resolved to, once it has ended")
+    results: dict[str, Any] | None = Field(description="metrics, intervals, measures per label, warnings")
+    epochs: list[Epoch] = Field(description="the training curves")
+    artifacts: list[str] = Field(description="files for `/runs/{id}/artifacts/{name}`")
+
+
+class RunComparison(Response):
+    """Runs side by side; the lists in it are in the order of `runs`."""
+
+    runs: list[Run]
+    metrics: dict[str, list[float | None]]
+    differences: dict[str, list[Any]] = Field(description="of the configurations, by dotted key")

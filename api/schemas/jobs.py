@@ -1,0 +1,93 @@
+"""Jobs of every kind, their progress and their items."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from api.schemas.analysis import LEFT_OUT, AnalysisOutcome
+from api.schemas.base import Request, Response
+from api.schemas.predictions import Prediction
+from api.schemas.problems import JobError
+from api.schemas.studies import TuningOutcome
+from api.schemas.thresholds import ThresholdOutcome
+from api.schemas.training import TrainingOutcome
+from core.config.params import AnalysisParams, JobKind, ThresholdParams, TrainingParams, TuningParams
+from core.states import Activity, ItemState, JobState
+
+
+class AnalysisRequest(Request):
+    kind: Literal[JobKind.ANALYSIS]
+    params: AnalysisParams
+
+
+class TrainingRequest(Request):
+    kind: Literal[JobKind.TRAINING]
+    params: TrainingParams
+
+
+class TuningRequest(Request):
+    kind: Literal[JobKind.TUNING]
+    params: TuningParams
+
+
+class ThresholdsRequest(Request):
+    kind: Literal[JobKind.THRESHOLDS]
+    params: ThresholdParams
+
+
+JobRequest = Annotated[
+    AnalysisRequest | TrainingRequest | TuningRequest | ThresholdsRequest, Field(discriminator="kind")
+]
+
+
+class CurrentActivity(Response):
+    """What a running training is doing."""
+
+    name: Activity
+    done: int = Field(description="tracks, steps of an epoch, trees, folds or resamples")
+    total: int | None = Field(description="null where it cannot be told")
+
+
+class Progress(Response):
+    total: int = Field(description="items found so far; final once `percent` is known")
+    done: int
+    failed: int
+    skipped: int = Field(description="items whose result was there already")
+    percent: float | None = Field(description="null until the library is listed to its end")
+    rate_per_s: float | None = Field(description="items per second")
+    eta_s: float | None = Field(description="seconds until the job will probably have ended")
+    tracks_read: int | None = Field(None, description="of a training that is getting its tracks ready")
+    tracks_to_read: int | None = None
+    left_out: dict[str, int] = Field({}, description=LEFT_OUT)
+    warnings: list[str] = Field([], description="of an analysis: what its owner should know, in sentences")
+    activity: CurrentActivity | None = Field(
+        None, description="of a running training, also between its epochs"
+    )
+
+
+class Job(Response):
+    id: UUID
+    kind: JobKind
+    state: JobState
+    progress: Progress
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    params: dict[str, Any]
+    result: Prediction | TrainingOutcome | TuningOutcome | ThresholdOutcome | AnalysisOutcome | None = Field(
+        description="once it has ended; the labels of an analysis are at `/results`"
+    )
+    error: JobError | None
+
+
+class Item(Response):
+    """The outcome of one track in one job, or of a path that is no track."""
+
+    track_id: UUID | None = Field(
+        description="null where the path is no track: a link, a pipe, a folder that cannot be listed"
+    )
+    path: str = Field(description="relative to the library")
+    state: ItemState
+    error: JobError | None

@@ -1,0 +1,94 @@
+"""Studies and their trials."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import Field
+
+from api.schemas.base import Request, Response
+from api.schemas.problems import JobError
+from core.config.tuning import MAX_TRIALS
+from core.states import JobState, TrialState
+
+
+class BestTrial(Response):
+    number: int
+    params: dict[str, Any] = Field(description="by dotted key of the experiment")
+    values: dict[str, float] = Field(description="by objective")
+
+
+class TuningOutcome(Response):
+    """What a study has come to."""
+
+    study_id: UUID
+    best: list[BestTrial] = Field(description="the best trial, or the Pareto front of several objectives")
+    counts: dict[TrialState, int] = Field(description="all trials of the study, by state")
+
+
+class Trial(Response):
+    """One point of a study's space."""
+
+    number: int = Field(description="from 0")
+    state: TrialState
+    params: dict[str, Any] | None = Field(description="by dotted key; null until it has started")
+    values: dict[str, float] | None = Field(description="by objective; null unless it is complete")
+    error: JobError | None
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class TrialPoint(Response):
+    """A point of a trial's curve."""
+
+    fold: int | None
+    epoch: int
+    train_loss: float | None
+    validation_loss: float | None
+    validation: dict[str, float | None]
+
+
+class TrialDetails(Trial):
+    curve: list[TrialPoint] = Field(description="empty unless asked for with `curves=true`")
+
+
+class Study(Response):
+    """A search for hyper-parameters."""
+
+    id: UUID
+    name: str
+    job_id: UUID | None = Field(description="its last job")
+    state: JobState | None = Field(description="of its last job")
+    counts: dict[TrialState, int] = Field(description="trials by state")
+    created_at: datetime
+
+
+class StudyDetails(Study):
+    config: dict[str, Any]
+    best: BestTrial | None = Field(description="null for several objectives, and until a trial is complete")
+    pareto_front: list[BestTrial] = Field(
+        description="up to 100 of the trials that no other beats in every objective; empty for one objective"
+    )
+    pareto_size: int = Field(description="trials on the Pareto front, also those that are not listed")
+    leaders: list[BestTrial] = Field(
+        description="the 20 best complete trials, the best first; empty for several objectives"
+    )
+    failures: list[JobError] = Field(description="reasons of failed trials, each once, at most 10")
+    importances: dict[str, dict[str, float]] | None = Field(
+        description="share of each objective's variance by key; written when a job of the study ends"
+    )
+    plots: list[str] = Field(description="pictures for `/studies/{id}/plots/{name}.png`")
+    trials: list[Trial] = Field(description="the first hundred; `/studies/{id}/trials` lists all of them")
+    trials_cursor: str | None = Field(
+        description="`cursor` with which `/studies/{id}/trials` goes on; null when all are listed here"
+    )
+
+
+class ResumeRequest(Request):
+    n_trials: int = Field(ge=1, le=MAX_TRIALS, description="so many more")
+
+
+class BestRequest(Request):
+    trial: int | None = Field(
+        default=None, ge=0, le=999_999_999, description="train this one instead of the best"
+    )

@@ -1,0 +1,39 @@
+"""Tracks of a library, their embeddings and their neighbours."""
+
+from typing import Any
+from uuid import UUID
+
+from pydantic import Field
+
+from api.schemas.base import Response
+from api.schemas.predictions import Prediction
+
+
+class Track(Response):
+    id: UUID
+    library: str
+    path: str = Field(description="relative to the library")
+    size: int = Field(description="bytes")
+    tags: dict[str, Any] | None = Field(description="as read from the file; null until it is analysed")
+    tags_error: str | None = Field(description="why tags cannot be read, wholly or in part; else null")
+    missing: bool = Field(description="the file was gone when the library was listed last")
+    prediction: Prediction | None = Field(description="null until the model has heard the track")
+
+
+class SimilarTrack(Response):
+    track_id: UUID
+    library: str
+    path: str
+    similarity: float = Field(description="cosine of the two embeddings; 1 means the same direction")
+
+
+class SimilarTracks(Response):
+    track_id: UUID
+    model: str
+    items: list[SimilarTrack]
+
+
+class Embedding(Response):
+    track_id: UUID
+    model: str
+    embedding: list[float]

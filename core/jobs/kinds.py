@@ -1,0 +1,135 @@
+"""Kinds of jobs and of units. Each is declared once, and registered when a process starts.
+
+The queue knows no kind by itself: what is particular to one is a field or a function of its declaration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from pydantic import BaseModel
+from sqlalchemy import ColumnElement
+from sqlalchemy.orm import Session
+
+from core.store.tables import Job
+
+if TYPE_CHECKING:
+    from core.jobs.progress import Progress
+
+UNIT_TIME_LIMIT_S = 900  # far above what a unit takes: ends what hangs inside a C library
+
+
+@dataclass(frozen=True)
+class UnitSpec:
+    """A kind of unit: where it waits and what a worker does with it."""
+
+    name: str
+    queue: str
+    body: str  # `module:function`, imported only by the process that runs it
+    time_limit_s: int = UNIT_TIME_LIMIT_S
+    can_be_cut: bool = True  # handed back when its time is up; the next run goes on where it stopped
+    adds_units: bool = False  # the total of its job is unknown while it is open
+    is_one_item: bool = False  # without rows of items: the unit itself is the item that is counted
+    is_serving: bool = True  # the service is not ready without a worker for its queue
+    # Called with the unit's id, error code and detail in place of failing the unit and its job.
+    on_give_up: Callable[[Session, int, str, str], None] | None = None
+
+
+@dataclass(frozen=True)
+class SubmissionContext:
+    """Who submits a job, under which key, and within which limits."""
+
+    owner: str
+    idempotency_key: str | None = None
+    max_open_jobs: int = 0  # of this owner; 0: any number
+    is_trusted: bool = False  # may name any folder of the server
+    data_dir: Path = Path(".mfa")
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """A checked job, ready to be inserted."""
+
+    kind: str
+    params: dict[str, Any]
+    total: int = 0
+    id: UUID | None = None  # None: a new one
+    library_id: UUID | None = None
+    model_id: int | None = None
+    retry_of: UUID | None = None
+    payload: dict[str, Any] = field(default_factory=dict)  # of the first unit
+    on_insert: Callable[[Session, Job], None] | None = None  # in the same transaction
+
+
+def dump_params(params: BaseModel) -> Any:
+    return params.model_dump(mode="json")
+
+
+def hold_nothing(_session: Session, _job: NewJob) -> None:
+    """For jobs that refer to no other rows."""
+
+
+@dataclass(frozen=True)
+class JobSpec:
+    """A kind of job: how it is submitted and retried, and what it adds to progress and ending."""
+
+    name: str
+    params: type[BaseModel]
+    first_unit: UnitSpec
+    retry: Callable[[Session, Job], NewJob]  # raises NothingToRetry
+    # None: it needs more than parameters, and its own service submits it.
+    prepare: Callable[[Session, Any, SubmissionContext], NewJob] | None = None
+    further_units: tuple[UnitSpec, ...] = ()
+    identity: Callable[[Any], Any] = dump_params  # what makes two requests the same, as JSON
+    hold_references: Callable[[Session, NewJob], None] = hold_nothing  # until the job is committed
+    describe_progress: (
+        Callable[[Session, Sequence[Job], Mapping[UUID, Progress]], Mapping[UUID, dict[str, Any]]] | None
+    ) = None
+    has_failed: Callable[[], ColumnElement[bool]] | None = None  # although no unit of it has
+    on_end: Callable[[Session, Collection[UUID]], None] | None = None
+    expires: bool = False  # deleted some time after it has ended
+    keeps_checkpoints: bool = False  # a retry goes on from the folder of the job
+
+
+_specs: dict[str, JobSpec] = {}
+
+
+def register(specs: Sequence[JobSpec]) -> None:
+    _specs.update({spec.name: spec for spec in specs})
+
+
+def job_specs() -> tuple[JobSpec, ...]:
+    """All of them, in the order of their registration."""
+    if not _specs:
+        raise RuntimeError("no kind of job is registered in this process")
+    return tuple(_specs.values())
+
+
+def job_spec(name: str) -> JobSpec:
+    return _specs[name]
+
+
+def spec_of_params(params: BaseModel) -> JobSpec:
+    """The kind of job that takes parameters of this class."""
+    return next(spec for spec in job_specs() if spec.params is type(params))
+
+
+def unit_specs() -> tuple[UnitSpec, ...]:
+    return tuple(unit for spec in job_specs() for unit in (spec.first_unit, *spec.further_units))
+
+
+def unit_spec(name: str) -> UnitSpec:
+    return {spec.name: spec for spec in unit_specs()}[name]
+
+
+def queues() -> tuple[str, ...]:
+    return tuple(dict.fromkeys(unit.queue for unit in unit_specs()))
+
+
+def serving_queues() -> tuple[str, ...]:
+    """Those without whose workers the service is not ready; in the others work only waits."""
+    return tuple(dict.fromkeys(unit.queue for unit in unit_specs() if unit.is_serving))

@@ -1,0 +1,94 @@
+"""Jobs that label the tracks of a library: a unit lists them, and adds units that label them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import exists, select
+from sqlalchemy.orm import Session
+
+from core.config.params import AnalysisParams, JobKind
+from core.errors import LibraryNotFound, NothingToRetry
+from core.jobs.kinds import JobSpec, NewJob, SubmissionContext, UnitSpec
+from core.jobs.progress import Progress
+from core.services import queues
+from core.services.references import check_model_kept, has_library, hold_library_and_model
+from core.states import ItemState, UnitState
+from core.store.findings import findings_of
+from core.store.libraries import check_folder, get_library_by_name
+from core.store.registry import resolve_model
+from core.store.tables import Job, JobItem, JobUnit
+
+PLAN = UnitSpec("plan", queues.PLAN, "workers.planning:plan_library", adds_units=True)
+ANALYSE = UnitSpec("analyse", queues.BATCH, "workers.analysis:analyse_tracks")
+
+
+def prepare_analysis(session: Session, params: AnalysisParams, _context: SubmissionContext) -> NewJob:
+    library = get_library_by_name(session, params.library)
+    check_folder(library, params.path)
+    model = resolve_model(session, params.model)
+    content = params.model_dump(mode="json")
+    return NewJob(JobKind.ANALYSIS, content, library_id=library.id, model_id=model.id)
+
+
+def retry_analysis(session: Session, old: Job) -> NewJob:
+    """Label the failed items again.
+
+    If the listing failed, the library is listed again as a whole; what has a result by then is skipped,
+    unless `force` is set.
+    """
+    if not has_library(session, old):
+        raise LibraryNotFound("The library of this job has been deleted.")
+    payload = _retry_payload(session, old)
+    check_model_kept(old)
+    return NewJob(
+        JobKind.ANALYSIS,
+        old.params,
+        library_id=old.library_id,
+        model_id=old.model_id,
+        retry_of=old.id,
+        payload=payload,
+    )
+
+
+def _retry_payload(session: Session, old: Job) -> dict[str, str]:
+    """Where the listing of a retry starts: at the failed items, or where one began that failed itself."""
+    of_job = select(JobUnit).where(JobUnit.job_id == old.id, JobUnit.kind == PLAN.name)
+    plan = session.scalars(of_job.order_by(JobUnit.seq).limit(1)).one_or_none()
+    if plan is not None and plan.state == UnitState.FAILED:
+        return {"retry_of": plan.payload["retry_of"]} if "retry_of" in plan.payload else {}
+    failed = exists().where(JobItem.job_id == old.id, JobItem.state == ItemState.FAILED)
+    if not session.scalar(select(failed)):
+        raise NothingToRetry
+    return {"retry_of": str(old.id)}
+
+
+def check_library(session: Session, job: Job) -> None:
+    """Raise LibraryNotFound for an analysis whose library has been deleted: its items go with the tracks."""
+    if job.kind == JobKind.ANALYSIS and job.total and not has_library(session, job):
+        raise LibraryNotFound("The library of this job has been deleted, and its tracks with it.")
+
+
+def _describe_progress(
+    _session: Session, jobs: Sequence[Job], _progress: Mapping[UUID, Progress]
+) -> dict[UUID, dict[str, Any]]:
+    """What the listing has left out, and its warnings."""
+    found = {job.id: findings_of(job) for job in jobs}
+    return {
+        job_id: {"left_out": findings.left_out, "warnings": findings.warnings}
+        for job_id, findings in found.items()
+        if findings is not None
+    }
+
+
+ANALYSIS = JobSpec(
+    name=JobKind.ANALYSIS,
+    params=AnalysisParams,
+    first_unit=PLAN,
+    further_units=(ANALYSE,),
+    prepare=prepare_analysis,
+    retry=retry_analysis,
+    hold_references=hold_library_and_model,
+    describe_progress=_describe_progress,
+    expires=True,
+)

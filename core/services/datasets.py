@@ -1,0 +1,54 @@
+"""Where the datasets of trainings may lie."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from core.config.dataset import DatasetConfig, LibraryDataset, placed
+from core.errors import DatasetOutsideLibraries, InvalidConfig, OutsideLibrary
+from core.jobs.kinds import SubmissionContext
+from core.library.paths import validate_relative
+from core.settings import PROJECT
+from core.store.libraries import check_folder, get_library_by_name
+from core.store.tables import Library
+
+
+def place_dataset(
+    session: Session, dataset: DatasetConfig, context: SubmissionContext
+) -> tuple[DatasetConfig, Library | None]:
+    """The dataset with an absolute root, or the library that it is.
+
+    Raises DatasetOutsideLibraries for any other folder, unless whoever submits is trusted.
+    """
+    if isinstance(dataset, LibraryDataset):
+        library = get_library_by_name(session, dataset.library)
+        check_folder(library, dataset.path)
+        return dataset, library
+    for name in ("file", "audio"):
+        _check_inside(name, getattr(dataset, name, ""))
+    root = absolute(dataset.root, context.data_dir)
+    allowed = _allowed_folders(session, context.data_dir)
+    if not context.is_trusted and not any(root.is_relative_to(folder) for folder in allowed):
+        raise DatasetOutsideLibraries
+    if not root.is_dir():
+        raise InvalidConfig(f"dataset.root: {root} is not a folder on the server.")
+    return dataset.model_copy(update={"root": str(root)}), None
+
+
+def absolute(root: str, data_dir: Path) -> Path:
+    """A root as a configuration names it: absolute, in the data folder, or relative to the project."""
+    return (PROJECT / placed(root, data_dir)).resolve()
+
+
+def _check_inside(name: str, path: str) -> None:
+    try:
+        validate_relative(path)
+    except OutsideLibrary as error:
+        raise InvalidConfig(f"dataset.{name}: {path!r} leads out of the dataset's root.") from error
+
+
+def _allowed_folders(session: Session, data_dir: Path) -> Iterable[Path]:
+    """Where everybody's datasets may lie."""
+    return [*map(Path, session.scalars(select(Library.path))), (PROJECT / data_dir / "samples").resolve()]

@@ -1,0 +1,192 @@
+"""Jobs that train a model: what is asked for is checked to the last key before anything is queued."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from core.config.experiment import ExperimentConfig, load_experiment, parse_experiment
+from core.config.models import EnsembleConfig, ModelConfig, RandomForestConfig, TransferConfig
+from core.config.params import JobKind, TrainingParams
+from core.errors import InvalidConfig, NothingToRetry
+from core.jobs.claims import Claim
+from core.jobs.counters import count_done
+from core.jobs.kinds import JobSpec, NewJob, SubmissionContext, UnitSpec
+from core.jobs.progress import Progress
+from core.services import queues
+from core.services.datasets import place_dataset
+from core.services.references import hold_library_and_model
+from core.settings import PROJECT
+from core.states import JobState, UnitState
+from core.store.experiments import Ending, add_run, finish_run, save_epochs
+from core.store.registry import ALIASES
+from core.store.tables import Job, JobUnit, Model, Run
+
+CONFIGS = PROJECT / "configs" / "experiments"
+SMOKE = PROJECT / "configs" / "smoke.yaml"
+TRAINING_TIME_LIMIT_S = 30 * 24 * 3600  # may take days; one that hangs loses its lease
+
+TRAIN = UnitSpec(
+    "train",
+    queues.TRAIN,
+    "workers.training:train_model",
+    time_limit_s=TRAINING_TIME_LIMIT_S,
+    can_be_cut=False,
+    is_serving=False,
+)
+
+
+def prepare_training(session: Session, params: TrainingParams, context: SubmissionContext) -> NewJob:
+    """Unless whoever submits is trusted, the dataset must lie in a library."""
+    return prepare_experiment(session, read_experiment(params), context)
+
+
+def prepare_experiment(
+    session: Session, config: ExperimentConfig, context: SubmissionContext, study_id: UUID | None = None
+) -> NewJob:
+    """Check an experiment; `study_id` is the study that has chosen the parameters, if any."""
+    check_name(config)
+    check_bases(session, config.model)
+    dataset, library = place_dataset(session, config.dataset, context)
+    config = config.model_copy(update={"dataset": dataset})
+    return NewJob(
+        JobKind.TRAINING,
+        {"experiment": config.model_dump(mode="json")} | ({"study_id": str(study_id)} if study_id else {}),
+        total=planned_epochs(config),
+        library_id=library.id if library else None,
+        on_insert=lambda session, job: _add_run(session, job, config),
+    )
+
+
+def retry_training(session: Session, old: Job) -> NewJob:
+    """Continue a failed or cancelled training from its last checkpoint."""
+    if old.state == JobState.SUCCEEDED:
+        raise NothingToRetry("This training has succeeded: submit a new one to train again.")
+    config = ExperimentConfig.model_validate(old.params["experiment"])
+    check_bases(session, config.model)
+    earlier = session.scalars(select(JobUnit.payload).where(JobUnit.job_id == old.id)).one()
+    return NewJob(
+        JobKind.TRAINING,
+        old.params,
+        total=planned_epochs(config),
+        library_id=old.library_id,
+        retry_of=old.id,
+        payload={"continues": [str(old.id), *earlier.get("continues", [])]},
+        on_insert=lambda session, job: _add_run(session, job, config),
+    )
+
+
+def _add_run(session: Session, job: Job, config: ExperimentConfig) -> None:
+    add_run(session, job, config)
+
+
+def record_epochs(session: Session, claim: Claim, run_id: UUID, reports: Sequence[Mapping[str, Any]]) -> None:
+    """Write reports of epochs and bring the unit's counter up to them. The caller holds the lease."""
+    count_done(session, claim, save_epochs(session, run_id, reports))
+
+
+def complete_run(session: Session, claim: Claim, run: Run, ending: Ending, model: Model) -> None:
+    """Write how a run ended. Early stopping may have left epochs out: the total becomes what there was."""
+    record_epochs(session, claim, run.id, ending.epochs)
+    finish_run(session, run, ending, model)
+    unit = session.get_one(JobUnit, claim.unit_id, populate_existing=True)
+    unit.done = max(unit.done, 1)  # averaging models takes no epoch at all
+    job = session.get_one(Job, claim.job_id)
+    job.model_id, job.total, job.result = model.id, unit.done, {"run_id": str(run.id)}
+
+
+def read_experiment(params: TrainingParams) -> ExperimentConfig:
+    """The experiment that is meant; a wrong key is an error that names it and the nearest right one."""
+    return find_experiment(params.experiment, params.overrides.model_dump())
+
+
+def find_experiment(
+    wanted: dict[str, Any] | str, overrides: Mapping[str, Any] | None = None
+) -> ExperimentConfig:
+    """A configuration, or the one of this name that comes along."""
+    if isinstance(wanted, dict):
+        return parse_experiment(wanted, overrides)
+    return load_experiment(find_config(CONFIGS, "experiment", wanted), overrides)
+
+
+def find_config(folder: Path, what: str, name: str) -> Path:
+    """The file of this name that comes along; `smoke` is also an experiment."""
+    files = {path.stem: path for path in (SMOKE, *sorted(folder.glob("*.yaml")))}
+    if name not in files:
+        known = ", ".join(sorted(files))
+        raise InvalidConfig(f"There is no {what} file {name!r}; known are {known}.")
+    return files[name]
+
+
+def check_name(config: ExperimentConfig) -> None:
+    """The experiment's name is also that of its models."""
+    if config.experiment_name in ALIASES:
+        raise InvalidConfig(f"experiment_name: {config.experiment_name!r} is an alias of models.")
+
+
+def planned_epochs(config: ExperimentConfig) -> int:
+    """Epochs of all fits together, unless some of them stop early."""
+    fits = config.split.folds + 1 if config.split.folds else 1
+    if isinstance(config.model, RandomForestConfig | EnsembleConfig):
+        return fits
+    return fits * config.training.epochs
+
+
+def check_bases(session: Session, model: ModelConfig) -> None:
+    """Stored models that the new one is to build on are named by their folders.
+
+    They cannot be deleted until the transaction ends, when the job that needs them is there.
+    """
+    named = bases_of(model)
+    if not any(named.values()):
+        return
+    held = select(Model.artifact_url).with_for_update(read=True, key_share=True)
+    known = sorted(Path(urlsplit(url).path).name for url in session.scalars(held))
+    for key, folders in named.items():
+        for folder in folders:
+            if folder not in known:
+                raise InvalidConfig(
+                    f"model.{key}: there is no model {folder!r}; known are {', '.join(known) or 'none'}."
+                )
+
+
+def bases_of(model: ModelConfig) -> dict[str, tuple[str, ...]]:
+    """The folders of the stored models that one is built on, by the key that names them."""
+    if isinstance(model, TransferConfig):
+        return {"backbone": (model.backbone,)}
+    return {"members": model.members} if isinstance(model, EnsembleConfig) else {}
+
+
+def _describe_progress(
+    session: Session, jobs: Sequence[Job], progress: Mapping[UUID, Progress]
+) -> dict[UUID, dict[str, Any]]:
+    """What running trainings do, and how many tracks are read of those that have no epoch yet."""
+    job_ids = [job.id for job in jobs]
+    is_running = JobUnit.state == UnitState.RUNNING
+    running = select(JobUnit.job_id, JobUnit.activity).where(JobUnit.job_id.in_(job_ids), is_running)
+    details: dict[UUID, dict[str, Any]] = {
+        job_id: {"activity": activity} for job_id, activity in session.execute(running)
+    }
+    reading = [job_id for job_id in job_ids if not progress[job_id].done]
+    read, total = (JobUnit.timings[name].as_float() for name in ("tracks_ready", "tracks"))
+    counts = select(JobUnit.job_id, read, total).where(JobUnit.job_id.in_(reading), total.is_not(None))
+    for job_id, tracks_read, tracks_to_read in session.execute(counts):
+        counted = {"tracks_read": int(tracks_read), "tracks_to_read": int(tracks_to_read)}
+        details[job_id] = details.get(job_id, {}) | counted
+    return details
+
+
+TRAINING = JobSpec(
+    name=JobKind.TRAINING,
+    params=TrainingParams,
+    first_unit=TRAIN,
+    prepare=prepare_training,
+    retry=retry_training,
+    hold_references=hold_library_and_model,
+    describe_progress=_describe_progress,
+    keeps_checkpoints=True,
+)
