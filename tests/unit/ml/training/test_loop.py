@@ -135,7 +135,7 @@ def test_a_model_that_normalises_over_a_batch_never_gets_one_of_one(tmp_path, tr
 def test_processes_that_could_not_normalise_are_refused(tmp_path, monkeypatch):
     config = make_config(model=NORMALISING, training={"batch_size": 3})
     monkeypatch.setattr("core.ml.training.state.world_size", lambda: 2)
-    with pytest.raises(InvalidConfig, match="batch_size must be 4 at least"):
+    with pytest.raises(InvalidConfig, match="batch_size must be at least 4"):
         start(
             build(config.model, FEATURES, 4),
             make_tracks(tmp_path / "tracks"),

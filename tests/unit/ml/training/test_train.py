@@ -466,7 +466,7 @@ def test_nothing_but_bad_files_is_an_error(clips, cache_dir, tmp_path):
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ({"kind": "transfer", "backbone": "nowhere"}, "'nowhere' cannot be built on"),
+        ({"kind": "transfer", "backbone": "nowhere"}, "'nowhere' cannot be used as a base"),
         ({"kind": "ensemble", "members": ["tiny-1", "other-1"]}, "differ in their labels"),
     ],
 )
