@@ -157,7 +157,7 @@ def test_hierarchical_labels_are_consistent_when_served_and_evaluated(clips, cac
     assert card.parents == {"pulsing": "noisy"}
     groups = result.results["groups"]
     assert {name: means["labels"] for name, means in groups.items()} == {"tail": 4, "roots": 3, "leaves": 3}
-    assert "at the top of the tree" in (tmp_path / "run/MODEL_CARD.md").read_text()
+    assert "roots of the label tree" in (tmp_path / "run/MODEL_CARD.md").read_text()
     tagger, noisy, pulsing = Tagger.load(tmp_path / "run", device="cpu"), 2, 3
     sources = [(one.id, one.path.open("rb")) for one in examples]
     for _, analysis in tagger.analyse(sources, max_duration_s=60):
