@@ -141,7 +141,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "track_id": TRACK_ID,
         "path": "jazz/notes.mp3",
         "state": "failed",
-        "error": {"code": "not_audio", "detail": "The content is not audio, whatever the file's name says."},
+        "error": {"code": "not_audio", "detail": "The content is not audio, regardless of the file's name."},
     },
     "Result": PREDICTION | {"track_id": TRACK_ID, "path": "jazz/blue.mp3"},
     "LibraryRequest": {"name": "home", "path": "/srv/music"},

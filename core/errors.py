@@ -1,4 +1,4 @@
-"""Every error that a user can meet. The docstring is the default sentence, the class name the stable code."""
+"""Every error shown to users. The docstring is the default message, the class name the stable code."""
 
 import errno
 import re
@@ -6,7 +6,7 @@ import re
 _EXHAUSTED = (
     errno.ENOSPC,
     errno.EDQUOT,
-    errno.EFBIG,  # a limit on the size of files; no reading meets it, but a helper's shared memory does
+    errno.EFBIG,  # a limit on file sizes, which a helper's shared memory may exceed
     errno.EMFILE,
     errno.ENFILE,
     errno.ENOMEM,
@@ -15,7 +15,7 @@ _EXHAUSTED = (
     errno.EINTR,
     errno.EBUSY,
 )
-# What a file system on the network answers while its server is away or has just come back.
+# Errors of a network file system while its server is unavailable or restarting.
 _NETWORK = (
     errno.ESTALE,
     errno.ETIMEDOUT,
@@ -36,10 +36,10 @@ _MACHINE_FAULTS = frozenset((*_EXHAUSTED, *_NETWORK))
 
 
 def is_machine_fault(error: OSError) -> bool:
-    """Whether the machine failed and not the file at hand, which then must not get the blame.
+    """Whether an error is a fault of the machine, not of the file; such work is retried.
 
-    Such work is tried again. EIO is the file's: a bad sector stays bad, and must cost one file only. A helper
-    process that does not start is the machine's fault, whatever kept it from starting.
+    EIO counts as the file's error: a bad sector stays bad, and must fail one file only. A helper process that
+    does not start is always the machine's fault.
     """
     return error.errno in _MACHINE_FAULTS or isinstance(error, ChildProcessError)
 
@@ -93,7 +93,7 @@ class InvalidConfig(Invalid):
 
 
 class UnusableDataset(Invalid):
-    """This dataset cannot be learnt from."""
+    """A model cannot be trained on this dataset."""
 
 
 class TrainingDiverged(MFAError):
@@ -233,7 +233,7 @@ class InvalidCursor(Invalid):
 
 
 class ResultDeleted(Unavailable):
-    """A result that was to be used again has been deleted meanwhile; the work is repeated."""
+    """A result that was to be reused has been deleted; the work is repeated."""
 
 
 class LeaseLost(MFAError):
@@ -241,23 +241,23 @@ class LeaseLost(MFAError):
 
 
 class ItemError(MFAError):
-    """This file cannot be labelled. Costs one item, never a job."""
+    """This file cannot be labelled."""
 
 
 class Empty(ItemError):
-    """The file holds no audio at all."""
+    """The file contains no audio."""
 
 
 class NotAudio(ItemError):
-    """The content is not audio, whatever the file's name says."""
+    """The content is not audio, regardless of the file's name."""
 
 
 class Corrupt(ItemError):
-    """The audio is damaged or cut off: it cannot be decoded to its end."""
+    """The audio is damaged or truncated: it cannot be decoded to its end."""
 
 
 class TooShort(ItemError):
-    """The audio is too short to say anything about it."""
+    """The audio is too short to be labelled."""
 
 
 class TooLong(ItemError):
@@ -265,15 +265,15 @@ class TooLong(ItemError):
 
 
 class Silent(ItemError):
-    """The file holds nothing but silence."""
+    """The file contains only silence."""
 
 
 class TooComplex(ItemError):
-    """Decoding this file takes more time or memory than any music does."""
+    """Decoding this file takes too much time or memory."""
 
 
 class Undecodable(ItemError):
-    """The decoder crashes or hangs at this file."""
+    """The decoder crashes or hangs on this file."""
 
 
 class UnsupportedFormat(ItemError):
@@ -289,19 +289,19 @@ class Unreadable(ItemError):
 
 
 class Disappeared(ItemError):
-    """The file was there when the library was listed, but is gone now."""
+    """The file has disappeared since the library was listed."""
 
 
 class OutsideLibrary(ItemError):
-    """The path leaves its library's folder, or goes through a link that might."""
+    """The path leads outside its library's folder, or through a link that might."""
 
 
 class Crashed(ItemError):
-    """Workers died again and again while they were at this file; it is left alone."""
+    """Workers crashed repeatedly on this file; it is skipped."""
 
 
 class GaveUp(ItemError):
-    """The work on this file failed again and again for a reason that lies in the system."""
+    """The work on this file failed repeatedly for a reason in the system, not in the file."""
 
 
 ITEM_ERRORS: dict[str, type[ItemError]] = {

@@ -38,16 +38,16 @@ class TrialState(StrEnum):
 
 
 class Activity(StrEnum):
-    """What a training is doing."""
+    """The current activity of a training."""
 
-    READING = "reading"  #: tracks are decoded, or found in the cache
+    READING = "reading"  #: tracks are decoded or read from the cache
     TRAINING = "training"  #: steps of an epoch, or trees of a forest
     VALIDATING = "validating"  #: validation tracks after an epoch
     SCORING = "scoring"  #: tracks held out from training, with the finished model
     CALIBRATING = "calibrating"  #: thresholds and calibration are chosen
-    MEASURING = "measuring"  #: resamples for the intervals
-    WRITING = "writing"  #: the model with its records and pictures
-    INSTALLING = "installing"  #: copied to where models are served from
+    MEASURING = "measuring"  #: resamples for confidence intervals
+    WRITING = "writing"  #: the model with its records and plots
+    INSTALLING = "installing"  #: copied to the folder of served models
 
 
 JOB_TRANSITIONS: dict[JobState, frozenset[JobState]] = {

@@ -42,7 +42,7 @@ from workers.recorder import Recorder, new_prediction
 from workers.relabelling import predict_from, relabel_items
 from workers.taggers import get_tagger
 
-LOOK_UP_TOGETHER = 8  # files
+FILES_PER_QUERY = 8
 
 
 def analyse_tracks(lease: Lease) -> None:
@@ -104,13 +104,13 @@ def _open_items(
     worker crashes too, that file is to blame.
     """
     is_sequential = lease.claim.crash_count > 0
-    size = 1 if is_sequential else LOOK_UP_TOGETHER
+    size = 1 if is_sequential else FILES_PER_QUERY
     for start in range(0, len(items), size):
         if is_sequential:
             lease.start_item(items[start].pos)
-        opened = open_group(lease, recorder, root, items[start : start + size], afresh=params.force)
+        opened = open_group(lease, recorder, root, items[start : start + size], force=params.force)
         try:
-            known = _Known() if params.force else _find_known(lease, tagger, model, opened, params)
+            known = _Reusable() if params.force else _find_reusable(lease, tagger, model, opened, params)
             while opened and lease.stop is None:
                 (item, found), file = opened.popleft()
                 if found.content_hash in known.labelled:
@@ -129,7 +129,7 @@ def _open_items(
 
 
 @dataclass(frozen=True)
-class _Known:
+class _Reusable:
     """Audio that need not be decoded, by content hash."""
 
     labelled: Set[bytes] = frozenset()  # the model has a result of sufficient coverage
@@ -138,16 +138,16 @@ class _Known:
     )  # predicted from stored embeddings
 
 
-def _find_known(
+def _find_reusable(
     lease: Lease, tagger: Tagger, model: Model, opened: Iterable[Opened], params: AnalysisParams
-) -> _Known:
+) -> _Reusable:
     contents = [found.content_hash for (_, found), _ in opened]
     coverages = lease.transact(lambda session: find_coverages(session, contents, model.id))
     labelled = {content for content, known in coverages.items() if is_covered(known, params.coverage)}
     others = [content for content in contents if content not in labelled]
     embeddings = lease.transact(lambda session: find_embeddings(session, others, model, params.coverage))
     predictions = predict_from(tagger, list(embeddings.values())) if embeddings else []
-    return _Known(labelled, {each.content_hash: each for each in predictions})
+    return _Reusable(labelled, {each.content_hash: each for each in predictions})
 
 
 def analyse_upload(lease: Lease) -> None:

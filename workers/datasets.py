@@ -1,4 +1,4 @@
-"""Look at datasets and download them: `mfa datasets`, or `python -m workers.datasets`."""
+"""Describes and downloads datasets: `mfa datasets`, or `python -m workers.datasets`."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,7 +31,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Look at datasets and download them, on this machine.",
+    help="Describe and download datasets on this machine.",
 )
 console = Console(highlight=False)
 SHOWN_LABELS, SHOWN_FILES = 50, 20
@@ -69,7 +69,7 @@ def describe_dataset(
 def choose(
     config: Path | None, kind: str, root: Path | None
 ) -> tuple[DatasetConfig, LabelConfig, SplitConfig]:
-    """The dataset that a file or the options name, what is learnt of it, and how it is split."""
+    """The dataset, labels and split of a configuration file or of the options."""
     if config is not None:
         experiment = load_experiment(config)
         return experiment.dataset, experiment.labels, experiment.split
@@ -83,12 +83,14 @@ def choose(
 
 
 def read(config: DatasetConfig, root: Path | None) -> Dataset:
-    """The tracks with their labels; those of a library straight from its folder."""
+    """The tracks with their labels; those of a library are read from its folder."""
     if not isinstance(config, LibraryDataset):
         where = root or placed(config.root, get_settings().data_dir)
         return read_dataset(config.model_copy(update={"root": str(where)}))
     if root is None:
-        raise InvalidConfig(f"Where the library {config.library!r} lies, only the server knows: add --root.")
+        raise InvalidConfig(
+            f"Only the server knows the folder of the library {config.library!r}: add --root."
+        )
     entries = scan(root, find_beneath(root, config.path))
     unreadable: dict[str, str] = {}
     tracks = [tagged(root, entry.path, unreadable) for entry in entries if isinstance(entry, FoundFile)]
@@ -97,7 +99,7 @@ def read(config: DatasetConfig, root: Path | None) -> Dataset:
 
 
 def tagged(root: Path, path: str, unreadable: dict[str, str]) -> TaggedTrack:
-    """A track with its tags; why they cannot be read, wholly or in part, goes into `unreadable`."""
+    """A track with its tags; errors are added to `unreadable`."""
     try:
         with open_beneath(root, path) as file:
             reading = read_tags(file)
@@ -132,7 +134,7 @@ def show(found: Description) -> None:
 
 
 def show_unreadable_tags(reasons: Mapping[str, str]) -> None:
-    """By path: why the tags cannot be read, wholly or in part."""
+    """Print the errors of unreadable tags by path."""
     if reasons:
         say(f"Files with unreadable tags: {len(reasons)}", "red")
     for path in list(reasons)[:SHOWN_FILES]:
@@ -156,7 +158,7 @@ def download_dataset(
     size: Annotated[Literal["small", "medium", "large"], typer.Option(help="7, 22 or 93 GB.")] = "small",
     root: Annotated[Path, typer.Option(help="Folder to put it in.")] = Path("data/fma"),
 ) -> None:
-    """Download a dataset, verified; what was interrupted goes on."""
+    """Download and verify a dataset; resumes an interrupted download."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as bars:
         bar = bars.add_task(name, total=None)

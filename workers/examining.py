@@ -1,4 +1,4 @@
-"""Looks into files before their audio is analysed: which audio they hold, and which tags."""
+"""Reads the hashes and tags of files before their audio is analysed."""
 
 import logging
 import os
@@ -35,19 +35,19 @@ class _Hashed:
 
 
 def open_group(
-    lease: Lease, recorder: Recorder, root: Path, items: Sequence[WorkItem], *, afresh: bool
+    lease: Lease, recorder: Recorder, root: Path, items: Sequence[WorkItem], *, force: bool
 ) -> deque[Opened]:
-    """Open and examine a few files; those that cannot be have their outcome.
+    """Open and examine a few files; those that fail are recorded.
 
-    Stored results are reused for files whose bytes are known, except with `afresh`.
+    Stored results are reused for files whose bytes are known, except with `force`.
     """
     with ExitStack() as files:
         hashed = [each for item in items if (each := _hash(lease, recorder, root, item, files)) is not None]
-        known = {} if afresh else _find_known(lease, hashed)
+        known = {} if force else _find_known(lease, hashed)
         opened: deque[Opened] = deque()
         for each in hashed:
             try:
-                with _blaming_the_file():
+                with _read_errors_as_unreadable():
                     content = known.get(each.file_hash) or examine(lease, each.file, each.file_hash)
             except ItemError as error:
                 recorder.fail(each.item, error)
@@ -60,9 +60,9 @@ def open_group(
 
 
 def examine(lease: Lease, file: BinaryIO, whole: bytes) -> KnownContent:
-    """The audio and the tags of an open file, whose hash is `whole`.
+    """The audio hash and the tags of an open file with the hash `whole`.
 
-    Where a helper failed at either, perhaps because the machine is busy, the next analysis looks again.
+    If a helper failed at either, for example because the machine is busy, the next analysis tries again.
     """
     content = hash_audio(file, lease.record_step)
     reading = read_tags(file)
@@ -78,7 +78,7 @@ def examine(lease: Lease, file: BinaryIO, whole: bytes) -> KnownContent:
 
 
 def rekey(lease: Lease, contents: dict[bytes, bytes]) -> None:
-    """Move what an older version has found out, by the hash of the file, to that of the audio."""
+    """Move results that an older version has stored under the file hash to the audio hash."""
     if contents:
         lease.transact(lambda session: move_results(session, contents))
 
@@ -90,7 +90,7 @@ def _hash(lease: Lease, recorder: Recorder, root: Path, item: WorkItem, files: E
         recorder.fail(item, error)
         return None
     try:
-        with _blaming_the_file():
+        with _read_errors_as_unreadable():
             status = os.fstat(file.fileno())
             return _Hashed(item, file, file_hash(file, lease.record_step), status)
     except ItemError as error:
@@ -100,8 +100,8 @@ def _hash(lease: Lease, recorder: Recorder, root: Path, item: WorkItem, files: E
 
 
 @contextmanager
-def _blaming_the_file() -> Iterator[None]:
-    """A disk that cannot give a file costs this file only; a fault of the machine is nobody's."""
+def _read_errors_as_unreadable() -> Iterator[None]:
+    """Turn read errors of a file into Unreadable, but raise faults of the machine unchanged."""
     try:
         yield
     except OSError as error:

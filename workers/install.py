@@ -1,4 +1,4 @@
-"""Puts a finished model where models are served from."""
+"""Installs a finished model in the folder of served models."""
 
 import os
 import shutil
@@ -8,7 +8,7 @@ from core.ml.models.artifact import CARD_FILE, StoredCard
 
 
 def install(folder: Path, target: Path) -> Path:
-    """Copy a model's folder to `target`, where it appears as a whole; the same one again costs nothing."""
+    """Copy a model's folder to `target` atomically; does nothing if it is installed already."""
     if (target / CARD_FILE).is_file() and read_card(target) == read_card(folder):
         return target
     staging = target.with_name(f".{target.name}")
@@ -16,7 +16,7 @@ def install(folder: Path, target: Path) -> Path:
     shutil.copytree(folder, staging)
     for path in (*staging.iterdir(), staging):
         _sync(path)
-    shutil.rmtree(target, ignore_errors=True)  # left by a run that died before its model was registered
+    shutil.rmtree(target, ignore_errors=True)  # left by a run that crashed before it registered its model
     staging.rename(target)
     _sync(target.parent)
     return target

@@ -1,4 +1,4 @@
-"""Tracks of a library as examples to learn from."""
+"""Tracks of a library as examples of a dataset."""
 
 from typing import Any
 
@@ -7,6 +7,6 @@ from core.ml.datasets.library import TaggedTrack
 
 
 def tagged_track(path: str, tags: dict[str, Any]) -> TaggedTrack:
-    """What the tags of a file say that matters for learning."""
+    """A track with the tags that training uses."""
     credits = credits_of(tags)
     return TaggedTrack(path, tuple(tags.get("genre", ())), credits.artist, credits.album)

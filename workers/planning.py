@@ -1,4 +1,4 @@
-"""Body of a `plan` unit: lists the tracks of a job page by page and cuts them into `analyse` units."""
+"""Body of a `plan` unit: lists the tracks of a job in pages and divides them into `analyse` units."""
 
 import logging
 from collections import Counter
@@ -31,17 +31,17 @@ from workers.lease import Lease
 
 log = logging.getLogger(__name__)
 
-PAGE = 1000  # entries, those that are left out among them
+PAGE = 1000  # entries, including those left out
 MISSING_PAGE = 10_000  # tracks
-SUSPICIOUS_LOSS = 10  # tracks that are gone, for each that was found
+SUSPICIOUS_LOSS = 10  # ratio of missing to found tracks
 MAX_PATH_BYTES = 2000  # a B-tree entry holds 2704
 MAX_UNIT_ITEMS = 256
 TARGET_UNIT_S = 45.0
 SMALLEST_UNIT_S = 2.0
-UNITS_PER_SLOT = 4  # of a small library, so that all slots have work until the end
+UNITS_PER_SLOT = 4  # at least, so that the load of a small library is balanced
 
-# Guesses that only shape the units: a wrong one makes a unit longer or shorter, never wrong.
-REALTIME_FACTOR = 70.0  # seconds of audio that one slot analyses in a second
+# Estimates for the size of units; errors only make units longer or shorter.
+REALTIME_FACTOR = 70.0  # seconds of audio analysed per second by one slot
 BYTES_PER_S = (
     dict.fromkeys((".wav", ".wave", ".bwf", ".rf64", ".w64", ".rifx", ".aif", ".aiff", ".aifc"), 176_400)
     | dict.fromkeys((".au", ".snd", ".caf"), 176_400)
@@ -49,11 +49,11 @@ BYTES_PER_S = (
     | dict.fromkeys((".dsf", ".dff"), 705_600)
 )
 COMPRESSED_BYTES_PER_S = 20_000
-RELABEL_S = 0.001  # for a track whose embedding is known: nothing is opened
+RELABEL_S = 0.001  # per track with a stored embedding
 
 
 def plan_library(lease: Lease) -> None:
-    """Runs until the last page is written; started again after a crash, it goes on where it stood."""
+    """Plan all pages. After a crash, it resumes at the cursor of the unit."""
     params = AnalysisParams.model_validate(lease.claim.params)
     library = lease.transact(lambda session: session.get(Library, lease.claim.library_id))
     if library is None:
@@ -93,7 +93,7 @@ def _write_page(
     cursor: dict[str, str],
     next_cursor: dict[str, str],
 ) -> None:
-    """Write the units of one page of a listing, and what it leaves out."""
+    """Write the units of one page of a listing, and the counts of entries left out."""
     files = [entry for entry in entries if isinstance(entry, FoundFile)]
     left_out = Counter(entry.reason for entry in entries if isinstance(entry, LeftOut))
 
@@ -109,9 +109,9 @@ def _write_page(
 def _known_outcomes(
     session: Session, lease: Lease, library: Library, params: AnalysisParams, files: Sequence[FoundFile]
 ) -> list[PlannedItem]:
-    """Items for the files; those unchanged since a fitting result was made are skipped without a look.
+    """Items for the files. Unchanged files with a sufficient result are skipped without opening them.
 
-    What is no track has failed, under its path.
+    Entries that are not tracks become failed items with their path.
     """
     errors = [_error_of(file) for file in files]
     seen = [
@@ -122,14 +122,14 @@ def _known_outcomes(
     tracks = upsert_tracks(session, library.id, seen)
     hashes = [track.content_hash for track in tracks if track.content_hash and not params.force]
     model = session.get(Model, lease.claim.model_id) if hashes else None
-    known = _Known(params)
+    stored = _StoredResults(params)
     if model is not None:
-        known = _Known(
+        stored = _StoredResults(
             params,
             find_coverages(session, hashes, model.id),
             find_embedded(session, hashes, model, params.coverage),
         )
-    items = (_item(track, known) for track in tracks)
+    items = (_item(track, stored) for track in tracks)
     return [
         next(items) if error is None else _failed_item(file.path, error)
         for file, error in zip(files, errors, strict=True)
@@ -137,7 +137,7 @@ def _known_outcomes(
 
 
 def _error_of(file: FoundFile) -> ItemError | None:
-    """Why a file is no track."""
+    """Why a file is not a track; None if it is one."""
     if file.error is None and len(file.path.encode()) > MAX_PATH_BYTES:
         return Unreadable(f"The path is longer than {MAX_PATH_BYTES} bytes.")
     return file.error
@@ -148,35 +148,35 @@ def _failed_item(path: str, error: ItemError) -> PlannedItem:
 
 
 @dataclass(frozen=True)
-class _Known:
-    """What was found out earlier, by content hash."""
+class _StoredResults:
+    """Stored results by content hash."""
 
     params: AnalysisParams
-    coverages: Mapping[bytes, str] = field(default_factory=dict)  # of results of the model itself
-    embedded: Set[bytes] = frozenset()  # for which no file need be opened
+    coverages: Mapping[bytes, str] = field(default_factory=dict)  # of the model's own results
+    embedded: Set[bytes] = frozenset()  # audio with a stored embedding that the model can use
 
 
-def _item(track: Track, known: _Known) -> PlannedItem:
+def _item(track: Track, stored: _StoredResults) -> PlannedItem:
     if track.tags_version < TAGS_VERSION:
-        return PlannedItem(track.id)  # to read its tags; its audio may be known
+        return PlannedItem(track.id)  # its tags must be read
     content = track.content_hash
-    coverage = known.coverages.get(content) if content else None
-    if coverage is not None and is_covered(coverage, known.params.coverage):
+    coverage = stored.coverages.get(content) if content else None
+    if coverage is not None and is_covered(coverage, stored.params.coverage):
         return PlannedItem(track.id, ItemState.SKIPPED, content_hash=content)
-    return PlannedItem(track.id, content_hash=content if content in known.embedded else None)
+    return PlannedItem(track.id, content_hash=content if content in stored.embedded else None)
 
 
 def _is_empty(root: Path, under: str) -> bool:
-    """Whether a folder that has been listed holds no file now: its disk may have gone meanwhile."""
+    """Whether a listed folder is empty now, which suggests that its disk was unmounted."""
     with closing(scan(root, under)) as found:
         return next(found, None) is None
 
 
 def _warn_of_loss(session: Session, lease: Lease, under: str, is_empty: bool) -> bool:
-    """Warn when nearly every track of a folder is gone: more likely its disk is not mounted.
+    """Warn if nearly every track of a folder is gone, which suggests that its disk is not mounted.
 
-    Whether it warns; then nothing may be marked as missing. Moved and renamed files are found under other
-    paths, so they do not make a folder look empty.
+    Returns whether it has warned; then no track may be marked as missing. Moved and renamed files are found
+    under other paths, so they do not cause a warning.
     """
     job = session.get_one(Job, lease.claim.job_id)
     met = 0 if is_empty else count_met(session, job, under)
@@ -194,7 +194,7 @@ def _warn_of_loss(session: Session, lease: Lease, under: str, is_empty: bool) ->
 
 
 def _mark_all_missing(lease: Lease, under: str) -> None:
-    """After the last page. Started again after a crash, it finds what has not been marked yet."""
+    """Mark missing tracks after the last page. After a crash, it continues with those not yet marked."""
     after: str | None = None
 
     def write(session: Session) -> str | None:
@@ -208,13 +208,13 @@ def _mark_all_missing(lease: Lease, under: str) -> None:
 
 
 def _plan_retry(lease: Lease, library: Library, params: AnalysisParams, cursor: dict[str, str]) -> None:
-    """Plan the items that failed in an earlier job: its tracks, then what is now at paths that were no track.
+    """Plan the failed items of an earlier job: first its tracks, then the paths that were not tracks.
 
     The cursor of the second pass has the key `pass`.
     """
     while "pass" not in cursor and (failed := _next_failed(lease, cursor)):
         lease.check()
-        next_cursor = _behind(failed[-1], cursor)
+        next_cursor = _after_item(failed[-1], cursor)
         write = partial(_plan_again, lease=lease, params=params, failed=failed)
         lease.write(partial(write, cursor=cursor, next_cursor=next_cursor))
         cursor = next_cursor
@@ -233,7 +233,7 @@ def _next_failed(lease: Lease, cursor: dict[str, str]) -> list[FailedItem]:
     return lease.transact(lambda session: list_failed_items(session, retried, after, PAGE, are_tracks))
 
 
-def _behind(item: FailedItem, cursor: dict[str, str]) -> dict[str, str]:
+def _after_item(item: FailedItem, cursor: dict[str, str]) -> dict[str, str]:
     kept = {key: cursor[key] for key in ("retry_of", "pass") if key in cursor}
     return kept | {"unit": str(item.unit_id), "pos": str(item.pos)}
 
@@ -241,9 +241,9 @@ def _behind(item: FailedItem, cursor: dict[str, str]) -> dict[str, str]:
 def _page_again(
     root: Path, failed: Sequence[FailedItem], cursor: dict[str, str]
 ) -> tuple[list[Entry], dict[str, str]]:
-    """A page of what is at the paths of failed items now, and the cursor of the next.
+    """A page of the current entries at the paths of failed items, and the next cursor.
 
-    One that ends within a folder names the item before, and in `after` the last path.
+    A cursor within a folder names the previous item, and the last path in `after`.
     """
     entries: list[Entry] = []
     before, after = {key: cursor[key] for key in cursor if key != "after"}, cursor.get("after")
@@ -252,7 +252,7 @@ def _page_again(
             entries += islice(found, PAGE - len(entries))
         if len(entries) == PAGE:
             return entries, before | {"after": entries[-1].path}
-        before, after = _behind(item, cursor), None
+        before, after = _after_item(item, cursor), None
     return entries, before
 
 
@@ -271,7 +271,7 @@ def _plan_again(
 
 
 def _work_s(path: str, size: int, params: AnalysisParams) -> float:
-    """How long one slot will roughly need for a file, in seconds."""
+    """Estimated seconds that one slot needs for a file."""
     audio_s = size / BYTES_PER_S.get(PurePosixPath(path).suffix.lower(), COMPRESSED_BYTES_PER_S)
     if not isinstance(params.coverage, str):
         audio_s = min(audio_s, params.coverage.windows * 3.0)
@@ -289,9 +289,9 @@ def _cut(session: Session, items: Sequence[PlannedItem], work_s: Sequence[float]
 def cut_by_time(
     items: Sequence[PlannedItem], work_s: Sequence[float], target_s: float
 ) -> list[list[PlannedItem]]:
-    """Chunks in order, each of about `target_s` seconds of work and at most MAX_UNIT_ITEMS items to open.
+    """Divide items into chunks of about `target_s` seconds of work and at most MAX_UNIT_ITEMS files to open.
 
-    Items whose outcome is known already cost nothing, and those that are relabelled next to nothing.
+    Items with an outcome cost nothing, and those to be relabelled almost nothing.
     """
     chunks: list[list[PlannedItem]] = [[]]
     filled_s, to_open = 0.0, 0

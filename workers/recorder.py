@@ -1,4 +1,4 @@
-"""Collects the outcomes of a unit's tracks and writes them a few at a time."""
+"""Collects the outcomes of a unit's tracks and writes them in batches."""
 
 import logging
 import threading
@@ -21,15 +21,15 @@ from workers.lease import Lease
 
 log = logging.getLogger(__name__)
 
-# Often, so that little is done again after a crash; seldom, where tracks are cheap and writing is not.
+# Frequent writes lose little work in a crash, but are expensive compared with fast tracks.
 WRITE_EVERY_ITEMS = 8
 WRITE_EVERY_S = 2.0
-WRITE_PAUSE_S = 0.25  # between two writes, unless MAX_ITEMS wait
+WRITE_PAUSE_S = 0.25  # between two writes, unless MAX_ITEMS are pending
 MAX_ITEMS = 128
 
 
 class Recorder:
-    """Called from the decoding thread (failed, skipped) and from the inferring one (succeeded)."""
+    """Thread-safe: called from the decoding thread (failed, skipped) and the inference thread (succeeded)."""
 
     def __init__(self, lease: Lease, model: Model, coverage: Coverage) -> None:
         self._lease, self._model, self._coverage = lease, model, coverage
@@ -41,22 +41,22 @@ class Recorder:
         self._predictions: list[NewPrediction] = []
 
     def fail(self, item: WorkItem, error: ItemError, file: AnalysedFile | None = None) -> None:
-        """`file`: what is known of a file that could be opened, such as its tags."""
-        if file is not None and isinstance(error, Empty):  # files without audio are not copies of each other
+        """Record a failure, with the hashes and tags of a `file` that could be opened."""
+        if file is not None and isinstance(error, Empty):  # files without audio are not duplicates
             file = replace(file, content_hash=identity_without_audio(file.file_hash))
         self._add(Outcome(item.pos, ItemState.FAILED, error_code=error.code, error_detail=error.detail), file)
 
     def skip(self, item: WorkItem, file: AnalysedFile) -> None:
-        """The same audio has been analysed before, under this path or another."""
+        """Record a track whose audio already has a result, under this path or another."""
         self._add(Outcome(item.pos, ItemState.SKIPPED, file.content_hash), file)
 
     def relabel(self, item: WorkItem, file: AnalysedFile, prediction: NewPrediction) -> None:
-        """Labelled from an embedding that is known."""
+        """Record a track labelled from a stored embedding."""
         self._add(Outcome(item.pos, ItemState.DONE, file.content_hash), file, prediction)
 
     def succeed(self, item: WorkItem, file: AnalysedFile, analysis: Analysis) -> None:
         for warning in analysis.warnings:
-            log.warning("%.300r is labelled, but: %s", item.path, warning)
+            log.warning("%.300r is labelled despite missing audio: %s", item.path, warning)
         prediction = new_prediction(file.content_hash, self._coverage, analysis)
         self._add(Outcome(item.pos, ItemState.DONE, file.content_hash), file, prediction)
 

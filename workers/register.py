@@ -1,6 +1,6 @@
-"""Registers every model folder under the data folder: `python -m workers.register [FOLDER]`.
+"""Registers every model in the data folder: `python -m workers.register [FOLDER]`.
 
-Models that FOLDER brings (an image does) are installed there first.
+Models in FOLDER, such as those of a container image, are installed first.
 """
 
 import logging
@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def register(session: Session, folder: Path) -> Model | None:
-    """None for a model that has been deleted and whose folder waits for its removal."""
+    """Register a model; None if it has been deleted and its folder is yet to be removed."""
     try:
         with session.begin_nested():
             return register_artifact(session, folder)

@@ -1,4 +1,4 @@
-"""Body of a `train` unit: learns from a dataset, reports every epoch, registers the model that came out."""
+"""Body of a `train` unit: trains on a dataset, reports every epoch, and registers the model."""
 
 import shutil
 import time
@@ -34,11 +34,11 @@ from workers.lease import Lease
 from workers.library_dataset import tagged_track
 
 WRITE_EVERY_S = 1.0
-LARGE_RESULTS = ("co_occurrence",)  # labels times labels; they stay in the run's files
+LARGE_RESULTS = ("co_occurrence",)  # quadratic in the labels; stored only in the run's files
 
 
 def train_model(lease: Lease) -> None:
-    """Started again after whatever, it goes on from the last checkpoint; once registered, it does nothing."""
+    """Train and register the model. Resumes from the last checkpoint; does nothing once registered."""
     settings, run_id = get_settings(), lease.claim.job_id
     config = ExperimentConfig.model_validate(lease.claim.params["experiment"])
     with lease.sessions() as session:
@@ -48,7 +48,7 @@ def train_model(lease: Lease) -> None:
     version = lease.write(lambda session: take_version(session, run_id))
     reporter = TrainingReporter(lease, run_id)
     folder = settings.training_dir / str(run_id)
-    take_over(folder, lease.claim.payload.get("continues", []))
+    adopt_checkpoints(folder, lease.claim.payload.get("continues", []))
     try:
         result = train(
             config,
@@ -74,10 +74,10 @@ def train_model(lease: Lease) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def take_over(folder: Path, continues: Sequence[str]) -> None:
-    """Go on with the checkpoints of the runs that this one is a retry of, newest first.
+def adopt_checkpoints(folder: Path, continues: Sequence[str]) -> None:
+    """Take over the checkpoints of the newest run that this one retries.
 
-    A rename is for one alone: should two runs retry the same one, the second starts from the beginning.
+    They are renamed, so if two runs retry the same one, the second starts from the beginning.
     """
     for earlier in continues:
         if folder.exists():
@@ -87,7 +87,7 @@ def take_over(folder: Path, continues: Sequence[str]) -> None:
 
 
 def load_dataset(lease: Lease, config: DatasetConfig) -> Dataset:
-    """The tracks with their labels; those of a library as the database knows them."""
+    """The tracks with their labels; those of a library are read from the database."""
     if not isinstance(config, LibraryDataset):
         return read_dataset(config)
     with lease.sessions() as session:
@@ -103,7 +103,7 @@ def load_dataset(lease: Lease, config: DatasetConfig) -> Dataset:
 
 
 def _finish(session: Session, lease: Lease, result: TrainingResult, folder: Path) -> None:
-    """Make the model and everything that is known of its run visible, all at once."""
+    """Register the model and store the results of its run in one transaction."""
     card = read_card(folder)
     run = session.get_one(Run, lease.claim.job_id)
     ending = Ending(
@@ -119,7 +119,7 @@ def _finish(session: Session, lease: Lease, result: TrainingResult, folder: Path
 
 
 class TrainingReporter:
-    """Tells the database how a training gets on, and the training when it should stop."""
+    """Writes the progress of a training to the database, and tells the training when to stop."""
 
     def __init__(self, lease: Lease, run_id: UUID) -> None:
         self._lease, self._run_id = lease, run_id
@@ -139,7 +139,7 @@ class TrainingReporter:
             self._written = time.monotonic()
 
     def on_activity(self, activity: Activity, done: int, total: int | None) -> None:
-        """Write what the training is doing: at once where no further word may come for long."""
+        """Write the current activity: at once if it has no progress, else at most every `WRITE_EVERY_S`."""
         self._lease.record_progress()
         if total is None or time.monotonic() - self._noted >= WRITE_EVERY_S:
             values = {"name": activity, "done": done, "total": total}
@@ -151,7 +151,7 @@ class TrainingReporter:
         return self._lease.stop is not None
 
     def flush(self) -> None:
-        """Write what has been reported since the last time."""
+        """Write the epochs reported since the last write."""
         reports: Sequence[dict[str, Any]] = [finite_or_null(report.as_dict()) for report in self._reports]
         self._lease.write(
             partial(record_epochs, claim=self._lease.claim, run_id=self._run_id, reports=reports)

@@ -1,4 +1,4 @@
-"""Typed configuration of datasets, labels and splits; torch-free, so the gateway can validate with it."""
+"""Typed configuration of datasets, labels and splits, without torch, so that the gateway can validate it."""
 
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -8,15 +8,15 @@ from pydantic import AfterValidator, Field, model_validator
 from core.config.base import Config
 from core.spelling import name_key
 
-SplitFraction = Annotated[float, Field(gt=0, lt=0.5, description="of the tracks")]
+SplitFraction = Annotated[float, Field(gt=0, lt=0.5, description="share of the tracks")]
 
 
 def _agreeing(aliases: dict[str, str]) -> dict[str, str]:
-    """Aliases whose labels are different names, or have the same meaning."""
+    """Refuse aliases that map one label to different names."""
     meanings: dict[str, str] = {}
     for label, name in aliases.items():
         if name_key(meanings.setdefault(name_key(label), name)) != name_key(name):
-            raise ValueError(f"the label {label!r} is named twice, with different meanings")
+            raise ValueError(f"the label {label!r} has two different aliases")
     return aliases
 
 
@@ -29,7 +29,7 @@ PathLabels = Literal["folder", "words"]
 
 
 def placed(root: str, data_dir: Path) -> Path:
-    """A dataset's root as a configuration names it: `.mfa` stands for the data folder."""
+    """The path of a dataset's root, in which a leading `.mfa` is the data folder."""
     path = Path(root)
     return data_dir.joinpath(*path.parts[1:]) if path.parts[:1] == (".mfa",) else path
 
@@ -49,7 +49,7 @@ class _FromPaths(Config):
 
 
 class FolderDataset(_OnDisk, _FromPaths):
-    """One folder per genre, or labels that are words of the path."""
+    """One folder per genre, or labels from words of the path."""
 
     kind: Literal["folder"] = "folder"
     labels_from: PathLabels = "folder"
@@ -80,13 +80,13 @@ class GTZANDataset(_OnDisk):
 
 
 class JamendoDataset(_OnDisk):
-    """MTG-Jamendo: `data` of its repository; audio in `audio` beside it, unless told otherwise."""
+    """MTG-Jamendo: `data` of its repository, and audio in the folder `audio` beside it."""
 
     kind: Literal["jamendo"] = "jamendo"
     category: Literal["genre", "instrument", "mood/theme", "top50", "all"] = "genre"
     split: Annotated[int, Field(ge=0, le=4)] = 0
     audio: Annotated[str, Field(description="folder of 00 to 99, within the root")] = "audio"
-    low_quality: Annotated[bool, Field(description="files are named 775.low.mp3")] = False
+    low_quality: Annotated[bool, Field(description="file names like 775.low.mp3")] = False
 
 
 class MagnaTagATuneDataset(_OnDisk):
@@ -94,14 +94,14 @@ class MagnaTagATuneDataset(_OnDisk):
 
 
 class MSDDataset(_OnDisk):
-    """The part of the Million Song Dataset that has Last.fm tags; its audio cannot be downloaded."""
+    """The part of the Million Song Dataset with Last.fm tags; its audio cannot be downloaded."""
 
     kind: Literal["msd"] = "msd"
     audio: Annotated[str, Field(description="folder of the audio, within the root")] = "audio"
 
 
 class LibraryDataset(_FromPaths):
-    """The music of a library, labelled by the genre tags in its files or by its paths."""
+    """The tracks of a library, labelled by genre tags or by paths."""
 
     kind: Literal["library"] = "library"
     library: Annotated[str, Field(min_length=1, description="name of the library")]
@@ -130,22 +130,22 @@ DatasetConfig = Annotated[
 
 
 class LabelConfig(Config):
-    """Which of a dataset's labels are learnt."""
+    """Which of a dataset's labels are used."""
 
     num_genres: (
-        Annotated[int, Field(ge=2, le=100_000, description="the most frequent labels; absent: all")] | None
+        Annotated[int, Field(ge=2, le=100_000, description="the most frequent labels; all by default")] | None
     ) = None
-    min_tracks: Annotated[int, Field(ge=1, le=1_000_000_000, description="of a label")] = 1
+    min_tracks: Annotated[int, Field(ge=1, le=1_000_000_000, description="minimum per label")] = 1
     min_artists: Annotated[
-        int, Field(ge=1, le=1_000_000_000, description="of a label; unknown artists count as one")
+        int, Field(ge=1, le=1_000_000_000, description="minimum per label; unknown artists count as one")
     ] = 1
     aliases: Aliases = {}  # noqa: RUF012 (pydantic copies it)
 
 
 class SplitConfig(Config):
-    """How tracks are divided for training and evaluation."""
+    """How tracks are split for training and evaluation."""
 
-    own: Annotated[bool, Field(description="use the dataset's own split when it is complete")] = True
+    own: Annotated[bool, Field(description="use the dataset's own split if it is complete")] = True
     validation: SplitFraction = 0.1
     test: SplitFraction = 0.1
     folds: Annotated[int, Field(ge=2, le=20, description="cross-validate instead of one split")] | None = None

@@ -1,4 +1,4 @@
-"""Says what is wrong in a configuration: which key, and which right one is nearest to it."""
+"""Error messages for invalid configurations, with suggestions for misspelt keys."""
 
 import difflib
 import typing
@@ -27,9 +27,9 @@ def _sentence(mistake: dict[str, Any], model: type[BaseModel]) -> str:
 
 
 def _follow(model: type[BaseModel], location: Sequence[int | str]) -> tuple[list[type[BaseModel]], list[str]]:
-    """The models that the last part of a location is a key of, and the keys on the way there.
+    """The models that may contain the last key of a location, and the path of keys.
 
-    pydantic names the member of a tagged union in the location, which is no key in the file.
+    pydantic includes the tag of a union member in the location, which is not a key in the file.
     """
     owners: list[type[BaseModel]] = [model]
     path: list[str] = []
@@ -41,19 +41,19 @@ def _follow(model: type[BaseModel], location: Sequence[int | str]) -> tuple[list
         path.append(part)
         if index < len(location) - 1:
             fields = [owner.model_fields[part] for owner in owners if part in owner.model_fields]
-            if fields:  # otherwise it is a key of a mapping or an index, which leads to no other model
+            if fields:  # otherwise it is a mapping key or an index
                 owners = [inner for field in fields for inner in models_in(field.annotation)]
     return owners, path
 
 
 def tag_of(model: type[BaseModel]) -> str | None:
-    """The `kind` that tells a member of a union from the others."""
+    """The `kind` of a member of a tagged union."""
     field = model.model_fields.get("kind")
     return None if field is None else str(field.default)
 
 
 def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The models that an annotation allows."""
+    """The models in an annotation."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     elif isinstance(annotation, UnionType) or typing.get_origin(annotation) is not None:

@@ -1,4 +1,4 @@
-"""Typed configuration of one training run, read from `configs/experiments/*.yaml`; torch-free."""
+"""Typed configuration of a training run, read from `configs/experiments/*.yaml`; without torch."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,20 +27,20 @@ class BCELoss(Config):
 
 
 class FocalLoss(Config):
-    """Cross-entropy that looks away from what is already right (Lin et al., 2017)."""
+    """Cross-entropy that down-weights easy examples (Lin et al., 2017)."""
 
     kind: Literal["focal"] = "focal"
     gamma: Annotated[float, Field(ge=0, le=20)] = 2.0
 
 
 class AsymmetricLoss(Config):
-    """Focal loss that forgets easy negatives first (Ridnik et al., 2021)."""
+    """Focal loss with separate exponents for positives and negatives (Ridnik et al., 2021)."""
 
     kind: Literal["asymmetric"] = "asymmetric"
     gamma_positive: Annotated[float, Field(ge=0, le=20)] = 0.0
     gamma_negative: Annotated[float, Field(ge=0, le=20)] = 4.0
     margin: Annotated[
-        float, Field(ge=0, lt=1, description="negatives less probable than this are ignored")
+        float, Field(ge=0, lt=1, description="negatives with a lower probability are ignored")
     ] = 0.05
 
 
@@ -48,19 +48,19 @@ LossConfig = Annotated[BCELoss | FocalLoss | AsymmetricLoss, Field(discriminator
 
 
 class AugmentationConfig(Config):
-    """What is done to log-mel patches while training, in the order of the fields; 0 switches each off."""
+    """Augmentation of log-mel patches during training, in the order of the fields; 0 disables each."""
 
-    gain_db: Annotated[float, Field(ge=0, le=60, description="louder or softer by up to so much")] = 0.0
-    time_shift: Annotated[Fraction, Field(description="rotate by up to this share of the patch")] = 0.0
+    gain_db: Annotated[float, Field(ge=0, le=60, description="maximum random gain in either direction")] = 0.0
+    time_shift: Annotated[Fraction, Field(description="maximum rotation, as a share of the patch")] = 0.0
     time_masks: Annotated[int, Field(ge=0, le=100)] = 0
     time_mask_frames: Annotated[int, Field(ge=1, le=65_536, description="frames of the longest mask")] = 20
     frequency_masks: Annotated[int, Field(ge=0, le=100)] = 0
     frequency_mask_bands: Annotated[int, Field(ge=1, le=1024, description="mel bands of the widest mask")] = 8
-    mixup_alpha: Annotated[float, Field(ge=0, le=100, description="of the beta distribution")] = 0.0
+    mixup_alpha: Annotated[float, Field(ge=0, le=100, description="parameter of the beta distribution")] = 0.0
 
 
 class TrainingConfig(Config):
-    """How a model's weights are found."""
+    """How a model is trained."""
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 30
     batch_size: Annotated[int, Field(ge=1, le=65_536, description="patches, over all processes together")] = (
@@ -71,44 +71,55 @@ class TrainingConfig(Config):
         Literal["adamw", "nadam", "sgd"], Field(description="sgd: with Nesterov's momentum of 0.9")
     ] = "adamw"
     schedule: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
-    warm_up: Annotated[Fraction, Field(description="share of all steps until `lr` is reached")] = 0.2
-    weight_decay: Annotated[float, Field(ge=0, le=100, description="not on biases and normalisation")] = 1e-2
-    clip_norm: Annotated[float, Field(gt=0, le=1e6, description="longest gradient")] = 5.0
-    ema_decay: Annotated[float, Field(ge=0, lt=1, description="of the averaged weights; 0: none")] = 0.999
+    warm_up: Annotated[Fraction, Field(description="share of all steps before `lr` is reached")] = 0.2
+    weight_decay: Annotated[float, Field(ge=0, le=100, description="except for biases and normalisation")] = (
+        1e-2
+    )
+    clip_norm: Annotated[float, Field(gt=0, le=1e6, description="maximum gradient norm")] = 5.0
+    ema_decay: Annotated[
+        float, Field(ge=0, lt=1, description="of the averaged weights; 0 disables averaging")
+    ] = 0.999
     patience: (
-        Annotated[int, Field(ge=1, le=100_000, description="epochs without a better validation loss")] | None
+        Annotated[
+            int, Field(ge=1, le=100_000, description="epochs without improvement of the validation loss")
+        ]
+        | None
     ) = 10
     loss: LossConfig = BCELoss()
     max_class_weight: Annotated[
         float,
-        Field(ge=1, le=1e6, description="most that a rare label's positives may count; 1: all count alike"),
+        Field(ge=1, le=1e6, description="maximum weight of a rare label's positives; 1 for equal weights"),
     ] = 1.0
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5, description="taken from positives only")] = 0.0
-    mixed_precision: Annotated[bool, Field(description="bfloat16 where the GPU has it")] = True
+    mixed_precision: Annotated[bool, Field(description="bfloat16 if the GPU supports it")] = True
     patches_per_track: Annotated[
         int, Field(ge=1, le=10_000, description="random crops of a track per epoch")
     ] = 1
-    validation_patches: Annotated[int, Field(ge=1, le=10_000, description="of a track, evenly spaced")] = 8
+    validation_patches: Annotated[
+        int, Field(ge=1, le=10_000, description="evenly spaced patches per track")
+    ] = 8
     checkpoint_every_s: Annotated[
-        float, Field(ge=0, le=1e6, description="after a step or an epoch, when the last one is as old")
+        float, Field(ge=0, le=1e6, description="minimum interval between checkpoints")
     ] = 60.0
 
 
 class EvaluationConfig(Config):
-    """How the trained model is judged."""
+    """How the trained model is evaluated."""
 
-    bootstrap: Annotated[int, Field(ge=0, le=100_000, description="resamplings for intervals")] = 1000
+    bootstrap: Annotated[
+        int, Field(ge=0, le=100_000, description="resamples for confidence intervals; 0 disables them")
+    ] = 1000
     calibration: Annotated[
         CalibrationMethod | None,
         Field(
-            description="of the scores, where 50 tracks or more are left for it; where labels exclude each "
-            "other, either is one temperature"
+            description="of the scores, if there are at least 50 tracks for it; for exclusive labels, both "
+            "methods fit one temperature"
         ),
     ] = "platt"
 
 
 class ExperimentConfig(Config):
-    """Everything that decides what a run gives, beside the audio itself."""
+    """Everything besides the audio that determines the result of a run."""
 
     experiment_name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=100)]
     dataset: DatasetConfig
@@ -138,7 +149,7 @@ class ExperimentConfig(Config):
         return self
 
 
-# Short names, as the command line offers them, of the keys that are most often changed.
+# Short names of frequently changed keys, as used by the command line.
 OVERRIDES = {
     "experiment_name": ("experiment_name",),
     "num_genres": ("labels", "num_genres"),
@@ -169,7 +180,7 @@ UNUSED_KEYS = {
 
 
 def unused_keys(config: ExperimentConfig) -> list[str]:
-    """A sentence for each key that was set, but that the kind of model or of split does not look at."""
+    """A sentence for each key that is set, but not used by the kind of model or split."""
     found = []
     reasons = [f"model.kind: {config.model.kind}"] + ["split.folds"] * bool(config.split.folds)
     for reason in reasons:
@@ -183,14 +194,14 @@ def unused_keys(config: ExperimentConfig) -> list[str]:
 
 
 def load_experiment(path: Path, overrides: Mapping[str, Any] | None = None) -> ExperimentConfig:
-    """The experiment of a YAML file, some of its keys replaced; `OVERRIDES` names those, None is ignored."""
+    """Load an experiment from YAML, with `overrides` by the names in `OVERRIDES`; None values are ignored."""
     return parse_experiment(read_mapping(path), overrides)
 
 
 def parse_experiment(
     content: Mapping[str, Any], overrides: Mapping[str, Any] | None = None
 ) -> ExperimentConfig:
-    """The experiment that nested keys and values describe."""
+    """Parse an experiment. Raises InvalidConfig."""
     given = dict(content)
     for name, value in (overrides or {}).items():
         if name not in OVERRIDES:

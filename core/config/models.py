@@ -8,7 +8,7 @@ from core.config.base import Config
 
 
 class Windows(Config):
-    """Look at `windows` evenly spaced windows of a track only."""
+    """Analyse only `windows` evenly spaced windows of a track."""
 
     windows: Annotated[int, Field(ge=1, le=1000)]
 
@@ -48,7 +48,7 @@ class FeatureConfig(Config):
         return self
 
 
-MAX_EMBEDDING_SIZE = 2000  # of the vectors that pgvector can index
+MAX_EMBEDDING_SIZE = 2000  # limit of pgvector's indexes
 
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 EmbeddingSize = Annotated[int, Field(ge=1, le=MAX_EMBEDDING_SIZE)]
@@ -61,7 +61,7 @@ class MusicnnConfig(Config):
     """musicnn (Pons and Serra, 2019): timbral and temporal filters, then three convolutions over time."""
 
     kind: Literal["musicnn"] = "musicnn"
-    patch_frames: Annotated[int, Field(ge=1, le=65_536, description="frames seen at once")] = 187
+    patch_frames: Annotated[int, Field(ge=1, le=65_536, description="frames per patch")] = 187
     timbral_filters: Annotated[int, Field(ge=1, le=4096, description="per timbral shape")] = 204
     temporal_filters: Annotated[int, Field(ge=1, le=4096, description="per temporal length")] = 51
     mid_channels: Annotated[int, Field(ge=1, le=4096)] = 64
@@ -69,15 +69,15 @@ class MusicnnConfig(Config):
 
 
 class AudioCNNConfig(Config):
-    """Four convolutions, the small baseline."""
+    """The small baseline with four convolutions."""
 
     kind: Literal["audio_cnn"] = "audio_cnn"
     single_label: Annotated[
-        bool, Field(description="labels exclude each other: the scores of a track add up to 1")
+        bool, Field(description="labels exclude each other: the scores of a track sum to 1")
     ] = True
-    patch_frames: Annotated[int, Field(ge=16, le=65_536, description="frames seen at once")] = 312
+    patch_frames: Annotated[int, Field(ge=16, le=65_536, description="frames per patch")] = 312
     base_channels: Annotated[
-        int, Field(ge=1, le=1024, description="of the first convolution; doubled by each")
+        int, Field(ge=1, le=1024, description="of the first convolution; doubled by each further one")
     ] = 32
     embedding_size: EmbeddingSize = 128
     dropout: Dropout = 0.3
@@ -87,25 +87,26 @@ class MultiLabelAudioCNNConfig(Config):
     """A residual network with squeeze-and-excitation and one small head per label."""
 
     kind: Literal["multilabel_audio_cnn"] = "multilabel_audio_cnn"
-    patch_frames: Annotated[int, Field(ge=16, le=65_536, description="frames seen at once")] = 500
-    base_channels: Annotated[int, Field(ge=1, le=1024, description="of the first stage; doubled by each")] = (
-        64
-    )
+    patch_frames: Annotated[int, Field(ge=16, le=65_536, description="frames per patch")] = 500
+    base_channels: Annotated[
+        int, Field(ge=1, le=1024, description="of the first stage; doubled by each further one")
+    ] = 64
     use_attention: Annotated[bool, Field(description="squeeze-and-excitation in every block")] = True
     embedding_size: EmbeddingSize = 256
     head: Annotated[
-        Literal["per_label", "linear"], Field(description="a bottleneck of its own per label, or one layer")
+        Literal["per_label", "linear"],
+        Field(description="a separate bottleneck per label, or one linear layer"),
     ] = "per_label"
     dropout: Dropout = 0.3
 
 
 class CRNNConfig(Config):
-    """The four convolutions, then an LSTM over time in both directions."""
+    """Four convolutions, then a bidirectional LSTM over time."""
 
     kind: Literal["crnn"] = "crnn"
-    patch_frames: Annotated[int, Field(ge=16, le=65_536, description="frames seen at once")] = 312
+    patch_frames: Annotated[int, Field(ge=16, le=65_536, description="frames per patch")] = 312
     base_channels: Annotated[
-        int, Field(ge=1, le=1024, description="of the first convolution; doubled by each")
+        int, Field(ge=1, le=1024, description="of the first convolution; doubled by each further one")
     ] = 32
     hidden_size: Annotated[int, Field(ge=1, le=8192, description="of the LSTM, per direction")] = 128
     embedding_size: EmbeddingSize = 256
@@ -118,7 +119,7 @@ NetworkConfig = Annotated[
 
 
 class TransferConfig(Config):
-    """A small head on the mean embedding that a stored model, the backbone, gives a track."""
+    """A small head on a track's mean embedding by a stored model, the backbone."""
 
     kind: Literal["transfer"] = "transfer"
     backbone: ArtifactName = "musicnn-msd-1"
@@ -135,7 +136,7 @@ class TransferConfig(Config):
     @property
     def resolved(self) -> NetworkConfig:
         if self.network is None:
-            raise ValueError(f"the backbone {self.backbone!r} has not been looked up yet")
+            raise ValueError(f"the backbone {self.backbone!r} has not been resolved")
         return self.network
 
     @property
@@ -148,18 +149,24 @@ class TransferConfig(Config):
 
 
 class RandomForestConfig(Config):
-    """Decision trees on statistics of each mel band over time, the classical baseline."""
+    """The classical baseline: decision trees on statistics of each mel band over time."""
 
     kind: Literal["random_forest"] = "random_forest"
     patch_frames: Annotated[int, Field(ge=2, le=65_536, description="frames pooled at once")] = 312
     bands: Annotated[
         int,
-        Field(ge=1, le=MAX_EMBEDDING_SIZE // 3, description="groups that the mel bands are averaged to"),
+        Field(
+            ge=1, le=MAX_EMBEDDING_SIZE // 3, description="number of groups into which mel bands are averaged"
+        ),
     ] = 48
     trees: Annotated[int, Field(ge=1, le=10_000)] = 200
     max_leaves: Annotated[int, Field(ge=2, le=65_536, description="per tree")] = 64
-    min_leaf_patches: Annotated[int, Field(ge=1, le=1_000_000, description="patches in a leaf")] = 2
-    patches_per_track: Annotated[int, Field(ge=1, le=10_000, description="evenly spaced, to learn from")] = 8
+    min_leaf_patches: Annotated[
+        int, Field(ge=1, le=1_000_000, description="minimum number of patches in a leaf")
+    ] = 2
+    patches_per_track: Annotated[
+        int, Field(ge=1, le=10_000, description="evenly spaced training patches")
+    ] = 8
 
     @property
     def embedding_size(self) -> int:
@@ -170,7 +177,7 @@ MemberConfig = Annotated[NetworkConfig | TransferConfig | RandomForestConfig, Fi
 
 
 class EnsembleConfig(Config):
-    """The mean of what several stored models say; they share features, patch length and labels."""
+    """The mean prediction of several stored models with equal features, patch length and labels."""
 
     kind: Literal["ensemble"] = "ensemble"
     members: Annotated[tuple[ArtifactName, ...], Field(min_length=1)]
@@ -198,7 +205,7 @@ ModelConfig = Annotated[
 
 
 def is_single_label(model: ModelConfig) -> bool:
-    """Whether a track gets exactly one label, the one with the highest score."""
+    """Whether a track gets exactly one label, that with the highest score."""
     if isinstance(model, EnsembleConfig):
         return all(map(is_single_label, model.networks))
     return isinstance(model, AudioCNNConfig) and model.single_label

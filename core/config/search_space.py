@@ -1,4 +1,4 @@
-"""What a study searches: whether its keys and values fit the experiment, and what one trial makes of it."""
+"""The search space of a study: its validation, and the experiment of a trial."""
 
 import difflib
 import itertools
@@ -24,26 +24,26 @@ from core.config.tuning import (
 )
 from core.errors import InvalidConfig
 
-# They decide what is measured: trials that differ in them could not be compared.
+# They determine the metrics: trials that differ in them would not be comparable.
 FIXED = ("experiment_name", "dataset", "labels", "split", "evaluation")
 SYNONYMS = {"learning_rate": "lr"}
-WITHOUT_LOSS = ("random_forest", "ensemble")  # models that are not judged epoch by epoch
-MAX_TRIED = 200  # values of a range of whole numbers that are tried, those at its ends
-MAX_CHECKS = 20_000  # experiments that are made to check a space
-LOSS = ("training.loss.", "training.max_class_weight")  # what the validation loss itself follows from
+WITHOUT_LOSS = ("random_forest", "ensemble")  # models without a validation loss per epoch
+MAX_CHECKED_VALUES = 200  # of an integer range, at its ends
+MAX_CHECKS = 20_000  # experiments that are validated to check a space
+LOSS = ("training.loss.", "training.max_class_weight")  # keys that define the validation loss
 
 
 def explicit_fields(config: ExperimentConfig) -> dict[str, Any]:
-    """What was set in an experiment, as JSON holds it: defaults stay open, so that a kind can be changed."""
+    """The explicitly set fields as JSON values; without defaults, so that a `kind` can be replaced."""
     content: dict[str, Any] = config.model_dump(mode="json", exclude_unset=True)
     return content
 
 
 def check_space(config: TuningConfig) -> None:
-    """Raise InvalidConfig, naming the key, unless choices and the ends of ranges give valid experiments.
+    """Raise InvalidConfig, naming the key, unless all choices and ends of ranges give valid experiments.
 
-    Of a range of whole numbers `MAX_TRIED` are tried, which are mostly all of them.
-    `config.experiment` must be `explicit_fields`.
+    Of an integer range, up to `MAX_CHECKED_VALUES` values are checked. `config.experiment` must be the
+    `explicit_fields` of an experiment.
     """
     base = _base(config)
     known = sorted(_keys(ExperimentConfig))
@@ -57,7 +57,7 @@ def check_space(config: TuningConfig) -> None:
         allowed, edges = _allowed(config.space, key), _edges(dimension)
         checks += math.prod(map(len, allowed.values())) * len(edges)
         if checks > MAX_CHECKS:
-            raise InvalidConfig(f"space.{key}: it may be combined with too many values of other keys.")
+            raise InvalidConfig(f"space.{key}: it can be combined with too many values of other keys.")
         for values in itertools.product(*allowed.values()):
             context = dict(zip(allowed, values, strict=True))
             for value in edges:
@@ -70,14 +70,14 @@ def check_space(config: TuningConfig) -> None:
 
 def _base(config: TuningConfig) -> dict[str, Any]:
     if not isinstance(config.experiment, dict):
-        raise InvalidConfig(f"experiment: {config.experiment!r} has not been looked up.")
+        raise InvalidConfig(f"experiment: {config.experiment!r} has not been resolved.")
     return config.experiment
 
 
 def _check_key(key: str, known: Sequence[str]) -> None:
     if key.split(".")[0] in FIXED:
         raise InvalidConfig(
-            f"space.{key}: this decides what is measured, so trials that differ in it could not be compared."
+            f"space.{key}: it determines what is measured, so trials that differ in it are not comparable."
         )
     if key not in known:
         last = SYNONYMS.get(key.rpartition(".")[2], key.rpartition(".")[2])
@@ -88,7 +88,7 @@ def _check_key(key: str, known: Sequence[str]) -> None:
 
 
 def _keys(model: type[BaseModel], prefix: str = "") -> set[str]:
-    """All dotted keys below a model, those of every member of a union."""
+    """All dotted keys below a model, including those of every union member."""
     found = set()
     for name, field in model.model_fields.items():
         inner = list(models_in(field.annotation))
@@ -100,7 +100,7 @@ def _keys(model: type[BaseModel], prefix: str = "") -> set[str]:
 
 
 def ordered_keys(space: Mapping[str, Any]) -> list[str]:
-    """The keys such that each stands behind those that its `when` names; otherwise by name."""
+    """The keys in topological order of their `when` conditions, otherwise by name. Raises InvalidConfig."""
     order: list[str] = []
     waiting = sorted(space)
     while waiting:
@@ -120,7 +120,7 @@ def ordered_keys(space: Mapping[str, Any]) -> list[str]:
 
 
 def is_active(dimension: FloatRange | IntRange | Choices, chosen: Mapping[str, Any]) -> bool:
-    """Whether a key is searched, given what has been chosen for those before it."""
+    """Whether a key is searched, given the values chosen for earlier keys."""
     return all(
         other in chosen and chosen[other] in _values(wanted) for other, wanted in dimension.when.items()
     )
@@ -131,7 +131,7 @@ def _values(wanted: Scalar | tuple[Scalar, ...]) -> tuple[Scalar, ...]:
 
 
 def _allowed(space: Mapping[str, Any], key: str) -> dict[str, tuple[Any, ...]]:
-    """What else may be chosen where this key is: the kinds of its sections, and what its `when` names."""
+    """Values of other keys under which this one applies: kinds of its sections, and its `when` conditions."""
     allowed: dict[str, tuple[Any, ...]] = {}
     waiting = [key]
     while waiting:
@@ -152,14 +152,14 @@ def _edges(dimension: FloatRange | IntRange | Choices) -> Sequence[Any]:
     if isinstance(dimension, FloatRange):
         return (dimension.low, dimension.high)
     values = range(dimension.low, dimension.high + 1, dimension.step)
-    half = MAX_TRIED // 2
-    return values if len(values) <= MAX_TRIED else (*values[:half], *values[-half:])
+    half = MAX_CHECKED_VALUES // 2
+    return values if len(values) <= MAX_CHECKED_VALUES else (*values[:half], *values[-half:])
 
 
 def _check_value(base: Mapping[str, Any], key: str, value: Any, context: Mapping[str, Any]) -> None:
     content = replaced(base, {**context, key: value})
     try:
-        # Strict: a trial must get the very value that the space names, not what it can be taken for.
+        # Strict, so that a trial gets exactly the value in the space, without conversion.
         ExperimentConfig.model_validate_json(json.dumps(content), strict=True)
     except ValidationError as error:
         where = "".join(f" with {other} {given!r}" for other, given in context.items())
@@ -167,7 +167,7 @@ def _check_value(base: Mapping[str, Any], key: str, value: Any, context: Mapping
 
 
 def _check_effect(space: Mapping[str, Any], key: str, base: Mapping[str, Any]) -> None:
-    """Some kind of model that a trial with this key can have must look at it."""
+    """Raise InvalidConfig unless some possible kind of model uses this key."""
     kinds = (
         _allowed(space, key).get("model.kind")
         or getattr(space.get("model.kind"), "choices", None)
@@ -185,14 +185,14 @@ def _check_epochs(config: TuningConfig) -> None:
     if config.trial_epochs is None:
         return
     if "training.epochs" in config.space:
-        raise InvalidConfig("trial_epochs: training.epochs is in the space, which decides it already.")
+        raise InvalidConfig("trial_epochs: training.epochs is in the space already.")
     epochs = best_experiment(config, {}).training.epochs
     if config.trial_epochs > epochs:
-        raise InvalidConfig(f"trial_epochs: the experiment has {epochs} epochs only.")
+        raise InvalidConfig(f"trial_epochs: the experiment has only {epochs} epochs.")
 
 
 def _check_losses(config: TuningConfig, base: Mapping[str, Any]) -> None:
-    """Validation losses must exist, and be of one kind, where trials are compared by them."""
+    """Raise InvalidConfig if trials are compared by validation losses that are missing or not comparable."""
     wanted = {"pruner"} if config.pruner.kind != "none" else set()
     if any(objective.metric == "validation_loss" for objective in config.objectives):
         wanted.add("objectives")
@@ -205,11 +205,11 @@ def _check_losses(config: TuningConfig, base: Mapping[str, Any]) -> None:
             raise InvalidConfig(f"{field}: {', '.join(WITHOUT_LOSS)} have no validation loss.")
         for key in config.space:
             if key.startswith(LOSS):
-                raise InvalidConfig(f"{field}: the losses of trials that differ in {key} do not compare.")
+                raise InvalidConfig(f"{field}: the losses of trials that differ in {key} are not comparable.")
 
 
 def replaced(content: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """An experiment with some dotted keys replaced; a section of another kind keeps only what that has."""
+    """An experiment with some dotted keys replaced; a section of a new kind keeps only that kind's fields."""
     result = dict(content)
     for key in sorted(values, key=lambda key: (not key.endswith(".kind"), key.count("."), key)):
         result = _with(result, key.split("."), values[key], [ExperimentConfig])
@@ -232,7 +232,7 @@ def _with(
 
 
 def trial_experiment(config: TuningConfig, values: Mapping[str, Any]) -> ExperimentConfig:
-    """What one trial trains: without resampling for intervals, which nobody looks at."""
+    """The experiment of a trial, without confidence intervals, which are not used."""
     extra: dict[str, Any] = {"evaluation.bootstrap": 0}
     if config.trial_epochs is not None:
         extra["training.epochs"] = config.trial_epochs
@@ -240,12 +240,12 @@ def trial_experiment(config: TuningConfig, values: Mapping[str, Any]) -> Experim
 
 
 def best_experiment(config: TuningConfig, values: Mapping[str, Any]) -> ExperimentConfig:
-    """The experiment with the parameters of a trial, for all its epochs."""
+    """The experiment with the parameters of a trial and its full number of epochs."""
     return parse_experiment(replaced(_base(config), values))
 
 
 def grid_points(grid: GridConfig, space: Mapping[str, Dimension]) -> dict[str, list[Any]]:
-    """The values of each key that a grid combines. Raises InvalidConfig for more than `MAX_TRIALS` points."""
+    """The values of each key in a grid. Raises InvalidConfig for more than `MAX_TRIALS` points."""
     check_grid(grid, space)
     return {key: _spread(dimension, grid.points) for key, dimension in sorted(space.items())}
 
@@ -268,7 +268,7 @@ def _spread(dimension: FloatRange | IntRange | Choices, points: int) -> list[Any
 
 
 def _count(dimension: FloatRange | IntRange | Choices, points: int) -> int:
-    """How many values `_spread` gives, without making those of a step."""
+    """The number of values of `_spread`."""
     if isinstance(dimension, IntRange) and dimension.step > 1:
         return (dimension.high - dimension.low) // dimension.step + 1
     if isinstance(dimension, FloatRange) and dimension.step is not None:
@@ -283,25 +283,25 @@ def grid_size(grid: GridConfig, space: Mapping[str, Dimension]) -> int:
 def check_grid(grid: GridConfig, space: Mapping[str, Dimension]) -> None:
     if grid_size(grid, space) > MAX_TRIALS:
         raise InvalidConfig(
-            f"sampler: a grid may have {MAX_TRIALS} points at most; use steps or another one."
+            f"sampler: a grid may have at most {MAX_TRIALS} points; use steps or another sampler."
         )
 
 
 def planned_trials(config: TuningConfig) -> int:
-    """How many trials a study has at most: a grid ends with its last point."""
+    """The maximum number of trials of a study; a grid ends with its last point."""
     if isinstance(config.sampler, GridConfig):
         return min(config.n_trials, grid_size(config.sampler, config.space))
     return config.n_trials
 
 
 def pareto_front(values: Sequence[Sequence[float]], maximizes: Sequence[bool]) -> list[int]:
-    """The places of those that no other is as good as in every objective and better in one."""
+    """Indices of the Pareto-optimal rows, which no other row dominates."""
     gains = [
         tuple(value if upwards else -value for value, upwards in zip(row, maximizes, strict=True))
         for row in values
     ]
     front: list[tuple[float, ...]] = []
-    for own in sorted(set(gains), reverse=True):  # whoever beats one comes before it
+    for own in sorted(set(gains), reverse=True):  # a dominating row precedes those it dominates
         if not any(all(a >= b for a, b in zip(other[1:], own[1:], strict=True)) for other in front):
             front.append(own)
     best = set(front)

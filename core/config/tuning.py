@@ -1,4 +1,4 @@
-"""Typed configuration of a study of hyper-parameters, read from `configs/tuning/*.yaml`; torch-free."""
+"""Typed configuration of a hyperparameter study, read from `configs/tuning/*.yaml`; without torch."""
 
 import json
 import math
@@ -13,7 +13,7 @@ from core.config.errors import explain
 from core.config.yaml_files import read_mapping
 from core.errors import InvalidConfig
 
-LARGEST = 2**53  # up to here every whole number is a float, in JSON and in Postgres too
+LARGEST = 2**53  # the largest integer up to which floats in JSON and Postgres are exact
 MAX_CHOICES = 1000
 
 
@@ -34,7 +34,7 @@ WholeEnd = Annotated[int, Field(ge=-LARGEST, le=LARGEST)]
 When = Annotated[
     dict[str, Scalar | Annotated[tuple[Scalar, ...], Field(max_length=MAX_CHOICES)]],
     Field(
-        max_length=20, description="only where these other keys of the space have this value, or one of these"
+        max_length=20, description="only if these other keys of the space have this value, or one of these"
     ),
 ]
 MaximizedMetric = Literal[
@@ -72,7 +72,7 @@ class FloatRange(Config):
 
 
 class IntRange(Config):
-    """Whole numbers from `low` to `high`."""
+    """Integers from `low` to `high`."""
 
     kind: Literal["int"] = "int"
     low: WholeEnd
@@ -108,7 +108,7 @@ Dimension = Annotated[FloatRange | IntRange | Choices, Field(discriminator="kind
 
 
 class ObjectiveConfig(Config):
-    """What makes one trial better than another, measured on validation tracks, never on test tracks."""
+    """An objective, measured on validation tracks, never on test tracks."""
 
     metric: Metric = "roc_auc_macro"
     direction: Annotated[Direction | None, Field(description="follows from the metric")] = None
@@ -116,7 +116,7 @@ class ObjectiveConfig(Config):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.direction not in (None, METRICS[self.metric]):
-            raise ValueError(f"{self.metric} is to {METRICS[self.metric]}")
+            raise ValueError(f"the direction of {self.metric} is {METRICS[self.metric]}")
         return self
 
     @property
@@ -125,14 +125,14 @@ class ObjectiveConfig(Config):
 
 
 class TPEConfig(Config):
-    """Tree-structured Parzen estimator of all parameters together (Bergstra et al., 2011)."""
+    """Multivariate tree-structured Parzen estimator (Bergstra et al., 2011)."""
 
     kind: Literal["tpe"] = "tpe"
     startup: Annotated[int, Field(ge=1, le=MAX_TRIALS, description="random trials before it")] = 10
 
 
 class GPConfig(Config):
-    """Gaussian process with expected improvement; slower to suggest, good with few trials."""
+    """Gaussian process with expected improvement; slower, but good with few trials."""
 
     kind: Literal["gp"] = "gp"
     startup: Annotated[int, Field(ge=1, le=MAX_TRIALS, description="random trials before it")] = 10
@@ -143,10 +143,12 @@ class RandomConfig(Config):
 
 
 class GridConfig(Config):
-    """Every combination, in an order that the seed decides."""
+    """Every combination, in an order determined by the seed."""
 
     kind: Literal["grid"] = "grid"
-    points: Annotated[int, Field(ge=2, le=1000, description="of a range without a step, ends included")] = 5
+    points: Annotated[
+        int, Field(ge=2, le=1000, description="of a range without a step, including its ends")
+    ] = 5
 
 
 SamplerConfig = Annotated[TPEConfig | GPConfig | RandomConfig | GridConfig, Field(discriminator="kind")]
@@ -157,7 +159,7 @@ class NoPruner(Config):
 
 
 class MedianConfig(Config):
-    """Stop a trial whose validation loss is above the median of those before it at the same epoch."""
+    """Stop a trial whose validation loss is above the median of earlier trials at the same epoch."""
 
     kind: Literal["median"] = "median"
     startup: Annotated[int, Field(ge=0, le=MAX_TRIALS, description="trials that are never stopped")] = 5
@@ -167,7 +169,7 @@ class MedianConfig(Config):
 
 
 class HyperbandConfig(Config):
-    """Successive halving with several starting points (Li et al., 2018)."""
+    """Successive halving with several brackets (Li et al., 2018)."""
 
     kind: Literal["hyperband"] = "hyperband"
     min_epochs: Annotated[int, Field(ge=1, le=100_000)] = 1
@@ -178,29 +180,29 @@ PrunerConfig = Annotated[NoPruner | MedianConfig | HyperbandConfig, Field(discri
 
 
 class TuningConfig(Config):
-    """A study: which experiment, which of its keys are searched where, and what for."""
+    """A study: the experiment, the search space and the objectives."""
 
     study_name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=100)]
     experiment: Annotated[
-        dict[str, Any] | str, Field(description="a configuration, or the name of one of the server's")
+        dict[str, Any] | str, Field(description="a configuration, or the name of one on the server")
     ]
     space: Annotated[dict[str, Dimension], Field(min_length=1, max_length=100, description="dotted keys")]
     objectives: Annotated[tuple[ObjectiveConfig, ...], Field(min_length=1, max_length=3)] = (
         ObjectiveConfig(),
     )
     sampler: SamplerConfig = TPEConfig()
-    pruner: Annotated[PrunerConfig, Field(description="looks at the validation loss of each epoch")] = (
-        NoPruner()
-    )
+    pruner: Annotated[PrunerConfig, Field(description="uses the validation loss of each epoch")] = NoPruner()
     n_trials: Annotated[int, Field(ge=1, le=MAX_TRIALS)] = 30
-    max_parallel: Annotated[int, Field(ge=1, le=256, description="trials at a time")] = 2
+    max_parallel: Annotated[int, Field(ge=1, le=256, description="concurrent trials")] = 2
     time_budget_s: (
-        Annotated[float, Field(gt=0, le=1e9, description="no trial but the first starts later")] | None
+        Annotated[float, Field(gt=0, le=1e9, description="no further trial starts after this time")] | None
     ) = None
-    target: Annotated[Finite, Field(description="no trial starts once one is as good")] | None = None
+    target: (
+        Annotated[Finite, Field(description="no further trial starts once a trial reaches this value")] | None
+    ) = None
     trial_epochs: (
         Annotated[
-            int, Field(ge=1, le=100_000, description="of a trial, where fewer than the experiment's will do")
+            int, Field(ge=1, le=100_000, description="of a trial, if fewer than those of the experiment")
         ]
         | None
     ) = None
@@ -212,10 +214,10 @@ class TuningConfig(Config):
             raise ValueError("objectives must differ")
         if len(self.objectives) > 1 and self.pruner.kind != "none":
             raise ValueError(
-                "pruner: with several objectives nothing says which trial is worse; use training.patience"
+                "pruner: with several objectives, no single loss ranks the trials; use training.patience"
             )
         if len(self.objectives) > 1 and self.target is not None:
-            raise ValueError("target: only a study of one objective can have one")
+            raise ValueError("target: only a study with one objective can have a target")
         if self.sampler.kind == "grid" and any(dimension.when for dimension in self.space.values()):
             raise ValueError("sampler: a grid has no conditional keys")
         return self
@@ -234,7 +236,7 @@ def _check_step(step: float, width: float) -> None:
 
 
 def load_tuning(path: Path) -> TuningConfig:
-    """The study of a YAML file; whether its keys exist in the experiment is checked by `check_space`."""
+    """Load a study from YAML; its keys are checked by `check_space`. Raises InvalidConfig."""
     return parse_tuning(read_mapping(path))
 
 

@@ -1,4 +1,4 @@
-"""Configuration files."""
+"""Reading of YAML files."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ _NO_TEXT = "is not a text file in UTF-8; a configuration is written in YAML"
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """The keys and values of a YAML file. Whatever else it is, InvalidConfig says so in one sentence."""
+    """The mapping in a YAML file. Raises InvalidConfig for any other content."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
@@ -30,7 +30,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
 
 
 def _explain(error: yaml.YAMLError | ValueError) -> str:
-    """What is wrong and where, in one line."""
+    """The error and its position in one line."""
     if not isinstance(error, yaml.MarkedYAMLError):
         return " ".join(str(error).split())
     parts = (part for part in (error.context, error.problem) if part)

@@ -1,7 +1,7 @@
-"""API keys: shown once, stored as a digest only.
+"""API keys, which are shown once and stored as a digest.
 
-A key is `mfa_<8 characters of id>_<32 random bytes>`; a secret with that much entropy needs one SHA-256,
-no slow hash.
+A key is `mfa_<8 characters of id>_<32 random bytes>`; with this much entropy SHA-256 suffices, without a slow
+password hash.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from core.store.tables import ApiKey
 def create_api_key(
     session: Session, name: str, scope: Scope, expires_in: timedelta | None = None
 ) -> tuple[ApiKey, str]:
-    """A new key and its secret, which nobody can look up again."""
+    """Create a key; returns it with its secret, which is not stored."""
     prefix = secrets.token_hex(4)
     secret = f"mfa_{prefix}_{secrets.token_urlsafe(32)}"
     key = ApiKey(
@@ -47,7 +47,7 @@ def _digest(secret: str) -> bytes:
 
 
 def find_api_key(session: Session, secret: str) -> ApiKey | None:
-    """The valid key that a client presented, or None."""
+    """The valid key with this secret, or None."""
     parts = secret.split("_", 2)
     if len(parts) != 3 or parts[0] != "mfa":
         return None
@@ -58,7 +58,7 @@ def find_api_key(session: Session, secret: str) -> ApiKey | None:
 
 
 def is_valid(session: Session, key_id: UUID) -> bool:
-    """Whether a key that was valid before still is."""
+    """Whether a key is still valid."""
     key = session.get(ApiKey, key_id)
     return key is not None and _is_valid(key)
 

@@ -1,4 +1,4 @@
-"""What every table shares: predictable constraint names and the column types used throughout."""
+"""The declarative base of all tables: naming convention and column types."""
 
 from datetime import datetime
 from typing import Any
@@ -26,9 +26,6 @@ class Base(DeclarativeBase):
 
 
 class Deletable:
-    """Rows that are deleted by a mark: from then on no query returns them; a sweep removes them later.
-
-    `core.store.session` adds the condition to every SELECT.
-    """
+    """Soft deletion: marked rows are excluded from every SELECT, by `core.store.session`, and swept later."""
 
     deleted_at: Mapped[datetime | None] = mapped_column(default=None)

@@ -1,4 +1,4 @@
-"""Audio and the files that hold it: what is known by a file's hash, and moving results to another key."""
+"""Known files by their hash, and moving results from file hashes to audio hashes."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from sqlalchemy.orm import Session, aliased
 from core.library.content import TAGS_VERSION
 from core.store.tables import Embedding, Job, JobItem, Prediction, PredictionLabel, Track
 
-# Written as the index on it is, so that the planner sees that it serves.
+# Matches the expression of the partial index, so that the planner uses it.
 _IS_RESULT_OF = text("kind = 'predict' AND result ->> 'content_hash' = :content_hash")
-_ATTEMPTS = 5  # at a key under which others write at the same time
+_ATTEMPTS = 5  # for a key that is written concurrently
 
 
 @dataclass(frozen=True)
 class KnownContent:
-    """What was found in a file with the same bytes."""
+    """Audio hash and tags of a file with the same bytes."""
 
     content_hash: bytes
     tags: dict[str, Any]
@@ -28,7 +28,7 @@ class KnownContent:
 
 
 def find_known_files(session: Session, file_hashes: Collection[bytes]) -> dict[bytes, KnownContent]:
-    """What files with these bytes hold, as far as the present code has looked into them; by file hash."""
+    """Known contents by file hash, as read by the current version."""
     rows = session.execute(
         select(Track.file_hash, Track.content_hash, Track.tags, Track.tags_error)
         .ext(distinct_on(Track.file_hash))
@@ -43,7 +43,7 @@ def find_known_files(session: Session, file_hashes: Collection[bytes]) -> dict[b
 
 
 def find_old_keys(session: Session, file_hashes: Collection[bytes]) -> set[bytes]:
-    """Which of these hashes of whole files are keys of results, as an older version wrote them."""
+    """The file hashes under which an older version has stored results."""
     keys = union(
         *(
             select(table.content_hash).where(table.content_hash.in_(file_hashes))
@@ -54,10 +54,10 @@ def find_old_keys(session: Session, file_hashes: Collection[bytes]) -> set[bytes
 
 
 def move_results(session: Session, contents: Mapping[bytes, bytes]) -> None:
-    """Give what is known by the hashes of files the keys of their audio: old key -> new key.
+    """Move results from file hashes to audio hashes (old key -> new key).
 
-    Where both keys have a result, the one of the whole track is kept. Safe to repeat, and while other workers
-    move or write the same.
+    If both keys have a result, the one with full coverage is kept. Idempotent, and safe while other workers
+    move or write the same results.
     """
     for old in sorted(find_old_keys(session, contents)):
         if old != contents[old]:
@@ -88,7 +88,7 @@ def _move(session: Session, old: bytes, new: bytes) -> None:
 
 
 def _move_predictions(session: Session, old: bytes, new: bytes) -> None:
-    """Labels go with their prediction: the worse ones are deleted, the others change their key."""
+    """Move predictions with their labels; of two predictions the worse one is deleted."""
     here, there = _coverages(session, old), _coverages(session, new)
     for model_id in here.keys() & there.keys():
         loser = new if here[model_id] == "full" != there[model_id] else old
@@ -105,7 +105,7 @@ def _move_predictions(session: Session, old: bytes, new: bytes) -> None:
 
 
 def _coverages(session: Session, content_hash: bytes) -> dict[int, str]:
-    """Of the results under a key, by model; others cannot change them until this transaction ends."""
+    """Coverage of the results under a key by model; locks them until the transaction ends."""
     rows = session.execute(
         select(Prediction.model_id, Prediction.coverage)
         .where(Prediction.content_hash == content_hash)

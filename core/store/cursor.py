@@ -1,4 +1,4 @@
-"""Opaque keyset cursors: where the next page of a list starts."""
+"""Opaque keyset cursors for paged lists."""
 
 import base64
 import binascii
@@ -23,7 +23,7 @@ def encode_cursor(*key: Any) -> str:
 
 
 def decode_cursor(cursor: str, *types: Callable[[Any], Any]) -> tuple[Any, ...]:
-    """The key that `encode_cursor` packed, each part converted to its type."""
+    """The key in a cursor, with each part converted to its type. Raises InvalidCursor."""
     try:
         packed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         key = json.loads(packed)
@@ -35,6 +35,6 @@ def decode_cursor(cursor: str, *types: Callable[[Any], Any]) -> tuple[Any, ...]:
 
 
 def cut_page(rows: Sequence[T], limit: int, key: Any) -> Page[T]:
-    """A page out of up to `limit + 1` rows; the surplus row only says that there is more."""
+    """A page from up to `limit + 1` rows; the extra row only indicates that there are more."""
     items = rows[:limit]
     return Page(items, encode_cursor(*key(items[-1])) if len(rows) > limit else None)

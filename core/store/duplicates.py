@@ -1,7 +1,6 @@
-"""Tracks that hold the same music: equal audio, and several encodings of one recording.
+"""Duplicate tracks: equal audio, and different encodings of one recording.
 
-They are proposed, nothing is merged. A page compares a bounded number of tracks, so it may end before it has
-as many groups as were asked for.
+They are only reported. A page compares a bounded number of tracks, so it may have few groups.
 """
 
 from collections import defaultdict
@@ -19,13 +18,13 @@ from core.store.libraries import get_library_by_name
 from core.store.near_audio import Limits, measured_limits, near_neighbours, similarities
 from core.store.tables import Library, Model, Prediction, Track
 
-TRACKS_PER_PAGE = 20_000  # that are looked at
-AUDIO_PER_PAGE = 300  # pieces of audio whose neighbours are looked up
-LISTED_TRACKS = 100  # of one group
-_STEPS = 8  # from neighbour to neighbour within a group
+TRACKS_PER_PAGE = 20_000  # compared tracks
+AUDIO_PER_PAGE = 300  # content hashes whose neighbours are queried
+LISTED_TRACKS = 100  # per group
+_STEPS = 8  # maximum distance within a group, in neighbours
 
 DuplicateKind = Literal["exact", "similar"]
-Edges = Mapping[bytes, set[bytes]]  # audio -> audio near to it
+Edges = Mapping[bytes, set[bytes]]  # content hash -> hashes of near audio
 
 
 @dataclass(frozen=True)
@@ -35,21 +34,21 @@ class DuplicateTrack:
     path: str
     size: int  # bytes
     duration_s: float | None
-    kind: DuplicateKind  # how it compares with the first track of its group, which is exact
-    similarity: float | None  # cosine, to the first track; None: its embedding has just gone
+    kind: DuplicateKind  # relative to the first track of its group, which is exact
+    similarity: float | None  # cosine to the first track; None if its embedding was just deleted
 
 
 @dataclass(frozen=True)
 class DuplicateGroup:
     kind: DuplicateKind
-    count: int  # of all its tracks; not all are listed where they are many
+    count: int  # of all its tracks, of which at most LISTED_TRACKS are listed
     tracks: Sequence[DuplicateTrack]  # the largest file first
 
 
 @dataclass(frozen=True)
 class Duplicates:
     page: Page[DuplicateGroup]
-    compared: int  # tracks that the page looked at
+    compared: int  # number of compared tracks
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class _Member:
     size: int
     content_hash: bytes
     duration_s: float | None
-    copies: int  # tracks with this audio
+    copies: int  # number of tracks with this audio
 
 
 def list_duplicates(
@@ -72,9 +71,10 @@ def list_duplicates(
     cursor: str | None = None,
     limit: int = 100,
 ) -> Duplicates:
-    """Groups of tracks that are there, in the order of their hashes.
+    """Groups of present tracks, in the order of their hashes.
 
-    A group of kind `similar` has at least two pieces of audio that are near to each other for `model`.
+    A group of kind `similar` has at least two different audio hashes with near embeddings of `model`. Raises
+    DuplicatesNotMeasured.
     """
     there: list[ColumnElement[bool]] = [Track.missing_at.is_(None)]
     if library is not None:
@@ -93,8 +93,8 @@ def list_duplicates(
         limits = measured_limits(session, model)
         if limits is None:
             raise DuplicatesNotMeasured(
-                f"What is near for {model.name}@{model.version} has not been measured; name a model with the "
-                "embeddings of musicnn-msd, or ask for kind=exact."
+                f"The similarity limits of {model.name}@{model.version} have not been measured; use a model "
+                "with the embeddings of musicnn-msd, or kind=exact."
             )
         found, last = _similar(session, there, after, last, limit, model, limits)
     looked_at = select(func.count()).select_from(Track).where(*there, *_between(after, last))
@@ -112,7 +112,7 @@ def _between(after: bytes, last: bytes | None) -> list[ColumnElement[bool]]:
 def _exact(
     session: Session, there: list[ColumnElement[bool]], after: bytes, last: bytes | None, limit: int
 ) -> tuple[list[list[bytes]], bytes | None]:
-    """Audio that several tracks have, and the last hash that was looked at; None: that is all."""
+    """Audio shared by several tracks, and the last compared hash; None at the end."""
     copied = (
         select(Track.content_hash)
         .where(*there, *_between(after, last))
@@ -136,7 +136,7 @@ def _similar(
     model: Model,
     limits: Limits,
 ) -> tuple[list[list[bytes]], bytes | None]:
-    """Groups of near audio, each at its lowest hash, and the last hash looked at; None: that is all."""
+    """Groups of near audio, each at its lowest hash, and the last compared hash; None at the end."""
     distinct = (
         select(Track.content_hash)
         .where(*there, *_between(after, last))
@@ -167,7 +167,7 @@ def _edges(
     model: Model,
     limits: Limits,
 ) -> Edges:
-    """What is near to the seeds, what is near to that, and so on."""
+    """The graph of near audio around the seeds, up to `_STEPS` neighbours away."""
     edges: dict[bytes, set[bytes]] = defaultdict(set)
     asked: set[bytes] = set()
     waiting = set(seeds)
@@ -207,7 +207,7 @@ def _described(
         )
         for group in found
     ]
-    groups = [group for group in groups if len(group) > 1]  # some may have gone since they were found
+    groups = [group for group in groups if len(group) > 1]  # tracks may have been deleted since
     pairs = {(group[0].content_hash, member.content_hash) for group in groups for member in group}
     cosines = similarities(session, sorted(pairs), model) if kind == "similar" else {}
     return [_group(kind, group, cosines) for group in groups]
@@ -234,7 +234,7 @@ def _group(
 
 
 def _members(session: Session, digests: Sequence[bytes], there: list[ColumnElement[bool]]) -> list[_Member]:
-    """The tracks with some pieces of audio, the largest files of each."""
+    """The tracks with these content hashes, the largest files of each."""
     if not digests:
         return []
     duration = (

@@ -1,4 +1,4 @@
-"""What a listing found out about a library beside its tracks; kept in the `result` of the analysis job."""
+"""Findings of a library scan besides its tracks, stored in the `result` of the analysis job."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,13 +14,15 @@ from core.store.tables import Job
 
 @dataclass(frozen=True)
 class Findings:
-    left_out: Mapping[str, int] = field(default_factory=dict)  # entries that are no audio, by reason
-    missing: int = 0  # tracks that were marked as missing
+    left_out: Mapping[str, int] = field(
+        default_factory=dict
+    )  # number of entries that are not audio, by reason
+    missing: int = 0  # number of tracks marked as missing
     warnings: tuple[str, ...] = ()
 
 
 def findings_of(job: Job) -> Findings | None:
-    """Those so far; None of other jobs, and of an analysis that has found nothing to say yet."""
+    """The findings so far; None for other jobs, and for an analysis without findings yet."""
     if job.kind != JobKind.ANALYSIS or job.result is None:
         return None
     return Findings(job.result["left_out"], job.result["missing"], tuple(job.result["warnings"]))
@@ -37,7 +39,7 @@ def count_missing(session: Session, job_id: UUID, tracks: int) -> None:
 
 
 def add_warning(session: Session, job_id: UUID, sentence: str) -> None:
-    """Once, however often the same is said."""
+    """Add a warning, unless it is there already."""
     result = _lock_result(session, job_id)
     _write(session, job_id, result | {"warnings": list(dict.fromkeys([*result["warnings"], sentence]))})
 

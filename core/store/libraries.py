@@ -1,4 +1,4 @@
-"""Named folders of music on the server."""
+"""Libraries: named folders of music on the server."""
 
 import os
 from pathlib import Path
@@ -22,7 +22,7 @@ from core.store.tables import Library, Track
 
 
 def create_library(session: Session, name: str, path: str) -> tuple[Library, bool]:
-    """Name a folder; True when it is new. Naming the same folder the same way again is no error."""
+    """Create a library; returns it and whether it is new. Idempotent. Raises LibraryExists."""
     folder = resolve_folder(path)
     created = session.scalars(
         insert(Library)
@@ -41,7 +41,7 @@ def create_library(session: Session, name: str, path: str) -> tuple[Library, boo
 
 
 def resolve_folder(path: str) -> str:
-    """A library's own folder may be a symlink; it is followed once, here, and never again."""
+    """The real path of a library's folder; a symlink is resolved here only. Raises LibraryFolderMissing."""
     try:
         folder = _as_spelled(Path(path)).resolve(strict=True)
         is_folder = folder.is_dir()
@@ -57,7 +57,7 @@ def resolve_folder(path: str) -> str:
 
 
 def _as_spelled(path: Path) -> Path:
-    """A path whose last parts may be given in another Unicode form than the file system has them in."""
+    """The path as spelt on the file system, which may use another Unicode form."""
     existing = next((folder for folder in (path, *path.parents) if folder.exists()), path)
     if existing == path:
         return path
@@ -75,7 +75,7 @@ def get_library_by_name(session: Session, name: str) -> Library:
 
 
 def check_folder(library: Library, path: str) -> None:
-    """Refuse a path inside the library that is not a folder there, before anything is queued."""
+    """Check that a path is a folder in the library. Raises LibraryFolderMissing or OutsideLibrary."""
     root = Path(library.path)
     try:
         os.close(open_folder(root, validate_relative(find_beneath(root, path)).parts))
@@ -89,13 +89,13 @@ def check_folder(library: Library, path: str) -> None:
 
 
 def count_tracks(session: Session, library: Library) -> int:
-    """Tracks known to be in a library."""
+    """Number of present tracks of a library."""
     query = select(func.count()).where(Track.library_id == library.id, Track.missing_at.is_(None))
     return session.scalar(query) or 0
 
 
 def list_libraries(session: Session) -> list[tuple[Library, int]]:
-    """All libraries by name, each with the number of tracks known to be in it."""
+    """All libraries by name, each with its number of present tracks."""
     present = (Track.library_id == Library.id) & Track.missing_at.is_(None)
     query = select(Library, func.count(Track.id)).outerjoin(Track, present)
     return [

@@ -1,4 +1,4 @@
-"""Pieces of audio so near to each other that they are encodings of one recording."""
+"""Audio with such near embeddings that it is probably the same recording."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,18 +21,18 @@ from sqlalchemy.orm import Session, aliased
 
 from core.store.tables import Embedding, Encoder, Model, Track
 
-NEIGHBOURS = 40  # of a piece of audio that are compared with it
+NEIGHBOURS = 40  # nearest neighbours compared per content hash
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Two pieces of audio below both are taken for one recording."""
+    """Upper limits below which two content hashes are considered one recording."""
 
     distance: float  # cosine distance of the mean embeddings
     duration_s: float  # difference
 
 
-# By SHA-256 of the encoder's weights. What another encoder takes for near has not been measured.
+# By SHA-256 of the encoder's weights. The limits of other encoders have not been measured.
 MEASURED = {
     # musicnn-msd, measured on real music: docs/DUPLICATES.md
     "47801e8d84e516948c49eabd3639c67ce9b6024e2425bfcb9611b2012f3bc582": Limits(0.02, 1.5),
@@ -40,7 +40,7 @@ MEASURED = {
 
 
 def measured_limits(session: Session, model: Model) -> Limits | None:
-    """Those of the model's encoder; None where they have not been measured."""
+    """The limits of the model's encoder; None if they have not been measured."""
     sha256 = session.scalar(select(Encoder.sha256).where(Encoder.id == model.encoder_id))
     return MEASURED.get(sha256 or "")
 
@@ -52,9 +52,9 @@ def near_neighbours(
     limits: Limits,
     there: Sequence[ColumnElement[bool]],
 ) -> list[tuple[bytes, bytes]]:
-    """Pairs of one of `content_hashes` and audio near to it, among the nearest in the encoder's index.
+    """Pairs of one of `content_hashes` and near audio, among its nearest neighbours in the encoder's index.
 
-    Only audio counts that has a track of which `there` is true, and only equal coverages are compared.
+    Only audio of tracks that satisfy `there` is considered, and only equal coverages are compared.
     """
     one = aliased(Embedding)
     distance: Any = _vector(Embedding, model).cosine_distance(_vector(one, model))
@@ -85,7 +85,7 @@ def near_neighbours(
 def near_pairs(
     session: Session, content_hashes: Iterable[bytes], model: Model, limits: Limits
 ) -> set[frozenset[bytes]]:
-    """Which of these pieces of audio are near to each other, every pair compared."""
+    """The pairs of near audio among all pairs of these content hashes."""
     one, other = aliased(Embedding), aliased(Embedding)
     wanted = func.any(literal(list(content_hashes), ARRAY(LargeBinary)))
     distance: Any = _vector(one, model).cosine_distance(_vector(other, model))
@@ -106,7 +106,7 @@ def near_pairs(
 def similarities(
     session: Session, pairs: Sequence[tuple[bytes, bytes]], model: Model
 ) -> dict[tuple[bytes, bytes], float]:
-    """Cosine of each pair of pieces of audio whose embeddings are known."""
+    """Cosine similarity of each pair with stored embeddings."""
     if not pairs:
         return {}
     one, other = aliased(Embedding), aliased(Embedding)
@@ -132,5 +132,5 @@ def _vector(embedding: Any, model: Model) -> Any:
 
 
 def _of_encoder(model: Model) -> ColumnElement[bool]:
-    """With the encoder as a literal, so that the planner sees that its own partial index serves."""
+    """A condition with the encoder as a literal, so that the planner uses the encoder's partial index."""
     return Embedding.encoder_id == literal_column(f"{model.encoder_id:d}")

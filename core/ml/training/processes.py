@@ -56,6 +56,15 @@ def gather(value: T) -> list[T]:
     return values  # type: ignore[return-value]
 
 
+def mean_over_processes(*values: float) -> list[float]:
+    """The mean of each value over all processes."""
+    if world_size() == 1:
+        return list(values)
+    totals = torch.tensor(values, dtype=torch.float64)
+    dist.all_reduce(totals)
+    return [float(total) / world_size() for total in totals]
+
+
 def share_gradients(model: nn.Module, device: torch.device) -> nn.Module:
     """The model wrapped so that its backward pass averages gradients over all processes."""
     if world_size() == 1:

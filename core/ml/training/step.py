@@ -28,12 +28,13 @@ def take_step(fit: Fit, trained: nn.Module, inputs: Tensor, targets: Tensor) -> 
     with mixed_precision(training.mixed_precision, device):
         logits, _ = trained(inputs)
     loss = fit.loss(logits.float(), targets)
-    value = float(loss.detach())
-    _check_finite("loss", value, fit, rate)
     fit.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     norm = nn.utils.clip_grad_norm_(fit.model.parameters(), training.clip_norm)
-    _check_finite("gradient norm", float(norm), fit, rate)
+    values: list[float] = torch.stack((loss.detach(), norm)).tolist()  # one transfer per step
+    value, length = values
+    _check_finite("loss", value, fit, rate)
+    _check_finite("gradient norm", length, fit, rate)
     fit.optimizer.step()
     fit.average.update(fit.model, fit.steps_done)
     return value

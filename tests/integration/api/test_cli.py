@@ -251,7 +251,7 @@ def test_duplicates_are_listed_and_left_out_of_similar_tracks(mfa, db):
     assert "copy of one.mp3" in mfa("similar", "one.mp3", "--duplicates").stdout
     refused = mfa("duplicates", "--similar")
     assert refused.exit_code == 1
-    assert "has not been measured" in refused.stderr
+    assert "have not been measured" in refused.stderr
 
 
 def test_a_path_that_several_libraries_have_is_not_guessed(mfa, db):

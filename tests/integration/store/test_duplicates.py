@@ -162,7 +162,7 @@ def test_a_wrong_cursor_is_refused(session, model, cursor):
         list_duplicates(session, "exact", model, cursor=cursor)
 
 
-def test_a_large_group_tells_its_size_and_lists_a_part(session, library, model):
+def test_a_large_group_states_its_size_and_lists_a_part(session, library, model):
     tracks = [
         {"library_id": library.id, "path": f"{n:03}", "size": n, "mtime_ns": 1, "content_hash": digest(1)}
         for n in range(150)

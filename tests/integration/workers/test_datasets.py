@@ -47,7 +47,7 @@ def test_a_dataset_is_described_and_drawn(clips, tmp_path):
         (("describe", "--kind", "poem", "--root", "."), "Input tag 'poem'"),
     ],
 )
-def test_what_cannot_be_described_is_said_in_a_line(tmp_path, arguments, sentence):
+def test_a_dataset_that_cannot_be_described_gives_one_error_line(tmp_path, arguments, sentence):
     result = mfa(tmp_path, *arguments)
     assert result.returncode == 1
     assert sentence in " ".join(result.stderr.split())

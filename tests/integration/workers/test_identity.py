@@ -74,7 +74,7 @@ def test_retagged_renamed_moved_and_remuxed_files_are_not_analysed_again(library
     assert library.track("copy.mp3").content_hash == library.track("song.mp3").content_hash
 
 
-def test_a_known_file_is_taken_over_without_taking_it_apart(library, tagger, monkeypatch):
+def test_a_known_file_is_reused_without_demuxing_it(library, tagger, monkeypatch):
     def never(*_: object) -> None:
         raise AssertionError("a helper was asked")
 
@@ -147,7 +147,7 @@ def test_tags_of_a_track_that_cannot_be_decoded_are_kept(library, tagger):
 
 
 @pytest.mark.parametrize("fails", ["hash_audio", "read_tags"])
-def test_what_a_helper_failed_at_is_looked_at_again(music, tagger, monkeypatch, fails):
+def test_files_on_which_a_helper_failed_are_examined_again(music, tagger, monkeypatch, fails):
     """Nor does a copy of the file take it over."""
     music.add("song.mp3", content=title("Song") + music_of("mp3"))
     failed = {"hash_audio": None, "read_tags": TagReading(error="Not now.", is_provisional=True)}

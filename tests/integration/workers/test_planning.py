@@ -118,9 +118,7 @@ def dies_after(pages: int, *, after_commit: bool = True) -> Body:
 
 @pytest.mark.parametrize("after_commit", [True, False])
 @pytest.mark.parametrize("pages", [1, 2, 3, 4])
-def test_a_killed_planner_goes_on_where_it_stood_and_counts_what_it_leaves_out_once(
-    music, pages, after_commit
-):
+def test_a_killed_planner_resumes_and_counts_entries_left_out_once(music, pages, after_commit):
     music.add(*PATHS, "a/1.jpg", "a/8.jpg", "b/@eaDir/x.mp3", "b/log")
     job_id = music.submit()
     unit_id = plan_unit(music, job_id)
@@ -151,7 +149,7 @@ def test_a_page_whose_commit_was_in_doubt_adds_nothing_twice(music):
     assert planned_paths(music, job_id) == ["a.mp3"]
 
 
-def test_a_planner_that_is_asked_to_stop_hands_back_and_another_goes_on(music):
+def test_a_stopped_planner_hands_back_its_unit_and_another_resumes_it(music):
     music.add(*PATHS)
     job_id = music.submit()
     unit_id = plan_unit(music, job_id)
@@ -380,7 +378,7 @@ def test_a_retry_lists_folders_again_that_could_not_be_listed_and_page_by_page(m
     assert result_of(music, retry) == {"left_out": {".jpg": 1}, "missing": 0, "warnings": []}
 
 
-def test_many_unreadable_paths_and_lost_tracks_are_told_apart_quickly(music):
+def test_many_unreadable_paths_and_lost_tracks_are_distinguished_quickly(music):
     """Each of the two may be as many as a library has files; folders not listed keep their tracks."""
     with transaction(music.sessions) as session:
         library_id = session.scalars(select(Library.id)).one()

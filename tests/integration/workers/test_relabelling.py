@@ -106,7 +106,7 @@ def test_the_embedding_of_another_encoder_says_nothing(music, head):
     assert len(head.analysed) == len(PATHS)
 
 
-def test_an_embedding_that_is_gone_by_then_is_made_anew(music, head, monkeypatch):
+def test_an_embedding_deleted_in_the_meantime_is_computed_again(music, head, monkeypatch):
     monkeypatch.setattr("workers.relabelling.find_embeddings", lambda *_: {})
     monkeypatch.setattr("workers.analysis.find_embeddings", lambda *_: {})
     job_id: UUID = music.submit(model="head")
@@ -142,7 +142,7 @@ def test_an_embedding_that_is_removed_before_the_result_is_written_is_computed_a
         }
 
 
-def test_what_is_missing_of_the_audio_is_stored_and_told_by_every_model(music, head):
+def test_missing_audio_is_stored_and_reported_by_every_model(music, head):
     music.add("damaged.mp3", content=b"damaged")
     music.label()
     with music.sessions() as session:

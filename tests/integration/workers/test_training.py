@@ -214,9 +214,7 @@ def test_a_cancelled_training_keeps_what_it_reported_and_gives_no_model(listed, 
 
 
 @pytest.mark.parametrize("queued_between", [False, True])
-def test_a_retry_goes_on_where_a_cancelled_training_was(
-    listed, trainer, submit, process_settings, queued_between
-):
+def test_a_retry_resumes_a_cancelled_training(listed, trainer, submit, process_settings, queued_between):
     job_id = submit()
     folder = process_settings.training_dir / str(job_id)
 
@@ -264,7 +262,7 @@ def test_the_labels_of_a_library_are_the_genre_tags_of_its_files(listed, trainer
     assert paths == {listed.root / "rock" / "a.mp3", listed.root / "jazz" / "b.mp3"}
 
 
-def test_a_library_that_nobody_has_listed_cannot_be_learnt_from(music, trainer, submit):
+def test_a_library_that_was_never_analysed_cannot_be_trained_on(music, trainer, submit):
     job_id = submit()
     run(music.sessions, unit_of(music, job_id), training.train_model)
     job = read_job(music.sessions, job_id)
@@ -291,7 +289,7 @@ def test_what_a_dead_run_left_under_the_name_of_a_model_is_replaced(
     assert json.loads((target / "model.json").read_text())["name"] == "mine"
 
 
-def test_a_training_tells_what_it_is_doing_between_its_epochs(trainer, submit, listed, monkeypatch):
+def test_a_training_reports_its_activities_between_epochs(trainer, submit, listed, monkeypatch):
     seen: list[dict[str, Any] | None] = []
 
     def activity() -> dict[str, Any] | None:

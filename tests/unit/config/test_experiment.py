@@ -125,7 +125,7 @@ def test_a_value_that_cannot_be_is_refused_with_its_key(change, message):
         ({"training": {"lr": 0.1}, "augmentation": {"gain_db": 3}}, []),
     ],
 )
-def test_keys_without_effect_are_told(change, keys):
+def test_unused_keys_are_reported(change, keys):
     told = unused_keys(parse_experiment(LEAST | change))
     assert [sentence.split(" has no effect")[0] for sentence in told] == keys
 

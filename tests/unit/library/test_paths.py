@@ -72,7 +72,7 @@ def test_a_path_as_it_is_goes_before_other_unicode_forms(tmp_path):
     assert [find_beneath(tmp_path, name) for name in (COMPOSED, DECOMPOSED)] == [COMPOSED, DECOMPOSED]
 
 
-def test_another_unicode_form_is_not_looked_for_through_links(tmp_path):
+def test_another_unicode_form_is_not_searched_for_through_links(tmp_path):
     (tmp_path / "outside" / DECOMPOSED).mkdir(parents=True)
     root = tmp_path / "library"
     root.mkdir()

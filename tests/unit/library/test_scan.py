@@ -250,7 +250,7 @@ def test_listing_can_be_resumed_after_a_name_that_is_not_utf8(tmp_path):
     assert listed(tmp_path, after="b\\xff.mp3") == ["c.mp3"]
 
 
-def test_a_folder_that_may_not_be_listed_is_reported_and_the_rest_goes_on(tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_listed_is_reported_and_the_scan_continues(tmp_path, monkeypatch):
     make(tmp_path, "a/1.mp3", "b/1.mp3", "c/1.mp3")
     real = os.open
 
@@ -264,9 +264,7 @@ def test_a_folder_that_may_not_be_listed_is_reported_and_the_rest_goes_on(tmp_pa
     assert listed(tmp_path, after="b") == ["c/1.mp3"]
 
 
-def test_an_entry_that_cannot_be_looked_at_is_reported_and_one_of_the_machine_stops_the_listing(
-    tmp_path, monkeypatch
-):
+def test_an_inaccessible_entry_is_reported_and_a_fault_of_the_machine_stops_the_scan(tmp_path, monkeypatch):
     make(tmp_path, "a/1.mp3", "b/1.mp3")
     real = os.scandir
 
@@ -285,7 +283,7 @@ def test_an_entry_that_cannot_be_looked_at_is_reported_and_one_of_the_machine_st
         codes(tmp_path)
 
 
-def test_a_path_that_could_not_be_listed_is_looked_at_again_with_all_below_it(tmp_path):
+def test_a_path_that_could_not_be_listed_is_scanned_again_with_all_below_it(tmp_path):
     make(tmp_path, "a/b/1.mp3", "a/b/c/2.mp3", "a/b/x.txt", "a/bb/3.mp3", "a/1.mp3")
     found = list(scan_again(tmp_path, "a/b"))
     assert [entry.path for entry in found] == ["a/b/1.mp3", "a/b/c/2.mp3", "a/b/x.txt"]

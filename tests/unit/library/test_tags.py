@@ -515,7 +515,7 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize(("front", "behind", "tags", "reason"), DAMAGED.values(), ids=DAMAGED.keys())
-def test_what_cannot_be_read_is_said_beside_what_can(read, front, behind, tags, reason):
+def test_damaged_tags_are_reported_beside_readable_ones(read, front, behind, tags, reason):
     reading = read(mp3(front, behind=behind))
     assert reading.error is not None
     assert reason in reading.error

@@ -121,7 +121,7 @@ def test_garbage_behind_the_magic_is_corrupt(tmp_path):
         decode_bytes(tmp_path, b"\0\0\0\x20ftypM4A " + np.random.default_rng(0).bytes(5000))
 
 
-def test_a_codec_that_nobody_knows_is_unsupported(tmp_path):
+def test_an_unknown_codec_is_unsupported(tmp_path):
     data = noise("mka")
     assert data.count(b"A_AAC") == 1
     with pytest.raises(UnsupportedFormat):
@@ -137,7 +137,7 @@ def test_a_film_with_a_shorter_sound_track_is_whole(tmp_path):
     assert len(decode_bytes(tmp_path, film(sounds.tone(440, 3, RATE)))) == pytest.approx(48_000, abs=2500)
 
 
-def test_too_long_is_told(tmp_path):
+def test_too_long_audio_is_reported(tmp_path):
     with pytest.raises(TooLong):
         decode_bytes(tmp_path, noise("m4a"), max_duration_s=10)
 

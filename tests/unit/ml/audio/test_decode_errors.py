@@ -145,7 +145,7 @@ def test_silence_before_the_music_is_not_silent(tmp_path):
     assert len(decode_path(sounds.write(tmp_path / "a.flac", samples))) == 13 * 16_000
 
 
-def test_silence_is_told_behind_the_last_block(tmp_path):
+def test_silence_is_reported_after_the_last_block(tmp_path):
     path = sounds.bad_file("silent", tmp_path / "a.flac")
     with path.open("rb") as file:
         blocks = stream(file, 16_000, max_duration_s=MAX_S)

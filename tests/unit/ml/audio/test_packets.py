@@ -116,7 +116,7 @@ def test_other_audio_has_another_hash(digest):
     assert len(set(found)) == len(found)
 
 
-def test_what_cannot_be_taken_apart_has_the_hash_of_its_bytes(digest):
+def test_a_file_that_cannot_be_demuxed_has_the_hash_of_its_bytes(digest):
     """But without the tags around it."""
     junk = bytes(range(256)) * 20
     assert digest(id3(3, SONG) + junk + id3v1("Song")) == digest(junk) != digest(junk[1:])

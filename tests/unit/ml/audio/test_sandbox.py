@@ -128,7 +128,7 @@ def test_tags_are_the_same(sandbox, tmp_path):
         assert sandbox.read_tags(file) == read_tags(file) == TagReading({"title": "Größe 曲"})
 
 
-def test_time_spent_is_told(sandbox, tmp_path):
+def test_cpu_time_is_reported(sandbox, tmp_path):
     path = sounds.write(tmp_path / "a.flac", sounds.noise(60, 44_100), 44_100)
     cpu_time = CpuTime()
     with path.open("rb") as file:
@@ -160,7 +160,7 @@ IMPOSSIBLE_PROGRESS = ["inf", "nan", "-1", "0", "1e9", "1" + 400 * "0", "[]", '"
 
 
 @pytest.mark.parametrize("message", [f'{{"decoded_s": {message}}}' for message in IMPOSSIBLE_PROGRESS])
-def test_progress_that_cannot_be_is_not_believed(failing, tmp_path, message):
+def test_impossible_progress_is_refused(failing, tmp_path, message):
     message = message.replace("inf", "Infinity").replace("nan", "NaN")
     with order(tmp_path / "bad", f"say {message}").open("rb") as file, pytest.raises(Undecodable):
         failing.decode_windows(file, RATE, 2, 1.0, max_duration_s=LONGEST_S)
@@ -202,7 +202,7 @@ def test_warnings_that_a_helper_gives_are_few_and_short_text(warnings):
         warning.encode()
 
 
-def test_a_decoder_that_ends_without_a_sample_is_not_believed(failing, tmp_path):
+def test_a_decoder_that_ends_without_a_sample_is_refused(failing, tmp_path):
     with pytest.raises(Corrupt):
         stream(failing, order(tmp_path / "bad", "nothing"))
 
@@ -237,7 +237,7 @@ def test_a_disk_that_does_not_give_the_file_says_nothing_of_its_tags(failing, tm
                 reader(file)
 
 
-def test_a_decoder_that_gives_no_numbers_is_not_believed(failing, tmp_path):
+def test_samples_that_are_not_finite_are_refused(failing, tmp_path):
     with pytest.raises(Corrupt):
         stream(failing, order(tmp_path / "bad", "numbers"))
 
@@ -363,7 +363,7 @@ def test_no_file_is_in_reach(failing, tmp_path, target):
 @pytest.mark.parametrize(
     "target", ["connect {port}", "unix {folder}/door", "run /bin/true", "fork", "kill {pid}"]
 )
-def test_nobody_is_in_reach(failing, tmp_path, target):
+def test_other_processes_are_out_of_reach(failing, tmp_path, target):
     _needs(failing, tmp_path, "seccomp")
     with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(socket.AF_UNIX) as unix:
         unix.bind(str(tmp_path / "door"))
@@ -385,7 +385,7 @@ def _needs(sandbox: Sandbox, folder: Path, name: str) -> None:
         pytest.skip(f"this system lacks {lacking}")
 
 
-def test_what_a_system_lacks_is_said_once(tmp_path, caplog):
+def test_missing_features_of_a_system_are_logged_once(tmp_path, caplog):
     with closing(Sandbox("tests.support.open_helper")) as sandbox:
         for _ in range(3):
             assert len(stream(sandbox, music(tmp_path))) == 4 * RATE

@@ -83,7 +83,7 @@ def test_of_a_cross_validation_the_tests_of_each_fold_are_shown(music, tmp_path)
     assert "split.png" in [one.name for one in write_plots(found, tmp_path / "plots")]
 
 
-def test_progress_is_told_by_files(music):
+def test_progress_is_reported_by_files(music):
     told: list[tuple[int, int]] = []
     describe(music, on_progress=lambda *one: told.append(one))
     assert told == [(done, 16) for done in range(1, 17)]

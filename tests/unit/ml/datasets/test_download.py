@@ -93,7 +93,7 @@ def server() -> Iterator[Server]:
         thread.join()
 
 
-def test_an_archive_is_downloaded_and_its_progress_told(server, tmp_path):
+def test_an_archive_is_downloaded_and_its_progress_reported(server, tmp_path):
     told: list[tuple[str, int, int]] = []
     path = download(server.archive("a.zip", AUDIO_ZIP), tmp_path, lambda *one: told.append(one))
     assert path.read_bytes() == AUDIO_ZIP
@@ -102,13 +102,13 @@ def test_an_archive_is_downloaded_and_its_progress_told(server, tmp_path):
     assert told[-1][1:] == (len(AUDIO_ZIP), len(AUDIO_ZIP))
 
 
-def test_an_interrupted_download_goes_on_where_it_stopped(server, tmp_path):
+def test_an_interrupted_download_is_resumed(server, tmp_path):
     server.cut_after = [100_000, 50_000]
     assert download(server.archive("a.zip", AUDIO_ZIP), tmp_path).read_bytes() == AUDIO_ZIP
     assert server.asked == [None, "bytes=100000-", "bytes=150000-"]
 
 
-def test_another_call_goes_on_where_the_first_was_killed(server, tmp_path):
+def test_another_call_resumes_a_killed_download(server, tmp_path):
     archive = server.archive("a.zip", AUDIO_ZIP)
 
     def kill(*_: object) -> None:

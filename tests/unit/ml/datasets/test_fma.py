@@ -126,7 +126,7 @@ def test_only_labels_with_their_ancestors_form_a_tree(root):
     assert fma.read(root, labels="genres").parents == {}
 
 
-def test_genres_of_one_name_are_told_apart(root):
+def test_genres_of_equal_name_are_distinguished(root):
     genres = root / "fma_metadata" / "genres.csv"
     genres.write_text(GENRES.replace("Quiet", "Pop"))
     examples = fma.read(root, labels="genres_all").examples

@@ -48,7 +48,7 @@ def test_tracks_keep_only_the_selected_labels():
     assert selected.unlabelled == ("3", "5")
 
 
-def test_rare_labels_are_left_out_and_told():
+def test_rare_labels_are_dropped_and_reported():
     selected = select_labels(MIXED, LabelConfig(min_tracks=2))
     assert selected.labels == ("Pop", "Rock")
     assert selected.rare == ("Blues", "Jazz")

@@ -32,7 +32,7 @@ def labels_of(found: Dataset) -> list[str]:
     return [label for example in found.examples for label in example.labels]
 
 
-def test_the_most_frequent_spelling_is_used_and_what_was_merged_is_told():
+def test_the_most_frequent_spelling_is_used_and_merges_are_reported():
     found = with_one_spelling(dataset("rock", "Rock", "Rock", "ROCK\u00a0", "Jazz"))
     assert labels_of(found) == ["Rock", "Rock", "Rock", "Rock", "Jazz"]
     assert found.merged == (MergedLabel("Rock", (("ROCK\u00a0", 1), ("rock", 1), ("Rock", 2))),)
@@ -91,7 +91,7 @@ def test_aliases_mean_a_label_in_any_spelling_and_their_own_spelling_is_used():
 
 
 def test_aliases_that_contradict_each_other_are_refused():
-    with pytest.raises(ValueError, match="'ROCK' is named twice"):
+    with pytest.raises(ValueError, match="'ROCK' has two different aliases"):
         LabelConfig(aliases={"rock": "Rock", "ROCK": "Metal"})
     LabelConfig(aliases={"rock": "Rock", "ROCK": "rock"})
 
@@ -102,7 +102,7 @@ def test_a_contradiction_in_a_configuration_file_is_named():
         "dataset": {"kind": "folder", "root": "x"},
         "labels": {"aliases": {"rock": "Rock", "ROCK": "Metal"}},
     }
-    with pytest.raises(InvalidConfig, match="named twice"):
+    with pytest.raises(InvalidConfig, match="two different aliases"):
         parse_experiment(experiment)
 
 
@@ -122,7 +122,7 @@ def test_an_artist_in_two_spellings_is_one_artist():
     assert describe(data, open_files=False).artists == 26
 
 
-def test_a_description_tells_what_was_merged():
+def test_a_description_reports_merged_labels():
     found = describe(with_one_spelling(dataset("rock", "Rock", "Rock")), open_files=False)
     assert found.merged == (MergedLabel("Rock", (("rock", 1), ("Rock", 2))),)
     assert [(one.label, one.tracks) for one in found.labels] == [("Rock", 3)]

@@ -206,7 +206,7 @@ def test_what_the_own_split_has_in_two_parts_is_left_out_of_training():
         (lambda one: replace(one, part=Part.TRAIN), "it has no train, validation or test part"),
     ],
 )
-def test_an_own_split_that_cannot_be_used_is_replaced_and_told(change, reason):
+def test_an_unusable_own_split_is_replaced_with_a_warning(change, reason):
     data = with_parts(by_artists(60, 6))
     divided = split(replace(data, examples=tuple(map(change, data.examples))))
     assert divided.report.origin == "by_artist"

@@ -17,7 +17,7 @@ def make(root: Path, *members: tuple[str | zipfile.ZipInfo, bytes], name: str = 
     return root / name
 
 
-def test_files_are_unpacked_and_told(tmp_path):
+def test_files_are_unpacked_and_reported(tmp_path):
     told = []
     archive = make(tmp_path, ("fma/", b""), ("fma/000/2.mp3", b"two"), ("fma/3.mp3", b""))
     assert unpack(archive, tmp_path / "out", lambda *one: told.append(one)) == 2
@@ -48,7 +48,7 @@ def test_an_archive_that_would_grow_beyond_reason_is_refused(tmp_path):
         unpack(make(tmp_path, ("zeros", b"\0" * 10_000_000)), tmp_path / "out")
 
 
-def test_a_disk_that_is_too_small_is_told_before_anything_is_written(tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_before_anything_is_written(tmp_path, monkeypatch):
     archive = make(tmp_path, ("a.txt", b"abc"))
     usage = shutil.disk_usage(tmp_path)._replace(free=2)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)

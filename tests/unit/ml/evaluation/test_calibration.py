@@ -119,7 +119,7 @@ def test_the_temperature_of_exclusive_labels_is_found_and_moves_no_label():
     assert calibration_error(targets, given).max() < 0.03 < calibration_error(targets, scores).max()
 
 
-def test_the_temperature_stays_finite_where_labels_are_told_apart_or_nothing_is_known():
+def test_the_temperature_stays_finite_for_separable_labels_and_without_labels():
     targets = np.eye(3)[[0, 1, 2] * 20]
     assert 0 < fit_softmax_temperature(targets, np.where(targets, 0.6, 0.2)).slopes[0] < 20
     assert fit_softmax_temperature(np.zeros((5, 3)), np.full((5, 3), 1 / 3)).slopes == (1.0, 1.0, 1.0)

@@ -117,7 +117,7 @@ def test_labels_are_grouped_by_their_number_of_training_tracks():
     assert np.isnan(means["tail"]["pr_auc"])
 
 
-def test_accuracy_is_told_where_each_track_has_one_label():
+def test_accuracy_is_defined_if_each_track_has_one_label():
     scores = [[0.2, 0.3, 0.1], [0.6, 0.5, 0.7], [0.1, 0.2, 0.3]]
     assert evaluate([[0, 1, 0], [1, 0, 0], [0, 0, 1]], scores, "abc", 0.5).accuracy == pytest.approx(2 / 3)
     assert evaluate([[0, 1, 1], [1, 0, 0], [0, 0, 1]], scores, "abc", 0.5).accuracy is None

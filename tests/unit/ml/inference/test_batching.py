@@ -90,7 +90,7 @@ class AsTheyAre:
 
 @pytest.mark.parametrize("deterministic_batches", [False, True])
 @pytest.mark.parametrize("pieces", [[[7] * 9 + [1] + [7] * 2], [[7], [7] * 4, [7] * 4, [1, 7], [7]]])
-def test_what_stands_still_is_looked_at_once_and_weighs_as_it_lasts(deterministic_batches, pieces):
+def test_successive_duplicates_are_predicted_once_and_weighted_by_their_count(deterministic_batches, pieces):
     model = Sees()
     batcher: Batcher[str] = Batcher(
         model, torch.device("cpu"), SIZE, StageTimings(), deterministic_batches=deterministic_batches

@@ -252,7 +252,7 @@ def test_what_the_machine_lacks_is_blamed_on_no_file(tagger, monkeypatch, error)
     assert running_decoders() == []
 
 
-def test_progress_is_told_in_the_callers_thread_once_per_block(tagger, tmp_path):
+def test_progress_is_reported_in_the_callers_thread_once_per_block(tagger, tmp_path):
     told: list[int] = []
     path = music(tmp_path, "long.wav", 65)
     outcomes = tagger.analyse(
@@ -283,7 +283,7 @@ def test_progress_that_raises_ends_the_analysis(tagger, tmp_path):
     assert running_decoders() == []
 
 
-def test_a_careful_analysis_opens_a_file_once_the_one_before_is_decoded(tagger, monkeypatch):
+def test_a_sequential_analysis_opens_a_file_after_the_one_before_is_decoded(tagger, monkeypatch):
     events: list[str] = []
 
     def logged(file: BinaryIO, sample_rate: int, **_: Any) -> Generator[np.ndarray, None, Decoded]:
@@ -302,7 +302,7 @@ def test_a_careful_analysis_opens_a_file_once_the_one_before_is_decoded(tagger, 
     assert events == ["opened", "decoded"] * 5
 
 
-def test_only_a_model_that_would_wait_has_several_threads_decode_and_never_a_careful_one():
+def test_only_a_model_on_a_gpu_has_several_decoding_threads_and_never_a_sequential_analysis():
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
     assert decoding_threads(cpu, sequential=False) == decoding_threads(cuda, sequential=True) == 1
     assert 1 <= decoding_threads(cuda, sequential=False) <= 4
@@ -342,7 +342,7 @@ def test_timings_add_up(tagger, tmp_path):
 
 @pytest.mark.parametrize("coverage", ["full", Windows(windows=2)])
 @pytest.mark.parametrize(("rate", "resamples"), [(RATE, False), (44_100, True)])
-def test_resampling_is_told_apart_from_decoding(tagger, tmp_path, coverage, rate, resamples):
+def test_resampling_is_measured_separately_from_decoding(tagger, tmp_path, coverage, rate, resamples):
     path = write(tmp_path / "a.wav", noise(20, rate), rate)
     tagger.timings = StageTimings()
     list(tagger.analyse(opened([path]), coverage, max_duration_s=LONGEST_S))

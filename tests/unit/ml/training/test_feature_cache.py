@@ -75,7 +75,7 @@ def test_a_bad_file_costs_only_itself(tmp_path, kind):
     assert isinstance(outcomes[1], Cached)
 
 
-def test_missing_files_and_folders_are_told_apart(tmp_path):
+def test_missing_files_and_folders_are_distinguished(tmp_path):
     (tmp_path / "folder.wav").mkdir()
     outcomes = cache_log_mels([tmp_path / "none.wav", tmp_path / "folder.wav"], FEATURES, tmp_path / "cache")
     assert [isinstance(one, ItemError) and one.code for one in outcomes] == ["disappeared", "not_a_file"]

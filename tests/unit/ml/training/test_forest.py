@@ -13,7 +13,7 @@ from core.states import Activity
 from tests.unit.ml.training.experiments import make_config, make_stage, make_tracks
 
 
-def test_trees_grown_a_few_at_a_time_are_the_same_and_are_told(tmp_path, monkeypatch):
+def test_trees_fitted_in_several_calls_are_the_same_and_reported(tmp_path, monkeypatch):
     content = {"kind": "random_forest", "trees": 7, "max_leaves": 4, "patches_per_track": 2}
     config = make_config(model=content, training={"max_class_weight": 5})
     assert isinstance(config.model, RandomForestConfig)

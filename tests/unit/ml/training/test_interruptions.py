@@ -64,7 +64,7 @@ def test_a_training_killed_at_random_moments_ends_with_the_same_weights(
     assert results[0] == results[1]
 
 
-def test_processes_end_with_one_model_draw_apart_and_can_be_stopped(tmp_path):
+def test_processes_end_with_one_model_draw_different_batches_and_can_be_stopped(tmp_path):
     program = [sys.executable, *TWO_PROCESSES, "-m", "tests.unit.ml.training.shared_fit", str(tmp_path)]
     subprocess.run(program, cwd=PROJECT, check=True, timeout=200)
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))

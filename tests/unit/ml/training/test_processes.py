@@ -21,7 +21,7 @@ def test_a_process_joins_with_its_own_gpu_and_exchanges_objects_on_the_cpu(
     assert (backends, gpus) == ([backend], chosen)
 
 
-def test_a_process_that_is_alone_joins_nobody(monkeypatch):
+def test_a_single_process_joins_no_group(monkeypatch):
     monkeypatch.setattr(dist, "init_process_group", lambda *args: pytest.fail("joined"))
     processes.join_group(torch.device("cpu"))
     processes.leave_group()

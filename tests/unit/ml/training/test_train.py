@@ -143,7 +143,7 @@ def test_the_records_say_what_happened(clips, cache_dir, tmp_path):
     assert card.provenance["dataset_sha256"] in text
 
 
-def test_labels_that_form_a_tree_are_served_and_judged_as_one(clips, cache_dir, tmp_path):
+def test_hierarchical_labels_are_consistent_when_served_and_evaluated(clips, cache_dir, tmp_path):
     """Half of the pulsing clips are only called by the parent's name, which every clip of noise has."""
     examples = tuple(
         replace(one, labels=("noisy", "pulsing") if number % 2 else ("noisy",))
@@ -157,7 +157,7 @@ def test_labels_that_form_a_tree_are_served_and_judged_as_one(clips, cache_dir, 
     assert card.parents == {"pulsing": "noisy"}
     groups = result.results["groups"]
     assert {name: means["labels"] for name, means in groups.items()} == {"tail": 4, "roots": 3, "leaves": 3}
-    assert "at the top of the tree" in (tmp_path / "run/MODEL_CARD.md").read_text()
+    assert "roots of the label tree" in (tmp_path / "run/MODEL_CARD.md").read_text()
     tagger, noisy, pulsing = Tagger.load(tmp_path / "run", device="cpu"), 2, 3
     sources = [(one.id, one.path.open("rb")) for one in examples]
     for _, analysis in tagger.analyse(sources, max_duration_s=60):
@@ -185,7 +185,7 @@ def test_a_base_that_knows_the_test_tracks_is_named(clips, cache_dir, tmp_path):
     assert result.results["warnings"][-1] in (tmp_path / "run/MODEL_CARD.md").read_text()
 
 
-def test_a_scoring_can_be_stopped_and_goes_on(clips, cache_dir, tmp_path):
+def test_scoring_can_be_stopped_and_resumed(clips, cache_dir, tmp_path):
     """The epochs are over when it is asked to stop; nothing of them is trained again."""
     reports: list[Any] = []
 
@@ -206,7 +206,7 @@ def test_a_scoring_can_be_stopped_and_goes_on(clips, cache_dir, tmp_path):
 
 
 @pytest.mark.parametrize("model", ["audio_cnn", "random_forest"])
-def test_a_training_tells_what_it_is_doing_from_its_start_to_its_end(clips, cache_dir, tmp_path, model):
+def test_a_training_reports_its_activities_from_start_to_end(clips, cache_dir, tmp_path, model):
     activities: list[tuple[Activity, int, int | None]] = []
     changes: dict[str, Any] = {"model": FOREST} if model == "random_forest" else {}
     train(
@@ -248,7 +248,7 @@ def test_what_is_reported_of_exclusive_labels_is_what_is_served(clips, cache_dir
     assert np.sum(result.results["co_occurrence"]) == 24
 
 
-def test_calibration_is_judged_on_tracks_it_was_not_chosen_on():
+def test_calibration_is_evaluated_on_held_out_tracks():
     """Scores that say nothing, which a calibration by the same tracks would make look honest."""
     random = np.random.default_rng(0)
     targets = (random.random((60, 3)) < 0.3).astype(float)
@@ -325,7 +325,7 @@ def test_what_a_study_chose_on_these_folds_is_warned_of(clips, cache_dir, models
     assert CHOSEN_ON_FOLDS in (tmp_path / "run" / "MODEL_CARD.md").read_text()
 
 
-def test_a_stopped_cross_validation_goes_on_with_the_same_result(clips, cache_dir, models_dir, tmp_path):
+def test_a_resumed_cross_validation_has_the_same_result(clips, cache_dir, models_dir, tmp_path):
     config = make_config(model=TRANSFER, split={"folds": 3})
     reports: list[object] = []
 
@@ -379,7 +379,7 @@ def test_a_transfer_labels_stored_embeddings_as_it_labels_audio(clips, cache_dir
         assert scores.std() > 0.05
 
 
-def test_an_ensemble_of_stored_models_is_judged_and_stored(clips, cache_dir, tmp_path):
+def test_an_ensemble_of_stored_models_is_evaluated_and_stored(clips, cache_dir, tmp_path):
     for seed in (1, 2):
         run(clips, tmp_path / f"models/cnn-{seed}", cache_dir, seed=seed)
     ensemble = {"kind": "ensemble", "members": ["cnn-1", "cnn-2"]}
@@ -466,7 +466,7 @@ def test_nothing_but_bad_files_is_an_error(clips, cache_dir, tmp_path):
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ({"kind": "transfer", "backbone": "nowhere"}, "'nowhere' cannot be built on"),
+        ({"kind": "transfer", "backbone": "nowhere"}, "'nowhere' cannot be used as a base"),
         ({"kind": "ensemble", "members": ["tiny-1", "other-1"]}, "differ in their labels"),
     ],
 )
