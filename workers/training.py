@@ -22,9 +22,10 @@ from core.ml.datasets.examples import Dataset
 from core.ml.training.reports import EpochReport, TrainingResult
 from core.ml.training.run import TrainingStopped
 from core.ml.training.train import train
+from core.services.runs import finish_run, record_epochs
 from core.settings import get_settings
 from core.states import Activity
-from core.store.experiments import Ending, finish_run, save_epochs, take_version
+from core.store.experiments import FinishedTraining, take_version
 from core.store.registry import register_artifact
 from core.store.tables import Library, Run
 from core.store.tracks import list_tags
@@ -45,7 +46,7 @@ def train_model(lease: Lease) -> None:
             return
     dataset = load_dataset(lease, config.dataset)
     version = lease.write(lambda session: take_version(session, run_id))
-    reporter = Reporter(lease, run_id)
+    reporter = RunReporter(lease, run_id)
     folder = settings.training_dir / str(run_id)
     take_over(folder, lease.claim.payload.get("continues", []))
     try:
@@ -112,7 +113,7 @@ def _finish(session: Session, lease: Lease, result: TrainingResult, folder: Path
     """Make the model and everything that is known of its run visible, all at once."""
     card = read_card(folder)
     run = session.get_one(Run, lease.claim.job_id)
-    ending = Ending(
+    finished = FinishedTraining(
         config=ExperimentConfig.model_validate_json(card.provenance["config"]).model_dump(mode="json"),
         dataset_sha256=card.provenance["dataset_sha256"],
         code_version=card.provenance["code_version"],
@@ -121,14 +122,17 @@ def _finish(session: Session, lease: Lease, result: TrainingResult, folder: Path
         duration_s=result.metrics["duration_s"],
         epochs=[storable(report.as_dict()) for report in result.history],
     )
-    finish_run(session, lease.claim, run, ending, register_artifact(session, folder))
+    finish_run(session, lease.claim, run, finished, register_artifact(session, folder))
 
 
-class Reporter:
-    """Tells the database how a training gets on, and the training when it should stop."""
+class RunReporter:
+    """Records the progress of a run in the database, and lets its training know when to stop.
 
-    def __init__(self, lease: Lease, run_id: UUID) -> None:
-        self._lease, self._run_id = lease, run_id
+    `counted`: each epoch counts as progress of the job.
+    """
+
+    def __init__(self, lease: Lease, run_id: UUID, *, counted: bool = True) -> None:
+        self._lease, self._run_id, self._counted = lease, run_id, counted
         self._reports: list[EpochReport] = []
         self._written = self._noted = time.monotonic()
 
@@ -145,7 +149,7 @@ class Reporter:
             self._written = time.monotonic()
 
     def on_activity(self, activity: Activity, done: int, total: int | None) -> None:
-        """Write what the training is doing: at once where no further word may come for long."""
+        """Write what the training is doing: at once if no further report may come for long."""
         self._lease.moved()
         if total is None or time.monotonic() - self._noted >= WRITE_EVERY_S:
             values = {"name": activity, "done": done, "total": total}
@@ -159,7 +163,15 @@ class Reporter:
     def flush(self) -> None:
         """Write what has been reported since the last time."""
         reports: Sequence[dict[str, Any]] = [storable(report.as_dict()) for report in self._reports]
-        self._lease.write(partial(save_epochs, claim=self._lease.claim, run_id=self._run_id, reports=reports))
+        self._lease.write(
+            partial(
+                record_epochs,
+                claim=self._lease.claim,
+                run_id=self._run_id,
+                reports=reports,
+                counted=self._counted,
+            )
+        )
         self._reports, self._written = [], time.monotonic()
 
     def _is_due(self) -> bool:

@@ -14,7 +14,7 @@ from api.client.http import Client
 from core.settings import Settings
 from core.states import JobState
 from core.store.session import SessionFactory
-from core.store.tables import Job, JobUnit, Library, Model, Study, Trial
+from core.store.tables import Epoch, Job, JobUnit, Library, Model, Study, Trial
 from tests.integration.api.gateway import bearer, problem_of
 from tests.integration.api.test_cli import Run, runner
 from tests.support.builders import make_api_key, make_library, make_model
@@ -59,7 +59,8 @@ def finish(db: SessionFactory, study_id: str) -> None:
         job = session.get_one(Job, UUID(study_id))
         for trial in session.scalars(select(Trial).order_by(Trial.number)):
             trial.params = {"training.lr": 0.01 * (trial.number + 1)}
-            trial.state, trial.values, trial.curve = "complete", [float(trial.number)], [POINT]
+            trial.state, trial.values = "complete", [float(trial.number)]
+            session.add(Epoch(run_id=trial.id, fold=0, epoch=1, metrics=POINT))
             if trial.number == 0:
                 trial.state, trial.values = "failed", None
                 trial.error_code, trial.error_detail = "training_diverged", "The loss is nan."
@@ -185,17 +186,19 @@ def test_the_best_trial_the_failures_and_the_pictures_are_shown(http, finished):
 
 def add_trials(db: SessionFactory, study_id: str, count: int, values: Callable[[int], list[float]]) -> None:
     with db.begin() as session:
-        session.add_all(
-            Trial(
+        for number in range(2, count + 2):
+            trial = Trial(
                 study_id=UUID(study_id),
                 number=number,
                 state="complete",
                 params={"training.lr": 0.01},
                 values=values(number),
-                curve=[POINT] * 50,
             )
-            for number in range(2, count + 2)
-        )
+            session.add(trial)
+            session.flush()
+            session.add_all(
+                Epoch(run_id=trial.id, fold=0, epoch=epoch, metrics=POINT) for epoch in range(1, 51)
+            )
 
 
 def test_trials_come_in_pages_and_the_details_stay_small(http, db, finished):
