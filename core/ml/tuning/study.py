@@ -1,7 +1,7 @@
 """A study as Optuna knows it: rebuilt from the trials that the caller has stored, and kept nowhere else."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -21,7 +21,7 @@ MIN_TRIALS = 4  # for importances
 MOST_TRIALS = 400  # the newest that importances are computed from: some seconds per objective at six keys
 
 _STATES = {
-    TrialState.WAITING: OptunaState.FAIL,  # as good as absent; it only keeps its number
+    TrialState.WAITING: OptunaState.WAITING,
     TrialState.RUNNING: OptunaState.RUNNING,
     TrialState.COMPLETE: OptunaState.COMPLETE,
     TrialState.PRUNED: OptunaState.PRUNED,
@@ -54,7 +54,14 @@ def ask(config: TuningConfig, name: str, number: int, trials: Sequence[TrialReco
     `trials` are all of the study, in the order of their numbers. The same trials give the same parameters.
     """
     sampler = make_sampler(config.sampler, config.space, config.seed, number)
-    study = rebuild(config, name, trials, sampler=sampler, asked=number)
+    # `study.ask()` gives the first waiting trial; the other ones only keep their numbers.
+    others_failed = [
+        replace(trial, state=TrialState.FAILED)
+        if trial.state == TrialState.WAITING and trial.number != number
+        else trial
+        for trial in trials
+    ]
+    study = rebuild(config, name, others_failed, sampler=sampler)
     return suggest(study.ask(), config.space)
 
 
@@ -64,16 +71,12 @@ def rebuild(
     trials: Iterable[TrialRecord],
     *,
     sampler: BaseSampler | None = None,
-    asked: int | None = None,
     storage: str | None = None,
 ) -> optuna.Study:
-    """The study with all these trials, in memory or at the URL `storage`.
-
-    `asked` is the number of the trial that `study.ask()` gives next.
-    """
+    """The study with all these trials, in memory or at the URL `storage`."""
     study = create_study(config, name, sampler=sampler, storage=storage)
     for trial in trials:
-        study.add_trial(_frozen(config, trial, is_asked=trial.number == asked))
+        study.add_trial(_frozen(config, trial))
     return study
 
 
@@ -96,17 +99,17 @@ def create_study(
     )
 
 
-def _frozen(config: TuningConfig, trial: TrialRecord, *, is_asked: bool) -> FrozenTrial:
+def _frozen(config: TuningConfig, trial: TrialRecord) -> FrozenTrial:
     params = dict(trial.params) if trial.is_tried else {}
     has_reports = len(config.objectives) == 1  # Optuna has none in a study of several objectives
     frozen = optuna.create_trial(
-        state=OptunaState.WAITING if is_asked else _STATES[trial.state],
+        state=_STATES[trial.state],
         params=params,
         distributions={key: distribution_of(config.space[key]) for key in params},
         values=None if trial.values is None else list(trial.values),
         intermediate_values=signed_losses(config, trial.losses) if has_reports else None,
     )
-    if trial.started_at is not None and not is_asked:
+    if trial.started_at is not None:
         frozen.datetime_start = trial.started_at
     if trial.finished_at is not None and frozen.state.is_finished():
         frozen.datetime_complete = trial.finished_at

@@ -83,14 +83,14 @@ def end(config: TuningConfig, trial: optuna.Trial, params: dict[str, Any], objec
     return TrialRecord(trial.number, state, params, values if is_complete else None, losses)
 
 
-def test_parameters_survive_storage_as_json_and_waiting_trials_keep_their_numbers():
+def test_trials_keep_their_numbers_and_running_ones_their_parameters():
     config = make_study()
     records = [
         TrialRecord(0, TrialState.WAITING),
         TrialRecord(1, TrialState.CANCELLED, {"training.lr": 1e-3, "training.weight_decay": 1e-3}),
         TrialRecord(2, TrialState.RUNNING, {"training.lr": 0.1, "training.weight_decay": 1e-6}),
     ]
-    study = rebuild(config, "mine", records, asked=0)
+    study = rebuild(config, "mine", records)
     assert [trial.state.name for trial in study.trials] == ["WAITING", "FAIL", "RUNNING"]
     assert [dict(trial.params) for trial in study.trials] == [{}, {}, dict(records[2].params)]
     assert study.ask().number == 0
