@@ -1,6 +1,6 @@
 """Rows as response shapes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -282,12 +282,7 @@ def run_details(row: RunRow, epochs: Sequence[tables.Epoch]) -> schemas.RunDetai
         **dict(run(row)),
         config=row.run.config,
         results=row.run.results,
-        epochs=[
-            schemas.Epoch.model_validate(
-                each.metrics | {"fold": None if each.fold == NO_FOLD else each.fold, "epoch": each.epoch}
-            )
-            for each in epochs
-        ],
+        epochs=[schemas.Epoch.model_validate(each.metrics | _place(each)) for each in epochs],
         artifacts=list(ARTIFACTS) if row.model else [],
     )
 
@@ -330,15 +325,26 @@ def study_details(session: Session, row: StudyRow, plots: Sequence[str]) -> sche
     )
 
 
-def trials(row: StudyRow, found: Sequence[tables.Trial], *, curves: bool) -> list[schemas.TrialDetails]:
+def trials(
+    row: StudyRow, found: Sequence[tables.Trial], epochs: Mapping[UUID, Sequence[tables.Epoch]]
+) -> list[schemas.TrialDetails]:
+    """`epochs`: the curves by trial."""
     config = TuningConfig.model_validate(row.study.config)
     return [
         schemas.TrialDetails(
-            **_trial(config, trial),
-            curve=[schemas.TrialPoint.model_validate(point) for point in trial.curve] if curves else [],
+            **_trial(config, trial), curve=[_trial_point(each) for each in epochs.get(trial.id, ())]
         )
         for trial in found
     ]
+
+
+def _trial_point(row: tables.Epoch) -> schemas.TrialPoint:
+    shown = {name: row.metrics.get(name) for name in ("train_loss", "validation_loss", "validation")}
+    return schemas.TrialPoint.model_validate(shown | _place(row))
+
+
+def _place(row: tables.Epoch) -> dict[str, int | None]:
+    return {"fold": None if row.fold == NO_FOLD else row.fold, "epoch": row.epoch}
 
 
 def _trial(config: TuningConfig, row: tables.Trial) -> dict[str, Any]:

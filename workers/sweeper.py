@@ -125,7 +125,7 @@ class Sweeper:
                 return _files(files)
             if not is_job[run_id] and folder.exists():
                 continue
-            if swept := self._piece(partial(sweep.sweep_run, run_id=run_id)):
+            if swept := self._piece(partial(sweep.sweep_runs, condition=Run.id == run_id)):
                 return swept
         return Swept()
 
@@ -133,7 +133,7 @@ class Sweeper:
         with self._sessions() as session:
             study_ids = sweep.find_marked_ids(session, Study)
         for study_id in study_ids:
-            if swept := self._piece(partial(sweep.sweep_trials, study_id=study_id)):
+            if swept := self._piece(partial(sweep.sweep_runs, condition=Run.study_id == study_id)):
                 return swept
             folder = self._settings.studies_dir / str(study_id)
             if files := self._remove_folder(folder):

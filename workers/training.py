@@ -22,10 +22,10 @@ from core.ml.training.context import TrainingStopped
 from core.ml.training.json_values import finite_or_null
 from core.ml.training.reports import EpochReport, TrainingResult
 from core.ml.training.train import train
-from core.services.training import complete_run, record_epochs
+from core.services.runs import finish_run, record_epochs
 from core.settings import get_settings
 from core.states import Activity
-from core.store.experiments import Ending, take_version
+from core.store.experiments import FinishedTraining, take_version
 from core.store.registry import register_artifact
 from core.store.tables import Library, Run
 from core.store.tracks import list_tags
@@ -46,7 +46,7 @@ def train_model(lease: Lease) -> None:
             return
     dataset = load_dataset(lease, config.dataset)
     version = lease.write(lambda session: take_version(session, run_id))
-    reporter = TrainingReporter(lease, run_id)
+    reporter = RunReporter(lease, run_id)
     folder = settings.training_dir / str(run_id)
     adopt_checkpoints(folder, lease.claim.payload.get("continues", []))
     try:
@@ -106,7 +106,7 @@ def _finish(session: Session, lease: Lease, result: TrainingResult, folder: Path
     """Register the model and store the results of its run in one transaction."""
     card = read_card(folder)
     run = session.get_one(Run, lease.claim.job_id)
-    ending = Ending(
+    finished = FinishedTraining(
         config=ExperimentConfig.model_validate_json(card.provenance["config"]).model_dump(mode="json"),
         dataset_sha256=card.provenance["dataset_sha256"],
         code_version=card.provenance["code_version"],
@@ -115,14 +115,18 @@ def _finish(session: Session, lease: Lease, result: TrainingResult, folder: Path
         duration_s=result.metrics["duration_s"],
         epochs=[finite_or_null(report.as_dict()) for report in result.history],
     )
-    complete_run(session, lease.claim, run, ending, register_artifact(session, folder))
+    finish_run(session, lease.claim, run, finished, register_artifact(session, folder))
 
 
-class TrainingReporter:
-    """Writes the progress of a training to the database, and tells the training when to stop."""
+class RunReporter:
+    """Writes the progress of a run to the database, and tells its training when to stop.
 
-    def __init__(self, lease: Lease, run_id: UUID) -> None:
-        self._lease, self._run_id = lease, run_id
+
+    `counted`: each epoch counts as progress of the job.
+    """
+
+    def __init__(self, lease: Lease, run_id: UUID, *, counted: bool = True) -> None:
+        self._lease, self._run_id, self._counted = lease, run_id, counted
         self._reports: list[EpochReport] = []
         self._written = self._noted = time.monotonic()
 
@@ -154,7 +158,13 @@ class TrainingReporter:
         """Write the epochs reported since the last write."""
         reports: Sequence[dict[str, Any]] = [finite_or_null(report.as_dict()) for report in self._reports]
         self._lease.write(
-            partial(record_epochs, claim=self._lease.claim, run_id=self._run_id, reports=reports)
+            partial(
+                record_epochs,
+                claim=self._lease.claim,
+                run_id=self._run_id,
+                reports=reports,
+                counted=self._counted,
+            )
         )
         self._reports, self._written = [], time.monotonic()
 

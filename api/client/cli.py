@@ -196,15 +196,22 @@ def show_studies(
     ] = False,
     trial: Annotated[int | None, typer.Option(min=0, help="Train this trial instead.")] = None,
     delete: Annotated[bool, typer.Option("--delete", help="Delete it with its trials.")] = False,
+    export_optuna: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Write it into an Optuna storage, such as sqlite:///studies.db."),
+    ] = None,
 ) -> None:
-    """List studies, show one, train the best that it found, or delete it."""
-    if study_id is None and (train_best or trial is not None or delete):
+    """List studies, show one, train the best that it found, export it, or delete it."""
+    actions = (train_best or trial is not None) + delete + (export_optuna is not None)
+    if study_id is None and actions:
         raise ClientError("Name the study: `mfa studies ID --train-best`.")
-    if delete and (train_best or trial is not None):
-        raise ClientError("The best of a study can be trained or the study deleted, not both.")
+    if actions > 1:
+        raise ClientError("One thing at a time: train the best of a study, export the study, or delete it.")
     with connect() as client:
         if study_id is None:
             tune.show_studies(client)
+        elif export_optuna is not None:
+            tune.export_optuna(client, study_id, export_optuna)
         elif delete:
             tune.delete(client, study_id)
         elif train_best or trial is not None:

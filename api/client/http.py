@@ -99,6 +99,16 @@ class Client:
     def get_study(self, study_id: UUID) -> schemas.StudyDetails:
         return self._get(schemas.StudyDetails, f"/studies/{study_id}")
 
+    def iterate_trials(self, study_id: UUID) -> Iterator[schemas.TrialDetails]:
+        """All trials of a study with their curves."""
+        query: dict[str, Any] = {"curves": True}
+        while True:
+            page = self._get(schemas.Page[schemas.TrialDetails], f"/studies/{study_id}/trials", query)
+            yield from page.items
+            if page.next_cursor is None:
+                return
+            query["cursor"] = page.next_cursor
+
     def get_job(self, job_id: UUID) -> schemas.Job:
         return self._get(schemas.Job, f"/jobs/{job_id}")
 

@@ -1,5 +1,8 @@
 """The `tune` and `studies` commands: submit a study, follow its trials, show what it found."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -147,6 +150,20 @@ def show_best(study: schemas.StudyDetails) -> None:
 
 def train_best(client: Client, study_id: UUID, trial: int | None) -> None:
     follow_training(client, client.train_best(study_id, trial))
+
+
+def export_optuna(client: Client, study_id: UUID, url: str) -> None:
+    """In a process of its own that has the workers' packages, Optuna among them."""
+    study = client.get_study(study_id)
+    content = {
+        "name": f"{study.name} {study.id}",
+        "config": study.config,
+        "trials": [trial.model_dump(mode="json") for trial in client.iterate_trials(study_id)],
+    }
+    command = (sys.executable, "-m", "core.ml.tuning.export", url)
+    if subprocess.run(command, input=json.dumps(content), text=True, check=False).returncode:
+        raise ClientError("The study was not exported.")
+    display.say(f"{study.name} with {len(content['trials'])} trials: `optuna-dashboard {url}`.")
 
 
 def delete(client: Client, study_id: UUID) -> None:

@@ -51,8 +51,8 @@ def compare_runs(
 @router.get("/{run_id}", responses=problems(404))
 def get_run(run_id: UUID, session: SessionDep) -> schemas.RunDetails:
     """A run with its configuration, its results and the curves of its epochs, also while it is at work."""
-    epochs = service.list_epochs(session, run_id)  # first: a run that is there now had all of them then
-    return views.run_details(service.get_run(session, run_id), epochs)
+    epochs = service.list_epochs(session, [run_id])  # first: a run that is there now had all of them then
+    return views.run_details(service.get_run(session, run_id), epochs[run_id])
 
 
 @router.delete("/{run_id}", status_code=204, dependencies=[ADMIN], responses=DELETED | problems(404, 409))

@@ -11,9 +11,11 @@ from api.routes import DELETED, make_router, problems
 from api.routes.jobs import accepted
 from core.services import changes, tuning
 from core.services import studies as service
+from core.store.experiments import list_epochs
 
 router = make_router("studies")
 
+CURVES_PER_PAGE = 20  # trials: a curve may have many thousands of points
 THE_BEST = schemas.BestRequest()
 PICTURE: dict[int | str, dict[str, Any]] = {
     200: {
@@ -50,8 +52,11 @@ def list_trials(
 ) -> schemas.Page[schemas.TrialDetails]:
     """The trials of a study in the order in which they were added."""
     row = service.get_study(session, study_id)
-    page = service.list_trial_page(session, study_id, cursor, limit, curves=curves)
-    return schemas.Page(items=views.trials(row, page.items, curves=curves), next_cursor=page.next_cursor)
+    page = service.list_trial_page(
+        session, study_id, cursor, min(limit, CURVES_PER_PAGE) if curves else limit
+    )
+    epochs = list_epochs(session, [trial.id for trial in page.items]) if curves else {}
+    return schemas.Page(items=views.trials(row, page.items, epochs), next_cursor=page.next_cursor)
 
 
 @router.delete("/{study_id}", status_code=204, dependencies=[ADMIN], responses=DELETED | problems(404, 409))

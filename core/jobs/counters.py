@@ -49,6 +49,11 @@ def count_done(session: Session, claim: Claim, done: int) -> None:
     )
 
 
+def reset_failures(session: Session, claim: Claim) -> None:
+    """Forget the failures of a unit that has made progress since, where its progress is counted elsewhere."""
+    _update(session, claim, **_without_failures(claim))
+
+
 def save_progress(session: Session, claim: Claim, **payload: Any) -> None:
     """Add to a unit's payload where its next run goes on."""
     added = JobUnit.payload.op("||")(cast(payload, JSONB))

@@ -140,7 +140,8 @@ def _takes_up(retry: type[Job], job_id: SQLColumnExpression[UUID]) -> ColumnElem
 
 def delete_run(session: Session, run_id: UUID) -> None:
     """Delete what is known of a training that has ended. Its model stays, and so does its job."""
-    run = session.scalars(select(Run).where(Run.id == run_id).with_for_update()).one_or_none()
+    of_experiment = Run.experiment_id.is_not(None)
+    run = session.scalars(select(Run).where(Run.id == run_id, of_experiment).with_for_update()).one_or_none()
     if run is None:
         raise RunNotFound(f"There is no run {run_id}.")
     _refuse_open_job(session, Job.id == run.job_id, RunAtWork, "this run")

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, ColumnElement, cast, func, select, tuple_
-from sqlalchemy.orm import Session, defer
+from sqlalchemy.orm import Session
 
 from core.config.search_space import pareto_front
 from core.config.tuning import TuningConfig
@@ -24,7 +24,6 @@ PLOTS = ("history", "importances", "parallel_coordinates", "pareto_front", "slic
 MOST_BEST = 100  # points of a Pareto front that are shown
 LEADERS = 20  # complete trials that are shown, the best first
 MOST_REASONS = 10  # of failed trials
-CURVES_PER_PAGE = 20  # trials: a curve may have many thousands of points
 
 
 @dataclass(frozen=True)
@@ -32,15 +31,15 @@ class StudyRow:
     """A study with the joined columns of its last job and its trials."""
 
     study: Study
-    state: str | None  # its last job's
+    state: str | None  # of its last job
     counts: dict[str, int]  # trials by state
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What the trials of a study have come to, however many there are."""
+    """What the trials of a study have found, cut to a bounded size."""
 
-    best: Sequence[Trial]  # the best one, or up to `MOST_BEST` of the Pareto front; without curves
+    best: Sequence[Trial]  # the best one, or up to `MOST_BEST` of the Pareto front
     front_size: int  # of the whole Pareto front; 1 for one objective, 0 while no trial is complete
     leaders: Sequence[Trial]  # the best complete ones, best first; none where there are several objectives
     reasons: Sequence[tuple[str, str]]  # code and detail of failures, each once
@@ -85,13 +84,8 @@ def _with_jobs(session: Session, studies: Sequence[Study]) -> list[StudyRow]:
     ]
 
 
-def list_trials(
-    session: Session, study_id: UUID, *, curves: bool = True, numbers: Sequence[int] | None = None
-) -> list[Trial]:
-    """All, or those of these numbers; their curves are most of what there is to read.
-
-    None of a study that has been deleted since it was read.
-    """
+def list_trials(session: Session, study_id: UUID, numbers: Sequence[int] | None = None) -> list[Trial]:
+    """All, or those of these numbers, in their order; none of a study that has been deleted meanwhile."""
     query = (
         select(Trial)
         .join(Study, Study.id == Trial.study_id)
@@ -100,30 +94,25 @@ def list_trials(
     )
     if numbers is not None:
         query = query.where(Trial.number.in_(numbers))
-    return list(session.scalars(query if curves else query.options(defer(Trial.curve))))
+    return list(session.scalars(query))
 
 
-def list_trial_page(
-    session: Session, study_id: UUID, cursor: str | None, limit: int, *, curves: bool = False
-) -> Page[Trial]:
-    """In the order of their numbers; with curves a page holds at most `CURVES_PER_PAGE`."""
-    limit = min(limit, CURVES_PER_PAGE) if curves else limit
+def list_trial_page(session: Session, study_id: UUID, cursor: str | None, limit: int) -> Page[Trial]:
+    """In the order of their numbers."""
     query = select(Trial).where(Trial.study_id == study_id).order_by(Trial.number).limit(limit + 1)
     if cursor is not None:
         (after,) = decode_cursor(cursor, int)
         query = query.where(cast(Trial.number, BigInteger) > after)
-    if not curves:
-        query = query.options(defer(Trial.curve))
     return cut_page(session.scalars(query).all(), limit, lambda trial: (trial.number,))
 
 
 def find_trials(session: Session, numbers: Mapping[UUID, Sequence[int]]) -> dict[UUID, list[Trial]]:
-    """Trials of several studies by their numbers, without curves."""
+    """Trials of several studies by their numbers."""
     wanted = [(study_id, number) for study_id, of_study in numbers.items() for number in of_study]
     found: dict[UUID, list[Trial]] = {study_id: [] for study_id in numbers}
     if wanted:
         query = select(Trial).where(tuple_(Trial.study_id, Trial.number).in_(wanted)).order_by(Trial.number)
-        for trial in session.scalars(query.options(defer(Trial.curve))):
+        for trial in session.scalars(query):
             found[trial.study_id].append(trial)
     return found
 
@@ -150,7 +139,7 @@ def find_leaders(session: Session, study_id: UUID, config: TuningConfig, limit: 
     value: ColumnElement[Any] = Trial.values[1]  # Postgres counts from 1
     order = value.desc() if config.objectives[0].maximizes else value.asc()
     query = select(Trial).where(*_complete(study_id)).order_by(order, Trial.number).limit(limit)
-    return list(session.scalars(query.options(defer(Trial.curve))))
+    return list(session.scalars(query))
 
 
 def find_front(session: Session, study_id: UUID, config: TuningConfig) -> tuple[list[Trial], int]:

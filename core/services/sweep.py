@@ -30,7 +30,6 @@ from core.store.tables import (
     Run,
     Study,
     Track,
-    Trial,
 )
 
 PIECE = 2000  # rows
@@ -41,17 +40,6 @@ DELETABLE: tuple[Deletables, ...] = (Library, Model, Job, Run, Study)
 # As in the index `ix_jobs_content_hash`, which a bound parameter might not match.
 PREDICTED_HASH: ColumnElement[str] = literal_column("(jobs.result ->> 'content_hash')", Text)
 IS_PREDICT = text(f"jobs.kind = '{JobKind.PREDICT}'")
-# Optuna's tables of a trial and of a study; their foreign keys do not cascade.
-OPTUNA_OF_TRIALS = (
-    "trial_values",
-    "trial_intermediate_values",
-    "trial_params",
-    "trial_user_attributes",
-    "trial_system_attributes",
-    "trial_heartbeats",
-)
-OPTUNA_OF_STUDIES = ("study_directions", "study_user_attributes", "study_system_attributes")
-HAS_OPTUNA = text("SELECT to_regclass('optuna.trials') IS NOT NULL")
 
 Swept = Counter[str]  # rows by table
 
@@ -226,11 +214,12 @@ def sweep_encoder(session: Session, encoder_id: int, limit: int = PIECE) -> Swep
     return _swept(Encoder, _delete(session, Encoder, Encoder.id == encoder_id))
 
 
-def sweep_run(session: Session, run_id: UUID, limit: int = PIECE) -> Swept:
-    """Epochs of a deleted run, then its row."""
-    if removed := _delete_some(session, Epoch, Epoch.run_id == run_id, limit):
+def sweep_runs(session: Session, condition: ColumnElement[bool], limit: int = PIECE) -> Swept:
+    """Epochs of the runs that meet the condition, then their rows."""
+    epochs = Epoch.run_id.in_(select(Run.id).where(condition).execution_options(**WITH_DELETED))
+    if removed := _delete_some(session, Epoch, epochs, limit):
         return _swept(Epoch, removed)
-    return _swept(Run, _delete(session, Run, Run.id == run_id))
+    return _swept(Run, _delete_some(session, Run, condition, limit))
 
 
 def is_job(session: Session, job_id: UUID) -> bool:
@@ -242,37 +231,6 @@ def may_train(session: Session) -> bool:
     """Whether a training or a study is open, which may read features from the cache."""
     learning = Job.kind.in_((JobKind.TRAINING, JobKind.TUNING))
     return session.scalar(select(Job.id).where(learning, Job.state.in_(OPEN_JOB_STATES)).limit(1)) is not None
-
-
-def sweep_trials(session: Session, study_id: UUID, limit: int = PIECE) -> Swept:
-    """Trials of a deleted study, here and in Optuna's tables; they have long curves, so a tenth as many."""
-    few = max(1, limit // 10)
-    if removed := _delete_some(session, Trial, Trial.study_id == study_id, few):
-        return _swept(Trial, removed)
-    return _sweep_optuna(session, str(study_id), few) if session.scalar(HAS_OPTUNA) else Swept()
-
-
-def _sweep_optuna(session: Session, name: str, limit: int) -> Swept:
-    trials = session.scalars(
-        text(
-            "SELECT t.trial_id FROM optuna.trials AS t JOIN optuna.studies AS s USING (study_id) "
-            "WHERE s.study_name = :name LIMIT :limit"
-        ),
-        {"name": name, "limit": limit},
-    ).all()
-    if trials:
-        for table in (*OPTUNA_OF_TRIALS, "trials"):
-            statement = text(f"DELETE FROM optuna.{table} WHERE trial_id = ANY (:trials)")  # noqa: S608, a name of OPTUNA_OF_TRIALS
-            session.execute(statement, {"trials": list(trials)})
-        return Swept({"optuna.trials": len(trials)})
-    known = text("SELECT study_id FROM optuna.studies WHERE study_name = :name")
-    study_id = session.scalar(known, {"name": name})
-    if study_id is None:
-        return Swept()
-    for table in (*OPTUNA_OF_STUDIES, "studies"):
-        statement = text(f"DELETE FROM optuna.{table} WHERE study_id = :study_id")  # noqa: S608, a name of OPTUNA_OF_STUDIES
-        session.execute(statement, {"study_id": study_id})
-    return Swept({"optuna.studies": 1})
 
 
 def remove_study(session: Session, study_id: UUID) -> Swept:

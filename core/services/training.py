@@ -13,8 +13,6 @@ from core.config.experiment import ExperimentConfig, load_experiment, parse_expe
 from core.config.models import EnsembleConfig, ModelConfig, RandomForestConfig, TransferConfig
 from core.config.params import JobKind, TrainingParams
 from core.errors import InvalidConfig, NothingToRetry
-from core.jobs.claims import Claim
-from core.jobs.counters import count_done
 from core.jobs.kinds import JobSpec, NewJob, SubmissionContext, UnitSpec
 from core.jobs.progress import Progress
 from core.services import queues
@@ -22,9 +20,9 @@ from core.services.datasets import place_dataset
 from core.services.references import hold_library_and_model
 from core.settings import PROJECT
 from core.states import JobState, UnitState
-from core.store.experiments import Ending, add_run, finish_run, save_epochs
+from core.store.experiments import add_run
 from core.store.registry import ALIASES
-from core.store.tables import Job, JobUnit, Model, Run
+from core.store.tables import Job, JobUnit, Model
 
 CONFIGS = PROJECT / "configs" / "experiments"
 SMOKE = PROJECT / "configs" / "smoke.yaml"
@@ -82,21 +80,6 @@ def retry_training(session: Session, old: Job) -> NewJob:
 
 def _add_run(session: Session, job: Job, config: ExperimentConfig) -> None:
     add_run(session, job, config)
-
-
-def record_epochs(session: Session, claim: Claim, run_id: UUID, reports: Sequence[Mapping[str, Any]]) -> None:
-    """Write reports of epochs and bring the unit's counter up to them. The caller holds the lease."""
-    count_done(session, claim, save_epochs(session, run_id, reports))
-
-
-def complete_run(session: Session, claim: Claim, run: Run, ending: Ending, model: Model) -> None:
-    """Write how a run ended. Early stopping may have left epochs out: the total becomes what there was."""
-    record_epochs(session, claim, run.id, ending.epochs)
-    finish_run(session, run, ending, model)
-    unit = session.get_one(JobUnit, claim.unit_id, populate_existing=True)
-    unit.done = max(unit.done, 1)  # averaging models takes no epoch at all
-    job = session.get_one(Job, claim.job_id)
-    job.model_id, job.total, job.result = model.id, unit.done, {"run_id": str(run.id)}
 
 
 def read_experiment(params: TrainingParams) -> ExperimentConfig:

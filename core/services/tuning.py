@@ -160,7 +160,7 @@ def _prepare_best(session: Session, study_id: UUID, number: int | None, context:
     config = TuningConfig.model_validate(row.study.config)
     chosen = find_leaders(session, study_id, config, 1)
     if number is not None:
-        trials = list_trials(session, study_id, curves=False, numbers=[number])
+        trials = list_trials(session, study_id, [number])
         chosen = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     elif len(config.objectives) > 1:
         chosen = find_front(session, study_id, config)[0]

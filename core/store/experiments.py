@@ -1,8 +1,8 @@
-"""Experiments, their runs, and what the runs reported."""
+"""Experiments and their runs; the epochs that all runs report, trials of studies too."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -14,9 +14,10 @@ from core.config.experiment import ExperimentConfig
 from core.errors import ArtifactNotFound, ExperimentNotFound, Invalid, RunNotFound
 from core.store.cursor import Page, cut_page, decode_cursor
 from core.store.registry import artifact_folder
-from core.store.tables import Epoch, Experiment, Job, Model, Run
+from core.store.tables import Epoch, Experiment, Job, Model, Run, Trial
 
 NO_FOLD = 0
+TRAINED_ORDER = (Epoch.fold == NO_FOLD, Epoch.fold, Epoch.epoch)
 # The files of a run that may be read, and what they are.
 ARTIFACTS = {
     "model.json": "application/json",
@@ -31,17 +32,17 @@ MAX_COMPARED = 20
 
 @dataclass(frozen=True)
 class RunRow:
-    """A run with what its neighbours know of it."""
+    """A run of an experiment with columns joined to it."""
 
     run: Run
-    experiment: str
-    state: str | None  # its job's
+    experiment: str  # its name
+    state: str | None  # of its job
     model: Model | None
 
 
 @dataclass(frozen=True)
-class Ending:
-    """What a finished training found out."""
+class FinishedTraining:
+    """The outcome of a training."""
 
     config: dict[str, Any]
     dataset_sha256: str
@@ -79,7 +80,7 @@ def add_run(session: Session, job: Job, config: ExperimentConfig) -> Run:
 
 
 def take_version(session: Session, run_id: UUID) -> int:
-    """The version of the model that a run is to give: the same at every call, and no other run's."""
+    """The version of the model that a run makes: the same at every call, and unique in its experiment."""
     run = session.get_one(Run, run_id)
     experiment = session.get_one(Experiment, run.experiment_id, with_for_update=True, populate_existing=True)
     session.refresh(run)
@@ -90,7 +91,7 @@ def take_version(session: Session, run_id: UUID) -> int:
 
 
 def reserve_version(session: Session, name: str) -> int:
-    """A version of the models of this name that nobody else gets."""
+    """A version of the models of this name that is given once."""
     session.execute(insert(Experiment).values(name=name).on_conflict_do_nothing())
     experiments = select(Experiment).where(Experiment.name == name)
     locked = experiments.with_for_update().execution_options(populate_existing=True)
@@ -116,36 +117,30 @@ def retire_version(session: Session, name: str, version: int) -> None:
     )
 
 
-def save_epochs(session: Session, run_id: UUID, reports: Sequence[Mapping[str, Any]]) -> int:
-    """Write reports of epochs, again those of a resumed run; how many epochs there are now."""
-    if reports:
-        rows = [
-            {"run_id": run_id, "fold": report["fold"] or NO_FOLD, "epoch": report["epoch"], "metrics": report}
-            for report in reports
-        ]
-        statement = insert(Epoch)
-        again = statement.on_conflict_do_update(
-            index_elements=[Epoch.run_id, Epoch.fold, Epoch.epoch],
-            set_={"metrics": statement.excluded.metrics},
-        )
-        session.execute(again, rows)
+def save_epochs(session: Session, run_id: UUID, reports: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
+    """Write reports of epochs, again those of a resumed run; how many the run had before, and has now."""
+    before = _count_epochs(session, run_id)
+    if not reports:
+        return before, before
+    rows = [
+        {"run_id": run_id, "fold": report["fold"] or NO_FOLD, "epoch": report["epoch"], "metrics": report}
+        for report in reports
+    ]
+    statement = insert(Epoch)
+    again = statement.on_conflict_do_update(
+        index_elements=[Epoch.run_id, Epoch.fold, Epoch.epoch],
+        set_={"metrics": statement.excluded.metrics},
+    )
+    session.execute(again, rows)
+    return before, _count_epochs(session, run_id)
+
+
+def _count_epochs(session: Session, run_id: UUID) -> int:
     return session.scalar(select(func.count()).where(Epoch.run_id == run_id)) or 0
 
 
-def finish_run(session: Session, run: Run, ending: Ending, model: Model) -> None:
-    """Write how a run ended, and which model it made."""
-    run.config, run.dataset_sha256, run.code_version = (
-        ending.config,
-        ending.dataset_sha256,
-        ending.code_version,
-    )
-    run.metrics, run.results, run.duration_s = ending.metrics, ending.results, ending.duration_s
-    run.model_id, run.finished_at = model.id, datetime.now(UTC)
-    session.flush()
-
-
 def list_experiments(session: Session) -> list[tuple[Experiment, int]]:
-    """All that have runs, by name, each with their number."""
+    """All that have runs, by name, each with the number of its runs."""
     query = select(Experiment, func.count(Run.id)).join(Run).group_by(Experiment.id)
     return [(experiment, count) for experiment, count in session.execute(query.order_by(Experiment.name))]
 
@@ -199,14 +194,32 @@ def read_artifact(session: Session, run_id: UUID, name: str) -> bytes:
         raise ArtifactNotFound(f"The file {name} of this run has been deleted.") from error
 
 
-def list_epochs(session: Session, run_id: UUID) -> list[Epoch]:
-    """In the order in which they were trained: the folds, then what follows them; none of a deleted run."""
-    query = select(Epoch).join(Run, Run.id == Epoch.run_id).where(Epoch.run_id == run_id)
-    return list(session.scalars(query.order_by(Epoch.fold == NO_FOLD, Epoch.fold, Epoch.epoch)))
+def list_epochs(session: Session, run_ids: Sequence[UUID]) -> dict[UUID, list[Epoch]]:
+    """By run, in the order of training: the folds, then the fit after them; none of a deleted run."""
+    found: dict[UUID, list[Epoch]] = {run_id: [] for run_id in run_ids}
+    query = select(Epoch).join(Run, Run.id == Epoch.run_id).where(Epoch.run_id.in_(found))
+    for epoch in session.scalars(query.order_by(*TRAINED_ORDER)):
+        found[epoch.run_id].append(epoch)
+    return found
+
+
+def list_losses(
+    session: Session, study_id: UUID, epochs: Sequence[int] | None = None
+) -> dict[UUID, dict[int, float]]:
+    """Validation losses by trial of a study and by epoch, of all epochs or of these; of the first fold."""
+    loss = Epoch.metrics["validation_loss"].as_float()
+    query = select(Epoch.run_id, Epoch.epoch, loss).join(Trial, Trial.id == Epoch.run_id)
+    query = query.where(Trial.study_id == study_id, loss.is_not(None))
+    if epochs is not None:
+        query = query.where(Epoch.epoch.in_(epochs))
+    found: dict[UUID, dict[int, float]] = {}
+    for run_id, epoch, value in session.execute(query.order_by(*TRAINED_ORDER)):
+        found.setdefault(run_id, {}).setdefault(epoch, value)
+    return found
 
 
 def compare_runs(session: Session, run_ids: Sequence[UUID]) -> Comparison:
-    """What the runs reached, and in what they were set up differently."""
+    """The metrics of the runs, and the keys in which their configurations differ."""
     if not 1 <= len(run_ids) <= MAX_COMPARED:
         raise Invalid(f"From 1 to {MAX_COMPARED} runs can be compared; `ids` names {len(run_ids)}.")
     found = {row.run.id: row for row in get_runs(session, run_ids)}
@@ -235,6 +248,7 @@ def _runs() -> Select[*tuple[Any, ...]]:
         .join(Experiment, Experiment.id == Run.experiment_id)
         .outerjoin(Job, Job.id == Run.job_id)
         .outerjoin(Model, Model.id == Run.model_id)
+        .where(Run.experiment_id.is_not(None))  # lets the index of these runs be used
     )
 
 

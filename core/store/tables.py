@@ -19,10 +19,10 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    case,
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.states import ItemState, JobState, TrialState, UnitState
@@ -308,20 +308,32 @@ class Experiment(Base):
 
 
 class Run(Deletable, Base):
-    """One training. That of a training job has the id of its job, whose state is also its own."""
+    """One training: of an experiment, or a trial of a study.
+
+    A run of an experiment has the id of its job, whose state is also its own.
+    """
 
     __tablename__ = "runs"
     __table_args__ = (
         UniqueConstraint("experiment_id", "version"),
-        Index("ix_runs_created_at_id", "created_at", "id"),
+        UniqueConstraint("study_id", "number"),
+        Index(
+            "ix_runs_created_at_id", "created_at", "id", postgresql_where=text("experiment_id IS NOT NULL")
+        ),
+        CheckConstraint("num_nonnulls(experiment_id, study_id) = 1", name="experiment_or_study"),
+        CheckConstraint("num_nulls(study_id, number, state) IN (0, 3)", name="trial"),
+        CheckConstraint("experiment_id IS NULL OR num_nulls(config, seed) = 0", name="configured"),
     )
 
-    id: Mapped[UUID] = mapped_column(primary_key=True)
-    experiment_id: Mapped[int] = mapped_column(ForeignKey("experiments.id"))
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    # NULL for a trial, as are `config` and `seed`: its study has them.
+    experiment_id: Mapped[int] = mapped_column(ForeignKey("experiments.id"), nullable=True)
+    study_id: Mapped[UUID | None] = mapped_column(ForeignKey("studies.id", ondelete="CASCADE"))
+    number: Mapped[int | None]  # in the study: from 0, in the order in which trials were added
     job_id: Mapped[UUID | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"), index=True)
     version: Mapped[int | None]  # of the model it is to give; taken when it starts, never given twice
-    config: Mapped[dict[str, Any]]  # as asked for; once it has ended, with all that it was resolved to
-    seed: Mapped[int]
+    config: Mapped[dict[str, Any]] = mapped_column(nullable=True)  # as requested; resolved once it has ended
+    seed: Mapped[int] = mapped_column(nullable=True)
     dataset_sha256: Mapped[str | None]
     code_version: Mapped[str | None]
     metrics: Mapped[dict[str, Any] | None]
@@ -331,9 +343,36 @@ class Run(Deletable, Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     finished_at: Mapped[datetime | None]
 
+    __mapper_args__ = {  # noqa: RUF012 (SQLAlchemy's own declaration)
+        "polymorphic_on": case((study_id.is_not(None), "trial"), else_="training"),
+        "polymorphic_identity": "training",
+    }
+
+
+class Trial(Run):
+    """A run of a study: one point of its search space, executed by one unit however often that is run."""
+
+    study_id: Mapped[UUID] = mapped_column(nullable=True, use_existing_column=True)
+    number: Mapped[int] = mapped_column(nullable=True, use_existing_column=True)
+    unit_id: Mapped[int | None] = mapped_column(
+        BigInteger, ForeignKey("job_units.id", ondelete="SET NULL"), unique=True
+    )
+    state: Mapped[str] = mapped_column(_one_of(TrialState), nullable=True)
+    params: Mapped[dict[str, Any] | None]  # by dotted key; chosen when it starts
+    values: Mapped[list[float] | None] = mapped_column(ARRAY(Float))  # in the order of the objectives
+    error_code: Mapped[str | None]
+    error_detail: Mapped[str | None]
+    started_at: Mapped[datetime | None]
+
+    __mapper_args__ = {"polymorphic_identity": "trial"}  # noqa: RUF012 (SQLAlchemy's own declaration)
+
+    def __init__(self, **values: Any) -> None:
+        # A default of the column would be that of every run.
+        super().__init__(**{"state": TrialState.WAITING} | values)
+
 
 class Epoch(Base):
-    """What a run reported of an epoch; of fold 0 are those outside of a cross-validation's folds."""
+    """What a run reported of an epoch; fold 0 holds the epochs outside cross-validation."""
 
     __tablename__ = "epochs"
 
@@ -344,10 +383,7 @@ class Epoch(Base):
 
 
 class Study(Deletable, Base):
-    """A search for hyper-parameters; its jobs, one at a time, add trials to it.
-
-    What Optuna knows of it lies in the schema `optuna` under the name of its id.
-    """
+    """A search for hyper-parameters; its jobs, one at a time, add trials to it."""
 
     __tablename__ = "studies"
     __table_args__ = (Index("ix_studies_created_at_id", "created_at", "id"),)
@@ -358,35 +394,6 @@ class Study(Deletable, Base):
     job_id: Mapped[UUID | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"))  # the last one
     importances: Mapped[dict[str, Any] | None]  # by objective and key; written when a job ends
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-
-
-class Trial(Base):
-    """One point of a study's space, done by one unit however often that is run."""
-
-    __tablename__ = "trials"
-    __table_args__ = (
-        UniqueConstraint("study_id", "number"),
-        UniqueConstraint("study_id", "optuna_number"),
-        _one_of(TrialState),
-    )
-
-    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
-    study_id: Mapped[UUID] = mapped_column(ForeignKey("studies.id", ondelete="CASCADE"))
-    job_id: Mapped[UUID | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"), index=True)
-    unit_id: Mapped[int | None] = mapped_column(
-        BigInteger, ForeignKey("job_units.id", ondelete="SET NULL"), unique=True
-    )
-    number: Mapped[int]  # from 0, in the order in which they were added
-    optuna_number: Mapped[int | None]  # Optuna's, in the order in which they were started
-    state: Mapped[str] = mapped_column(default=TrialState.WAITING)
-    params: Mapped[dict[str, Any] | None]
-    values: Mapped[list[float] | None] = mapped_column(ARRAY(Float))  # in the order of the objectives
-    curve: Mapped[list[Any]] = mapped_column(JSONB, default=list, server_default=text("'[]'"))
-    error_code: Mapped[str | None]
-    error_detail: Mapped[str | None]
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    started_at: Mapped[datetime | None]
-    finished_at: Mapped[datetime | None]
 
 
 class Worker(Base):

@@ -18,11 +18,13 @@ from typing import Any
 
 import torch
 
-from core.config.experiment import ExperimentConfig, load_experiment
+from core.config.experiment import ExperimentConfig, load_experiment, parse_experiment
+from core.config.search_space import explicit_fields, replaced
 from core.config.tuning import Dimension, GridConfig, IntRange, RandomConfig, SamplerConfig, TPEConfig
 from core.local.command import cores
 from core.ml.datasets.catalogue import read_dataset
-from core.ml.tuning.objective import training_objective
+from core.ml.training.train import train
+from core.ml.tuning import objective
 from core.ml.tuning.optimizer import BayesianOptimizer
 from core.settings import PROJECT
 
@@ -54,14 +56,15 @@ def measure(point: Point, models_dir: Path, music_dir: Path, cache_dir: Path) ->
     """Train one combination; in a process of a pool."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        objective = training_objective(
-            experiment_on(music_dir),
+        result = train(
+            parse_experiment(replaced(explicit_fields(experiment_on(music_dir)), values_of(point))),
             dataset_at(music_dir),
+            lambda _: None,
             folder=Path(folder),
             cache_dir=cache_dir,
             models_dir=models_dir,
         )
-        return objective(values_of(point))
+        return objective.measure(result, ["roc_auc_macro"])[0]
 
 
 @cache

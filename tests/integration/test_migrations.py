@@ -216,3 +216,68 @@ def test_jobs_that_tune_thresholds_become_a_kind_of_their_own_and_back(url, conf
         assert [tuple(row) for row in connection.execute(text(JOBS))] == before
     engine.dispose()
     command.downgrade(config, "base")
+
+
+STUDY_OF_BEFORE = """
+    WITH job AS (
+        INSERT INTO jobs (id, kind, owner, params, state, total)
+        VALUES (gen_random_uuid(), 'tuning', 'x', '{}', 'running', 4) RETURNING id
+    ), study AS (
+        INSERT INTO studies (id, name, config, job_id)
+        SELECT '11111111-1111-1111-1111-111111111111', 's', '{}', id FROM job RETURNING id, job_id
+    )
+    INSERT INTO trials (study_id, job_id, number, optuna_number, state, params, "values", curve)
+    SELECT id, job_id, number, optuna, state, params::jsonb, value, curve::jsonb FROM study, (VALUES
+        (0, 1, 'complete', '{"lr": 0.1}', ARRAY[0.5::float],
+         '[{"fold": null, "epoch": 1, "validation_loss": 0.4}]'),
+        (1, 0, 'running', '{"lr": 0.2}', NULL, '[{"fold": 2, "epoch": 1}, {"fold": null, "epoch": 1}]'),
+        (2, 2, 'running', '{"lr": 0.3}', NULL, '[]'),
+        (3, NULL, 'waiting', NULL, NULL, '[]')
+    ) AS new (number, optuna, state, params, value, curve)
+"""
+# As Optuna has made them, as far as the migration reads them: it knew the end of the trial that we call 1.
+OPTUNA_OF_BEFORE = """
+    CREATE TYPE optuna.trialstate AS ENUM ('RUNNING', 'COMPLETE', 'PRUNED', 'FAIL', 'WAITING');
+    CREATE TABLE optuna.studies (study_id int, study_name text);
+    CREATE TABLE optuna.trials (
+        trial_id int, study_id int, number int, state optuna.trialstate, datetime_complete timestamp
+    );
+    CREATE TABLE optuna.trial_values (trial_id int, objective int, value float);
+    INSERT INTO optuna.studies VALUES (7, '11111111-1111-1111-1111-111111111111');
+    INSERT INTO optuna.trials VALUES (70, 7, 0, 'COMPLETE', now()), (71, 7, 1, 'COMPLETE', now()),
+        (72, 7, 2, 'RUNNING', NULL);
+    INSERT INTO optuna.trial_values VALUES (70, 1, 0.7), (70, 0, 0.6);
+"""
+TRIALS = """
+    SELECT number, state, params ->> 'lr', "values" FROM {table} WHERE study_id IS NOT NULL ORDER BY number
+"""
+CURVES = """
+    SELECT number, fold, epoch, epochs.metrics ->> 'validation_loss'
+    FROM epochs JOIN runs ON runs.id = run_id ORDER BY number, fold
+"""
+
+
+def test_trials_become_runs_with_their_curves_and_what_only_optuna_knew_and_back(url, config):
+    command.downgrade(config, "base")
+    command.upgrade(config, "0011")
+    engine = create_database_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text(STUDY_OF_BEFORE))
+        for statement in OPTUNA_OF_BEFORE.split(";")[:-1]:
+            connection.execute(text(statement))
+    command.upgrade(config, "head")
+    with engine.connect() as connection:
+        trials = [tuple(row) for row in connection.execute(text(TRIALS.format(table="runs")))]
+        curves = [tuple(row) for row in connection.execute(text(CURVES))]
+        assert connection.scalar(text("SELECT to_regnamespace('optuna')")) is None
+    ended = [(0, "complete", "0.1", [0.5]), (1, "complete", "0.2", [0.6, 0.7])]
+    assert trials == [*ended, (2, "running", "0.3", None), (3, "waiting", None, None)]
+    assert curves == [(0, 0, 1, "0.4"), (1, 0, 1, None), (1, 2, 1, None)]
+    command.downgrade(config, "0011")
+    with engine.connect() as connection:
+        back = [tuple(row) for row in connection.execute(text(TRIALS.format(table="trials")))]
+        sizes = connection.scalars(text("SELECT jsonb_array_length(curve) FROM trials ORDER BY number")).all()
+    engine.dispose()
+    assert back == [*ended, (2, "waiting", None, None), (3, "waiting", None, None)]
+    assert sizes == [1, 2, 0, 0]
+    command.downgrade(config, "base")

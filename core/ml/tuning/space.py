@@ -1,8 +1,14 @@
-"""Search spaces as Optuna knows them."""
+"""Search spaces in the terms of Optuna."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.trial import BaseTrial
 from pydantic import ValidationError
 
@@ -23,6 +29,15 @@ def suggest(trial: BaseTrial, space: Space) -> dict[str, Any]:
         if is_active(space[key], chosen):
             chosen[key] = _suggest(trial, key, space[key])
     return chosen
+
+
+def distribution_of(dimension: Dimension) -> BaseDistribution:
+    """What Optuna samples a key from; equal to what `suggest` samples from."""
+    if isinstance(dimension, Choices):
+        return CategoricalDistribution(list(dimension.choices))
+    if isinstance(dimension, IntRange):
+        return IntDistribution(dimension.low, dimension.high, step=dimension.step, log=dimension.log)
+    return FloatDistribution(dimension.low, dimension.high, step=dimension.step, log=dimension.log)
 
 
 def _suggest(trial: BaseTrial, key: str, dimension: Dimension) -> Any:

@@ -1,89 +1,152 @@
-"""Optuna's side of a study that many processes work on by asking and telling."""
+"""A study as Optuna knows it: rebuilt from the trials that the caller has stored, and kept nowhere else."""
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 import optuna
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
-from optuna.samplers import RandomSampler
-from optuna.storages import BaseStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial
+from optuna.trial import TrialState as OptunaState
 
-from core.config.search_space import trial_experiment
 from core.config.tuning import TuningConfig
-from core.ml.tuning.samplers import make_pruner, make_sampler, most_epochs
-from core.ml.tuning.space import suggest
+from core.ml.tuning.samplers import make_sampler
+from core.ml.tuning.space import distribution_of, suggest
+from core.states import TrialState
 
 MIN_TRIALS = 4  # for importances
-MOST_TRIALS = 400  # of which importances are told: some seconds per objective at six keys
+MOST_TRIALS = 400  # the newest that importances are computed from: some seconds per objective at six keys
+
+_STATES = {
+    TrialState.WAITING: OptunaState.WAITING,
+    TrialState.RUNNING: OptunaState.RUNNING,
+    TrialState.COMPLETE: OptunaState.COMPLETE,
+    TrialState.PRUNED: OptunaState.PRUNED,
+    TrialState.FAILED: OptunaState.FAIL,
+    TrialState.CANCELLED: OptunaState.FAIL,
+}
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A trial that is to be done."""
+class TrialRecord:
+    """What is stored of a trial."""
 
-    number: int  # Optuna's
-    params: dict[str, Any]
+    number: int
+    state: TrialState
+    params: Mapping[str, Any] = field(default_factory=dict)  # by dotted key; empty until it has started
+    values: Sequence[float] | None = None  # in the order of the objectives; None unless it is complete
+    losses: Mapping[int, float] = field(default_factory=dict)  # validation loss by epoch, from 1
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+    @property
+    def is_tried(self) -> bool:
+        """Whether its parameters need not be tried again."""
+        return bool(self.params) and self.state != TrialState.CANCELLED
 
 
-def ask(storage: BaseStorage, name: str, config: TuningConfig, number: int, known: Collection[int]) -> Asked:
-    """New parameters, as those of the trial that we call `number`.
+def ask(config: TuningConfig, name: str, number: int, trials: Sequence[TrialRecord]) -> dict[str, Any]:
+    """Parameters for the trial `number`, by dotted key.
 
-    `known` are Optuna's numbers of all trials that are written down. One that runs and is not among them was
-    asked for by a process that died before it could write: it is taken over, so that none is left behind.
-    The caller sees to it that nobody else asks meanwhile.
+    `trials` are all of the study, in the order of their numbers. The same trials give the same parameters.
     """
-    study = _open(storage, name, config, number)
-    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    orphans = [trial for trial in running if trial.number not in known]
-    trial = optuna.Trial(study, orphans[0]._trial_id) if orphans else study.ask()
-    return Asked(trial.number, suggest(trial, config.space))
+    sampler = make_sampler(config.sampler, config.space, config.seed, number)
+    # `study.ask()` gives the first waiting trial; the other ones only keep their numbers.
+    others_failed = [
+        replace(trial, state=TrialState.FAILED)
+        if trial.state == TrialState.WAITING and trial.number != number
+        else trial
+        for trial in trials
+    ]
+    study = rebuild(config, name, others_failed, sampler=sampler)
+    return suggest(study.ask(), config.space)
 
 
-def resume(storage: BaseStorage, name: str, config: TuningConfig, number: int) -> optuna.Trial:
-    """The trial that Optuna calls `number`, to report to."""
-    study = _open(storage, name, config, None)
-    return optuna.Trial(study, study.get_trials(deepcopy=False)[number]._trial_id)
+def rebuild(
+    config: TuningConfig,
+    name: str,
+    trials: Iterable[TrialRecord],
+    *,
+    sampler: BaseSampler | None = None,
+    storage: str | None = None,
+) -> optuna.Study:
+    """The study with all these trials, in memory or at the URL `storage`."""
+    study = create_study(config, name, sampler=sampler, storage=storage)
+    for trial in trials:
+        study.add_trial(_frozen(config, trial))
+    return study
 
 
-def ended(trial: optuna.Trial) -> tuple[TrialState, list[float] | None] | None:
-    """How a trial has ended, None while it runs."""
-    frozen = trial.study._storage.get_trial(trial._trial_id)
-    return (frozen.state, frozen.values) if frozen.state.is_finished() else None
+def create_study(
+    config: TuningConfig,
+    name: str,
+    *,
+    sampler: BaseSampler | None = None,
+    pruner: BasePruner | None = None,
+    storage: str | None = None,
+) -> optuna.Study:
+    """An empty study with the objectives of `config`."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return optuna.create_study(
+        storage=storage,
+        study_name=name,
+        directions=["maximize" if objective.maximizes else "minimize" for objective in config.objectives],
+        sampler=sampler,
+        pruner=pruner,
+    )
 
 
-def tell(trial: optuna.Trial, values: Sequence[float] | None) -> None:
-    """End a trial with its values, or as a pruned one; telling it twice changes nothing."""
-    if values is None:
-        trial.study.tell(trial.number, state=TrialState.PRUNED, skip_if_finished=True)
-    else:
-        trial.study.tell(trial.number, list(values), skip_if_finished=True)
+def _frozen(config: TuningConfig, trial: TrialRecord) -> FrozenTrial:
+    params = dict(trial.params) if trial.is_tried else {}
+    has_reports = len(config.objectives) == 1  # Optuna has none in a study of several objectives
+    frozen = optuna.create_trial(
+        state=_STATES[trial.state],
+        params=params,
+        distributions={key: distribution_of(config.space[key]) for key in params},
+        values=None if trial.values is None else list(trial.values),
+        intermediate_values=signed_losses(config, trial.losses) if has_reports else None,
+    )
+    if trial.started_at is not None:
+        frozen.datetime_start = trial.started_at
+    if trial.finished_at is not None and frozen.state.is_finished():
+        frozen.datetime_complete = trial.finished_at
+    return frozen
+
+
+def signed_losses(config: TuningConfig, losses: Mapping[int, float]) -> dict[int, float]:
+    """Losses as intermediate values, by epoch.
+
+    Optuna takes these for values of the objective: in a study that maximizes, less loss must be more.
+    """
+    sign = -1 if config.objectives[0].maximizes else 1
+    return {epoch: sign * loss for epoch, loss in losses.items()}
 
 
 def importances(
-    storage: BaseStorage, name: str, config: TuningConfig, on_objective: Callable[[], object] = lambda: None
+    config: TuningConfig,
+    trials: Sequence[TrialRecord],
+    on_objective: Callable[[], object] = lambda: None,
 ) -> dict[str, dict[str, float]]:
     """For each objective, how much of its variance each key explains (fANOVA, Hutter et al., 2014).
 
-    Of the newest `MOST_TRIALS` complete trials. An objective is left out where too few are complete, all of
-    them are equally good, or no tree finds any variance. `on_objective` is called before each.
+    Of the newest `MOST_TRIALS` complete trials. An objective is left out if fewer than `MIN_TRIALS` are
+    complete, all of them are equally good, or no tree finds any variance. `on_objective` is called before
+    each.
     """
-    study = _open(storage, name, config, None)
-    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))[-MOST_TRIALS:]
-    newest = optuna.create_study(directions=study.directions)
-    newest.add_trials(complete)
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE][-MOST_TRIALS:]
+    study = rebuild(config, config.study_name, complete)
     found: dict[str, dict[str, float]] = {}
     for index, objective in enumerate(config.objectives):
         on_objective()
-        values = [trial.values[index] for trial in complete]
-        if len(complete) < MIN_TRIALS or max(values) == min(values):
+        values = [trial.values[index] for trial in complete if trial.values]
+        if len(values) < MIN_TRIALS or max(values) == min(values):
             continue
         try:
             shares = get_param_importances(
-                newest,
-                evaluator=FanovaImportanceEvaluator(seed=config.seed),
-                target=_value_of(index),
+                study, evaluator=FanovaImportanceEvaluator(seed=config.seed), target=value_of(index)
             )
         except RuntimeError:  # zero total variance
             continue
@@ -91,25 +154,10 @@ def importances(
     return found
 
 
-def _value_of(objective: int) -> Callable[[FrozenTrial], float]:
+def value_of(objective: int) -> Callable[[FrozenTrial], float]:
+    """Reads the value of one objective from a complete trial."""
+
     def value(trial: FrozenTrial) -> float:
         return float(trial.values[objective])
 
     return value
-
-
-def _open(storage: BaseStorage, name: str, config: TuningConfig, number: int | None) -> optuna.Study:
-    """The study, made by whoever comes first; a sampler is only needed by who asks."""
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    sampler = (
-        RandomSampler() if number is None else make_sampler(config.sampler, config.space, config.seed, number)
-    )
-    epochs = trial_experiment(config, {}).training.epochs
-    return optuna.create_study(
-        storage=storage,
-        study_name=name,
-        directions=["maximize" if objective.maximizes else "minimize" for objective in config.objectives],
-        sampler=sampler,
-        pruner=make_pruner(config.pruner, most_epochs(config.space, epochs)),
-        load_if_exists=True,
-    )

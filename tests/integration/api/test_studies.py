@@ -1,20 +1,23 @@
 """Submit a study over HTTP, and read, resume and use what it found."""
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import httpx
+import optuna
 import pytest
 import yaml
+from optuna.distributions import FloatDistribution
 from sqlalchemy import select, update
 
 from api.client.http import Client
 from core.settings import Settings
 from core.states import JobState
 from core.store.session import SessionFactory
-from core.store.tables import Job, JobUnit, Library, Model, Study, Trial
+from core.store.tables import Epoch, Job, JobUnit, Library, Model, Study, Trial
 from tests.integration.api.gateway import bearer, problem_of
 from tests.integration.api.test_cli import Run, runner
 from tests.support.builders import make_api_key, make_library, make_model
@@ -59,7 +62,8 @@ def finish(db: SessionFactory, study_id: str) -> None:
         job = session.get_one(Job, UUID(study_id))
         for trial in session.scalars(select(Trial).order_by(Trial.number)):
             trial.params = {"training.lr": 0.01 * (trial.number + 1)}
-            trial.state, trial.values, trial.curve = "complete", [float(trial.number)], [POINT]
+            trial.state, trial.values = "complete", [float(trial.number)]
+            session.add(Epoch(run_id=trial.id, fold=0, epoch=1, metrics=POINT))
             if trial.number == 0:
                 trial.state, trial.values = "failed", None
                 trial.error_code, trial.error_detail = "training_diverged", "The loss is nan."
@@ -185,17 +189,19 @@ def test_the_best_trial_the_failures_and_the_pictures_are_shown(http, finished):
 
 def add_trials(db: SessionFactory, study_id: str, count: int, values: Callable[[int], list[float]]) -> None:
     with db.begin() as session:
-        session.add_all(
-            Trial(
+        for number in range(2, count + 2):
+            trial = Trial(
                 study_id=UUID(study_id),
                 number=number,
                 state="complete",
                 params={"training.lr": 0.01},
                 values=values(number),
-                curve=[POINT] * 50,
             )
-            for number in range(2, count + 2)
-        )
+            session.add(trial)
+            session.flush()
+            session.add_all(
+                Epoch(run_id=trial.id, fold=0, epoch=epoch, metrics=POINT) for epoch in range(1, 51)
+            )
 
 
 def test_trials_come_in_pages_and_the_details_stay_small(http, db, finished):
@@ -316,6 +322,27 @@ def test_tune_follows_its_trials_and_shows_the_best(mfa, db, monkeypatch, open_u
     shown = mfa("studies", study.id).stdout
     assert "The best is trial 1" in shown
     assert f"{open_url}/api/v1/studies/{study.id}/plots/history.png" in shown.replace("\n", "")
+
+
+def test_a_study_is_exported_to_a_storage_of_optuna(mfa, db, http, finished, tmp_path, capfd):
+    add_trials(db, finished, 30, lambda number: [float(number % 7)])
+    with db.begin() as session:
+        session.add(Trial(study_id=UUID(finished), number=32))
+    url = "sqlite:///studies.db"
+    result = mfa("studies", finished, "--export-optuna", url)
+    assert result.exit_code == 0, result.output + capfd.readouterr().err
+    assert "33 trials: `optuna-dashboard sqlite:///studies.db`" in result.stdout
+    study = optuna.load_study(study_name=f"mine {finished}", storage=f"sqlite:///{tmp_path}/studies.db")
+    assert study.metric_names == ["roc_auc_macro"]
+    assert study.best_trial.number == 6
+    states = Counter(trial.state.name for trial in study.trials)
+    assert states == {"FAIL": 1, "COMPLETE": 31, "WAITING": 1}
+    trial = study.trials[5]
+    assert (trial.params, trial.value) == ({"training.lr": 0.01}, 5.0)
+    assert trial.distributions == {"training.lr": FloatDistribution(0.001, 0.1, log=True)}
+    assert trial.intermediate_values == {epoch: -0.4 for epoch in range(1, 51)}
+    again = mfa("studies", finished, "--export-optuna", url)
+    assert (again.exit_code, "has this study already" in capfd.readouterr().err) == (1, True)
 
 
 @pytest.mark.parametrize(

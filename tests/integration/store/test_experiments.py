@@ -4,17 +4,20 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import insert, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from core.errors import ArtifactNotFound, ExperimentNotFound, Invalid, RunNotFound
 from core.jobs.claims import Claim, claim_unit
 from core.ml.models.artifact import CARD_FILE
 from core.ml.training import records
-from core.services.training import record_epochs
+from core.services.changes import delete_run
+from core.services.runs import record_epochs
 from core.store import experiments as service
+from core.store.base import Base
 from core.store.experiments import ARTIFACTS
-from core.store.tables import Job, JobUnit
+from core.store.tables import Experiment, Job, JobUnit, Study, Trial
 from tests.support.builders import make_model, make_run
 from tests.support.planned import LEASE_S
 
@@ -42,27 +45,75 @@ def test_a_run_keeps_its_version_and_no_other_gets_it(session):
 
 
 def test_epochs_are_written_once_however_often_they_are_reported(session, claimed):
-    unit = session.get_one(JobUnit, claimed.unit_id)
-    record_epochs(session, claimed, claimed.job_id, reports(1, 2, 3))
-    record_epochs(session, claimed, claimed.job_id, reports(2, 3, 4, loss=0.5) + reports(1, fold=1))
+    unit, run_id = session.get_one(JobUnit, claimed.unit_id), claimed.job_id
+    record_epochs(session, claimed, run_id, reports(1, 2, 3), counted=True)
+    again = reports(2, 3, 4, loss=0.5) + reports(1, fold=1)
+    record_epochs(session, claimed, run_id, again, counted=True)
     session.refresh(unit)
-    found = service.list_epochs(session, claimed.job_id)
+    found = service.list_epochs(session, [run_id])[run_id]
     assert [(each.fold, each.epoch) for each in found] == [(1, 1), (0, 1), (0, 2), (0, 3), (0, 4)]
     assert [each.metrics["train_loss"] for each in found[1:]] == [1.0, 0.5, 0.5, 0.5]
     assert (unit.done, unit.crash_count) == (5, 0)
 
 
-def test_only_a_new_epoch_forgets_the_crashes_before_it(session, claimed):
-    unit = session.get_one(JobUnit, claimed.unit_id)
-    record_epochs(session, claimed, claimed.job_id, reports(1, 2))
-    unit.crash_count = 3
+@pytest.mark.parametrize("counted", [True, False])
+def test_only_a_new_epoch_forgets_the_crashes_before_it(session, claimed, counted):
+    unit, run_id = session.get_one(JobUnit, claimed.unit_id), claimed.job_id
+
+    found = []
+    for epochs in ((1, 2), (2,), (), (2, 3)):
+        unit.crash_count = 3
+        session.flush()
+        record_epochs(session, claimed, run_id, reports(*epochs), counted=counted)
+        session.refresh(unit)
+        found.append(unit.crash_count)
+    assert found == [0, 3, 3, 0]
+    assert unit.done == (3 if counted else 0)
+
+
+def test_trials_are_runs_of_their_study_and_of_no_experiment(session):
+    run = make_run(session, "mine")
+    study = Study(name="mine", config={})
+    session.add(study)
     session.flush()
-    record_epochs(session, claimed, claimed.job_id, reports(2))
-    session.refresh(unit)
-    assert unit.crash_count == 3
-    record_epochs(session, claimed, claimed.job_id, reports(2, 3))
-    session.refresh(unit)
-    assert unit.crash_count == 0
+    trial = Trial(study_id=study.id, number=0)
+    session.add(trial)
+    session.flush()
+    points = [
+        {"epoch": epoch, "fold": None, "validation_loss": loss} for epoch, loss in ((1, 0.5), (2, None))
+    ]
+    service.save_epochs(session, trial.id, points)
+    service.save_epochs(session, run.id, points)
+    assert service.list_losses(session, study.id) == {trial.id: {1: 0.5}}
+    assert service.list_losses(session, study.id, [2]) == {}
+    assert [row.run.id for row in service.list_runs(session, None, 9).items] == [run.id]
+    assert service.get_experiment(session, "mine")[1] == 1
+    with pytest.raises(RunNotFound):
+        service.get_run(session, trial.id)
+    with pytest.raises(RunNotFound):
+        delete_run(session, trial.id)
+    assert session.scalars(select(Trial)).all() == [trial]
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {},
+        {"number": 0},
+        {"study": True},
+        {"study": True, "number": 0, "state": "waiting", "experiment": True, "config": {}, "seed": 0},
+        {"experiment": True, "seed": 0},
+        {"experiment": True, "config": {}, "seed": 0, "state": "waiting"},
+    ],
+)
+def test_the_database_refuses_a_run_that_is_neither_or_both(session, columns):
+    study, experiment = Study(name="mine", config={}), Experiment(name="mine")
+    session.add_all([study, experiment])
+    session.flush()
+    owners = {"study": ("study_id", study.id), "experiment": ("experiment_id", experiment.id)}
+    values: dict[str, Any] = dict(owners.get(name, (name, value)) for name, value in columns.items())
+    with pytest.raises(IntegrityError):
+        session.execute(insert(Base.metadata.tables["runs"]).values(id=uuid4(), **values))
 
 
 def test_runs_are_listed_newest_first_and_page_by_page(session):

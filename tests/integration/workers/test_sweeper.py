@@ -2,13 +2,11 @@
 
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
-import optuna
 import pytest
 from sqlalchemy import event, func, select, text
 from sqlalchemy.orm import Session
@@ -53,7 +51,6 @@ from tests.support.builders import (
 from workers import analysis
 from workers import sweeper as sweeper_module
 from workers.register import register
-from workers.studies import open_storage
 from workers.sweeper import Sweeper
 
 ENDED: dict[str, Any] = {"state": JobState.SUCCEEDED, "unit": {"state": "done"}}
@@ -316,41 +313,25 @@ def test_a_run_goes_with_its_epochs_and_leaves_the_checkpoints_of_a_job_that_may
     assert folder.exists()
 
 
-@pytest.fixture
-def optuna_study(database_url: str) -> Iterator[Callable[[UUID], optuna.Study]]:
-    storage = open_storage(database_url)
-    yield lambda study_id: optuna.create_study(storage=storage, study_name=str(study_id))
-    storage.remove_session()
-    storage.engine.dispose()
-
-
-def test_a_study_goes_with_its_trials_also_those_of_optuna(db, sweeper, settings, deadly, optuna_study):
+def test_a_study_goes_with_its_trials_and_their_curves(db, sweeper, settings, deadly):
     with transaction(db) as session:
         gone, kept = Study(name="gone", config={}), Study(name="kept", config={})
         session.add_all([gone, kept])
         session.flush()
         for study in (gone, kept):
-            session.add_all(Trial(study_id=study.id, number=number) for number in range(3))
+            for number in range(3):
+                trial = Trial(study_id=study.id, number=number)
+                session.add(trial)
+                session.flush()
+                session.add_all(Epoch(run_id=trial.id, fold=0, epoch=epoch, metrics={}) for epoch in (1, 2))
     for study in (gone, kept):
-        asked = optuna_study(study.id)
-        asked.set_user_attr("a", 1)
-        for _ in range(3):
-            trial = asked.ask()
-            trial.suggest_float("lr", 0, 1)
-            trial.report(0.5, 1)
-            trial.set_user_attr("b", 2)
-            asked.tell(trial, 0.5)
         fill(settings.studies_dir / str(study.id), "history.png")
     with transaction(db) as session:
         session.execute(text("UPDATE studies SET deleted_at = now() WHERE name = 'gone'"))
     sweep_however_often_it_dies(sweeper)
     assert is_swept(db)
-    assert count(db, Study, Trial) == [1, 3]
+    assert count(db, Study, Trial, Epoch) == [1, 3, 6]
     assert [folder.name for folder in settings.studies_dir.iterdir()] == [str(kept.id)]
-    with db() as session:
-        names = session.scalars(text("SELECT study_name FROM optuna.studies")).all()
-        assert str(gone.id) not in names
-        assert str(kept.id) in names
 
 
 def test_a_result_that_is_used_again_meanwhile_is_kept_or_missed(db, sweeper):

@@ -1,12 +1,14 @@
 """The optimizer, on functions whose best point is known and on a real training."""
 
+import itertools
 import math
 import sys
 from typing import Any
 
 import pytest
 
-from core.config.experiment import load_experiment
+from core.config.experiment import load_experiment, parse_experiment
+from core.config.search_space import explicit_fields, replaced
 from core.config.tuning import (
     Choices,
     FloatRange,
@@ -20,7 +22,9 @@ from core.config.tuning import (
 from core.errors import TrainingDiverged
 from core.ml.datasets.examples import Dataset
 from core.ml.datasets.folder import read
-from core.ml.tuning.objective import training_objective
+from core.ml.training.reports import EpochReport
+from core.ml.training.train import train
+from core.ml.tuning.objective import measure
 from core.ml.tuning.optimizer import BayesianOptimizer
 from core.ml.tuning.space import parse_space
 from core.pretrained.smoke_data import write_clips
@@ -128,22 +132,33 @@ def test_a_pruned_search_saves_epochs(clips, tmp_path, capsys):
     """The study of `smoke.yaml`, with its pruner and without, by the same seed."""
     study = load_tuning(PROJECT / "configs" / "tuning" / "smoke.yaml")
     config = load_experiment(PROJECT / "configs" / "smoke.yaml")
-    epochs = {}
+    base = explicit_fields(config)
+    epochs: dict[str, int] = {}
     for pruner in (study.pruner, NoPruner()):
-        told: list[int] = []
-        objective = training_objective(
-            config,
-            clips,
-            folder=tmp_path / pruner.kind,
-            cache_dir=tmp_path / "cache",
-            models_dir=tmp_path / "models",
-            on_epoch=lambda report, told=told: told.append(report.epoch),  # type: ignore[misc]
-        )
+        epochs[pruner.kind] = 0
+        numbers = itertools.count()
+
+        def objective(params: dict[str, Any], report: Any = None, kind: str = pruner.kind) -> float:
+            def on_epoch(epoch: EpochReport) -> None:
+                epochs[kind] += 1
+                if report is not None:
+                    report(epoch.epoch, -(epoch.validation_loss or 0.0))
+
+            folder = tmp_path / f"{kind}-{next(numbers)}"  # noqa: B023 (called within this round)
+            result = train(
+                parse_experiment(replaced(base, params)),
+                clips,
+                on_epoch,
+                folder=folder,
+                cache_dir=tmp_path / "cache",
+                models_dir=tmp_path / "models",
+            )
+            return measure(result, ["roc_auc_macro"])[0]
+
         optimizer = BayesianOptimizer(
             study.space, objective, sampler=study.sampler, pruner=pruner, seed=study.seed
         )
         optimizer.optimize(study.n_trials)
-        epochs[pruner.kind] = len(told)
         assert {trial.state.name for trial in optimizer.study.trials} <= {"COMPLETE", "PRUNED"}
     with capsys.disabled():
         sys.stdout.write(f"\nepochs of {study.n_trials} trials: {epochs}\n")

@@ -1,37 +1,56 @@
 """Pictures of studies of every shape."""
 
+import matplotlib
 import pytest
 
-from core.config.tuning import Choices, Dimension, FloatRange, IntRange, ObjectiveConfig
-from core.ml.tuning.plots import Tried, draw
+from core.config.tuning import TuningConfig
+from core.ml.tuning.plots import draw
+from core.ml.tuning.study import TrialRecord
+from core.states import TrialState
+from tests.unit.ml.tuning.studies import make_study
 
-SPACE: dict[str, Dimension] = {
-    "model.kind": Choices(choices=("crnn", "transfer")),
-    "model.hidden_size": IntRange(low=8, high=64, log=True, when={"model.kind": "crnn"}),
-    "training.lr": FloatRange(low=1e-4, high=1e-1, log=True),
+SPACE = {
+    "model.kind": {"kind": "categorical", "choices": ["crnn", "transfer"]},
+    "model.hidden_size": {"kind": "int", "low": 8, "high": 64, "log": True, "when": {"model.kind": "crnn"}},
+    "training.lr": {"kind": "float", "low": 1e-4, "high": 1e-1, "log": True},
 }
 TRIALS = [
-    Tried(0, {"model.kind": "crnn", "model.hidden_size": 8, "training.lr": 1e-3}, [0.8, 100.0]),
-    Tried(2, {"model.kind": "transfer", "training.lr": 1e-2}, [0.9, 300.0]),
-    Tried(3, {"model.kind": "transfer", "training.lr": 1e-1}, [0.7, 300.0]),
+    ({"model.kind": "crnn", "model.hidden_size": 8, "training.lr": 1e-3}, [0.8, 100.0]),
+    ({"model.kind": "transfer", "training.lr": 1e-2}, [0.9, 300.0]),
+    ({"model.kind": "transfer", "training.lr": 1e-1}, [0.7, 300.0]),
 ]
-BOTH = (ObjectiveConfig(), ObjectiveConfig(metric="parameters"))
+USUAL = {"history", "parallel_coordinates", "slice"}
+
+
+def study_of(objectives: int) -> TuningConfig:
+    both = [{"metric": "roc_auc_macro"}, {"metric": "parameters"}]
+    return make_study(space=SPACE, objectives=both[:objectives])
+
+
+def records(count: int, objectives: int) -> list[TrialRecord]:
+    """Some complete trials among others."""
+    complete = [
+        TrialRecord(number, TrialState.COMPLETE, params, values[:objectives])
+        for number, (params, values) in enumerate(TRIALS[:count])
+    ]
+    failed = TrialRecord(count, TrialState.FAILED, TRIALS[0][0])
+    return [*complete, failed, TrialRecord(count + 1, TrialState.WAITING)]
 
 
 @pytest.mark.parametrize(
     ("objectives", "trials", "importances", "names"),
     [
-        (BOTH, TRIALS, {}, {"history", "parallel_coordinates", "slice", "pareto_front"}),
-        (
-            BOTH[:1],
-            TRIALS[:1],
-            {"roc_auc_macro": {"training.lr": 1.0}},
-            {"history", "parallel_coordinates", "slice", "importances"},
-        ),
-        (BOTH, [], {}, set()),
+        (2, 3, {}, USUAL | {"pareto_front"}),
+        (2, 3, {"parameters": {"training.lr": 1.0}}, USUAL | {"pareto_front", "importances"}),
+        (1, 1, {"roc_auc_macro": {"training.lr": 1.0}}, USUAL | {"importances"}),
+        (1, 3, {}, USUAL),
+        (2, 0, {}, set()),
     ],
 )
 def test_every_picture_that_there_is_enough_for_is_drawn(objectives, trials, importances, names):
-    pictures = draw(objectives, SPACE, trials, importances)
+    style = dict(matplotlib.rcParams)
+    pictures = draw(study_of(objectives), records(trials, objectives), importances)
     assert set(pictures) == names
     assert all(content.startswith(b"\x89PNG") for content in pictures.values())
+    assert dict(matplotlib.rcParams) == style
+    assert matplotlib.pyplot.get_fignums() == []
