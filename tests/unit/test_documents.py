@@ -16,10 +16,9 @@ from typer.core import TyperGroup
 
 from api.client.cli import app as mfa
 from api.main import create_app
-from core.settings import Settings
+from core.settings import PROJECT, Settings
 from tests.support.documents import (
     DOCUMENTS,
-    PROJECT,
     all_commands,
     anchors,
     blocks,
