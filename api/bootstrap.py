@@ -2,7 +2,7 @@
 
     MFA_DATABASE_URL=postgresql://user:password@host/database python -m api.bootstrap
 
-prints a new key with the scope `admin`, also when there are others: that helps who has lost his. With
+prints a new key with the scope `admin`, even if others exist, in case they are lost. With
 `--if-none` it prints one only when no valid key has that scope. `mfa serve` does that for its own database.
 """
 

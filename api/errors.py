@@ -115,7 +115,7 @@ async def answer_error(_: Request, error: Any) -> Response:
 
 
 async def answer_invalid(_: Request, error: Any) -> Response:
-    """Name the wrong fields, without the values that came in: they may be secret, huge or no JSON."""
+    """Name the wrong fields, without the values that came in: they may be secret, huge or not JSON."""
     fields = [
         FieldError(location=_location(each), code=each["type"], detail=each["msg"]) for each in error.errors()
     ]
@@ -123,7 +123,7 @@ async def answer_invalid(_: Request, error: Any) -> Response:
 
 
 def _location(mistake: dict[str, Any]) -> str:
-    """Where the client wrote it: the kind by which pydantic chose a shape is no key of the body."""
+    """Where the client wrote it: the discriminator that pydantic adds is not a key of the body."""
     parts = [str(part) for part in mistake["loc"]]
     if parts[0] == "body" and len(parts) > 1 and parts[1] in tuple(JobKind):
         del parts[1]

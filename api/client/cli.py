@@ -28,7 +28,7 @@ from core.errors import MFAError
 
 
 class Commands(TyperGroup):
-    """Every error that a user can meet is one line."""
+    """Reports every expected error in one line."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -62,19 +62,21 @@ app.command("datasets", **datasets.AS_IT_IS)(datasets.run)
 def label_folder(
     folder: Annotated[Path, typer.Argument(help="A folder of music, on the machine of the server.")],
     library: Annotated[
-        str | None, typer.Option(help="Name of the library to make of it; by default the folder's.")
+        str | None, typer.Option(help="Name of its library; by default the folder's name.")
     ] = None,
     coverage: Annotated[
-        str, typer.Option(help="`full`, or how many evenly spaced windows to listen to.")
+        str, typer.Option(help="`full`, or the number of evenly spaced windows to analyse.")
     ] = "full",
-    force: Annotated[bool, typer.Option("--force", help="Analyse again what has a result.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Analyse tracks again that already have a result.")
+    ] = False,
     csv: Annotated[Path | None, typer.Option(help="Write all scores of all tracks to this file.")] = None,
     confirm_empty: Annotated[
         bool,
         typer.Option("--confirm-empty", help="Mark the known tracks as missing even when all are gone."),
     ] = False,
 ) -> None:
-    """Label every track of a folder and show what came out."""
+    """Label every track of a folder and show the results."""
     with connect() as client:
         label.label_folder(
             client, folder, library, coverage, force=force, csv=csv, confirm_empty=confirm_empty
@@ -110,7 +112,7 @@ def show_jobs(
 def similar(
     track: Annotated[str, typer.Argument(help="Id of a track, path of its file, or path in its library.")],
     limit: Annotated[int, typer.Option(min=1, max=100)] = 10,
-    duplicates: Annotated[bool, typer.Option("--duplicates", help="List duplicates of it, too.")] = False,
+    duplicates: Annotated[bool, typer.Option("--duplicates", help="Also list its duplicates.")] = False,
 ) -> None:
     """List the tracks that sound most like one."""
     with connect() as client:
@@ -121,7 +123,7 @@ def similar(
 def show_duplicates(
     library: Annotated[str | None, typer.Option(help="Look in this library only.")] = None,
     similar: Annotated[
-        bool, typer.Option("--similar", help="Several encodings of one recording instead of equal audio.")
+        bool, typer.Option("--similar", help="Find encodings of one recording, not identical audio.")
     ] = False,
 ) -> None:
     """List tracks that probably hold the same recording; nothing is changed."""
@@ -132,13 +134,15 @@ def show_duplicates(
 @app.command("train")
 def train_model(
     config: Annotated[Path, typer.Option(help="A YAML file, such as configs/experiments/transfer.yaml.")],
-    num_genres: Annotated[int | None, typer.Option(help="Learn so many of the most frequent labels.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the tracks, at most.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Patches that are learnt from at a time.")] = None,
+    num_genres: Annotated[
+        int | None, typer.Option(help="Number of labels to learn, the most frequent first.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Maximum number of epochs.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Maximum learning rate.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Patches per training step.")] = None,
     experiment_name: Annotated[str | None, typer.Option(help="Also the name of the new model.")] = None,
 ) -> None:
-    """Train a model on labels of your own and show how good it is."""
+    """Train a model on your own labels and show its metrics."""
     overrides = {
         "num_genres": num_genres,
         "epochs": epochs,
@@ -153,27 +157,29 @@ def train_model(
 @app.command("tune")
 def tune_model(
     config: Annotated[Path | None, typer.Option(help="A YAML file of configs/tuning.")] = None,
-    trials: Annotated[int | None, typer.Option(min=1, help="How many; with --resume so many more.")] = None,
-    max_parallel: Annotated[int | None, typer.Option(min=1, help="Trials at a time.")] = None,
-    resume: Annotated[UUID | None, typer.Option(help="Go on with this study.")] = None,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Number of trials; with --resume, of additional ones.")
+    ] = None,
+    max_parallel: Annotated[
+        int | None, typer.Option(min=1, help="Number of trials to run in parallel.")
+    ] = None,
+    resume: Annotated[UUID | None, typer.Option(help="Resume this study.")] = None,
     thresholds: Annotated[
-        str | None, typer.Option(help="Instead: choose anew from which score on this model gives its labels.")
+        str | None, typer.Option(help="Instead: re-tune the label thresholds of this model.")
     ] = None,
     beta: Annotated[
         float | None,
-        typer.Option(
-            min=0.01, max=10, help="Recall counts so many times as much as precision; 1 by default."
-        ),
+        typer.Option(min=0.01, max=10, help="Weight of recall relative to precision (F-beta); 1 by default."),
     ] = None,
     min_precision: Annotated[
-        float | None, typer.Option(min=0.01, max=1, help="The most recall with at least this precision.")
+        float | None, typer.Option(min=0.01, max=1, help="Maximise recall at this precision or a higher one.")
     ] = None,
 ) -> None:
-    """Search the best hyper-parameters of an experiment, or the thresholds of a model."""
+    """Tune the hyper-parameters of an experiment, or the thresholds of a model."""
     if sum(given is not None for given in (config, resume, thresholds)) != 1:
         raise ClientError("Name one of --config FILE, --resume STUDY and --thresholds MODEL.")
     if resume is not None and trials is None:
-        raise ClientError("How many more? `mfa tune --resume STUDY --trials 20`.")
+        raise ClientError("Give the number of additional trials: `mfa tune --resume STUDY --trials 20`.")
     if beta is not None and min_precision is not None:
         raise ClientError("Name --beta or --min-precision, and not both.")
     with connect() as client:
@@ -192,7 +198,10 @@ def show_studies(
         UUID | None, typer.Argument(help="Show this one; without it, list the newest.")
     ] = None,
     train_best: Annotated[
-        bool, typer.Option("--train-best", help="Train its best trial for all epochs; gives a model.")
+        bool,
+        typer.Option(
+            "--train-best", help="Train a model with the parameters of its best trial, for all epochs."
+        ),
     ] = False,
     trial: Annotated[int | None, typer.Option(min=0, help="Train this trial instead.")] = None,
     delete: Annotated[bool, typer.Option("--delete", help="Delete it with its trials.")] = False,
@@ -225,7 +234,7 @@ def show_runs(
     run_id: Annotated[UUID | None, typer.Argument(help="Show this one; without it, list the newest.")] = None,
     delete: Annotated[bool, typer.Option("--delete", help="Delete it; its model stays.")] = False,
 ) -> None:
-    """List trainings, show how one went, or delete one."""
+    """List training runs, show one, or delete one."""
     if delete and run_id is None:
         raise ClientError("Name the run to delete: `mfa runs ID --delete`.")
     with connect() as client:

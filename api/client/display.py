@@ -23,7 +23,7 @@ ACTIVITIES = {
     Activity.READING: "reading the tracks",
     Activity.TRAINING: "training",
     Activity.VALIDATING: "validating",
-    Activity.SCORING: "scoring the tracks that were not learnt from",
+    Activity.SCORING: "scoring the held-out tracks",
     Activity.CALIBRATING: "choosing thresholds and calibration",
     Activity.MEASURING: "resampling for the intervals",
     Activity.WRITING: "writing the model",
@@ -36,7 +36,7 @@ if not console.is_terminal:
 
 
 def say(line: str, style: str = "") -> None:
-    """A line of the program's own; whatever stands in brackets is no markup."""
+    """A line of the program's own; text in brackets is not markup."""
     console.print(Text(line, style=style), soft_wrap=True)
 
 

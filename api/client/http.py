@@ -131,7 +131,7 @@ class Client:
     def iterate_results(
         self, job_id: UUID, similar: int = 0, *, only_with_warnings: bool = False
     ) -> Iterator[schemas.Result]:
-        """Every labelled track, with so many of its nearest tracks in the library."""
+        """Every labelled track, with the given number of nearest tracks in the library."""
         query: dict[str, str | bool] = {
             "format": "jsonl", "similar": str(similar), "only_with_warnings": only_with_warnings,
         }  # fmt: skip
@@ -256,5 +256,5 @@ def check(response: httpx.Response) -> None:
         problem = schemas.Problem.model_validate_json(response.content)
     except ValidationError:
         # Something else listens there, or stands in between.
-        raise ClientError(f"{response.url} answered {response.status_code} and is no gateway.") from None
+        raise ClientError(f"{response.url} answered {response.status_code} and is not a gateway.") from None
     raise Refused(problem)

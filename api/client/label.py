@@ -1,4 +1,4 @@
-"""Label a folder: name it as a library, submit the job, follow it, show what came out."""
+"""Label a folder: name it as a library, submit the job, follow it, show the results."""
 
 import re
 import sys
@@ -37,10 +37,10 @@ def label_folder(
     folder = folder.expanduser().resolve()
     if not folder.is_dir():
         raise ClientError(f"There is no folder {folder}.")
-    listened = parse_coverage(coverage)
+    parsed_coverage = parse_coverage(coverage)
     name, path = find_or_create_library(client, folder, library)
     params = AnalysisParams(
-        library=name, path=path, coverage=listened, force=force, confirm_empty=confirm_empty
+        library=name, path=path, coverage=parsed_coverage, force=force, confirm_empty=confirm_empty
     )
     job = client.submit_analysis(params)
     try:

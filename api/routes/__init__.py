@@ -13,7 +13,7 @@ MEANINGS = {
     400: ("bad_request", "The request cannot be read."),
     401: ("unauthenticated", "A valid API key is needed."),
     403: ("forbidden", "The API key lacks the scope for that."),
-    404: ("not_found", "There is no such thing here, or it is not yours."),
+    404: ("not_found", "It does not exist, or it belongs to another API key."),
     409: ("conflict", "That contradicts what is already there."),
     413: ("body_too_large", "The request body is too large."),
     422: ("invalid", "The request is not valid; `errors` says where."),

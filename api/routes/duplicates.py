@@ -34,8 +34,8 @@ def list_duplicate_tracks(
     A page compares a bounded number of tracks (`compared`), so it may have few groups or none although more
     follow. All tracks have been compared when `next_cursor` is null.
     """
-    heard_by = resolve_model(session, model)
-    found = list_duplicates(session, kind, heard_by, library=library, cursor=cursor, limit=limit)
+    chosen = resolve_model(session, model)
+    found = list_duplicates(session, kind, chosen, library=library, cursor=cursor, limit=limit)
     return schemas.Duplicates(
         items=[schemas.DuplicateGroup.model_validate(group) for group in found.page.items],
         next_cursor=found.page.next_cursor,

@@ -69,6 +69,6 @@ def look(reads: SessionFactory, job_id: UUID, caller: Caller) -> schemas.Job | N
 
 
 def _changed(before: schemas.Job, after: schemas.Job) -> bool:
-    """Rate and time to go are reckoned anew at every look; they alone are no news."""
+    """Rate and remaining time change with every read; a change of these alone is not an event."""
     moving = {"progress": {"rate_per_s", "eta_s"}}
     return before.model_dump(exclude=moving) != after.model_dump(exclude=moving)

@@ -80,14 +80,14 @@ class ActivityCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         seen = self.activity
-        waiting = {(str(UnitState.READY), queue): 0 for queue in queues()}  # an empty queue is told too
+        waiting = {(str(UnitState.READY), queue): 0 for queue in queues()}  # empty queues are reported too
         yield from (
             labelled("mfa_jobs", "Open jobs", ("state",), seen.jobs),
             labelled("mfa_units", "Open units of work", ("state", "queue"), waiting | seen.units),
-            labelled("mfa_worker_slots", "Units that workers can do at a time", ("queue",), seen.slots),
+            labelled("mfa_worker_slots", "Units that workers can run at a time", ("queue",), seen.slots),
             labelled(
                 "mfa_heartbeat_age_seconds",
-                "Since a worker or dispatcher was heard of",
+                "Since the last heartbeat of a worker or dispatcher",
                 ("name",),
                 seen.heartbeats,
             ),
@@ -116,7 +116,7 @@ class ActivityCollector(Collector):
                 "Tracks whose tags cannot be read, wholly or in part",
                 seen.unreadable_tags,
             ),
-            "mfa_workers": ("Workers heard of lately", seen.workers),
+            "mfa_workers": ("Workers with a recent heartbeat", seen.workers),
         }
         for name, (meaning, value) in single.items():
             yield GaugeMetricFamily(name, meaning, value=value)

@@ -66,16 +66,16 @@ def list_similar_tracks(
     model: ModelName = "default",
 ) -> schemas.SimilarTracks:
     """The tracks that sound most like this one, by the cosine of their embeddings, without duplicates."""
-    heard_by = resolve_model(session, model)
+    chosen = resolve_model(session, model)
     find = nearest_tracks if duplicates else nearest_recordings
-    nearest = find(session, track_id, heard_by, limit, library)
+    nearest = find(session, track_id, chosen, limit, library)
     items = [schemas.SimilarTrack.model_validate(near) for near in nearest]
-    return schemas.SimilarTracks(track_id=track_id, model=views.model_name(heard_by), items=items)
+    return schemas.SimilarTracks(track_id=track_id, model=views.model_name(chosen), items=items)
 
 
 @router.get("/{track_id}/embedding", responses=problems(404, 409))
 def get_embedding(track_id: UUID, session: SessionDep, model: ModelName = "default") -> schemas.Embedding:
     """The vector itself. Vectors of different models cannot be compared."""
-    heard_by = resolve_model(session, model)
-    vector = get_vector(session, track_id, heard_by)
-    return schemas.Embedding(track_id=track_id, model=views.model_name(heard_by), embedding=list(vector))
+    chosen = resolve_model(session, model)
+    vector = get_vector(session, track_id, chosen)
+    return schemas.Embedding(track_id=track_id, model=views.model_name(chosen), embedding=list(vector))

@@ -1,4 +1,4 @@
-"""What an analysis answers."""
+"""Results of analyses."""
 
 from uuid import UUID
 
@@ -9,18 +9,18 @@ from api.schemas.predictions import Prediction
 from api.schemas.tracks import SimilarTrack
 
 LEFT_OUT = (
-    "of an analysis: files and folders that are no audio, counted by suffix (`.jpg`) or by reason "
+    "files and folders that an analysis skipped, counted by suffix (`.jpg`) or by reason "
     "(`system_folder`, `marked_folder`, `apple_double`, `unfinished_copy`, `no_suffix`, `link`, "
     "`special_file`, `other`)"
 )
 
 
 class AnalysisOutcome(Response):
-    """What an analysis found beside the tracks, which are its items and results."""
+    """What an analysis reports besides its items and results."""
 
     left_out: dict[str, int] = Field(description=LEFT_OUT)
     missing: int = Field(
-        description="tracks that the listing did not meet, and that are marked as missing now"
+        description="tracks that the listing did not find and that are now marked as missing"
     )
     warnings: list[str]
 
@@ -31,5 +31,5 @@ class Result(Prediction):
     track_id: UUID
     path: str = Field(description="relative to the library")
     similar: list[SimilarTrack] | None = Field(
-        default=None, description="the nearest tracks of the library, when asked for with `similar`"
+        default=None, description="the nearest tracks of the library; only if `similar` is given"
     )

@@ -1,4 +1,4 @@
-"""What every shape of a request or response is made of."""
+"""Base classes of requests and responses."""
 
 from typing import Any, Generic, TypeVar
 
@@ -24,7 +24,7 @@ def refuse_unstorable(body: Any) -> None:
 
 
 class Request(BaseModel):
-    """A JSON body; unknown keys are refused, so that a misspelt one is no silent default."""
+    """A JSON body; unknown keys are refused, so that a misspelt one does not silently become a default."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -41,4 +41,6 @@ class Response(BaseModel):
 
 class Page(Response, Generic[T]):
     items: list[T]
-    next_cursor: str | None = Field(default=None, description="pass it as `cursor` for the next page")
+    next_cursor: str | None = Field(
+        default=None, description="the `cursor` of the next page; null on the last one"
+    )

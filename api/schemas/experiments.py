@@ -11,7 +11,7 @@ from core.states import JobState
 
 
 class Experiment(Response):
-    """Runs under one name, which is also the name of the models they gave."""
+    """Runs under one name, which is also the name of the models that they produce."""
 
     name: str
     created_at: datetime
@@ -24,10 +24,10 @@ class Run(Response):
     id: UUID
     experiment: str
     job_id: UUID | None
-    state: JobState | None = Field(description="of its job")
+    state: JobState | None = Field(description="state of its job")
     model: str | None = Field(description="`name@version`; null until it has succeeded")
     seed: int
-    dataset_sha256: str | None = Field(description="of the tracks, their labels and contents")
+    dataset_sha256: str | None = Field(description="SHA-256 of the tracks, their labels and contents")
     code_version: str | None
     metrics: dict[str, float | None] | None
     duration_s: float | None
@@ -42,27 +42,29 @@ class ExperimentRuns(Experiment):
 class Epoch(Response):
     """A point of the training curves."""
 
-    fold: int | None = Field(description="from 1; null outside of a cross-validation's folds")
+    fold: int | None = Field(description="from 1; null outside cross-validation")
     epoch: int = Field(description="from 1")
     train_loss: float | None
     validation_loss: float | None
     validation: dict[str, float | None] = Field(description="metrics on the validation tracks")
     learning_rate: float
     duration_s: float
-    busy_share: float = Field(description="how much of the epoch did not wait for data")
+    busy_share: float = Field(description="share of the epoch that was not spent waiting for data")
     is_best: bool
 
 
 class RunDetails(Run):
-    config: dict[str, Any] = Field(description="with all that it was resolved to, once it has ended")
-    results: dict[str, Any] | None = Field(description="metrics, intervals, measures per label, warnings")
+    config: dict[str, Any] = Field(description="with every resolved value, once the run has ended")
+    results: dict[str, Any] | None = Field(description="metrics, intervals, metrics per label, warnings")
     epochs: list[Epoch] = Field(description="the training curves")
-    artifacts: list[str] = Field(description="files for `/runs/{id}/artifacts/{name}`")
+    artifacts: list[str] = Field(description="names of files, for `/runs/{id}/artifacts/{name}`")
 
 
 class RunComparison(Response):
-    """Runs side by side; the lists in it are in the order of `runs`."""
+    """Runs side by side; every list is in the order of `runs`."""
 
     runs: list[Run]
     metrics: dict[str, list[float | None]]
-    differences: dict[str, list[Any]] = Field(description="of the configurations, by dotted key")
+    differences: dict[str, list[Any]] = Field(
+        description="differing values of the configurations, by dotted key"
+    )

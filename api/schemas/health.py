@@ -1,4 +1,4 @@
-"""Whether the server lives and is ready."""
+"""Health and readiness of the server."""
 
 from typing import Literal
 
@@ -13,4 +13,4 @@ class Health(Response):
 
 class Readiness(Response):
     ready: bool
-    missing: list[str] = Field(description="what is not there yet, one sentence each")
+    missing: list[str] = Field(description="what the server still waits for, one sentence each")

@@ -47,24 +47,24 @@ class CurrentActivity(Response):
 
     name: Activity
     done: int = Field(description="tracks, steps of an epoch, trees, folds or resamples")
-    total: int | None = Field(description="null where it cannot be told")
+    total: int | None = Field(description="null if unknown")
 
 
 class Progress(Response):
     total: int = Field(description="items found so far; final once `percent` is known")
     done: int
     failed: int
-    skipped: int = Field(description="items whose result was there already")
-    percent: float | None = Field(description="null until the library is listed to its end")
+    skipped: int = Field(description="items that already had a result")
+    percent: float | None = Field(description="null until the whole library is listed")
     rate_per_s: float | None = Field(description="items per second")
-    eta_s: float | None = Field(description="seconds until the job will probably have ended")
-    tracks_read: int | None = Field(None, description="of a training that is getting its tracks ready")
+    eta_s: float | None = Field(description="estimated seconds until the job ends")
+    tracks_read: int | None = Field(
+        None, description="tracks read so far, while a training prepares its data"
+    )
     tracks_to_read: int | None = None
     left_out: dict[str, int] = Field({}, description=LEFT_OUT)
-    warnings: list[str] = Field([], description="of an analysis: what its owner should know, in sentences")
-    activity: CurrentActivity | None = Field(
-        None, description="of a running training, also between its epochs"
-    )
+    warnings: list[str] = Field([], description="warnings of an analysis, in sentences")
+    activity: CurrentActivity | None = Field(None, description="current step of a running training")
 
 
 class Job(Response):
@@ -77,16 +77,16 @@ class Job(Response):
     finished_at: datetime | None
     params: dict[str, Any]
     result: Prediction | TrainingOutcome | TuningOutcome | ThresholdOutcome | AnalysisOutcome | None = Field(
-        description="once it has ended; the labels of an analysis are at `/results`"
+        description="set when the job has ended; the labels of an analysis are at `/results`"
     )
     error: JobError | None
 
 
 class Item(Response):
-    """The outcome of one track in one job, or of a path that is no track."""
+    """The outcome of one track in one job, or of a path that is not a track."""
 
     track_id: UUID | None = Field(
-        description="null where the path is no track: a link, a pipe, a folder that cannot be listed"
+        description="null if the path is not a track: a link, a pipe, a folder that cannot be listed"
     )
     path: str = Field(description="relative to the library")
     state: ItemState

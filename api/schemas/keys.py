@@ -10,8 +10,8 @@ from core.scopes import Scope
 
 
 class ApiKeyRequest(Request):
-    name: str = Field(min_length=1, max_length=200, description="to recognise the key by")
-    scope: Scope = Field(description="each scope includes the ones before it: read, write, admin")
+    name: str = Field(min_length=1, max_length=200, description="a name to recognise the key by")
+    scope: Scope = Field(description="`read`, `write` or `admin`; each includes the ones before it")
     expires_in_days: int | None = Field(default=None, ge=1, le=36_500)
 
 

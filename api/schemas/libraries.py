@@ -25,7 +25,7 @@ class LibraryRequest(Request):
 
 
 class LibraryChange(Request):
-    """What is left out stays as it is."""
+    """Fields that are left out stay unchanged."""
 
     name: LibraryName | None = None
     path: str | None = Field(
@@ -44,4 +44,4 @@ class Library(Response):
     name: str
     path: str
     created_at: datetime
-    tracks: int = Field(description="tracks known to be in it")
+    tracks: int = Field(description="number of known tracks in the library")

@@ -14,17 +14,17 @@ class Model(Response):
     name: str
     version: int
     kind: str
-    aliases: list[str] = Field(description="`default` is the model of jobs that name none")
+    aliases: list[str] = Field(description="`default` is the model of jobs that do not name one")
     labels: list[str]
-    thresholds: list[float] = Field(description="score from which a label is given, in the order of `labels`")
+    thresholds: list[float] = Field(
+        description="minimum score at which a label is assigned, in the order of `labels`"
+    )
     embedding_size: int
     metrics: dict[str, Any]
-    sha256: str = Field(description="of the weights")
+    sha256: str = Field(description="SHA-256 of the weights, in hex")
     created_at: datetime
 
 
 class PromotionRequest(Request):
-    version: int | None = Field(
-        default=None, ge=1, le=999_999_999, description="the newest when none is named"
-    )
+    version: int | None = Field(default=None, ge=1, le=999_999_999, description="the newest by default")
     alias: str = Field(default="default", min_length=1, max_length=200)

@@ -1,4 +1,4 @@
-"""What a model says of audio."""
+"""Predictions of a model."""
 
 from typing import Annotated
 
@@ -15,10 +15,12 @@ class Label(Response):
 
 
 class Prediction(Response):
-    """What a model says of one piece of audio."""
+    """The prediction of a model for one piece of audio."""
 
     labels: list[Label] = Field(description="labels at or above their threshold, highest score first")
     duration_s: float
     model: str = Field(description="`name@version`", examples=["musicnn-msd@1"])
-    warnings: list[str] = Field([], description="what of the audio could not be decoded and is left out")
+    warnings: list[str] = Field(
+        [], description="what part of the audio could not be decoded and was left out"
+    )
     scores: Scores | None = None

@@ -6,7 +6,7 @@ from api.schemas.base import Response
 
 
 class FieldError(Response):
-    location: str = Field(description="where it is wrong", examples=["body.params.library"])
+    location: str = Field(description="path of the field", examples=["body.params.library"])
     code: str = Field(examples=["missing"])
     detail: str = Field(examples=["Field required"])
 
@@ -17,8 +17,8 @@ class Problem(Response):
     type: str = Field(description="stable name of the error", examples=["urn:mfa:error:library_not_found"])
     title: str = Field(examples=["Library not found"])
     status: int = Field(examples=[404])
-    detail: str = Field(description="what is wrong, in a sentence")
-    errors: list[FieldError] | None = Field(default=None, description="the fields that are wrong")
+    detail: str = Field(description="what is wrong, in one sentence")
+    errors: list[FieldError] | None = Field(default=None, description="the invalid fields")
 
 
 class JobError(Response):

@@ -19,7 +19,7 @@ class BestTrial(Response):
 
 
 class TuningOutcome(Response):
-    """What a study has come to."""
+    """The result of a study."""
 
     study_id: UUID
     best: list[BestTrial] = Field(description="the best trial, or the Pareto front of several objectives")
@@ -27,7 +27,7 @@ class TuningOutcome(Response):
 
 
 class Trial(Response):
-    """One point of a study's space."""
+    """One evaluated point of a study's search space."""
 
     number: int = Field(description="from 0")
     state: TrialState
@@ -67,28 +67,28 @@ class StudyDetails(Study):
     config: dict[str, Any]
     best: BestTrial | None = Field(description="null for several objectives, and until a trial is complete")
     pareto_front: list[BestTrial] = Field(
-        description="up to 100 of the trials that no other beats in every objective; empty for one objective"
+        description="up to 100 trials of the Pareto front; empty for one objective"
     )
-    pareto_size: int = Field(description="trials on the Pareto front, also those that are not listed")
+    pareto_size: int = Field(description="number of trials on the Pareto front, listed or not")
     leaders: list[BestTrial] = Field(
-        description="the 20 best complete trials, the best first; empty for several objectives"
+        description="the 20 best complete trials, best first; empty for several objectives"
     )
-    failures: list[JobError] = Field(description="reasons of failed trials, each once, at most 10")
+    failures: list[JobError] = Field(description="distinct errors of failed trials, at most 10")
     importances: dict[str, dict[str, float]] | None = Field(
-        description="share of each objective's variance by key; written when a job of the study ends"
+        description="share of each objective's variance by key; computed when a job of the study ends"
     )
-    plots: list[str] = Field(description="pictures for `/studies/{id}/plots/{name}.png`")
+    plots: list[str] = Field(description="names of plots, for `/studies/{id}/plots/{name}.png`")
     trials: list[Trial] = Field(description="the first hundred; `/studies/{id}/trials` lists all of them")
     trials_cursor: str | None = Field(
-        description="`cursor` with which `/studies/{id}/trials` goes on; null when all are listed here"
+        description="`cursor` for the next page of `/studies/{id}/trials`; null when all are listed here"
     )
 
 
 class ResumeRequest(Request):
-    n_trials: int = Field(ge=1, le=MAX_TRIALS, description="so many more")
+    n_trials: int = Field(ge=1, le=MAX_TRIALS, description="number of additional trials")
 
 
 class BestRequest(Request):
     trial: int | None = Field(
-        default=None, ge=0, le=999_999_999, description="train this one instead of the best"
+        default=None, ge=0, le=999_999_999, description="number of the trial to train instead of the best"
     )

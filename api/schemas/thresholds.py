@@ -1,4 +1,4 @@
-"""What a tuning of thresholds answers."""
+"""Results of threshold tuning."""
 
 from pydantic import Field
 
@@ -12,24 +12,23 @@ class ThresholdPoint(Response):
 
 
 class LabelThreshold(Response):
-    """From which score on a label is given, and what that means on the validation tracks."""
+    """The threshold of one label, and its precision and recall on the validation tracks."""
 
     label: str
     threshold: float
-    before: float = Field(description="the threshold until now")
+    before: float = Field(description="the previous threshold")
     support: int = Field(description="validation tracks that have the label")
     precision: float | None
     recall: float | None
-    front: list[ThresholdPoint] = Field(
-        description="precision against recall: thresholds that no other beats in both"
-    )
+    front: list[ThresholdPoint] = Field(description="Pareto front of precision and recall")
 
 
 class ThresholdOutcome(Response):
-    """What a tuning of thresholds has come to."""
+    """The result of threshold tuning."""
 
     model: str = Field(description="`name@version`, the same weights with new thresholds")
     labels: list[LabelThreshold]
     unreached: list[str] = Field(
-        default=[], description="labels that have `min_precision` at no threshold: theirs is the nearest"
+        default=[],
+        description="labels for which no threshold reaches `min_precision`; they get the nearest one",
     )

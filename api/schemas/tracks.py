@@ -15,16 +15,16 @@ class Track(Response):
     path: str = Field(description="relative to the library")
     size: int = Field(description="bytes")
     tags: dict[str, Any] | None = Field(description="as read from the file; null until it is analysed")
-    tags_error: str | None = Field(description="why tags cannot be read, wholly or in part; else null")
-    missing: bool = Field(description="the file was gone when the library was listed last")
-    prediction: Prediction | None = Field(description="null until the model has heard the track")
+    tags_error: str | None = Field(description="why some or all tags cannot be read; else null")
+    missing: bool = Field(description="whether the file was gone when the library was last listed")
+    prediction: Prediction | None = Field(description="null until the model has analysed the track")
 
 
 class SimilarTrack(Response):
     track_id: UUID
     library: str
     path: str
-    similarity: float = Field(description="cosine of the two embeddings; 1 means the same direction")
+    similarity: float = Field(description="cosine similarity of the two embeddings, at most 1")
 
 
 class SimilarTracks(Response):

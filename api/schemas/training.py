@@ -1,4 +1,4 @@
-"""What a training answers."""
+"""Results of trainings."""
 
 from uuid import UUID
 
@@ -16,24 +16,24 @@ class Interval(Response):
 
 
 class LabelOutcome(Response):
-    """How well one label is told, on tracks that were not learnt from."""
+    """Metrics of one label on held-out tracks."""
 
     label: str
-    support: int = Field(description="tracks that have it")
+    support: int = Field(description="tracks that have the label")
     roc_auc: float | None
     pr_auc: float | None
     f1: float | None
 
 
 class TrainingOutcome(Response):
-    """What a training has come to."""
+    """The result of a training."""
 
     run_id: UUID
     experiment: str
     model: str = Field(description="`name@version`", examples=["my-genres@1"])
     evaluated_on: str = Field(description="`out_of_fold` when cross-validated, else `test`")
     metrics: dict[str, float | None]
-    intervals: dict[str, Interval] = Field(description="bootstrapped over artists where they are known")
+    intervals: dict[str, Interval] = Field(description="bootstrapped over artists if they are known")
     labels: list[LabelOutcome]
-    dropped: int = Field(description="tracks that could not be read")
+    dropped: int = Field(description="number of tracks that could not be read")
     warnings: list[str]

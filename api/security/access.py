@@ -33,7 +33,7 @@ def is_open_to_others(settings: Settings) -> bool:
 
 
 def allowed_rate(settings: Settings) -> float:
-    """Requests per second of one caller; 0: as many as he likes, as on one's own machine."""
+    """Requests per second of one caller; 0: unlimited, as on the user's own machine."""
     if settings.max_requests_per_s is None:
         return DEFAULT_RATE if needs_api_keys(settings) else 0.0
     return settings.max_requests_per_s

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.errors import TooManyRequests, problem_of
 
-BURST_S = 10.0  # a caller that was silent for so long has its full burst again
+BURST_S = 10.0  # after this long without requests, a caller has its full burst again
 MAX_CALLERS = 10_000  # remembered at a time; the one that was silent for longest goes first
 FREE = "/healthz"  # costs nothing, and must not fail because others ask too much
 

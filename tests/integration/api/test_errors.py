@@ -14,25 +14,39 @@ def test_what_the_router_refuses_is_a_problem_too(http):
     assert problem_of(http.get("/api/v1/nothing"), 404) == "not_found"
     response = http.put("/api/v1/jobs")
     assert problem_of(response, 405) == "method_not_allowed"
-    assert set(response.headers["allow"].split(", ")) <= {"GET", "POST"}
+    assert response.headers["allow"] == "POST"  # of the first route with that path
 
 
-@pytest.mark.parametrize("body", [b"{", b"", b"\xff", b"nonsense", b"[" * 100_000, b'{"a":' * 50_000])
+@pytest.mark.parametrize("body", [b"{", b"", b"nonsense"])
 def test_a_body_that_is_no_json_is_explained(http, body):
     response = http.post("/api/v1/jobs", content=body, headers={"Content-Type": "application/json"})
-    assert response.status_code in (400, 422)
-    assert problem_of(response, response.status_code) in ("invalid", "bad_request")
+    assert problem_of(response, 422) == "invalid"
+    assert response.json()["errors"][0]["location"].startswith("body")
+
+
+@pytest.mark.parametrize("body", [b"\xff", b"[" * 100_000, b'{"a":' * 50_000])
+def test_a_body_that_no_parser_reads_is_refused(http, body):
+    response = http.post("/api/v1/jobs", content=body, headers={"Content-Type": "application/json"})
+    assert problem_of(response, 400) == "bad_request"
 
 
 @pytest.mark.parametrize(
-    "value", [b"[" * 900 + b"]" * 900, b"9" * 5000, b"1e999", b"NaN", b"-Infinity", b'"\\ud800"', b"9" * 20]
+    ("value", "status", "code"),
+    [
+        (b"[" * 900 + b"]" * 900, 422, "invalid"),
+        (b"9" * 5000, 400, "bad_request"),  # more digits than Python reads
+        (b"9" * 20, 422, "invalid"),
+        (b"1e999", 422, "invalid"),
+        (b"NaN", 422, "invalid"),
+        (b"-Infinity", 422, "invalid"),
+        (b'"\\ud800"', 422, "invalid"),
+    ],
 )
-def test_extreme_values_are_wrong_values(http, value):
+def test_extreme_values_are_wrong_values(http, value, status, code):
     body = b'{"version": ' + value + b"}"
     headers = {"Content-Type": "application/json"}
     response = http.post("/api/v1/models/x/promote", content=body, headers=headers)
-    assert response.status_code in (400, 422)
-    assert problem_of(response, response.status_code) in ("invalid", "bad_request")
+    assert problem_of(response, status) == code
 
 
 def test_an_error_that_nobody_foresaw_shows_nothing_of_the_inside(http, monkeypatch, caplog):
@@ -99,9 +113,7 @@ def test_a_cursor_that_no_list_gave_out_is_refused(http, db, cursor):
         "/api/v1/tracks?genre=rock",
     ):
         response = http.get(path, params=httpx.QueryParams(httpx.URL(path).params).set("cursor", cursor))
-        assert response.status_code in (200, 422), path
-        if response.status_code == 422:
-            assert problem_of(response, 422) in ("invalid", "invalid_cursor")
+        assert problem_of(response, 422) in ("invalid", "invalid_cursor"), path
 
 
 NUL_REQUESTS = [

@@ -59,16 +59,17 @@ FORMS = {
 @pytest.mark.parametrize("kind", FORMS)
 def test_a_form_that_is_a_bomb_is_refused(http, kind):
     response = http.post(PREDICT, content=form(FORMS[kind]), headers=FORM | {"Prefer": "wait=0"})
-    assert response.status_code in (400, 422), response.text
-    assert problem_of(response, response.status_code) in ("bad_request", "invalid")
+    if kind == "breaks":  # a form in order, which only lacks its file
+        assert problem_of(response, 422) == "invalid"
+    else:
+        assert problem_of(response, 400) == "bad_request"
 
 
 @pytest.mark.parametrize("boundary", ["", "x" * 10_000, '"', "\\", "b; boundary=c", "é"])
 def test_a_strange_boundary_is_refused(http, boundary):
     head = {"Content-Type": f"multipart/form-data; boundary={boundary}".encode()}
     response = http.post(PREDICT, content=form(part('name="file"; filename="a"')), headers=head)
-    assert response.status_code in (400, 422), response.text
-    assert problem_of(response, response.status_code) in ("bad_request", "invalid")
+    assert problem_of(response, 400) == "bad_request"
 
 
 @pytest.mark.parametrize(
@@ -106,8 +107,7 @@ def test_a_bomb_of_ranges_on_a_file_is_answered_at_once_and_with_little(http, db
     began = time.monotonic()
     answer = http.get(address, headers={"Range": f"bytes={ranges}"})
     assert time.monotonic() - began < 2
-    assert answer.status_code in (200, 206, 400)
-    assert len(answer.content) <= 2 * len(content)
+    assert (answer.status_code, answer.content) == (200, content)  # as if it asked for no range
 
 
 def send_for_ever(connection: socket.socket) -> None:
@@ -160,7 +160,8 @@ def test_a_request_has_an_id_of_the_servers_own(http):
 )
 def test_what_comes_in_a_path_never_comes_back_in_a_header(http, path, name):
     response = http.get(path.format(name))
-    assert response.status_code in (404, 422) or (response.status_code, response.json()["items"]) == (200, [])
+    is_job = "/jobs/" in path and "%2f" not in name
+    assert response.status_code == (422 if is_job else 404)
     assert "set-cookie" not in response.headers
     assert "stolen" not in str(response.headers)
     assert "content-disposition" not in response.headers

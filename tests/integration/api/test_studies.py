@@ -349,7 +349,7 @@ def test_a_study_is_exported_to_a_storage_of_optuna(mfa, db, http, finished, tmp
     ("arguments", "sentence"),
     [
         (["tune"], "Name one of --config FILE, --resume STUDY and --thresholds MODEL."),
-        (["tune", "--resume", str(UUID(int=0))], "How many more?"),
+        (["tune", "--resume", str(UUID(int=0))], "Give the number of additional trials"),
         (["tune", "--resume", str(UUID(int=0)), "--trials", "1"], "There is no study with this id."),
         (["tune", "--config", "wrong.yaml"], "space.training.lr: low must be less than high"),
         (["tune", "--config", "song.wav"], "song.wav is not a text file in UTF-8"),

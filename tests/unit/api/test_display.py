@@ -92,8 +92,8 @@ def test_a_training_first_reads_its_tracks():
 
 
 def test_a_training_says_what_it_does_between_its_epochs():
-    told = schemas.CurrentActivity(name=Activity.SCORING, done=12, total=40)
-    assert activity_of(progress(activity=told)) == "scoring the tracks that were not learnt from: 12 of 40"
+    scoring = schemas.CurrentActivity(name=Activity.SCORING, done=12, total=40)
+    assert activity_of(progress(activity=scoring)) == "scoring the held-out tracks: 12 of 40"
     writing = schemas.CurrentActivity(name=Activity.WRITING, done=0, total=None)
     assert activity_of(progress(activity=writing)) == "writing the model"
     assert set(ACTIVITIES) == set(Activity)
