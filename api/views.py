@@ -222,7 +222,7 @@ def _error(code: str | None, detail: str | None) -> schemas.JobError | None:
 
 
 def track(model: tables.Model, row: TrackRow, *, all_scores: bool) -> schemas.Track:
-    heard = row.prediction
+    found = row.prediction
     return schemas.Track(
         id=row.track.id,
         library=row.library,
@@ -231,8 +231,8 @@ def track(model: tables.Model, row: TrackRow, *, all_scores: bool) -> schemas.Tr
         tags=row.track.tags,
         tags_error=row.track.tags_error,
         missing=row.track.missing_at is not None,
-        prediction=prediction(model, heard.scores, heard.duration_s, heard.warnings, all_scores=all_scores)
-        if heard
+        prediction=prediction(model, found.scores, found.duration_s, found.warnings, all_scores=all_scores)
+        if found
         else None,
     )
 

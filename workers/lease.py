@@ -108,10 +108,6 @@ class Lease:
         self._progressed = time.monotonic()
         return answer
 
-    def confirm(self) -> None:
-        """Raise LeaseLost unless the unit is still held: before a step that no transaction can guard."""
-        self.write(lambda _: None)
-
     def transact(self, work: Callable[[Session], T]) -> T:
         """Run `work` in one transaction that needs no lease; retried in an outage of the database."""
         delay_s = 0.2

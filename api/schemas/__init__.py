@@ -12,6 +12,7 @@ from api.schemas.jobs import (
     Job,
     JobRequest,
     Progress,
+    ThresholdsRequest,
     TrainingRequest,
     TuningRequest,
 )
@@ -85,6 +86,7 @@ __all__ = [
     "StudyDetails",
     "ThresholdOutcome",
     "ThresholdPoint",
+    "ThresholdsRequest",
     "Track",
     "TrainingOutcome",
     "TrainingRequest",

@@ -397,7 +397,7 @@ class Study(Deletable, Base):
 
 
 class Worker(Base):
-    """A worker that has been heard of lately; the dispatcher sizes its window by the slots."""
+    """A worker with a recent heartbeat; the dispatcher sizes its window by the slots."""
 
     __tablename__ = "workers"
 
