@@ -120,7 +120,7 @@ def test_without_validation_all_epochs_are_trained(tmp_path):
     assert [(report.validation_loss, report.is_best) for report in history] == [(None, False)] * 3
 
 
-NORMALISING = {"kind": "multilabel_audio_cnn", "patch_frames": 32, "base_channels": 2, "embedding_size": 8}
+NORMALISING = {"kind": "multilabel_audio_cnn", "patch_frames": 32, "base_channels": 8, "embedding_size": 8}
 
 
 @pytest.mark.parametrize("tracks", [1, 3])
