@@ -62,7 +62,7 @@ class NewJob:
     model_id: int | None = None
     retry_of: UUID | None = None
     payload: dict[str, Any] = field(default_factory=dict)  # of the first unit
-    on_insert: Callable[[Session, Job], None] | None = None  # in the same transaction
+    on_insert: Callable[[Session, Job], object] | None = None  # in the same transaction
 
 
 def dump_params(params: BaseModel) -> Any:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from sqlalchemy import select
@@ -21,7 +20,7 @@ from core.services.references import hold_library_and_model
 from core.settings import PROJECT
 from core.states import JobState, UnitState
 from core.store.experiments import add_run
-from core.store.registry import ALIASES
+from core.store.registry import ALIASES, artifact_folder
 from core.store.tables import Job, JobUnit, Model
 
 CONFIGS = PROJECT / "configs" / "experiments"
@@ -56,7 +55,7 @@ def prepare_experiment(
         {"experiment": config.model_dump(mode="json")} | ({"study_id": str(study_id)} if study_id else {}),
         total=planned_epochs(config),
         library_id=library.id if library else None,
-        on_insert=lambda session, job: _add_run(session, job, config),
+        on_insert=lambda session, job: add_run(session, job, config),
     )
 
 
@@ -74,12 +73,8 @@ def retry_training(session: Session, old: Job) -> NewJob:
         library_id=old.library_id,
         retry_of=old.id,
         payload={"continues": [str(old.id), *earlier.get("continues", [])]},
-        on_insert=lambda session, job: _add_run(session, job, config),
+        on_insert=lambda session, job: add_run(session, job, config),
     )
-
-
-def _add_run(session: Session, job: Job, config: ExperimentConfig) -> None:
-    add_run(session, job, config)
 
 
 def read_experiment(params: TrainingParams) -> ExperimentConfig:
@@ -127,8 +122,8 @@ def check_bases(session: Session, model: ModelConfig) -> None:
     named = bases_of(model)
     if not any(named.values()):
         return
-    held = select(Model.artifact_url).with_for_update(read=True, key_share=True)
-    known = sorted(Path(urlsplit(url).path).name for url in session.scalars(held))
+    held = select(Model).with_for_update(read=True, key_share=True)
+    known = sorted(artifact_folder(model).name for model in session.scalars(held))
     for key, folders in named.items():
         for folder in folders:
             if folder not in known:
