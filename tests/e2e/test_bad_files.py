@@ -19,6 +19,7 @@ from tests.e2e.waiting import wait_for
 from tests.support import sounds
 from tests.support.bad_files import make_library
 from tests.support.memory import peak_kb
+from tests.support.processes import DECODER, POOL_CHILD, children_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -29,15 +30,11 @@ HELPER_PEAK_KB, WORKER_PEAK_KB = 1 << 20, 3 << 20
 
 
 def workers(running: RunningStack) -> list[psutil.Process]:
-    children = running.process("worker-batch").children()
-    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+    return children_of(running.process("worker-batch"), POOL_CHILD)
 
 
 def helpers(running: RunningStack) -> list[psutil.Process]:
-    found = []
-    for worker in workers(running):
-        found += [child for child in worker.children() if "sandbox.helper" in " ".join(child.cmdline())]
-    return found
+    return [helper for worker in workers(running) for helper in children_of(worker, DECODER)]
 
 
 def helper_at(running: RunningStack, name: str) -> psutil.Process | None:

@@ -5,7 +5,6 @@ import time
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 from redis import Redis
 
@@ -15,6 +14,7 @@ from tests.e2e.conftest import RunningStack
 from tests.e2e.rows import assert_nothing_lost_or_doubled
 from tests.e2e.waiting import wait_for
 from tests.support import sounds
+from tests.support.processes import POOL_CHILD, children_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -32,10 +32,6 @@ def library(running: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> 
     return "faults"
 
 
-def _pool_children(worker: psutil.Process) -> list[psutil.Process]:
-    return [child for child in worker.children() if "spawn_main" in " ".join(child.cmdline())]
-
-
 def _assert_complete(running: RunningStack, job_id: str) -> None:
     job = running.wait_for_end(job_id)
     assert job["state"] == "succeeded", job
@@ -46,7 +42,7 @@ def _assert_complete(running: RunningStack, job_id: str) -> None:
 def test_a_killed_worker_child_costs_nothing(running: RunningStack, library: str) -> None:
     job_id = running.submit(library, force=True)
     running.wait_for_outcomes(job_id, 16)
-    _pool_children(running.process("worker-batch"))[0].kill()
+    children_of(running.process("worker-batch"), POOL_CHILD)[0].kill()
     _assert_complete(running, job_id)
 
 

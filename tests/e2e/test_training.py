@@ -16,6 +16,7 @@ from core.store.tables import Epoch, JobUnit, Model
 from tests.e2e.conftest import RunningStack
 from tests.e2e.rows import assert_nothing_lost_or_doubled
 from tests.e2e.waiting import wait_for
+from tests.support.processes import POOL_CHILD, children_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -114,9 +115,8 @@ def test_a_killed_training_goes_on_and_ends_once(running: RunningStack, tmp_path
     )
     running.wait_for_outcomes(job_id, 3, timeout_s=120)
     parent = running.process("worker-train")
-    for child in parent.children():
-        if "spawn_main" in " ".join(child.cmdline()):
-            child.kill()
+    for child in children_of(parent, POOL_CHILD):
+        child.kill()
     job = running.wait_for_end(job_id, timeout_s=240)
 
     assert job["state"] == "succeeded", job

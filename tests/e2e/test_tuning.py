@@ -24,6 +24,7 @@ from core.settings import PROJECT, get_settings
 from core.store.tables import Trial
 from tests.e2e.conftest import OPEN_STATES, RunningStack
 from tests.e2e.waiting import wait_for
+from tests.support.processes import POOL_CHILD, children_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -163,17 +164,9 @@ def kill_child(running: RunningStack) -> None:
 def kill_busiest(running: RunningStack) -> bool:
     """Whether there was a process of the pool to kill; others may end while one looks."""
     with suppress(psutil.Error):
-        children = running.process("worker-trial").children()
-        pool = [child for child in children if is_of_pool(child)]
-        if pool:
+        if pool := children_of(running.process("worker-trial"), POOL_CHILD):
             max(pool, key=lambda child: child.cpu_times().user).kill()
             return True
-    return False
-
-
-def is_of_pool(process: psutil.Process) -> bool:
-    with suppress(psutil.Error):
-        return "spawn_main" in " ".join(process.cmdline())
     return False
 
 

@@ -17,6 +17,7 @@ from redis import Redis
 from core.local import Plan, Stack, full_plan, local_stack
 from core.local.command import free_port, worker
 from core.settings import Settings, get_settings
+from tests.support.processes import POOL_CHILD, children_of
 
 WORKERS = ("worker-batch", "worker-batch-2")
 PROCESSES_PER_WORKER = 2
@@ -90,7 +91,7 @@ class System:
 
     def children(self, worker_name: str) -> list[psutil.Process]:
         with suppress(psutil.NoSuchProcess):
-            return [child for child in self.process(worker_name).children() if is_pool_child(child)]
+            return children_of(self.process(worker_name), POOL_CHILD)
         return []
 
     def rows(self, sql: str, **parameters: Any) -> list[Any]:
@@ -130,12 +131,6 @@ class System:
 
     def redis(self) -> Redis:
         return Redis.from_url(self.stack.broker_url, socket_timeout=3, socket_connect_timeout=3)
-
-
-def is_pool_child(process: psutil.Process) -> bool:
-    with suppress(psutil.Error):
-        return "spawn_main" in " ".join(process.cmdline())
-    return False
 
 
 def patiently(ask: Callable[[], T], errors: tuple[type[Exception], ...]) -> T:
