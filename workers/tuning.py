@@ -20,9 +20,8 @@ from core.ml.training.context import TrainingStopped
 from core.ml.training.reports import EpochReport
 from core.ml.training.train import train
 from core.ml.tuning.objective import measure, torch_threads
-from core.ml.tuning.plots import draw
 from core.ml.tuning.pruning import compared_epochs, should_prune
-from core.ml.tuning.study import ask, importances
+from core.ml.tuning.study import ask
 from core.services.studies import best_trials, list_trials, save_importances
 from core.services.trials import (
     TrialEnding,
@@ -162,6 +161,9 @@ def _end(session: Session, unit_id: int, ending: TrialEnding) -> None:
 
 def conclude_study(lease: Lease) -> None:
     """Compute the importances of the keys, and draw the study."""
+    from core.ml.tuning.importances import importances  # scikit-learn and matplotlib, which no trial needs
+    from core.ml.tuning.plots import draw
+
     study_id = UUID(lease.claim.payload["study_id"])
     config = _config_of(lease, study_id)
     with lease.sessions() as session:

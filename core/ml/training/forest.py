@@ -3,10 +3,10 @@
 import time
 import warnings
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from sklearn.ensemble import RandomForestClassifier
 from torch import Tensor
 
 from core.config.models import RandomForestConfig
@@ -15,6 +15,9 @@ from core.ml.training.context import Stage, Tracks, TrainingContext
 from core.ml.training.reports import EpochReport
 from core.states import Activity
 
+if TYPE_CHECKING:
+    from sklearn.ensemble import RandomForestClassifier
+
 TREES_PER_CALL = 25
 
 
@@ -22,6 +25,8 @@ def grow_forest(
     model: RandomForest, config: RandomForestConfig, tracks: Tracks, stage: Stage, context: TrainingContext
 ) -> tuple[RandomForest, list[EpochReport]]:
     """The forest fitted on the training tracks, and one report without a loss."""
+    from sklearn.ensemble import RandomForestClassifier  # half a second that other trainings need not wait
+
     began = time.perf_counter()
     pooled, owners = pool_tracks(tracks, stage.train, config)
     read_s = time.perf_counter() - began
@@ -71,7 +76,7 @@ def pool_tracks(tracks: Tracks, rows: Sequence[int], config: RandomForestConfig)
     return torch.cat(pooled), owners
 
 
-def copy_trees(forest: RandomForestClassifier, model: RandomForest) -> None:
+def copy_trees(forest: "RandomForestClassifier", model: RandomForest) -> None:
     """Write the decision trees of a fitted forest into the model's tensors."""
     # Per label the index of its positive class; None for a label without tracks.
     positive = [int(np.flatnonzero(classes)[0]) if classes.any() else None for classes in forest.classes_]

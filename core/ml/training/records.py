@@ -11,7 +11,6 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
 from core.ml.models.artifact import CARD_FILE, ModelCard, StoredCard
-from core.ml.training import plots
 from core.ml.training.fitting import Fitted
 from core.ml.training.model_card import write_card
 from core.ml.training.model_evaluation import ModelEvaluation
@@ -35,6 +34,8 @@ def make_records(
     card: ModelCard, prepared: PreparedDataset, fitted: Fitted, evaluation: ModelEvaluation
 ) -> dict[str, bytes]:
     """The contents of the files by name."""
+    from core.ml.training import plots  # matplotlib, which a training that only fits need not load
+
     history = [report.as_dict() for report in fitted.history]
     return {
         HISTORY_FILE: _json(history),

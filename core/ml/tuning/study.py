@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 
 import optuna
-from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
@@ -16,9 +15,6 @@ from core.config.tuning import TuningConfig
 from core.ml.tuning.samplers import make_sampler
 from core.ml.tuning.space import distribution_of, suggest
 from core.states import TrialState
-
-MIN_TRIALS = 4  # for importances
-MOST_TRIALS = 400  # the newest that importances are computed from: some seconds per objective at six keys
 
 _STATES = {
     TrialState.WAITING: OptunaState.WAITING,
@@ -123,35 +119,6 @@ def signed_losses(config: TuningConfig, losses: Mapping[int, float]) -> dict[int
     """
     sign = -1 if config.objectives[0].maximizes else 1
     return {epoch: sign * loss for epoch, loss in losses.items()}
-
-
-def importances(
-    config: TuningConfig,
-    trials: Sequence[TrialRecord],
-    on_objective: Callable[[], object] = lambda: None,
-) -> dict[str, dict[str, float]]:
-    """For each objective, how much of its variance each key explains (fANOVA, Hutter et al., 2014).
-
-    Of the newest `MOST_TRIALS` complete trials. An objective is left out if fewer than `MIN_TRIALS` are
-    complete, all of them are equally good, or no tree finds any variance. `on_objective` is called before
-    each.
-    """
-    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE][-MOST_TRIALS:]
-    study = rebuild(config, config.study_name, complete)
-    found: dict[str, dict[str, float]] = {}
-    for index, objective in enumerate(config.objectives):
-        on_objective()
-        values = [trial.values[index] for trial in complete if trial.values]
-        if len(values) < MIN_TRIALS or max(values) == min(values):
-            continue
-        try:
-            shares = get_param_importances(
-                study, evaluator=FanovaImportanceEvaluator(seed=config.seed), target=value_of(index)
-            )
-        except RuntimeError:  # zero total variance
-            continue
-        found[objective.metric] = {key: round(share, 6) for key, share in shares.items()}
-    return found
 
 
 def value_of(objective: int) -> Callable[[FrozenTrial], float]:

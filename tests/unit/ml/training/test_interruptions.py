@@ -1,10 +1,14 @@
 """Trainings in processes that are killed, and trainings that several processes share."""
 
 import json
+import multiprocessing
 import os
 import random
 import subprocess
 import sys
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pytest
@@ -17,46 +21,66 @@ from core.ml.training.validation import validate
 from core.settings import PROJECT
 from tests.unit.ml.training import shared_fit
 from tests.unit.ml.training.experiments import make_config, make_context, make_tracks
+from tests.unit.ml.training.training_process import run_in_fork
 
 PROGRAM = "tests.unit.ml.training.training_process"
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload([PROGRAM])  # torch is imported once, not by each of a dozen processes
 TWO_PROCESSES = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 pytestmark = pytest.mark.slow
 
 
-def start(
-    clips: Dataset, folder: Path, cache_dir: Path, name: str, launcher: tuple[str, ...] = ()
-) -> subprocess.Popen[str]:
-    root = clips.examples[0].path.parents[1]
-    program = [sys.executable, *launcher, "-m", PROGRAM, str(root), str(folder), str(cache_dir), name]
-    return subprocess.Popen(program, cwd=PROJECT, stdout=subprocess.PIPE, text=True)
-
-
-def finish(process: subprocess.Popen[str]) -> dict[str, float]:
-    output, _ = process.communicate(timeout=200)
-    assert process.returncode == 0
-    found = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+def run_shared(
+    clips: Dataset, folder: Path, cache_dir: Path, launcher: tuple[str, ...] = ()
+) -> dict[str, float]:
+    """The metrics of a training, which must be the same in all of its processes."""
+    program = [sys.executable, *launcher, "-m", PROGRAM, str(root_of(clips)), str(folder), str(cache_dir)]
+    done = subprocess.run(
+        [*program, "shared"], cwd=PROJECT, stdout=subprocess.PIPE, text=True, check=True, timeout=200
+    )
+    found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     assert all(metrics == found[0] for metrics in found)
     return dict(found[0])
+
+
+def start(clips: Dataset, folder: Path, cache_dir: Path, name: str) -> tuple[ForkServerProcess, Connection]:
+    steps, pipe = FORKS.Pipe(duplex=False)
+    process = FORKS.Process(
+        target=run_in_fork, args=(str(root_of(clips)), str(folder), str(cache_dir), name, pipe)
+    )
+    process.start()
+    pipe.close()
+    return process, steps
+
+
+def finish(process: ForkServerProcess, steps: Connection) -> None:
+    with suppress(EOFError):
+        while True:
+            steps.recv()
+    process.join(timeout=200)
+    assert process.exitcode == 0
+
+
+def root_of(clips: Dataset) -> Path:
+    return clips.examples[0].path.parents[1]
 
 
 @pytest.mark.parametrize(("name", "times"), [("network", 5), ("folds", 2), ("default", 2)])
 def test_a_training_killed_at_random_moments_ends_with_the_same_weights(
     clips, cache_dir, tmp_path, name, times
 ):
-    finish(start(clips, tmp_path / "whole", cache_dir, name))
+    finish(*start(clips, tmp_path / "whole", cache_dir, name))
     moments = random.Random(name)
     kills = 0
     for _ in range(times):
-        process = start(clips, tmp_path / "killed", cache_dir, name)
-        assert process.stdout is not None
-        steps = moments.randint(1, 6)
-        while steps and process.stdout.readline():
-            steps -= 1
-        kills += process.poll() is None
+        process, steps = start(clips, tmp_path / "killed", cache_dir, name)
+        for _ in range(moments.randint(1, 6)):
+            steps.recv()
+        kills += process.is_alive()
         process.kill()
-        process.communicate()
-    finish(start(clips, tmp_path / "killed", cache_dir, name))
+        process.join()
+    finish(*start(clips, tmp_path / "killed", cache_dir, name))
     assert kills > times / 2
     weights = [(tmp_path / run / "model.safetensors").read_bytes() for run in ("whole", "killed")]
     assert weights[0] == weights[1]
@@ -81,7 +105,7 @@ def test_processes_end_with_one_model_draw_different_batches_and_can_be_stopped(
 
 
 def test_training_starts_from_a_configuration_in_two_processes(clips, tmp_path):
-    root = clips.examples[0].path.parents[1]
+    root = root_of(clips)
     config = make_config(dataset={"kind": "folder", "root": str(root)}, training={"epochs": 2})
     (tmp_path / "config.yaml").write_text(config.model_dump_json())
     program = [sys.executable, *TWO_PROCESSES, "-m", "core.ml.training", "config.yaml", "run"]
@@ -97,8 +121,8 @@ def test_training_starts_from_a_configuration_in_two_processes(clips, tmp_path):
 
 
 def test_two_processes_train_one_model_together(clips, cache_dir, tmp_path):
-    alone = finish(start(clips, tmp_path / "alone", cache_dir, "shared"))
-    together = finish(start(clips, tmp_path / "together", cache_dir, "shared", TWO_PROCESSES))
+    alone = run_shared(clips, tmp_path / "alone", cache_dir)
+    together = run_shared(clips, tmp_path / "together", cache_dir, TWO_PROCESSES)
     assert together["tracks"] == alone["tracks"]
     assert abs(together["roc_auc_macro"] - alone["roc_auc_macro"]) < 0.15
     history = json.loads((tmp_path / "together/history.json").read_text())

@@ -5,6 +5,9 @@ Writes a line per step, so that others know when to kill it, and one with the me
 
 import json
 import sys
+from collections.abc import Callable
+from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +28,15 @@ CONFIGS: dict[str, dict[str, Any]] = {
 
 def main() -> None:
     clips, folder, cache, name = sys.argv[1:]
+    run(clips, folder, cache, name, partial(print, flush=True))
+
+
+def run(clips: str, folder: str, cache: str, name: str, report: Callable[[str], object]) -> None:
+    """Train; `report` gets "step" before each step, and the metrics as JSON at the end."""
     torch.set_num_threads(1)
 
     def should_stop() -> bool:
-        sys.stdout.write("step\n")
-        sys.stdout.flush()
+        report("step")
         return False
 
     result = train(
@@ -40,7 +47,11 @@ def main() -> None:
         cache_dir=Path(cache),
         should_stop=should_stop,
     )
-    sys.stdout.write(json.dumps(dict(result.metrics)) + "\n")
+    report(json.dumps(dict(result.metrics)))
+
+
+def run_in_fork(clips: str, folder: str, cache: str, name: str, pipe: Connection) -> None:
+    run(clips, folder, cache, name, pipe.send)
 
 
 if __name__ == "__main__":

@@ -7,10 +7,11 @@ import optuna
 import pytest
 
 from core.config.tuning import TuningConfig
-from core.ml.tuning import study as module
+from core.ml.tuning import importances as module
+from core.ml.tuning.importances import importances
 from core.ml.tuning.samplers import make_sampler
 from core.ml.tuning.space import suggest
-from core.ml.tuning.study import TrialRecord, ask, create_study, importances, rebuild
+from core.ml.tuning.study import TrialRecord, ask, create_study, rebuild
 from core.states import TrialState
 from tests.unit.ml.tuning.studies import LR, make_study
 
