@@ -1,5 +1,6 @@
 """Fixtures for every test: the embedded servers, started once per run."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -36,9 +37,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Temporary files lie in a folder of this run: every other pytest that starts closes the usual one to
-    other users, and Postgres and some workers are such.
+    """Torch calculates with one thread, also in processes that tests start: several processes with as many
+    threads as there are cores spend most of their time waiting for each other.
+
+    Temporary files lie in a folder of this run: every other pytest that starts closes the usual one to other
+    users, and Postgres and some workers are such.
     """
+    os.environ["OMP_NUM_THREADS"] = "1"
     register_kinds()
     if config.option.basetemp is None:
         config.option.basetemp = tempfile.mkdtemp(prefix="mfa-pytest-")

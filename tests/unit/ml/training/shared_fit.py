@@ -34,7 +34,6 @@ NEVER = 10**9
 
 def main() -> None:
     folder = Path(sys.argv[1])
-    torch.set_num_threads(1)
     join_group(torch.device("cpu"))
     tracks = make_tracks(folder / f"tracks-{rank()}", per_label=20)
     augmented = listen()

@@ -11,8 +11,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from core.ml.datasets.folder import read
 from core.ml.training.train import train
 from tests.unit.ml.training.experiments import make_config
@@ -33,7 +31,6 @@ def main() -> None:
 
 def run(clips: str, folder: str, cache: str, name: str, report: Callable[[str], object]) -> None:
     """Train; `report` gets "step" before each step, and the metrics as JSON at the end."""
-    torch.set_num_threads(1)
 
     def should_stop() -> bool:
         report("step")
