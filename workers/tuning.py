@@ -118,6 +118,7 @@ def _train(lease: Lease, trial: Trial, folder: Path) -> TrialEnding:
                 should_stop=reporter.should_stop,
                 on_track=reporter.on_track,
                 on_activity=reporter.on_activity,
+                pictures=False,
             )
             values = measure(result, [objective.metric for objective in config.objectives])
         ending = TrialEnding(TrialState.COMPLETE, values)

@@ -33,17 +33,23 @@ class ValidationScores:
 def make_records(
     card: ModelCard, prepared: PreparedDataset, fitted: Fitted, evaluation: ModelEvaluation
 ) -> dict[str, bytes]:
-    """The contents of the files by name."""
-    from core.ml.training import plots  # matplotlib, which a training that only fits need not load
-
+    """The contents of the files by name, but for the pictures."""
     history = [report.as_dict() for report in fitted.history]
     return {
         HISTORY_FILE: _json(history),
         RESULTS_FILE: _json(evaluation.results),
-        CURVES_FILE: plots.training_curves(fitted.history),
-        CO_OCCURRENCE_FILE: plots.co_occurrence(evaluation.co_occurrence, prepared.labels),
         README_FILE: write_card(card, evaluation.results).encode(),
         VALIDATION_FILE: _held_out(prepared, fitted),
+    }
+
+
+def draw(prepared: PreparedDataset, fitted: Fitted, evaluation: ModelEvaluation) -> dict[str, bytes]:
+    """The pictures by name of their files."""
+    from core.ml.training import plots  # matplotlib takes a second to load, which trials need not wait
+
+    return {
+        CURVES_FILE: plots.training_curves(fitted.history),
+        CO_OCCURRENCE_FILE: plots.co_occurrence(evaluation.co_occurrence, prepared.labels),
     }
 
 

@@ -13,12 +13,12 @@ from core.ml.models import artifact
 from core.ml.models.artifact import ModelCard
 from core.ml.training.bases import Resolved, resolve
 from core.ml.training.context import OnActivity, OnTrack, TrainingContext, ignore_activity, ignore_progress
-from core.ml.training.fitting import Fitted, fit_all
+from core.ml.training.fitting import fit_all
 from core.ml.training.learners import stored_form
 from core.ml.training.model_evaluation import ModelEvaluation, evaluate_model
 from core.ml.training.prepared_dataset import PreparedDataset, prepare_dataset
 from core.ml.training.processes import is_first, join_group, own_device, wait_for_all
-from core.ml.training.records import make_records, read_result
+from core.ml.training.records import draw, make_records, read_result
 from core.ml.training.reports import EpochReport, TrainingResult
 from core.settings import get_settings
 from core.states import Activity
@@ -40,13 +40,15 @@ def train(
     on_track: OnTrack = ignore_progress,
     on_activity: OnActivity = ignore_activity,
     searched: bool = False,
+    pictures: bool = True,
 ) -> TrainingResult:
     """Train on `dataset` and atomically write the model with its records to `folder`.
 
     After any interruption, the same call resumes from the last checkpoint, which is stored beside `folder`;
     once finished, it only reads the result. `models_dir` holds the models that the configuration names;
     `cache_dir` is shared by all trainings. `searched` says that a study chose the configuration by its scores
-    on these tracks. Raises TrainingStopped after `should_stop` has returned True.
+    on these tracks. `pictures`: also draw the learning curves and which labels occur together. Raises
+    TrainingStopped after `should_stop` has returned True.
     """
     began = time.perf_counter()
     where = own_device(device)
@@ -65,7 +67,11 @@ def train(
     if is_first():
         evaluation = evaluate_model(resolved, prepared, fitted, context, searched=searched)
         context.note(Activity.WRITING)
-        _save(resolved, prepared, fitted, evaluation, identity, folder, version, time.perf_counter() - began)
+        card = _card(resolved, prepared, evaluation, identity, version, time.perf_counter() - began)
+        records = make_records(card, prepared, fitted, evaluation)
+        if pictures:
+            records |= draw(prepared, fitted, evaluation)
+        artifact.save(card, stored_form(resolved, fitted.model, len(prepared.labels)), folder, records)
         shutil.rmtree(checkpoints, ignore_errors=True)
     wait_for_all()
     result = read_result(folder, identity)
@@ -84,18 +90,16 @@ def _identity(resolved: Resolved, prepared: PreparedDataset, version: int) -> di
     }
 
 
-def _save(
+def _card(
     resolved: Resolved,
     prepared: PreparedDataset,
-    fitted: Fitted,
     evaluation: ModelEvaluation,
     identity: dict[str, str],
-    folder: Path,
     version: int,
     duration_s: float,
-) -> None:
+) -> ModelCard:
     config = resolved.config
-    card = ModelCard(
+    return ModelCard(
         name=config.experiment_name,
         version=version,
         embedding=_embedding(resolved, version),
@@ -116,8 +120,6 @@ def _save(
         },
         licence="\n\n".join(dict.fromkeys(base.card.licence for base in resolved.bases)),
     )
-    model = stored_form(resolved, fitted.model, len(prepared.labels))
-    artifact.save(card, model, folder, make_records(card, prepared, fitted, evaluation))
 
 
 def code_version() -> str:

@@ -37,14 +37,13 @@ from tests.unit.ml.training.experiments import NARROW, make_config
 
 FILES = {
     "MODEL_CARD.md",
-    "co_occurrence.png",
     "history.json",
     "model.json",
     "model.safetensors",
     "test_results.json",
-    "training_curves.png",
     "validation_scores.safetensors",
 }
+PICTURES = {"co_occurrence.png", "training_curves.png"}
 TRANSFER = {"kind": "transfer", "backbone": "tiny-1"}
 FOREST = {"kind": "random_forest", "patch_frames": 32, "bands": 12, "trees": 15, "max_leaves": 8}
 
@@ -76,6 +75,7 @@ def run(
     cache_dir: Path,
     models_dir: Path | None = None,
     reports: list[Any] | None = None,
+    pictures: bool = False,
     **changes: Any,
 ) -> TrainingResult:
     return train(
@@ -85,6 +85,7 @@ def run(
         folder=folder,
         cache_dir=cache_dir,
         models_dir=models_dir,
+        pictures=pictures,
     )
 
 
@@ -95,8 +96,8 @@ def names(folder: Path) -> set[str]:
 @pytest.mark.parametrize("model", ["audio_cnn", "transfer", "random_forest"])
 def test_a_training_leaves_a_model_that_serves_and_its_records(clips, cache_dir, models_dir, tmp_path, model):
     changes: dict[str, Any] = {"transfer": {"model": TRANSFER}, "random_forest": {"model": FOREST}}
-    result = run(clips, tmp_path / "run", cache_dir, models_dir, **changes.get(model, {}))
-    assert names(tmp_path / "run") == FILES
+    result = run(clips, tmp_path / "run", cache_dir, models_dir, pictures=True, **changes.get(model, {}))
+    assert names(tmp_path / "run") == FILES | PICTURES
     assert names(tmp_path) == {"run"}
     assert [report.train_loss is None for report in result.history] == (
         [True] if model == "random_forest" else [False] * 3
@@ -119,7 +120,7 @@ def test_the_code_version_covers_every_package_that_training_uses():
 
 def test_the_records_say_what_happened(clips, cache_dir, tmp_path):
     reports: list[object] = []
-    result = run(clips, tmp_path / "run", cache_dir, reports=reports, seed=3)
+    result = run(clips, tmp_path / "run", cache_dir, reports=reports, pictures=True, seed=3)
     card = artifact.load(tmp_path / "run").card
     assert card.provenance["seed"] == "3"
     assert json.loads(card.provenance["config"])["training"]["epochs"] == 3
@@ -135,7 +136,7 @@ def test_the_records_say_what_happened(clips, cache_dir, tmp_path):
     assert sum(results["tracks"][part] for part in ("train", "validation", "test")) == 24
     assert results["intervals"]["roc_auc_macro"].keys() == {"value", "low", "high"}
     assert [one["label"] for one in results["per_label"]] == list(result.labels)
-    for picture in ("training_curves.png", "co_occurrence.png"):
+    for picture in PICTURES:
         assert (tmp_path / "run" / picture).read_bytes().startswith(b"\x89PNG")
     text = (tmp_path / "run/MODEL_CARD.md").read_text()
     assert text.startswith("# small, version 1\n")

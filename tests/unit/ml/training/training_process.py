@@ -43,6 +43,7 @@ def run(clips: str, folder: str, cache: str, name: str, report: Callable[[str], 
         folder=Path(folder),
         cache_dir=Path(cache),
         should_stop=should_stop,
+        pictures=False,
     )
     report(json.dumps(dict(result.metrics)))
 

@@ -29,7 +29,9 @@ def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def train_once(clips: Dataset, cache_dir: Path, folder: Path, **changes: object) -> TrainingResult:
     config = make_config(**changes)
-    return train(config, clips, lambda _: None, folder=folder, cache_dir=cache_dir, models_dir=folder)
+    return train(
+        config, clips, lambda _: None, folder=folder, cache_dir=cache_dir, models_dir=folder, pictures=False
+    )
 
 
 def test_quality_is_that_of_the_kept_weights_and_cost_that_of_the_stored_model(clips, cache_dir, tmp_path):

@@ -145,6 +145,7 @@ def test_a_pruned_search_saves_epochs(clips, tmp_path):
             folder=tmp_path / str(next(numbers)),
             cache_dir=tmp_path / "cache",
             models_dir=tmp_path / "models",
+            pictures=False,
         )
         return measure(result, ["roc_auc_macro"])[0]
 
