@@ -28,16 +28,16 @@ SIMILAR_PAGE = 100  # tracks whose neighbours are looked up in one statement: so
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
-class Format(StrEnum):
+class ExportFormat(StrEnum):
     JSON = "json"
     JSONL = "jsonl"
     CSV = "csv"
 
 
 MEDIA_TYPES = {
-    Format.JSON: "application/json",
-    Format.JSONL: "application/x-ndjson",
-    Format.CSV: "text/csv; charset=utf-8; header=present",
+    ExportFormat.JSON: "application/json",
+    ExportFormat.JSONL: "application/x-ndjson",
+    ExportFormat.CSV: "text/csv; charset=utf-8; header=present",
 }
 
 
@@ -56,7 +56,7 @@ def export(
     sessions: SessionFactory,
     job: Job,
     model: Model,
-    form: Format,
+    form: ExportFormat,
     *,
     all_scores: bool,
     similar: int = 0,
@@ -66,9 +66,9 @@ def export(
     pages = read_pages(
         sessions, job, model, all_scores=all_scores, similar=similar, only_with_warnings=only_with_warnings
     )
-    if form is Format.CSV:
+    if form is ExportFormat.CSV:
         return as_csv(pages, model.labels if all_scores else [], with_similar=similar > 0)
-    return as_json(pages) if form is Format.JSON else as_json_lines(pages)
+    return as_json(pages) if form is ExportFormat.JSON else as_json_lines(pages)
 
 
 def read_pages(

@@ -17,10 +17,10 @@ from core.services.results import ResultRow
 from core.services.studies import (
     MOST_BEST,
     StudyRow,
-    find_findings,
     find_trials,
     get_studies,
     list_trial_page,
+    summarise_study,
 )
 from core.states import TERMINAL_JOB_STATES, JobState, TrialState
 from core.store import tables
@@ -306,7 +306,7 @@ def study(row: StudyRow) -> schemas.Study:
 
 def study_details(session: Session, row: StudyRow, plots: Sequence[str]) -> schemas.StudyDetails:
     config = TuningConfig.model_validate(row.study.config)
-    found = find_findings(session, row.study.id, config)
+    found = summarise_study(session, row.study.id, config)
     best = [_best(config, trial) for trial in found.best]
     is_single = len(config.objectives) == 1
     first = list_trial_page(session, row.study.id, None, FIRST_TRIALS)

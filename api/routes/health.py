@@ -16,7 +16,7 @@ from core.errors import Unavailable
 from core.jobs.kinds import queues, serving_queues
 from core.jobs.queue import ping
 from core.jobs.workers import DISPATCHER, is_alive, slots_by_queue
-from core.services.monitoring import RECENT_S, Activity, is_migrated, measure_activity
+from core.services.monitoring import RECENT_S, QueueSnapshot, is_migrated, measure_queue
 from core.settings import Settings
 from core.states import UnitState
 from core.store.session import SessionFactory, transaction
@@ -69,17 +69,17 @@ def _missing_broker(settings: Settings) -> list[str]:
 def get_metrics(request: Request, session: SessionDep) -> Response:
     """What Prometheus scrapes: the queue as the database knows it, and this process' request durations."""
     registry = CollectorRegistry()
-    registry.register(ActivityCollector(measure_activity(session)))
+    registry.register(ActivityCollector(measure_queue(session)))
     text = generate_latest(registry) + generate_latest(request.app.state.registry)
     return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 
 class ActivityCollector(Collector):
-    def __init__(self, activity: Activity) -> None:
-        self.activity = activity
+    def __init__(self, snapshot: QueueSnapshot) -> None:
+        self.snapshot = snapshot
 
     def collect(self) -> Iterable[Metric]:
-        seen = self.activity
+        seen = self.snapshot
         waiting = {(str(UnitState.READY), queue): 0 for queue in queues()}  # empty queues are reported too
         yield from (
             labelled("mfa_jobs", "Open jobs", ("state",), seen.jobs),

@@ -7,7 +7,7 @@ from fastapi import Query
 from fastapi.responses import StreamingResponse
 
 from api.deps import Reader, Scores, SessionDep, SessionsDep
-from api.exports import MEDIA_TYPES, Format, expect_results, export
+from api.exports import MEDIA_TYPES, ExportFormat, expect_results, export
 from api.routes import make_router, problems
 from api.schemas import Result
 from core.config.params import JobKind
@@ -32,7 +32,7 @@ def get_results(
     session: SessionDep,
     sessions: SessionsDep,
     caller: Reader,
-    form: Annotated[Format, Query(alias="format")] = Format.JSON,
+    form: Annotated[ExportFormat, Query(alias="format")] = ExportFormat.JSON,
     scores: Scores = None,
     similar: Annotated[
         int, Query(ge=0, le=10, description="nearest tracks of the library to add to every row")

@@ -25,12 +25,12 @@ ESTIMATED_TRACKS = text(
 ESTIMATED_WARNED = text(
     "SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = to_regclass('ix_predictions_warned')"
 )
-RECENT_S = 300.0  # window of the figures on recent work
+RECENT_S = 300.0  # window of the figures on recent work, found by the index over `finished_at`
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 
 
 @dataclass(frozen=True)
-class Activity:
+class QueueSnapshot:
     """A snapshot of the queue, whose cost does not grow with past work.
 
     Ages are in seconds, 0 when there is nothing of the kind.
@@ -64,13 +64,13 @@ def is_migrated(session: Session) -> bool:
     return bool(session.scalar(text("SELECT version_num FROM alembic_version")) == newest_revision())
 
 
-def measure_activity(session: Session) -> Activity:
+def measure_queue(session: Session) -> QueueSnapshot:
     now = func.clock_timestamp()
     ready_s = func.extract("epoch", now - func.min(JobUnit.run_after))
     expired_s = func.extract("epoch", now - func.min(JobUnit.lease_until))
     ready = select(ready_s).where(JobUnit.state == UnitState.READY, JobUnit.run_after <= now)
     expired = select(expired_s).where(JobUnit.state == UnitState.RUNNING, JobUnit.lease_until < now)
-    return Activity(
+    return QueueSnapshot(
         jobs=count_open_jobs(session),
         units=count_open_units(session),
         oldest_ready_s=float(session.scalar(ready) or 0),

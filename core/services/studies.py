@@ -36,7 +36,7 @@ class StudyRow:
 
 
 @dataclass(frozen=True)
-class Findings:
+class StudySummary:
     """What the trials of a study have found, cut to a bounded size."""
 
     best: Sequence[Trial]  # the best one, or up to `MOST_BEST` of the Pareto front
@@ -117,7 +117,7 @@ def find_trials(session: Session, numbers: Mapping[UUID, Sequence[int]]) -> dict
     return found
 
 
-def find_findings(session: Session, study_id: UUID, config: TuningConfig) -> Findings:
+def summarise_study(session: Session, study_id: UUID, config: TuningConfig) -> StudySummary:
     if len(config.objectives) == 1:
         leaders = find_leaders(session, study_id, config, LEADERS)
         best, size = leaders[:1], len(leaders[:1])
@@ -131,7 +131,9 @@ def find_findings(session: Session, study_id: UUID, config: TuningConfig) -> Fin
         .order_by(func.min(Trial.number))
         .limit(MOST_REASONS)
     )
-    return Findings(best, size, leaders, [(code or "", detail) for code, detail in session.execute(reasons)])
+    return StudySummary(
+        best, size, leaders, [(code or "", detail) for code, detail in session.execute(reasons)]
+    )
 
 
 def find_leaders(session: Session, study_id: UUID, config: TuningConfig, limit: int) -> list[Trial]:

@@ -18,7 +18,7 @@ from tests.support.processes import POOL_CHILD, children_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-TRACKS = 160
+TRACKS = 96
 
 
 @pytest.fixture(scope="module")

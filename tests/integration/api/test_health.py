@@ -16,7 +16,7 @@ from core.services.monitoring import (
     count_ended_units,
     count_open_jobs,
     count_open_units,
-    measure_activity,
+    measure_queue,
     sum_stages,
 )
 from core.settings import Settings
@@ -163,13 +163,13 @@ def test_metrics_tell_what_is_deleted_and_still_to_be_removed(http, db):
 
 def test_tracks_are_an_estimate_of_the_database_not_counted(session):
     session.execute(text("TRUNCATE tracks CASCADE"))
-    assert measure_activity(session).tracks == 0
+    assert measure_queue(session).tracks == 0
     library = make_library(session)
     for _ in range(3):
         make_track(session, library)
     session.execute(text("ANALYZE tracks"))
     make_track(session, library)
-    assert measure_activity(session).tracks == 3
+    assert measure_queue(session).tracks == 3
 
 
 def test_units_that_have_ended_cost_a_scrape_nothing(session):
