@@ -13,7 +13,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --no-input -qq
 DATA := $(patsubst ~/%,$(HOME)/%,$(or $(MFA_DATA_DIR),$(shell sed -n 's/^MFA_DATA_DIR=//p' .env 2>/dev/null | tail -n 1),.mfa))
 UV := uv==0.13.*
-FAST_TESTS := tests/unit tests/integration
+FAST_TESTS := -m "not slow" tests/unit tests/integration
 # A file stays in one process, as its tests share what is slow to start. A process that crashes is not replaced:
 # the run would wait for ever for the rest of its file.
 PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
@@ -45,7 +45,7 @@ lint: $(VENV)/.installed ## ruff, formatting, types, import contracts
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-check: setup ## before each commit: lint, unit and integration tests, at the same time
+check: setup ## before each commit: lint, and at the same time all unit and integration tests but the slow ones
 	$(call lint_beside,$(FAST_TESTS))
 
 test: setup ## everything that CI checks: lint, all tests, known vulnerabilities

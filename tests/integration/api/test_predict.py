@@ -161,9 +161,8 @@ def test_waiting_holds_no_connection_to_the_database(http, db, uploads):
         thread.start()
     while _count_jobs(db) < 25:
         time.sleep(0.05)
-    began = time.monotonic()
     assert http.get("/api/v1/models").status_code == 200
-    assert time.monotonic() - began < 2
+    assert not responses
     for thread in threads:
         thread.join()
     assert {response.status_code for response in responses} == {202}
@@ -283,9 +282,7 @@ def test_a_form_that_is_none_is_refused(http, uploads):
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
     assert problem_of(http.post(PREDICT, content=b"no form at all", headers=headers), 400) == "bad_request"
     many = [("file", (f"{n}.mp3", b"")) for n in range(10_000)]
-    began = time.monotonic()
     assert problem_of(http.post(PREDICT, files=many), 400) == "bad_request"
-    assert time.monotonic() - began < 2
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 import errno
 import os
 import re
-import time
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
@@ -167,10 +166,8 @@ def test_a_folder_with_the_name_of_a_song_is_no_file(library):
 
 def test_a_pipe_is_no_file_and_does_not_block(library):
     os.mkfifo(library / "pipe.mp3")
-    started = time.monotonic()
     with pytest.raises(NotAFile):
         open_beneath(library, "pipe.mp3")
-    assert time.monotonic() - started < 1
 
 
 def test_a_socket_is_no_file(library, monkeypatch):

@@ -323,6 +323,7 @@ def test_threads_have_a_helper_each(tmp_path):
         assert len(shared._idle) == 4
 
 
+@pytest.mark.slow
 def test_a_thousand_files_leak_nothing(sandbox, tmp_path):
     good, bad = music(tmp_path, 1.5), sounds.bad_file("truncated_flac", tmp_path / "bad.flac")
     stream(sandbox, good)

@@ -44,6 +44,7 @@ def fit(
     return weights_of(fitted), history
 
 
+@pytest.mark.slow
 def test_the_full_size_network_learns_sixteen_clips_of_four_labels_by_heart(tmp_path):
     """Most clips have two of the labels."""
     network = {"kind": "multilabel_audio_cnn", "patch_frames": 32, "dropout": 0.0}

@@ -1,4 +1,3 @@
-import time
 
 import pytest
 
@@ -10,11 +9,10 @@ from core.settings import PROJECT, get_settings
 
 
 @pytest.mark.slow
-def test_a_training_on_the_sample_library_takes_at_most_two_minutes(sample_library, default_model, tmp_path):
+def test_a_training_on_the_sample_library_learns_its_labels(sample_library, default_model, tmp_path):
     config = load_experiment(PROJECT / "configs/experiments/samples.yaml")
     assert isinstance(config.dataset, FolderDataset)
     dataset = read(sample_library, config.dataset.labels_from, config.dataset.vocabulary)
-    began = time.monotonic()
     result = train(
         config,
         dataset,
@@ -23,7 +21,6 @@ def test_a_training_on_the_sample_library_takes_at_most_two_minutes(sample_libra
         cache_dir=tmp_path / "cache",
         models_dir=get_settings().models_dir,
     )
-    assert time.monotonic() - began < 120
     assert len(result.labels) == 7
     assert result.dropped == {}
     areas = {one["label"]: one["roc_auc"] for one in result.results["per_label"]}
