@@ -12,7 +12,8 @@ from core.config.tuning import TuningConfig
 from core.errors import JobNotFound
 from core.jobs.items import ItemRow
 from core.jobs.jobs import get_job
-from core.jobs.progress import Progress, get_progress
+from core.jobs.kinds import Progress
+from core.jobs.progress import get_progress
 from core.services.results import ResultRow
 from core.services.studies import (
     MOST_BEST,

@@ -1,14 +1,21 @@
-"""Start of a Celery worker: `celery -A workers.app worker -Q plan,batch`."""
+"""Start of a Celery worker: `celery -A workers.app worker -Q plan,batch`.
+
+It has one task per kind of unit, and one that carries liveness probes. Celery's pool starts its children by
+importing the modules of its tasks: they are defined here, where the app is made.
+"""
 
 import os
 from typing import Any
 
-from celery import signals
+from celery import Task, signals
 
-from core.jobs.queue import make_celery
+from core.jobs.kinds import UnitSpec, unit_specs
+from core.jobs.queue import make_celery, task_name
 from core.logs import configure_logging
 from core.services.kinds import register_kinds
 from core.settings import get_settings
+from workers import heartbeat, liveness  # noqa: F401 (they connect to Celery's signals)
+from workers.runner import run_unit
 
 CHILD_NICENESS = 5
 
@@ -29,4 +36,23 @@ def _lower_priority(**_: Any) -> None:
     os.nice(CHILD_NICENESS)
 
 
-from workers import heartbeat, liveness, tasks  # noqa: E402, F401 (they hook into the app made above)
+def _add_task(spec: UnitSpec) -> None:
+    """The body is named, not imported: the pool's parent process never loads torch."""
+
+    @app.task(
+        name=task_name(spec.name),
+        bind=True,
+        time_limit=spec.time_limit_s,
+        Strategy="workers.messages:strategy",
+    )
+    def run(task: Task, unit_id: int) -> None:
+        run_unit(spec, unit_id, task_id=task.request.id, worker=task.request.hostname)
+
+
+for each in unit_specs():
+    _add_task(each)
+
+
+@app.task(name=liveness.TASK, Strategy="workers.liveness:strategy")
+def probe() -> None:
+    """Never run: the consumer answers its messages itself."""

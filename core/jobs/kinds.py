@@ -3,12 +3,10 @@
 The queue knows no kind by itself: what is particular to one is a field or a function of its declaration.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -16,9 +14,6 @@ from sqlalchemy import ColumnElement
 from sqlalchemy.orm import Session
 
 from core.store.tables import Job
-
-if TYPE_CHECKING:
-    from core.jobs.progress import Progress
 
 UNIT_TIME_LIMIT_S = 900  # far above what a unit takes: ends what hangs inside a C library
 
@@ -71,6 +66,20 @@ def dump_params(params: BaseModel) -> Any:
 
 def hold_nothing(_session: Session, _job: NewJob) -> None:
     """For jobs that refer to no other rows."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Of a job. `percent` and `eta_s` are None while units are being added, and so `total` is unknown."""
+
+    total: int
+    done: int
+    failed: int
+    skipped: int
+    percent: float | None
+    rate_per_s: float | None
+    eta_s: float | None
+    details: Mapping[str, Any] = field(default_factory=dict)  # what the kind of job adds
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Progress of jobs, summed from the counters of their units."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -10,22 +10,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.jobs.jobs import OPEN_JOB_STATES, OPEN_UNIT_STATES
-from core.jobs.kinds import job_specs, unit_specs
+from core.jobs.kinds import Progress, job_specs, unit_specs
 from core.store.tables import Job, JobUnit
-
-
-@dataclass(frozen=True)
-class Progress:
-    """`percent` and `eta_s` are None while units are still being added, which leaves `total` unknown."""
-
-    total: int
-    done: int
-    failed: int
-    skipped: int
-    percent: float | None
-    rate_per_s: float | None
-    eta_s: float | None
-    details: Mapping[str, Any] = field(default_factory=dict)  # what the kind of job adds
 
 
 def get_progress(session: Session, jobs: Sequence[Job]) -> dict[UUID, Progress]:

@@ -9,8 +9,7 @@ from sqlalchemy.orm import Session
 
 from core.config.params import AnalysisParams, JobKind
 from core.errors import LibraryNotFound, NothingToRetry
-from core.jobs.kinds import JobSpec, NewJob, SubmissionContext, UnitSpec
-from core.jobs.progress import Progress
+from core.jobs.kinds import JobSpec, NewJob, Progress, SubmissionContext, UnitSpec
 from core.services import queues
 from core.services.references import check_model_kept, has_library, hold_library_and_model
 from core.states import ItemState, UnitState

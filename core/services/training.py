@@ -12,8 +12,7 @@ from core.config.experiment import ExperimentConfig, load_experiment, parse_expe
 from core.config.models import EnsembleConfig, ModelConfig, RandomForestConfig, TransferConfig
 from core.config.params import JobKind, TrainingParams
 from core.errors import InvalidConfig, NothingToRetry
-from core.jobs.kinds import JobSpec, NewJob, SubmissionContext, UnitSpec
-from core.jobs.progress import Progress
+from core.jobs.kinds import JobSpec, NewJob, Progress, SubmissionContext, UnitSpec
 from core.services import queues
 from core.services.datasets import place_dataset
 from core.services.references import hold_library_and_model

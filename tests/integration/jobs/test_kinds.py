@@ -14,8 +14,8 @@ from core.errors import NothingToRetry
 from core.jobs import kinds
 from core.jobs.claims import Claim
 from core.jobs.endings import fail_unit, finish_unit
-from core.jobs.kinds import JobSpec, NewJob, SubmissionContext, UnitSpec, register
-from core.jobs.progress import Progress, get_progress
+from core.jobs.kinds import JobSpec, NewJob, Progress, SubmissionContext, UnitSpec, register
+from core.jobs.progress import get_progress
 from core.jobs.submission import retry_job, submit_job
 from core.states import JobState, UnitState
 from core.store.session import SessionFactory, transaction
