@@ -41,7 +41,7 @@ def ask(lock: Path) -> tuple[list[dict[str, Any]] | None, str]:
     return packages, said
 
 
-def judge(
+def verdict_of(
     packages: list[dict[str, Any]] | None, said: str, waived: Mapping[str, date], today: date
 ) -> tuple[int, str]:
     """The exit code, and what to print."""
@@ -64,6 +64,6 @@ def judge(
 
 
 if __name__ == "__main__":
-    code, text = judge(*ask(Path(sys.argv[1])), WAIVED, datetime.now(UTC).date())
+    code, text = verdict_of(*ask(Path(sys.argv[1])), WAIVED, datetime.now(UTC).date())
     sys.stdout.write(f"{text}\n")
     raise SystemExit(code)

@@ -121,7 +121,7 @@ class Broker:
 def _unit_of(message: str) -> int | None:
     """The unit of a task message as Celery stores it in a queue (a task's arguments in JSON, in base64).
 
-    None for any other message, whoever sent it.
+    None for any other message.
     """
     try:
         (unit_id,), _, _ = json.loads(base64.b64decode(json.loads(message)["body"]))

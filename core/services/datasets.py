@@ -20,7 +20,7 @@ def place_dataset(
 ) -> tuple[DatasetConfig, Library | None]:
     """The dataset with an absolute root, or the library that it is.
 
-    Raises DatasetOutsideLibraries for any other folder, unless whoever submits is trusted.
+    Raises DatasetOutsideLibraries for any other folder, unless the submitter is trusted.
     """
     if isinstance(dataset, LibraryDataset):
         library = get_library_by_name(session, dataset.library)

@@ -209,7 +209,7 @@ def sweep_encoder(session: Session, encoder_id: int, limit: int = PIECE) -> Swep
         return Swept()
     if removed := _delete_some(session, Embedding, Embedding.encoder_id == encoder_id, limit):
         return _swept(Embedding, removed)
-    session.execute(text("SET LOCAL lock_timeout = '1s'"))  # whoever writes embeddings waits behind it
+    session.execute(text("SET LOCAL lock_timeout = '1s'"))  # writers of embeddings wait behind it
     session.execute(text(f"DROP INDEX IF EXISTS {EMBEDDING_INDEX_PREFIX}{encoder_id:d}"))
     return _swept(Encoder, _delete(session, Encoder, Encoder.id == encoder_id))
 

@@ -37,7 +37,7 @@ TRAIN = UnitSpec(
 
 
 def prepare_training(session: Session, params: TrainingParams, context: SubmissionContext) -> NewJob:
-    """Unless whoever submits is trusted, the dataset must lie in a library."""
+    """Unless the submitter is trusted, the dataset must lie in a library."""
     return prepare_experiment(session, read_experiment(params), context)
 
 

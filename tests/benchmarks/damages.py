@@ -67,7 +67,7 @@ def reference_s(path: Path) -> float:
     return seconds
 
 
-def judge(damaged: Damaged, outcome: Decoded | ItemError, path: Path) -> str | None:
+def verdict_of(damaged: Damaged, outcome: Decoded | ItemError, path: Path) -> str | None:
     """What is wrong with an outcome; None: nothing."""
     wrong = damages.untruth(damaged, outcome)
     if wrong or isinstance(outcome, ItemError):
@@ -94,7 +94,7 @@ def main() -> None:
             outcome = decode(sandbox, path)
             kind = "corrupt" if isinstance(outcome, ItemError) else "warned" if outcome.warnings else "whole"
             table[damaged.name][kind] += 1
-            if said := judge(damaged, outcome, path):
+            if said := verdict_of(damaged, outcome, path):
                 wrong.append(f"{number} {damaged.name}: {said}")
             path.unlink()
     took_s = time.monotonic() - start

@@ -1,4 +1,4 @@
-"""Compares what clients were told with what happened and what is stored; finds every broken promise."""
+"""Compares the answers that clients got with what happened and what is stored; finds every broken promise."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ REAPED = (UnitState.RUNNING, UnitState.READY, UnitState.FAILED)  # what a reaper
 
 @dataclass(frozen=True)
 class Violation:
-    kind: str  # lost, doubled, zombie, counters, terminal, told
+    kind: str  # lost, doubled, zombie, counters, terminal, answers
     what: str
 
 
@@ -27,7 +27,7 @@ def check(history: History) -> list[Violation]:
         ("zombie", _zombie_writes),
         ("counters", _wrong_counters),
         ("terminal", _changed_terminal_states),
-        ("told", _untrue_answers),
+        ("answers", _untrue_answers),
     )
     return [Violation(kind, what) for kind, find in checks for what in find(history)]
 
@@ -177,11 +177,11 @@ def _changed_terminal_states(history: History) -> Iterator[str]:
 
 
 def _untrue_answers(history: History) -> Iterator[str]:
-    """A client was told of an end, or of progress, that was taken back."""
+    """An answer reported an end, or progress, that a later one took back."""
     stored = {job.id: job for job in history.jobs}
     answers = defaultdict(list)
-    for told in history.told:
-        answers[told.job_id].append(told)
+    for answer in history.answers:
+        answers[answer.job_id].append(answer)
     for job_id, known in answers.items():
         for before, after in pairwise(known):
             if before.state in TERMINAL_JOB_STATES and after.state != before.state:

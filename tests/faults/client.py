@@ -1,4 +1,4 @@
-"""Clients that submit, repeat what was not answered, poll, cancel, retry, and note all that they are told."""
+"""Clients that submit, repeat what was not answered, poll, cancel, retry, and record all answers."""
 
 import random
 import tempfile
@@ -17,7 +17,7 @@ from core.ml.audio import packets
 from core.states import TERMINAL_JOB_STATES
 from tests.faults import library
 from tests.faults.checker import LABELLED
-from tests.faults.history import Acknowledged, Told
+from tests.faults.history import Acknowledged, Answer
 from tests.faults.system import wait_until
 
 POLL_EVERY_S = 0.3
@@ -43,7 +43,7 @@ class NeverAcknowledged(AssertionError):
 
 @dataclass
 class Submission:
-    """What one client wants, and what it was told."""
+    """What one client wants, and what it was answered."""
 
     key: str
     outcomes: Mapping[str, str]
@@ -53,7 +53,7 @@ class Submission:
     can_be_retried: bool = False
     job_ids: set[str] = field(default_factory=set)
     is_cancelling: bool = False  # has asked for it
-    is_cancelled: bool = False  # was told so; not where the job had ended before
+    is_cancelled: bool = False  # its cancel was accepted; not where the job had ended before
     is_labelled: bool = False  # the answer to an upload was its prediction, which names no job
 
     def note(self, answer: Mapping[str, Any]) -> None:
@@ -72,7 +72,7 @@ class Clients:
 
     def __init__(self, url: str, seed: int, music: Path, tracks_per_job: int) -> None:
         self.submissions: list[Submission] = []
-        self.told: list[Told] = []
+        self.answered: list[Answer] = []
         self.answers: Counter[str] = Counter()  # by status, and connections that broke
         self.refused_writes = 0  # uploads that were answered with an error of the gateway's disk
         self._seed = seed
@@ -102,7 +102,7 @@ class Clients:
         return sum(submission.tracks for submission in self.submissions if submission.cancel_at is None)
 
     def open_jobs(self) -> int:
-        """How many submissions have not been told to have ended."""
+        """Submissions whose job has not been reported as ended."""
         return sum(not self._has_ended(submission) for submission in self.submissions)
 
     def _has_ended(self, submission: Submission) -> bool:
@@ -216,7 +216,7 @@ class Clients:
             job = response.json()
             progress = job["progress"]
             counts = [progress[name] for name in ("total", "done", "failed", "skipped")]
-            self.told.append(Told(job_id, job["state"], *counts))
+            self.answered.append(Answer(job_id, job["state"], *counts))
             if job["state"] in TERMINAL_JOB_STATES:
                 self._ended.add(job_id)
             elif submission.cancel_at is not None and sum(counts[1:]) >= submission.cancel_at:

@@ -1,4 +1,4 @@
-"""What happened in a run: what clients were told, what the database logged, and what it holds in the end."""
+"""What happened in a run: the answers to clients, what the database logged, and what it holds at the end."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,17 +9,17 @@ from core.states import UnitState
 
 @dataclass(frozen=True)
 class Acknowledged:
-    """A job that a client was told to be accepted, and what must come of it."""
+    """An accepted job, and what must come of it."""
 
     key: str  # Idempotency-Key
     job_ids: frozenset[str]  # of all answers to this key: one, or none where the answer was the result itself
     outcomes: Mapping[str, str]  # by path: `labelled` or the code of an error; of an upload: empty
     upload: str | None = None  # the hash of what was uploaded, in hex
-    is_cancelled: bool = False  # the client was told that its cancel is accepted
+    is_cancelled: bool = False  # its cancel was accepted
 
 
 @dataclass(frozen=True)
-class Told:
+class Answer:
     """An answer to a poll, in the order of the answers."""
 
     job_id: str
@@ -105,7 +105,7 @@ class Effect:
 @dataclass(frozen=True)
 class History:
     acknowledged: list[Acknowledged] = field(default_factory=list)
-    told: list[Told] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
     jobs: list[StoredJob] = field(default_factory=list)
     units: list[StoredUnit] = field(default_factory=list)
     items: list[StoredItem] = field(default_factory=list)

@@ -38,7 +38,7 @@ def read_history(system: System, clients: Clients) -> History:
 
     return History(
         acknowledged=[submission.acknowledged() for submission in clients.submissions],
-        told=list(clients.told),
+        answers=list(clients.answered),
         jobs=rows(StoredJob, JOBS),
         units=rows(StoredUnit, UNITS),
         items=rows(StoredItem, ITEMS),
@@ -52,7 +52,7 @@ def summary(history: History) -> dict[str, int]:
     moves = history.moves
     return {
         "acknowledged": len(history.acknowledged),
-        "answers": len(history.told),
+        "answers": len(history.answers),
         "tracks": len(history.items),
         "effects": len(history.effects),
         "claims": sum(move.is_claim for move in moves),

@@ -12,7 +12,7 @@ TELLING_S = 4.0  # a parent waits for two seconds whether a child that is gone h
 
 
 def _is_silenced(fault: Injected, injected: Sequence[Injected]) -> bool:
-    """Whether the parent that should have told of its child's death died itself before it could."""
+    """Whether the parent that should have reported its child's death died itself before it could."""
     return fault.fault == Fault.KILL_CHILD and any(
         other.fault == Fault.KILL_PARENT
         and other.worker == fault.worker

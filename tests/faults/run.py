@@ -1,4 +1,4 @@
-"""One run: start the product, hurt it as a seed says while clients use it, let it heal, and judge."""
+"""One run: start the product, hurt it as a seed says while clients use it, let it heal, and check."""
 
 import json
 import tempfile
@@ -96,7 +96,7 @@ def _hurt_and_judge(system: System, seed: int, scale: Scale, report: dict[str, A
     }
     report["broken"] += [asdict(violation) for violation in check(history)]
     report["broken"] += [
-        {"kind": "told", "what": f"{count} requests were answered with {status}"}
+        {"kind": "answers", "what": f"{count} requests were answered with {status}"}
         for status, count in clients.answers.items()
         if status.isdigit() and status not in ("200", "201", "202", "503")
     ]

@@ -1,4 +1,4 @@
-"""The triggers log every write that the checker judges, whoever makes it."""
+"""The triggers log every write that the checker reads, also those of other programs."""
 
 from collections.abc import Iterator
 

@@ -9,13 +9,13 @@ import pytest
 from tests.faults.checker import LABELLED, check
 from tests.faults.history import (
     Acknowledged,
+    Answer,
     Effect,
     History,
     Move,
     StoredItem,
     StoredJob,
     StoredUnit,
-    Told,
 )
 
 JOB, OTHER_JOB = "job-1", "job-2"
@@ -53,7 +53,7 @@ def history() -> History:
             Acknowledged("key", frozenset({JOB}), {"a.mp3": LABELLED, "b.mp3": "not_audio"}),
             UPLOADED,
         ],
-        told=[Told(JOB, "running", 2, 1, 0, 0), Told(JOB, "succeeded", 2, 1, 1, 0)],
+        answers=[Answer(JOB, "running", 2, 1, 0, 0), Answer(JOB, "succeeded", 2, 1, 1, 0)],
         jobs=[StoredJob(JOB, "analysis", "key", "succeeded", 2), UPLOAD],
         units=[
             StoredUnit(6, JOB, "plan", "done", 0, 0, 0),
@@ -84,7 +84,7 @@ def cancelled_history() -> History:
     return replace(
         known,
         acknowledged=[replace(known.acknowledged[0], is_cancelled=True)],
-        told=[Told(JOB, "cancelling", 2, 1, 0, 0), Told(JOB, "cancelled", 2, 1, 0, 0)],
+        answers=[Answer(JOB, "cancelling", 2, 1, 0, 0), Answer(JOB, "cancelled", 2, 1, 0, 0)],
         jobs=[StoredJob(JOB, "analysis", "key", "cancelled", 2)],
         units=[
             StoredUnit(6, JOB, "plan", "done", 0, 0, 0),
@@ -135,8 +135,8 @@ def changed(field: str, index: int, **values: object) -> Change:
         pytest.param("lost", changed("units", 1, state="ready"), id="unit left open"),
         pytest.param("counters", changed("units", 1, done=2), id="counter too high"),
         pytest.param("terminal", with_("moves", move("item", "pending", "done", pos=1)), id="work goes on"),
-        pytest.param("told", with_("told", Told(JOB, "running", 2, 1, 0, 0)), id="end taken back"),
-        pytest.param("told", changed("told", 1, state="succeeded"), id="cancel taken back"),
+        pytest.param("answers", with_("answers", Answer(JOB, "running", 2, 1, 0, 0)), id="end taken back"),
+        pytest.param("answers", changed("answers", 1, state="succeeded"), id="cancel taken back"),
     ],
 )
 def test_a_violation_planted_into_a_cancelled_job_is_found(kind: str, plant: Change) -> None:
@@ -227,10 +227,12 @@ def test_a_violation_planted_into_a_cancelled_job_is_found(kind: str, plant: Cha
         pytest.param("terminal", with_("moves", move("unit", "done", "ready")), id="unit rises again"),
         pytest.param("terminal", with_("moves", move("item", "done", "failed", pos=0)), id="outcome changes"),
         pytest.param("terminal", with_("moves", move("unit", "ready", "running")), id="work after the end"),
-        pytest.param("told", with_("told", Told(JOB, "running", 2, 1, 1, 0)), id="end taken back"),
-        pytest.param("told", with_("told", Told(JOB, "succeeded", 2, 0, 1, 0)), id="progress taken back"),
-        pytest.param("told", changed("told", 1, done=2), id="more outcomes than tracks"),
-        pytest.param("told", changed("told", 1, state="cancelled"), id="another end"),
+        pytest.param("answers", with_("answers", Answer(JOB, "running", 2, 1, 1, 0)), id="end taken back"),
+        pytest.param(
+            "answers", with_("answers", Answer(JOB, "succeeded", 2, 0, 1, 0)), id="progress taken back"
+        ),
+        pytest.param("answers", changed("answers", 1, done=2), id="more outcomes than tracks"),
+        pytest.param("answers", changed("answers", 1, state="cancelled"), id="another end"),
     ],
 )
 def test_a_planted_violation_is_found(kind: str, plant: Change) -> None:

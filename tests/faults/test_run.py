@@ -53,7 +53,7 @@ def test_a_run_that_tested_everything_has_no_shortfall():
         {"tracks": CI.tracks - 1},
     ],
 )
-def test_what_was_not_tested_is_told(changed):
+def test_what_was_not_tested_is_reported(changed):
     assert len(shortfalls(**changed)) == 1
 
 
@@ -85,7 +85,7 @@ def test_a_run_that_breaks_off_is_reported(tmp_path, monkeypatch):
     assert "nothing starts here" in written["broken"][0]["what"]
 
 
-def test_what_ends_the_repeating_of_messages_is_told(monkeypatch):
+def test_what_ends_the_repeating_of_messages_is_reported(monkeypatch):
     def fail(_: object) -> None:
         raise RuntimeError("no messages here")
 

@@ -10,7 +10,7 @@ from packaging.version import Version
 
 from core.settings import PROJECT
 
-judge = runpy.run_path(str(PROJECT / ".ci" / "audit.py"))["judge"]
+verdict_of = runpy.run_path(str(PROJECT / ".ci" / "audit.py"))["verdict_of"]
 GOOD = {"name": "good", "version": "1", "vulns": []}
 BAD = {"name": "bad", "version": "2", "vulns": [{"id": "PYSEC-1", "fix_versions": ["3", "4"]}]}
 UNKNOWN = {"name": "unknown", "version": "5", "skip_reason": "not found"}
@@ -29,7 +29,7 @@ FLOORS = {"python-multipart": "0.0.27", "starlette": "0.49.1"}
     ],
 )
 def test_a_vulnerability_fails(packages: list[dict[str, Any]], code: int, told: str) -> None:
-    verdict, text = judge(packages, "", {}, TODAY)
+    verdict, text = verdict_of(packages, "", {}, TODAY)
     assert verdict == code
     assert told in text
 
@@ -47,14 +47,14 @@ def test_a_vulnerability_fails(packages: list[dict[str, Any]], code: int, told: 
     ],
 )
 def test_only_a_service_that_cannot_be_reached_is_forgiven(said: str, code: int, told: str) -> None:
-    verdict, text = judge(None, said, {}, TODAY)
+    verdict, text = verdict_of(None, said, {}, TODAY)
     assert verdict == code
     assert told in text
 
 
 @pytest.mark.parametrize(("until", "code"), [(TODAY, 0), (date(2026, 11, 24), 1)])
 def test_a_waiver_ends(until: date, code: int) -> None:
-    assert judge([BAD], "", {"PYSEC-1": until, "PYSEC-2": date.max}, TODAY)[0] == code
+    assert verdict_of([BAD], "", {"PYSEC-1": until, "PYSEC-2": date.max}, TODAY)[0] == code
 
 
 def test_the_lock_holds_the_floors() -> None:
