@@ -50,6 +50,14 @@ def sigmoid(logits: Floats) -> Floats:
     return np.asarray(1 / (1 + np.exp(-logits)))
 
 
+def log_loss(targets: Bools, scores: Floats, *, exclusive: bool) -> float:
+    """Mean cross-entropy of scores (N, L): per track for exclusive labels, else per track and label."""
+    if exclusive:
+        return float(-np.where(targets, log(scores), 0.0).sum(axis=1).mean())
+    logits = logit(scores)
+    return float((np.logaddexp(0, logits) - targets * logits).mean())
+
+
 def nan_mean(values: Floats) -> float:
     """The mean of the values that are not NaN; NaN if there are none."""
     known = values[~np.isnan(values)]

@@ -47,7 +47,7 @@ def make_results(
         warnings.append(note)
     if intervals and any(math.isnan(interval.low) for interval in intervals.values()):
         warnings.append("Too few artists are known for confidence intervals.")
-    if searched and resolved.config.split.folds:
+    if searched and len(splits) > 1:
         warnings.append(CHOSEN_ON_FOLDS)
     if prepared.damaged:
         warnings.append(
@@ -56,7 +56,7 @@ def make_results(
         )
     found = {
         "evaluated_on": "test" if len(splits) == 1 else "out_of_fold",
-        "folds": resolved.config.split.folds,
+        "folds": len(splits) if len(splits) > 1 else None,
         "metrics": metrics.summary(),
         "intervals": {name: asdict(interval) for name, interval in intervals.items()},
         "per_label": [
@@ -84,4 +84,4 @@ def may_be_trained_on_test_tracks(base: BaseArtifact, resolved: Resolved, prepar
         and base.trained_by.split == resolved.config.split
         and base.card.labels == prepared.labels
     )
-    return not same or resolved.config.split.folds is not None
+    return not same or len(prepared.splits) > 1

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from core.config.models import is_single_label
 from core.errors import InvalidConfig
 from core.ml.audio.augment import SpectrogramAugmentation
 from core.ml.training.averaging import MovingAverage
@@ -50,7 +51,7 @@ def start(model: nn.Module, tracks: Tracks, stage: Stage, context: TrainingConte
     if tracks.inputs.are_patches:
         model = model.to(memory_format=torch.channels_last)
     weights = class_weights(tracks.targets[stage.train], training.max_class_weight).to(context.device)
-    seed = context.config.seed + stage.number
+    seed = stage.seed(context.config.seed)
     least = _smallest_batch(model)
     if training.batch_size < least * world_size():
         raise InvalidConfig(
@@ -66,7 +67,7 @@ def start(model: nn.Module, tracks: Tracks, stage: Stage, context: TrainingConte
         optimizer=make_optimizer(model, training),
         augmentation=SpectrogramAugmentation(context.config.augmentation, context.config.features, seed),
         sampler=Sampler(stage.train, training.patches_per_track, training.batch_size, seed, least),
-        loss=make_loss(training.loss, weights),
+        loss=make_loss(training.loss, weights, exclusive=is_single_label(context.config.model)),
         checkpoints=Checkpoints(stage.checkpoints),
     )
     checkpoint = fit.checkpoints.load_latest()
