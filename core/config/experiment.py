@@ -92,9 +92,17 @@ class TrainingConfig(Config):
     ] = 1.0
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5, description="taken from positives only")] = 0.0
     mixed_precision: Annotated[bool, Field(description="bfloat16 if the GPU supports it")] = True
-    patches_per_track: Annotated[
-        int, Field(ge=1, le=10_000, description="random crops of a track per epoch")
-    ] = 1
+    patches_per_track: (
+        Annotated[
+            int,
+            Field(
+                ge=1,
+                le=10_000,
+                description="random crops of a track per epoch; by default so many that an epoch has 500",
+            ),
+        ]
+        | None
+    ) = None
     validation_patches: Annotated[
         int, Field(ge=1, le=10_000, description="evenly spaced patches per track")
     ] = 8

@@ -22,9 +22,9 @@ def checked(targets: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[Bools, Float
     return truth.astype(bool), given
 
 
-def logit(scores: Floats) -> Floats:
-    """Logits of scores, of any shape."""
-    inner = np.clip(scores, _EPSILON, 1 - _EPSILON)
+def logit(scores: Floats, end: float = _EPSILON) -> Floats:
+    """Logits of scores, of any shape; those nearer than `end` to 0 and 1 count as that far away."""
+    inner = np.clip(scores, end, 1 - end)
     return np.asarray(np.log(inner) - np.log1p(-inner))
 
 

@@ -69,6 +69,7 @@ class Stage:
     checkpoints: Path
     fold: int | None = None  # from 1
     folds: int | None = None
+    epoch_tracks: int | None = None  # of the fit on all tracks, so that those of the folds take as many steps
 
     def seed(self, of_training: int) -> int:
         """The seed of this fit: different for every fit of every training."""

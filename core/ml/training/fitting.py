@@ -73,14 +73,15 @@ def _folds(
     resolved: Resolved, prepared: PreparedDataset, context: TrainingContext, checkpoints: Path
 ) -> Iterator[tuple[list[int], Scores, list[EpochReport]]]:
     """Rows, scores and history of each fold; folds that an interrupted training had finished are loaded."""
-    count = len(prepared.splits)
+    count, total = len(prepared.splits), len(prepared.dataset.examples)
     for number, split in enumerate(prepared.splits, start=1):
         rows = prepared.rows(split.test)
         finished = Checkpoints(checkpoints / f"fold-{number}-finished")
         known = finished.load_latest()
         if known is None:
             folder = checkpoints / f"fold-{number}"
-            stage = Stage(prepared.rows(split.train), [], folder, fold=number, folds=count)
+            train = prepared.rows(split.train)
+            stage = Stage(train, [], folder, fold=number, folds=count, epoch_tracks=total)
             fitted = fit_model(resolved, prepared, stage, context)
             history, scores = fitted.reports, _score(fitted.module, prepared, rows, context)
             if is_first():
