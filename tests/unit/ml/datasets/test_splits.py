@@ -274,7 +274,7 @@ def test_an_archive_of_many_artists_is_divided_in_seconds():
     ("artists", "tracks", "config", "count"),
     [
         (40, 5, {}, 5),
-        (3, 4, {}, 3),
+        (3, 4, {}, 2),
         (90, 9, {}, 1),
         (40, 5, {"folds": 1}, 1),
         (40, 5, {"test": 0.2}, 1),
