@@ -72,7 +72,7 @@ def choose(
     """The dataset, labels and split of a configuration file or of the options."""
     if config is not None:
         experiment = load_experiment(config)
-        return experiment.dataset, experiment.labels, experiment.split
+        return experiment.dataset, experiment.labels, experiment.seeded_split
     if root is None:
         raise InvalidConfig("Name a dataset: --config FILE, or --kind KIND --root FOLDER.")
     where = {"library": root.name} if kind == "library" else {"root": str(root)}

@@ -14,7 +14,12 @@ from sqlalchemy.orm import Session
 from core.config.params import ThresholdParams
 from core.jobs.claims import Claim
 from core.jobs.counters import count_unit_itself, save_progress
-from core.ml.evaluation.thresholds import choose_thresholds, precision_recall_front, thresholds_for_precision
+from core.ml.evaluation.thresholds import (
+    choose_thresholds,
+    cross_fitted,
+    precision_recall_front,
+    thresholds_for_precision,
+)
 from core.ml.inference.tagger import postprocess_scores
 from core.ml.models import artifact
 from core.ml.models.artifact import ModelCard, StoredCard
@@ -29,6 +34,7 @@ from workers.install import install
 from workers.lease import Lease
 
 MOST_POINTS = 50
+FOLDS = 5  # in which thresholds are chosen on some tracks, and measured on others
 TARGET_S = 45.0  # of one run of the unit
 Scores = npt.NDArray[np.float64]
 
@@ -55,8 +61,11 @@ def _make_version(lease: Lease, source: Model) -> Model:
     assert isinstance(stored.card, StoredCard)
     held_out = read_validation(artifact_folder(source))
     scores = postprocess_scores(stored.card, held_out.scores).astype(np.float64)
-    chosen = choose(params, held_out.targets, scores)
-    labels = describe(stored.card, held_out, scores, chosen)
+    chosen = choose(params, held_out, scores, np.arange(len(scores)))
+    decided = cross_fitted(
+        held_out.targets, scores, held_out.folds(FOLDS), partial(choose, params, held_out, scores)
+    )
+    labels = describe(stored.card, held_out, scores, chosen, decided)
     result: dict[str, Any] = {
         "labels": [finite_or_null(label) for label in labels],
         "unreached": unreached(params, labels),
@@ -94,11 +103,14 @@ def _register(session: Session, claim: Claim, folder: Path, result: dict[str, An
     return model
 
 
-def choose(params: ThresholdParams, targets: Scores, scores: Scores) -> Scores:
-    """A threshold per label (L,). Each label has no more candidates than tracks, so all are tried."""
+def choose(
+    params: ThresholdParams, held_out: ValidationScores, scores: Scores, rows: npt.NDArray[np.intp]
+) -> Scores:
+    """A threshold per label (L,), chosen on these tracks."""
+    targets, known = held_out.targets[rows], held_out.known[rows]
     if params.min_precision is not None:
-        return thresholds_for_precision(targets, scores, params.min_precision)
-    return choose_thresholds(targets, scores, beta=params.beta or 1.0)
+        return thresholds_for_precision(targets, scores[rows], params.min_precision, known)
+    return choose_thresholds(targets, scores[rows], known, beta=params.beta or 1.0)
 
 
 def unreached(params: ThresholdParams, labels: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -109,11 +121,18 @@ def unreached(params: ThresholdParams, labels: Sequence[Mapping[str, Any]]) -> l
 
 
 def describe(
-    card: ModelCard, held_out: ValidationScores, scores: Scores, chosen: Scores
+    card: ModelCard,
+    held_out: ValidationScores,
+    scores: Scores,
+    chosen: Scores,
+    given: npt.NDArray[np.bool_],
 ) -> list[dict[str, Any]]:
-    """Per label what the new threshold gives on the validation tracks."""
+    """Per label the new threshold, and what thresholds chosen in this way give on other tracks.
+
+    `given` (N, L) are decisions on tracks by thresholds chosen without them. The `front` is of the tracks
+    that the threshold is chosen on.
+    """
     truth = held_out.targets.astype(bool)
-    given = scores >= chosen
     hits = (given & truth).sum(0)
     with np.errstate(invalid="ignore"):
         precision, recall = hits / given.sum(0), hits / truth.sum(0)

@@ -8,6 +8,8 @@ from pydantic import AfterValidator, Field, model_validator
 from core.config.base import Config
 from core.spelling import name_key
 
+SMALL, USUAL_FOLDS = 500, 5  # with fewer tracks, the parts of one split are too small to be measured by
+PART = 0.1  # usual share of the validation and of the test part
 SplitFraction = Annotated[float, Field(gt=0, lt=0.5, description="share of the tracks")]
 
 
@@ -143,10 +145,31 @@ class LabelConfig(Config):
 
 
 class SplitConfig(Config):
-    """How tracks are split for training and evaluation."""
+    """How tracks are split for training and evaluation.
+
+    Without `folds`, fewer than 500 tracks are cross-validated in five folds, unless the dataset has a split
+    of its own or the sizes of the parts are given: a tenth of them would be too few to be measured by.
+    """
 
     own: Annotated[bool, Field(description="use the dataset's own split if it is complete")] = True
-    validation: SplitFraction = 0.1
-    test: SplitFraction = 0.1
-    folds: Annotated[int, Field(ge=2, le=20, description="cross-validate instead of one split")] | None = None
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    validation: SplitFraction = PART
+    test: SplitFraction = PART
+    folds: (
+        Annotated[
+            int,
+            Field(ge=1, le=20, description="of a cross-validation; 1: a single split; by default by size"),
+        ]
+        | None
+    ) = None
+    seed: Annotated[int, Field(ge=0, lt=2**31, description="by default that of the experiment")] | None = None
+
+    @property
+    def depends_on_size(self) -> bool:
+        """Whether the number of tracks decides between one split and a cross-validation."""
+        return self.folds is None and (self.validation, self.test) == (PART, PART)
+
+    @property
+    def most_fits(self) -> int:
+        """The fits of a training: one on a split, or one for each fold and a final one."""
+        folds = USUAL_FOLDS if self.depends_on_size else self.folds or 1
+        return folds + 1 if folds > 1 else 1

@@ -21,7 +21,7 @@ CalibrationMethod = Literal["platt", "temperature"]
 
 
 class BCELoss(Config):
-    """Binary cross-entropy."""
+    """Cross-entropy: of each label by itself, or, where labels exclude each other, of their softmax."""
 
     kind: Literal["bce"] = "bce"
 
@@ -92,9 +92,17 @@ class TrainingConfig(Config):
     ] = 1.0
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5, description="taken from positives only")] = 0.0
     mixed_precision: Annotated[bool, Field(description="bfloat16 if the GPU supports it")] = True
-    patches_per_track: Annotated[
-        int, Field(ge=1, le=10_000, description="random crops of a track per epoch")
-    ] = 1
+    patches_per_track: (
+        Annotated[
+            int,
+            Field(
+                ge=1,
+                le=10_000,
+                description="random crops of a track per epoch; by default so many that an epoch has 500",
+            ),
+        ]
+        | None
+    ) = None
     validation_patches: Annotated[
         int, Field(ge=1, le=10_000, description="evenly spaced patches per track")
     ] = 8
@@ -110,12 +118,18 @@ class EvaluationConfig(Config):
         int, Field(ge=0, le=100_000, description="resamples for confidence intervals; 0 disables them")
     ] = 1000
     calibration: Annotated[
-        CalibrationMethod | None,
+        CalibrationMethod | Literal["auto"] | None,
         Field(
-            description="of the scores, if there are at least 50 tracks for it; for exclusive labels, both "
-            "methods fit one temperature"
+            description="of the scores; for exclusive labels, both methods fit one temperature; auto: platt, "
+            "but none for logistic heads, whose scores are probabilities already"
         ),
-    ] = "platt"
+    ] = "auto"
+
+    def calibration_of(self, model: ModelConfig) -> CalibrationMethod | None:
+        """The method for this model."""
+        if self.calibration != "auto":
+            return self.calibration
+        return None if isinstance(model, TransferConfig) and model.head == "logistic" else "platt"
 
 
 class ExperimentConfig(Config):
@@ -131,6 +145,12 @@ class ExperimentConfig(Config):
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+
+    @property
+    def seeded_split(self) -> SplitConfig:
+        """The split, which the experiment's seed moves unless it has a seed of its own."""
+        seed = self.seed if self.split.seed is None else self.split.seed
+        return self.split.model_copy(update={"seed": seed})
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -172,6 +192,7 @@ GRADIENT = (
     "batch_size",
 )
 UNUSED_KEYS = {
+    "model.head: logistic": ("training", "model.dropout", "model.hidden_size"),
     "model.kind: transfer": ("augmentation", "training.patches_per_track", "training.validation_patches"),
     "model.kind: random_forest": ("augmentation", *(f"training.{name}" for name in GRADIENT)),
     "model.kind: ensemble": ("augmentation", "training"),
@@ -182,7 +203,11 @@ UNUSED_KEYS = {
 def unused_keys(config: ExperimentConfig) -> list[str]:
     """A sentence for each key that is set, but not used by the kind of model or split."""
     found = []
-    reasons = [f"model.kind: {config.model.kind}"] + ["split.folds"] * bool(config.split.folds)
+    reasons = [f"model.kind: {config.model.kind}"]
+    if isinstance(config.model, TransferConfig):
+        reasons.append(f"model.head: {config.model.head}")
+    if (config.split.folds or 1) > 1:
+        reasons.append("split.folds")
     for reason in reasons:
         for key in UNUSED_KEYS.get(reason, ()):
             section, _, name = key.partition(".")

@@ -68,13 +68,20 @@ class MusicnnConfig(Config):
     embedding_size: EmbeddingSize = 200
 
 
+SingleLabel = Annotated[
+    bool | Literal["auto"],
+    Field(
+        description="labels exclude each other: a track gets exactly one, and its scores sum to 1; "
+        "auto: if every track of the dataset has exactly one"
+    ),
+]
+
+
 class AudioCNNConfig(Config):
     """The small baseline with four convolutions."""
 
     kind: Literal["audio_cnn"] = "audio_cnn"
-    single_label: Annotated[
-        bool, Field(description="labels exclude each other: the scores of a track sum to 1")
-    ] = True
+    single_label: SingleLabel = "auto"
     patch_frames: Annotated[int, Field(ge=16, le=65_536, description="frames per patch")] = 312
     base_channels: Annotated[
         int, Field(ge=1, le=1024, description="of the first convolution; doubled by each further one")
@@ -87,6 +94,7 @@ class MultiLabelAudioCNNConfig(Config):
     """A residual network with squeeze-and-excitation and one small head per label."""
 
     kind: Literal["multilabel_audio_cnn"] = "multilabel_audio_cnn"
+    single_label: SingleLabel = "auto"
     patch_frames: Annotated[int, Field(ge=16, le=65_536, description="frames per patch")] = 500
     base_channels: Annotated[
         int, Field(ge=1, le=1024, description="of the first stage; doubled by each further one")
@@ -104,6 +112,7 @@ class CRNNConfig(Config):
     """Four convolutions, then a bidirectional LSTM over time."""
 
     kind: Literal["crnn"] = "crnn"
+    single_label: SingleLabel = "auto"
     patch_frames: Annotated[int, Field(ge=16, le=65_536, description="frames per patch")] = 312
     base_channels: Annotated[
         int, Field(ge=1, le=1024, description="of the first convolution; doubled by each further one")
@@ -129,9 +138,22 @@ class TransferConfig(Config):
     network_labels: Annotated[
         int, Field(ge=1, le=100_000, description="the backbone's; taken from its artifact")
     ] = 1
-    head: Literal["linear", "mlp"] = "linear"
+    single_label: SingleLabel = "auto"
+    head: Annotated[
+        Literal["logistic", "linear", "mlp"],
+        Field(description="logistic regression, solved exactly; the others are trained by gradient descent"),
+    ] = "logistic"
+    inverse_regularization: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            le=1e6,
+            description="C of the logistic head: its penalty is ||w||^2 / 2C; by default, chosen by "
+            "cross-validation within the training tracks",
+        ),
+    ] = None
     hidden_size: Annotated[int, Field(ge=1, le=8192, description="of the mlp head")] = 64
-    dropout: Dropout = 0.2
+    dropout: Annotated[Dropout, Field(description="of the linear and mlp heads")] = 0.2
 
     @property
     def resolved(self) -> NetworkConfig:
@@ -152,6 +174,7 @@ class RandomForestConfig(Config):
     """The classical baseline: decision trees on statistics of each mel band over time."""
 
     kind: Literal["random_forest"] = "random_forest"
+    single_label: SingleLabel = "auto"
     patch_frames: Annotated[int, Field(ge=2, le=65_536, description="frames pooled at once")] = 312
     bands: Annotated[
         int,
@@ -205,10 +228,13 @@ ModelConfig = Annotated[
 
 
 def is_single_label(model: ModelConfig) -> bool:
-    """Whether a track gets exactly one label, that with the highest score."""
+    """Whether a track gets exactly one label, that with the highest score.
+
+    `auto` is for models that are still to be trained, and in those of earlier versions, which give several.
+    """
     if isinstance(model, EnsembleConfig):
         return all(map(is_single_label, model.networks))
-    return isinstance(model, AudioCNNConfig) and model.single_label
+    return not isinstance(model, MusicnnConfig) and model.single_label is True
 
 
 class Calibration(Config):

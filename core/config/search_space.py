@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from core.config.errors import explain, models_in, tag_of
 from core.config.experiment import UNUSED_KEYS, ExperimentConfig, parse_experiment
+from core.config.models import TransferConfig
 from core.config.tuning import (
     LARGEST,
     MAX_TRIALS,
@@ -173,12 +174,22 @@ def _check_effect(space: Mapping[str, Any], key: str, base: Mapping[str, Any]) -
         or getattr(space.get("model.kind"), "choices", None)
         or (base["model"]["kind"],)
     )
-    if all(_is_unused(key, kind) for kind in kinds):
+    only_logistic = tuple(kinds) == ("transfer",) and _heads(space, key, base) == {"logistic"}
+    if only_logistic and _is_unused(key, "model.head: logistic"):
+        raise InvalidConfig(f"space.{key}: it has no effect with model.head logistic.")
+    if all(_is_unused(key, f"model.kind: {kind}") for kind in kinds):
         raise InvalidConfig(f"space.{key}: it has no effect with model.kind {', '.join(map(str, kinds))}.")
 
 
-def _is_unused(key: str, kind: Any) -> bool:
-    return any(f"{key}.".startswith(f"{idle}.") for idle in UNUSED_KEYS.get(f"model.kind: {kind}", ()))
+def _heads(space: Mapping[str, Any], key: str, base: Mapping[str, Any]) -> set[Any]:
+    """The heads of a transfer model with which this key is searched."""
+    allowed = _allowed(space, key).get("model.head")
+    searched = getattr(space.get("model.head"), "choices", None)
+    return set(allowed or searched or (base["model"].get("head", TransferConfig().head),))
+
+
+def _is_unused(key: str, reason: str) -> bool:
+    return any(f"{key}.".startswith(f"{idle}.") for idle in UNUSED_KEYS.get(reason, ()))
 
 
 def _check_epochs(config: TuningConfig) -> None:
@@ -199,7 +210,7 @@ def _check_losses(config: TuningConfig, base: Mapping[str, Any]) -> None:
     kinds = config.space.get("model.kind")
     without = set(kinds.choices if isinstance(kinds, Choices) else (base["model"]["kind"],))
     for field in sorted(wanted):
-        if base.get("split", {}).get("folds") is not None:
+        if (base.get("split", {}).get("folds") or 1) > 1:
             raise InvalidConfig(f"{field}: under cross-validation (split.folds) there is no validation loss.")
         if without <= set(WITHOUT_LOSS) or (field == "objectives" and without & set(WITHOUT_LOSS)):
             raise InvalidConfig(f"{field}: {', '.join(WITHOUT_LOSS)} have no validation loss.")
@@ -233,7 +244,9 @@ def _with(
 
 def trial_experiment(config: TuningConfig, values: Mapping[str, Any]) -> ExperimentConfig:
     """The experiment of a trial, without confidence intervals, which are not used."""
-    extra: dict[str, Any] = {"evaluation.bootstrap": 0}
+    base = parse_experiment(_base(config))
+    # Trials that differ in the seed are measured on the same split.
+    extra: dict[str, Any] = {"evaluation.bootstrap": 0, "split.seed": base.seeded_split.seed}
     if config.trial_epochs is not None:
         extra["training.epochs"] = config.trial_epochs
     return parse_experiment(replaced(_base(config), extra | dict(values)))

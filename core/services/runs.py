@@ -24,11 +24,14 @@ def record_epochs(
     """Write reports of epochs, again those of a resumed run, and renew the lease.
 
     A new epoch is progress: earlier failures of the unit no longer count. `counted`: the unit's counter
-    becomes the number of epochs.
+    becomes the number of epochs, and the job's total what the reports say: the dataset may decide on it.
     """
     before, reported = save_epochs(session, run_id, reports)
     if counted:
         count_done(session, claim, reported)
+        if reports:
+            fits = reports[-1]["folds"] + 1 if reports[-1]["folds"] else 1
+            session.get_one(Job, claim.job_id).total = max(reported, fits * reports[-1]["epochs"])
     elif reported > before:
         reset_failures(session, claim)
     else:

@@ -106,9 +106,11 @@ def check_name(config: ExperimentConfig) -> None:
 
 
 def planned_epochs(config: ExperimentConfig) -> int:
-    """Epochs of all fits together, unless some of them stop early."""
-    fits = config.split.folds + 1 if config.split.folds else 1
+    """Epochs of all fits together, unless the dataset decides otherwise or some fits stop early."""
+    fits = config.split.most_fits
     if isinstance(config.model, RandomForestConfig | EnsembleConfig):
+        return fits
+    if isinstance(config.model, TransferConfig) and config.model.head == "logistic":
         return fits
     return fits * config.training.epochs
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from core.config.experiment import ExperimentConfig, load_experiment, parse_experiment
+from core.config.experiment import ExperimentConfig, TrainingConfig, load_experiment, parse_experiment
 from core.config.search_space import explicit_fields, replaced
 from core.config.tuning import Dimension, GridConfig, IntRange, RandomConfig, SamplerConfig, TPEConfig
 from core.local.command import cores
@@ -46,10 +46,15 @@ Point = tuple[int, ...]  # an index per key of LEVELS
 
 
 def experiment_on(music_dir: Path) -> ExperimentConfig:
-    config = load_experiment(PROJECT / "configs" / "experiments" / "samples.yaml", {"epochs": EPOCHS})
-    evaluation = config.evaluation.model_copy(update={"bootstrap": 0})
-    dataset = config.dataset.model_copy(update={"root": str(music_dir)})
-    return config.model_copy(update={"dataset": dataset, "evaluation": evaluation})
+    """The samples with a head that is trained by gradient descent, so that there is something to search."""
+    config = load_experiment(PROJECT / "configs" / "experiments" / "samples.yaml")
+    changed = {
+        "dataset": config.dataset.model_copy(update={"root": str(music_dir)}),
+        "evaluation": config.evaluation.model_copy(update={"bootstrap": 0}),
+        "model": config.model.model_copy(update={"head": "linear"}),
+        "training": TrainingConfig(epochs=EPOCHS, ema_decay=0.9, patience=None),
+    }
+    return config.model_copy(update=changed)
 
 
 def measure(point: Point, models_dir: Path, music_dir: Path, cache_dir: Path) -> float:

@@ -89,14 +89,13 @@ def _sound(kind: str, pitch_hz: float) -> sounds.Samples:
 
 
 def _write_configurations(folder: Path) -> None:
-    """Those that the README names, over the reader's music, with few epochs, folds and trials."""
+    """Those that the README names, over the reader's music, with few folds and trials."""
     experiment = yaml.safe_load((PROJECT / "configs/experiments/samples.yaml").read_text())
     experiment["experiment_name"] = NAME
     experiment["dataset"] |= {"root": str(folder / "Music"), "vocabulary": list(KINDS)}
     experiment["split"] = {"folds": 2}
-    experiment["training"]["epochs"] = 2
     study = yaml.safe_load((PROJECT / "configs/tuning/samples.yaml").read_text())
-    del study["space"]["training.epochs"]
+    study["space"]["training.epochs"] |= {"low": 2, "high": 4, "step": 2}
     study |= {"experiment": experiment, "n_trials": 2}
     for name, content in (("experiments", experiment), ("tuning", study)):
         file = folder / "configs" / name / "samples.yaml"

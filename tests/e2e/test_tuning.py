@@ -36,7 +36,7 @@ def study_of(file: str, experiment: str, root: Path, **changes: Any) -> dict[str
     config = load_tuning(PROJECT / "configs" / "tuning" / file).model_dump(mode="json")
     base = load_experiment(PROJECT / "configs" / experiment).model_dump(mode="json", exclude_unset=True)
     base["dataset"]["root"] = str(root)
-    base["training"] |= changes.pop("training", {})
+    base["training"] = base.get("training", {}) | changes.pop("training", {})
     base["experiment_name"] = changes.get("study_name", base["experiment_name"])
     return config | {"experiment": base} | changes
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from core.config.dataset import SplitConfig
+from core.config.dataset import SMALL, USUAL_FOLDS, SplitConfig
 from core.ml.datasets.errors import TooFewGroups
 from core.ml.datasets.examples import Dataset, Example, Part
 from core.ml.datasets.groups import Groups, same_artist, same_origin
@@ -25,6 +25,12 @@ def split(dataset: Dataset, config: SplitConfig | None = None, hashes: Hashes | 
     warnings: list[str] = []
     if config.own and (own := _own_split(dataset, hashes, warnings)):
         return own
+    return _by_artist(dataset, config, hashes, warnings)
+
+
+def _by_artist(
+    dataset: Dataset, config: SplitConfig, hashes: Hashes | None, warnings: Sequence[str]
+) -> Split:
     groups = same_origin(dataset.examples, hashes)
     shares = {
         Part.TRAIN: 1 - config.validation - config.test,
@@ -33,20 +39,28 @@ def split(dataset: Dataset, config: SplitConfig | None = None, hashes: Hashes | 
     }
     if groups.count < len(shares):
         raise TooFewGroups(f"{dataset.name} has {groups.count} artists; a split needs at least three.")
-    numbers = _allocate(dataset.examples, groups, list(shares.values()), config.seed)
+    numbers = _allocate(dataset.examples, groups, list(shares.values()), config.seed or 0)
     parts = [list(shares)[number] for number in numbers]
     return _as_split(dataset.examples, parts, "by_artist", groups, warnings)
 
 
 def divide(dataset: Dataset, config: SplitConfig, hashes: Hashes | None = None) -> tuple[Split, ...]:
     """The split for training, or those of a cross-validation. Raises TooFewGroups."""
-    if config.folds is None:
+    warnings: list[str] = []
+    count = config.folds or 1
+    if config.depends_on_size and len(dataset.examples) < SMALL:
+        if config.own and (own := _own_split(dataset, hashes, warnings)):
+            return (own,)
+        count = max(2, min(USUAL_FOLDS, same_origin(dataset.examples, hashes).count))
+    if count == 1:
         return (split(dataset, config, hashes),)
-    found = folds(dataset, config.folds, config.seed, hashes)
+    found = folds(dataset, count, config.seed or 0, hashes, warnings)
     return tuple(fold for fold in found if fold.test)  # with few groups a fold may be empty
 
 
-def folds(dataset: Dataset, k: int, seed: int = 0, hashes: Hashes | None = None) -> tuple[Split, ...]:
+def folds(
+    dataset: Dataset, k: int, seed: int = 0, hashes: Hashes | None = None, warnings: Sequence[str] = ()
+) -> tuple[Split, ...]:
     """Cross-validation: each track is in the test part of one of `k` splits without validation parts."""
     groups = same_origin(dataset.examples, hashes)
     if k < 2 or groups.count < k:
@@ -55,7 +69,7 @@ def folds(dataset: Dataset, k: int, seed: int = 0, hashes: Hashes | None = None)
     splits = []
     for fold in range(k):
         parts = [Part.TEST if number == fold else Part.TRAIN for number in numbers]
-        splits.append(_as_split(dataset.examples, parts, "fold", groups, []))
+        splits.append(_as_split(dataset.examples, parts, "fold", groups, warnings))
     return tuple(splits)
 
 

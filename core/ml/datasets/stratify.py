@@ -4,7 +4,7 @@ The greedy algorithm of the Free Music Archive's split: the rarest label first, 
 assigned to the part with the largest deficit of that label.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,20 @@ def allocate(counts: Ints, sizes: Ints, shares: Sequence[float], order: Sequence
     for group in unlabelled[np.argsort(-sizes[unlabelled], kind="stable")]:
         division.put(group, division.emptiest_part(group))
     return division.parts
+
+
+def assign_folds(targets: npt.ArrayLike, groups: Sequence[Hashable], folds: int, seed: int) -> list[int]:
+    """The fold of each track, given its labels (N, L) as 0 or 1 and its group (N,).
+
+    There are at most as many folds as groups.
+    """
+    numbers: dict[Hashable, int] = {}
+    of_track = [numbers.setdefault(group, len(numbers)) for group in groups]
+    counts: Ints = np.zeros((len(numbers), np.shape(targets)[1]), np.int64)
+    np.add.at(counts, of_track, np.asarray(targets, np.int64))
+    count = min(folds, len(numbers))
+    parts = allocate(counts, np.bincount(of_track), [1 / count] * count, range(count), seed)
+    return [int(parts[group]) for group in of_track]
 
 
 class _Division:

@@ -22,9 +22,9 @@ def checked(targets: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[Bools, Float
     return truth.astype(bool), given
 
 
-def logit(scores: Floats) -> Floats:
-    """Logits of scores, of any shape."""
-    inner = np.clip(scores, _EPSILON, 1 - _EPSILON)
+def logit(scores: Floats, end: float = _EPSILON) -> Floats:
+    """Logits of scores, of any shape; those nearer than `end` to 0 and 1 count as that far away."""
+    inner = np.clip(scores, end, 1 - end)
     return np.asarray(np.log(inner) - np.log1p(-inner))
 
 
@@ -48,6 +48,14 @@ def argmax_decisions(scores: npt.ArrayLike) -> Bools:
 
 def sigmoid(logits: Floats) -> Floats:
     return np.asarray(1 / (1 + np.exp(-logits)))
+
+
+def log_loss(targets: Bools, scores: Floats, *, exclusive: bool) -> float:
+    """Mean cross-entropy of scores (N, L): per track for exclusive labels, else per track and label."""
+    if exclusive:
+        return float(-np.where(targets, log(scores), 0.0).sum(axis=1).mean())
+    logits = logit(scores)
+    return float((np.logaddexp(0, logits) - targets * logits).mean())
 
 
 def nan_mean(values: Floats) -> float:

@@ -3,6 +3,8 @@
 Fitted on validation data, on the mean scores of tracks.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize, minimize_scalar
@@ -12,7 +14,8 @@ from core.config.experiment import CalibrationMethod
 from core.config.models import Calibration
 from core.ml.evaluation.arrays import Bools, Floats, checked, log, logit, sigmoid, softmax
 
-_MIN_POSITIVES = 10  # a label with fewer positives or negatives gets the common temperature
+_FREE_FROM = 50  # a label with so many positives and negatives gets a slope of its own
+_RIDGE = 5.0  # penalty on offsets, and on the logarithm of the common slope: half of it times the square
 _SLOPES = (0.05, 20.0)  # bounds; positive, so that the order of scores is kept
 
 
@@ -36,20 +39,28 @@ def normalise(scores: npt.ArrayLike) -> Floats:
     return np.asarray(np.divide(given, whole, out=np.full_like(given, 1 / given.shape[-1]), where=whole > 0))
 
 
-def fit_calibration(method: CalibrationMethod, targets: npt.ArrayLike, scores: npt.ArrayLike) -> Calibration:
-    """Fit on held-out tracks: targets and scores (N, L)."""
-    return fit_platt(targets, scores) if method == "platt" else fit_temperature(targets, scores)
+def fit_calibration(
+    method: CalibrationMethod, targets: npt.ArrayLike, scores: npt.ArrayLike, known: Bools | None = None
+) -> Calibration:
+    """Fit on held-out tracks: targets and scores (N, L), of which only `known` ones count."""
+    if method == "platt":
+        return fit_platt(targets, scores, known)
+    return fit_temperature(targets, scores, known)
 
 
-def fit_temperature(targets: npt.ArrayLike, scores: npt.ArrayLike) -> Calibration:
-    """One slope for all labels, no offsets (Guo et al., 2017)."""
+def fit_temperature(targets: npt.ArrayLike, scores: npt.ArrayLike, known: Bools | None = None) -> Calibration:
+    """One slope for all labels, no offsets (Guo et al., 2017). Only `known` scores (N, L) count."""
     truth, given = checked(targets, scores)
-    slope = _common_slope(truth, logit(given))
+    logits, softened = logit(given), _softened(truth)
+    used = np.ones_like(truth) if known is None else known
+    slope = 1.0
+    if used.any():
+        slope = _best_slope(lambda slope: _cross_entropy(slope * logits[used], softened[used]))
     return Calibration(slopes=(slope,) * truth.shape[1], offsets=(0.0,) * truth.shape[1])
 
 
 def fit_softmax_temperature(targets: npt.ArrayLike, scores: npt.ArrayLike) -> Calibration:
-    """One softmax temperature for exclusive labels (Guo et al., 2017).
+    """One softmax temperature for exclusive labels (Guo et al., 2017), kept near 1 by a ridge.
 
     The label with the highest score, and so the accuracy, stays the same. Unlabelled tracks are ignored.
     """
@@ -60,33 +71,51 @@ def fit_softmax_temperature(targets: npt.ArrayLike, scores: npt.ArrayLike) -> Ca
     rest = 1 / (len(logarithms) + 2)
     softened = np.where(truth[truth.any(axis=1)], 1 - rest, rest / max(1, labels - 1))
 
-    def loss(log_slope: float) -> float:
-        scaled = np.exp(log_slope) * logarithms
-        return float((logsumexp(scaled, axis=1) - (softened * scaled).sum(axis=1)).mean())
+    def loss(slope: float) -> float:
+        scaled = slope * logarithms
+        losses = logsumexp(scaled, axis=1) - (softened * scaled).sum(axis=1)
+        return float(losses.sum() + _RIDGE / 2 * np.log(slope) ** 2)
 
-    slope = 1.0
-    if len(logarithms):
-        found = minimize_scalar(loss, bounds=tuple(np.log(_SLOPES)), method="bounded")
-        slope = float(np.exp(found.x))
+    slope = _best_slope(loss) if len(logarithms) else 1.0
     return Calibration(slopes=(slope,) * labels, offsets=(0.0,) * labels, form="softmax")
 
 
 def fit_platt(
-    targets: npt.ArrayLike, scores: npt.ArrayLike, min_positives: int = _MIN_POSITIVES
+    targets: npt.ArrayLike, scores: npt.ArrayLike, known: Bools | None = None, free_from: int = _FREE_FROM
 ) -> Calibration:
-    """A slope and an offset per label (Platt, 1999); labels with few examples get the common temperature."""
+    """One slope for all labels and an offset for each, kept near 1 and 0 by a ridge.
+
+    A label with at least `free_from` positives and negatives gets a slope and an offset of its own (Platt,
+    1999). Only `known` scores (N, L) count.
+    """
     truth, given = checked(targets, scores)
-    logits = logit(given)
-    common = _common_slope(truth, logits)
+    logits, used = logit(given), np.ones_like(truth) if known is None else known
+    slope, offsets = _ridge(truth, logits, used)
     pairs = []
     for label in range(truth.shape[1]):
-        positives = int(truth[:, label].sum())
-        if min(positives, len(truth) - positives) < min_positives:
-            pairs.append((common, 0.0))
+        of_label = truth[used[:, label], label]
+        positives = int(of_label.sum())
+        if min(positives, len(of_label) - positives) < free_from:
+            pairs.append((slope, float(offsets[label])))
         else:
-            pairs.append(_platt(truth[:, label], logits[:, label]))
-    slopes, offsets = zip(*pairs, strict=True)
-    return Calibration(slopes=slopes, offsets=offsets)
+            pairs.append(_platt(of_label, logits[used[:, label], label]))
+    slopes, free_offsets = zip(*pairs, strict=True)
+    return Calibration(slopes=slopes, offsets=free_offsets)
+
+
+def _ridge(truth: Bools, logits: Floats, used: Bools) -> tuple[float, Floats]:
+    """The common slope and the offsets (L,) with the least penalised sum of losses of the `used` scores."""
+
+    def loss(point: Floats) -> tuple[float, Floats]:
+        scaled = np.exp(point[0]) * logits + point[1:]
+        losses = np.where(used, np.logaddexp(0, scaled) - truth * scaled, 0.0)
+        errors = np.where(used, sigmoid(scaled) - truth, 0.0)
+        gradient = np.append(np.exp(point[0]) * (errors * logits).sum(), errors.sum(axis=0))
+        return float(losses.sum() + _RIDGE / 2 * (point**2).sum()), gradient + _RIDGE * point
+
+    bounds = [tuple(np.log(_SLOPES)), *[(None, None)] * truth.shape[1]]
+    found = minimize(loss, np.zeros(truth.shape[1] + 1), jac=True, method="L-BFGS-B", bounds=bounds)
+    return float(np.exp(found.x[0])), np.asarray(found.x[1:])
 
 
 def calibration_error(targets: npt.ArrayLike, scores: npt.ArrayLike, bins: int = 10) -> Floats:
@@ -106,13 +135,10 @@ def brier_score(targets: npt.ArrayLike, scores: npt.ArrayLike) -> Floats:
     return np.asarray(((given - truth) ** 2).mean(axis=0))
 
 
-def _common_slope(truth: Bools, logits: Floats) -> float:
-    targets = _softened(truth)
-
-    def loss(log_slope: float) -> float:
-        return _cross_entropy(np.exp(log_slope) * logits, targets)
-
-    found = minimize_scalar(loss, bounds=tuple(np.log(_SLOPES)), method="bounded")
+def _best_slope(loss: Callable[[float], float]) -> float:
+    """The slope within the bounds that minimises a loss."""
+    bounds = tuple(np.log(_SLOPES))
+    found = minimize_scalar(lambda exponent: loss(float(np.exp(exponent))), bounds=bounds, method="bounded")
     return float(np.exp(found.x))
 
 

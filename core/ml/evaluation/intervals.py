@@ -1,18 +1,25 @@
-"""Confidence intervals by bootstrap over artists, since tracks by one artist are not independent."""
+"""Confidence intervals by bootstrap over artists, since tracks by one artist are not independent.
+
+They say how much the metrics of this model, with its thresholds, would differ on other tracks of the same
+kind; how much another training would differ is not part of them.
+"""
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import stdtrit
 
-from core.ml.evaluation.arrays import Bools, Floats, checked, nan_mean
+from core.ml.evaluation.arrays import Floats, checked, logit, nan_mean, sigmoid
+from core.ml.evaluation.metrics import track_f1
 from core.ml.evaluation.ranking import Ranking
 
 INTERVAL_METRICS = ("roc_auc_macro", "pr_auc_macro", "f1_micro", "f1_macro", "f1_samples")
 _REPEATS = 1000
 _BATCH = 50
-_MIN_GROUPS = 5  # with fewer, intervals are not meaningful
+_MIN_GROUPS = 10  # with fewer, intervals are not meaningful
+_END = 1e-3  # distance from 0 and 1 from which on logits no longer grow
 
 
 @dataclass(frozen=True)
@@ -44,8 +51,9 @@ def confidence_intervals(
     for weights in _resamples(groups, repeats, seed):
         on_batch(sum(len(values) for values in resampled))
         resampled.append(sample.measures(weights))
-    low, high = _percentiles(np.concatenate(resampled))
-    if len(set(groups)) < _MIN_GROUPS:
+    independent = len(set(groups))
+    low, high = bounds(values, np.concatenate(resampled), independent)
+    if independent < _MIN_GROUPS:
         low = high = np.full(len(INTERVAL_METRICS), np.nan)
     found = zip(INTERVAL_METRICS, values, low, high, strict=True)
     return {name: Interval(*map(float, numbers)) for name, *numbers in found}
@@ -61,11 +69,11 @@ class _Sample:
         self._hits, self._truth, self._decided = (
             counted.astype(np.float64) for counted in (truth & decided, truth, decided)
         )
-        self._of_track = _track_f1(truth, decided)
+        self._of_track = track_f1(truth, decided)
 
     def measures(self, weights: Floats) -> Floats:
         """`INTERVAL_METRICS` for each row of weights: (R, N) -> (R, 5)."""
-        areas = [self._ranking.roc_auc_and_average_precision(row) for row in weights]
+        roc, precision = self._ranking.roc_auc_and_average_precision(weights)
         hits = weights @ self._hits
         truth = weights @ self._truth
         both = truth + weights @ self._decided
@@ -73,19 +81,13 @@ class _Sample:
         f1[truth == 0] = np.nan
         whole = both.sum(axis=1)
         columns = [
-            [nan_mean(roc) for roc, _ in areas],
-            [nan_mean(precision) for _, precision in areas],
+            [nan_mean(row) for row in roc],
+            [nan_mean(row) for row in precision],
             np.divide(2 * hits.sum(axis=1), whole, out=np.zeros(len(weights)), where=whole > 0),
             [nan_mean(row) for row in f1],
             weights @ self._of_track / weights.sum(axis=1),
         ]
         return np.stack([np.asarray(column, np.float64) for column in columns], axis=1)
-
-
-def _track_f1(truth: Bools, decided: Bools) -> Floats:
-    both = truth.sum(axis=1) + decided.sum(axis=1)
-    hits = 2.0 * (truth & decided).sum(axis=1)
-    return np.asarray(np.divide(hits, both, out=np.zeros(len(truth)), where=both > 0))
 
 
 def _resamples(groups: Sequence[Hashable], repeats: int, seed: int) -> Iterator[Floats]:
@@ -99,8 +101,23 @@ def _resamples(groups: Sequence[Hashable], repeats: int, seed: int) -> Iterator[
         yield drawn[:, of_track].astype(np.float64)
 
 
-def _percentiles(resampled: Floats) -> tuple[Floats, Floats]:
-    """The 2.5th and 97.5th percentile of each column, ignoring NaN."""
-    known = [column[~np.isnan(column)] for column in resampled.T]
-    bounds = [np.percentile(column, (2.5, 97.5)) if len(column) else (np.nan, np.nan) for column in known]
-    return np.array([low for low, _ in bounds]), np.array([high for _, high in bounds])
+def bounds(values: Floats, resampled: Floats, groups: int) -> tuple[Floats, Floats]:
+    """Lower and upper ends (K,) of 95 % intervals of measured values (K,), from resamples (R, K).
+
+    Resamples repeat tracks, which shifts some metrics (average precision upwards), and their percentiles are
+    too narrow for few groups. So intervals are those of Student's t with `groups` - 1 degrees of freedom, of
+    the logits, which are nearly normal, with the bias taken off and added to the error. They also contain the
+    value, and the value with one more success and one more failure: all resamples of a perfect score are
+    perfect. NaN where no resample is defined.
+    """
+    known = ~np.isnan(resampled)
+    count = known.sum(axis=0)
+    logits, measured = logit(resampled, _END), logit(values, _END)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = np.where(known, logits, 0.0).sum(axis=0) / count
+        variance = np.where(known, (logits - means) ** 2, 0.0).sum(axis=0) / count
+        bias = means - measured
+        reach = stdtrit(max(1, groups - 1), 0.975) * np.sqrt(variance + bias**2)
+    pseudo = (values * groups + 1) / (groups + 2)
+    low, high = sigmoid(measured - bias - reach), sigmoid(measured - bias + reach)
+    return np.minimum(np.minimum(low, values), pseudo), np.maximum(np.maximum(high, values), pseudo)

@@ -82,7 +82,7 @@ def evaluate(
         pr_auc_chance=_mean(np.where(scored, chance, np.nan)),
         f1_micro=_micro_f1(truth, decided),
         f1_macro=nan_mean(np.where(truth.any(axis=0), f1, np.nan)) if truth.any() else 0.0,
-        f1_samples=float(precision_recall_f1(truth.T, decided.T)[2].mean()),
+        f1_samples=float(track_f1(truth, decided).mean()),
         accuracy=_accuracy(truth, given if postprocessed is None else checked(targets, postprocessed)[1])
         if (truth.sum(axis=1) == 1).all()
         else None,
@@ -100,6 +100,13 @@ def precision_recall_f1(truth: Bools, decided: Bools) -> tuple[Floats, Floats, F
         _ratio(hits, truth.sum(axis=0)),
         _ratio(2 * hits, truth.sum(axis=0) + decided.sum(axis=0)),
     )
+
+
+def track_f1(truth: Bools, decided: Bools) -> Floats:
+    """F1 of each track (N,); 1 for a track without labels that gets none."""
+    both = truth.sum(axis=1) + decided.sum(axis=1)
+    hits = 2.0 * (truth & decided).sum(axis=1)
+    return np.asarray(np.divide(hits, both, out=np.ones(len(truth)), where=both > 0))
 
 
 def co_occurrence(targets: npt.ArrayLike, decisions: npt.ArrayLike) -> npt.NDArray[np.int64]:

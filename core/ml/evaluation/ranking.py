@@ -5,6 +5,7 @@ import numpy.typing as npt
 
 from core.ml.evaluation.arrays import Bools, Floats, checked
 
+_MOST_NUMBERS = 2_000_000  # of an array, when many weightings are measured at once
 Places = npt.NDArray[np.intp]
 
 
@@ -23,19 +24,29 @@ class Ranking:
         self._tie_start, self._tie_end = _ties(ranked)
 
     def roc_auc_and_average_precision(self, weights: Floats | None = None) -> tuple[Floats, Floats]:
-        """Both metrics per label, (L,) each, with the tracks weighted by `weights` (N,)."""
+        """Both metrics per label with the tracks weighted by `weights` (..., N), (..., L) each."""
         weight = np.ones(len(self._order)) if weights is None else weights
-        ranked = weight[self._order]
+        rows = weight.reshape(-1, len(self._order))
+        size = max(1, _MOST_NUMBERS // self._order.size)
+        parts = [self._measure(rows[start : start + size]) for start in range(0, len(rows), size)]
+        shape = (*weight.shape[:-1], self._order.shape[1])
+        roc, precision = (np.concatenate(measured).reshape(shape) for measured in zip(*parts, strict=True))
+        return roc, precision
+
+    def _measure(self, weights: Floats) -> tuple[Floats, Floats]:
+        """(R, N) -> (R, L) twice."""
+        ranked = weights[:, self._order]  # (R, N, L)
         hits = np.where(self._positive, ranked, 0.0)
-        summed = np.cumsum(hits, axis=0)
-        true = np.take_along_axis(summed, self._tie_end, axis=0)
-        above = np.take_along_axis(summed - hits, self._tie_start, axis=0)
-        seen = np.take_along_axis(np.cumsum(ranked, axis=0), self._tie_end, axis=0)
-        positives, total = hits.sum(axis=0), float(weight.sum())
+        labels = np.arange(self._order.shape[1])
+        summed = np.cumsum(hits, axis=1)
+        true = summed[:, self._tie_end, labels]
+        above = (summed - hits)[:, self._tie_start, labels]
+        seen = np.cumsum(ranked, axis=1)[:, self._tie_end, labels]
+        positives, total = summed[:, -1], weights.sum(axis=1)[:, None]
         with np.errstate(divide="ignore", invalid="ignore"):
-            precision = np.divide(hits * true, seen, out=np.zeros_like(hits), where=seen > 0).sum(axis=0)
+            precision = np.divide(hits * true, seen, out=np.zeros_like(hits), where=seen > 0).sum(axis=1)
             # A negative is ranked below the positives above its ties, and below half of those among them.
-            roc = ((ranked - hits) * (true + above) / 2).sum(axis=0)
+            roc = ((ranked - hits) * (true + above) / 2).sum(axis=1)
             roc /= positives * (total - positives)
             precision /= positives
         unknown = (positives <= 0) | (positives >= total)

@@ -5,9 +5,8 @@ Shapes: B batch, F mel bands, N frames, C channels, L labels, D embedding size.
 
 from torch import Tensor, nn
 
-from core.config.models import AudioCNNConfig, FeatureConfig
-
-EPSILON = 1e-6  # minimum of 1 - p
+from core.config.models import AudioCNNConfig, FeatureConfig, is_single_label
+from core.ml.models.exclusive import softmax_logits
 
 
 class ConvolutionBlock(nn.Sequential):
@@ -35,15 +34,9 @@ class AudioCNN(nn.Module):
         self.embed = nn.Sequential(nn.Linear(widths[-1], config.embedding_size), nn.ReLU())
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(config.embedding_size, num_labels)
-        self.single_label = config.single_label
+        self.single_label = is_single_label(config)
 
     def forward(self, patches: Tensor) -> tuple[Tensor, Tensor]:
         embedding = self.embed(self.blocks(patches).mean((2, 3)))
         logits = self.head(self.dropout(embedding))
         return softmax_logits(logits) if self.single_label else logits, embedding
-
-
-def softmax_logits(logits: Tensor) -> Tensor:
-    """Logits `log(p / (1 - p))` of the softmax p over the last dimension."""
-    log_p = logits.float().log_softmax(-1).clamp(max=-EPSILON)
-    return log_p - (-log_p.expm1()).log()

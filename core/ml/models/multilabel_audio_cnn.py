@@ -10,7 +10,8 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from core.config.models import FeatureConfig, MultiLabelAudioCNNConfig
+from core.config.models import FeatureConfig, MultiLabelAudioCNNConfig, is_single_label
+from core.ml.models.exclusive import softmax_logits
 
 STAGES = ((1, 5), (2, 2), (4, 2))  # width as a multiple of the base, number of blocks
 REDUCTION = 8  # channels per hidden unit of the attention
@@ -72,7 +73,10 @@ class PerLabelHead(nn.Module):
 
 
 class MultiLabelAudioCNN(nn.Module):
-    """Log-mel patches (B, 1, F, N) -> logits (B, L) and embedding (B, D)."""
+    """Log-mel patches (B, 1, F, N) -> logits (B, L) and embedding (B, D).
+
+    For exclusive labels, the sigmoids of the logits are the softmax, which sums to 1.
+    """
 
     def __init__(
         self,
@@ -83,6 +87,7 @@ class MultiLabelAudioCNN(nn.Module):
         embedding_size: int = 256,
         head: Literal["per_label", "linear"] = "per_label",
         dropout: float = 0.3,
+        single_label: bool = False,
     ) -> None:
         super().__init__()
         self.stem = nn.Sequential(
@@ -105,6 +110,7 @@ class MultiLabelAudioCNN(nn.Module):
             nn.Linear(2 * width, embedding_size), nn.BatchNorm1d(embedding_size), nn.ReLU()
         )
         self.dropout = nn.Dropout(dropout)
+        self.single_label = single_label
         self.head: nn.Module = (
             PerLabelHead(embedding_size, num_genres)
             if head == "per_label"
@@ -114,7 +120,8 @@ class MultiLabelAudioCNN(nn.Module):
     def forward(self, patches: Tensor) -> tuple[Tensor, Tensor]:
         x = self.blocks(self.stem(patches))
         embedding = self.embed(torch.cat((x.mean((2, 3)), x.amax((2, 3))), dim=1))
-        return self.head(self.dropout(embedding)), embedding
+        logits = self.head(self.dropout(embedding))
+        return softmax_logits(logits) if self.single_label else logits, embedding
 
 
 def from_config(
@@ -127,4 +134,5 @@ def from_config(
         embedding_size=config.embedding_size,
         head=config.head,
         dropout=config.dropout,
+        single_label=is_single_label(config),
     )

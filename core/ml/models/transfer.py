@@ -10,13 +10,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from core.config.models import TransferConfig
+from core.config.models import TransferConfig, is_single_label
+from core.ml.models.exclusive import softmax_logits
 
 MIN_SCALE = 0.1  # relative to the mean standard deviation
 
 
 class Head(nn.Module):
-    """Embedding (B, D) -> logits (B, L) and the embedding itself."""
+    """Embedding (B, D) -> logits (B, L) and the embedding itself.
+
+    For exclusive labels, the sigmoids of the logits are the softmax, which sums to 1.
+    """
 
     mean: Tensor
     scale: Tensor
@@ -26,19 +30,25 @@ class Head(nn.Module):
         width = config.embedding_size
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("scale", torch.ones(width))
-        if config.head == "linear":
-            linear = nn.Linear(width, num_labels)
-            # Zero, because a few tracks would not be enough to correct random initial weights.
-            nn.init.zeros_(linear.weight)
-            nn.init.zeros_(linear.bias)
-            self.layers = nn.Sequential(nn.Dropout(config.dropout), linear)
-        else:
+        self.single_label = is_single_label(config)
+        if config.head == "mlp":
             self.layers = nn.Sequential(
                 nn.Linear(width, config.hidden_size),
                 nn.ReLU(),
                 nn.Dropout(config.dropout),
                 nn.Linear(config.hidden_size, num_labels),
             )
+        else:
+            linear = nn.Linear(width, num_labels)
+            # Zero, because a few tracks would not be enough to correct random initial weights.
+            nn.init.zeros_(linear.weight)
+            nn.init.zeros_(linear.bias)
+            self.layers = nn.Sequential(nn.Dropout(config.dropout), linear)
+
+    @property
+    def last(self) -> nn.Linear:
+        """The layer that gives the logits."""
+        return cast(nn.Linear, self.layers[-1])
 
     def standardise(self, embeddings: Tensor) -> None:
         """Standardise inputs by the mean and standard deviation of these embeddings (M, D).
@@ -49,8 +59,19 @@ class Head(nn.Module):
         self.mean.copy_(embeddings.mean(0))
         self.scale.copy_(deviation.clamp_min(max(MIN_SCALE * float(deviation.mean()), 1e-6)))
 
+    def set_regression(self, weights: Tensor, bias: Tensor) -> None:
+        """Use these weights (L, D) and biases (L,), for standardised inputs."""
+        with torch.no_grad():
+            self.last.weight.copy_(weights)
+            self.last.bias.copy_(bias)
+
+    def standardised(self, embeddings: Tensor) -> Tensor:
+        """Embeddings (B, D) as the layers get them."""
+        return (embeddings - self.mean) / self.scale
+
     def forward(self, embedding: Tensor) -> tuple[Tensor, Tensor]:
-        return self.layers((embedding - self.mean) / self.scale), embedding
+        logits = self.layers(self.standardised(embedding))
+        return softmax_logits(logits) if self.single_label else logits, embedding
 
 
 class Transfer(nn.Module):

@@ -40,7 +40,7 @@ def resolve(config: ExperimentConfig, models_dir: Path) -> Resolved:
 
     Raises InvalidConfig if they are missing, or cannot be combined.
     """
-    model = config.model
+    config, model = config.model_copy(update={"split": config.seeded_split}), config.model
     if isinstance(model, TransferConfig):
         base = load_base(models_dir, model.backbone)
         if base.card.model.kind in ("transfer", "random_forest", "ensemble"):

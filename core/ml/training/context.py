@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -68,8 +69,8 @@ class Stage:
     checkpoints: Path
     fold: int | None = None  # from 1
     folds: int | None = None
+    epoch_tracks: int | None = None  # of the fit on all tracks, so that those of the folds take as many steps
 
-    @property
-    def number(self) -> int:
-        """Added to the seed, so that the fits of a training draw different random numbers."""
-        return self.fold or 0
+    def seed(self, of_training: int) -> int:
+        """The seed of this fit: different for every fit of every training."""
+        return int(np.random.SeedSequence((of_training, self.fold or 0)).generate_state(1)[0] >> 1)

@@ -13,7 +13,7 @@ from core.ml.training.bases import Resolved
 from core.ml.training.checkpoint import Checkpoint, Checkpoints
 from core.ml.training.context import Stage, TrainingContext
 from core.ml.training.learners import fit_model
-from core.ml.training.prediction import Scores, predict
+from core.ml.training.prediction import HeldOutScores, Scores, joined, predict
 from core.ml.training.prepared_dataset import PreparedDataset
 from core.ml.training.processes import is_first, world_size
 from core.ml.training.reports import EpochReport
@@ -21,19 +21,10 @@ from core.states import Activity
 
 
 @dataclass(frozen=True)
-class HeldOutScores:
-    """Scores of tracks by models that were not trained on them."""
-
-    rows: list[int]
-    scores: Scores  # (M, L)
-    folds: list[int]  # the fold whose model scored each track; all 0 without cross-validation
-
-
-@dataclass(frozen=True)
 class Fitted:
     model: nn.Module
     history: list[EpochReport]
-    validation: HeldOutScores  # for choosing thresholds and calibration
+    validation: HeldOutScores  # for choosing thresholds and calibration; may contain training tracks
     test: HeldOutScores  # with cross-validation the same as `validation`
 
 
@@ -51,12 +42,14 @@ def _hold_out(
 ) -> Fitted:
     rows = {part: prepared.rows(prepared.splits[0].part(part)) for part in Part}
     stage = Stage(rows[Part.TRAIN], rows[Part.VALIDATION], checkpoints / "only")
-    model, history = fit_model(resolved, prepared.tracks, stage, context)
+    fitted = fit_model(resolved, prepared, stage, context)
     validation, test = (
-        HeldOutScores(rows[part], _score(model, prepared, rows[part], context), [0] * len(rows[part]))
+        HeldOutScores(rows[part], _score(fitted.module, prepared, rows[part], context), [0] * len(rows[part]))
         for part in (Part.VALIDATION, Part.TEST)
     )
-    return Fitted(model, history, validation, test)
+    if fitted.out_of_fold is not None:
+        validation = joined((fitted.out_of_fold, validation))
+    return Fitted(fitted.module, fitted.reports, validation, test)
 
 
 def _cross_validate(
@@ -66,29 +59,31 @@ def _cross_validate(
     parts = list(_folds(resolved, prepared, context, checkpoints))
     everything = list(range(len(prepared.dataset.examples)))
     stage = Stage(everything, [], checkpoints / "final")
-    model, history = fit_model(resolved, prepared.tracks, stage, context)
+    fitted = fit_model(resolved, prepared, stage, context)
     scored = HeldOutScores(
         rows=[row for rows, _, _ in parts for row in rows],
         scores=np.concatenate([scores for _, scores, _ in parts]),
         folds=[fold for fold, (rows, _, _) in enumerate(parts) for _ in rows],
     )
-    return Fitted(model, [report for _, _, of_fold in parts for report in of_fold] + history, scored, scored)
+    history = [report for _, _, of_fold in parts for report in of_fold] + fitted.reports
+    return Fitted(fitted.module, history, scored, scored)
 
 
 def _folds(
     resolved: Resolved, prepared: PreparedDataset, context: TrainingContext, checkpoints: Path
 ) -> Iterator[tuple[list[int], Scores, list[EpochReport]]]:
     """Rows, scores and history of each fold; folds that an interrupted training had finished are loaded."""
-    count = len(prepared.splits)
+    count, total = len(prepared.splits), len(prepared.dataset.examples)
     for number, split in enumerate(prepared.splits, start=1):
         rows = prepared.rows(split.test)
         finished = Checkpoints(checkpoints / f"fold-{number}-finished")
         known = finished.load_latest()
         if known is None:
             folder = checkpoints / f"fold-{number}"
-            stage = Stage(prepared.rows(split.train), [], folder, fold=number, folds=count)
-            model, history = fit_model(resolved, prepared.tracks, stage, context)
-            scores = _score(model, prepared, rows, context)
+            train = prepared.rows(split.train)
+            stage = Stage(train, [], folder, fold=number, folds=count, epoch_tracks=total)
+            fitted = fit_model(resolved, prepared, stage, context)
+            history, scores = fitted.reports, _score(fitted.module, prepared, rows, context)
             if is_first():
                 state = {"history": [report.as_dict() for report in history]}
                 finished.save(0, Checkpoint({"scores": torch.from_numpy(scores)}, state))

@@ -1,7 +1,6 @@
 """Fits a random forest with scikit-learn and stores it as tensors."""
 
 import time
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from torch import Tensor
 from core.config.models import RandomForestConfig
 from core.ml.models.random_forest import RandomForest, pool_over_time
 from core.ml.training.context import Stage, Tracks, TrainingContext
+from core.ml.training.losses import class_weights
 from core.ml.training.reports import EpochReport
 from core.states import Activity
 
@@ -35,18 +35,15 @@ def grow_forest(
         warm_start=True,  # a few trees at a time, identical to those of a single call
         max_leaf_nodes=config.max_leaves,
         min_samples_leaf=config.min_leaf_patches,
-        class_weight=None if context.config.training.max_class_weight == 1 else "balanced",
-        random_state=context.config.seed + stage.number,
+        class_weight=_class_weights(tracks.targets[stage.train], context.config.training.max_class_weight),
+        random_state=stage.seed(context.config.seed),
         n_jobs=-1,
     )
     patches, targets = pooled.numpy(), tracks.targets[owners].numpy()
     for grown in range(0, config.trees, TREES_PER_CALL):
         context.note(Activity.TRAINING, grown, config.trees)
         forest.set_params(n_estimators=min(grown + TREES_PER_CALL, config.trees))
-        with warnings.catch_warnings():
-            # Balanced classes with warm_start warn that later trees might see other data; they do not.
-            warnings.filterwarnings("ignore", message="class_weight presets")
-            forest.fit(patches, targets)
+        forest.fit(patches, targets)
     copy_trees(forest, model)
     report = EpochReport(
         epoch=1,
@@ -65,6 +62,18 @@ def grow_forest(
     )
     context.on_epoch(report)
     return model, [report]
+
+
+def _class_weights(targets: Tensor, most: float) -> list[dict[int, float]] | None:
+    """For each label the weights of the classes 0 and 1 that occur among the targets (M, L)."""
+    if most == 1:
+        return None
+    weights = class_weights(targets, most).tolist()
+    occurring = [sorted(set(column)) for column in targets.T.int().tolist()]
+    return [
+        {value: weight if value else 1.0 for value in values}
+        for values, weight in zip(occurring, weights, strict=True)
+    ]
 
 
 def pool_tracks(tracks: Tracks, rows: Sequence[int], config: RandomForestConfig) -> tuple[Tensor, list[int]]:

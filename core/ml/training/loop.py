@@ -21,7 +21,7 @@ def fit_network(
     """The network with its best averaged weights, and the report of every epoch. Raises TrainingStopped."""
     training = context.config.training
     with torch.random.fork_rng():
-        torch.manual_seed(context.config.seed + stage.number)
+        torch.manual_seed(stage.seed(context.config.seed))
         fit = start(model, tracks, stage, context)
         trained = share_gradients(fit.model, context.device)
         while fit.progress.epoch < training.epochs and not fit.progress.is_exhausted(training.patience):

@@ -1,4 +1,4 @@
-"""Losses of multi-label logits; targets may be fractions, as produced by mixup.
+"""Losses of logits; targets may be fractions, as produced by mixup.
 
 Shapes: B batch, M tracks, L labels.
 """
@@ -16,17 +16,28 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 MIN_PROBABILITY = 1e-8  # avoids log(0), and powers of 0 with an infinite gradient
 
 
-def make_loss(config: LossConfig, class_weights: Tensor | None = None) -> Loss:
-    """A function (logits (B, L), targets (B, L)) -> mean loss; class weights (L,) multiply positives."""
+def make_loss(config: LossConfig, class_weights: Tensor | None = None, *, exclusive: bool = False) -> Loss:
+    """A function (logits (B, L), targets (B, L)) -> mean loss; class weights (L,) multiply positives.
+
+    `exclusive`: the sigmoids of the logits are a softmax, whose cross-entropy replaces the binary one.
+    """
 
     def loss(logits: Tensor, targets: Tensor) -> Tensor:
         if isinstance(config, FocalLoss):
             return focal(logits, targets, config.gamma, class_weights).mean()
         if isinstance(config, AsymmetricLoss):
             return asymmetric(logits, targets, config, class_weights).mean()
+        if exclusive:
+            return categorical(logits, targets, class_weights).mean()
         return binary_cross_entropy_with_logits(logits, targets, pos_weight=class_weights)
 
     return loss
+
+
+def categorical(logits: Tensor, targets: Tensor, class_weights: Tensor | None = None) -> Tensor:
+    """Cross-entropy (B,) of a softmax whose probabilities are the sigmoids of these logits."""
+    weighted = targets if class_weights is None else targets * class_weights
+    return -(weighted * logsigmoid(logits)).sum(1)
 
 
 def focal(logits: Tensor, targets: Tensor, gamma: float, class_weights: Tensor | None = None) -> Tensor:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from core.config.models import is_single_label
 from core.ml.models.artifact import ModelCard
 
 NAMES = {
@@ -36,14 +37,21 @@ def _head(card: ModelCard, results: Mapping[str, Any]) -> list[str]:
         else "Measured on tracks, and where known artists, that the model was not trained on; thresholds and "
         "calibration were chosen on a separate validation part."
     )
+    decision = (
+        "A track gets exactly one of them, that with the highest score; the scores of a track add up to 1."
+        if is_single_label(card.model)
+        else "A track gets every label whose score reaches its threshold, or none."
+    )
     return [
         f"# {card.name}, version {card.version}",
         "",
         f"A `{card.model.kind}` that gives {len(card.labels)} labels: {', '.join(card.labels)}.",
+        decision,
         "",
         "## Metrics",
         "",
         way,
+        "The intervals say how much the measures of this very model would differ on other tracks.",
         "",
     ]
 

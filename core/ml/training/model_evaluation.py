@@ -18,14 +18,13 @@ from core.ml.evaluation.metrics import co_occurrence, evaluate, frequency_bands,
 from core.ml.evaluation.thresholds import choose_thresholds
 from core.ml.training.bases import Resolved
 from core.ml.training.context import TrainingContext
-from core.ml.training.fitting import Fitted, HeldOutScores
-from core.ml.training.prediction import Scores
+from core.ml.training.fitting import Fitted
+from core.ml.training.prediction import HeldOutScores, Scores
 from core.ml.training.prepared_dataset import PreparedDataset
 from core.ml.training.results import make_results
 from core.states import Activity
 
-# With fewer tracks that happen to be separable, calibration would push every score to 0 or 1.
-MIN_CALIBRATION_TRACKS = 50
+Fit = Callable[[Scores, Scores, npt.NDArray[np.bool_]], Calibration]  # targets, scores, known: each (N, L)
 Decisions = npt.NDArray[np.bool_]  # (N, L)
 
 
@@ -70,11 +69,11 @@ def evaluate_model(
         if exclusive
         else partial(enforce_hierarchy, labels=prepared.labels, parents=prepared.dataset.parents)
     )
-    method = config.evaluation.calibration
-    fit = None
+    method = config.evaluation.calibration_of(config.model)
+    fit: Fit | None = None
     if method is not None:
-        fit = fit_softmax_temperature if exclusive else partial(fit_calibration, method)
-    choose = partial(_choose, fit, targets, make_consistent)
+        fit = _fit_softmax if exclusive else partial(fit_calibration, method)
+    choose = partial(_choose, fit, targets, make_consistent, config.seed, exclusive=exclusive)
     context.note(Activity.CALIBRATING)
     rule = choose(fitted.validation, range(len(fitted.validation.rows)))
     on_fold = partial(context.note, Activity.CALIBRATING)
@@ -106,20 +105,35 @@ def evaluate_model(
     )
 
 
+def _fit_softmax(targets: Scores, scores: Scores, known: npt.NDArray[np.bool_]) -> Calibration:  # noqa: ARG001
+    """Every score counts: those of a track sum to 1."""
+    return fit_softmax_temperature(targets, scores)
+
+
 def _choose(
-    fit: Callable[[Scores, Scores], Calibration] | None,
+    fit: Fit | None,
     targets: Scores,
     make_consistent: Callable[[Scores], Scores],
+    seed: int,
     scored: HeldOutScores,
     positions: Sequence[int],
+    *,
+    exclusive: bool,
 ) -> _DecisionRule:
-    """The decision rule chosen on the tracks at these positions of `scored`."""
-    truth = targets[[scored.rows[position] for position in positions]]
-    scores = scored.scores[list(positions)]
-    enough = len(truth) >= MIN_CALIBRATION_TRACKS
-    fitted = fit(truth, scores) if fit and enough else None
-    rule = _DecisionRule(fitted, make_consistent, np.empty(0))
-    return replace(rule, thresholds=choose_thresholds(truth, rule.postprocess(scores)))
+    """The decision rule chosen on the tracks at these positions of `scored`.
+
+    Exclusive labels need no thresholds: the highest score decides.
+    """
+    chosen = list(positions)
+    truth = targets[scored.rows]
+    known = scored.learnt(truth)[chosen]
+    truth, scores = truth[chosen], scored.scores[chosen]
+    rule = _DecisionRule(
+        fit(truth, scores, known) if fit else None, make_consistent, np.zeros(truth.shape[1])
+    )
+    if exclusive:
+        return rule
+    return replace(rule, thresholds=choose_thresholds(truth, rule.postprocess(scores), known, seed=seed))
 
 
 def _out_of_fold_decisions(

@@ -1,6 +1,7 @@
 """Scores of whole tracks, averaged over patches as in serving. Shapes: M tracks, L labels."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,38 @@ from core.ml.training.processes import gather, rank, world_size
 Scores = npt.NDArray[np.float64]
 
 BATCH_SIZE = {"cpu": 16, "cuda": 128}  # patches
+
+
+@dataclass(frozen=True)
+class HeldOutScores:
+    """Scores of tracks by models that were not trained on them."""
+
+    rows: list[int]
+    scores: Scores  # (M, L)
+    folds: list[int]  # the fold whose model scored each track; all 0 without cross-validation
+
+    def learnt(self, targets: Scores) -> npt.NDArray[np.bool_]:
+        """Whether the model that scored a track had learnt the label (M, L), given targets (M, L).
+
+        The model of a fold was trained on the other folds; if all of a label's tracks are in one fold, their
+        scores say nothing about the label.
+        """
+        numbers = np.asarray(self.folds)
+        known = np.ones(self.scores.shape, bool)
+        for fold in np.unique(numbers):
+            inside = numbers == fold
+            if not inside.all():
+                known[inside] = targets[~inside].any(axis=0)
+        return known
+
+
+def joined(parts: Sequence[HeldOutScores]) -> HeldOutScores:
+    """The scores of all parts, which share no fold."""
+    return HeldOutScores(
+        rows=[row for part in parts for row in part.rows],
+        scores=np.concatenate([part.scores for part in parts]),
+        folds=[fold for part in parts for fold in part.folds],
+    )
 
 
 @torch.inference_mode()

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
+from core.ml.datasets.stratify import assign_folds
 from core.ml.models.artifact import CARD_FILE, ModelCard, StoredCard
 from core.ml.training.fitting import Fitted
 from core.ml.training.model_card import write_card
@@ -28,6 +29,12 @@ class ValidationScores:
 
     scores: npt.NDArray[np.float64]  # (N, L)
     targets: npt.NDArray[np.float64]  # (N, L)
+    groups: npt.NDArray[np.int64]  # (N,): tracks of a group are not independent
+    known: npt.NDArray[np.bool_]  # (N, L): whether the model that scored a track had learnt the label
+
+    def folds(self, count: int) -> list[int]:
+        """A fold for each track, by which thresholds can be chosen and measured on different tracks."""
+        return assign_folds(self.targets, self.groups.tolist(), count, seed=0)
 
 
 def make_records(
@@ -55,17 +62,28 @@ def draw(prepared: PreparedDataset, fitted: Fitted, evaluation: ModelEvaluation)
 
 def _held_out(prepared: PreparedDataset, fitted: Fitted) -> bytes:
     """Scores of the validation tracks, or, with cross-validation, out-of-fold scores of all tracks."""
+    held_out = fitted.validation
+    targets = prepared.tracks.targets.numpy()[held_out.rows].astype(np.float64)
     arrays = {
-        "scores": np.ascontiguousarray(fitted.validation.scores, dtype=np.float64),
-        "targets": prepared.tracks.targets.numpy()[fitted.validation.rows].astype(np.float64),
+        "scores": np.ascontiguousarray(held_out.scores, dtype=np.float64),
+        "targets": targets,
+        "groups": np.array([prepared.groups[row] for row in held_out.rows], np.int64),
+        "known": held_out.learnt(targets),
     }
     return bytes(save_arrays(arrays))
 
 
 def read_validation(folder: Path) -> ValidationScores:
-    """Raises FileNotFoundError if the model was not trained here."""
+    """Raises FileNotFoundError if the model was not trained here.
+
+    In files of earlier versions, which name no groups, each track is one.
+    """
     arrays = load_arrays((folder / VALIDATION_FILE).read_bytes())
-    return ValidationScores(arrays["scores"], arrays["targets"])
+    targets = arrays["targets"]
+    groups = arrays.get("groups", np.arange(len(targets)))
+    return ValidationScores(
+        arrays["scores"], targets, groups, arrays.get("known", np.ones_like(targets, bool))
+    )
 
 
 def read_result(folder: Path, identity: Mapping[str, str]) -> TrainingResult | None:

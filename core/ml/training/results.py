@@ -19,6 +19,8 @@ from core.ml.training.json_values import finite_or_null
 from core.ml.training.prediction import Scores
 from core.ml.training.prepared_dataset import PreparedDataset
 
+FEW = 10  # tracks of a label, below which what is measured for it is rough
+MOST_NAMED = 5  # labels in a warning
 CHOSEN_ON_FOLDS = "A study chose the parameters by their scores on these folds, so the scores are optimistic."
 
 
@@ -45,9 +47,15 @@ def make_results(
     ]
     if note := merged_note(prepared.dataset.merged):
         warnings.append(note)
+    warnings += _uncertain(prepared)
     if intervals and any(math.isnan(interval.low) for interval in intervals.values()):
         warnings.append("Too few artists are known for confidence intervals.")
-    if searched and resolved.config.split.folds:
+    if intervals and (unknown := splits[0].report.grouped_by.get("track", 0)):
+        warnings.append(
+            f"The intervals count {unknown} tracks without an artist or album as independent: "
+            "if some are by one artist, the intervals are too narrow."
+        )
+    if searched and len(splits) > 1:
         warnings.append(CHOSEN_ON_FOLDS)
     if prepared.damaged:
         warnings.append(
@@ -56,7 +64,7 @@ def make_results(
         )
     found = {
         "evaluated_on": "test" if len(splits) == 1 else "out_of_fold",
-        "folds": resolved.config.split.folds,
+        "folds": len(splits) if len(splits) > 1 else None,
         "metrics": metrics.summary(),
         "intervals": {name: asdict(interval) for name, interval in intervals.items()},
         "per_label": [
@@ -75,6 +83,34 @@ def make_results(
     return dict(finite_or_null(found))
 
 
+def _uncertain(prepared: PreparedDataset) -> list[str]:
+    """How far measures of labels with few tracks, or tracks by one artist only, can be trusted."""
+    targets = prepared.tracks.targets.numpy() > 0
+    groups = np.asarray(prepared.groups)
+    counts = dict(zip(prepared.labels, targets.sum(axis=0).tolist(), strict=True))
+    few = {label: count for label, count in sorted(counts.items(), key=lambda item: item[1]) if count < FEW}
+    warnings = []
+    if few:
+        named = ", ".join(f"{label} ({count})" for label, count in list(few.items())[:MOST_NAMED])
+        more = f" and {len(few) - MOST_NAMED} more labels" if len(few) > MOST_NAMED else ""
+        error = 0.5 / math.sqrt(min(few.values()))
+        warnings.append(
+            f"Fewer than {FEW} tracks have {named}{more}: the standard error of a recall measured on "
+            f"{min(few.values())} tracks is up to {error:.2f}, and every further track improves the model."
+        )
+    alone = [
+        label
+        for label, column in zip(prepared.labels, targets.T, strict=True)
+        if len(set(groups[column])) == 1 and len(prepared.splits) > 1
+    ]
+    if alone:
+        warnings.append(
+            f"All tracks of {', '.join(alone[:MOST_NAMED])} are of one artist or album: no model could be "
+            "measured on others, so that the scores are those of models that do not know the label."
+        )
+    return warnings
+
+
 def may_be_trained_on_test_tracks(base: BaseArtifact, resolved: Resolved, prepared: PreparedDataset) -> bool:
     """Whether a base model was trained here with any other split than this one."""
     if base.trained_by is None:
@@ -84,4 +120,4 @@ def may_be_trained_on_test_tracks(base: BaseArtifact, resolved: Resolved, prepar
         and base.trained_by.split == resolved.config.split
         and base.card.labels == prepared.labels
     )
-    return not same or resolved.config.split.folds is not None
+    return not same or len(prepared.splits) > 1

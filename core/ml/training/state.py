@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from core.config.models import is_single_label
 from core.errors import InvalidConfig
 from core.ml.audio.augment import SpectrogramAugmentation
 from core.ml.training.averaging import MovingAverage
-from core.ml.training.batches import Sampler
+from core.ml.training.batches import Sampler, usual_crops
 from core.ml.training.checkpoint import Checkpoint, Checkpoints
 from core.ml.training.context import Stage, Tracks, TrainingContext
 from core.ml.training.losses import Loss, class_weights, make_loss
@@ -50,13 +51,16 @@ def start(model: nn.Module, tracks: Tracks, stage: Stage, context: TrainingConte
     if tracks.inputs.are_patches:
         model = model.to(memory_format=torch.channels_last)
     weights = class_weights(tracks.targets[stage.train], training.max_class_weight).to(context.device)
-    seed = context.config.seed + stage.number
+    seed = stage.seed(context.config.seed)
     least = _smallest_batch(model)
     if training.batch_size < least * world_size():
         raise InvalidConfig(
             f"training.batch_size must be at least {least * world_size()}: "
             f"the model has batch normalisation, and {world_size()} processes share a batch."
         )
+    crops = 1
+    if tracks.inputs.are_patches:
+        crops = training.patches_per_track or usual_crops(stage.epoch_tracks or len(stage.train))
     fit = Fit(
         context=context,
         stage=stage,
@@ -65,8 +69,10 @@ def start(model: nn.Module, tracks: Tracks, stage: Stage, context: TrainingConte
         average=MovingAverage(model, training.ema_decay),
         optimizer=make_optimizer(model, training),
         augmentation=SpectrogramAugmentation(context.config.augmentation, context.config.features, seed),
-        sampler=Sampler(stage.train, training.patches_per_track, training.batch_size, seed, least),
-        loss=make_loss(training.loss, weights),
+        sampler=Sampler(
+            stage.train, crops, training.batch_size, seed, least=least, epoch_tracks=stage.epoch_tracks
+        ),
+        loss=make_loss(training.loss, weights, exclusive=is_single_label(context.config.model)),
         checkpoints=Checkpoints(stage.checkpoints),
     )
     checkpoint = fit.checkpoints.load_latest()

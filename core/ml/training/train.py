@@ -5,6 +5,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from core.config.experiment import ExperimentConfig
@@ -55,6 +56,7 @@ def train(
     join_group(where)
     resolved = resolve(config, models_dir or get_settings().models_dir)
     prepared = prepare_dataset(resolved, dataset, cache_dir, where, should_stop, on_track)
+    resolved = settle(resolved, prepared)
     identity = _identity(resolved, prepared, version)
     if (known := read_result(folder, identity)) is not None:
         return known
@@ -77,6 +79,18 @@ def train(
     result = read_result(folder, identity)
     assert result is not None
     return result
+
+
+def settle(resolved: Resolved, prepared: PreparedDataset) -> Resolved:
+    """The experiment with what it leaves to the dataset: whether labels are exclusive, and the folds."""
+    config = resolved.config
+    split = config.split.model_copy(update={"folds": len(prepared.splits)})
+    config = config.model_copy(update={"split": split})
+    if getattr(config.model, "single_label", None) == "auto":
+        single = bool((prepared.tracks.targets.sum(1) == 1).all())
+        model = config.model.model_copy(update={"single_label": single})
+        config = config.model_copy(update={"model": model})
+    return replace(resolved, config=config)
 
 
 def _identity(resolved: Resolved, prepared: PreparedDataset, version: int) -> dict[str, str]:

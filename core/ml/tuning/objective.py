@@ -6,21 +6,26 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
 from core.config.models import is_single_label
 from core.errors import NotMeasurable
-from core.ml.evaluation.arrays import argmax_decisions
+from core.ml.evaluation.arrays import Bools, Floats, argmax_decisions
+from core.ml.evaluation.calibration import normalise
 from core.ml.evaluation.hierarchy import enforce_hierarchy
 from core.ml.evaluation.metrics import evaluate
+from core.ml.evaluation.thresholds import choose_thresholds, cross_fitted
+from core.ml.inference.tagger import postprocess_scores
 from core.ml.models import artifact
 from core.ml.models.artifact import CARD_FILE, StoredCard
-from core.ml.training.records import read_validation
+from core.ml.training.records import ValidationScores, read_validation
 from core.ml.training.reports import TrainingResult
-from core.ml.training.validation import DEFAULT_THRESHOLD
 
 TIMED_PASSES = 20
+FOLDS = 5  # in which thresholds are chosen and measured
 
 
 def measure(result: TrainingResult, metrics: Sequence[str]) -> tuple[float, ...]:
@@ -31,9 +36,10 @@ def measure(result: TrainingResult, metrics: Sequence[str]) -> tuple[float, ...]
     held_out = read_validation(result.folder)
     card = StoredCard.model_validate_json((result.folder / CARD_FILE).read_bytes())
     exclusive = is_single_label(card.model)
-    scores = held_out.scores if exclusive else enforce_hierarchy(held_out.scores, result.labels, card.parents)
-    decisions = argmax_decisions(scores) if exclusive else None
-    values = evaluate(held_out.targets, scores, result.labels, DEFAULT_THRESHOLD, decisions).summary()
+    given = held_out.scores
+    scores = normalise(given) if exclusive else enforce_hierarchy(given, result.labels, card.parents)
+    decisions = argmax_decisions(scores) if exclusive else _decisions(card, held_out)
+    values = evaluate(held_out.targets, scores, result.labels, card.thresholds, decisions).summary()
     best = [report for report in result.history if report.is_best]
     if best and best[-1].validation_loss is not None:
         values["validation_loss"] = best[-1].validation_loss
@@ -45,6 +51,16 @@ def measure(result: TrainingResult, metrics: Sequence[str]) -> tuple[float, ...]
             f"{', '.join(missing)} cannot be computed from {len(held_out.targets)} validation tracks."
         )
     return tuple(values[metric] for metric in metrics)
+
+
+def _decisions(card: StoredCard, held_out: ValidationScores) -> Bools:
+    """Decisions (N, L) on the scores as served, by thresholds that were chosen on other tracks."""
+    scores = postprocess_scores(card, held_out.scores).astype(np.float64)
+
+    def choose(rows: npt.NDArray[np.intp]) -> Floats:
+        return choose_thresholds(held_out.targets[rows], scores[rows], held_out.known[rows])
+
+    return cross_fitted(held_out.targets, scores, held_out.folds(FOLDS), choose)
 
 
 def _cost(folder: Path) -> dict[str, float]:

@@ -24,7 +24,7 @@ ANALYSIS = {"kind": "analysis", "params": {"library": "home"}}
 EXPERIMENT = {
     "experiment_name": "mine",
     "dataset": {"kind": "library", "library": "home"},
-    "model": {"kind": "transfer"},
+    "model": {"kind": "transfer", "head": "linear"},
 }
 STUDY = {
     "study_name": "mine",

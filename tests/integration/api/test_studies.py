@@ -36,7 +36,7 @@ STUDY: dict[str, Any] = {
     "experiment": {
         "experiment_name": "mine",
         "dataset": {"kind": "library", "library": "home"},
-        "model": {"kind": "transfer"},
+        "model": {"kind": "transfer", "head": "linear"},
         "training": {"epochs": 7},
     },
     "space": {"training.lr": LR},

@@ -75,7 +75,8 @@ def submit(
 
 
 def test_a_training_is_accepted_and_its_run_can_be_read_at_once(http):
-    response = submit(http, overrides={"epochs": 4})
+    network = EXPERIMENT | {"model": {"kind": "audio_cnn"}, "split": {"folds": 1}}
+    response = submit(http, network, overrides={"epochs": 4})
     assert response.status_code == 202, response.text
     job = response.json()
     assert response.headers["location"] == f"{JOBS}/{job['id']}"

@@ -23,6 +23,7 @@ from core.services.training import CONFIGS, planned_epochs, read_experiment
 from core.store.tables import Job, JobUnit, Run
 from tests.support.builders import make_library, make_model, make_run
 
+LINEAR = {"kind": "transfer", "head": "linear"}
 EXPERIMENT: dict[str, Any] = {
     "experiment_name": "mine",
     "dataset": {"kind": "library", "library": "music"},
@@ -64,7 +65,7 @@ def folder_of(root: str | Path, **more: Any) -> dict[str, Any]:
 
 
 def test_a_training_is_a_job_of_one_unit_and_a_run_of_its_own_id(session, submit):
-    job = submit(EXPERIMENT | {"split": {"folds": 4}}, epochs=3, num_genres=5).job
+    job = submit(EXPERIMENT | {"split": {"folds": 4}, "model": LINEAR}, epochs=3, num_genres=5).job
     unit = session.scalars(select(JobUnit)).one()
     run = session.get_one(Run, job.id)
     assert (unit.kind, unit.queue) == ("train", "train")

@@ -122,6 +122,10 @@ def test_a_value_that_cannot_be_is_refused_with_its_key(change, message):
         ({"model": {"kind": "random_forest"}, "training": {"lr": 0.1}}, ["training.lr"]),
         ({"model": {"kind": "ensemble", "members": ["a-1"]}, "training": {"epochs": 3}}, ["training"]),
         ({"split": {"folds": 3, "test": 0.3}}, ["split.test"]),
+        ({"split": {"folds": 1, "test": 0.3}}, []),
+        ({"model": {"kind": "transfer"}, "training": {"lr": 0.1}}, ["training"]),
+        ({"model": {"kind": "transfer", "hidden_size": 8}}, ["model.hidden_size"]),
+        ({"model": {"kind": "transfer", "head": "linear"}, "training": {"lr": 0.1}}, []),
         ({"training": {"lr": 0.1}, "augmentation": {"gain_db": 3}}, []),
     ],
 )
@@ -154,3 +158,8 @@ def test_configurations_do_not_change():
     config = parse_experiment(LEAST)
     with pytest.raises(ValueError, match="frozen"):
         setattr(config.training, "epochs", 5)  # noqa: B010
+
+
+def test_the_seed_moves_the_split_unless_that_has_its_own():
+    assert parse_experiment(LEAST | {"seed": 7}).seeded_split.seed == 7
+    assert parse_experiment(LEAST | {"seed": 7, "split": {"seed": 0}}).seeded_split.seed == 0

@@ -278,3 +278,30 @@ def test_every_study_that_comes_along_can_be_asked_for(file):
     if isinstance(base, str):
         base = explicit_fields(load_experiment(names[base]))
     check_space(config.model_copy(update={"experiment": base}))
+
+
+def test_what_a_logistic_head_does_not_use_is_not_searched_for_it():
+    base = explicit_fields(
+        parse_experiment(
+            {
+                "experiment_name": "base",
+                "dataset": {"kind": "folder", "root": "music"},
+                "model": {"kind": "transfer"},
+            }
+        )
+    )
+    with pytest.raises(InvalidConfig, match=r"training\.lr: it has no effect with model\.head logistic"):
+        check({"training.lr": LR}, base)
+    heads = {"kind": "categorical", "choices": ["logistic", "linear"]}
+    check({"model.head": heads, "training.lr": LR | {"when": {"model.head": "linear"}}}, base)
+    with pytest.raises(InvalidConfig, match=r"model\.head logistic"):
+        check({"model.head": heads, "training.lr": LR | {"when": {"model.head": "logistic"}}}, base)
+    check({"training.lr": LR}, base | {"model": {"kind": "transfer", "head": "mlp"}})
+
+
+def test_trials_that_differ_in_the_seed_are_measured_on_one_split():
+    seeds = {"seed": {"kind": "int", "low": 0, "high": 9}}
+    config = parse_tuning({"study_name": "s", "experiment": BASE | {"seed": 4}, "space": seeds})
+    trials = [trial_experiment(config, {"seed": seed}) for seed in (1, 2)]
+    assert [trial.seed for trial in trials] == [1, 2]
+    assert {trial.seeded_split.seed for trial in trials} == {4}

@@ -13,7 +13,7 @@ from core.config.dataset import SplitConfig
 from core.ml.datasets.errors import TooFewGroups
 from core.ml.datasets.examples import Dataset, Example, Part
 from core.ml.datasets.split_report import Split
-from core.ml.datasets.splits import folds, split
+from core.ml.datasets.splits import divide, folds, split
 
 
 def example(number: int, *labels: str, artist: str | None = None, **fields) -> Example:
@@ -268,3 +268,34 @@ def test_tracks_without_labels_are_spread_too():
 def test_an_archive_of_many_artists_is_divided_in_seconds():
     data = by_artists(3_000, 4, genres=100)
     assert split(data).report.missing[Part.TEST] == ()
+
+
+@pytest.mark.parametrize(
+    ("artists", "tracks", "config", "count"),
+    [
+        (40, 5, {}, 5),
+        (3, 4, {}, 2),
+        (90, 9, {}, 1),
+        (40, 5, {"folds": 1}, 1),
+        (40, 5, {"test": 0.2}, 1),
+        (40, 5, {"folds": 4}, 4),
+    ],
+)
+def test_small_datasets_are_cross_validated_unless_told_otherwise(tracks, artists, config, count):
+    assert len(divide(by_artists(artists, tracks), SplitConfig(**config))) == count
+
+
+def test_a_small_dataset_with_a_split_of_its_own_keeps_it():
+    data = by_artists(60, 1)
+    parts = [Part.TRAIN, Part.VALIDATION, Part.TEST]
+    own = replace(
+        data, examples=tuple(replace(one, part=parts[n % 3]) for n, one in enumerate(data.examples))
+    )
+    (divided,) = divide(own, SplitConfig())
+    assert divided.report.origin == "own"
+    leaking = replace(
+        own, examples=tuple(replace(one, artist="same") for one in own.examples[:40]) + own.examples[40:]
+    )
+    found = divide(leaking, SplitConfig())
+    assert len(found) > 1
+    assert "own split is not used" in found[0].report.warnings[0]

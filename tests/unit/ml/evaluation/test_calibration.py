@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import brier_score_loss
 
 from core.config.models import Calibration
-from core.ml.evaluation.arrays import logit, sigmoid, softmax
+from core.ml.evaluation.arrays import log_loss, logit, sigmoid, softmax
 from core.ml.evaluation.calibration import (
     brier_score,
     calibrate,
@@ -61,13 +61,42 @@ def test_no_decision_changes_when_thresholds_are_chosen_again(method, seed):
     assert areas[1] == pytest.approx(areas[0])
 
 
-def test_a_label_with_few_examples_gets_the_common_temperature():
+def test_a_label_with_few_examples_shares_the_slope_and_has_a_small_offset():
     targets, scores = overconfident()
-    targets[:, 1] = False
-    targets[:9, 1] = True
-    found = fit_platt(targets, scores)
-    assert found.slopes[1] == fit_temperature(targets, scores).slopes[0]
-    assert found.offsets[1] == 0
+    targets[:, 1:] = False
+    targets[:9, 1] = targets[:30, 2] = True
+    found = fit_platt(targets[:400], scores[:400])
+    assert found.slopes[1] == found.slopes[2] != found.slopes[0]
+    without = fit_platt(targets[:400], scores[:400], free_from=10**6)
+    assert len(set(without.slopes)) == 1
+    assert found.offsets[1:] == without.offsets[1:]
+
+
+@pytest.mark.parametrize("tracks", [12, 40, 49, 51])
+def test_few_tracks_that_happen_to_be_separable_are_not_pushed_to_the_ends(tracks):
+    targets = np.arange(tracks)[:, None] % [2, 3, 4] == 0
+    scores = np.where(targets, 0.7, 0.3)
+    calibrated = calibrate(scores, fit_platt(targets, scores))
+    assert ((calibrated > 0.5) == targets).all()
+    assert 0.001 < calibrated.min() < calibrated.max() < 0.999
+
+
+def test_ten_positives_are_calibrated_better_than_by_a_slope_of_each():
+    """Log loss on other tracks, mean of ten draws of 40 tracks with a quarter of positives."""
+    losses = []
+    for seed in range(10):
+        targets, scores = overconfident(40, seed=seed)
+        others, given = overconfident(2000, seed=100 + seed)
+        losses.append(
+            [
+                log_loss(
+                    others, calibrate(given, fit_platt(targets, scores, free_from=least)), exclusive=False
+                )
+                for least in (50, 1)
+            ]
+        )
+    ridge, free = np.mean(losses, axis=0)
+    assert ridge < free
 
 
 def test_scores_that_contradict_the_truth_are_not_turned_round():

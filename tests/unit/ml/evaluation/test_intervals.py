@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from core.ml.evaluation.intervals import INTERVAL_METRICS, _resamples, confidence_intervals
+from core.ml.evaluation.intervals import INTERVAL_METRICS, _resamples, _Sample, confidence_intervals
 from core.ml.evaluation.metrics import evaluate
 
 LABELS = ("a", "b", "c")
@@ -27,13 +27,44 @@ def test_the_value_is_that_of_all_tracks_and_lies_between_its_bounds():
 
 def test_a_resample_is_measured_like_its_tracks_repeated():
     targets, scores = made_up(60)
-    groups = [n // 4 for n in range(60)]
-    found = confidence_intervals(targets, scores, scores >= 0.5, groups, repeats=1, seed=5)
-    (weights,) = next(_resamples(groups, 1, 5))
-    drawn = np.repeat(np.arange(60), weights.astype(int))
-    metrics = evaluate(targets[drawn], scores[drawn], LABELS, 0.5)
-    for name in INTERVAL_METRICS:
-        assert found[name].low == found[name].high == pytest.approx(getattr(metrics, name))
+    sample = _Sample(targets, scores, scores >= 0.5)
+    weights = next(_resamples([n // 4 for n in range(60)], 3, 5))
+    for row, measured in zip(weights, sample.measures(weights), strict=True):
+        drawn = np.repeat(np.arange(60), row.astype(int))
+        metrics = evaluate(targets[drawn], scores[drawn], LABELS, 0.5)
+        assert measured == pytest.approx([getattr(metrics, name) for name in INTERVAL_METRICS])
+
+
+def draw(random, artists: int, distance: float):
+    """Two tracks of each artist, which share labels and most of what the scores get wrong."""
+    of_artist = random.random((artists, 4)) < 0.12
+    targets = np.repeat(of_artist, 2, axis=0) ^ (random.random((2 * artists, 4)) < 0.02)
+    noise = 0.6 * np.repeat(random.normal(size=(artists, 4)), 2, axis=0)
+    noise += 0.8 * random.normal(size=targets.shape)
+    return targets, 1 / (1 + np.exp(1.5 - distance * targets - noise)), np.repeat(np.arange(artists), 2)
+
+
+@pytest.mark.parametrize(("artists", "distance"), [(20, 1.6), (40, 4.0)])
+def test_intervals_of_95_percent_contain_the_truth_at_least_nine_times_in_ten(artists, distance):
+    """The truth is that of 8,000 tracks by other artists; 200 draws of a few tracks, each with intervals."""
+    random = np.random.default_rng(artists)
+    targets, scores, _ = draw(random, 4000, distance)
+    truth = evaluate(targets, scores, "abcd", 0.5).summary()
+    contained = dict.fromkeys(INTERVAL_METRICS, 0)
+    for seed in range(200):
+        targets, scores, groups = draw(random, artists, distance)
+        found = confidence_intervals(targets, scores, scores >= 0.5, groups.tolist(), 100, seed)
+        for name, interval in found.items():
+            contained[name] += interval.low <= truth[name] <= interval.high
+    assert min(contained.values()) >= 180, contained
+
+
+def test_a_perfect_score_is_not_taken_for_certain():
+    targets = np.arange(40)[:, None] % 2 == [0, 1]
+    found = confidence_intervals(targets, targets * 0.8 + 0.1, targets, list(range(40)), repeats=50)
+    for interval in found.values():
+        assert interval.value == interval.high == 1
+        assert 0.9 < interval.low < 0.98
 
 
 def test_artists_are_drawn_whole_and_as_many_as_there_are():

@@ -49,12 +49,12 @@ def test_f1_scores_equal_those_of_scikit_learn():
     targets, scores = made_up()
     found = evaluate(targets, scores, LABELS, [0.4, 0.5, 0.6, 0.7])
     decided = scores >= [0.4, 0.5, 0.6, 0.7]
-    for average, value in (
-        ("micro", found.f1_micro),
-        ("macro", found.f1_macro),
-        ("samples", found.f1_samples),
+    for average, value, undefined in (
+        ("micro", found.f1_micro, 0),
+        ("macro", found.f1_macro, 0),
+        ("samples", found.f1_samples, 1),  # a track without labels that gets none is right
     ):
-        assert value == pytest.approx(f1_score(targets, decided, average=average, zero_division=0))
+        assert value == pytest.approx(f1_score(targets, decided, average=average, zero_division=undefined))
     assert [one.f1 for one in found.per_label] == pytest.approx(f1_score(targets, decided, average=None))
 
 
@@ -90,8 +90,8 @@ def test_labels_that_cannot_be_scored_are_listed_and_left_out_of_the_means():
 def test_nothing_that_can_be_scored_is_no_error():
     found = evaluate(np.zeros((3, 2)), np.zeros((3, 2)), ("a", "b"), 0.5)
     assert found.roc_auc_macro is found.pr_auc_chance is None
-    assert (found.f1_micro, found.f1_macro, found.f1_samples) == (0, 0, 0)
-    assert found.summary() == {"f1_micro": 0, "f1_macro": 0, "f1_samples": 0, "tracks": 3}
+    assert (found.f1_micro, found.f1_macro, found.f1_samples) == (0, 0, 1)
+    assert found.summary() == {"f1_micro": 0, "f1_macro": 0, "f1_samples": 1, "tracks": 3}
 
 
 def test_a_score_equal_to_the_threshold_gives_the_label():

@@ -17,7 +17,7 @@ from core.config.models import (
 )
 from core.ml.models import artifact
 from core.ml.models.artifact import ModelCard
-from core.ml.models.audio_cnn import softmax_logits
+from core.ml.models.exclusive import softmax_logits
 from core.ml.models.zoo import BUILDERS, build
 
 FEATURES = FeatureConfig(n_mels=24)
@@ -63,11 +63,16 @@ def test_it_gives_logits_and_an_embedding(name):
     assert logits.dtype == embedding.dtype == torch.float32
 
 
-@pytest.mark.parametrize(("name", "total"), [("audio_cnn", 1.0), ("multilabel_audio_cnn", None)])
-def test_labels_that_exclude_each_other_share_one_probability(name, total):
-    model = make(name).eval().requires_grad_(False)
+@pytest.mark.parametrize("single", [True, False, "auto"])
+@pytest.mark.parametrize("name", sorted(SMALL.keys() - {"musicnn", "random_forest", "ensemble"}))
+def test_labels_that_exclude_each_other_share_one_probability(name, single):
+    config = SMALL[name].model_copy(update={"single_label": single})
+    model = build(config, FEATURES, 7).eval().requires_grad_(False)
     sums = model(patches(name))[0].double().sigmoid().sum(1)
-    assert torch.allclose(sums, torch.ones(3).double(), atol=1e-5) == (total is not None)
+    assert torch.allclose(sums, torch.ones(3).double(), atol=1e-5) == (single is True)
+
+
+def test_a_certain_label_has_a_finite_logit():
     certain = softmax_logits(torch.tensor([[60.0, 0.0, -60.0]]))
     assert certain.isfinite().all()
     assert certain.sigmoid().argmax() == 0

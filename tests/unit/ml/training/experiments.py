@@ -10,7 +10,14 @@ from core.config.experiment import ExperimentConfig, parse_experiment
 from core.ml.training.context import Stage, Tracks, TrainingContext
 from core.ml.training.inputs import PatchInputs
 
-TRAINING = {"epochs": 3, "batch_size": 8, "lr": 0.01, "ema_decay": 0.8, "checkpoint_every_s": 60}
+TRAINING = {
+    "epochs": 3,
+    "batch_size": 8,
+    "lr": 0.01,
+    "ema_decay": 0.8,
+    "checkpoint_every_s": 60,
+    "patches_per_track": 1,
+}
 NARROW = {"kind": "audio_cnn", "patch_frames": 32, "base_channels": 2, "embedding_size": 8}
 
 

@@ -17,12 +17,23 @@ def test_an_epoch_shows_every_track_so_often_as_asked_for():
     assert sorted(epoch_of(sampler, 0)) == [3, 3, 5, 5, 7, 7, 9, 9]
 
 
-def test_what_does_not_fill_a_batch_is_left_out_and_changes():
-    sampler = Sampler(range(10), patches_per_track=1, batch_size=4, seed=0)
-    assert sampler.steps == 2
-    left_out = {frozenset(range(10)) - frozenset(epoch_of(sampler, epoch)) for epoch in range(5)}
-    assert all(len(tracks) == 2 for tracks in left_out)
-    assert len(left_out) > 1
+@pytest.mark.parametrize("count", [10, 12, 13, 15, 63])
+def test_every_track_is_in_every_epoch_and_batches_are_nearly_equal(count):
+    sampler = Sampler(range(count), patches_per_track=1, batch_size=8, seed=0)
+    order = sampler.order(3)
+    sizes = [len(sampler.draw(order, 3, step)[0]) for step in range(sampler.steps)]
+    assert sorted(epoch_of(sampler, 3)) == list(range(count))
+    assert max(sizes) - min(sizes) <= 1
+    assert 4 <= min(sizes) <= max(sizes) <= 8
+
+
+def test_a_fold_takes_as_many_steps_as_the_fit_on_all_tracks():
+    """Of 100 tracks a fold has 80; each of them comes once or twice."""
+    whole, fold = (Sampler(range(count), 1, 8, seed=0, epoch_tracks=100) for count in (100, 80))
+    assert whole.steps == fold.steps == 13
+    shown = np.bincount(epoch_of(fold, 0), minlength=80)
+    assert shown.sum() == 100
+    assert set(shown) == {1, 2}
 
 
 def test_fewer_tracks_than_a_batch_make_one_smaller_batch():

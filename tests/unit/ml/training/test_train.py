@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from core.config.models import FeatureConfig, MusicnnConfig
+from core.config.models import FeatureConfig, MusicnnConfig, is_single_label
 from core.errors import InvalidConfig, UnusableDataset
 from core.ml.datasets.errors import NoLabelsLeft, OneClassOnly, TooFewLabels
 from core.ml.datasets.examples import Dataset
-from core.ml.evaluation.calibration import calibration_error, fit_calibration
+from core.ml.evaluation.calibration import calibration_error, fit_platt
 from core.ml.evaluation.metrics import evaluate as measure
 from core.ml.inference import tagger as tagger_module
 from core.ml.inference.tagger import Analysis, Tagger
@@ -27,7 +27,7 @@ from core.ml.models.zoo import build
 from core.ml.training import model_evaluation
 from core.ml.training.cache_paths import cache_path
 from core.ml.training.context import TrainingStopped
-from core.ml.training.fitting import HeldOutScores
+from core.ml.training.prediction import HeldOutScores
 from core.ml.training.records import read_validation
 from core.ml.training.reports import TrainingResult
 from core.ml.training.results import CHOSEN_ON_FOLDS
@@ -44,7 +44,8 @@ FILES = {
     "validation_scores.safetensors",
 }
 PICTURES = {"co_occurrence.png", "training_curves.png"}
-TRANSFER = {"kind": "transfer", "backbone": "tiny-1"}
+LOGISTIC = {"kind": "transfer", "backbone": "tiny-1"}
+TRANSFER = LOGISTIC | {"head": "linear"}
 FOREST = {"kind": "random_forest", "patch_frames": 32, "bands": 12, "trees": 15, "max_leaves": 8}
 
 
@@ -93,14 +94,18 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-@pytest.mark.parametrize("model", ["audio_cnn", "transfer", "random_forest"])
+@pytest.mark.parametrize("model", ["audio_cnn", "logistic", "transfer", "random_forest"])
 def test_a_training_leaves_a_model_that_serves_and_its_records(clips, cache_dir, models_dir, tmp_path, model):
-    changes: dict[str, Any] = {"transfer": {"model": TRANSFER}, "random_forest": {"model": FOREST}}
+    changes: dict[str, Any] = {
+        "logistic": {"model": LOGISTIC},
+        "transfer": {"model": TRANSFER},
+        "random_forest": {"model": FOREST},
+    }
     result = run(clips, tmp_path / "run", cache_dir, models_dir, pictures=True, **changes.get(model, {}))
     assert names(tmp_path / "run") == FILES | PICTURES
     assert names(tmp_path) == {"run"}
     assert [report.train_loss is None for report in result.history] == (
-        [True] if model == "random_forest" else [False] * 3
+        {"random_forest": [True], "logistic": [False]}.get(model, [False] * 3)
     )
     assert result.labels == ("high", "low", "noisy", "pulsing")
     assert {"roc_auc_macro", "f1_micro", "duration_s"} <= result.metrics.keys()
@@ -169,7 +174,9 @@ def test_hierarchical_labels_are_consistent_when_served_and_evaluated(clips, cac
 def test_a_model_of_one_label_does_not_learn_tracks_with_several(clips, cache_dir, tmp_path):
     double = (replace(clips.examples[0], labels=("low", "noisy")), *clips.examples[1:])
     with pytest.raises(UnusableDataset, match=r"1 tracks have several.*single_label"):
-        run(Dataset("double", double), tmp_path / "run", cache_dir)
+        run(Dataset("double", double), tmp_path / "run", cache_dir, model=NARROW | {"single_label": True})
+    result = run(Dataset("double", double), tmp_path / "run", cache_dir, training={"epochs": 1})
+    assert not is_single_label(artifact.load(result.folder).card.model)
 
 
 def test_a_base_that_knows_the_test_tracks_is_named(clips, cache_dir, tmp_path):
@@ -226,7 +233,6 @@ def test_a_training_reports_its_activities_from_start_to_end(clips, cache_dir, t
 
 
 def test_what_is_reported_of_exclusive_labels_is_what_is_served(clips, cache_dir, tmp_path, monkeypatch):
-    monkeypatch.setattr(model_evaluation, "MIN_CALIBRATION_TRACKS", 1)
     served: list[Any] = []
 
     def evaluate(targets: Any, *arguments: Any) -> Any:
@@ -255,9 +261,8 @@ def test_calibration_is_evaluated_on_held_out_tracks():
     targets = (random.random((60, 3)) < 0.3).astype(float)
     scores = random.random((60, 3))
     test = HeldOutScores(list(range(60)), scores, [number % 5 for number in range(60)])
-    choose = partial(
-        model_evaluation._choose, partial(fit_calibration, "platt"), targets, lambda given: given
-    )
+    fit = partial(fit_platt, free_from=1)
+    choose = partial(model_evaluation._choose, fit, targets, lambda given: given, 0, exclusive=False)
     rule = choose(test, range(60))
     nested, _ = model_evaluation._out_of_fold_decisions(test, rule, choose)
     assert (
