@@ -2,6 +2,22 @@
 
 from api.schemas.analysis import AnalysisOutcome, Result
 from api.schemas.base import Page, Request, Response
+from api.schemas.corrections import (
+    BulkCorrectionRequest,
+    BulkOutcome,
+    CorrectedTrack,
+    CorrectionChange,
+    CorrectionEntry,
+    CorrectionOutcome,
+    CorrectionRequest,
+    CSVImportRequest,
+    ImportOutcome,
+    ImportProblem,
+    ListedChange,
+    TagsImportRequest,
+    TrackLabels,
+    TrackQuery,
+)
 from api.schemas.duplicates import DuplicateGroup, DuplicateKind, Duplicates, DuplicateTrack
 from api.schemas.experiments import Epoch, Experiment, ExperimentRuns, Run, RunComparison, RunDetails
 from api.schemas.health import Health, Readiness
@@ -17,6 +33,7 @@ from api.schemas.jobs import (
     TuningRequest,
 )
 from api.schemas.keys import ApiKey, ApiKeyRequest, NewApiKey
+from api.schemas.label_sets import LabelInSet, LabelSet, LabelSetChange, LabelSetRequest, SetLabel
 from api.schemas.libraries import Library, LibraryChange, LibraryRequest
 from api.schemas.models import Model, PromotionRequest
 from api.schemas.predictions import Label, Prediction
@@ -43,6 +60,14 @@ __all__ = [
     "ApiKeyRequest",
     "BestRequest",
     "BestTrial",
+    "BulkCorrectionRequest",
+    "BulkOutcome",
+    "CSVImportRequest",
+    "CorrectedTrack",
+    "CorrectionChange",
+    "CorrectionEntry",
+    "CorrectionOutcome",
+    "CorrectionRequest",
     "CurrentActivity",
     "DuplicateGroup",
     "DuplicateKind",
@@ -54,17 +79,24 @@ __all__ = [
     "ExperimentRuns",
     "FieldError",
     "Health",
+    "ImportOutcome",
+    "ImportProblem",
     "Interval",
     "Item",
     "Job",
     "JobError",
     "JobRequest",
     "Label",
+    "LabelInSet",
     "LabelOutcome",
+    "LabelSet",
+    "LabelSetChange",
+    "LabelSetRequest",
     "LabelThreshold",
     "Library",
     "LibraryChange",
     "LibraryRequest",
+    "ListedChange",
     "Model",
     "NewApiKey",
     "Page",
@@ -80,14 +112,18 @@ __all__ = [
     "Run",
     "RunComparison",
     "RunDetails",
+    "SetLabel",
     "SimilarTrack",
     "SimilarTracks",
     "Study",
     "StudyDetails",
+    "TagsImportRequest",
     "ThresholdOutcome",
     "ThresholdPoint",
     "ThresholdsRequest",
     "Track",
+    "TrackLabels",
+    "TrackQuery",
     "TrainingOutcome",
     "TrainingRequest",
     "Trial",
