@@ -10,6 +10,16 @@ WHEN = "2026-03-01T12:00:00Z"
 
 LABELS = [{"label": "electronic", "score": 0.61}, {"label": "ambient", "score": 0.42}]
 PREDICTION = {"labels": LABELS, "duration_s": 184.3, "model": MODEL, "warnings": [], "scores": None}
+TRACK = {
+    "id": TRACK_ID,
+    "library": "home",
+    "path": "jazz/blue.mp3",
+    "size": 7340032,
+    "tags": {"title": "Blue", "artist": "Somebody"},
+    "tags_error": None,
+    "missing": False,
+    "prediction": PREDICTION,
+}
 CHANGE = {
     "id": "3f0b6a52-7c1d-4d6e-8f7a-1b2c3d4e5f60",
     "author": "local",
@@ -172,15 +182,13 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "created_at": WHEN,
         "tracks": 1200,
     },
-    "Track": {
-        "id": TRACK_ID,
-        "library": "home",
-        "path": "jazz/blue.mp3",
-        "size": 7340032,
-        "tags": {"title": "Blue", "artist": "Somebody"},
-        "tags_error": None,
-        "missing": False,
-        "prediction": PREDICTION,
+    "Track": TRACK,
+    "ReviewBatch": {
+        "model": MODEL,
+        "label": None,
+        "items": [{"track": TRACK, "value": 0.02, "leased_until": WHEN}],
+        "progress": {"decided": 40, "undecided": 1160, "leased": 1},
+        "warnings": [],
     },
     "CorrectionRequest": {"labels": {"jazz": "yes", "rock": "no"}, "note": "by ear", "allow_new": False},
     "CorrectionOutcome": CHANGED,

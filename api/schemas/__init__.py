@@ -38,6 +38,7 @@ from api.schemas.libraries import Library, LibraryChange, LibraryRequest
 from api.schemas.models import Model, PromotionRequest
 from api.schemas.predictions import Label, Prediction
 from api.schemas.problems import FieldError, JobError, Problem
+from api.schemas.review import ReviewBatch, ReviewProgress, ReviewQuestion
 from api.schemas.studies import (
     BestRequest,
     BestTrial,
@@ -109,6 +110,9 @@ __all__ = [
     "Response",
     "Result",
     "ResumeRequest",
+    "ReviewBatch",
+    "ReviewProgress",
+    "ReviewQuestion",
     "Run",
     "RunComparison",
     "RunDetails",

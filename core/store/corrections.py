@@ -156,7 +156,7 @@ def write_corrections(
 
     change = CorrectionChange(author=author, origin=origin, note=note)
     changed = _write(session, change, wanted, differs)
-    _note_answers(session, {each.content_hash for each in corrections})
+    _end_leases(session, {each.content_hash for each in corrections}, confirmed=not changed)
     return Written(change.id if changed else None, changed, len(rows) - changed)
 
 
@@ -234,15 +234,16 @@ def _write(
     return count
 
 
-def _note_answers(session: Session, content_hashes: Iterable[bytes]) -> None:
-    """End the leases of a review on this audio: somebody has answered."""
+def _end_leases(session: Session, content_hashes: Iterable[bytes], *, confirmed: bool) -> None:
+    """Nobody is being asked about this audio any more; `confirmed`: its verdicts stay as they were."""
     digests = cast(list(content_hashes), ARRAY(LargeBinary))
     asked = select(Review.content_hash).where(Review.content_hash == any_(digests))
     locked = asked.order_by(Review.content_hash).with_for_update().cte("asked")
+    now = func.clock_timestamp()
     session.execute(
         update(Review)
         .where(Review.content_hash.in_(select(locked.c.content_hash)))
-        .values(answered_at=func.clock_timestamp(), leased_until=func.clock_timestamp()),
+        .values({"leased_until": now} | ({"confirmed_at": now} if confirmed else {})),
         execution_options={"synchronize_session": False},
     )
 

@@ -249,14 +249,14 @@ class CorrectionEntry(Base):
 
 
 class Review(Base):
-    """Who is being asked about a piece of audio, and when somebody last answered."""
+    """Who is being asked about a piece of audio, and until when nobody else is."""
 
     __tablename__ = "reviews"
 
     content_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     reviewer: Mapped[str]  # id of the API key, or `local`
     leased_until: Mapped[datetime]
-    answered_at: Mapped[datetime | None]
+    confirmed_at: Mapped[datetime | None]  # when somebody last said what had been said already
 
 
 class Job(Deletable, Base):

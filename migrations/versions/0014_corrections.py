@@ -37,7 +37,7 @@ def upgrade() -> None:
     sa.Column('content_hash', sa.LargeBinary(), nullable=False),
     sa.Column('reviewer', sa.Text(), nullable=False),
     sa.Column('leased_until', sa.DateTime(timezone=True), nullable=False),
-    sa.Column('answered_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('confirmed_at', sa.DateTime(timezone=True), nullable=True),
     sa.PrimaryKeyConstraint('content_hash', name=op.f('pk_reviews'))
     )
     op.create_table('correction_entries',
