@@ -8,7 +8,7 @@ from api import schemas
 from api.client import display
 from api.client.http import Client, ClientError
 from api.client.label import follow, leave_or_cancel
-from core.config.dataset import LibraryDataset
+from core.config.dataset import InLibrary
 from core.config.experiment import ExperimentConfig, load_experiment
 from core.states import JobState
 
@@ -22,7 +22,7 @@ def load(file: Path, overrides: Mapping[str, Any]) -> ExperimentConfig:
 
 def place_root(config: ExperimentConfig) -> ExperimentConfig:
     """Make the dataset's root absolute, unless it lies in the server's data folder."""
-    if isinstance(config.dataset, LibraryDataset) or Path(config.dataset.root).parts[:1] == (DATA_DIR,):
+    if isinstance(config.dataset, InLibrary) or Path(config.dataset.root).parts[:1] == (DATA_DIR,):
         return config
     root = str(Path(config.dataset.root).expanduser().resolve())
     return config.model_copy(update={"dataset": config.dataset.model_copy(update={"root": root})})

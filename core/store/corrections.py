@@ -19,6 +19,7 @@ from sqlalchemy import (
     cast,
     column,
     delete,
+    exists,
     func,
     literal,
     or_,
@@ -98,6 +99,30 @@ def find_corrections(session: Session, content_hashes: Iterable[bytes]) -> dict[
     audio = select(func.unnest(digests).label("content_hash")).subquery()
     query = select(audio.c.content_hash, corrections_of(audio.c.content_hash))
     return {digest: as_corrections(found) for digest, found in session.execute(query) if found}
+
+
+def list_library_corrections(
+    session: Session, library: Library, folder: str
+) -> list[tuple[str, dict[str, Any], Corrections]]:
+    """Path, tags and verdicts of every present track in a folder of which somebody said something."""
+    query = select(Track.path, Track.tags, corrections_of(Track.content_hash)).order_by(Track.path)
+    rows = session.execute(query.where(*_corrected_in(library, folder)))
+    return [(path, tags or {}, as_corrections(found)) for path, tags, found in rows]
+
+
+def has_corrections(session: Session, library: Library, folder: str) -> bool:
+    """Whether somebody said something of a present track in a folder."""
+    return session.scalar(select(Track.id).where(*_corrected_in(library, folder)).limit(1)) is not None
+
+
+def _corrected_in(library: Library, folder: str) -> tuple[ColumnElement[bool], ...]:
+    said = (Correction.content_hash == Track.content_hash, Correction.verdict.is_not(None))
+    return (
+        Track.library_id == library.id,
+        Track.path.startswith(f"{folder}/" if folder else "", autoescape=True),
+        Track.missing_at.is_(None),
+        exists().where(*said),
+    )
 
 
 def get_content_hash(session: Session, track_id: UUID) -> bytes:

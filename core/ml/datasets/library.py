@@ -1,7 +1,7 @@
 """A music library as a dataset, labelled by genre tags or by paths."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -9,6 +9,8 @@ from core.config.dataset import PathLabels
 from core.library.genres import SEPARATORS, split_genres
 from core.ml.datasets.examples import Dataset, Example
 from core.ml.datasets.path_labels import labels_of_path
+from core.spelling import name_key
+from core.states import Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,7 @@ class TaggedTrack:
     genres: tuple[str, ...] = ()  # genre tags as in the file
     artist: str | None = None
     album: str | None = None
+    verdicts: Mapping[str, Verdict] = field(default_factory=dict)  # of people, by label
 
 
 def read(
@@ -28,15 +31,34 @@ def read(
     vocabulary: tuple[str, ...] = (),
     separators: str = SEPARATORS,
     aliases: Mapping[str, str] | None = None,
+    corrections: bool = False,
 ) -> Dataset:
-    """The library at `root`, with labels spelt as in its files."""
+    """The library at `root`, with labels spelt as in its files.
+
+    With `corrections`, labels that people gave are added and those they refused removed; tracks of which
+    somebody was unsure are left out.
+    """
     ordered = sorted(tracks, key=lambda track: track.path)
+    unsure = {track.path for track in ordered if corrections and Verdict.UNSURE in track.verdicts.values()}
+    ordered = [track for track in ordered if track.path not in unsure]
     if labels_from == "genre_tags":
         labels = [split_genres(track.genres, separators, aliases or {}) for track in ordered]
     else:
         labels = [labels_of_path(PurePosixPath(track.path), labels_from, vocabulary) for track in ordered]
+    if corrections:
+        labels = [corrected(found, track.verdicts) for track, found in zip(ordered, labels, strict=True)]
     examples = tuple(
         Example(track.path, root / track.path, found, track.artist or None, track.album or None)
         for track, found in zip(ordered, labels, strict=True)
     )
-    return Dataset(root.name, examples, root=root)
+    notes = (f"{len(unsure)} tracks are left out, as somebody was unsure of a label.",) if unsure else ()
+    return Dataset(root.name, examples, root=root, notes=notes)
+
+
+def corrected(labels: Iterable[str], verdicts: Mapping[str, Verdict]) -> tuple[str, ...]:
+    """The labels after what people said of them."""
+    said = {name_key(label): verdict for label, verdict in verdicts.items()}
+    kept = [label for label in labels if said.get(name_key(label)) != Verdict.NO]
+    keys = {name_key(label) for label in kept}
+    given = [label for label, verdict in verdicts.items() if verdict == Verdict.YES]
+    return (*kept, *(label for label in given if name_key(label) not in keys))
