@@ -160,12 +160,13 @@ def write_corrections(
     kinds: list[ColumnElement[Any]] = [column(name, kind) for name, kind in zip(COLUMNS, types, strict=True)]
     unnested = func.unnest(*(cast(values, ARRAY(kind)) for values, kind in zip(arrays, types, strict=True)))
     given = unnested.table_valued(*kinds, name="given").render_derived()
-    known = aliased(Correction)
-    is_known = tuple_(known.content_hash, known.label_key) == tuple_(given.c.content_hash, given.c.label_key)
-    # There is nothing to withdraw where nothing was said.
-    wanted = select(given).where(
-        or_(given.c.verdict.is_not(None), select(known.label).where(is_known).exists())
-    )
+    wanted = select(given)
+    if any(
+        each.verdict is None for each in corrections
+    ):  # there is nothing to withdraw where nothing was said
+        known = aliased(Correction)
+        is_known = (known.content_hash == given.c.content_hash) & (known.label_key == given.c.label_key)
+        wanted = wanted.where(or_(given.c.verdict.is_not(None), exists().where(is_known)))
 
     def differs(new: Any) -> ColumnElement[bool]:
         other = Correction.verdict.is_distinct_from(new.verdict)

@@ -25,7 +25,6 @@ from sqlalchemy import (
     select,
     text,
     true,
-    union_all,
 )
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
@@ -142,16 +141,18 @@ def spread(candidates: Sequence[_Candidate], n: int) -> list[_Candidate]:
 
 def count_progress(session: Session, model: Model, label: str | None, library: str | None) -> Progress:
     library_id = None if library is None else get_library_by_name(session, library).id
-    decided = _is_decided(Prediction.content_hash, label)
-    leased = _is_leased(Prediction.content_hash)
-    row = session.execute(
-        select(
-            func.count().filter(decided),
-            func.count().filter(~decided),
-            func.count().filter(leased),
-        ).where(Prediction.model_id == model.id, _is_present(Prediction.content_hash, library_id))
-    ).one()
-    return Progress(*row)
+    present = _is_present(Prediction.content_hash, library_id)
+    labelled = select(func.count()).where(Prediction.model_id == model.id, present)
+    # One count each: as conditions on a column of counts, these would be looked up row by row.
+    total, decided, leased = (
+        session.scalar(labelled.where(*conditions)) or 0
+        for conditions in (
+            (),
+            (_is_decided(Prediction.content_hash, label),),
+            (_is_leased(Prediction.content_hash),),
+        )
+    )
+    return Progress(decided, total - decided, leased)
 
 
 def has_learnt_from_corrections(session: Session, model: Model) -> bool:
@@ -219,22 +220,25 @@ def _disagreements(model: Model, other: Model, label: str | None) -> Select[*tup
     if not shared:
         raise Invalid(f"{model.name}@{model.version} and {other.name}@{other.version} share no such label.")
 
-    def given(by: Model) -> Select[*tuple[Any, ...]]:
-        columns = select(PredictionLabel.content_hash, PredictionLabel.label)
-        return columns.where(PredictionLabel.model_id == by.id, PredictionLabel.label.in_(shared))
-
-    mine, theirs = given(model), given(other)
-    of_one = union_all(mine.except_(theirs), theirs.except_(mine)).subquery()
+    given = PredictionLabel
+    by_one = (
+        select(given.content_hash)
+        .where(given.model_id.in_((model.id, other.id)), given.label.in_(shared))
+        .group_by(given.content_hash, given.label)
+        .having(func.count() == 1)
+        .subquery()
+    )
+    counted = (
+        select(by_one.c.content_hash, cast(func.count(), Float).label("value"))
+        .group_by(by_one.c.content_hash)
+        .subquery()
+    )
     by_both = [
-        exists().where(Prediction.content_hash == of_one.c.content_hash, Prediction.model_id == each.id)
+        exists().where(Prediction.content_hash == counted.c.content_hash, Prediction.model_id == each.id)
         for each in (model, other)
     ]
-    return (
-        select(of_one.c.content_hash, cast(func.count(), Float).label("value"))
-        .where(*by_both, ~_is_decided(of_one.c.content_hash, label))
-        .group_by(of_one.c.content_hash)
-        .order_by(text("value DESC"))
-    )
+    undecided = ~_is_decided(counted.c.content_hash, label)
+    return select(counted).where(*by_both, undecided).order_by(counted.c.value.desc())
 
 
 def _candidates(
