@@ -7,6 +7,7 @@ from fastapi import Path, Response
 from api import schemas
 from api.deps import READ, WRITE, SessionDep
 from api.routes import make_router, problems
+from core.spelling import clean
 from core.store import label_sets as service
 
 router = make_router("label-sets")
@@ -59,4 +60,4 @@ def delete_label_set(name: Name, session: SessionDep) -> None:
 
 
 def _labels(labels: list[schemas.SetLabel]) -> list[service.SetLabel]:
-    return [service.SetLabel(each.label, each.facet) for each in labels]
+    return [service.SetLabel(clean(each.label), each.facet) for each in labels]

@@ -8,14 +8,14 @@ from pydantic import AfterValidator, Field
 
 from api.schemas.base import Request, Response
 from core.library.genres import SEPARATORS
-from core.spelling import clean, name_key
+from core.spelling import name_key
 from core.states import Verdict
 
 
 def _visible(label: str) -> str:
     if not name_key(label):
         raise ValueError("a label needs a visible character")
-    return clean(label)
+    return label
 
 
 LabelName = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_visible)]

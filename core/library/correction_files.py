@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from core.errors import Invalid
+from core.spelling import name_key
 from core.states import Verdict
 
 MOST_ROWS = 200_000
@@ -66,8 +67,8 @@ def signed(word: str) -> tuple[str, Verdict]:
 
 
 def _checked(line: int, label: str) -> str:
-    if not 0 < len(label) <= MOST_LABEL:
-        raise Invalid(f"Line {line}: a label has 1 to {MOST_LABEL} characters.")
+    if not name_key(label) or len(label) > MOST_LABEL:
+        raise Invalid(f"Line {line}: a label has 1 to {MOST_LABEL} visible characters.")
     return label
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from core.errors import Invalid, TooManyTracks
 from core.library.correction_files import Row
 from core.library.genres import split_genres
-from core.spelling import name_key
+from core.spelling import clean, name_key
 from core.states import Verdict
 from core.store.corrections import NewCorrection, Written, get_content_hash, write_corrections
 from core.store.label_sets import known_labels, refuse_unknown, spell
@@ -131,7 +131,7 @@ def import_rows(
         if unknown and not allow_new:
             found.leave_out(row.line, row.path, "unknown_label", unknown[row.label])
             continue
-        label = spelling.get(row.label, row.label)
+        label = spelling.get(row.label, clean(row.label))
         first = wanted.setdefault((digest, name_key(label)), NewCorrection(digest, label, row.verdict))
         if first.verdict != row.verdict:
             detail = f"An earlier row says {first.verdict} to {label!r} of the same audio."
@@ -166,7 +166,7 @@ def import_tags(
         if digest is None:
             found.leave_out(None, path, "track_not_analysed", f"{MEANINGS['track_not_analysed']}: {path!r}.")
             continue
-        labels = split_genres(genres or (), separators, aliases)
+        labels = [label for label in split_genres(genres or (), separators, aliases) if name_key(label)]
         if not labels:
             found.leave_out(None, path, "no_genre_tag", f"{MEANINGS['no_genre_tag']}: {path!r}.")
         spelling, unknown = spell(labels, known)
@@ -174,7 +174,7 @@ def import_tags(
             if label in unknown and not allow_new:
                 found.leave_out(None, path, "unknown_label", unknown[label])
                 continue
-            label = spelling.get(label, label)
+            label = spelling.get(label, clean(label))
             wanted.setdefault((digest, name_key(label)), NewCorrection(digest, label, Verdict.YES))
     found.written = _write(
         session, list(wanted.values()), author, "tags", note, dry_run=dry_run, replace=False
@@ -194,12 +194,10 @@ def spelt_verdicts(session: Session, verdicts: Verdicts, *, allow_new: bool) -> 
     seen: set[str] = set()
     for label, verdict in verdicts.items():
         key = name_key(label)
-        if not key:
-            raise Invalid("A label cannot be empty.")
         if key in seen:
             raise Invalid(f"The label {label!r} is named twice.")
         seen.add(key)
-        spelt[spelling.get(label, label)] = verdict
+        spelt[spelling.get(label, clean(label))] = verdict
     return spelt
 
 

@@ -99,6 +99,7 @@ def test_a_misspelt_label_is_refused_with_the_nearest_right_one(http, ids):
         {"labels": {"jazz": "maybe"}},
         {"labels": {"\u200b": "yes"}},
         {"labels": {"jazz": "yes", "JAZZ": "no"}},
+        {"labels": {"jazz": "yes", "jazz ": "no"}},
         {"labels": {"jazz": "yes"}, "colour": "red"},
     ],
 )
@@ -168,6 +169,7 @@ def test_a_csv_file_is_imported_and_what_does_not_match_is_listed(http, ids):
         ("path,label,verdict\na.mp3,jazz,yes,no", "Line 2"),
         ('path,label,verdict\n"a.mp3,jazz,yes', "CSV"),
         ("path,labels\n,jazz", "Line 2"),
+        ("path,labels\na.mp3,+\u200b", "Line 2"),
     ],
 )
 def test_a_csv_file_that_cannot_be_read_changes_nothing(http, ids, csv, said):
