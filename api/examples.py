@@ -10,6 +10,35 @@ WHEN = "2026-03-01T12:00:00Z"
 
 LABELS = [{"label": "electronic", "score": 0.61}, {"label": "ambient", "score": 0.42}]
 PREDICTION = {"labels": LABELS, "duration_s": 184.3, "model": MODEL, "warnings": [], "scores": None}
+TRACK = {
+    "id": TRACK_ID,
+    "library": "home",
+    "path": "jazz/blue.mp3",
+    "size": 7340032,
+    "tags": {"title": "Blue", "artist": "Somebody"},
+    "tags_error": None,
+    "missing": False,
+    "prediction": PREDICTION,
+}
+CHANGE = {
+    "id": "3f0b6a52-7c1d-4d6e-8f7a-1b2c3d4e5f60",
+    "author": "local",
+    "origin": "track",
+    "note": "by ear",
+    "undoes": None,
+    "created_at": WHEN,
+}
+CHANGED = {"change": CHANGE["id"], "changed": 2, "unchanged": 0}
+CORRECTIONS = [
+    {"label": "jazz", "verdict": "yes", "change": CHANGE},
+    {"label": "rock", "verdict": "no", "change": CHANGE},
+]
+TRACK_LABELS = {"track_id": TRACK_ID, "corrections": CORRECTIONS, "history": CORRECTIONS, "entries": 2}
+LABEL_SET = {
+    "name": "mine",
+    "labels": [{"label": "jazz", "facet": "genre"}, {"label": "calm", "facet": "mood"}],
+    "exclusive": False,
+}
 PROGRESS = {
     "total": 1200,
     "done": 300,
@@ -153,16 +182,44 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "created_at": WHEN,
         "tracks": 1200,
     },
-    "Track": {
-        "id": TRACK_ID,
-        "library": "home",
-        "path": "jazz/blue.mp3",
-        "size": 7340032,
-        "tags": {"title": "Blue", "artist": "Somebody"},
-        "tags_error": None,
-        "missing": False,
-        "prediction": PREDICTION,
+    "Track": TRACK,
+    "ReviewBatch": {
+        "model": MODEL,
+        "label": None,
+        "items": [{"track": TRACK, "value": 0.02, "leased_until": WHEN}],
+        "progress": {"decided": 40, "undecided": 1160, "leased": 1},
+        "warnings": [],
     },
+    "CorrectionRequest": {"labels": {"jazz": "yes", "rock": "no"}, "note": "by ear", "allow_new": False},
+    "CorrectionOutcome": CHANGED,
+    "CorrectedTrack": CHANGED | TRACK_LABELS,
+    "TrackLabels": TRACK_LABELS,
+    "ListedChange": CHANGE | {"entries": 2, "standing": 2},
+    "BulkCorrectionRequest": {
+        "query": {"library": "home", "q": "christmas"},
+        "labels": {"christmas": "yes"},
+        "allow_new": True,
+        "dry_run": True,
+    },
+    "BulkOutcome": CHANGED | {"tracks": 2, "not_analysed": 0},
+    "CSVImportRequest": {"library": "home", "csv": "path,label,verdict\njazz/blue.mp3,jazz,yes\n"},
+    "TagsImportRequest": {"library": "home", "aliases": {"hip hop": "rap"}},
+    "ImportOutcome": CHANGED
+    | {
+        "rows": 3,
+        "left_out": {"track_not_found": 1},
+        "problems": [
+            {
+                "line": 4,
+                "path": "jazz/red.mp3",
+                "code": "track_not_found",
+                "detail": "The library has no such track: 'jazz/red.mp3'.",
+            }
+        ],
+    },
+    "LabelSetRequest": LABEL_SET,
+    "LabelSetChange": {"name": "genres-and-moods"},
+    "LabelSet": LABEL_SET | {"created_at": WHEN, "updated_at": WHEN},
     "SimilarTracks": {
         "track_id": TRACK_ID,
         "model": MODEL,

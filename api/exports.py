@@ -133,7 +133,7 @@ def _to_json(result: Result) -> str:
 def as_csv(pages: Iterator[list[Result]], labels: list[str], *, with_similar: bool = False) -> Iterator[str]:
     """RFC 4180, with a column per label of `labels` behind the others."""
     similar = ["similar"] if with_similar else []
-    fixed = ["track_id", "path", "duration_s", "labels", "model", "warnings"]
+    fixed = ["track_id", "path", "duration_s", "labels", "model", "warnings", "corrections"]
     yield _to_csv([[*fixed, *similar, *map(guard, labels)]])
     for page in pages:
         yield _to_csv(
@@ -144,6 +144,7 @@ def as_csv(pages: Iterator[list[Result]], labels: list[str], *, with_similar: bo
                 guard("; ".join(f"{given.label}={given.score}" for given in result.labels)),
                 guard(result.model),
                 guard(" ".join(result.warnings)),
+                guard("; ".join(f"{label}={verdict}" for label, verdict in result.corrections.items())),
                 *([_similar_cell(result)] if with_similar else []),
                 *((result.scores or {}).get(label) for label in labels),
             ]

@@ -17,15 +17,18 @@ from api.openapi import DESCRIPTION, describe
 from api.requests import RequestLog, make_durations
 from api.routes import (
     analysis,
+    corrections,
     duplicates,
     events,
     experiments,
     health,
     jobs,
     keys,
+    label_sets,
     libraries,
     models,
     results,
+    review,
     runs,
     studies,
     tracks,
@@ -51,6 +54,9 @@ ROUTERS = (
     analysis,
     libraries,
     tracks,
+    corrections,
+    review,
+    label_sets,
     duplicates,
     models,
     experiments,
@@ -98,7 +104,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     if rate := allowed_rate(settings):
         app.add_middleware(RateLimit, rate=rate)
     app.add_middleware(
-        BodyLimit, limit=JSON_LIMIT, by_path={analysis.PREDICT_PATH: settings.max_upload_mb * MB}
+        BodyLimit,
+        limit=JSON_LIMIT,
+        by_path={
+            analysis.PREDICT_PATH: settings.max_upload_mb * MB,
+            corrections.CSV_PATH: corrections.CSV_LIMIT,
+        },
     )
     app.add_middleware(RequestLog, durations=make_durations(app.state.registry))
     return app

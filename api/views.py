@@ -25,9 +25,10 @@ from core.services.studies import (
 )
 from core.states import TERMINAL_JOB_STATES, JobState, TrialState
 from core.store import tables
+from core.store.corrections import Corrections, find_corrections
 from core.store.experiments import ARTIFACTS, NO_FOLD, Comparison, RunRow, get_runs
 from core.store.findings import findings_of
-from core.store.predictions import find_prediction, find_predictions, given_labels
+from core.store.predictions import Label, find_prediction, find_predictions, given_labels, true_labels
 from core.store.session import SessionFactory
 from core.store.similarity import SimilarTrack
 from core.store.tracks import TrackRow
@@ -46,13 +47,14 @@ def prediction(
     scores: Sequence[float],
     duration_s: float,
     warnings: Sequence[str],
+    corrections: Corrections,
     *,
     all_scores: bool,
 ) -> schemas.Prediction:
     rounded = [round(score, SCORE_DIGITS) for score in scores]
     given = given_labels(model, scores)  # of the scores themselves: rounded ones may be equal
     return schemas.Prediction(
-        labels=[schemas.Label(label=each.label, score=round(each.score, SCORE_DIGITS)) for each in given],
+        labels=labels(true_labels(model, given, corrections)),
         duration_s=round(duration_s, 3),
         model=model_name(model),
         warnings=list(warnings),
@@ -60,12 +62,25 @@ def prediction(
     )
 
 
+def labels(given: Sequence[Label]) -> list[schemas.Label]:
+    return [
+        schemas.Label(label=each.label, score=round(each.score, SCORE_DIGITS), source=each.source)
+        for each in given
+    ]
+
+
 def result(
     model: tables.Model, row: ResultRow, *, all_scores: bool, near: Sequence[SimilarTrack] | None = None
 ) -> schemas.Result:
-    said = prediction(model, row.scores, row.duration_s, row.warnings, all_scores=all_scores)
+    said = prediction(model, row.scores, row.duration_s, row.warnings, row.corrections, all_scores=all_scores)
     similar = None if near is None else [schemas.SimilarTrack.model_validate(each) for each in near]
-    return schemas.Result(track_id=row.track_id, path=row.path, similar=similar, **dict(said))
+    return schemas.Result(
+        track_id=row.track_id,
+        path=row.path,
+        corrections=dict(row.corrections),
+        similar=similar,
+        **dict(said),
+    )
 
 
 def job_prediction(session: Session, job: tables.Job, *, all_scores: bool) -> schemas.Prediction | None:
@@ -78,7 +93,8 @@ def job_prediction(session: Session, job: tables.Job, *, all_scores: bool) -> sc
     row = find_prediction(session, bytes.fromhex(job.result["content_hash"]), model.id)
     if row is None:
         return None
-    return prediction(model, row.scores, row.duration_s, row.warnings, all_scores=all_scores)
+    corrected = find_corrections(session, [row.content_hash]).get(row.content_hash, {})
+    return prediction(model, row.scores, row.duration_s, row.warnings, corrected, all_scores=all_scores)
 
 
 def read_job(reads: SessionFactory, job_id: UUID, visible_to: str | None) -> schemas.Job:
@@ -139,8 +155,16 @@ def _predictions(session: Session, rows: Sequence[tables.Job]) -> dict[UUID, Out
         if row.state == JobState.SUCCEEDED and row.result and row.model_id is not None
     }
     found = find_predictions(session, list(wanted.values()))
+    corrected = find_corrections(session, {digest for digest, _ in found})
     return {
-        job_id: prediction(model, row.scores, row.duration_s, row.warnings, all_scores=False)
+        job_id: prediction(
+            model,
+            row.scores,
+            row.duration_s,
+            row.warnings,
+            corrected.get(row.content_hash, {}),
+            all_scores=False,
+        )
         for job_id, (model, row) in ((job_id, found[key]) for job_id, key in wanted.items() if key in found)
     }
 
@@ -223,7 +247,8 @@ def _error(code: str | None, detail: str | None) -> schemas.JobError | None:
 
 
 def track(model: tables.Model, row: TrackRow, *, all_scores: bool) -> schemas.Track:
-    found = row.prediction
+    found, corrected = row.prediction, row.corrections
+    said = given_labels(model, found.scores) if found else []
     return schemas.Track(
         id=row.track.id,
         library=row.library,
@@ -232,7 +257,11 @@ def track(model: tables.Model, row: TrackRow, *, all_scores: bool) -> schemas.Tr
         tags=row.track.tags,
         tags_error=row.track.tags_error,
         missing=row.track.missing_at is not None,
-        prediction=prediction(model, found.scores, found.duration_s, found.warnings, all_scores=all_scores)
+        labels=labels(true_labels(model, said, corrected)),
+        corrections=dict(corrected),
+        prediction=prediction(
+            model, found.scores, found.duration_s, found.warnings, corrected, all_scores=all_scores
+        )
         if found
         else None,
     )

@@ -220,6 +220,26 @@ class TrackNotAnalysed(Conflict):
     """The track has no result of this model yet: submit an analysis job first."""
 
 
+class UnknownLabel(Invalid):
+    """No label set and no model has this label."""
+
+
+class LabelSetNotFound(NotFound):
+    """There is no label set of this name; `GET /api/v1/label-sets` lists them."""
+
+
+class LabelSetExists(Conflict):
+    """A label set of this name exists with other labels."""
+
+
+class ChangeNotFound(NotFound):
+    """There is no change of corrections with this id; `GET /api/v1/corrections` lists them."""
+
+
+class TooManyTracks(Invalid):
+    """The query matches more tracks than one request may change."""
+
+
 class DuplicatesNotMeasured(Invalid):
     """From which similarity on two tracks are near duplicates is not known for this model."""
 

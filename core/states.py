@@ -37,6 +37,19 @@ class TrialState(StrEnum):
     CANCELLED = "cancelled"
 
 
+class Verdict(StrEnum):
+    """What a person says about a label of a track. Without one, the label is unknown, not refused."""
+
+    YES = "yes"
+    NO = "no"
+    UNSURE = "unsure"  #: the person cannot tell; what a model says stands
+
+
+class LabelSource(StrEnum):
+    CORRECTED = "corrected"  #: a person said so
+    MODEL = "model"
+
+
 class Activity(StrEnum):
     """The current activity of a training."""
 

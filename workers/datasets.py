@@ -11,7 +11,14 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 from rich.text import Text
 
-from core.config.dataset import DatasetConfig, LabelConfig, LibraryDataset, SplitConfig, placed
+from core.config.dataset import (
+    CorrectionsDataset,
+    DatasetConfig,
+    LabelConfig,
+    LibraryDataset,
+    SplitConfig,
+    placed,
+)
 from core.config.experiment import load_experiment
 from core.errors import InvalidConfig, ItemError, MFAError
 from core.library.paths import find_beneath, open_beneath
@@ -84,6 +91,8 @@ def choose(
 
 def read(config: DatasetConfig, root: Path | None) -> Dataset:
     """The tracks with their labels; those of a library are read from its folder."""
+    if isinstance(config, CorrectionsDataset):
+        raise InvalidConfig("Only the server knows what people said: train on it, or export the results.")
     if not isinstance(config, LibraryDataset):
         where = root or placed(config.root, get_settings().data_dir)
         return read_dataset(config.model_copy(update={"root": str(where)}))

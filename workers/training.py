@@ -11,12 +11,12 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from core.config.dataset import DatasetConfig, LibraryDataset
+from core.config.dataset import CorrectionsDataset, DatasetConfig, InLibrary
 from core.config.experiment import ExperimentConfig
 from core.errors import LibraryNotFound, UnusableDataset
 from core.jobs.counters import save_activity, save_timings
 from core.library.paths import find_beneath
-from core.ml.datasets.catalogue import read_dataset, read_library
+from core.ml.datasets.catalogue import read_corrections, read_dataset, read_library
 from core.ml.datasets.examples import Dataset
 from core.ml.training.context import TrainingStopped
 from core.ml.training.json_values import finite_or_null
@@ -25,13 +25,14 @@ from core.ml.training.train import train
 from core.services.runs import finish_run, record_epochs
 from core.settings import get_settings
 from core.states import Activity
+from core.store.corrections import list_library_corrections
 from core.store.experiments import FinishedTraining, take_version
 from core.store.registry import register_artifact
 from core.store.tables import Library, Run
 from core.store.tracks import list_tags
 from workers.install import install, read_card
 from workers.lease import Lease
-from workers.library_dataset import tagged_track
+from workers.library_dataset import corrected_track, tagged_track
 
 WRITE_EVERY_S = 1.0
 LARGE_RESULTS = ("co_occurrence",)  # quadratic in the labels; stored only in the run's files
@@ -88,18 +89,26 @@ def adopt_checkpoints(folder: Path, continues: Sequence[str]) -> None:
 
 def load_dataset(lease: Lease, config: DatasetConfig) -> Dataset:
     """The tracks with their labels; those of a library are read from the database."""
-    if not isinstance(config, LibraryDataset):
+    if not isinstance(config, InLibrary):
         return read_dataset(config)
     with lease.sessions() as session:
         library = session.get(Library, lease.claim.library_id)
         if library is None:
             raise LibraryNotFound
-        rows = list_tags(session, library, find_beneath(Path(library.path), config.path))
+        root = Path(library.path)
+        folder = find_beneath(root, config.path)
+        reads_corrections = isinstance(config, CorrectionsDataset) or config.corrections
+        corrected = list_library_corrections(session, library, folder) if reads_corrections else []
+        if isinstance(config, CorrectionsDataset):
+            return read_corrections(config, root, [corrected_track(*row) for row in corrected])
+        rows = list_tags(session, library, folder)
     if all(tags is None for _, tags in rows) and (not rows or config.labels_from == "genre_tags"):
         raise UnusableDataset(
             f"No track of the library {library.name!r} has been analysed yet: label the library first."
         )
-    return read_library(config, Path(library.path), [tagged_track(path, tags or {}) for path, tags in rows])
+    verdicts = {path: found for path, _, found in corrected}
+    tracks = [tagged_track(path, tags or {}, verdicts.get(path)) for path, tags in rows]
+    return read_library(config, root, tracks)
 
 
 def _finish(session: Session, lease: Lease, result: TrainingResult, folder: Path) -> None:

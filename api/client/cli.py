@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from api.client import (
+    correct,
     datasets,
     display,
     jobs,
@@ -131,9 +132,74 @@ def show_duplicates(
         tracks.show_duplicates(client, "similar" if similar else "exact", library)
 
 
+@app.command("correct", context_settings={"ignore_unknown_options": True})
+def correct_labels(
+    track: Annotated[
+        str | None, typer.Argument(help="Id of a track, path of its file, or path in its library.")
+    ] = None,
+    labels: Annotated[
+        list[str] | None, typer.Argument(help="Like +jazz (yes), -rock (no), ?pop (unsure).")
+    ] = None,
+    note: Annotated[str | None, typer.Option(help="Kept in the history.")] = None,
+    csv: Annotated[
+        Path | None, typer.Option(help="Instead: a file `path,label,verdict`, or `path,labels`.")
+    ] = None,
+    from_tags: Annotated[
+        bool, typer.Option("--from-tags", help="Instead: take over the genre tags of a library.")
+    ] = False,
+    library: Annotated[str | None, typer.Option(help="Of --csv and --from-tags.")] = None,
+    undo: Annotated[UUID | None, typer.Option(help="Instead: take back this change.")] = None,
+    allow_new: Annotated[
+        bool, typer.Option("--allow-new", help="Also labels that no label set and no model has.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only count; with --csv and --from-tags.")
+    ] = False,
+) -> None:
+    """Say which labels a track has and which not; that outranks every model, now and later."""
+    if sum((track is not None, csv is not None, from_tags, undo is not None)) != 1:
+        raise ClientError("Name one of TRACK, --csv FILE, --from-tags and --undo CHANGE.")
+    if (csv is not None or from_tags) != (library is not None):
+        raise ClientError("--library belongs to --csv and --from-tags, which need it.")
+    if track is not None and not labels:
+        raise ClientError("Name the labels: `mfa correct TRACK +jazz -rock`.")
+    with connect() as client:
+        if track is not None:
+            correct.correct_track(client, track, labels or [], note, allow_new=allow_new)
+        elif undo is not None:
+            correct.undo(client, undo)
+        elif csv is not None:
+            correct.import_csv(client, library or "", csv, allow_new=allow_new, dry_run=dry_run)
+        else:
+            correct.import_tags(client, library or "", allow_new=allow_new, dry_run=dry_run)
+
+
+@app.command()
+def review(
+    label: Annotated[str | None, typer.Option(help="Ask about this label only: y, n or ?.")] = None,
+    strategy: Annotated[str, typer.Option(help="margin, random, suspect or disagreement.")] = "margin",
+    library: Annotated[str | None, typer.Option(help="Ask about this library only.")] = None,
+    other: Annotated[str, typer.Option(help="The model that disagrees.")] = "previous",
+) -> None:
+    """Correct one track after the other, those first of which an answer teaches most."""
+    with connect() as client:
+        correct.review(client, strategy, label, library, other)
+
+
 @app.command("train")
 def train_model(
-    config: Annotated[Path, typer.Option(help="A YAML file, such as configs/experiments/transfer.yaml.")],
+    library: Annotated[
+        str | None, typer.Argument(help="A library, to train on without a file; it prints the configuration.")
+    ] = None,
+    labels: Annotated[
+        train.LabelsFrom, typer.Option(help="Where the labels of the library come from.")
+    ] = train.LabelsFrom.GENRE_TAGS,
+    label_set: Annotated[
+        str | None, typer.Option(help="With --labels corrections: learn the labels of this set.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A YAML file, such as configs/experiments/transfer.yaml.")
+    ] = None,
     num_genres: Annotated[
         int | None, typer.Option(help="Number of labels to learn, the most frequent first.")
     ] = None,
@@ -150,8 +216,17 @@ def train_model(
         "batch_size": batch_size,
         "experiment_name": experiment_name,
     }
+    if (library is None) == (config is None):
+        raise ClientError("Name a library, or --config FILE, and not both.")
+    if label_set is not None and labels != train.LabelsFrom.CORRECTIONS:
+        raise ClientError("--label-set belongs to --labels corrections.")
     with connect() as client:
-        train.train(client, train.load(config, overrides))
+        if config is not None:
+            train.train(client, train.load(config, overrides))
+        else:
+            experiment = train.of_library(library or "", labels, label_set, overrides)
+            train.show_config(experiment)
+            train.train(client, experiment)
 
 
 @app.command("tune")

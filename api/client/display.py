@@ -11,7 +11,7 @@ from rich.text import Text
 
 from api import schemas
 from core.config.params import JobKind
-from core.states import Activity
+from core.states import Activity, LabelSource
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
@@ -54,8 +54,13 @@ def show_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]
 
 
 def labels_of(prediction: schemas.Prediction, top: int = TOP_LABELS) -> str:
-    """`jazz 0.62, piano 0.41`."""
-    return ", ".join(f"{given.label} {given.score:.2f}" for given in prediction.labels[:top]) or "no label"
+    """`jazz (corrected), piano 0.41`."""
+    return ", ".join(map(label_of, prediction.labels[:top])) or "no label"
+
+
+def label_of(given: schemas.Label) -> str:
+    certainty = "(corrected)" if given.source == LabelSource.CORRECTED else f"{given.score:.2f}"
+    return f"{given.label} {certainty}"
 
 
 def date_of(when: datetime | None) -> str:

@@ -15,7 +15,7 @@ from api import schemas
 from core.config.experiment import ExperimentConfig
 from core.config.params import AnalysisParams, ThresholdParams
 from core.config.tuning import TuningConfig
-from core.states import ItemState
+from core.states import ItemState, Verdict
 
 API = "/api/v1"
 TIMEOUT = httpx.Timeout(60, connect=5)
@@ -162,6 +162,32 @@ class Client:
 
     def get_track(self, track_id: UUID) -> schemas.Track:
         return self._get(schemas.Track, f"/tracks/{track_id}")
+
+    def correct_track(
+        self, track_id: UUID, verdicts: Mapping[str, Verdict], note: str | None, *, allow_new: bool
+    ) -> schemas.CorrectedTrack:
+        body = {"labels": dict(verdicts), "note": note, "allow_new": allow_new}
+        return self._call(schemas.CorrectedTrack, "PUT", f"/tracks/{track_id}/labels", json=body)
+
+    def import_corrections(
+        self, library: str, csv: str, *, allow_new: bool, dry_run: bool
+    ) -> schemas.ImportOutcome:
+        body = {"library": library, "csv": csv, "allow_new": allow_new, "dry_run": dry_run}
+        return self._post(schemas.ImportOutcome, "/corrections/from-csv", body)
+
+    def import_tags(self, library: str, *, allow_new: bool, dry_run: bool) -> schemas.ImportOutcome:
+        body = {"library": library, "allow_new": allow_new, "dry_run": dry_run}
+        return self._post(schemas.ImportOutcome, "/corrections/from-tags", body)
+
+    def undo_correction(self, change: UUID) -> schemas.CorrectionOutcome:
+        return self._post(schemas.CorrectionOutcome, f"/corrections/{change}/undo")
+
+    def take_questions(
+        self, strategy: str, label: str | None, library: str | None, other: str
+    ) -> schemas.ReviewBatch:
+        """The next track to correct, which nobody else is asked about for ten minutes."""
+        query = {"strategy": strategy, "label": label, "library": library, "other": other, "n": 1}
+        return self._get(schemas.ReviewBatch, "/review", query)
 
     def list_similar(
         self, track_id: UUID, limit: int, library: str | None = None, *, duplicates: bool = False

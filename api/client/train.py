@@ -1,18 +1,31 @@
 """The `train` command: submit an experiment, follow its epochs, show how good the model is."""
 
+import re
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from api import schemas
 from api.client import display
 from api.client.http import Client, ClientError
 from api.client.label import follow, leave_or_cancel
-from core.config.dataset import LibraryDataset
-from core.config.experiment import ExperimentConfig, load_experiment
+from core.config.dataset import InLibrary
+from core.config.experiment import ExperimentConfig, load_experiment, parse_experiment
 from core.states import JobState
 
+MOST_NAME = 80  # characters of the name of a model
 DATA_DIR = ".mfa"  # how a configuration names the server's data folder
+
+
+class LabelsFrom(StrEnum):
+    """Where the labels of a library come from."""
+
+    GENRE_TAGS = "genre_tags"
+    CORRECTIONS = "corrections"
+    FOLDER = "folder"
 
 
 def load(file: Path, overrides: Mapping[str, Any]) -> ExperimentConfig:
@@ -20,9 +33,29 @@ def load(file: Path, overrides: Mapping[str, Any]) -> ExperimentConfig:
     return place_root(load_experiment(file, overrides))
 
 
+def of_library(
+    library: str, labels: LabelsFrom, label_set: str | None, overrides: Mapping[str, Any]
+) -> ExperimentConfig:
+    """A head on the default backbone for the tracks of a library; it is named after the library."""
+    dataset: dict[str, Any] = {"kind": "corrections", "library": library}
+    if label_set is not None:
+        dataset["label_set"] = label_set
+    if labels != LabelsFrom.CORRECTIONS:
+        dataset = {"kind": "library", "library": library, "labels_from": str(labels)}
+    name = re.sub(r"[^a-z0-9._-]+", "-", library.lower()).strip("-._")[:MOST_NAME] or "my-model"
+    found = {"experiment_name": name, "dataset": dataset, "model": {"kind": "transfer"}}
+    return parse_experiment(found, overrides)
+
+
+def show_config(experiment: ExperimentConfig) -> None:
+    """As a file for --config; what it does not name has its default value."""
+    given = experiment.model_dump(mode="json", exclude_unset=True)
+    display.say(yaml.safe_dump(given, sort_keys=False, allow_unicode=True).rstrip())
+
+
 def place_root(config: ExperimentConfig) -> ExperimentConfig:
     """Make the dataset's root absolute, unless it lies in the server's data folder."""
-    if isinstance(config.dataset, LibraryDataset) or Path(config.dataset.root).parts[:1] == (DATA_DIR,):
+    if isinstance(config.dataset, InLibrary) or Path(config.dataset.root).parts[:1] == (DATA_DIR,):
         return config
     root = str(Path(config.dataset.root).expanduser().resolve())
     return config.model_copy(update={"dataset": config.dataset.model_copy(update={"root": root})})

@@ -1,14 +1,18 @@
 """Tracks: what was found in the libraries, what models say of it, and what sounds like it."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Query
+from sqlalchemy.orm import Session
 
 from api import schemas, views
-from api.deps import READ, Cursor, Limit, ModelName, SessionDep
+from api.deps import READ, Cursor, Limit, ModelName, SessionDep, Writer
 from api.routes import make_router, problems
-from core.store import tracks as service
+from core.services.corrections import correct_track
+from core.store import track_pages as service
+from core.store import tracks
+from core.store.corrections import get_content_hash, get_history
 from core.store.embeddings import get_vector
 from core.store.registry import resolve_model
 from core.store.similarity import nearest_recordings, nearest_tracks
@@ -21,10 +25,16 @@ LibraryName = Annotated[str | None, Query(max_length=200, description="name of a
 @router.get("", responses=problems(404))
 def list_tracks(
     session: SessionDep,
-    genre: Annotated[str | None, Query(max_length=200, description="a label of the model")] = None,
-    min_score: Annotated[float, Query(ge=0, le=1, description="only with `genre`")] = 0.0,
+    genre: Annotated[
+        str | None,
+        Query(max_length=200, description="a label of the model, a label set or a correction"),
+    ] = None,
+    min_score: Annotated[
+        float, Query(ge=0, le=1, description="only with `genre`, of labels that the model gave")
+    ] = 0.0,
     library: LibraryName = None,
     path: Annotated[str | None, Query(max_length=4096, description="relative to the library")] = None,
+    q: Annotated[str | None, Query(max_length=200, description="part of the path, ignoring case")] = None,
     unreadable_tags: Annotated[bool, Query(description="only files whose tags cannot all be read")] = False,
     model: ModelName = "default",
     cursor: Cursor = None,
@@ -32,17 +42,8 @@ def list_tracks(
 ) -> schemas.Page[schemas.Track]:
     """Tracks of all libraries. With a genre only those that have the label, the most certain first."""
     said_by = resolve_model(session, model)
-    page = service.list_tracks(
-        session,
-        said_by,
-        genre=genre,
-        min_score=min_score,
-        library=library,
-        path=path,
-        unreadable_tags=unreadable_tags,
-        cursor=cursor,
-        limit=limit,
-    )
+    wanted = service.TrackFilter(genre, min_score, library, path, q, unreadable_tags)
+    page = service.list_tracks(session, said_by, wanted, cursor=cursor, limit=limit)
     items = [views.track(said_by, row, all_scores=False) for row in page.items]
     return schemas.Page(items=items, next_cursor=page.next_cursor)
 
@@ -51,7 +52,49 @@ def list_tracks(
 def get_track(track_id: UUID, session: SessionDep, model: ModelName = "default") -> schemas.Track:
     """A track with its labels, the score of every label, and the tags read from the file."""
     said_by = resolve_model(session, model)
-    return views.track(said_by, service.get_track(session, track_id, said_by), all_scores=True)
+    return views.track(said_by, tracks.get_track(session, track_id, said_by), all_scores=True)
+
+
+@router.get("/{track_id}/labels", responses=problems(404, 409))
+def get_labels(track_id: UUID, session: SessionDep) -> schemas.TrackLabels:
+    """What people said of the labels of a track, and how that came about. It belongs to the audio."""
+    return schemas.TrackLabels(track_id=track_id, **_history(session, get_content_hash(session, track_id)))
+
+
+@router.put("/{track_id}/labels", responses=problems(400, 404, 409, 413))
+def correct_labels(
+    track_id: UUID, body: schemas.CorrectionRequest, session: SessionDep, caller: Writer
+) -> schemas.CorrectedTrack:
+    """Say yes, no or unsure to labels of a track. That outranks every model, now and later.
+
+    Labels that are not named stay as they are, so two people can correct one track at once. To say the same
+    again changes nothing. `POST /corrections/{change}/undo` takes it back.
+    """
+    written = correct_track(
+        session,
+        track_id,
+        body.labels,
+        author=caller.owner,
+        note=body.note,
+        allow_new=body.allow_new,
+    )
+    return schemas.CorrectedTrack(
+        track_id=track_id,
+        change=written.change_id,
+        changed=written.changed,
+        unchanged=written.unchanged,
+        **_history(session, get_content_hash(session, track_id)),
+    )
+
+
+def _history(session: Session, content_hash: bytes) -> dict[str, Any]:
+    found = get_history(session, content_hash)
+    shape = schemas.CorrectionEntry.model_validate
+    return {
+        "corrections": [shape(each) for each in found.current],
+        "history": [shape(each) for each in found.history],
+        "entries": found.entries,
+    }
 
 
 @router.get("/{track_id}/similar", responses=problems(404, 409))

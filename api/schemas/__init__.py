@@ -2,6 +2,22 @@
 
 from api.schemas.analysis import AnalysisOutcome, Result
 from api.schemas.base import Page, Request, Response
+from api.schemas.corrections import (
+    BulkCorrectionRequest,
+    BulkOutcome,
+    CorrectedTrack,
+    CorrectionChange,
+    CorrectionEntry,
+    CorrectionOutcome,
+    CorrectionRequest,
+    CSVImportRequest,
+    ImportOutcome,
+    ImportProblem,
+    ListedChange,
+    TagsImportRequest,
+    TrackLabels,
+    TrackQuery,
+)
 from api.schemas.duplicates import DuplicateGroup, DuplicateKind, Duplicates, DuplicateTrack
 from api.schemas.experiments import Epoch, Experiment, ExperimentRuns, Run, RunComparison, RunDetails
 from api.schemas.health import Health, Readiness
@@ -17,10 +33,12 @@ from api.schemas.jobs import (
     TuningRequest,
 )
 from api.schemas.keys import ApiKey, ApiKeyRequest, NewApiKey
+from api.schemas.label_sets import LabelInSet, LabelSet, LabelSetChange, LabelSetRequest, SetLabel
 from api.schemas.libraries import Library, LibraryChange, LibraryRequest
 from api.schemas.models import Model, PromotionRequest
 from api.schemas.predictions import Label, Prediction
 from api.schemas.problems import FieldError, JobError, Problem
+from api.schemas.review import ReviewBatch, ReviewProgress, ReviewQuestion
 from api.schemas.studies import (
     BestRequest,
     BestTrial,
@@ -43,6 +61,14 @@ __all__ = [
     "ApiKeyRequest",
     "BestRequest",
     "BestTrial",
+    "BulkCorrectionRequest",
+    "BulkOutcome",
+    "CSVImportRequest",
+    "CorrectedTrack",
+    "CorrectionChange",
+    "CorrectionEntry",
+    "CorrectionOutcome",
+    "CorrectionRequest",
     "CurrentActivity",
     "DuplicateGroup",
     "DuplicateKind",
@@ -54,17 +80,24 @@ __all__ = [
     "ExperimentRuns",
     "FieldError",
     "Health",
+    "ImportOutcome",
+    "ImportProblem",
     "Interval",
     "Item",
     "Job",
     "JobError",
     "JobRequest",
     "Label",
+    "LabelInSet",
     "LabelOutcome",
+    "LabelSet",
+    "LabelSetChange",
+    "LabelSetRequest",
     "LabelThreshold",
     "Library",
     "LibraryChange",
     "LibraryRequest",
+    "ListedChange",
     "Model",
     "NewApiKey",
     "Page",
@@ -77,17 +110,24 @@ __all__ = [
     "Response",
     "Result",
     "ResumeRequest",
+    "ReviewBatch",
+    "ReviewProgress",
+    "ReviewQuestion",
     "Run",
     "RunComparison",
     "RunDetails",
+    "SetLabel",
     "SimilarTrack",
     "SimilarTracks",
     "Study",
     "StudyDetails",
+    "TagsImportRequest",
     "ThresholdOutcome",
     "ThresholdPoint",
     "ThresholdsRequest",
     "Track",
+    "TrackLabels",
+    "TrackQuery",
     "TrainingOutcome",
     "TrainingRequest",
     "Trial",

@@ -5,7 +5,7 @@ from uuid import UUID
 from pydantic import Field
 
 from api.schemas.base import Response
-from api.schemas.predictions import Prediction
+from api.schemas.predictions import Corrections, Prediction
 from api.schemas.tracks import SimilarTrack
 
 LEFT_OUT = (
@@ -30,6 +30,7 @@ class Result(Prediction):
 
     track_id: UUID
     path: str = Field(description="relative to the library")
+    corrections: Corrections = Field({})
     similar: list[SimilarTrack] | None = Field(
         default=None, description="the nearest tracks of the library; only if `similar` is given"
     )

@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import Field
 
 from api.schemas.base import Response
-from api.schemas.predictions import Prediction
+from api.schemas.predictions import Corrections, Label, Prediction
 
 
 class Track(Response):
@@ -17,6 +17,10 @@ class Track(Response):
     tags: dict[str, Any] | None = Field(description="as read from the file; null until it is analysed")
     tags_error: str | None = Field(description="why some or all tags cannot be read; else null")
     missing: bool = Field(description="whether the file was gone when the library was last listed")
+    labels: list[Label] = Field(
+        [], description="as in the prediction; without one, only those that people gave"
+    )
+    corrections: Corrections = Field({})
     prediction: Prediction | None = Field(description="null until the model has analysed the track")
 
 

@@ -111,6 +111,9 @@ class LibraryDataset(_FromPaths):
     labels_from: Literal["genre_tags"] | PathLabels = "genre_tags"
     separators: Annotated[str, Field(description="characters between two genres in one tag")] = ";/|,\\"
     aliases: Annotated[Aliases, Field(description="also looked up before a tag is split at separators")] = {}  # noqa: RUF012 (pydantic copies it)
+    corrections: Annotated[
+        bool, Field(description="what people said outranks tags and paths; unsure tracks are left out")
+    ] = False
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -118,6 +121,23 @@ class LibraryDataset(_FromPaths):
         return self
 
 
+class CorrectionsDataset(Config):
+    """The tracks of a library on whose labels people have decided; what nobody said is unknown, not a no."""
+
+    kind: Literal["corrections"] = "corrections"
+    library: Annotated[str, Field(min_length=1, description="name of the library")]
+    path: Annotated[str, Field(description="folder within the library")] = ""
+    label_set: (
+        Annotated[str, Field(description="its labels are learnt; by default those that people gave")] | None
+    ) = None
+    labels: Annotated[tuple[str, ...], Field(description="set from the label set when the job is made")] = ()
+    exclusive: Annotated[
+        tuple[tuple[str, ...], ...],
+        Field(description="groups of labels of which a track has one; from a label set that says so"),
+    ] = ()
+
+
+InLibrary = LibraryDataset | CorrectionsDataset  # their tracks are known to the database
 DatasetConfig = Annotated[
     FolderDataset
     | ManifestDataset
@@ -126,7 +146,8 @@ DatasetConfig = Annotated[
     | JamendoDataset
     | MagnaTagATuneDataset
     | MSDDataset
-    | LibraryDataset,
+    | LibraryDataset
+    | CorrectionsDataset,
     Field(discriminator="kind"),
 ]
 

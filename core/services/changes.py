@@ -58,7 +58,7 @@ _RENAME_IN_STUDIES = text(
     """
     UPDATE studies
     SET config = jsonb_set(config, '{experiment,dataset,library}', to_jsonb(CAST(:new AS text)))
-    WHERE config #>> '{experiment,dataset,kind}' = 'library'
+    WHERE config #>> '{experiment,dataset,kind}' IN ('library', 'corrections')
     AND config #>> '{experiment,dataset,library}' = :old
     """
 )

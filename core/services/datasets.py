@@ -6,11 +6,13 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core.config.dataset import DatasetConfig, LibraryDataset, placed
+from core.config.dataset import CorrectionsDataset, DatasetConfig, InLibrary, placed
 from core.errors import DatasetOutsideLibraries, InvalidConfig, OutsideLibrary
 from core.jobs.kinds import SubmissionContext
 from core.library.paths import validate_relative
 from core.settings import PROJECT
+from core.store.corrections import has_corrections
+from core.store.label_sets import get_label_set
 from core.store.libraries import check_folder, get_library_by_name
 from core.store.tables import Library
 
@@ -22,9 +24,13 @@ def place_dataset(
 
     Raises DatasetOutsideLibraries for any other folder, unless the submitter is trusted.
     """
-    if isinstance(dataset, LibraryDataset):
+    if isinstance(dataset, InLibrary):
         library = get_library_by_name(session, dataset.library)
         check_folder(library, dataset.path)
+        if isinstance(dataset, CorrectionsDataset):
+            dataset = _with_labels(session, dataset)
+            if not has_corrections(session, library, dataset.path):
+                raise InvalidConfig(f"dataset: nobody has corrected a label in the library {library.name!r}.")
         return dataset, library
     for name in ("file", "audio"):
         _check_inside(name, getattr(dataset, name, ""))
@@ -35,6 +41,17 @@ def place_dataset(
     if not root.is_dir():
         raise InvalidConfig(f"dataset.root: {root} is not a folder on the server.")
     return dataset.model_copy(update={"root": str(root)}), None
+
+
+def _with_labels(session: Session, dataset: CorrectionsDataset) -> CorrectionsDataset:
+    """The dataset with the labels that its label set has now, so that later changes do not reach the job."""
+    if dataset.label_set is None:
+        return dataset
+    found = get_label_set(session, dataset.label_set)
+    labels = tuple(each["label"] for each in found.labels)
+    facets = dict.fromkeys(each["facet"] for each in found.labels) if found.exclusive else {}
+    groups = [tuple(each["label"] for each in found.labels if each["facet"] == facet) for facet in facets]
+    return dataset.model_copy(update={"labels": labels, "exclusive": tuple(groups)})
 
 
 def absolute(root: str, data_dir: Path) -> Path:

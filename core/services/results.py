@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from core.jobs.items import after_position, items_in_order
 from core.states import ItemState
+from core.store.corrections import Corrections, as_corrections, corrections_of
 from core.store.tables import Job, JobItem, Library, Prediction, Track
 
 Position = tuple[int, int]  # unit id and position in the unit: the order of a job's items
@@ -20,6 +21,7 @@ class ResultRow:
     duration_s: float
     scores: list[float]
     warnings: list[str]
+    corrections: Corrections
 
 
 def list_results(
@@ -30,6 +32,7 @@ def list_results(
     query = (
         items_in_order(job.id, limit)
         .add_columns(Track.id, Track.path, Prediction.duration_s, Prediction.scores, Prediction.warnings)
+        .add_columns(corrections_of(JobItem.content_hash))
         .join(Track, Track.id == JobItem.track_id)
         .join(Library, Library.id == Track.library_id)
         .join(Prediction, of_item)
@@ -38,4 +41,15 @@ def list_results(
     if only_with_warnings:
         query = query.where(Prediction.warnings != [])
     rows = session.execute(after_position(query, after))
-    return [((row[0], row[1]), ResultRow(*row[2:])) for row in rows]
+    return [((row[0], row[1]), _result(*row[2:])) for row in rows]
+
+
+def _result(
+    track_id: UUID,
+    path: str,
+    duration_s: float,
+    scores: list[float],
+    warnings: list[str],
+    corrections: dict[str, str] | None,
+) -> ResultRow:
+    return ResultRow(track_id, path, duration_s, scores, warnings, as_corrections(corrections))

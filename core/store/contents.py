@@ -1,4 +1,4 @@
-"""Known files by their hash, and moving results from file hashes to audio hashes."""
+"""Known files by their hash, and moving results and corrections from file hashes to audio hashes."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -10,7 +10,17 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
 from core.library.content import TAGS_VERSION
-from core.store.tables import Embedding, Job, JobItem, Prediction, PredictionLabel, Track
+from core.store.corrections import move_corrections
+from core.store.tables import (
+    Correction,
+    CorrectionEntry,
+    Embedding,
+    Job,
+    JobItem,
+    Prediction,
+    PredictionLabel,
+    Track,
+)
 
 # Matches the expression of the partial index, so that the planner uses it.
 _IS_RESULT_OF = text("kind = 'predict' AND result ->> 'content_hash' = :content_hash")
@@ -43,11 +53,11 @@ def find_known_files(session: Session, file_hashes: Collection[bytes]) -> dict[b
 
 
 def find_old_keys(session: Session, file_hashes: Collection[bytes]) -> set[bytes]:
-    """The file hashes under which an older version has stored results."""
+    """The file hashes under which an older version has stored results, or somebody corrected them."""
     keys = union(
         *(
             select(table.content_hash).where(table.content_hash.in_(file_hashes))
-            for table in (Prediction, Embedding, Track)
+            for table in (Prediction, Embedding, Correction, CorrectionEntry, Track)
         )
     )
     return set(session.scalars(keys))
@@ -70,6 +80,7 @@ def _move(session: Session, old: bytes, new: bytes) -> None:
             with session.begin_nested():
                 _move_predictions(session, old, new)
                 _move_embeddings(session, old, new)
+                move_corrections(session, old, new)
             break
         except IntegrityError:  # another worker has just written under the new key
             if attempt == _ATTEMPTS - 1:

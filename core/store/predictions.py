@@ -10,6 +10,9 @@ from sqlalchemy.orm import Session
 
 from core.config.models import Coverage, coverage_name
 from core.errors import ResultDeleted
+from core.spelling import name_key
+from core.states import LabelSource, Verdict
+from core.store.corrections import Corrections
 from core.store.embeddings import NewEmbedding, save_embeddings
 from core.store.tables import Model, Prediction, PredictionLabel
 
@@ -30,7 +33,8 @@ class NewPrediction:
 @dataclass(frozen=True)
 class Label:
     label: str
-    score: float
+    score: float  # of the model; 1 for a label that a person gave
+    source: LabelSource = LabelSource.MODEL
 
 
 def is_covered(known: str, wanted: Coverage) -> bool:
@@ -46,6 +50,24 @@ def given_labels(model: Model, scores: Sequence[float]) -> list[Label]:
     rows = zip(model.labels, scores, model.thresholds, strict=True)
     given = [Label(label, score) for label, score, threshold in rows if score >= threshold]
     return sorted(given, key=lambda given_label: -given_label.score)
+
+
+def true_labels(model: Model, said: Sequence[Label], corrections: Corrections) -> list[Label]:
+    """The labels of a track: those that people gave it, then those of the model that nobody refused.
+
+    Labels are spelt as the model does if it has them. A model that gives one label per track gives none
+    beside a label of its own that a person gave, and none in place of one that a person refused.
+    """
+    if not corrections:
+        return list(said)
+    own = {name_key(label): label for label in model.labels}
+    verdicts = {name_key(label): verdict for label, verdict in corrections.items()}
+    confirmed = [label for label, verdict in corrections.items() if verdict == Verdict.YES]
+    given = [Label(own.get(name_key(label), label), 1.0, LabelSource.CORRECTED) for label in confirmed]
+    if model.single_label and any(name_key(label) in own for label in confirmed):
+        return given
+    decided = (Verdict.YES, Verdict.NO)
+    return given + [each for each in said if verdicts.get(name_key(each.label)) not in decided]
 
 
 def find_coverages(session: Session, content_hashes: Sequence[bytes], model_id: int) -> dict[bytes, str]:

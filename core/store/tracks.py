@@ -1,33 +1,19 @@
 """Tracks of a library: the files that were found, and their predictions."""
 
-import unicodedata
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    REAL,
-    ColumnElement,
-    Select,
-    case,
-    cast,
-    func,
-    or_,
-    select,
-    text,
-    update,
-)
+from sqlalchemy import ColumnElement, Select, case, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from core.errors import Invalid, TrackNotFound, Unreadable
+from core.errors import TrackNotFound, Unreadable
 from core.library.content import NOT_READ, TAGS_VERSION
-from core.spelling import name_key
 from core.states import ItemState
-from core.store.cursor import Page, cut_page, decode_cursor
-from core.store.libraries import get_library_by_name
-from core.store.tables import Job, JobItem, Library, Model, Prediction, PredictionLabel, Track
+from core.store.corrections import Corrections, as_corrections, corrections_of
+from core.store.tables import Job, JobItem, Library, Model, Prediction, Track
 
 
 @dataclass(frozen=True)
@@ -56,11 +42,12 @@ class AnalysedFile:
 
 @dataclass(frozen=True)
 class TrackRow:
-    """A track with the prediction of one model; None if that model has not analysed it yet."""
+    """A track with the prediction of one model, None if that model has not analysed it yet."""
 
     track: Track
     library: str
     prediction: Prediction | None
+    corrections: Corrections
 
 
 def upsert_tracks(session: Session, library_id: UUID, files: Sequence[SeenFile]) -> list[Track]:
@@ -194,87 +181,26 @@ def save_analysed(session: Session, files: Sequence[AnalysedFile]) -> None:
 
 
 def get_track(session: Session, track_id: UUID, model: Model) -> TrackRow:
-    row = session.execute(_tracks(model).where(Track.id == track_id)).one_or_none()
+    row = session.execute(tracks_with(model).where(Track.id == track_id)).one_or_none()
     if row is None:
         raise TrackNotFound
-    return TrackRow(*row)
+    return track_row(*row)
 
 
-def list_tracks(
-    session: Session,
-    model: Model,
-    *,
-    genre: str | None = None,
-    min_score: float = 0.0,
-    library: str | None = None,
-    path: str | None = None,
-    unreadable_tags: bool = False,
-    cursor: str | None = None,
-    limit: int = 100,
-) -> Page[TrackRow]:
-    """Tracks that are not missing; with a genre, those with the highest score first."""
-    query = _tracks(model).where(Track.missing_at.is_(None)).limit(limit + 1)
-    if unreadable_tags:
-        query = query.where(Track.tags_error.is_not(None))
-    where = [Track.library_id == get_library_by_name(session, library).id] if library is not None else []
-    if path is not None:
-        where.append(_at_path(session, path, where))
-    query = query.where(*where)
-    if genre is None:
-        query = query.order_by(Track.id)
-        if cursor is not None:
-            query = query.where(Track.id > decode_cursor(cursor, UUID)[0])
-        return cut_page(
-            [TrackRow(*row) for row in session.execute(query)], limit, lambda row: (row.track.id,)
-        )
-    query = _with_genre(query, model, genre, min_score, cursor)
-    rows = [(TrackRow(*row), score) for *row, score in session.execute(query)]
-    page = cut_page(rows, limit, lambda row: (row[1], row[0].track.id))
-    return Page([row for row, _ in page.items], page.next_cursor)
-
-
-def _tracks(model: Model) -> Select[*tuple[Any, ...]]:
+def tracks_with(model: Model) -> Select[*tuple[Any, ...]]:
+    """A query for what `track_row` takes."""
     of_model = (Prediction.content_hash == Track.content_hash) & (Prediction.model_id == model.id)
     return (
-        select(Track, Library.name, Prediction)
+        select(Track, Library.name, Prediction, corrections_of(Track.content_hash))
         .join(Library, Library.id == Track.library_id)
         .outerjoin(Prediction, of_model)
     )
 
 
-def _at_path(session: Session, path: str, where: Sequence[ColumnElement[bool]]) -> ColumnElement[bool]:
-    """Tracks at a path: exact matches if there are any, else those that differ only in Unicode form.
-
-    The normal forms of the whole path are looked up in the index; a path whose parts have different forms
-    needs a scan of all tracks.
-    """
-    exact = Track.path == path
-    if path.isascii():
-        return exact
-    composed, decomposed = (unicodedata.normalize(form, path) for form in ("NFC", "NFD"))
-    for spelled in (exact, Track.path.in_((composed, decomposed))):
-        found = select(Track.id).join(Library).where(*where, spelled, Track.missing_at.is_(None)).limit(1)
-        if session.scalar(found) is not None:
-            return spelled
-    return func.normalize(Track.path, text("NFC")) == composed
-
-
-def _with_genre(
-    query: Select[*tuple[Any, ...]], model: Model, genre: str, min_score: float, cursor: str | None
-) -> Select[*tuple[Any, ...]]:
-    given = PredictionLabel
-    query = (
-        query.join(given, (given.content_hash == Track.content_hash) & (given.model_id == model.id))
-        .where(given.label == find_label(model, genre), given.score >= cast(min_score, REAL))
-        .order_by(given.score.desc(), Track.id)
-        .add_columns(given.score)
-    )
-    if cursor is None:
-        return query
-    score, track_id = decode_cursor(cursor, float, UUID)
-    last = cast(score, REAL)
-    # A bound on the score alone lets the index scan start where the page does.
-    return query.where(given.score <= last, or_(given.score < last, Track.id > track_id))
+def track_row(
+    track: Track, library: str, prediction: Prediction | None, corrections: dict[str, str] | None
+) -> TrackRow:
+    return TrackRow(track, library, prediction, as_corrections(corrections))
 
 
 def list_tags(session: Session, library: Library, folder: str) -> list[tuple[str, dict[str, Any] | None]]:
@@ -289,13 +215,3 @@ def list_tags(session: Session, library: Library, folder: str) -> list[tuple[str
         .order_by(Track.path)
     )
     return [(path, tags) for path, tags in session.execute(query)]
-
-
-def find_label(model: Model, name: str) -> str:
-    """The model's spelling of a label, ignoring case, white space and Unicode form. Raises Invalid."""
-    if name in model.labels:
-        return name
-    for label in model.labels:
-        if name_key(label) == name_key(name):
-            return label
-    raise Invalid(f"The model {model.name}@{model.version} has no label {name!r}.")

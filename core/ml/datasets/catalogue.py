@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from core.config.dataset import DatasetConfig, LibraryDataset
-from core.ml.datasets import fma, folder, gtzan, jamendo, library, magnatagatune, manifest, msd
+from core.config.dataset import CorrectionsDataset, DatasetConfig, InLibrary, LibraryDataset
+from core.ml.datasets import corrections, fma, folder, gtzan, jamendo, library, magnatagatune, manifest, msd
+from core.ml.datasets.corrections import CorrectedTrack
 from core.ml.datasets.examples import Dataset
 from core.ml.datasets.library import TaggedTrack
 from core.ml.datasets.spellings import with_one_spelling
@@ -18,12 +19,13 @@ READERS: dict[str, Callable[..., Dataset]] = {
     "magnatagatune": magnatagatune.read,
     "msd": msd.read,
     "library": library.read,
+    "corrections": corrections.read,
 }
 
 
 def read_dataset(config: DatasetConfig) -> Dataset:
-    """Read a dataset, with one spelling per label. For a library use `read_library`."""
-    if isinstance(config, LibraryDataset):
+    """Read a dataset, with one spelling per label. For a library use the two below."""
+    if isinstance(config, InLibrary):
         raise ValueError("the tracks of a library are known to the database only")
     options = config.model_dump(exclude={"kind", "root"})
     return with_one_spelling(READERS[config.kind](Path(config.root), **options))
@@ -33,3 +35,8 @@ def read_library(config: LibraryDataset, root: Path, tracks: Iterable[TaggedTrac
     """The library at `root` with the given tracks, with one spelling per label."""
     options = config.model_dump(exclude={"kind", "library", "path"})
     return with_one_spelling(READERS[config.kind](root, tracks, **options))
+
+
+def read_corrections(config: CorrectionsDataset, root: Path, tracks: Iterable[CorrectedTrack]) -> Dataset:
+    """The tracks of the library at `root` on whose labels people have decided. Raises UnusableDataset."""
+    return with_one_spelling(corrections.read(root, tracks, config.labels, config.exclusive))

@@ -41,6 +41,8 @@ class Dataset:
     )  # label -> parent label, if labels form a hierarchy
     root: Path | None = None  # no file outside it is opened, and no link below it followed
     merged: tuple[MergedLabel, ...] = ()
+    keeps_unlabelled: bool = False  # an example without labels has none of them, rather than unknown ones
+    notes: tuple[str, ...] = ()  # what users should know of it, in sentences
 
 
 def in_order(dataset: Dataset) -> Dataset:

@@ -20,7 +20,7 @@ from core.spelling import name_key
 class LabelledDataset:
     """A dataset reduced to the selected labels, and what was dropped."""
 
-    dataset: Dataset  # every example has at least one of `labels`
+    dataset: Dataset  # every example has at least one of `labels`, unless it keeps unlabelled ones
     labels: tuple[str, ...]  # in alphabetical order, which is the order of every array (L,)
     counts: Mapping[str, int]  # tracks per label, of all labels found
     rare: tuple[str, ...]  # labels with too few tracks or artists
@@ -55,7 +55,7 @@ def select_labels(dataset: Dataset, config: LabelConfig) -> LabelledDataset:
             f"{config.num_genres} labels are requested, {dataset.name} has {len(enough)} with enough tracks."
         )
     labels = tuple(sorted(enough[: config.num_genres]))
-    kept, unlabelled = _restrict(examples, frozenset(labels))
+    kept, unlabelled = _restrict(examples, frozenset(labels), keep_unlabelled=dataset.keeps_unlabelled)
     if len({frozenset(example.labels) for example in kept}) < 2:
         raise OneClassOnly(f"All {len(kept)} tracks have the same labels: {', '.join(labels)}.")
     parents = _parents_among(labels, dataset.parents)
@@ -99,12 +99,13 @@ def _artists(examples: Sequence[Example]) -> dict[str, int]:
 
 
 def _restrict(
-    examples: Sequence[Example], labels: frozenset[str]
+    examples: Sequence[Example], labels: frozenset[str], *, keep_unlabelled: bool
 ) -> tuple[tuple[Example, ...], tuple[str, ...]]:
-    """The examples reduced to these labels, and the ids of those without any of them."""
+    """The examples reduced to these labels, and the ids of dropped ones, which have none of them."""
     kept, unlabelled = [], []
     for example in examples:
-        if found := tuple(label for label in example.labels if label in labels):
+        found = tuple(label for label in example.labels if label in labels)
+        if found or keep_unlabelled:
             kept.append(replace(example, labels=found))
         else:
             unlabelled.append(example.id)

@@ -1,16 +1,16 @@
 """A music library as a dataset, labelled by genre tags or by paths."""
 
-import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from core.config.dataset import PathLabels
+from core.library.genres import SEPARATORS, split_genres
 from core.ml.datasets.examples import Dataset, Example
 from core.ml.datasets.path_labels import labels_of_path
-from core.ml.datasets.tables import unique
 from core.spelling import name_key
+from core.states import Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,7 @@ class TaggedTrack:
     genres: tuple[str, ...] = ()  # genre tags as in the file
     artist: str | None = None
     album: str | None = None
+    verdicts: Mapping[str, Verdict] = field(default_factory=dict)  # of people, by label
 
 
 def read(
@@ -28,30 +29,36 @@ def read(
     tracks: Iterable[TaggedTrack],
     labels_from: Literal["genre_tags"] | PathLabels = "genre_tags",
     vocabulary: tuple[str, ...] = (),
-    separators: str = ";/|,\\",
+    separators: str = SEPARATORS,
     aliases: Mapping[str, str] | None = None,
+    corrections: bool = False,
 ) -> Dataset:
-    """The library at `root`, with labels spelt as in its files."""
+    """The library at `root`, with labels spelt as in its files.
+
+    With `corrections`, labels that people gave are added and those they refused removed; tracks of which
+    somebody was unsure are left out.
+    """
     ordered = sorted(tracks, key=lambda track: track.path)
+    unsure = {track.path for track in ordered if corrections and Verdict.UNSURE in track.verdicts.values()}
+    ordered = [track for track in ordered if track.path not in unsure]
     if labels_from == "genre_tags":
-        labels = [genres(track.genres, separators, aliases or {}) for track in ordered]
+        labels = [split_genres(track.genres, separators, aliases or {}) for track in ordered]
     else:
         labels = [labels_of_path(PurePosixPath(track.path), labels_from, vocabulary) for track in ordered]
+    if corrections:
+        labels = [corrected(found, track.verdicts) for track, found in zip(ordered, labels, strict=True)]
     examples = tuple(
         Example(track.path, root / track.path, found, track.artist or None, track.album or None)
         for track, found in zip(ordered, labels, strict=True)
     )
-    return Dataset(root.name, examples, root=root)
+    notes = (f"{len(unsure)} tracks are left out, as somebody was unsure of a label.",) if unsure else ()
+    return Dataset(root.name, examples, root=root, notes=notes)
 
 
-def genres(tags: Iterable[str], separators: str, aliases: Mapping[str, str]) -> tuple[str, ...]:
-    """`("Rock; Pop/Rock",)` -> `("Rock", "Pop")`; a whole tag that is an alias is not split."""
-    names = {name_key(alias): name for alias, name in aliases.items()}
-    found: list[str] = []
-    for tag in tags:
-        if (whole := names.get(name_key(tag))) is not None:
-            found.append(whole)
-            continue
-        pieces = re.split(f"[{re.escape(separators)}]", tag) if separators else [tag]
-        found += [names.get(name_key(piece), piece) for piece in pieces]
-    return unique(found)
+def corrected(labels: Iterable[str], verdicts: Mapping[str, Verdict]) -> tuple[str, ...]:
+    """The labels after what people said of them."""
+    said = {name_key(label): verdict for label, verdict in verdicts.items()}
+    kept = [label for label in labels if said.get(name_key(label)) != Verdict.NO]
+    keys = {name_key(label) for label in kept}
+    given = [label for label, verdict in verdicts.items() if verdict == Verdict.YES]
+    return (*kept, *(label for label in given if name_key(label) not in keys))

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from core.config.dataset import LibraryDataset, placed
+from core.config.dataset import InLibrary, placed
 from core.config.experiment import load_experiment
 from core.errors import InvalidConfig, MFAError
 from core.ml.datasets.catalogue import read_dataset
@@ -26,7 +26,7 @@ def main() -> None:
 
 def run(config_file: Path, folder: Path) -> None:
     config, settings = load_experiment(config_file), get_settings()
-    if isinstance(config.dataset, LibraryDataset):
+    if isinstance(config.dataset, InLibrary):
         raise InvalidConfig("The tracks of a library are known to the server only: use `mfa train`.")
     root = placed(config.dataset.root, settings.data_dir)
     dataset = read_dataset(config.dataset.model_copy(update={"root": str(root)}))

@@ -38,6 +38,10 @@ READ = {
     "GET /api/v1/tracks/{track_id}",
     "GET /api/v1/tracks/{track_id}/similar",
     "GET /api/v1/tracks/{track_id}/embedding",
+    "GET /api/v1/tracks/{track_id}/labels",
+    "GET /api/v1/corrections",
+    "GET /api/v1/label-sets",
+    "GET /api/v1/label-sets/{name}",
     "GET /api/v1/duplicates",
     "GET /api/v1/models",
     "GET /api/v1/models/{name}",
@@ -59,6 +63,15 @@ WRITE = {
     "POST /api/v1/jobs/{job_id}/retry",
     "DELETE /api/v1/jobs/{job_id}",
     "POST /api/v1/analysis/predict",
+    "GET /api/v1/review",
+    "PUT /api/v1/tracks/{track_id}/labels",
+    "POST /api/v1/corrections",
+    "POST /api/v1/corrections/from-csv",
+    "POST /api/v1/corrections/from-tags",
+    "POST /api/v1/corrections/{change_id}/undo",
+    "POST /api/v1/label-sets",
+    "PATCH /api/v1/label-sets/{name}",
+    "DELETE /api/v1/label-sets/{name}",
     "POST /api/v1/studies/{study_id}/resume",
     "POST /api/v1/studies/{study_id}/train-best",
 }
@@ -80,7 +93,7 @@ NEEDS = dict.fromkeys(READ, "read") | dict.fromkeys(WRITE, "write") | dict.fromk
 SCOPES = ["read", "write", "admin"]
 OWNED = {"job_id"}
 # Whoever may read may read these of everybody; keys are for admins only.
-SHARED = {"track_id", "run_id", "study_id", "key_id", "name"}
+SHARED = {"track_id", "change_id", "run_id", "study_id", "key_id", "name"}
 
 
 def names(route: BaseRoute) -> list[str]:
@@ -103,7 +116,7 @@ def routes() -> list[str]:
 
 def call(http: httpx.Client, route: str, headers: dict[str, str]) -> httpx.Response:
     method, path = route.split()
-    for name in ("job_id", "track_id", "key_id", "run_id", "study_id", "name"):
+    for name in ("job_id", "track_id", "change_id", "key_id", "run_id", "study_id", "name"):
         path = path.replace(f"{{{name}}}", str(uuid4()))
     return http.request(method, path, headers=headers)
 

@@ -74,7 +74,7 @@ def test_label_shows_labels_neighbours_and_what_failed(mfa, db, files, tmp_path)
     assert "2 tracks labelled, 2 not labelled" in result.stdout
     assert "Left out: 2 .jpg, 1 .cue, 1 system folder." in result.stdout
     rows = (tmp_path / "out.csv").read_text().splitlines()
-    assert rows[0] == "track_id,path,duration_s,labels,model,warnings,rock,jazz,ambient"
+    assert rows[0] == "track_id,path,duration_s,labels,model,warnings,corrections,rock,jazz,ambient"
     assert len(rows) == 3
     assert not (tmp_path / "out.csv.part").exists()
 

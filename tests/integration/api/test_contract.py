@@ -27,6 +27,9 @@ from core.config.params import TuningParams
 from core.jobs.kinds import SubmissionContext
 from core.jobs.submission import submit_job
 from core.settings import Settings
+from core.states import Verdict
+from core.store.corrections import NewCorrection, write_corrections
+from core.store.label_sets import SetLabel, create_label_set
 from core.store.session import SessionFactory
 from core.store.tables import Epoch
 from tests.integration.api.gateway import running
@@ -62,6 +65,7 @@ MODES = [schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGAT
 NAMES = {
     "/api/v1/libraries/{name}": "home",
     "/api/v1/experiments/{name}": "mine",
+    "/api/v1/label-sets/{name}": "moods",
     "/api/v1/models/{name}": "test-model",
     "/api/v1/models/{name}/promote": "test-model",
     "/api/v1/runs/{run_id}/artifacts/{name}": "training_curves.png",
@@ -90,7 +94,11 @@ def known(db: SessionFactory, music: Path, tmp_path: Path, open_settings: Settin
         run = make_run(session, model_id=mine.id, metrics={"roc_auc_macro": 0.9}, results=RESULTS)
         session.add(Epoch(run_id=run.id, fold=0, epoch=1, metrics=REPORT | {"fold": None, "epoch": 1}))
         key, _ = make_api_key(session)
+        create_label_set(session, "moods", [SetLabel("calm")], exclusive=False)
+        said = [NewCorrection(track.content_hash or b"", "rock", Verdict.YES)]
+        change = write_corrections(session, said, author="local", origin="track")
         return {
+            "change_id": str(change.change_id),
             "job_id": str(job.id),
             "track_id": str(track.id),
             "run_id": str(run.id),

@@ -94,7 +94,10 @@ def test_a_prediction_done_in_time_is_the_answer(http, db, uploads):
     assert response.status_code == 200
     assert response.headers["preference-applied"] == "wait=20"
     assert response.json() == {
-        "labels": [{"label": "rock", "score": 0.6}, {"label": "jazz", "score": 0.2}],
+        "labels": [
+            {"label": "rock", "score": 0.6, "source": "model"},
+            {"label": "jazz", "score": 0.2, "source": "model"},
+        ],
         "duration_s": 3.0,
         "model": "test-model@1",
         "warnings": [],
@@ -121,7 +124,7 @@ def test_without_waiting_the_job_is_the_answer_and_polling_shows_the_prediction(
         pass
     polled = http.get(response.headers["location"]).json()
     assert polled["state"] == "succeeded"
-    assert polled["result"]["labels"][0] == {"label": "rock", "score": 0.6}
+    assert polled["result"]["labels"][0] == {"label": "rock", "score": 0.6, "source": "model"}
     assert polled["progress"]["percent"] == 100
 
 

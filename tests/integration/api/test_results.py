@@ -58,9 +58,13 @@ def test_json_is_one_array_of_the_labelled_tracks(http, job_id):
     assert first == {
         "path": PATHS[0],
         "duration_s": 180.0,
-        "labels": [{"label": "rock", "score": 0.6}, {"label": "jazz", "score": 0.2}],
+        "labels": [
+            {"label": "rock", "score": 0.6, "source": "model"},
+            {"label": "jazz", "score": 0.2, "source": "model"},
+        ],
         "model": "test-model@1",
         "warnings": [],
+        "corrections": {},
     }
 
 
@@ -88,12 +92,13 @@ def test_csv_is_rfc_4180_and_no_text_becomes_a_formula(http, job_id):
         "labels",
         "model",
         "warnings",
+        "corrections",
         "rock",
         "jazz",
         "ambient",
     ]
     assert [row[1] for row in rows[1:]] == [*(f"'{path}" for path in PATHS[:6]), *PATHS[6:]]
-    assert rows[1][2:] == ["180.0", "rock=0.6; jazz=0.2", "test-model@1", "", "0.6", "0.2", "0.05"]
+    assert rows[1][2:] == ["180.0", "rock=0.6; jazz=0.2", "test-model@1", "", "", "0.6", "0.2", "0.05"]
     assert response.text.count("\r\n") == len(rows)
 
 
@@ -121,7 +126,7 @@ def test_every_row_comes_with_its_nearest_tracks_on_request(http, db, monkeypatc
     alone = http.get(f"/api/v1/tracks/{rows[4]['track_id']}/similar", params=within).json()
     assert alone["items"] == rows[4]["similar"]
     table = http.get(url(job_id), params={"similar": 1, "format": "csv"}).text.splitlines()
-    assert table[0] == "track_id,path,duration_s,labels,model,warnings,similar"
+    assert table[0] == "track_id,path,duration_s,labels,model,warnings,corrections,similar"
     assert table[1].endswith(",1.mp3=0.9701")
     assert problem_of(http.get(url(job_id), params={"similar": 11}), 422) == "invalid"
 

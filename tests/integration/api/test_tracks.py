@@ -8,7 +8,7 @@ from sqlalchemy import select, text
 
 from core.store.session import SessionFactory
 from core.store.tables import Library
-from core.store.tracks import list_tracks
+from core.store.track_pages import TrackFilter, list_tracks
 from tests.integration.api.gateway import problem_of
 from tests.support.builders import make_analysed_track, make_library, make_model, make_track
 from tests.support.query_plans import explain
@@ -41,7 +41,10 @@ def test_a_track_shows_labels_scores_and_tags(http, ids):
     assert (track["library"], track["path"], track["tags"]) == ("home", "rock.mp3", {"title": "rock.mp3"})
     assert track["missing"] is False
     assert track["prediction"] == {
-        "labels": [{"label": "rock", "score": 0.9}, {"label": "jazz", "score": 0.2}],
+        "labels": [
+            {"label": "rock", "score": 0.9, "source": "model"},
+            {"label": "jazz", "score": 0.2, "source": "model"},
+        ],
         "duration_s": 180.0,
         "model": "test-model@1",
         "warnings": [],
@@ -104,7 +107,7 @@ def test_a_path_is_looked_up_in_the_index_of_every_library(session):
             {"id": library.id},
         )
     session.execute(text("ANALYZE tracks"))
-    plan = explain(session, lambda: list_tracks(session, model, path="a/77.mp3"))
+    plan = explain(session, lambda: list_tracks(session, model, TrackFilter(path="a/77.mp3")))
     assert "uq_tracks_library_id_path" in plan
     assert "Seq Scan on tracks" not in plan
 

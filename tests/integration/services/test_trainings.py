@@ -13,6 +13,7 @@ from core.errors import (
     DatasetOutsideLibraries,
     IdempotencyKeyReused,
     InvalidConfig,
+    LabelSetNotFound,
     LibraryFolderMissing,
     LibraryNotFound,
 )
@@ -165,3 +166,15 @@ def test_a_library_must_be_there_with_its_folder(submit):
         submit(EXPERIMENT | {"dataset": {"kind": "library", "library": "other"}})
     with pytest.raises(LibraryFolderMissing):
         submit(EXPERIMENT | {"dataset": {"kind": "library", "library": "music", "path": "rock"}})
+
+
+def test_corrections_are_checked_before_the_training_is_queued(submit):
+    def of(**options: str) -> dict[str, Any]:
+        return EXPERIMENT | {"dataset": {"kind": "corrections", "library": "music"} | options}
+
+    with pytest.raises(InvalidConfig, match="nobody has corrected a label"):
+        submit(of())
+    with pytest.raises(LabelSetNotFound):
+        submit(of(label_set="mine"))
+    with pytest.raises(LibraryNotFound):
+        submit(of(library="other"))

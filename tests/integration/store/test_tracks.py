@@ -13,7 +13,8 @@ from core.services.changes import delete_library
 from core.services.monitoring import count_unreadable_tags
 from core.store.embeddings import get_vector
 from core.store.tables import Library, Model, Prediction, PredictionLabel, Track
-from core.store.tracks import AnalysedFile, SeenFile, get_track, list_tracks, save_analysed, upsert_tracks
+from core.store.track_pages import TrackFilter, list_tracks
+from core.store.tracks import AnalysedFile, SeenFile, get_track, save_analysed, upsert_tracks
 from tests.support.builders import make_analysed_track, make_library, make_model, make_track
 from tests.support.query_plans import explain
 
@@ -33,7 +34,7 @@ def paths(session: Session, model: Model, **filters: object) -> list[str]:
     found: list[str] = []
     cursor = None
     while True:
-        page = list_tracks(session, model, cursor=cursor, limit=2, **filters)  # type: ignore[arg-type]
+        page = list_tracks(session, model, TrackFilter(**filters), cursor=cursor, limit=2)  # type: ignore[arg-type]
         assert len(page.items) <= 2
         found += [row.track.path for row in page.items]
         cursor = page.next_cursor
@@ -62,11 +63,11 @@ def test_pages_of_equal_scores_leave_nothing_out_and_double_nothing(session, lib
 def test_what_comes_and_goes_between_two_pages_does_not_move_the_others(session, library, model):
     for path, rock in [("a", 0.9), ("b", 0.8), ("c", 0.7), ("d", 0.6)]:
         make_analysed_track(session, library, model, path, scores=[rock, 0.0, 0.0])
-    first = list_tracks(session, model, genre="rock", limit=2)
+    first = list_tracks(session, model, TrackFilter(genre="rock"), limit=2)
     make_analysed_track(session, library, model, "new", scores=[1.0, 0.0, 0.0])
     session.delete(first.items[1].track)
     session.flush()
-    second = list_tracks(session, model, genre="rock", limit=2, cursor=first.next_cursor)
+    second = list_tracks(session, model, TrackFilter(genre="rock"), limit=2, cursor=first.next_cursor)
     assert [row.track.path for row in second.items] == ["c", "d"]
     assert second.next_cursor is None
 
@@ -79,7 +80,7 @@ def test_only_tracks_that_are_there_and_of_the_library_are_listed(session, libra
     assert paths(session, model, library="music") == ["here"]
     assert sorted(paths(session, model, genre="rock")) == ["elsewhere", "here"]
     with pytest.raises(LibraryNotFound):
-        list_tracks(session, model, library="no such")
+        list_tracks(session, model, TrackFilter(library="no such"))
 
 
 def test_a_track_is_listed_with_what_the_model_asked_for_says_of_it(session, library, model):
@@ -109,14 +110,14 @@ def test_a_track_is_found_by_its_path_in_any_unicode_form(session, library, mode
 
 def test_a_genre_that_the_model_does_not_know_is_refused(session, library, model):
     with pytest.raises(Invalid, match="polka"):
-        list_tracks(session, model, genre="polka")
+        list_tracks(session, model, TrackFilter(genre="polka"))
 
 
 @pytest.mark.parametrize("cursor", ["?", "", "W10", "WzEsMl0", "bnVsbA"])
 @pytest.mark.parametrize("genre", [None, "rock"])
 def test_a_cursor_from_elsewhere_is_refused(session, library, model, cursor, genre):
     with pytest.raises(InvalidCursor):
-        list_tracks(session, model, genre=genre, cursor=cursor)
+        list_tracks(session, model, TrackFilter(genre=genre), cursor=cursor)
 
 
 def test_one_track_by_its_id(session, library, model):
@@ -184,15 +185,18 @@ def many(session: Session, library: Library, model: Model) -> list[UUID]:
 
 
 def test_a_page_of_a_genre_is_read_from_the_index(session, model, many):
-    first = explain(session, lambda: list_tracks(session, model, genre="rock", min_score=0.3, limit=20))
+    first = explain(
+        session, lambda: list_tracks(session, model, TrackFilter(genre="rock", min_score=0.3), limit=20)
+    )
     assert "ix_prediction_labels_model_id_label_score" in first
     assert "Seq Scan on prediction_labels" not in first
 
 
 def test_a_later_page_starts_in_the_middle_of_the_index(session, model, many):
-    page = list_tracks(session, model, genre="rock", min_score=0.1, limit=20)
+    page = list_tracks(session, model, TrackFilter(genre="rock", min_score=0.1), limit=20)
     later = explain(
-        session, lambda: list_tracks(session, model, genre="rock", limit=20, cursor=page.next_cursor)
+        session,
+        lambda: list_tracks(session, model, TrackFilter(genre="rock"), limit=20, cursor=page.next_cursor),
     )
     assert "score <= '0.996'::real" in later
 

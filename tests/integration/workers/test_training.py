@@ -24,7 +24,9 @@ from core.ml.models.artifact import StoredCard
 from core.ml.training.context import TrainingStopped
 from core.ml.training.reports import EpochReport, TrainingResult
 from core.settings import Settings
-from core.states import Activity, JobState, UnitState
+from core.states import Activity, JobState, UnitState, Verdict
+from core.store.corrections import NewCorrection, write_corrections
+from core.store.label_sets import SetLabel, create_label_set, delete_label_set
 from core.store.session import transaction
 from core.store.tables import Epoch, Job, Model, Run, Track
 from tests.integration.workers.music import Music
@@ -260,6 +262,30 @@ def test_the_labels_of_a_library_are_the_genre_tags_of_its_files(listed, trainer
     assert {example.artist for example in dataset.examples} == {"Somebody"}
     paths = {example.path for example in dataset.examples}
     assert paths == {listed.root / "rock" / "a.mp3", listed.root / "jazz" / "b.mp3"}
+
+
+def test_what_people_said_is_a_dataset_and_outranks_tags(listed, trainer, submit):
+    """By a label set whose labels exclude each other: a yes decides, whatever the files are called later."""
+    with transaction(listed.sessions) as session:
+        labels = [SetLabel("Rock", "genre"), SetLabel("Jazz", "genre")]
+        create_label_set(session, "mine", labels, exclusive=True)
+        audio = {track.path: track.content_hash or b"" for track in session.scalars(select(Track))}
+        said = [
+            NewCorrection(audio["rock/a.mp3"], "jazz", Verdict.YES),
+            NewCorrection(audio["jazz/b.mp3"], "rock", Verdict.NO),
+        ]
+        write_corrections(session, said, author="local", origin="track")
+    corrections = {"kind": "corrections", "library": "music", "label_set": "mine"}
+    with transaction(listed.sessions) as session:
+        params = TrainingParams(experiment=EXPERIMENT | {"dataset": corrections})
+        job = submit_job(session, params, SubmissionContext("me")).job
+        delete_label_set(session, "mine")  # the job knows its labels
+    run(listed.sessions, unit_of(listed, job.id), training.train_model)
+    run(listed.sessions, unit_of(listed, submit(corrections=True)), training.train_model)
+    alone, merged = trainer.datasets
+    assert [(example.id, example.labels) for example in alone.examples] == [("rock/a.mp3", ("Jazz",))]
+    assert "1 of 2 corrected tracks are left out" in alone.notes[0]
+    assert sorted(example.labels for example in merged.examples) == [("jazz",), ("rock", "jazz")]
 
 
 def test_a_library_that_was_never_analysed_cannot_be_trained_on(music, trainer, submit):

@@ -1,0 +1,121 @@
+"""The `correct` and `review` commands: what you say of labels outranks every model."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from uuid import UUID
+
+import typer
+
+from api import schemas
+from api.client import display
+from api.client.http import Client, ClientError
+from api.client.tracks import find_track
+from core.library.correction_files import signed
+from core.states import Verdict
+
+SHOWN_PROBLEMS = 20
+SHOWN_LABELS = 10
+ANSWERS = {"y": Verdict.YES, "n": Verdict.NO, "?": Verdict.UNSURE}
+
+
+def correct_track(
+    client: Client, name: str, words: Sequence[str], note: str | None, *, allow_new: bool
+) -> None:
+    """`words`: labels like `+jazz`, `-rock`, `?pop`."""
+    verdicts = dict(map(signed, words))
+    track = find_track(client, name)
+    done = client.correct_track(track.id, verdicts, note, allow_new=allow_new)
+    show_labels(client.get_track(track.id))
+    show_outcome(done)
+
+
+def import_csv(client: Client, library: str, file: Path, *, allow_new: bool, dry_run: bool) -> None:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ClientError(f"{file} is not UTF-8: {error.reason} at byte {error.start}.") from None
+    show_import(
+        client.import_corrections(library, text, allow_new=allow_new, dry_run=dry_run), dry_run=dry_run
+    )
+
+
+def import_tags(client: Client, library: str, *, allow_new: bool, dry_run: bool) -> None:
+    show_import(client.import_tags(library, allow_new=allow_new, dry_run=dry_run), dry_run=dry_run)
+
+
+def undo(client: Client, change: UUID) -> None:
+    show_outcome(client.undo_correction(change))
+
+
+def show_import(done: schemas.ImportOutcome, *, dry_run: bool) -> None:
+    for problem in done.problems[:SHOWN_PROBLEMS]:
+        line = f"line {problem.line}, " if problem.line else ""
+        display.say(f"{line}{problem.path}: {problem.detail}")
+    for code, count in done.left_out.items():
+        display.say(f"Left out: {count} ({code}).", "red")
+    if dry_run:
+        display.say(f"{done.rows} rows; {done.changed} labels would be changed. Nothing was changed.")
+    else:
+        show_outcome(done)
+
+
+def show_outcome(done: schemas.CorrectionOutcome) -> None:
+    kept = f", {done.unchanged} stayed as they were" if done.unchanged else ""
+    display.say(f"{done.changed} labels changed{kept}.", "bold")
+    if done.change is not None:
+        display.say(f"`mfa correct --undo {done.change}` takes it back.")
+
+
+def show_labels(track: schemas.Track) -> None:
+    display.say(f"{track.path} in {track.library}", "bold")
+    given = ", ".join(map(display.label_of, track.labels[:SHOWN_LABELS])) or "no label"
+    refused = [label for label, verdict in track.corrections.items() if verdict == Verdict.NO]
+    display.say(given + (f"; not {', '.join(refused)}" if refused else ""))
+
+
+def review(client: Client, strategy: str, label: str | None, library: str | None, other: str) -> None:
+    """Ask about one track after the other until there is none left, or the answer is `q`."""
+    folders = {each.name: Path(each.path) for each in client.list_libraries()}
+    answered = 0
+    while True:
+        batch = client.take_questions(strategy, label, library, other)
+        for warning in batch.warnings if not answered else ():
+            display.say(f"Note: {warning}")
+        if not batch.items:
+            display.say(f"Nothing is left to ask about now. {answered} tracks answered.", "bold")
+            return
+        (question,) = batch.items
+        show_labels(question.track)
+        display.say(str(folders.get(question.track.library, Path()) / question.track.path))
+        verdicts = ask(batch.label)
+        while verdicts and not answer(client, question.track.id, verdicts):
+            verdicts = ask(batch.label)
+        if verdicts is None:
+            display.say(f"{answered} tracks answered, {batch.progress.undecided} undecided.", "bold")
+            return
+        answered += bool(verdicts)
+
+
+def ask(label: str | None) -> dict[str, Verdict] | None:
+    """What the user says; empty to skip the track, None to end."""
+    hint = f"Is it {label}? y, n, ? (unsure), Enter: skip, q: quit"
+    wanted = "Labels like `+jazz -rock ?pop`, with `;` between names of several words; Enter: skip, q: quit"
+    while True:
+        said = str(typer.prompt(hint if label else wanted, default="", show_default=False)).strip()
+        if said == "q":
+            return None
+        if label is None:
+            words = said.split(";") if ";" in said else said.split()
+            return dict(signed(word) for word in words if word.strip())
+        if not said or said in ANSWERS:
+            return {label: ANSWERS[said]} if said else {}
+
+
+def answer(client: Client, track_id: UUID, verdicts: dict[str, Verdict]) -> bool:
+    """Whether the correction is accepted; else the reason is shown."""
+    try:
+        client.correct_track(track_id, verdicts, None, allow_new=False)
+    except ClientError as error:
+        display.complain(str(error))
+        return False
+    return True

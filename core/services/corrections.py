@@ -1,0 +1,233 @@
+"""Correcting labels: of one track, of all that a query means, from a CSV file and from tags.
+
+Everything is validated before anything is written, and what a request leaves out is counted and named.
+"""
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from core.errors import Invalid, TooManyTracks
+from core.library.correction_files import Row
+from core.library.genres import split_genres
+from core.spelling import clean, name_key
+from core.states import Verdict
+from core.store.corrections import NewCorrection, Written, get_content_hash, write_corrections
+from core.store.label_sets import known_labels, refuse_unknown, spell
+from core.store.libraries import get_library_by_name
+from core.store.tables import Model, Track
+from core.store.track_pages import TrackFilter, matching
+
+MOST_TRACKS = 100_000  # of one request
+LISTED_PROBLEMS = 1000
+MEANINGS = {
+    "track_not_found": "The library has no such track",
+    "track_not_analysed": "The audio of the track has not been read yet",
+    "no_genre_tag": "The track has no genre tag",
+}
+Verdicts = Mapping[str, Verdict | None]  # by label; None withdraws what was said before
+
+
+NOTHING = Written(None, 0, 0)
+
+
+@dataclass(frozen=True)
+class Bulk:
+    """What a query has matched, and what became of it."""
+
+    tracks: int
+    not_analysed: int  # tracks whose audio has not been read yet, so that nothing can be said of it
+    written: Written
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A row of an import that has had no effect."""
+
+    line: int | None  # of a CSV file, from 1
+    path: str
+    code: str
+    detail: str
+
+
+@dataclass
+class Import:
+    """What an import has found; `problems` holds the first LISTED_PROBLEMS."""
+
+    rows: int = 0
+    counts: dict[str, int] = field(default_factory=dict)  # rows without effect, by code
+    problems: list[Problem] = field(default_factory=list)
+    written: Written = NOTHING
+
+    def leave_out(self, line: int | None, path: str, code: str, detail: str) -> None:
+        self.counts[code] = self.counts.get(code, 0) + 1
+        if len(self.problems) < LISTED_PROBLEMS:
+            self.problems.append(Problem(line, path, code, detail))
+
+
+def correct_track(
+    session: Session, track_id: UUID, verdicts: Verdicts, *, author: str, note: str | None, allow_new: bool
+) -> Written:
+    """Correct labels of the audio of a track; other labels stay as they are."""
+    digest = get_content_hash(session, track_id)
+    spelt = spelt_verdicts(session, verdicts, allow_new=allow_new)
+    corrections = [NewCorrection(digest, label, verdict) for label, verdict in spelt.items()]
+    return write_corrections(session, corrections, author=author, origin="track", note=note)
+
+
+def correct_matching(
+    session: Session,
+    model: Model,
+    wanted: TrackFilter,
+    verdicts: Verdicts,
+    *,
+    author: str,
+    note: str | None,
+    allow_new: bool,
+    dry_run: bool,
+) -> Bulk:
+    """Correct labels of all tracks that are meant. Raises TooManyTracks."""
+    spelt = spelt_verdicts(session, verdicts, allow_new=allow_new)
+    query = select(Track.content_hash).where(*matching(session, model, wanted)).limit(MOST_TRACKS + 1)
+    digests = session.scalars(query).all()
+    if len(digests) > MOST_TRACKS:
+        raise TooManyTracks(
+            f"The query matches more than {MOST_TRACKS:,} tracks: narrow it down, for example by library."
+        )
+    audio = {digest for digest in digests if digest is not None}
+    corrections = [
+        NewCorrection(digest, label, verdict) for digest in audio for label, verdict in spelt.items()
+    ]
+    written = _write(session, corrections, author, "query", note, dry_run=dry_run)
+    return Bulk(len(digests), digests.count(None), written)
+
+
+def import_rows(
+    session: Session,
+    library: str,
+    rows: Sequence[Row],
+    *,
+    author: str,
+    note: str | None,
+    allow_new: bool,
+    dry_run: bool,
+) -> Import:
+    """Correct labels of tracks of a library by their paths; of two contradicting rows the first counts."""
+    audio = _audio_by_path(session, library)
+    known = known_labels(session)
+    found = Import(rows=len(rows))
+    wanted: dict[tuple[bytes, str], NewCorrection] = {}
+    for row in rows:
+        digest = audio.get(_composed(row.path))
+        if digest is None:
+            code = "track_not_analysed" if _composed(row.path) in audio else "track_not_found"
+            found.leave_out(row.line, row.path, code, f"{MEANINGS[code]}: {row.path!r}.")
+            continue
+        spelling, unknown = spell([row.label], known)
+        if unknown and not allow_new:
+            found.leave_out(row.line, row.path, "unknown_label", unknown[row.label])
+            continue
+        label = spelling.get(row.label, clean(row.label))
+        first = wanted.setdefault((digest, name_key(label)), NewCorrection(digest, label, row.verdict))
+        if first.verdict != row.verdict:
+            detail = f"An earlier row says {first.verdict} to {label!r} of the same audio."
+            found.leave_out(row.line, row.path, "contradiction", detail)
+    found.written = _write(session, list(wanted.values()), author, "csv", note, dry_run=dry_run)
+    return found
+
+
+def import_tags(
+    session: Session,
+    library: str,
+    folder: str,
+    *,
+    separators: str,
+    aliases: Mapping[str, str],
+    author: str,
+    note: str | None,
+    allow_new: bool,
+    dry_run: bool,
+) -> Import:
+    """Say yes to the labels that the genre tags of a library name, where nobody has said anything yet."""
+    where = [Track.library_id == get_library_by_name(session, library).id, Track.missing_at.is_(None)]
+    if folder:
+        where.append(Track.path.startswith(f"{folder}/", autoescape=True))
+    tags = session.execute(
+        select(Track.path, Track.content_hash, Track.tags["genre"]).where(*where).order_by(Track.path)
+    ).all()
+    known = known_labels(session)
+    found = Import(rows=len(tags))
+    wanted: dict[tuple[bytes, str], NewCorrection] = {}
+    for path, digest, genres in tags:
+        if digest is None:
+            found.leave_out(None, path, "track_not_analysed", f"{MEANINGS['track_not_analysed']}: {path!r}.")
+            continue
+        labels = [label for label in split_genres(genres or (), separators, aliases) if name_key(label)]
+        if not labels:
+            found.leave_out(None, path, "no_genre_tag", f"{MEANINGS['no_genre_tag']}: {path!r}.")
+        spelling, unknown = spell(labels, known)
+        for label in labels:
+            if label in unknown and not allow_new:
+                found.leave_out(None, path, "unknown_label", unknown[label])
+                continue
+            label = spelling.get(label, clean(label))
+            wanted.setdefault((digest, name_key(label)), NewCorrection(digest, label, Verdict.YES))
+    found.written = _write(
+        session, list(wanted.values()), author, "tags", note, dry_run=dry_run, replace=False
+    )
+    return found
+
+
+def spelt_verdicts(session: Session, verdicts: Verdicts, *, allow_new: bool) -> dict[str, Verdict | None]:
+    """The verdicts by the known spelling of their labels. Raises Invalid or UnknownLabel.
+
+    What is withdrawn may have any name: its label set or model may be gone.
+    """
+    spelling, unknown = spell(verdicts, known_labels(session))
+    if not allow_new:
+        refuse_unknown({label: why for label, why in unknown.items() if verdicts[label] is not None})
+    spelt: dict[str, Verdict | None] = {}
+    seen: set[str] = set()
+    for label, verdict in verdicts.items():
+        key = name_key(label)
+        if key in seen:
+            raise Invalid(f"The label {label!r} is named twice.")
+        seen.add(key)
+        spelt[spelling.get(label, clean(label))] = verdict
+    return spelt
+
+
+def _write(
+    session: Session,
+    corrections: Sequence[NewCorrection],
+    author: str,
+    origin: str,
+    note: str | None,
+    *,
+    dry_run: bool,
+    replace: bool = True,
+) -> Written:
+    """With `dry_run`, what would be written, of which nothing stays."""
+    with session.begin_nested() as attempt:
+        written = write_corrections(
+            session, corrections, author=author, origin=origin, note=note, replace=replace
+        )
+        if dry_run:
+            attempt.rollback()
+    return Written(None, written.changed, written.unchanged) if dry_run else written
+
+
+def _audio_by_path(session: Session, library: str) -> dict[str, bytes | None]:
+    """Audio of the present tracks of a library by their paths, in one Unicode form."""
+    query = select(Track.path, Track.content_hash).where(
+        Track.library_id == get_library_by_name(session, library).id, Track.missing_at.is_(None)
+    )
+    return {_composed(path): digest for path, digest in session.execute(query)}
+
+
+def _composed(path: str) -> str:
+    return unicodedata.normalize("NFC", path)

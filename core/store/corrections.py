@@ -1,0 +1,344 @@
+"""Corrections: what people say of the labels of audio, which outranks what any model says.
+
+A change is what one request has written, on one track or on many; it is undone as a whole. The table
+`corrections` holds the last word per label and piece of audio, `correction_entries` the history.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import (
+    ColumnElement,
+    LargeBinary,
+    Select,
+    Text,
+    any_,
+    cast,
+    column,
+    delete,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.orm import Session, aliased
+
+from core.errors import ChangeNotFound, TrackNotAnalysed, TrackNotFound
+from core.spelling import name_key
+from core.states import Verdict
+from core.store.cursor import Page, cut_page, decode_cursor
+from core.store.tables import Correction, CorrectionChange, CorrectionEntry, Library, Review, Track
+
+LISTED_ENTRIES = 200  # of the history of one piece of audio, the newest first
+NOT_IDENTIFIED = "The audio of this track has not been read yet: analyse its library first."
+COLUMNS = ("content_hash", "label_key", "label", "verdict")
+Corrections = Mapping[str, Verdict]  # by label
+
+
+class NewCorrection(NamedTuple):
+    """A verdict to write; None withdraws what was said before."""
+
+    content_hash: bytes
+    label: str
+    verdict: Verdict | None
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a request has done to corrections."""
+
+    change_id: UUID | None  # None if everything was there already
+    changed: int  # verdicts
+    unchanged: int  # verdicts that were there already or, of an undo, that have been changed since
+
+
+@dataclass(frozen=True)
+class Entry:
+    label: str
+    verdict: Verdict | None  # None: withdrawn
+    change: CorrectionChange
+
+
+@dataclass(frozen=True)
+class TrackHistory:
+    current: Sequence[Entry]
+    history: Sequence[Entry]  # the newest first, at most LISTED_ENTRIES
+    entries: int  # length of the whole history
+
+
+@dataclass(frozen=True)
+class ChangeRow:
+    change: CorrectionChange
+    entries: int  # verdicts that it has written
+    standing: int  # of which nobody has changed since
+
+
+def corrections_of(content_hash: Any) -> ColumnElement[Any]:
+    """The verdicts by label on the audio in a column, as a JSON object; NULL if there are none."""
+    said = aliased(Correction)
+    found = select(func.jsonb_object_agg(said.label, said.verdict))
+    return found.where(said.content_hash == content_hash, said.verdict.is_not(None)).scalar_subquery()
+
+
+def as_corrections(found: Mapping[str, str] | None) -> Corrections:
+    """What `corrections_of` has read, in alphabetical order."""
+    return {label: Verdict(verdict) for label, verdict in sorted((found or {}).items())}
+
+
+def find_corrections(session: Session, content_hashes: Iterable[bytes]) -> dict[bytes, Corrections]:
+    """The verdicts on each piece of audio that has any."""
+    digests = cast(list(content_hashes), ARRAY(LargeBinary))
+    audio = select(func.unnest(digests).label("content_hash")).subquery()
+    query = select(audio.c.content_hash, corrections_of(audio.c.content_hash))
+    return {digest: as_corrections(found) for digest, found in session.execute(query) if found}
+
+
+def list_library_corrections(
+    session: Session, library: Library, folder: str
+) -> list[tuple[str, dict[str, Any], Corrections]]:
+    """Path, tags and verdicts of every present track in a folder of which somebody said something."""
+    query = select(Track.path, Track.tags, corrections_of(Track.content_hash)).order_by(Track.path)
+    rows = session.execute(query.where(*_corrected_in(library, folder)))
+    return [(path, tags or {}, as_corrections(found)) for path, tags, found in rows]
+
+
+def has_corrections(session: Session, library: Library, folder: str) -> bool:
+    """Whether somebody said something of a present track in a folder."""
+    return session.scalar(select(Track.id).where(*_corrected_in(library, folder)).limit(1)) is not None
+
+
+def _corrected_in(library: Library, folder: str) -> tuple[ColumnElement[bool], ...]:
+    said = (Correction.content_hash == Track.content_hash, Correction.verdict.is_not(None))
+    return (
+        Track.library_id == library.id,
+        Track.path.startswith(f"{folder}/" if folder else "", autoescape=True),
+        Track.missing_at.is_(None),
+        exists().where(*said),
+    )
+
+
+def get_content_hash(session: Session, track_id: UUID) -> bytes:
+    """Which audio a track holds. Raises TrackNotFound or TrackNotAnalysed."""
+    query = select(Track.id, Track.content_hash).join(Library, Library.id == Track.library_id)
+    row = session.execute(query.where(Track.id == track_id)).one_or_none()
+    if row is None:
+        raise TrackNotFound
+    if row.content_hash is None:
+        raise TrackNotAnalysed(NOT_IDENTIFIED)
+    return bytes(row.content_hash)
+
+
+def write_corrections(
+    session: Session,
+    corrections: Sequence[NewCorrection],
+    *,
+    author: str,
+    origin: str,
+    note: str | None = None,
+    replace: bool = True,
+) -> Written:
+    """Write verdicts as one change, at most one per label and piece of audio.
+
+    What is there already is not written again, unless with another note, so a repeated request does nothing.
+    Without `replace`, labels that have a verdict keep it. Whoever corrects a label last has the last word;
+    the history keeps all.
+    """
+    rows = [
+        (each.content_hash, name_key(each.label), each.label, str(each.verdict) if each.verdict else None)
+        for each in corrections
+    ]
+    arrays = list(map(list, zip(*rows, strict=True))) if rows else [[]] * len(COLUMNS)
+    types = (LargeBinary, Text, Text, Text)
+    kinds: list[ColumnElement[Any]] = [column(name, kind) for name, kind in zip(COLUMNS, types, strict=True)]
+    unnested = func.unnest(*(cast(values, ARRAY(kind)) for values, kind in zip(arrays, types, strict=True)))
+    given = unnested.table_valued(*kinds, name="given").render_derived()
+    wanted = select(given)
+    if any(
+        each.verdict is None for each in corrections
+    ):  # there is nothing to withdraw where nothing was said
+        known = aliased(Correction)
+        is_known = (known.content_hash == given.c.content_hash) & (known.label_key == given.c.label_key)
+        wanted = wanted.where(or_(given.c.verdict.is_not(None), exists().where(is_known)))
+
+    def differs(new: Any) -> ColumnElement[bool]:
+        other = Correction.verdict.is_distinct_from(new.verdict)
+        if not replace:
+            return Correction.verdict.is_(None) & other
+        if note is None:
+            return other
+        of_change = CorrectionChange.id == Correction.change_id
+        return or_(
+            other,
+            select(CorrectionChange.note).where(of_change).scalar_subquery().is_distinct_from(note),
+        )
+
+    change = CorrectionChange(author=author, origin=origin, note=note)
+    changed = _write(session, change, wanted, differs)
+    _end_leases(session, {each.content_hash for each in corrections}, confirmed=not changed)
+    return Written(change.id if changed else None, changed, len(rows) - changed)
+
+
+def undo_change(session: Session, change_id: UUID, author: str) -> Written:
+    """Give every label of a change the verdict that it had before, as a change of its own.
+
+    Labels that somebody has changed since stay as they are, so a second undo does nothing. Raises
+    ChangeNotFound.
+    """
+    if session.get(CorrectionChange, change_id) is None:
+        raise ChangeNotFound(f"There is no change of corrections {change_id}.")
+    entry, before = CorrectionEntry, aliased(CorrectionEntry)
+    same = (before.content_hash == entry.content_hash) & (before.label_key == entry.label_key)
+    earlier = (
+        select(before.label, before.verdict)
+        .where(same, before.id < entry.id)
+        .order_by(before.id.desc())
+        .limit(1)
+        .lateral()
+    )
+    wanted = (
+        select(
+            entry.content_hash,
+            entry.label_key,
+            func.coalesce(earlier.c.label, entry.label).label("label"),
+            earlier.c.verdict,
+        )
+        .join(earlier, true(), isouter=True)
+        .where(entry.change_id == change_id)
+    )
+    change = CorrectionChange(author=author, origin="undo", undoes=change_id)
+    changed = _write(session, change, wanted, lambda _: Correction.change_id == change_id)
+    entries = session.scalar(select(func.count()).where(entry.change_id == change_id)) or 0
+    return Written(change.id if changed else None, changed, entries - changed)
+
+
+def _write(
+    session: Session,
+    change: CorrectionChange,
+    wanted: Select[*tuple[Any, ...]],
+    condition: Callable[[Any], ColumnElement[bool]],
+) -> int:
+    """Upsert the verdicts and add them to the history; returns how many there were.
+
+    `condition` says, of the row that is proposed, whether the row that is there is replaced. Both statements
+    are one, and rows are locked in a fixed order: two requests for the same audio wait for each other.
+    """
+    session.add(change)
+    session.flush()
+    source = wanted.subquery()
+    ordered = select(*(source.c[name] for name in COLUMNS), literal(change.id)).order_by(
+        source.c.content_hash, source.c.label_key
+    )
+    statement = insert(Correction).from_select([*COLUMNS, "change_id"], ordered)
+    new = statement.excluded
+    written = (
+        statement.on_conflict_do_update(
+            index_elements=[Correction.content_hash, Correction.label_key],
+            set_={name: new[name] for name in ("label", "verdict", "change_id")},
+            where=condition(new),
+        )
+        .returning(*(getattr(Correction, name) for name in (*COLUMNS, "change_id")))
+        .cte("written")
+    )
+    entries = (
+        insert(CorrectionEntry)
+        .from_select([*COLUMNS, "change_id"], select(written))
+        .returning(CorrectionEntry.id)
+        .cte("entries")
+    )
+    count = session.scalar(select(func.count()).select_from(entries)) or 0
+    if not count:
+        session.delete(change)
+        session.flush()
+    return count
+
+
+def _end_leases(session: Session, content_hashes: Iterable[bytes], *, confirmed: bool) -> None:
+    """Nobody is being asked about this audio any more; `confirmed`: its verdicts stay as they were."""
+    digests = cast(list(content_hashes), ARRAY(LargeBinary))
+    asked = select(Review.content_hash).where(Review.content_hash == any_(digests))
+    locked = asked.order_by(Review.content_hash).with_for_update().cte("asked")
+    now = func.clock_timestamp()
+    session.execute(
+        update(Review)
+        .where(Review.content_hash.in_(select(locked.c.content_hash)))
+        .values({"leased_until": now} | ({"confirmed_at": now} if confirmed else {})),
+        execution_options={"synchronize_session": False},
+    )
+
+
+def get_history(session: Session, content_hash: bytes) -> TrackHistory:
+    """The verdicts on a piece of audio, and how they came about."""
+    current = (
+        select(Correction.label, Correction.verdict, CorrectionChange)
+        .join(CorrectionChange, CorrectionChange.id == Correction.change_id)
+        .where(Correction.content_hash == content_hash, Correction.verdict.is_not(None))
+        .order_by(Correction.label)
+    )
+    entries = (
+        select(CorrectionEntry.label, CorrectionEntry.verdict, CorrectionChange)
+        .join(CorrectionChange, CorrectionChange.id == CorrectionEntry.change_id)
+        .where(CorrectionEntry.content_hash == content_hash)
+        .order_by(CorrectionEntry.id.desc())
+        .limit(LISTED_ENTRIES)
+    )
+    count = select(func.count()).where(CorrectionEntry.content_hash == content_hash)
+    return TrackHistory(_entries(session, current), _entries(session, entries), session.scalar(count) or 0)
+
+
+def _entries(session: Session, query: Select[*tuple[Any, ...]]) -> list[Entry]:
+    return [
+        Entry(label, Verdict(verdict) if verdict else None, change)
+        for label, verdict, change in session.execute(query)
+    ]
+
+
+def list_changes(session: Session, cursor: str | None = None, limit: int = 100) -> Page[ChangeRow]:
+    """All changes of corrections, the newest first."""
+    of_change = CorrectionEntry.change_id == CorrectionChange.id
+    entries = select(func.count()).where(of_change).scalar_subquery()
+    standing = select(func.count()).where(Correction.change_id == CorrectionChange.id).scalar_subquery()
+    key = tuple_(CorrectionChange.created_at, CorrectionChange.id)
+    query = select(CorrectionChange, entries, standing).order_by(
+        CorrectionChange.created_at.desc(), CorrectionChange.id.desc()
+    )
+    if cursor is not None:
+        query = query.where(key < tuple_(*map(literal, decode_cursor(cursor, datetime.fromisoformat, UUID))))
+    rows = [ChangeRow(*row) for row in session.execute(query.limit(limit + 1))]
+    return cut_page(rows, limit, lambda row: (row.change.created_at, row.change.id))
+
+
+def move_corrections(session: Session, old: bytes, new: bytes) -> None:
+    """Move corrections and their history from one key of some audio to another.
+
+    Of two verdicts on a label the later one stays; the history keeps both.
+    """
+    mine, other = aliased(Correction), aliased(Correction)
+    when = select(CorrectionChange.created_at)
+    later = (
+        when.where(CorrectionChange.id == other.change_id).scalar_subquery()
+        >= when.where(CorrectionChange.id == mine.change_id).scalar_subquery()
+    )
+    for loser, winner in ((old, new), (new, old)):
+        beaten = (
+            select(mine.label_key)
+            .join(other, other.label_key == mine.label_key)
+            .where(mine.content_hash == loser, other.content_hash == winner, later)
+        )
+        session.execute(
+            delete(Correction).where(Correction.content_hash == loser, Correction.label_key.in_(beaten)),
+            execution_options={"synchronize_session": False},
+        )
+    for table in (Correction, CorrectionEntry):
+        session.execute(
+            update(table).where(table.content_hash == old).values(content_hash=new),
+            execution_options={"synchronize_session": False},
+        )
+    session.execute(delete(Review).where(Review.content_hash == old))

@@ -1,0 +1,126 @@
+"""Label sets: vocabularies of one's own, and which labels may be corrected."""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from core.errors import LabelSetExists, LabelSetNotFound, UnknownLabel
+from core.spelling import name_key
+from core.store.tables import LabelSet, Model
+
+NAMED_LABELS = 10  # unknown labels that an error names
+SIMILAR = 0.6  # ratio of difflib, 0 to 1
+
+
+@dataclass(frozen=True)
+class SetLabel:
+    label: str
+    facet: str | None = None  # what kind of label it is: a genre, a mood
+
+
+def create_label_set(
+    session: Session, name: str, labels: Sequence[SetLabel], *, exclusive: bool
+) -> tuple[LabelSet, bool]:
+    """Create a label set; returns it and whether it is new. Idempotent. Raises LabelSetExists."""
+    values = {"name": name, "labels": _as_json(labels), "exclusive": exclusive}
+    created = session.scalars(
+        insert(LabelSet)
+        .values(values)
+        .on_conflict_do_nothing(index_elements=[LabelSet.name])
+        .returning(LabelSet)
+    ).one_or_none()
+    if created is not None:
+        return created, True
+    known = get_label_set(session, name)
+    if (known.labels, known.exclusive) != (values["labels"], exclusive):
+        raise LabelSetExists(f"The label set {name!r} exists with other labels.")
+    return known, False
+
+
+def get_label_set(session: Session, name: str, *, lock: bool = False) -> LabelSet:
+    query = select(LabelSet).where(LabelSet.name == name)
+    found = session.scalars(query.with_for_update() if lock else query).one_or_none()
+    if found is None:
+        raise LabelSetNotFound(f"There is no label set {name!r}; GET /api/v1/label-sets lists them.")
+    return found
+
+
+def list_label_sets(session: Session) -> Sequence[LabelSet]:
+    return session.scalars(select(LabelSet).order_by(LabelSet.name)).all()
+
+
+def change_label_set(
+    session: Session,
+    name: str,
+    new_name: str | None = None,
+    labels: Sequence[SetLabel] | None = None,
+    exclusive: bool | None = None,
+) -> LabelSet:
+    """Change what is not None. Corrections stay, also those of labels that the set has lost."""
+    found = get_label_set(session, name, lock=True)
+    if new_name is not None and new_name != name:
+        if session.scalar(select(LabelSet.id).where(LabelSet.name == new_name)) is not None:
+            raise LabelSetExists(f"There is another label set {new_name!r}.")
+        found.name = new_name
+    if labels is not None:
+        found.labels = _as_json(labels)
+    if exclusive is not None:
+        found.exclusive = exclusive
+    found.updated_at = func.now()
+    session.flush()
+    session.refresh(found)
+    return found
+
+
+def delete_label_set(session: Session, name: str) -> None:
+    session.delete(get_label_set(session, name, lock=True))
+    session.flush()
+
+
+def _as_json(labels: Iterable[SetLabel]) -> list[dict[str, Any]]:
+    return [{"label": each.label, "facet": each.facet} for each in labels]
+
+
+def known_labels(session: Session) -> dict[str, str]:
+    """Spelling by key of every label of a label set or a model.
+
+    The spelling of the first label set counts, then that of the newest model.
+    """
+    sets = [[each["label"] for each in found.labels] for found in list_label_sets(session)]
+    models = session.scalars(select(Model.labels).order_by(Model.id.desc()))
+    known: dict[str, str] = {}
+    for labels in (*sets, *models):
+        for label in labels:
+            known.setdefault(name_key(label), label)
+    return known
+
+
+def spell(labels: Iterable[str], known: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Known spelling by label, and for each label that is not known a sentence that says so."""
+    found, unknown = {}, {}
+    for label in labels:
+        spelling = known.get(name_key(label))
+        if spelling is not None:
+            found[label] = spelling
+        else:
+            unknown[label] = _no_such_label(label, known)
+    return found, unknown
+
+
+def _no_such_label(label: str, known: Mapping[str, str]) -> str:
+    near = difflib.get_close_matches(name_key(label), known, n=1, cutoff=SIMILAR)
+    hint = f"did you mean {known[near[0]]!r}?" if near else "GET /api/v1/label-sets lists those of your own."
+    return f"No label set and no model has the label {label!r}: {hint}"
+
+
+def refuse_unknown(unknown: Mapping[str, str]) -> None:
+    """Raise UnknownLabel if there are any."""
+    if unknown:
+        more = len(unknown) - NAMED_LABELS
+        sentences = list(unknown.values())[:NAMED_LABELS]
+        raise UnknownLabel(" ".join([*sentences, f"{more} more are unknown."] if more > 0 else sentences))

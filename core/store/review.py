@@ -1,0 +1,301 @@
+"""The review queue: which tracks to ask people about next, and leases so that nobody is asked twice.
+
+Leases are on audio, so copies of a track are not asked about at the same time either. They end with a
+correction or by their time, so a reviewer that disappears holds nobody up for long.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Float,
+    Select,
+    Text,
+    TextClause,
+    case,
+    cast,
+    exists,
+    func,
+    select,
+    text,
+    true,
+)
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from core.errors import Invalid
+from core.spelling import name_key
+from core.states import Verdict
+from core.store.clock import seconds
+from core.store.libraries import get_library_by_name
+from core.store.tables import (
+    Correction,
+    CorrectionChange,
+    Library,
+    Model,
+    Prediction,
+    PredictionLabel,
+    Review,
+    Run,
+    Track,
+)
+from core.store.tracks import TrackRow, track_row, tracks_with
+
+REVIEW_LOCK = 7_264_004  # of an advisory lock
+WINDOW = 20  # candidates per track that is asked for, to have several albums to choose from
+# Of models with one label per track or several; of all labels or one of them.
+MARGINS = {
+    (False, False): "(SELECT min(abs(s - t)) FROM unnest(scores, CAST(:thresholds AS real[])) AS u(s, t))",
+    (False, True): "abs(scores[:place] - :threshold)",
+    (True, False): "(SELECT max(s) - (array_agg(s ORDER BY s DESC))[2] FROM unnest(scores) AS u(s))",
+    (True, True): "abs(scores[:place] - (SELECT max(s) FROM unnest(scores) WITH ORDINALITY AS u(s, place) "
+    "WHERE place <> :place))",
+}
+LEARNT = "The model has learnt from corrections: its scores on these tracks hide some of their errors."
+
+
+class Strategy(StrEnum):
+    MARGIN = "margin"  #: where the model's decision is closest
+    RANDOM = "random"
+    SUSPECT = "suspect"  #: what people said and the model contradicts most
+    DISAGREEMENT = "disagreement"  #: where two models give different labels
+
+
+@dataclass(frozen=True)
+class Question:
+    row: TrackRow
+    value: float  # margin, self-confidence, or number of labels; of `random` without meaning
+    leased_until: datetime
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Pieces of audio that the model has labelled."""
+
+    decided: int  # somebody said something of the label or, without one, of any label
+    undecided: int
+    leased: int  # somebody is being asked about them now
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    content_hash: bytes
+    value: float
+    track_id: UUID
+    album: str | None  # with its folder; None if its tags name none
+
+
+def take_questions(
+    session: Session,
+    model: Model,
+    strategy: Strategy,
+    n: int,
+    *,
+    reviewer: str,
+    lease_s: float,
+    label: str | None = None,
+    library: str | None = None,
+    other: Model | None = None,
+) -> list[Question]:
+    """Lease up to `n` tracks, those to ask about first come first; `label` is one of the model's.
+
+    `margin` never gives two tracks of one album in a row, so it may give fewer than there are. `other` is
+    needed for `disagreement`. Takers wait for each other until their transactions end. Raises Invalid.
+    """
+    session.execute(select(func.pg_advisory_xact_lock(REVIEW_LOCK)))
+    ranked = _ranked(model, strategy, label, other)
+    library_id = None if library is None else get_library_by_name(session, library).id
+    window = n * WINDOW if strategy == Strategy.MARGIN else n
+    found = [_Candidate(*row) for row in session.execute(_candidates(ranked, library_id, window))]
+    found.sort(key=lambda each: -each.value if strategy == Strategy.DISAGREEMENT else each.value)
+    chosen = spread(found, n) if strategy == Strategy.MARGIN else found
+    until = _lease(session, [each.content_hash for each in chosen], reviewer, lease_s)
+    tracks = session.execute(tracks_with(model).where(Track.id.in_([each.track_id for each in chosen])))
+    rows = {track.id: track_row(track, *rest) for track, *rest in tracks}
+    return [
+        Question(rows[each.track_id], each.value, until[each.content_hash])
+        for each in chosen
+        if each.track_id in rows
+    ]
+
+
+def spread(candidates: Sequence[_Candidate], n: int) -> list[_Candidate]:
+    """Up to `n` candidates in their order, put off where two of one album would follow each other."""
+    chosen: list[_Candidate] = []
+    waiting = list(candidates)
+    while waiting and len(chosen) < n:
+        last = chosen[-1].album if chosen else None
+        fitting = (place for place, each in enumerate(waiting) if last is None or each.album != last)
+        place = next(fitting, None)
+        if place is None:
+            break
+        chosen.append(waiting.pop(place))
+    return chosen
+
+
+def count_progress(session: Session, model: Model, label: str | None, library: str | None) -> Progress:
+    library_id = None if library is None else get_library_by_name(session, library).id
+    present = _is_present(Prediction.content_hash, library_id)
+    labelled = select(func.count()).where(Prediction.model_id == model.id, present)
+    # One count each: as conditions on a column of counts, these would be looked up row by row.
+    total, decided, leased = (
+        session.scalar(labelled.where(*conditions)) or 0
+        for conditions in (
+            (),
+            (_is_decided(Prediction.content_hash, label),),
+            (_is_leased(Prediction.content_hash),),
+        )
+    )
+    return Progress(decided, total - decided, leased)
+
+
+def has_learnt_from_corrections(session: Session, model: Model) -> bool:
+    """Whether a training that made the model read corrections."""
+    kind = Run.config["dataset"]["kind"].astext
+    return (
+        session.scalar(select(Run.id).where(Run.model_id == model.id, kind == "corrections").limit(1))
+        is not None
+    )
+
+
+def _ranked(
+    model: Model, strategy: Strategy, label: str | None, other: Model | None
+) -> Select[*tuple[Any, ...]]:
+    """A query for audio that may be asked about, and the value by which it is ordered."""
+    if strategy == Strategy.SUSPECT:
+        return _suspects(model, label)
+    if strategy == Strategy.DISAGREEMENT:
+        if other is None:
+            raise Invalid("Name the `other` model to compare with.")
+        return _disagreements(model, other, label)
+    value = func.random() if strategy == Strategy.RANDOM else _margin(model, label)
+    undecided = ~_is_decided(Prediction.content_hash, label)
+    query = select(Prediction.content_hash, cast(value, Float).label("value"))
+    return query.where(Prediction.model_id == model.id, undecided).order_by(text("value"))
+
+
+def _margin(model: Model, label: str | None) -> TextClause:
+    """How close a decision is: distances of scores, 0 to 1."""
+    margin = text(MARGINS[model.single_label, label is not None])
+    if label is None:
+        return margin if model.single_label else margin.bindparams(thresholds=model.thresholds)
+    place = model.labels.index(label)
+    if model.single_label:
+        return margin.bindparams(place=place + 1)
+    return margin.bindparams(place=place + 1, threshold=model.thresholds[place])
+
+
+def _suspects(model: Model, label: str | None) -> Select[*tuple[Any, ...]]:
+    """Corrected audio by the model's least confidence in what people said, unless it has been confirmed."""
+    keys = [name_key(each) for each in model.labels]
+    score = Prediction.scores[func.array_position(cast(keys, ARRAY(Text)), Correction.label_key)]
+    confidence = case((Correction.verdict == Verdict.YES, score), else_=1 - score)
+    confirmed = exists().where(
+        Review.content_hash == Correction.content_hash, Review.confirmed_at > CorrectionChange.created_at
+    )
+    return (
+        select(Prediction.content_hash, cast(func.min(confidence), Float).label("value"))
+        .join(Correction, Correction.content_hash == Prediction.content_hash)
+        .join(CorrectionChange, CorrectionChange.id == Correction.change_id)
+        .where(
+            Prediction.model_id == model.id,
+            Correction.verdict.in_((Verdict.YES, Verdict.NO)),
+            Correction.label_key.in_(keys if label is None else [name_key(label)]),
+            ~confirmed,
+        )
+        .group_by(Prediction.content_hash)
+        .order_by(text("value"))
+    )
+
+
+def _disagreements(model: Model, other: Model, label: str | None) -> Select[*tuple[Any, ...]]:
+    """Undecided audio by the number of labels, among those of both models, that only one model gives it."""
+    shared = sorted({*model.labels} & {*other.labels} & ({*model.labels} if label is None else {label}))
+    if not shared:
+        raise Invalid(f"{model.name}@{model.version} and {other.name}@{other.version} share no such label.")
+
+    given = PredictionLabel
+    by_one = (
+        select(given.content_hash)
+        .where(given.model_id.in_((model.id, other.id)), given.label.in_(shared))
+        .group_by(given.content_hash, given.label)
+        .having(func.count() == 1)
+        .subquery()
+    )
+    counted = (
+        select(by_one.c.content_hash, cast(func.count(), Float).label("value"))
+        .group_by(by_one.c.content_hash)
+        .subquery()
+    )
+    by_both = [
+        exists().where(Prediction.content_hash == counted.c.content_hash, Prediction.model_id == each.id)
+        for each in (model, other)
+    ]
+    undecided = ~_is_decided(counted.c.content_hash, label)
+    return select(counted).where(*by_both, undecided).order_by(counted.c.value.desc())
+
+
+def _candidates(
+    ranked: Select[*tuple[Any, ...]], library_id: UUID | None, limit: int
+) -> Select[*tuple[Any, ...]]:
+    """The first that are there and that nobody is being asked about, each with one of its tracks."""
+    digest = ranked.selected_columns["content_hash"]
+    first = ranked.where(_is_present(digest, library_id), ~_is_leased(digest)).limit(limit).subquery()
+    folder = func.regexp_replace(Track.path, "[^/]*$", "", type_=Text)
+    album = folder.concat(func.nullif(Track.tags["album"].astext, ""))  # NULL without a tag
+    track = (
+        select(Track.id, album.label("album"))
+        .join(Library, Library.id == Track.library_id)
+        .where(Track.content_hash == first.c.content_hash, *_there(library_id))
+        .order_by(Track.path, Track.id)
+        .limit(1)
+        .lateral("track")
+    )
+    return select(first.c.content_hash, first.c.value, track.c.id, track.c.album).join(track, true())
+
+
+def _is_present(content_hash: Any, library_id: UUID | None) -> ColumnElement[bool]:
+    """Whether some track that is not missing holds the audio."""
+    of_library = Library.id == Track.library_id
+    return exists().where(of_library, Track.content_hash == content_hash, *_there(library_id))
+
+
+def _there(library_id: UUID | None) -> list[ColumnElement[bool]]:
+    of_library = [] if library_id is None else [Track.library_id == library_id]
+    return [Track.missing_at.is_(None), *of_library]
+
+
+def _is_decided(content_hash: Any, label: str | None) -> ColumnElement[bool]:
+    """Whether somebody said something of the label, or of any."""
+    of_label = [] if label is None else [Correction.label_key == name_key(label)]
+    said = (Correction.content_hash == content_hash, Correction.verdict.is_not(None))
+    return exists().where(*said, *of_label)
+
+
+def _is_leased(content_hash: Any) -> ColumnElement[bool]:
+    return exists().where(Review.content_hash == content_hash, Review.leased_until > func.clock_timestamp())
+
+
+def _lease(
+    session: Session, content_hashes: Sequence[bytes], reviewer: str, lease_s: float
+) -> dict[bytes, datetime]:
+    """Until when each piece of audio is leased from now on."""
+    if not content_hashes:
+        return {}
+    until = func.clock_timestamp() + seconds(lease_s)
+    rows = [
+        {"content_hash": digest, "reviewer": reviewer, "leased_until": until}
+        for digest in sorted(content_hashes)
+    ]
+    statement = insert(Review).values(rows)
+    leased = statement.on_conflict_do_update(
+        index_elements=[Review.content_hash],
+        set_={"reviewer": statement.excluded.reviewer, "leased_until": statement.excluded.leased_until},
+    ).returning(Review.content_hash, Review.leased_until)
+    return {digest: end for digest, end in session.execute(leased)}

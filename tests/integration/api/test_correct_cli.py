@@ -1,0 +1,98 @@
+"""The commands around corrections, against a real gateway."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from sqlalchemy import select
+from typer.testing import CliRunner
+
+from api.client.cli import app
+from core.store.session import SessionFactory
+from core.store.tables import Job
+from tests.integration.api.test_cli import Run, runner
+from tests.support.builders import make_analysed_track, make_library, make_model
+
+
+@pytest.fixture
+def mfa(open_url: str, db: SessionFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Two labelled tracks of a library `Home Music`."""
+    with db.begin() as session:
+        model = make_model(session, thresholds=[0.5] * 3, artifact_url="file:///models/musicnn-msd-1")
+        library = make_library(session, name="Home Music", path=str(tmp_path))
+        make_analysed_track(session, library, model, "a.mp3", [0.9, 0.1, 0.0], tags={"genre": ["Jazz"]})
+        make_analysed_track(session, library, model, "b.mp3", [0.55, 0.1, 0.0], tags={"genre": ["Polka"]})
+    return runner(open_url, tmp_path, monkeypatch)
+
+
+def test_a_track_is_corrected_and_that_taken_back(mfa):
+    result = mfa("correct", "a.mp3", "+jazz", "-rock", "?ambient", "--note", "by ear")
+    assert result.exit_code == 0, result.output
+    assert "jazz (corrected); not rock" in result.stdout
+    assert "3 labels changed." in result.stdout
+    change = result.stdout.split("--undo ")[1].split("`")[0]
+    assert "3 labels changed" in mfa("correct", "--undo", change).stdout
+    assert "rock 0.90" in mfa("similar", "a.mp3").stdout
+    wrong = mfa("correct", "a.mp3", "+jaz")
+    assert wrong.exit_code == 1
+    assert "did you mean 'jazz'?" in wrong.stderr
+
+
+def test_a_file_and_tags_are_imported_with_what_is_left_out(mfa, tmp_path):
+    (tmp_path / "labels.csv").write_text("path,labels\na.mp3,+jazz; -rock\nnope.mp3,rock\n")
+    arguments = ("correct", "--csv", "labels.csv", "--library", "Home Music")
+    dry = mfa(*arguments, "--dry-run")
+    assert "2 labels would be changed" in dry.stdout
+    result = mfa(*arguments)
+    assert "line 3, nope.mp3: The library has no such track" in result.stdout
+    assert "Left out: 1 (track_not_found)." in result.stdout
+    assert "2 labels changed." in result.stdout
+    tags = mfa("correct", "--from-tags", "--library", "Home Music")
+    assert "Left out: 1 (unknown_label)." in tags.stdout
+    assert "0 labels changed, 1 stayed as they were." in tags.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "Name one of"),
+        (("a.mp3",), "Name the labels"),
+        (("a.mp3", "+jazz", "--library", "x"), "--library belongs to"),
+        (("--from-tags",), "--library belongs to"),
+    ],
+)
+def test_wrong_corrections_are_explained(mfa, arguments, said):
+    result = mfa("correct", *arguments)
+    assert result.exit_code == 1
+    assert said in result.stderr
+
+
+def test_a_review_asks_until_nothing_is_left(mfa):
+    result = CliRunner().invoke(app, ["review", "--label", "rock"], input="perhaps\nn\n\n")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.index("b.mp3 in Home Music") < result.stdout.index("a.mp3 in Home Music")
+    assert "Nothing is left to ask about now. 1 tracks answered." in result.stdout
+    assert "not rock" in mfa("correct", "b.mp3", "-rock").stdout
+
+
+def test_a_review_of_all_labels_goes_on_after_a_misspelt_one(mfa):
+    result = CliRunner().invoke(app, ["review"], input="+jaz\n+jazz -rock\nq\n")
+    assert result.exit_code == 0, result.output
+    assert "did you mean 'jazz'?" in result.stderr
+    assert "1 tracks answered, 1 undecided." in result.stdout
+
+
+@pytest.mark.parametrize("labels", ["genre_tags", "corrections", "folder"])
+def test_a_library_is_trained_on_without_a_file(mfa, db, monkeypatch, labels):
+    monkeypatch.setattr("api.client.train.follow_training", lambda *_: None)
+    mfa("correct", "a.mp3", "+jazz")
+    result = mfa("train", "Home Music", "--labels", labels, "--epochs", 3)
+    assert result.exit_code == 0, result.output
+    shown: dict[str, Any] = yaml.safe_load(result.stdout)
+    assert shown["experiment_name"] == "home-music"
+    assert shown["dataset"].get("labels_from", shown["dataset"]["kind"]) == labels
+    with db() as session:
+        (job,) = session.scalars(select(Job))
+    assert job.params["experiment"]["dataset"]["library"] == "Home Music"
+    assert job.params["experiment"]["training"]["epochs"] == 3

@@ -1,0 +1,40 @@
+"""The review queue over HTTP."""
+
+from tests.integration.api.gateway import problem_of
+from tests.support.builders import make_analysed_track, make_library, make_model
+
+REVIEW = "/api/v1/review"
+
+
+def test_a_track_is_asked_about_once_and_its_correction_is_progress(http, db):
+    with db.begin() as session:
+        model, library = make_model(session, thresholds=[0.5] * 3), make_library(session, name="home")
+        for path, rock in (("a", 0.9), ("b", 0.55)):
+            make_analysed_track(session, library, model, path, [rock, 0.0, 0.0])
+    response = http.get(REVIEW, params={"label": "ROCK", "library": "home", "n": 1})
+    assert response.headers["cache-control"] == "no-store"
+    first = response.json()
+    assert (first["label"], first["model"]) == ("rock", "test-model@1")
+    (question,) = first["items"]
+    assert question["track"]["path"] == "b"
+    assert abs(question["value"] - 0.05) < 1e-6
+    assert first["progress"] == {"decided": 0, "undecided": 2, "leased": 1}
+    labels = {"labels": {"rock": "no"}}
+    assert http.put(f"/api/v1/tracks/{question['track']['id']}/labels", json=labels).status_code == 200
+    second = http.get(REVIEW, params={"label": "rock"}).json()
+    assert [each["track"]["path"] for each in second["items"]] == ["a"]
+    assert second["progress"] == {"decided": 1, "undecided": 1, "leased": 1}
+    assert http.get(REVIEW, params={"strategy": "suspect"}).json()["warnings"] == []
+
+
+def test_wrong_questions_are_explained(http, db):
+    with db.begin() as session:
+        make_model(session)
+    for query, status, name in (
+        ({"label": "polka"}, 422, "invalid"),
+        ({"strategy": "entropy"}, 422, "invalid"),
+        ({"n": 0}, 422, "invalid"),
+        ({"library": "nope"}, 404, "library_not_found"),
+        ({"strategy": "disagreement"}, 404, "model_not_found"),  # nothing was the default before
+    ):
+        assert problem_of(http.get(REVIEW, params=query), status) == name

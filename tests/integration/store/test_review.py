@@ -1,0 +1,170 @@
+"""The review queue: in which order it asks, and that nobody is asked twice."""
+
+import random
+import threading
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from core.errors import Invalid
+from core.states import Verdict
+from core.store.corrections import NewCorrection, find_corrections, write_corrections
+from core.store.review import Strategy, count_progress, take_questions
+from core.store.session import transaction
+from core.store.tables import Model, Review, Track
+from tests.support.builders import make_analysed_track, make_library, make_model, make_prediction, make_track
+
+YES, NO = Verdict.YES, Verdict.NO
+
+
+def take(session: Session, model: Model, strategy: Strategy, n: int = 10, **options: object) -> list[str]:
+    """The paths of what is asked."""
+    given = {"reviewer": "local", "lease_s": 60.0} | options
+    return [each.row.track.path for each in take_questions(session, model, strategy, n, **given)]  # type: ignore[arg-type]
+
+
+def say(session: Session, track: Track, label: str, verdict: Verdict) -> None:
+    assert track.content_hash is not None
+    write_corrections(
+        session, [NewCorrection(track.content_hash, label, verdict)], author="local", origin="track"
+    )
+
+
+def expire(session: Session) -> None:
+    session.execute(update(Review).values(leased_until=Review.leased_until - timedelta(days=1)))
+
+
+@pytest.mark.parametrize(
+    ("single_label", "label", "order"),
+    [
+        (False, None, ["b", "c", "a"]),  # distances 0.01, 0.05, 0.3
+        (False, "jazz", ["b", "a", "c"]),  # 0.01, 0.3, 0.4
+        (True, None, ["b", "c", "a"]),  # 0.29, 0.45, 0.6
+        (True, "ambient", ["c", "b", "a"]),  # 0.5, 0.7, 0.8
+    ],
+)
+def test_margin_asks_about_the_closest_decision_first(session, single_label, label, order):
+    model = make_model(session, thresholds=[0.5, 0.5, 0.5], single_label=single_label)
+    library = make_library(session)
+    for path, scores in (("a", [0.8, 0.2, 0.0]), ("b", [0.8, 0.51, 0.1]), ("c", [0.55, 0.1, 0.05])):
+        make_analysed_track(session, library, model, path, scores)
+    assert take(session, model, Strategy.MARGIN, label=label) == order
+
+
+def test_margin_never_asks_about_two_tracks_of_one_album_in_a_row(session):
+    model, library = make_model(session, thresholds=[0.5] * 3), make_library(session)
+    for number in range(6):
+        album = {"album": "first" if number < 4 else "second"}
+        make_analysed_track(
+            session, library, model, f"x/{number}", [0.5 + number / 100, 0.0, 0.0], tags=album
+        )
+    make_analysed_track(session, library, model, "x/7", [0.9, 0.0, 0.0], tags={})
+    assert take(session, model, Strategy.MARGIN) == ["x/0", "x/4", "x/1", "x/5", "x/2", "x/7", "x/3"]
+
+
+def test_what_is_leased_decided_missing_or_elsewhere_is_not_asked_about(session):
+    model, library = make_model(session), make_library(session, name="home")
+    tracks = {path: make_analysed_track(session, library, model, path) for path in ("a", "b", "c")}
+    make_track(session, library, path="copy of a", content_hash=tracks["a"].content_hash)
+    make_analysed_track(session, library, model, "gone", missing_at=library.created_at)
+    make_analysed_track(session, make_library(session), model, "elsewhere")
+    say(session, tracks["b"], "rock", YES)
+    assert sorted(take(session, model, Strategy.RANDOM, library="home")) == ["a", "c"]
+    assert take(session, model, Strategy.RANDOM, library="home") == []
+    assert take(session, model, Strategy.RANDOM, library="home", label="rock") == []
+    assert take(session, model, Strategy.RANDOM, library="home", label="jazz") == ["b"]
+    found = count_progress(session, model, None, "home")
+    assert (found.decided, found.undecided, found.leased) == (1, 2, 3)
+    expire(session)
+    assert sorted(take(session, model, Strategy.RANDOM, library="home")) == ["a", "c"]
+    say(session, tracks["a"], "jazz", NO)  # ends the lease of its audio
+    assert count_progress(session, model, None, "home").leased == 1
+
+
+def test_suspects_are_what_the_model_contradicts_most_until_somebody_confirms_it(session):
+    model, library = make_model(session), make_library(session)
+    a, b, c = (
+        make_analysed_track(session, library, model, path, [score, 0.5, 0.0])
+        for path, score in (("a", 0.9), ("b", 0.2), ("c", 0.7))
+    )
+    say(session, a, "rock", NO)  # 0.1
+    say(session, b, "rock", YES)  # 0.2
+    say(session, c, "rock", Verdict.UNSURE)
+    say(session, c, "jazz", NO)  # 0.5
+    assert take(session, model, Strategy.SUSPECT) == ["a", "b", "c"]
+    assert take(session, model, Strategy.SUSPECT) == []
+    say(session, a, "rock", NO)  # again: confirmed
+    expire(session)
+    assert take(session, model, Strategy.SUSPECT, label="rock") == ["b"]
+
+
+def test_disagreements_are_ordered_by_the_number_of_labels(session):
+    old, new = make_model(session), make_model(session, name="new", sha256="1" * 64)
+    library = make_library(session)
+    for path, ours, theirs in (
+        ("one", [0.9, 0.0, 0.0], [0.9, 0.9, 0.0]),
+        ("none", [0.9, 0.0, 0.0], [0.8, 0.0, 0.0]),
+        ("three", [0.9, 0.0, 0.0], [0.0, 0.9, 0.9]),
+    ):
+        track = make_analysed_track(session, library, old, path, ours)
+        assert track.content_hash is not None
+        make_prediction(session, new, track.content_hash, scores=theirs)
+    make_analysed_track(session, library, old, "only by one")
+    assert take(session, new, Strategy.DISAGREEMENT, other=old) == ["three", "one"]
+    expire(session)
+    assert take(session, new, Strategy.DISAGREEMENT, other=old, label="rock") == ["three"]
+    with pytest.raises(Invalid, match="other"):
+        take(session, new, Strategy.DISAGREEMENT)
+
+
+def test_reviewers_at_once_are_never_asked_the_same_and_no_answer_is_lost(clean_database):
+    """Some of them die before they answer: their tracks are asked again once their leases have ended."""
+    with transaction(clean_database) as session:
+        model, library = make_model(session), make_library(session)
+        tracks = [make_analysed_track(session, library, model, f"{number:02}") for number in range(60)]
+        digests = {track.content_hash for track in tracks if track.content_hash is not None}
+    asked: list[bytes] = []
+    answered: set[bytes] = set()
+    errors: list[Exception] = []
+
+    def review(number: int) -> None:
+        chance = random.Random(number)
+        try:
+            while True:
+                with transaction(clean_database) as session:
+                    ours = session.get_one(Model, model.id)
+                    found = take_questions(
+                        session, ours, Strategy.MARGIN, 3, reviewer=f"{number}", lease_s=3600
+                    )
+                    batch = [each.row.track.content_hash for each in found]
+                if not batch:
+                    return
+                asked.extend(batch)  # type: ignore[arg-type]
+                for digest in batch:
+                    if digest is None or chance.random() < 0.3:
+                        continue  # it was killed here
+                    with transaction(clean_database) as session:
+                        write_corrections(
+                            session, [NewCorrection(digest, "rock", YES)], author=f"{number}", origin="track"
+                        )
+                    answered.add(digest)
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=review, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert errors == []
+    assert len(asked) == len(set(asked)) == 60
+    assert 0 < len(answered) < 60
+    with transaction(clean_database) as session:
+        assert set(find_corrections(session, digests)) == answered
+        expire(session)
+        ours = session.get_one(Model, model.id)
+        again = take_questions(session, ours, Strategy.MARGIN, 60, reviewer="last", lease_s=60)
+        assert {each.row.track.content_hash for each in again} == digests - answered
+        assert session.scalars(select(Review.reviewer).distinct()).all()

@@ -1,0 +1,72 @@
+"""What people said as a dataset: a yes is positive, a no negative, all else unknown."""
+
+import pytest
+
+from core.config.dataset import LabelConfig
+from core.errors import UnusableDataset
+from core.ml.datasets.corrections import CorrectedTrack, read
+from core.ml.datasets.labels import multi_hot, select_labels
+from core.ml.datasets.library import corrected
+from core.states import Verdict
+
+YES, NO, UNSURE = Verdict.YES, Verdict.NO, Verdict.UNSURE
+
+
+def labels(root, *verdicts: dict[str, Verdict], **options):
+    tracks = [CorrectedTrack(f"{number}.mp3", said) for number, said in enumerate(verdicts)]
+    return {example.id[0]: example.labels for example in read(root, tracks, **options).examples}
+
+
+def test_tracks_count_once_all_labels_are_decided(tmp_path):
+    found = labels(
+        tmp_path,
+        {"rock": YES, "jazz": NO},
+        {"rock": NO, "jazz": NO},
+        {"rock": YES},
+        {"rock": YES, "jazz": UNSURE},
+        {"Rock": NO, "JAZZ": YES, "polka": NO},
+    )
+    assert found == {"0": ("rock",), "1": (), "4": ("JAZZ",)}
+
+
+def test_a_yes_decides_a_group_of_exclusive_labels(tmp_path):
+    found = labels(
+        tmp_path,
+        {"rock": YES},
+        {"rock": NO},
+        {"Jazz": YES, "calm": NO},
+        labels=("rock", "jazz"),
+        exclusive=(("rock", "jazz"),),
+    )
+    assert found == {"0": ("rock",), "2": ("jazz",)}
+
+
+def test_a_refused_track_is_a_negative_of_the_training(tmp_path):
+    tracks = [
+        CorrectedTrack("a.mp3", {"rock": YES, "jazz": NO}),
+        CorrectedTrack("b.mp3", {"rock": NO, "jazz": YES}),
+        CorrectedTrack("c.mp3", {"rock": NO, "jazz": NO}),
+    ]
+    selected = select_labels(read(tmp_path, tracks), LabelConfig())
+    assert selected.labels == ("jazz", "rock")
+    assert multi_hot(selected.dataset.examples, selected.labels).tolist() == [[0, 1], [1, 0], [0, 0]]
+    assert selected.unlabelled == ()
+
+
+def test_what_is_left_out_is_counted_and_named(tmp_path):
+    tracks = [
+        CorrectedTrack("a.mp3", {"rock": YES}),
+        CorrectedTrack("b.mp3", {"rock": NO, "jazz": YES}),
+        CorrectedTrack("c.mp3", {"jazz": UNSURE, "rock": YES}),
+    ]
+    (note,) = read(tmp_path, tracks).notes
+    assert note.startswith("2 of 3 corrected tracks are left out")
+    assert "'jazz' (2 tracks)" in note
+    with pytest.raises(UnusableDataset, match="1 of 1 corrected tracks"):
+        read(tmp_path, tracks[:1], labels=("rock", "jazz"))
+    with pytest.raises(UnusableDataset, match="Nobody"):
+        read(tmp_path, [])
+
+
+def test_people_outrank_tags():
+    assert corrected(("Rock", "Pop"), {"rock": NO, "pop": YES, "jazz": YES}) == ("Pop", "jazz")
