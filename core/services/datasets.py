@@ -13,6 +13,7 @@ from core.library.paths import validate_relative
 from core.settings import PROJECT
 from core.store.libraries import check_folder, get_library_by_name
 from core.store.tables import Library
+from core.store.tracks import has_tracks
 
 
 def place_dataset(
@@ -20,11 +21,13 @@ def place_dataset(
 ) -> tuple[DatasetConfig, Library | None]:
     """The dataset with an absolute root, or the library that it is.
 
+    The folder of a library need not be there if tracks of it are known: what is stored of them suffices.
     Raises DatasetOutsideLibraries for any other folder, unless whoever submits is trusted.
     """
     if isinstance(dataset, LibraryDataset):
         library = get_library_by_name(session, dataset.library)
-        check_folder(library, dataset.path)
+        if not has_tracks(session, library, dataset.path):  # known tracks may be learnt from without it
+            check_folder(library, dataset.path)
         return dataset, library
     for name in ("file", "audio"):
         _check_inside(name, getattr(dataset, name, ""))

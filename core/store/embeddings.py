@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from core.config.models import Coverage, coverage_name
 from core.errors import ResultDeleted, TrackNotAnalysed, TrackNotFound
-from core.store.tables import Embedding, Library, Model, Track
+from core.store.tables import Embedding, Encoder, Library, Model, Track
 
 HEAD = "transfer"  # the kind of model that predicts from a stored embedding alone
 
@@ -81,6 +81,22 @@ def find_embeddings(
         return {}
     found = session.scalars(select(Embedding).where(*_serving(content_hashes, model, wanted)))
     return {embedding.content_hash: embedding for embedding in found}
+
+
+def find_vectors(
+    session: Session, encoder_sha256: str, content_hashes: Collection[bytes]
+) -> list[tuple[bytes, Any, list[str]]]:
+    """Content hash, vector (D,) and warnings of the embeddings of whole tracks from the encoder's weights."""
+    query = (
+        select(Embedding.content_hash, Embedding.vector, Embedding.warnings)
+        .join(Encoder, Encoder.id == Embedding.encoder_id)
+        .where(
+            Encoder.sha256 == encoder_sha256,
+            Embedding.content_hash.in_(content_hashes),
+            Embedding.coverage == coverage_name("full"),
+        )
+    )
+    return [(content_hash, vector, warnings) for content_hash, vector, warnings in session.execute(query)]
 
 
 def _serving(

@@ -279,16 +279,30 @@ def _with_genre(
 
 def list_tags(session: Session, library: Library, folder: str) -> list[tuple[str, dict[str, Any] | None]]:
     """Path and tags of every present track in a folder of a library; the tags are None until analysed."""
-    query = (
-        select(Track.path, Track.tags)
-        .where(
-            Track.library_id == library.id,
-            Track.path.startswith(f"{folder}/" if folder else "", autoescape=True),
-            Track.missing_at.is_(None),
-        )
-        .order_by(Track.path)
-    )
+    query = select(Track.path, Track.tags).where(*_present(library, folder)).order_by(Track.path)
     return [(path, tags) for path, tags in session.execute(query)]
+
+
+def list_contents(session: Session, library: Library) -> dict[str, bytes]:
+    """Path and content hash of every present track of a library whose audio is known."""
+    query = select(Track.path, Track.content_hash).where(
+        Track.library_id == library.id, Track.missing_at.is_(None), Track.content_hash.is_not(None)
+    )
+    return {path: content for path, content in session.execute(query) if content is not None}
+
+
+def has_tracks(session: Session, library: Library, folder: str) -> bool:
+    """Whether a folder of a library has a present track."""
+    query = select(Track.id).where(*_present(library, folder)).limit(1)
+    return session.scalar(query) is not None
+
+
+def _present(library: Library, folder: str) -> tuple[ColumnElement[bool], ...]:
+    return (
+        Track.library_id == library.id,
+        Track.path.startswith(f"{folder}/" if folder else "", autoescape=True),
+        Track.missing_at.is_(None),
+    )
 
 
 def find_label(model: Model, name: str) -> str:

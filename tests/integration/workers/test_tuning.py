@@ -86,7 +86,7 @@ def trainer(process_settings: Settings, music: Music, monkeypatch: pytest.Monkey
         "get_settings": lambda: process_settings,
         "train": stand_in.train,
         "measure": stand_in.measure,
-        "load_dataset": lambda *_: None,
+        "load_known_dataset": lambda *_: None,
         "draw": lambda *_: {},
     }.items():
         monkeypatch.setattr(tuning, name, value)
