@@ -39,10 +39,12 @@ def open_units(sessions: SessionFactory, job_id: UUID) -> list[JobUnit]:
 
 
 def work_off(sessions: SessionFactory, job_id: UUID) -> None:
-    """Run the units of a job until none is left."""
+    """Run the units of a job until none is left, each after those that it waits for."""
     while units := open_units(sessions, job_id):
-        make_due(sessions, units[0].id)
-        run(sessions, units[0].id)
+        kinds = {unit.kind for unit in units}
+        unit = next(unit for unit in units if kinds.isdisjoint(unit_spec(unit.kind).after))
+        make_due(sessions, unit.id)
+        run(sessions, unit.id)
 
 
 def until(condition: Callable[[], bool], within_s: float = 10) -> None:

@@ -17,7 +17,7 @@ from core.errors import ItemError, UnusableDataset
 from core.ml.datasets.credits import credited
 from core.ml.datasets.examples import Dataset, Example, Part, in_order
 from core.ml.datasets.groups import same_origin
-from core.ml.datasets.labels import LabelledDataset, multi_hot, select_labels, spelt_like
+from core.ml.datasets.labels import LabelledDataset, before_tags, multi_hot, select_labels, spelt_like
 from core.ml.datasets.split_report import Split
 from core.ml.datasets.splits import divide
 from core.ml.inference.tagger import Tagger
@@ -116,11 +116,10 @@ def fingerprint(examples: Iterable[Example], contents: Mapping[str, bytes]) -> s
 
 
 def _candidates(resolved: Resolved, dataset: Dataset) -> Dataset:
-    """The tracks to open. While artists are known from tags only, no label is dropped for lack of artists."""
-    labels = resolved.config.labels
-    if labels.min_artists > 1 and any(example.artist is None for example in dataset.examples):
-        all_labels = labels.model_copy(update={"min_artists": 1, "num_genres": None})
-        return select_labels(dataset, all_labels).dataset
+    """The tracks to open. If tags do not change their labels, these are checked before anything is opened."""
+    labels = before_tags(dataset, resolved.config.labels)
+    if labels != resolved.config.labels:
+        return select_labels(dataset, labels).dataset
     return _labelled(resolved, dataset, labels).dataset
 
 

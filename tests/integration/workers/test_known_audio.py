@@ -24,7 +24,7 @@ from tests.integration.workers.music import Music
 from tests.support.planned import read_job
 from tests.support.tiny_model import EMBEDDING_SIZE, write_tiny
 from tests.support.worker import work_off
-from workers import training, tuning
+from workers import preparation, training, tuning
 
 GENRES = ("rock", "jazz", "folk", "polka")
 EXPERIMENT: dict[str, Any] = {
@@ -80,7 +80,7 @@ class Trained(Music):
 
 @pytest.fixture
 def known(music: Music, process_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Trained:
-    for module in (training, tuning):
+    for module in (preparation, training, tuning):
         monkeypatch.setattr(module, "get_settings", lambda: process_settings)
     found = Trained(music.root, music.sessions)
     found.models_dir, found.settings = process_settings.models_dir, process_settings
