@@ -30,6 +30,7 @@ from core.ml.training.cache_paths import EMBEDDINGS, LOG_MEL, cache_path
 from core.ml.training.cache_versions import folder_of, sweep_outdated
 from core.ml.training.feature_cache import CacheResult, cache_log_mels, config_hash
 from core.ml.training.identity import Identity, known_identity, remember
+from core.ml.training.store_limit import make_room
 from core.services.planning import PlannedItem
 from core.services.preparation import add_preparing_units
 from core.services.tuning import possible_models
@@ -253,6 +254,8 @@ def _embedded(lease: Lease, sha256: str, opened: Sequence[Opened]) -> set[bytes]
 
 def _store_frames(lease: Lease, features: FeatureConfig, root: Path, items: Sequence[WorkItem]) -> None:
     """Put the frames of files into the feature store; after a crash one by one, to find the culprit."""
+    settings = get_settings()
+    make_room(settings.cache_dir, settings.feature_store_gb * 1e9, lease.record_step)
     is_sequential = lease.claim.crash_count > 0
     size = 1 if is_sequential else FILES_PER_WRITE
     for start in range(0, len(items), size):
@@ -263,7 +266,7 @@ def _store_frames(lease: Lease, features: FeatureConfig, root: Path, items: Sequ
         found = cache_log_mels(
             [root / item.path for item in group],
             features,
-            get_settings().cache_dir,
+            settings.cache_dir,
             root=root,
             threads=1,  # batch workers have a process per core
             on_step=lease.record_step,

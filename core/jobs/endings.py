@@ -69,23 +69,16 @@ def give_up_unit(session: Session, unit_id: int, code: str, detail: str, cause: 
         notify_dispatcher(session)
         _end_unit(session, unit_id, UnitState.DONE)
         return
-    if spec.is_one_item:
-        session.execute(update(JobUnit).where(JobUnit.id == unit_id).values(failed=1))
-    else:
-        fail_open_items(session, unit_id, detail)
-    _cancel_followers(session, unit.job_id, unit.kind)
-    session.execute(update(Job).where(Job.id == unit.job_id).values(error_code=code, error_detail=detail))
-    _end_unit(session, unit_id, UnitState.FAILED)
-
-
-def fail_open_items(session: Session, unit_id: int, detail: str) -> None:
-    """Give up the items of a unit that have no outcome yet."""
     session.execute(
         update(JobItem)
         .where(JobItem.unit_id == unit_id, JobItem.state == ItemState.PENDING)
         .values(state=ItemState.FAILED, error_code=GaveUp().code, error_detail=detail)
     )
-    session.execute(update(JobUnit).where(JobUnit.id == unit_id).values(failed=items_in(ItemState.FAILED)))
+    failed = 1 if spec.is_one_item else items_in(ItemState.FAILED)
+    session.execute(update(JobUnit).where(JobUnit.id == unit_id).values(failed=failed))
+    _cancel_followers(session, unit.job_id, unit.kind)
+    session.execute(update(Job).where(Job.id == unit.job_id).values(error_code=code, error_detail=detail))
+    _end_unit(session, unit_id, UnitState.FAILED)
 
 
 def _cancel_followers(session: Session, job_id: UUID, kind: str) -> None:

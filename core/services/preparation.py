@@ -12,7 +12,6 @@ from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from core.jobs.claims import Claim, hold_lease
-from core.jobs.endings import fail_open_items
 from core.jobs.jobs import OPEN_UNIT_STATES, notify_dispatcher
 from core.jobs.kinds import UnitSpec
 from core.jobs.progress import Progress
@@ -20,22 +19,10 @@ from core.services import queues
 from core.services.planning import PlannedItem, add_items
 from core.store.tables import Job, JobUnit
 
-
-def _fail_items(session: Session, unit_id: int, _code: str, detail: str) -> None:
-    """What could not be prepared is left out by the training, which says so."""
-    fail_open_items(session, unit_id, detail)
-
-
 PLAN_INPUTS = UnitSpec(
     "plan-inputs", queues.BATCH, "workers.preparation:plan_inputs", is_counted=False, adds_units=True
 )
-PREPARE = UnitSpec(
-    "prepare",
-    queues.BATCH,
-    "workers.preparation:prepare_tracks",
-    is_counted=False,
-    on_give_up=_fail_items,
-)
+PREPARE = UnitSpec("prepare", queues.BATCH, "workers.preparation:prepare_tracks", is_counted=False)
 PHASE = (PLAN_INPUTS.name, PREPARE.name)  # units that learn wait for these
 
 

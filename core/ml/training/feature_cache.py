@@ -20,10 +20,11 @@ from core.ml.audio.features import LogMel, LogMelStream
 from core.ml.audio.sandbox import stream
 from core.ml.datasets.credits import Credits
 from core.ml.datasets.paths import open_audio
-from core.ml.training.cache_paths import LOG_MEL, cache_path
+from core.ml.training.cache_paths import LOG_MEL, cache_path, notes_path
 from core.ml.training.cache_versions import folder_of
 from core.ml.training.context import OnTrack, TrainingStopped, ignore_progress
 from core.ml.training.identity import Identity, check_unchanged, identify, known_identity
+from core.ml.training.store_limit import mark_used
 
 MAX_DURATION_S = 4 * 3600.0
 TRACKS_AHEAD = 4  # per thread; bounds how long a stop takes
@@ -104,20 +105,16 @@ def cached(folder: Path, identity: Identity) -> Cached:
 def write_warnings(path: Path, warnings: Sequence[str]) -> None:
     """Store the warnings about a track beside its array; to be written before the array."""
     if warnings:
-        with atomic_write(_notes(path)) as file:
+        with atomic_write(notes_path(path)) as file:
             file.write(json.dumps(list(warnings)).encode())
 
 
 def read_warnings(path: Path) -> tuple[str, ...]:
     """The warnings stored beside an array."""
     try:
-        return tuple(map(str, json.loads(_notes(path).read_bytes())))
+        return tuple(map(str, json.loads(notes_path(path).read_bytes())))
     except FileNotFoundError:
         return ()
-
-
-def _notes(path: Path) -> Path:
-    return path.with_suffix(".warnings.json")
 
 
 def write_array(path: Path, array: np.ndarray) -> None:
@@ -143,6 +140,7 @@ def _cache_one(
 ) -> CacheResult:
     try:
         if (found := known(source, root, folder, cache_dir, contents)) is not None:
+            mark_used(found.file)
             return found
         with open_audio(source, root) as file:
             before = os.fstat(file.fileno())
