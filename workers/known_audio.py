@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from sqlalchemy.orm import Session
@@ -19,12 +18,12 @@ HASHES_PER_QUERY = 5000
 
 def with_contents(session: Session, library: Library, dataset: Dataset) -> Dataset:
     """The dataset with the audio hashes of those of its tracks that lie in the library and are known."""
-    root, contents = Path(library.path), list_contents(session, library)
+    contents = list_contents(session, library)
+    below = f"{library.path.rstrip('/')}/"
 
     def known(example: Example) -> Example:
-        if example.content is not None or not example.path.is_relative_to(root):
-            return example
-        content = contents.get(example.path.relative_to(root).as_posix())
+        path = str(example.path)  # many times as fast as Path.relative_to
+        content = contents.get(path.removeprefix(below)) if path.startswith(below) else None
         return example if content is None else replace(example, content=content.hex())
 
     return replace(dataset, examples=tuple(map(known, dataset.examples)))

@@ -130,10 +130,11 @@ def _inputs_of(config: ExperimentConfig) -> Inputs:
 def _missing(lease: Lease, inputs: Inputs, dataset: Dataset) -> list[Example]:
     """The tracks whose audio is unknown, or of which the input is."""
     contents = {example.path: example.content for example in dataset.examples if example.content}
+    cache_dir = get_settings().cache_dir
     identities: dict[str, Identity | None] = {}
     for example in dataset.examples:
         try:
-            found = known_identity(example.path, dataset.root, get_settings().cache_dir, contents)
+            found = known_identity(example.path, dataset.root, cache_dir, contents)
         except ItemError:
             continue  # the training leaves it out and says why
         identities[example.id] = found

@@ -1,6 +1,7 @@
 """Before a training, what is not known of its tracks is computed in units, and stored for everybody."""
 
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -8,7 +9,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import func, select
 
-from core.config.params import TrainingParams
+from core.config.params import TrainingParams, TuningParams
 from core.jobs.jobs import cancel_job
 from core.jobs.kinds import SubmissionContext
 from core.jobs.progress import get_progress
@@ -57,6 +58,12 @@ class Preparing:
         with transaction(self.sessions) as session:
             context = SubmissionContext("me", is_trusted=True, data_dir=self.settings.data_dir)
             return submit_job(session, TrainingParams(experiment=experiment), context).job.id
+
+    def tune(self, space: dict[str, Any]) -> UUID:
+        study = {"study_name": "mine", "experiment": HEAD | {"split": {}}, "space": space, "n_trials": 2}
+        with transaction(self.sessions) as session:
+            context = SubmissionContext("me", data_dir=self.settings.data_dir)
+            return submit_job(session, TuningParams(study=study), context).job.id
 
     def plan(self, job_id: UUID) -> list[JobUnit]:
         """Run the planning unit; the units that it has added."""
@@ -185,6 +192,26 @@ def test_the_frames_of_a_network_are_prepared_in_units_and_read_by_the_training(
     work_off(listed.sessions, job_id)
     assert read_job(listed.sessions, job_id).state == JobState.SUCCEEDED
     assert listed.plan(listed.submit(NETWORK | {"seed": 1})) == []
+
+
+def test_a_study_prepares_the_inputs_of_all_its_models_once(listed):
+    network = {"kind": "categorical", "choices": ["transfer", "audio_cnn"]}
+    units = listed.plan(listed.tune({"model.kind": network}))
+    tracks = Counter(tuple(sorted(unit.payload)) for unit in units for _ in range(unit.payload["tracks"]))
+    assert tracks == {("backbone", "tracks"): 4 * CLIPS, ("features", "tracks"): 4 * CLIPS}
+    bands = {"kind": "int", "low": 16, "high": 32}
+    assert listed.plan(listed.tune({"model.kind": network, "features.n_mels": bands})) == []
+
+
+def test_a_full_feature_store_fails_the_training_with_the_reason(listed, monkeypatch):
+    work_off(listed.sessions, listed.submit(NETWORK))
+    small = listed.settings.model_copy(update={"feature_store_gb": 1e-9})
+    monkeypatch.setattr(preparation, "get_settings", lambda: small)
+    job_id = listed.submit(NETWORK | {"features": {"n_mels": 32}})
+    work_off(listed.sessions, job_id)
+    job = read_job(listed.sessions, job_id)
+    assert (job.state, job.error_code) == (JobState.FAILED, "feature_store_full")
+    assert "MFA_FEATURE_STORE_GB allows 1e-09" in str(job.error_detail)
 
 
 def test_files_of_no_library_are_hashed_and_known_audio_is_not_decoded(mine, tmp_path, monkeypatch):
