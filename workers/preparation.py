@@ -31,6 +31,7 @@ from core.ml.training.cache_versions import folder_of, sweep_outdated
 from core.ml.training.feature_cache import CacheResult, cache_log_mels, config_hash
 from core.ml.training.identity import Identity, known_identity, remember
 from core.ml.training.store_limit import make_room
+from core.ml.tuning.objective import torch_threads
 from core.services.planning import PlannedItem
 from core.services.preparation import add_preparing_units
 from core.services.tuning import possible_models
@@ -205,7 +206,8 @@ def prepare_tracks(lease: Lease) -> None:
     if "backbone" in payload:
         _embed(lease, payload["backbone"], root, items)
     else:
-        _store_frames(lease, FeatureConfig.model_validate(payload["features"]), root, items)
+        with torch_threads(1):  # batch workers have a process per core
+            _store_frames(lease, FeatureConfig.model_validate(payload["features"]), root, items)
 
 
 def _load(session: Session, claim: Claim) -> tuple[Path, list[WorkItem]]:
@@ -269,7 +271,7 @@ def _store_frames(lease: Lease, features: FeatureConfig, root: Path, items: Sequ
             features,
             settings.cache_dir,
             root=root,
-            threads=1,  # batch workers have a process per core
+            threads=1,
             on_step=lease.record_step,
         )
         outcomes = [_outcome(item, each) for item, each in zip(group, found, strict=True)]
