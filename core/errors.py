@@ -100,6 +100,10 @@ class TrainingDiverged(MFAError):
     """The loss is no longer a number: lower the learning rate."""
 
 
+class FeatureStoreFull(MFAError):
+    """The feature store is full of features that were used in the last day: raise MFA_FEATURE_STORE_GB."""
+
+
 class NotMeasurable(MFAError):
     """The objective of the study cannot be told from so few validation tracks."""
 

@@ -44,6 +44,7 @@ class Settings(BaseSettings):
         default=None, ge=0, description="of one key; unset: 1000 where keys are needed"
     )
     max_duration_s: float = Field(default=4 * 3600, gt=0, description="longest track in seconds")
+    feature_store_gb: float = Field(default=100, gt=0, description="size of all log-mel frames in GB")
     lease_s: float = Field(default=90, gt=0, description="a unit not renewed for so long is given away")
     failpoints_dir: Path | None = Field(default=None, description="for fault tests only: see core.failpoints")
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")

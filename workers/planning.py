@@ -49,6 +49,7 @@ BYTES_PER_S = (
     | dict.fromkeys((".dsf", ".dff"), 705_600)
 )
 COMPRESSED_BYTES_PER_S = 20_000
+WINDOW_S = 3.0 / REALTIME_FACTOR
 RELABEL_S = 0.001  # per track with a stored embedding
 
 
@@ -99,7 +100,7 @@ def _write_page(
 
     def write(session: Session) -> None:
         items = _known_outcomes(session, lease, library, params, files)
-        units = _cut(session, items, [_work_s(file.path, file.size, params) for file in files])
+        units = _units(session, items, [_work_s(file.path, file.size, params) for file in files])
         add_page(session, lease.claim, units, cursor=cursor, next_cursor=next_cursor, left_out=left_out)
 
     lease.check()
@@ -266,24 +267,33 @@ def _plan_again(
 ) -> None:
     """Write the units of one page of tracks."""
     items = [PlannedItem(item.track_id) for item in failed]
-    units = _cut(session, items, [_work_s(item.path, item.size, params) for item in failed])
+    units = _units(session, items, [_work_s(item.path, item.size, params) for item in failed])
     add_page(session, lease.claim, units, cursor=cursor, next_cursor=next_cursor)
 
 
 def _work_s(path: str, size: int, params: AnalysisParams) -> float:
     """Estimated seconds that one slot needs for a file."""
+    work_s = whole_track_s(path, size)
+    return work_s if isinstance(params.coverage, str) else min(work_s, params.coverage.windows * WINDOW_S)
+
+
+def whole_track_s(path: str, size: int) -> float:
+    """Estimated seconds that one slot needs for all of a file of `size` bytes."""
     audio_s = size / BYTES_PER_S.get(PurePosixPath(path).suffix.lower(), COMPRESSED_BYTES_PER_S)
-    if not isinstance(params.coverage, str):
-        audio_s = min(audio_s, params.coverage.windows * 3.0)
     return audio_s / REALTIME_FACTOR
 
 
-def _cut(session: Session, items: Sequence[PlannedItem], work_s: Sequence[float]) -> list[PlannedUnit]:
+def _units(session: Session, items: Sequence[PlannedItem], work_s: Sequence[float]) -> list[PlannedUnit]:
+    return [PlannedUnit(ANALYSE, chunk) for chunk in cut(session, items, work_s)]
+
+
+def cut(session: Session, items: Sequence[PlannedItem], work_s: Sequence[float]) -> list[list[PlannedItem]]:
+    """Divide items among the batch workers."""
     if not items:
         return []
     slots = slots_by_queue(session).get(ANALYSE.queue, 2)
     target_s = min(TARGET_UNIT_S, max(SMALLEST_UNIT_S, sum(work_s) / (UNITS_PER_SLOT * slots)))
-    return [PlannedUnit(ANALYSE, chunk) for chunk in cut_by_time(items, work_s, target_s)]
+    return cut_by_time(items, work_s, target_s)
 
 
 def cut_by_time(

@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections.abc import Set
 from dataclasses import replace
 
 from sqlalchemy.orm import Session
@@ -13,7 +14,7 @@ from core.jobs.items import Outcome, WorkItem, record_outcomes
 from core.library.content import identity_without_audio
 from core.ml.inference.tagger import Analysis
 from core.states import ItemState
-from core.store.embeddings import hold_embeddings
+from core.store.embeddings import NewEmbedding, hold_embeddings, save_embeddings
 from core.store.predictions import NewPrediction, hold_predictions, save_predictions
 from core.store.tables import Model
 from core.store.tracks import AnalysedFile, save_analysed
@@ -90,12 +91,32 @@ class Recorder:
 
     def _write(self, session: Session) -> None:
         known = [done.content_hash for done in self._outcomes if done.state is ItemState.SKIPPED]
-        hold_predictions(session, {digest for digest in known if digest is not None}, self._model.id)
+        self._save_results(session, {digest for digest in known if digest is not None})
+        save_analysed(session, self._files)
+        record_outcomes(session, self._lease.claim, self._outcomes)
+
+    def _save_results(self, session: Session, known: Set[bytes]) -> None:
+        """Write what is new, and hold what is `known` until the transaction ends."""
+        hold_predictions(session, known, self._model.id)
         save_predictions(session, self._model, self._predictions)
         relabelled = {each.content_hash for each in self._predictions if each.embedding is None}
         hold_embeddings(session, relabelled, self._model.encoder_id)
-        save_analysed(session, self._files)
-        record_outcomes(session, self._lease.claim, self._outcomes)
+
+
+class EmbeddingRecorder(Recorder):
+    """Stores embeddings without predictions: all that a training needs."""
+
+    def __init__(self, lease: Lease, model: Model) -> None:
+        super().__init__(lease, model, "full")
+
+    def _save_results(self, session: Session, known: Set[bytes]) -> None:
+        found = {each.content_hash: each for each in self._predictions}
+        new = [
+            NewEmbedding(digest, each.coverage, each.duration_s, each.embedding, each.warnings)
+            for digest, each in found.items()
+        ]
+        save_embeddings(session, self._model.encoder_id, new)
+        hold_embeddings(session, known, self._model.encoder_id)
 
 
 def new_prediction(content_hash: bytes, coverage: Coverage, analysis: Analysis) -> NewPrediction:

@@ -31,6 +31,7 @@ from core.store.registry import register_artifact
 from core.store.tables import Library, Run
 from core.store.tracks import list_tags
 from workers.install import install, read_card
+from workers.known_audio import stored_embeddings, with_contents
 from workers.lease import Lease
 from workers.library_dataset import corrected_track, tagged_track
 
@@ -45,7 +46,7 @@ def train_model(lease: Lease) -> None:
     with lease.sessions() as session:
         if session.get_one(Run, run_id).model_id is not None:
             return
-    dataset = load_dataset(lease, config.dataset)
+    dataset = load_known_dataset(lease, config.dataset)
     version = lease.write(lambda session: take_version(session, run_id))
     reporter = RunReporter(lease, run_id)
     folder = settings.training_dir / str(run_id)
@@ -63,6 +64,7 @@ def train_model(lease: Lease) -> None:
             should_stop=reporter.should_stop,
             on_track=reporter.on_track,
             on_activity=reporter.on_activity,
+            find_stored=stored_embeddings(lease.sessions),
             searched="study_id" in lease.claim.params,
         )
     except TrainingStopped:
@@ -85,6 +87,14 @@ def adopt_checkpoints(folder: Path, continues: Sequence[str]) -> None:
             return
         with suppress(FileNotFoundError):
             (folder.parent / earlier).rename(folder)
+
+
+def load_known_dataset(lease: Lease, config: DatasetConfig) -> Dataset:
+    """The tracks with their labels, and with the hashes of the audio that the database knows."""
+    dataset = load_dataset(lease, config)
+    with lease.sessions() as session:
+        library = session.get(Library, lease.claim.library_id) if lease.claim.library_id else None
+        return dataset if library is None else with_contents(session, library, dataset)
 
 
 def load_dataset(lease: Lease, config: DatasetConfig) -> Dataset:

@@ -35,9 +35,10 @@ from core.services.trials import (
 from core.settings import get_settings
 from core.states import OPEN_TRIAL_STATES, TrialState
 from core.store.tables import Job, Study, Trial
+from workers.known_audio import stored_embeddings
 from workers.lease import Lease
 from workers.studies import asking_alone, read_records
-from workers.training import RunReporter, load_dataset
+from workers.training import RunReporter, load_known_dataset
 
 
 def run_trial(lease: Lease) -> None:
@@ -109,7 +110,7 @@ def _train(lease: Lease, trial: Trial, folder: Path) -> TrialEnding:
         with torch_threads(max(1, (os.cpu_count() or 1) // settings.trial_processes)):
             result = train(
                 experiment,
-                load_dataset(lease, experiment.dataset),
+                load_known_dataset(lease, experiment.dataset),
                 _on_epoch(lease, config, trial, reporter),
                 folder=folder,
                 cache_dir=settings.cache_dir,
@@ -118,6 +119,7 @@ def _train(lease: Lease, trial: Trial, folder: Path) -> TrialEnding:
                 should_stop=reporter.should_stop,
                 on_track=reporter.on_track,
                 on_activity=reporter.on_activity,
+                find_stored=stored_embeddings(lease.sessions),
                 pictures=False,
             )
             values = measure(result, [objective.metric for objective in config.objectives])

@@ -129,7 +129,8 @@ class JobBar:
         if job.kind == JobKind.TRAINING and job.state == "running":
             text = f"{text}; {activity_of(job.progress)}" if done else activity_of(job.progress)
         if job.kind == JobKind.TUNING and job.state == "running" and not done:
-            text = f"the first of {job.progress.total} trials"
+            first = f"the first of {job.progress.total} trials"
+            text = reading_of(job.progress) if job.progress.tracks_to_read else first
         self._bars.update(self._bar, completed=done, total=total, text=text)
 
     def note(self, text: str) -> None:

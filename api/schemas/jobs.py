@@ -59,7 +59,7 @@ class Progress(Response):
     rate_per_s: float | None = Field(description="items per second")
     eta_s: float | None = Field(description="estimated seconds until the job ends")
     tracks_read: int | None = Field(
-        None, description="tracks read so far, while a training prepares its data"
+        None, description="tracks prepared so far, before a training or the trials of a study"
     )
     tracks_to_read: int | None = None
     left_out: dict[str, int] = Field({}, description=LEFT_OUT)

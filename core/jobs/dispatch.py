@@ -3,9 +3,11 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import exists, func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, exists, func, or_, select, update
+from sqlalchemy.orm import Session, aliased
 
+from core.jobs.jobs import OPEN_UNIT_STATES
+from core.jobs.kinds import unit_specs
 from core.states import JobState, UnitState
 from core.store.clock import seconds
 from core.store.tables import Job, JobUnit
@@ -23,7 +25,8 @@ def take_ready(session: Session, queue: str, window: int) -> list[TaskMessage]:
     """Mark the next ready units of a queue as dispatched, until `window` are waiting in the broker.
 
     Units whose worker vanished come first, however many are waiting. Then jobs take turns: the first
-    ready unit of every job comes before the second of any.
+    ready unit of every job comes before the second of any. A unit whose kind waits for others of its job is
+    not ready before these have ended.
     """
     urgent = _dispatch(session, _abandoned_units(session, queue, window))
     return urgent + _dispatch(session, _next_units(session, queue, window))
@@ -56,6 +59,7 @@ def _next_units(session: Session, queue: str, window: int) -> Sequence[int]:
             JobUnit.queue == queue,
             JobUnit.state == UnitState.READY,
             JobUnit.run_after <= func.clock_timestamp(),
+            *_may_start(),
         )
         .order_by(JobUnit.id)
         .limit(room)
@@ -68,6 +72,23 @@ def _next_units(session: Session, queue: str, window: int) -> Sequence[int]:
         .order_by(candidates.c.rank, Job.created_at)
         .limit(room)
     ).all()
+
+
+def _may_start() -> list[ColumnElement[bool]]:
+    """For each kind of unit that waits for others: that those of its job have ended."""
+    earlier = aliased(JobUnit)
+    return [
+        or_(
+            JobUnit.kind != spec.name,
+            ~exists().where(
+                earlier.job_id == JobUnit.job_id,
+                earlier.kind.in_(spec.after),
+                earlier.state.in_(OPEN_UNIT_STATES),
+            ),
+        )
+        for spec in unit_specs()
+        if spec.after
+    ]
 
 
 def _dispatch(session: Session, unit_ids: Sequence[int]) -> list[TaskMessage]:

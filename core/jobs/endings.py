@@ -10,7 +10,7 @@ from core.errors import GaveUp
 from core.jobs.claims import Claim, hold_lease
 from core.jobs.counters import items_in
 from core.jobs.jobs import OPEN_UNIT_STATES, notify_dispatcher
-from core.jobs.kinds import job_specs, unit_spec
+from core.jobs.kinds import followers, job_specs, unit_spec
 from core.states import ItemState, JobState, UnitState
 from core.store.clock import seconds
 from core.store.tables import Job, JobItem, JobUnit
@@ -76,8 +76,17 @@ def give_up_unit(session: Session, unit_id: int, code: str, detail: str, cause: 
     )
     failed = 1 if spec.is_one_item else items_in(ItemState.FAILED)
     session.execute(update(JobUnit).where(JobUnit.id == unit_id).values(failed=failed))
+    _cancel_followers(session, unit.job_id, unit.kind)
     session.execute(update(Job).where(Job.id == unit.job_id).values(error_code=code, error_detail=detail))
     _end_unit(session, unit_id, UnitState.FAILED)
+
+
+def _cancel_followers(session: Session, job_id: UUID, kind: str) -> None:
+    """Cancel the units of a job that wait for one of this kind, which has failed."""
+    waiting = update(JobUnit).where(
+        JobUnit.job_id == job_id, JobUnit.kind.in_(followers(kind)), JobUnit.state == UnitState.READY
+    )
+    session.execute(waiting.values(state=UnitState.CANCELLED, finished_at=func.now()))
 
 
 def requeue_unit(session: Session, unit_id: int, *, delay_s: float, **values: Any) -> None:
@@ -103,12 +112,14 @@ def backoff_s(failures: int) -> float:
 
 
 def _end_unit(session: Session, unit_id: int, state: UnitState) -> None:
-    job_id = session.scalars(
+    job_id, kind = session.execute(
         update(JobUnit)
         .where(JobUnit.id == unit_id)
         .values(state=state, finished_at=func.now(), claim_id=None, claimed_by=None, lease_until=None)
-        .returning(JobUnit.job_id)
+        .returning(JobUnit.job_id, JobUnit.kind)
     ).one()
+    if followers(kind):
+        notify_dispatcher(session)
     _finish_job_if_complete(session, job_id)
 
 

@@ -26,10 +26,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class WorkItem:
-    """A track that a unit has yet to deal with."""
+    """A track or file that a unit has yet to deal with."""
 
     pos: int
-    track_id: UUID
+    track_id: UUID | None  # None: a file of no library
     path: str
     content_hash: bytes | None = None  # known where labels need no look at the file
 
@@ -46,8 +46,8 @@ class ItemRow:
 def load_work(session: Session, claim: Claim) -> list[WorkItem]:
     """The items of a unit that have no outcome yet, in order."""
     rows = session.execute(
-        select(JobItem.pos, Track.id, Track.path, JobItem.content_hash)
-        .join(Track, Track.id == JobItem.track_id)
+        select(JobItem.pos, Track.id, func.coalesce(JobItem.path, Track.path), JobItem.content_hash)
+        .outerjoin(Track, Track.id == JobItem.track_id)
         .where(JobItem.unit_id == claim.unit_id, JobItem.state == ItemState.PENDING)
         .order_by(JobItem.pos)
     )

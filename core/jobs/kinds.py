@@ -29,6 +29,8 @@ class UnitSpec:
     can_be_cut: bool = True  # handed back when its time is up; the next run goes on where it stopped
     adds_units: bool = False  # the total of its job is unknown while it is open
     is_one_item: bool = False  # without rows of items: the unit itself is the item that is counted
+    after: tuple[str, ...] = ()  # waits until no unit of these kinds is open in its job
+    is_counted: bool = True  # what it has done is part of its job's progress
     is_serving: bool = True  # the service is not ready without a worker for its queue
     # Called with the unit's id, error code and detail in place of failing the unit and its job.
     on_give_up: Callable[[Session, int, str, str], None] | None = None
@@ -92,6 +94,7 @@ class JobSpec:
     retry: Callable[[Session, Job], NewJob]  # raises NothingToRetry
     # None: it needs more than parameters, and its own service submits it.
     prepare: Callable[[Session, Any, SubmissionContext], NewJob] | None = None
+    opening_units: tuple[UnitSpec, ...] = ()  # added together with the first one, which may wait for them
     further_units: tuple[UnitSpec, ...] = ()
     identity: Callable[[Any], Any] = dump_params  # what makes two requests the same, as JSON
     hold_references: Callable[[Session, NewJob], None] = hold_nothing  # until the job is committed
@@ -128,11 +131,18 @@ def spec_of_params(params: BaseModel) -> JobSpec:
 
 
 def unit_specs() -> tuple[UnitSpec, ...]:
-    return tuple(unit for spec in job_specs() for unit in (spec.first_unit, *spec.further_units))
+    """All of them; kinds of jobs may share some."""
+    units = ((spec.first_unit, *spec.opening_units, *spec.further_units) for spec in job_specs())
+    return tuple(dict.fromkeys(unit for of_job in units for unit in of_job))
 
 
 def unit_spec(name: str) -> UnitSpec:
     return {spec.name: spec for spec in unit_specs()}[name]
+
+
+def followers(name: str) -> tuple[str, ...]:
+    """The kinds of units that wait for units of this kind."""
+    return tuple(unit.name for unit in unit_specs() if name in unit.after)
 
 
 def queues() -> tuple[str, ...]:

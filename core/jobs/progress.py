@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from core.jobs.jobs import OPEN_JOB_STATES, OPEN_UNIT_STATES
 from core.jobs.kinds import Progress, job_specs, unit_specs
@@ -20,13 +20,12 @@ def get_progress(session: Session, jobs: Sequence[Job]) -> dict[UUID, Progress]:
     A job that has been deleted since it was read is left out: some of its units may be gone.
     """
     adding = [unit.name for unit in unit_specs() if unit.adds_units]
+    uncounted = [unit.name for unit in unit_specs() if not unit.is_counted]
     is_adding = JobUnit.kind.in_(adding) & JobUnit.state.in_(OPEN_UNIT_STATES)
     sums = session.execute(
         select(
             JobUnit.job_id,
-            func.sum(JobUnit.done).label("done"),
-            func.sum(JobUnit.failed).label("failed"),
-            func.sum(JobUnit.skipped).label("skipped"),
+            *(_counted(column, uncounted) for column in (JobUnit.done, JobUnit.failed, JobUnit.skipped)),
             func.bool_or(is_adding).label("is_adding"),
         )
         .join(Job, Job.id == JobUnit.job_id)
@@ -39,6 +38,11 @@ def get_progress(session: Session, jobs: Sequence[Job]) -> dict[UUID, Progress]:
     for job_id, details in _describe(session, jobs, found):
         found[job_id] = replace(found[job_id], details=details)
     return found
+
+
+def _counted(column: InstrumentedAttribute[int], uncounted: Sequence[str]) -> ColumnElement[int]:
+    total = func.sum(column).filter(JobUnit.kind.not_in(uncounted))
+    return func.coalesce(total, 0).label(column.key)
 
 
 def _describe(

@@ -109,6 +109,11 @@ def _insert(session: Session, context: SubmissionContext, request_hash: bytes, n
     first = spec.first_unit
     session.add(JobUnit(job_id=created.id, seq=0, kind=first.name, queue=first.queue, payload=new.payload))
     session.flush()
+    session.add_all(
+        JobUnit(job_id=created.id, seq=seq, kind=unit.name, queue=unit.queue)
+        for seq, unit in enumerate(spec.opening_units, start=1)
+    )
+    session.flush()
     if new.on_insert is not None:
         new.on_insert(session, created)
     notify_dispatcher(session)

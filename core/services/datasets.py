@@ -15,6 +15,7 @@ from core.store.corrections import has_corrections
 from core.store.label_sets import get_label_set
 from core.store.libraries import check_folder, get_library_by_name
 from core.store.tables import Library
+from core.store.tracks import has_tracks
 
 
 def place_dataset(
@@ -22,11 +23,13 @@ def place_dataset(
 ) -> tuple[DatasetConfig, Library | None]:
     """The dataset with an absolute root, or the library that it is.
 
+    The folder of a library need not be there if tracks of it are known: what is stored of them suffices.
     Raises DatasetOutsideLibraries for any other folder, unless the submitter is trusted.
     """
     if isinstance(dataset, InLibrary):
         library = get_library_by_name(session, dataset.library)
-        check_folder(library, dataset.path)
+        if not has_tracks(session, library, dataset.path):  # known tracks may be learnt from without it
+            check_folder(library, dataset.path)
         if isinstance(dataset, CorrectionsDataset):
             dataset = _with_labels(session, dataset)
             if not has_corrections(session, library, dataset.path):

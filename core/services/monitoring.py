@@ -13,6 +13,7 @@ from core.jobs.kinds import queues
 from core.jobs.workers import count_workers, measure_heartbeats, slots_by_queue
 from core.services.analysis import ANALYSE
 from core.services.prediction import PREDICT
+from core.services.preparation import PREPARE
 from core.services.sweep import count_marked
 from core.states import UnitState
 from core.store.clock import seconds
@@ -121,7 +122,9 @@ def count_ended_tracks(session: Session) -> dict[str, int]:
     """By outcome."""
     outcomes = {"done": JobUnit.done, "failed": JobUnit.failed, "skipped": JobUnit.skipped}
     sums = select(*(func.coalesce(func.sum(column), 0).label(name) for name, column in outcomes.items()))
-    row = session.execute(sums.where(_ended_recently(), JobUnit.kind.in_((ANALYSE.name, PREDICT.name)))).one()
+    row = session.execute(
+        sums.where(_ended_recently(), JobUnit.kind.in_((ANALYSE.name, PREDICT.name, PREPARE.name)))
+    ).one()
     return {name: int(count) for name, count in row._asdict().items()}
 
 
@@ -129,5 +132,7 @@ def sum_stages(session: Session) -> dict[str, float]:
     """Seconds of work of all workers together, by stage."""
     stage = func.jsonb_each_text(JobUnit.timings).table_valued("key", "value")
     sums = select(stage.c.key, func.sum(cast(stage.c.value, Float))).select_from(JobUnit).join(stage, true())
-    rows = session.execute(sums.where(_ended_recently(), JobUnit.kind == ANALYSE.name).group_by(stage.c.key))
+    rows = session.execute(
+        sums.where(_ended_recently(), JobUnit.kind.in_((ANALYSE.name, PREPARE.name))).group_by(stage.c.key)
+    )
     return {name: float(took_s) for name, took_s in rows}

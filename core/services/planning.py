@@ -19,14 +19,14 @@ from core.store.tables import Job, JobItem, JobUnit, Track
 
 @dataclass(frozen=True)
 class PlannedItem:
-    """A track to label, one whose outcome is known without opening it, or a `path` that is not a track."""
+    """A track to open, one whose outcome is known without opening it, or a `path` that is not a track."""
 
     track_id: UUID | None
     state: ItemState = ItemState.PENDING
     content_hash: bytes | None = None
     error_code: str | None = None
     error_detail: str | None = None
-    path: str | None = None  # relative to the library, where there is no track
+    path: str | None = None  # relative to the library or dataset, where there is no track
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,16 @@ def _add_unit(session: Session, job_id: UUID, seq: int, unit: PlannedUnit) -> No
         )
         .returning(JobUnit.id)
     ).one()
+    add_items(session, job_id, unit_id, unit.items)
+
+
+def add_items(session: Session, job_id: UUID, unit_id: int, items: Sequence[PlannedItem]) -> None:
+    """Add the items of a unit, in order."""
     session.execute(
         insert(JobItem),
         [
             {"unit_id": unit_id, "pos": pos, "job_id": job_id, **asdict(item)}
-            for pos, item in enumerate(unit.items)
+            for pos, item in enumerate(items)
         ],
     )
 

@@ -15,6 +15,7 @@ from core.errors import InvalidConfig, NothingToRetry
 from core.jobs.kinds import JobSpec, NewJob, Progress, SubmissionContext, UnitSpec
 from core.services import queues
 from core.services.datasets import place_dataset
+from core.services.preparation import PHASE, PLAN_INPUTS, PREPARE, describe_preparation
 from core.services.references import hold_library_and_model
 from core.settings import PROJECT
 from core.states import JobState, UnitState
@@ -32,6 +33,7 @@ TRAIN = UnitSpec(
     "workers.training:train_model",
     time_limit_s=TRAINING_TIME_LIMIT_S,
     can_be_cut=False,
+    after=PHASE,
     is_serving=False,
 )
 
@@ -64,7 +66,8 @@ def retry_training(session: Session, old: Job) -> NewJob:
         raise NothingToRetry("This training has succeeded: submit a new one to train again.")
     config = ExperimentConfig.model_validate(old.params["experiment"])
     check_bases(session, config.model)
-    earlier = session.scalars(select(JobUnit.payload).where(JobUnit.job_id == old.id)).one()
+    of_training = select(JobUnit.payload).where(JobUnit.job_id == old.id, JobUnit.kind == TRAIN.name)
+    earlier = session.scalars(of_training).one()
     return NewJob(
         JobKind.TRAINING,
         old.params,
@@ -143,10 +146,13 @@ def bases_of(model: ModelConfig) -> dict[str, tuple[str, ...]]:
 def _describe_progress(
     session: Session, jobs: Sequence[Job], progress: Mapping[UUID, Progress]
 ) -> dict[UUID, dict[str, Any]]:
-    """What running trainings do, and how many tracks are read of those that have no epoch yet."""
+    """What running trainings do, and how many tracks are read of those that have no epoch yet.
+
+    While tracks are prepared for it, a training does nothing itself.
+    """
     job_ids = [job.id for job in jobs]
-    is_running = JobUnit.state == UnitState.RUNNING
-    running = select(JobUnit.job_id, JobUnit.activity).where(JobUnit.job_id.in_(job_ids), is_running)
+    is_training = (JobUnit.state == UnitState.RUNNING) & (JobUnit.kind == TRAIN.name)
+    running = select(JobUnit.job_id, JobUnit.activity).where(JobUnit.job_id.in_(job_ids), is_training)
     details: dict[UUID, dict[str, Any]] = {
         job_id: {"activity": activity} for job_id, activity in session.execute(running)
     }
@@ -156,13 +162,15 @@ def _describe_progress(
     for job_id, tracks_read, tracks_to_read in session.execute(counts):
         counted = {"tracks_read": int(tracks_read), "tracks_to_read": int(tracks_to_read)}
         details[job_id] = details.get(job_id, {}) | counted
-    return details
+    return details | describe_preparation(session, jobs, progress)
 
 
 TRAINING = JobSpec(
     name=JobKind.TRAINING,
     params=TrainingParams,
     first_unit=TRAIN,
+    opening_units=(PLAN_INPUTS,),
+    further_units=(PREPARE,),
     prepare=prepare_training,
     retry=retry_training,
     hold_references=hold_library_and_model,

@@ -19,6 +19,7 @@ from core.jobs.kinds import JobSpec, NewJob, SubmissionContext, UnitSpec, dump_p
 from core.jobs.submission import Submission, submit
 from core.services import queues
 from core.services.datasets import place_dataset
+from core.services.preparation import PHASE, PLAN_INPUTS, PREPARE, describe_preparation
 from core.services.references import hold_library_and_model
 from core.services.studies import find_front, find_leaders, get_study, list_trials
 from core.services.thresholds import prepare_thresholds
@@ -101,7 +102,8 @@ def possible_models(config: TuningConfig) -> Iterator[ModelConfig]:
 
 def _add_first_trials(session: Session, study: Study, job: Job, max_parallel: int) -> None:
     """As many trials as may run at a time; each that ends adds another one."""
-    first = session.scalars(select(JobUnit.id).where(JobUnit.job_id == job.id)).one()
+    of_trials = select(JobUnit.id).where(JobUnit.job_id == job.id, JobUnit.kind == TRIAL.name)
+    first = session.scalars(of_trials).one()
     add_trial(session, study, job.id, first)
     for _ in range(min(max_parallel, job.total) - 1):
         add_trial(session, study, job.id)
@@ -200,6 +202,7 @@ TRIAL = UnitSpec(
     "workers.tuning:run_trial",
     time_limit_s=TRAINING_TIME_LIMIT_S,
     can_be_cut=False,
+    after=PHASE,
     is_serving=False,
     on_give_up=_fail_trial,
 )
@@ -210,11 +213,13 @@ TUNING = JobSpec(
     name=JobKind.TUNING,
     params=TuningParams,
     first_unit=TRIAL,
-    further_units=(CONCLUSION,),
+    opening_units=(PLAN_INPUTS,),
+    further_units=(PREPARE, CONCLUSION),
     prepare=prepare_tuning,
     retry=_refuse_retry,
     identity=_identity,
     hold_references=hold_library_and_model,
+    describe_progress=describe_preparation,
     has_failed=_has_no_usable_trial,
     on_end=close_trials,
 )

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from core.config.models import Coverage, coverage_name
 from core.errors import ResultDeleted, TrackNotAnalysed, TrackNotFound
-from core.store.tables import Embedding, Library, Model, Track
+from core.store.tables import Embedding, Encoder, Library, Model, Track
 
 HEAD = "transfer"  # the kind of model that predicts from a stored embedding alone
 
@@ -81,6 +81,32 @@ def find_embeddings(
         return {}
     found = session.scalars(select(Embedding).where(*_serving(content_hashes, model, wanted)))
     return {embedding.content_hash: embedding for embedding in found}
+
+
+def find_vectors(
+    session: Session, encoder_sha256: str, content_hashes: Collection[bytes]
+) -> list[tuple[bytes, Any, list[str]]]:
+    """Content hash, vector (D,) and warnings of the embeddings of whole tracks from the encoder's weights."""
+    columns = select(Embedding.content_hash, Embedding.vector, Embedding.warnings)
+    found = session.execute(columns.where(*_of_whole_tracks(encoder_sha256, content_hashes)))
+    return [(content_hash, vector, warnings) for content_hash, vector, warnings in found]
+
+
+def find_heard(session: Session, encoder_sha256: str, content_hashes: Collection[bytes]) -> set[bytes]:
+    """The content hashes of which `find_vectors` finds an embedding."""
+    query = select(Embedding.content_hash).where(*_of_whole_tracks(encoder_sha256, content_hashes))
+    return set(session.scalars(query))
+
+
+def _of_whole_tracks(
+    encoder_sha256: str, content_hashes: Collection[bytes]
+) -> tuple[ColumnElement[bool], ...]:
+    encoder = select(Encoder.id).where(Encoder.sha256 == encoder_sha256).scalar_subquery()
+    return (
+        Embedding.encoder_id == encoder,
+        Embedding.content_hash.in_(content_hashes),
+        Embedding.coverage == coverage_name("full"),
+    )
 
 
 def _serving(

@@ -99,6 +99,12 @@ def artifact_folder(model: Model) -> Path:
     return Path(url2pathname(urlsplit(model.artifact_url).path))
 
 
+def find_in_folder(session: Session, name: str) -> Model | None:
+    """The model whose artifact folder has this name; None if no model is registered there."""
+    models = session.scalars(select(Model).order_by(Model.id))
+    return next((model for model in models if artifact_folder(model).name == name), None)
+
+
 def resolve_model(session: Session, reference: str) -> Model:
     """The model of an alias, `name` (its newest version) or `name@version`. Raises ModelNotFound."""
     aliased = select(Model).join(ModelAlias).where(ModelAlias.alias == reference)

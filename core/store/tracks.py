@@ -29,7 +29,7 @@ class SeenFile:
 class AnalysedFile:
     """A file as it was when it was opened for analysis."""
 
-    track_id: UUID
+    track_id: UUID | None  # None: a file of no library
     path: str  # relative to the library
     size: int
     mtime_ns: int
@@ -159,8 +159,9 @@ def _unlisted_paths(session: Session, job: Job) -> set[str]:
 
 
 def save_analysed(session: Session, files: Sequence[AnalysedFile]) -> None:
-    """Write hashes, tags and status of files that were opened for analysis."""
-    if files:
+    """Write hashes, tags and status of tracks that were opened for analysis."""
+    tracks = [file for file in files if file.track_id is not None]
+    if tracks:
         session.execute(
             update(Track),
             [
@@ -175,7 +176,7 @@ def save_analysed(session: Session, files: Sequence[AnalysedFile]) -> None:
                     "tags_version": file.tags_version,
                 }
                 # In the order of a scan, so that a concurrent scan of the library does not deadlock.
-                for file in sorted(files, key=lambda file: file.path.split("/"))
+                for file in sorted(tracks, key=lambda file: file.path.split("/"))
             ],
         )
 
@@ -205,13 +206,34 @@ def track_row(
 
 def list_tags(session: Session, library: Library, folder: str) -> list[tuple[str, dict[str, Any] | None]]:
     """Path and tags of every present track in a folder of a library; the tags are None until analysed."""
-    query = (
-        select(Track.path, Track.tags)
-        .where(
-            Track.library_id == library.id,
-            Track.path.startswith(f"{folder}/" if folder else "", autoescape=True),
-            Track.missing_at.is_(None),
-        )
-        .order_by(Track.path)
-    )
+    query = select(Track.path, Track.tags).where(*_present(library, folder)).order_by(Track.path)
     return [(path, tags) for path, tags in session.execute(query)]
+
+
+def list_contents(session: Session, library: Library) -> dict[str, bytes]:
+    """Path and content hash of every present track of a library whose audio is known."""
+    query = select(Track.path, Track.content_hash).where(
+        Track.library_id == library.id, Track.missing_at.is_(None), Track.content_hash.is_not(None)
+    )
+    return {path: content for path, content in session.execute(query) if content is not None}
+
+
+def list_sizes(session: Session, library: Library) -> dict[str, tuple[UUID, int]]:
+    """Path of every present track of a library, with its id and size in bytes."""
+    query = select(Track.path, Track.id, Track.size)
+    of_library = query.where(Track.library_id == library.id, Track.missing_at.is_(None))
+    return {path: (track_id, size) for path, track_id, size in session.execute(of_library)}
+
+
+def has_tracks(session: Session, library: Library, folder: str) -> bool:
+    """Whether a folder of a library has a present track."""
+    query = select(Track.id).where(*_present(library, folder)).limit(1)
+    return session.scalar(query) is not None
+
+
+def _present(library: Library, folder: str) -> tuple[ColumnElement[bool], ...]:
+    return (
+        Track.library_id == library.id,
+        Track.path.startswith(f"{folder}/" if folder else "", autoescape=True),
+        Track.missing_at.is_(None),
+    )

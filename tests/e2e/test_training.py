@@ -121,7 +121,8 @@ def test_a_killed_training_goes_on_and_ends_once(running: RunningStack, tmp_path
 
     assert job["state"] == "succeeded", job
     with running.sessions() as session:
-        (unit,) = session.scalars(select(JobUnit).where(JobUnit.job_id == UUID(job_id)))
+        of_training = select(JobUnit).where(JobUnit.job_id == UUID(job_id), JobUnit.kind == "train")
+        (unit,) = session.scalars(of_training)
         known = session.scalars(select(Epoch.epoch).where(Epoch.run_id == UUID(job_id))).all()
         (model,) = session.scalars(select(Model).where(Model.name == "killed"))
     assert sorted(known) == list(range(1, len(known) + 1))

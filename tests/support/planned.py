@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from core.jobs import claims, endings, reaping
@@ -95,6 +95,12 @@ def make_due(sessions: SessionFactory, unit_id: int) -> None:
     """Forget a unit's back-off."""
     with transaction(sessions) as session:
         session.execute(update(JobUnit).where(JobUnit.id == unit_id).values(run_after=func.now()))
+
+
+def skip_preparation(sessions: SessionFactory, job_id: UUID) -> None:
+    """Remove the unit that would prepare the tracks of a training or study."""
+    with transaction(sessions) as session:
+        session.execute(delete(JobUnit).where(JobUnit.job_id == job_id, JobUnit.kind == "plan-inputs"))
 
 
 def read_job(sessions: SessionFactory, job_id: UUID) -> Job:

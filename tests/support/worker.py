@@ -4,6 +4,7 @@ import hashlib
 import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
+from pkgutil import resolve_name
 from typing import Any, BinaryIO
 from uuid import UUID
 
@@ -13,24 +14,22 @@ from sqlalchemy import select
 from core.config.models import Coverage
 from core.errors import Corrupt, ItemError
 from core.jobs.jobs import OPEN_UNIT_STATES
+from core.jobs.kinds import unit_spec
 from core.ml.inference.tagger import Analysis
 from core.ml.inference.timings import StageTimings
 from core.store.session import SessionFactory
 from core.store.tables import JobUnit
 from tests.support.builders import EMBEDDING_SIZE, LABELS
 from tests.support.planned import LEASE_S, claim, make_due
-from workers.analysis import analyse_tracks, analyse_upload
-from workers.planning import plan_library
 from workers.runner import Body, run_claim
 
 WORKER = "worker@test"
-BODIES: dict[str, Body] = {"plan": plan_library, "analyse": analyse_tracks, "predict": analyse_upload}
 
 
 def run(sessions: SessionFactory, unit_id: int, body: Body | None = None, lease_s: float = LEASE_S) -> None:
     """Claim a unit and do what it asks for, or another body."""
     claimed = claim(sessions, unit_id, lease_s)
-    run_claim(claimed, WORKER, sessions, body or BODIES[claimed.kind])
+    run_claim(claimed, WORKER, sessions, body or resolve_name(unit_spec(claimed.kind).body))
 
 
 def open_units(sessions: SessionFactory, job_id: UUID) -> list[JobUnit]:
@@ -40,10 +39,12 @@ def open_units(sessions: SessionFactory, job_id: UUID) -> list[JobUnit]:
 
 
 def work_off(sessions: SessionFactory, job_id: UUID) -> None:
-    """Run the units of a job until none is left."""
+    """Run the units of a job until none is left, each after those that it waits for."""
     while units := open_units(sessions, job_id):
-        make_due(sessions, units[0].id)
-        run(sessions, units[0].id)
+        kinds = {unit.kind for unit in units}
+        unit = next(unit for unit in units if kinds.isdisjoint(unit_spec(unit.kind).after))
+        make_due(sessions, unit.id)
+        run(sessions, unit.id)
 
 
 def until(condition: Callable[[], bool], within_s: float = 10) -> None:

@@ -22,6 +22,7 @@ class Example:
     artist: str | None = None  # tracks by one artist are never in two parts of a split
     album: str | None = None
     part: Part | None = None  # of the dataset's own split
+    content: str | None = None  # hex hash of its audio, if known; then its artist and album are too
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,16 @@ def select_labels(dataset: Dataset, config: LabelConfig) -> LabelledDataset:
     )
 
 
+def before_tags(dataset: Dataset, config: LabelConfig) -> LabelConfig:
+    """The selection of labels before the files' tags are read, by which the tracks to open are chosen.
+
+    While artists are known from tags only, no label is dropped for lack of artists.
+    """
+    if config.min_artists > 1 and any(example.artist is None for example in dataset.examples):
+        return config.model_copy(update={"min_artists": 1, "num_genres": None})
+    return config
+
+
 def multi_hot(examples: Sequence[Example], labels: Sequence[str]) -> npt.NDArray[np.float32]:
     """1 where a track has a label, else 0: (N, L)."""
     columns = {label: column for column, label in enumerate(labels)}

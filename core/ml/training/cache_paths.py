@@ -12,6 +12,11 @@ def cache_path(folder: Path, content: str) -> Path:
     return folder / content[:2] / f"{content}.npy"
 
 
+def notes_path(array: Path) -> Path:
+    """Path of the warnings about the audio of a cached array."""
+    return array.with_suffix(".warnings.json")
+
+
 def cache_paths(cache_dir: Path, content: str) -> Iterator[Path]:
     """Every path at which an array computed from this audio may be cached."""
     for kind in KINDS:

@@ -1,15 +1,20 @@
-"""Embeddings of whole tracks on disk, computed exactly as in serving."""
+"""Embeddings of whole tracks: those that are stored, else computed exactly as in serving and kept on disk."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import BinaryIO
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from core.errors import ItemError
+from core.ml.datasets.credits import Credits
 from core.ml.datasets.paths import open_audio, status_of_audio
 from core.ml.inference.tagger import Analysis, Tagger
 from core.ml.training.cache_paths import EMBEDDINGS
@@ -18,16 +23,44 @@ from core.ml.training.context import OnTrack, TrainingStopped, ignore_progress
 from core.ml.training.feature_cache import (
     MAX_DURATION_S,
     Cached,
-    CacheResult,
     cached,
-    known,
     write_array,
     write_warnings,
 )
-from core.ml.training.identity import check_unchanged, identify
+from core.ml.training.identity import Identity, check_unchanged, identify, known_identity
 
 
-def cache_embeddings(
+@dataclass(frozen=True)
+class StoredEmbedding:
+    """The mean embedding of a whole track, as an analysis has stored it."""
+
+    vector: npt.NDArray[np.float32]  # (D,)
+    warnings: tuple[str, ...] = ()  # sentences about audio that could not be decoded
+
+
+# From the SHA-256 of a backbone's weights and hex hashes of audio: the embeddings that are stored, by hash.
+FindStored = Callable[[str, Collection[str]], Mapping[str, StoredEmbedding]]
+
+
+def find_nothing(_weights_sha256: str, _contents: Collection[str]) -> Mapping[str, StoredEmbedding]:
+    """A `FindStored` without a store."""
+    return {}
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """The mean embedding of a track, and what is known of its file."""
+
+    vector: npt.NDArray[np.float32]  # (D,)
+    content: str  # hex hash of the audio
+    credits: Credits  # from its tags
+    warnings: tuple[str, ...] = ()  # sentences about audio that could not be decoded
+
+
+EmbeddingResult = Embedded | ItemError
+
+
+def collect_embeddings(
     sources: Sequence[Path],
     tagger: Tagger,
     weights_sha256: str,
@@ -36,22 +69,36 @@ def cache_embeddings(
     on_track: OnTrack = ignore_progress,
     *,
     root: Path | None = None,
-) -> list[CacheResult]:
-    """For each audio file the cached mean embedding (D,), float32, or the error. Raises TrainingStopped."""
+    contents: Mapping[Path, str] = MappingProxyType({}),
+    find_stored: FindStored = find_nothing,
+) -> list[EmbeddingResult]:
+    """For each audio file its mean embedding, or the error. Raises TrainingStopped.
+
+    Only audio of which neither `find_stored` nor the cache has an embedding is decoded. `contents` are known
+    hashes of audio in hex: a file among them is not opened if its embedding is found. `find_stored` is also
+    called from another thread.
+    """
     folder = folder_of(cache_dir, EMBEDDINGS) / weights_sha256[:16]
+    find = partial(_find, folder=folder, find_stored=partial(find_stored, weights_sha256))
     targets: dict[int, tuple[Cached, os.stat_result]] = {}
-    outcomes: dict[int, CacheResult] = {}
+    recalled, missing_files = _recall(sources, root, cache_dir, contents)
+    outcomes: dict[int, EmbeddingResult] = {**missing_files, **find(recalled)}
 
     def missing() -> Iterator[tuple[int, BinaryIO]]:
-        for index, source in enumerate(sources):
-            found, file = _look_up(source, root, folder, cache_dir)
-            if file is not None and isinstance(found, Cached):
-                targets[index] = found, os.fstat(file.fileno())
-                yield index, file
+        for index in [index for index in range(len(sources)) if index not in outcomes]:
+            try:
+                file, status, identity = _identified(sources[index], root, cache_dir)
+            except ItemError as error:
+                outcomes[index] = error
+                continue
+            if found := find({index: identity}):
+                file.close()
+                outcomes.update(found)
             else:
-                outcomes[index] = found
+                targets[index] = cached(folder, identity), status
+                yield index, file
 
-    def store(index: int, analysis: Analysis) -> CacheResult:
+    def store(index: int, analysis: Analysis) -> EmbeddingResult:
         target, before = targets[index]
         try:
             check_unchanged(before, status_of_audio(sources[index], root))
@@ -59,7 +106,7 @@ def cache_embeddings(
             return error
         write_warnings(target.file, analysis.warnings)
         write_array(target.file, analysis.embedding)
-        return replace(target, warnings=analysis.warnings)
+        return Embedded(analysis.embedding, target.content, target.credits, analysis.warnings)
 
     with _one_thread():
         for index, outcome in tagger.analyse(
@@ -73,27 +120,53 @@ def cache_embeddings(
     return [outcomes[index] for index in range(len(sources))]
 
 
-def _look_up(
-    source: Path, root: Path | None, folder: Path, cache_dir: Path
-) -> tuple[CacheResult, BinaryIO | None]:
-    """The cached embedding or the error; with an open file if the embedding is yet to be computed."""
-    if (found := known(source, root, folder, cache_dir)) is not None:
-        return found, None
-    try:
-        file = open_audio(source, root)
-    except ItemError as error:
-        return error, None
+def _recall(
+    sources: Sequence[Path], root: Path | None, cache_dir: Path, contents: Mapping[Path, str]
+) -> tuple[dict[int, Identity], dict[int, ItemError]]:
+    """What is known of the files without opening them, and the errors of those that are not there."""
+    identities, errors = {}, {}
+    for index, source in enumerate(sources):
+        try:
+            identity = known_identity(source, root, cache_dir, contents)
+        except ItemError as error:
+            errors[index] = error
+            continue
+        if identity is not None:
+            identities[index] = identity
+    return identities, errors
+
+
+def _find(
+    identities: Mapping[int, Identity],
+    *,
+    folder: Path,
+    find_stored: Callable[[Collection[str]], Mapping[str, StoredEmbedding]],
+) -> dict[int, Embedded]:
+    """The embeddings that are stored or cached, by the index of the track."""
+    stored = find_stored({identity.content for identity in identities.values()})
+    found = {}
+    for index, identity in identities.items():
+        if (known := stored.get(identity.content)) is not None:
+            found[index] = Embedded(known.vector, identity.content, identity.credits, known.warnings)
+        elif (entry := cached(folder, identity)).file.exists():
+            vector = np.load(entry.file, allow_pickle=False)  # noqa: TID251
+            found[index] = Embedded(vector, entry.content, entry.credits, entry.warnings)
+    return found
+
+
+def _identified(
+    source: Path, root: Path | None, cache_dir: Path
+) -> tuple[BinaryIO, os.stat_result, Identity]:
+    """The open file, its status, and its identity. Raises ItemError."""
+    file = open_audio(source, root)
     try:
         before = os.fstat(file.fileno())
-        target = cached(folder, identify(file, cache_dir))
+        identity = identify(file, cache_dir)
         check_unchanged(before, os.fstat(file.fileno()))
-    except ItemError as error:
+    except ItemError:
         file.close()
-        return error, None
-    if target.file.exists():
-        file.close()
-        return target, None
-    return target, file
+        raise
+    return file, before, identity
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -15,6 +16,7 @@ from core.errors import Unreadable, is_machine_fault
 from core.library.content import TAGS_VERSION, file_hash, identity_without_audio
 from core.ml.audio.sandbox import hash_audio
 from core.ml.datasets.credits import Credits, read_credits
+from core.ml.datasets.paths import status_of_audio
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +28,19 @@ SETTLED_NS = 2_000_000_000
 class Identity:
     content: str  # hex hash of the audio
     credits: Credits
+
+
+def known_identity(
+    source: Path, root: Path | None, cache_dir: Path, contents: Mapping[Path, str]
+) -> Identity | None:
+    """What is known of a file without opening it; None if nothing is.
+
+    `contents` are hashes that the caller knows: such a file need not exist, and its credits are not looked
+    up. Raises ItemError for another file that is missing.
+    """
+    if source in contents:
+        return Identity(contents[source], Credits())
+    return recall(status_of_audio(source, root), cache_dir)
 
 
 def recall(status: os.stat_result, cache_dir: Path) -> Identity | None:
@@ -53,10 +68,16 @@ def identify(file: BinaryIO, cache_dir: Path) -> Identity:
     if tags_error is not None:
         log.warning("the tags of %.300r cannot all be read: %s", str(file.name), tags_error)
     found = Identity(content.hex(), credits)
-    if _key(before) == _key(after) and time.time_ns() - after.st_ctime_ns >= SETTLED_NS:
-        with atomic_write(_place(after, cache_dir)) as note:
-            note.write(json.dumps(asdict(found)).encode())
+    if _key(before) == _key(after):
+        remember(after, found, cache_dir)
     return found
+
+
+def remember(status: os.stat_result, identity: Identity, cache_dir: Path) -> None:
+    """Cache the identity of the file with this status, unless it was changed just now and may be again."""
+    if time.time_ns() - status.st_ctime_ns >= SETTLED_NS:
+        with atomic_write(_place(status, cache_dir)) as note:
+            note.write(json.dumps(asdict(identity)).encode())
 
 
 def check_unchanged(before: os.stat_result, after: os.stat_result) -> None:

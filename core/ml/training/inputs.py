@@ -80,8 +80,3 @@ class VectorInputs:
 
     def whole(self, track: int, limit: int | None) -> Tensor:  # noqa: ARG002
         return self._vectors[track : track + 1]
-
-
-def load_vectors(files: Sequence[Path]) -> Tensor:
-    """Cached vectors (M, D)."""
-    return torch.from_numpy(np.stack([np.load(file, allow_pickle=False) for file in files]))  # noqa: TID251

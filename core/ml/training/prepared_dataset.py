@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from core.config.dataset import LabelConfig
@@ -16,19 +17,21 @@ from core.errors import ItemError, UnusableDataset
 from core.ml.datasets.credits import credited
 from core.ml.datasets.examples import Dataset, Example, Part, in_order
 from core.ml.datasets.groups import same_origin
-from core.ml.datasets.labels import LabelledDataset, multi_hot, select_labels, spelt_like
+from core.ml.datasets.labels import LabelledDataset, before_tags, multi_hot, select_labels, spelt_like
 from core.ml.datasets.split_report import Split
 from core.ml.datasets.splits import divide
 from core.ml.inference.tagger import Tagger
 from core.ml.training.bases import Resolved
 from core.ml.training.cache_versions import sweep_outdated
 from core.ml.training.context import OnTrack, Tracks
-from core.ml.training.embedding_cache import cache_embeddings
-from core.ml.training.feature_cache import Cached, CacheResult, cache_log_mels
-from core.ml.training.inputs import Inputs, PatchInputs, VectorInputs, load_vectors
+from core.ml.training.embedding_cache import Embedded, FindStored, collect_embeddings, find_nothing
+from core.ml.training.feature_cache import Cached, cache_log_mels
+from core.ml.training.inputs import Inputs, PatchInputs, VectorInputs
 from core.ml.training.processes import gather, is_first, rank, world_size
 
 log = logging.getLogger(__name__)
+
+Outcome = Cached | Embedded | ItemError
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,9 @@ def prepare_dataset(
     device: torch.device,
     should_stop: Callable[[], bool],
     on_track: OnTrack,
+    find_stored: FindStored = find_nothing,
 ) -> PreparedDataset:
-    """Cache features of all tracks, drop unreadable ones, select the labels and split the tracks.
+    """Collect features of all tracks, drop unreadable ones, select the labels and split the tracks.
 
     Raises UnusableDataset or TrainingStopped.
     """
@@ -68,32 +72,32 @@ def prepare_dataset(
     dataset = in_order(dataset)
     candidates = _candidates(resolved, dataset)
     examples = candidates.examples
-    outcomes = _cache(resolved, candidates, cache_dir, device, should_stop, on_track)
+    outcomes = _collect(resolved, candidates, cache_dir, device, should_stop, on_track, find_stored)
     usable = [
         (credited(example, outcome.credits), outcome)
         for example, outcome in zip(examples, outcomes, strict=True)
-        if isinstance(outcome, Cached)
+        if not isinstance(outcome, ItemError)
     ]
     if not usable:
         raise UnusableDataset(f"None of the {len(examples)} tracks of {dataset.name} can be read.")
     renamed = config.labels.model_copy(update={"aliases": {}})
     found = replace(dataset, examples=tuple(example for example, _ in usable))
     labelled = _labelled(resolved, found, renamed)
-    cached = {example.id: outcome for example, outcome in usable}
+    features = {example.id: outcome for example, outcome in usable}
     kept = labelled.dataset
-    contents = {example.id: bytes.fromhex(cached[example.id].content) for example in kept.examples}
+    contents = {example.id: bytes.fromhex(features[example.id].content) for example in kept.examples}
     splits = divide(kept, config.split, contents)
     prepared = PreparedDataset(
         dataset=kept,
         tracks=Tracks(
-            _inputs(config, [cached[example.id].file for example in kept.examples]),
+            _inputs(config, [features[example.id] for example in kept.examples]),
             torch.from_numpy(multi_hot(kept.examples, labelled.labels)),
             labelled.labels,
         ),
         groups=same_origin(kept.examples, contents).of,
         splits=splits,
         dropped=_dropped(examples, outcomes),
-        damaged={name: one.warnings for name, one in cached.items() if one.warnings},
+        damaged={name: one.warnings for name, one in features.items() if one.warnings},
         fingerprint=fingerprint(kept.examples, contents),
     )
     for name, warnings in prepared.damaged.items():
@@ -112,11 +116,10 @@ def fingerprint(examples: Iterable[Example], contents: Mapping[str, bytes]) -> s
 
 
 def _candidates(resolved: Resolved, dataset: Dataset) -> Dataset:
-    """The tracks to open. While artists are known from tags only, no label is dropped for lack of artists."""
-    labels = resolved.config.labels
-    if labels.min_artists > 1 and any(example.artist is None for example in dataset.examples):
-        all_labels = labels.model_copy(update={"min_artists": 1, "num_genres": None})
-        return select_labels(dataset, all_labels).dataset
+    """The tracks to open. If tags do not change their labels, these are checked before anything is opened."""
+    labels = before_tags(dataset, resolved.config.labels)
+    if labels != resolved.config.labels:
+        return select_labels(dataset, labels).dataset
     return _labelled(resolved, dataset, labels).dataset
 
 
@@ -144,38 +147,52 @@ def _check_single(dataset: Dataset) -> None:
         )
 
 
-def _cache(
+def _collect(
     resolved: Resolved,
     dataset: Dataset,
     cache_dir: Path,
     device: torch.device,
     should_stop: Callable[[], bool],
     on_track: OnTrack,
-) -> list[CacheResult]:
-    """The cached array or error of each file; the processes share the work."""
+    find_stored: FindStored,
+) -> list[Outcome]:
+    """The features or error of each file; the processes share the work."""
     if is_first():
         sweep_outdated(cache_dir)
     paths, root = [one.path for one in dataset.examples], dataset.root
     own = paths[rank() :: world_size()]
+    contents = {one.path: one.content for one in dataset.examples if one.content is not None}
+    found: Sequence[Outcome]
     if isinstance(resolved.config.model, TransferConfig):
         base = resolved.bases[0]
         tagger = Tagger(base.card, base.model, device)
-        found = cache_embeddings(
-            own, tagger, base.card.weights_sha256, cache_dir, should_stop, on_track, root=root
+        found = collect_embeddings(
+            own,
+            tagger,
+            base.card.weights_sha256,
+            cache_dir,
+            should_stop,
+            on_track,
+            root=root,
+            contents=contents,
+            find_stored=find_stored,
         )
     else:
-        found = cache_log_mels(own, resolved.config.features, cache_dir, should_stop, on_track, root=root)
+        config = resolved.config.features
+        found = cache_log_mels(own, config, cache_dir, should_stop, on_track, root=root, contents=contents)
     parts = gather(found)
     return [parts[row % len(parts)][row // len(parts)] for row in range(len(paths))]
 
 
-def _inputs(config: ExperimentConfig, files: Sequence[Path]) -> Inputs:
+def _inputs(config: ExperimentConfig, features: Sequence[Cached | Embedded]) -> Inputs:
     if isinstance(config.model, TransferConfig):
-        return VectorInputs(load_vectors(files))
+        vectors = [one.vector for one in features if isinstance(one, Embedded)]
+        return VectorInputs(torch.from_numpy(np.stack(vectors)))
+    files = [one.file for one in features if isinstance(one, Cached)]
     return PatchInputs(files, config.model.patch_frames)
 
 
-def _dropped(examples: Sequence[Example], outcomes: Sequence[CacheResult]) -> dict[str, str]:
+def _dropped(examples: Sequence[Example], outcomes: Sequence[Outcome]) -> dict[str, str]:
     return {
         example.id: outcome.code
         for example, outcome in zip(examples, outcomes, strict=True)

@@ -14,6 +14,7 @@ from core.ml.models import artifact
 from core.ml.models.artifact import ModelCard
 from core.ml.training.bases import Resolved, resolve
 from core.ml.training.context import OnActivity, OnTrack, TrainingContext, ignore_activity, ignore_progress
+from core.ml.training.embedding_cache import FindStored, find_nothing
 from core.ml.training.fitting import fit_all
 from core.ml.training.learners import stored_form
 from core.ml.training.model_evaluation import ModelEvaluation, evaluate_model
@@ -40,6 +41,7 @@ def train(
     should_stop: Callable[[], bool] = lambda: False,
     on_track: OnTrack = ignore_progress,
     on_activity: OnActivity = ignore_activity,
+    find_stored: FindStored = find_nothing,
     searched: bool = False,
     pictures: bool = True,
 ) -> TrainingResult:
@@ -47,15 +49,15 @@ def train(
 
     After any interruption, the same call resumes from the last checkpoint, which is stored beside `folder`;
     once finished, it only reads the result. `models_dir` holds the models that the configuration names;
-    `cache_dir` is shared by all trainings. `searched` says that a study chose the configuration by its scores
-    on these tracks. `pictures`: also draw the learning curves and which labels occur together. Raises
-    TrainingStopped after `should_stop` has returned True.
+    `cache_dir` is shared by all trainings; what `find_stored` finds is not computed. `searched` says that a
+    study chose the configuration by its scores on these tracks. `pictures`: also draw the learning curves and
+    which labels occur together. Raises TrainingStopped after `should_stop` has returned True.
     """
     began = time.perf_counter()
     where = own_device(device)
     join_group(where)
     resolved = resolve(config, models_dir or get_settings().models_dir)
-    prepared = prepare_dataset(resolved, dataset, cache_dir, where, should_stop, on_track)
+    prepared = prepare_dataset(resolved, dataset, cache_dir, where, should_stop, on_track, find_stored)
     resolved = settle(resolved, prepared)
     identity = _identity(resolved, prepared, version)
     if (known := read_result(folder, identity)) is not None:

@@ -13,9 +13,12 @@ from sqlalchemy.orm import Session
 from core.errors import NothingToRetry
 from core.jobs import kinds
 from core.jobs.claims import Claim
-from core.jobs.endings import fail_unit, finish_unit
+from core.jobs.dispatch import take_ready
+from core.jobs.endings import fail_unit, finish_complete_jobs, finish_unit
+from core.jobs.jobs import cancel_job
 from core.jobs.kinds import JobSpec, NewJob, Progress, SubmissionContext, UnitSpec, register
 from core.jobs.progress import get_progress
+from core.jobs.reaping import cancel_waiting
 from core.jobs.submission import retry_job, submit_job
 from core.states import JobState, UnitState
 from core.store.session import SessionFactory, transaction
@@ -107,3 +110,51 @@ def test_it_adds_to_the_progress_and_may_leave_the_total_open(clean_database):
     with clean_database() as session:
         progress = get_progress(session, [session.get_one(Job, job_id)])[job_id]
     assert (progress.percent, progress.details) == (None, {"words": 1})
+
+
+LOOK = UnitSpec("look", "quiet", "nowhere:look", is_counted=False)
+CAREFUL = replace(ECHO, first_unit=replace(SAY, after=("look",)), opening_units=(LOOK,))
+
+
+@pytest.fixture
+def careful(clean_database: SessionFactory) -> dict[str, JobUnit]:
+    """The units of a job whose first unit waits for another one, by kind."""
+    register((CAREFUL,))
+    with transaction(clean_database) as session:
+        job = submit_job(session, EchoParams(text="hello"), ME).job
+        units = session.scalars(select(JobUnit).where(JobUnit.job_id == job.id)).all()
+        return {unit.kind: unit for unit in units}
+
+
+def published(sessions: SessionFactory) -> list[str]:
+    with transaction(sessions) as session:
+        return [message.kind for queue in ("loud", "quiet") for message in take_ready(session, queue, 8)]
+
+
+def test_a_unit_is_published_when_those_that_it_waits_for_have_ended(clean_database, careful):
+    assert published(clean_database) == ["look"]
+    claimed = claim(clean_database, careful["look"].id)
+    assert published(clean_database) == []
+    with transaction(clean_database) as session:
+        finish_unit(session, claimed)
+    assert published(clean_database) == ["say"]
+    job = read_job(clean_database, careful["say"].job_id)
+    assert job.state == JobState.RUNNING
+    with clean_database() as session:
+        assert get_progress(session, [job])[job.id].done == 0
+
+
+def test_a_unit_that_waits_for_one_that_fails_is_cancelled_and_the_job_has_failed(clean_database, careful):
+    fail(clean_database, claim(clean_database, careful["look"].id))
+    assert read_unit(clean_database, careful["say"].id).state == UnitState.CANCELLED
+    job = read_job(clean_database, careful["say"].job_id)
+    assert (job.state, job.error_code) == (JobState.FAILED, "internal")
+
+
+def test_a_unit_that_waits_is_cancelled_with_its_job(clean_database, careful):
+    with transaction(clean_database) as session:
+        cancel_job(session, careful["say"].job_id)
+        cancel_waiting(session)
+        finish_complete_jobs(session)
+    assert published(clean_database) == []
+    assert read_job(clean_database, careful["say"].job_id).state == JobState.CANCELLED

@@ -65,11 +65,11 @@ def folder_of(root: str | Path, **more: Any) -> dict[str, Any]:
     return EXPERIMENT | {"dataset": {"kind": "folder", "root": str(root)} | more}
 
 
-def test_a_training_is_a_job_of_one_unit_and_a_run_of_its_own_id(session, submit):
+def test_a_training_is_a_job_that_prepares_tracks_and_trains_and_a_run_of_its_own_id(session, submit):
     job = submit(EXPERIMENT | {"split": {"folds": 4}, "model": LINEAR}, epochs=3, num_genres=5).job
-    unit = session.scalars(select(JobUnit)).one()
+    units = session.scalars(select(JobUnit).order_by(JobUnit.seq)).all()
     run = session.get_one(Run, job.id)
-    assert (unit.kind, unit.queue) == ("train", "train")
+    assert [(unit.kind, unit.queue) for unit in units] == [("train", "train"), ("plan-inputs", "batch")]
     assert job.total == 3 * (4 + 1)
     assert run.config == job.params["experiment"]
     assert run.config["labels"]["num_genres"] == 5

@@ -17,9 +17,12 @@ from core.jobs.progress import get_progress
 from core.jobs.submission import retry_job
 from core.services.prediction import submit_prediction
 from core.states import JobState
+from core.store.registry import resolve_model
 from core.store.session import transaction
 from core.store.tables import JobUnit
 from tests.integration.workers.music import Music
+from tests.integration.workers.test_relabelling import Head
+from tests.support.builders import make_model
 from tests.support.planned import expire, make_due, read_job, reap
 from tests.support.worker import analysis_of, open_units, run
 from workers.analysis import analyse_upload
@@ -162,3 +165,17 @@ def test_the_same_upload_twice_is_one_result(music, upload):
     assert len(music.predictions()) == 1
     first, second = (read_job(music.sessions, job_id).result for job_id in job_ids)
     assert first == second
+
+
+def test_an_upload_whose_audio_its_backbone_has_heard_is_not_decoded(music, upload, monkeypatch):
+    run(music.sessions, unit_of(music, upload(b"a song")))
+    with transaction(music.sessions) as session:
+        encoder_id = resolve_model(session, "default").encoder_id
+        make_model(session, name="head", kind="transfer", sha256="h", encoder_id=encoder_id)
+    head = Head()
+    monkeypatch.setattr("workers.analysis.get_tagger", lambda model, threads: head)
+    job_id = upload(b"a song")
+    run(music.sessions, unit_of(music, job_id))
+    assert head.analysed == []
+    assert read_job(music.sessions, job_id).state == JobState.SUCCEEDED
+    assert len({prediction.model_id for prediction in music.predictions()}) == 2

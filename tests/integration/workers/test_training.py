@@ -30,7 +30,7 @@ from core.store.label_sets import SetLabel, create_label_set, delete_label_set
 from core.store.session import transaction
 from core.store.tables import Epoch, Job, Model, Run, Track
 from tests.integration.workers.music import Music
-from tests.support.planned import expire, make_due, read_job, read_unit, reap
+from tests.support.planned import expire, make_due, read_job, read_unit, reap, skip_preparation
 from tests.support.worker import WORKER, open_units, run, until
 from workers import lease as lease_module
 from workers import training
@@ -121,6 +121,7 @@ def submit(music: Music, process_settings: Settings):
 
 
 def unit_of(music: Music, job_id: UUID) -> int:
+    skip_preparation(music.sessions, job_id)
     (unit,) = open_units(music.sessions, job_id)
     return unit.id
 

@@ -34,7 +34,7 @@ from core.store.session import SessionFactory, transaction
 from core.store.tables import Job, JobUnit, Study, Trial
 from tests.integration.workers.music import Music
 from tests.integration.workers.test_training import EPOCH
-from tests.support.planned import expire, make_due, read_job, read_unit, reap
+from tests.support.planned import expire, make_due, read_job, read_unit, reap, skip_preparation
 from tests.support.worker import WORKER, open_units, run
 from workers import lease as lease_module
 from workers import training, tuning
@@ -86,7 +86,7 @@ def trainer(process_settings: Settings, music: Music, monkeypatch: pytest.Monkey
         "get_settings": lambda: process_settings,
         "train": stand_in.train,
         "measure": stand_in.measure,
-        "load_dataset": lambda *_: None,
+        "load_known_dataset": lambda *_: None,
         "draw": lambda *_: {},
     }.items():
         monkeypatch.setattr(tuning, name, value)
@@ -107,14 +107,18 @@ class Studies:
 
     def submit(self, **changes: Any) -> UUID:
         with transaction(self.sessions) as session:
-            return submit_job(session, TuningParams(study=STUDY | changes), self.context()).job.id
+            job_id = submit_job(session, TuningParams(study=STUDY | changes), self.context()).job.id
+        skip_preparation(self.sessions, job_id)
+        return job_id
 
     def context(self, key: str | None = None) -> SubmissionContext:
         return SubmissionContext("me", key, data_dir=self.settings.data_dir)
 
     def resume(self, study_id: UUID, n_trials: int, key: str | None = None) -> UUID:
         with transaction(self.sessions) as session:
-            return resume_study(session, study_id, n_trials, self.context(key)).job.id
+            job_id = resume_study(session, study_id, n_trials, self.context(key)).job.id
+        skip_preparation(self.sessions, job_id)
+        return job_id
 
     def next_unit(self, job_id: UUID) -> JobUnit:
         unit = open_units(self.sessions, job_id)[0]

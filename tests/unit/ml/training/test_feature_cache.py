@@ -11,13 +11,14 @@ import pytest
 import torch
 
 from core.config.models import FeatureConfig
-from core.errors import ItemError, Unreadable
+from core.errors import FeatureStoreFull, ItemError, Unreadable
 from core.ml.audio.features import LogMel
 from core.ml.audio.version import feature_version
 from core.ml.training import cache_versions, feature_cache, identity
 from core.ml.training.cache_paths import cache_path
 from core.ml.training.context import TrainingStopped
 from core.ml.training.feature_cache import Cached, cache_log_mels, write_array
+from core.ml.training.store_limit import make_room
 from tests.support.sounds import BAD_CONTENTS, BAD_FILES, bad_file, noise, tone, write
 
 FEATURES = FeatureConfig(n_mels=24)
@@ -235,3 +236,38 @@ def test_a_file_that_is_written_while_it_is_read_is_not_cached(tmp_path, monkeyp
     (outcome,) = cache_log_mels([path], FEATURES, tmp_path / "cache")
     assert isinstance(outcome, Unreadable)
     assert not list((tmp_path / "cache").rglob("*.npy"))
+
+
+def frames_used(cache: Path, **days: float) -> dict[str, Path]:
+    """Frames of 1,000 bytes, each last used so many days ago."""
+    files = {}
+    for name, ago in days.items():
+        files[name] = cache / "log-mel" / "1" / "features" / "ab" / f"{name}.npy"
+        files[name].parent.mkdir(parents=True, exist_ok=True)
+        files[name].write_bytes(bytes(1000))
+        files[name].with_suffix(".warnings.json").write_text("[]")
+        os.utime(files[name], (time.time() - 86400 * ago,) * 2)
+    return files
+
+
+def test_the_frames_used_longest_ago_give_way_and_those_of_today_never(tmp_path):
+    files = frames_used(tmp_path, old=9, older=12, new=0.5)
+    make_room(tmp_path, 3000)
+    assert all(file.exists() for file in files.values())
+    make_room(tmp_path, 2000)
+    assert [name for name, file in files.items() if file.exists()] == ["old", "new"]
+    assert not files["older"].with_suffix(".warnings.json").exists()
+    with pytest.raises(FeatureStoreFull, match="allows 5e-07"):
+        make_room(tmp_path, 500)
+    assert files["new"].exists()
+    make_room(tmp_path / "none yet", 0)
+
+
+def test_frames_that_are_used_count_as_used_now(tmp_path):
+    path, cache = write(tmp_path / "a.wav", tone(440, 2)), tmp_path / "cache"
+    (cached,) = cache_log_mels([path], FEATURES, cache)
+    assert isinstance(cached, Cached)
+    os.utime(cached.file, (0, 0))
+    cache_log_mels([tmp_path / "gone.wav"], FEATURES, cache, contents={tmp_path / "gone.wav": cached.content})
+    make_room(cache, 1e6)
+    assert time.time() - cached.file.stat().st_mtime < 60

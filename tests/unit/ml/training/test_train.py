@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.config.models import FeatureConfig, MusicnnConfig, is_single_label
+from core.config.models import is_single_label
 from core.errors import InvalidConfig, UnusableDataset
 from core.ml.datasets.errors import NoLabelsLeft, OneClassOnly, TooFewLabels
 from core.ml.datasets.examples import Dataset
@@ -22,7 +22,6 @@ from core.ml.inference import tagger as tagger_module
 from core.ml.inference.tagger import Analysis, Tagger
 from core.ml.models import artifact
 from core.ml.models.artifact import ModelCard
-from core.ml.models.zoo import build
 from core.ml.training import model_evaluation
 from core.ml.training.cache_paths import cache_path
 from core.ml.training.context import TrainingStopped
@@ -32,6 +31,7 @@ from core.ml.training.reports import TrainingResult
 from core.ml.training.results import CHOSEN_ON_FOLDS
 from core.ml.training.train import ML, train, training_sources
 from core.states import Activity
+from tests.support.tiny_model import write_tiny
 from tests.unit.ml.training.experiments import NARROW, make_config
 
 FILES = {
@@ -52,20 +52,7 @@ FOREST = {"kind": "random_forest", "patch_frames": 32, "bands": 12, "trees": 15,
 def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Holds `tiny-1`, an untrained musicnn; its random filters tell the clips apart well enough."""
     folder = tmp_path_factory.mktemp("models")
-    torch.manual_seed(0)
-    network = MusicnnConfig(timbral_filters=4, temporal_filters=2, mid_channels=8, embedding_size=16)
-    features = FeatureConfig(n_mels=24)
-    card = ModelCard(
-        name="tiny",
-        version=1,
-        embedding="tiny-1/penultimate",
-        model=network,
-        features=features,
-        labels=("a", "b"),
-        thresholds=(0.5, 0.5),
-        licence="free",
-    )
-    artifact.save(card, build(network, features, 2), folder / "tiny-1")
+    write_tiny(folder)
     return folder
 
 
