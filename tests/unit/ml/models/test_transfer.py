@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.config.models import AudioCNNConfig, EnsembleConfig, FeatureConfig, TransferConfig
+from core.config.models import AudioCNNConfig, EnsembleConfig, FeatureConfig, TransferConfig, is_single_label
 from core.ml.models.ensemble import Ensemble
 from core.ml.models.transfer import Head, Transfer
 from core.ml.models.zoo import build
@@ -60,3 +60,19 @@ def test_an_ensemble_averages_probabilities_and_joins_embeddings():
     assert torch.allclose(logits.sigmoid(), (first.sigmoid() + second.sigmoid()) / 2)
     assert torch.equal(embedding, torch.cat((one, other), dim=1))
     assert config.embedding_size == 8
+
+
+def test_heads_of_earlier_versions_are_read_as_they_were():
+    """Their cards say which head it is, and nothing of exclusive labels; their weights have these names."""
+    stored = {
+        "kind": "transfer",
+        "network": CNN.model_dump(),
+        "head": "linear",
+        "hidden_size": 64,
+        "dropout": 0.2,
+    }
+    config = TransferConfig.model_validate(stored)
+    assert not is_single_label(config)
+    head = Head(config, 2)
+    assert set(head.state_dict()) == {"mean", "scale", "layers.1.weight", "layers.1.bias"}
+    assert head(torch.zeros(1, 4))[0].sigmoid().tolist() == [[0.5, 0.5]]

@@ -8,7 +8,7 @@ from core.config.models import RandomForestConfig
 from core.ml.models.random_forest import RandomForest
 from core.ml.training import forest
 from core.ml.training.context import TrainingContext
-from core.ml.training.forest import grow_forest
+from core.ml.training.forest import _class_weights, grow_forest
 from core.states import Activity
 from tests.unit.ml.training.experiments import make_config, make_stage, make_tracks
 
@@ -31,3 +31,11 @@ def test_trees_fitted_in_several_calls_are_the_same_and_reported(tmp_path, monke
         grown.append(grow_forest(model, config.model, tracks, stage, run)[0].state_dict())
     assert notes == [(Activity.TRAINING, done, 7) for done in (0, 3, 6)]
     assert all(torch.equal(grown[0][name], grown[1][name]) for name in grown[0])
+
+
+def test_weights_of_rare_labels_are_bounded_and_differ_by_label(tmp_path):
+    targets = torch.zeros(20, 3)
+    targets[:2, 0] = targets[:10, 1] = 1
+    assert _class_weights(targets, 1) is None
+    assert _class_weights(targets, 4) == [{0: 1.0, 1: 4.0}, {0: 1.0, 1: 1.0}, {0: 1.0}]
+    assert _class_weights(targets, 100) == [{0: 1.0, 1: 9.0}, {0: 1.0, 1: 1.0}, {0: 1.0}]
