@@ -115,7 +115,9 @@ def test_every_row_comes_with_its_nearest_tracks_on_request(http, db, monkeypatc
         make_analysed_track(session, make_library(session), model, "x.mp3", embedding=[1.0, 0.0, 0.0, 0.0])
         job_id = make_finished_job(session, library, model, tracks).id
     rows = http.get(url(job_id), params={"similar": 2}).json()
-    assert [[near["path"] for near in row["similar"]] for row in rows] == [
+    either = {"copy.mp3": "0.mp3"}  # tracks of equal audio are equally near
+    paths = [[near["path"] for near in row["similar"]] for row in rows]
+    assert [[either.get(path, path) for path in row] for row in paths] == [
         ["1.mp3", "2.mp3"],
         ["2.mp3", "0.mp3"],
         ["3.mp3", "1.mp3"],
