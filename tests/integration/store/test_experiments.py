@@ -23,7 +23,8 @@ from tests.support.planned import LEASE_S
 
 
 def reports(*epochs: int, fold: int | None = None, loss: float = 1.0) -> list[dict[str, Any]]:
-    return [{"epoch": epoch, "fold": fold, "train_loss": loss} for epoch in epochs]
+    shape = {"folds": None, "epochs": 10, "fold": fold}
+    return [{"epoch": epoch, "train_loss": loss} | shape for epoch in epochs]
 
 
 @pytest.fixture

@@ -64,7 +64,7 @@ class Trained(Music):
     def tune(self) -> UUID:
         study = {
             "study_name": "mine",
-            "experiment": EXPERIMENT,
+            "experiment": EXPERIMENT | {"model": EXPERIMENT["model"] | {"head": "linear"}},
             "space": {"training.lr": {"kind": "categorical", "choices": [0.01, 0.02]}},
             "n_trials": 2,
         }

@@ -86,6 +86,7 @@ class Preparing:
 def mine(music: Music, process_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Preparing:
     for module in (preparation, training):
         monkeypatch.setattr(module, "get_settings", lambda: process_settings)
+    monkeypatch.setattr("core.ml.training.identity.SETTLED_NS", 0)  # these files do not change again
     monkeypatch.setattr("workers.planning.SMALLEST_UNIT_S", 0.001)  # several units for a few seconds of audio
     write_clips(music.root, clips=CLIPS, duration_s=1)
     with transaction(music.sessions) as session:

@@ -87,9 +87,9 @@ def trainer(process_settings: Settings, music: Music, monkeypatch: pytest.Monkey
         "train": stand_in.train,
         "measure": stand_in.measure,
         "load_known_dataset": lambda *_: None,
-        "draw": lambda *_: {},
     }.items():
         monkeypatch.setattr(tuning, name, value)
+    monkeypatch.setattr("core.ml.tuning.plots.draw", lambda *_: {})
     monkeypatch.setattr(training, "WRITE_EVERY_S", 0.0)
     monkeypatch.setattr(lease_module, "POLL_EVERY_S", 0.02)
     music.add("rock/a.mp3")
@@ -158,7 +158,7 @@ def mine(music: Music, process_settings: Settings, trainer: Trainer) -> Studies:
 
 
 def test_a_study_ends_with_its_trials_its_best_one_and_pictures(mine, trainer, process_settings, monkeypatch):
-    monkeypatch.setattr(tuning, "draw", draw)
+    monkeypatch.setattr("core.ml.tuning.plots.draw", draw)
     study_id = mine.submit(n_trials=6)
     assert len(open_units(mine.sessions, study_id)) == 2
     job = mine.work_off(study_id)
@@ -569,7 +569,7 @@ def test_the_answer_is_written_before_the_pictures_are_drawn(mine, monkeypatch):
         raise Killed
 
     study_id = mine.submit()
-    monkeypatch.setattr(tuning, "draw", die)
+    monkeypatch.setattr("core.ml.tuning.plots.draw", die)
     with pytest.raises(Killed):
         mine.work_off(study_id)
     result = read_job(mine.sessions, study_id).result
@@ -577,7 +577,7 @@ def test_the_answer_is_written_before_the_pictures_are_drawn(mine, monkeypatch):
     assert result["study_id"] == str(study_id)
     unit = open_units(mine.sessions, study_id)[0]
     mine.end_and_reap(unit.id)
-    monkeypatch.setattr(tuning, "draw", lambda *_: {})
+    monkeypatch.setattr("core.ml.tuning.plots.draw", lambda *_: {})
     assert mine.work_off(study_id).state == JobState.SUCCEEDED
 
 

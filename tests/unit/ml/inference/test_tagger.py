@@ -371,7 +371,7 @@ def test_calibration_moves_scores_by_their_logit():
 def test_labels_that_exclude_each_other_add_up_to_one_however_they_are_calibrated(tagger):
     """Also with one sigmoid per label, as models of earlier versions have it: their labels stay the same."""
     scores = np.array([[0.5, 0.3, 0.2], [0.9, 0.06, 0.04], [0, 0, 0]], np.float32)
-    update = {"labels": ("a", "b", "c"), "model": AudioCNNConfig(), "parents": {"a": "b"}}
+    update = {"labels": ("a", "b", "c"), "model": AudioCNNConfig(single_label=True), "parents": {"a": "b"}}
     old = Calibration(slopes=(1.0, 1.0, 1.0), offsets=(-3.0, 0.0, 0.0))
     new = Calibration(slopes=(2.0, 2.0, 2.0), offsets=(0.0, 0.0, 0.0), form="softmax")
     for calibration, best in ((None, [0, 0]), (old, [1, 0]), (new, [0, 0])):
