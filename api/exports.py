@@ -12,8 +12,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from api import views
-from api.schemas import Result
+from api import schemas, views
 from core.errors import ModelNotFound
 from core.jobs.jobs import get_job
 from core.services.analysis import check_library
@@ -79,7 +78,7 @@ def read_pages(
     all_scores: bool,
     similar: int = 0,
     only_with_warnings: bool = False,
-) -> Iterator[list[Result]]:
+) -> Iterator[list[schemas.Result]]:
     after, size = BEFORE_ALL, SIMILAR_PAGE if similar else PAGE
     while True:
         with transaction(sessions) as session:
@@ -113,7 +112,7 @@ def _find_similar(
     return {track_id: found.get(track_id, []) for track_id in track_ids}
 
 
-def as_json(pages: Iterator[list[Result]]) -> Iterator[str]:
+def as_json(pages: Iterator[list[schemas.Result]]) -> Iterator[str]:
     separator = "["
     for page in pages:
         yield separator + ",\n".join(map(_to_json, page))
@@ -121,16 +120,18 @@ def as_json(pages: Iterator[list[Result]]) -> Iterator[str]:
     yield "]\n" if separator != "[" else "[]\n"
 
 
-def as_json_lines(pages: Iterator[list[Result]]) -> Iterator[str]:
+def as_json_lines(pages: Iterator[list[schemas.Result]]) -> Iterator[str]:
     for page in pages:
         yield "".join(_to_json(result) + "\n" for result in page)
 
 
-def _to_json(result: Result) -> str:
+def _to_json(result: schemas.Result) -> str:
     return json.dumps(result.model_dump(mode="json", exclude_none=True), ensure_ascii=False)
 
 
-def as_csv(pages: Iterator[list[Result]], labels: list[str], *, with_similar: bool = False) -> Iterator[str]:
+def as_csv(
+    pages: Iterator[list[schemas.Result]], labels: list[str], *, with_similar: bool = False
+) -> Iterator[str]:
     """RFC 4180, with a column per label of `labels` behind the others."""
     similar = ["similar"] if with_similar else []
     fixed = ["track_id", "path", "duration_s", "labels", "model", "warnings", "corrections"]
@@ -152,7 +153,7 @@ def as_csv(pages: Iterator[list[Result]], labels: list[str], *, with_similar: bo
         )
 
 
-def _similar_cell(result: Result) -> str:
+def _similar_cell(result: schemas.Result) -> str:
     return guard("; ".join(f"{near.path}={near.similarity:.4f}" for near in result.similar or ()))
 
 

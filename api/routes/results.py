@@ -6,10 +6,10 @@ from uuid import UUID
 from fastapi import Query
 from fastapi.responses import StreamingResponse
 
+from api import schemas
 from api.deps import Reader, Scores, SessionDep, SessionsDep
 from api.exports import MEDIA_TYPES, ExportFormat, expect_results, export
 from api.routes import make_router, problems
-from api.schemas import Result
 from core.config.params import JobKind
 from core.errors import JobHasNoItems
 from core.jobs.jobs import get_job
@@ -19,7 +19,7 @@ router = make_router("jobs")
 TEXT: dict[str, Any] = {"schema": {"type": "string"}}
 FORMATS: dict[int | str, dict[str, Any]] = {
     200: {
-        "model": list[Result],
+        "model": list[schemas.Result],
         "description": "The labelled tracks",
         "content": {"application/x-ndjson": TEXT, "text/csv": TEXT},
     }

@@ -9,21 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api import schemas
 from api.exports import as_csv, as_json, as_json_lines, guard
-from api.schemas import Label, Result
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 
 
-def result(path: str, **overrides: object) -> Result:
+def result(path: str, **overrides: object) -> schemas.Result:
     values = {
         "track_id": UUID(int=1),
         "path": path,
         "duration_s": 12.5,
-        "labels": [Label(label="rock", score=0.5)],
+        "labels": [schemas.Label(label="rock", score=0.5)],
         "model": "m@1",
     }
-    return Result.model_validate(values | overrides)
+    return schemas.Result.model_validate(values | overrides)
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n"])
