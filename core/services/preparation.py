@@ -18,8 +18,16 @@ from core.services import queues
 from core.services.planning import PlannedItem, add_items
 from core.store.tables import Job, JobUnit
 
+PLANNING_LIMIT_S = 6 * 3600  # lists every file of a dataset, on a network disk perhaps
+
 PLAN_INPUTS = UnitSpec(
-    "plan-inputs", queues.BATCH, "workers.preparation:plan_inputs", is_counted=False, adds_units=True
+    "plan-inputs",
+    queues.BATCH,
+    "workers.preparation:plan_inputs",
+    time_limit_s=PLANNING_LIMIT_S,
+    can_be_cut=False,
+    is_counted=False,
+    adds_units=True,
 )
 PREPARE = UnitSpec("prepare", queues.BATCH, "workers.preparation:prepare_tracks", is_counted=False)
 PHASE = (PLAN_INPUTS.name, PREPARE.name)  # units that learn wait for these

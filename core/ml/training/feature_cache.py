@@ -54,11 +54,13 @@ def cache_log_mels(
     contents: Mapping[Path, str] = MappingProxyType({}),
     threads: int | None = None,
     on_step: Callable[[], None] = lambda: None,
+    make_space: Callable[[], None] = lambda: None,
 ) -> list[CacheResult]:
     """For each audio file its frames (N, F) as float16 on disk, or the error. Raises TrainingStopped.
 
     `contents` are known hashes of audio in hex: such a file is not opened if its frames are there. `on_step`
-    is called from `threads` threads (None: one per core), at least once per decoded block.
+    is called from `threads` threads (None: one per core), at least once per decoded block; `make_space`
+    before each file whose frames are computed.
     """
     folder = folder_of(cache_dir, LOG_MEL) / config_hash(features)
     log_mel = LogMel(features)
@@ -66,7 +68,7 @@ def cache_log_mels(
     threads = threads or os.cpu_count() or 1
 
     def cache(source: Path) -> CacheResult:
-        return _cache_one(source, root, log_mel, folder, cache_dir, contents, on_step)
+        return _cache_one(source, root, log_mel, folder, cache_dir, contents, on_step, make_space)
 
     with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="decode") as pool:
         running: dict[Future[CacheResult], int] = {}
@@ -137,6 +139,7 @@ def _cache_one(
     cache_dir: Path,
     contents: Mapping[Path, str],
     on_step: Callable[[], None],
+    make_space: Callable[[], None],
 ) -> CacheResult:
     try:
         if (found := known(source, root, folder, cache_dir, contents)) is not None:
@@ -146,6 +149,7 @@ def _cache_one(
             before = os.fstat(file.fileno())
             found = cached(folder, identify(file, cache_dir))
             if not found.file.exists():
+                make_space()
                 frames, warnings = _frames(file, log_mel, on_step)
                 check_unchanged(before, os.fstat(file.fileno()))
                 write_warnings(found.file, warnings)

@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,8 @@ from core.ml.training.embedding_cache import Embedded, FindStored, collect_embed
 from core.ml.training.feature_cache import Cached, cache_log_mels
 from core.ml.training.inputs import Inputs, PatchInputs, VectorInputs
 from core.ml.training.processes import gather, is_first, rank, world_size
+from core.ml.training.store_limit import make_room
+from core.settings import get_settings
 
 log = logging.getLogger(__name__)
 
@@ -178,8 +181,16 @@ def _collect(
             find_stored=find_stored,
         )
     else:
-        config = resolved.config.features
-        found = cache_log_mels(own, config, cache_dir, should_stop, on_track, root=root, contents=contents)
+        found = cache_log_mels(
+            own,
+            resolved.config.features,
+            cache_dir,
+            should_stop,
+            on_track,
+            root=root,
+            contents=contents,
+            make_space=cache(partial(make_room, cache_dir, get_settings().feature_store_gb * 1e9)),
+        )
     parts = gather(found)
     return [parts[row % len(parts)][row // len(parts)] for row in range(len(paths))]
 
