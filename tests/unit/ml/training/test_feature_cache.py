@@ -36,15 +36,17 @@ def test_frames_are_those_of_the_whole_track(tmp_path):
     assert np.abs(frames - expected).max() < 2e-3
 
 
-def test_audio_is_decoded_once(tmp_path, monkeypatch):
+def test_audio_is_decoded_once_and_space_is_made_only_then(tmp_path, monkeypatch):
     paths = [write(tmp_path / f"{number}.flac", tone(200 + number, 2)) for number in range(5)]
-    first = cache_log_mels(paths, FEATURES, tmp_path / "cache")
+    made: list[int] = []
+    first = cache_log_mels(paths, FEATURES, tmp_path / "cache", make_space=lambda: made.append(1))
+    assert len(made) == 5
 
     def refuse(*args: object, **options: object) -> None:
         raise AssertionError("decoded again")
 
     monkeypatch.setattr(feature_cache, "stream", refuse)
-    assert cache_log_mels(paths, FEATURES, tmp_path / "cache") == first
+    assert cache_log_mels(paths, FEATURES, tmp_path / "cache", make_space=refuse) == first
 
 
 def test_a_renamed_file_is_known_and_a_changed_one_is_not(tmp_path):
