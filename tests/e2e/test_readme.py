@@ -94,6 +94,7 @@ def _write_configurations(folder: Path) -> None:
     experiment["experiment_name"] = NAME
     experiment["dataset"] |= {"root": str(folder / "Music"), "vocabulary": list(KINDS)}
     experiment["split"] = {"folds": 2}
+    experiment["model"]["single_label"] = False  # so that there are thresholds, as with the samples
     study = yaml.safe_load((PROJECT / "configs/tuning/samples.yaml").read_text())
     study["space"]["training.epochs"] |= {"low": 2, "high": 4, "step": 2}
     study |= {"experiment": experiment, "n_trials": 2}
