@@ -104,6 +104,16 @@ def test_decisions_of_a_fold_are_by_thresholds_chosen_on_the_others():
     assert (decisions[:, 2] == (scores[:, 2] >= (1 + folds) / 10)).all()
 
 
+def test_tracks_of_a_single_fold_are_decided_by_thresholds_chosen_on_them():
+    targets, scores = made_up(30)
+
+    def choose(rows):
+        return choose_thresholds(targets[rows], scores[rows])
+
+    decisions = cross_fitted(targets, scores, [0] * 30, choose)
+    assert (decisions == (scores >= choose(np.arange(30)))).all()
+
+
 def test_more_weight_on_recall_lowers_the_thresholds():
     random = np.random.default_rng(5)
     targets = random.integers(0, 2, (200, 3))
