@@ -94,7 +94,7 @@ def test_decisions_of_a_fold_are_by_thresholds_chosen_on_the_others():
     folds = np.arange(30) % 3
     seen: list[list[int]] = []
 
-    def choose(rows):
+    def choose(rows: np.ndarray) -> np.ndarray:
         seen.append(rows.tolist())
         return np.array([0.2, 0.5, len(seen) / 10])
 
@@ -107,7 +107,7 @@ def test_decisions_of_a_fold_are_by_thresholds_chosen_on_the_others():
 def test_tracks_of_a_single_fold_are_decided_by_thresholds_chosen_on_them():
     targets, scores = made_up(30)
 
-    def choose(rows):
+    def choose(rows: np.ndarray) -> np.ndarray:
         return choose_thresholds(targets[rows], scores[rows])
 
     decisions = cross_fitted(targets, scores, [0] * 30, choose)
