@@ -62,13 +62,13 @@ def _make_version(lease: Lease, source: Model) -> Model:
     held_out = read_validation(artifact_folder(source))
     scores = postprocess_scores(stored.card, held_out.scores).astype(np.float64)
     chosen = choose(params, held_out, scores, np.arange(len(scores)))
-    decided = cross_fitted(
-        held_out.targets, scores, held_out.folds(FOLDS), partial(choose, params, held_out, scores)
-    )
+    folds = held_out.folds(FOLDS)
+    decided = cross_fitted(held_out.targets, scores, folds, partial(choose, params, held_out, scores))
     labels = describe(stored.card, held_out, scores, chosen, decided)
     result: dict[str, Any] = {
         "labels": [finite_or_null(label) for label in labels],
         "unreached": unreached(params, labels),
+        "cross_fitted": len(set(folds)) > 1,
     }
     lease.record_step()
     version = lease.write(partial(_reserve_version, claim=lease.claim, name=source.name))
@@ -129,8 +129,8 @@ def describe(
 ) -> list[dict[str, Any]]:
     """Per label the new threshold, and what thresholds chosen in this way give on other tracks.
 
-    `given` (N, L) are decisions on tracks by thresholds chosen without them. The `front` is of the tracks
-    that the threshold is chosen on.
+    `given` (N, L) are decisions on tracks by thresholds chosen without them, if there are several folds. The
+    `front` is of the tracks that the threshold is chosen on.
     """
     truth = held_out.targets.astype(bool)
     hits = (given & truth).sum(0)

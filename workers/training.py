@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from core.config.dataset import CorrectionsDataset, DatasetConfig, InLibrary
+from core.config.dataset import CorrectionsDataset, DatasetConfig, InLibrary, LabelConfig
 from core.config.experiment import ExperimentConfig
 from core.errors import LibraryNotFound, UnusableDataset
 from core.jobs.counters import save_activity, save_timings
@@ -46,7 +46,7 @@ def train_model(lease: Lease) -> None:
     with lease.sessions() as session:
         if session.get_one(Run, run_id).model_id is not None:
             return
-    dataset = load_known_dataset(lease, config.dataset)
+    dataset = load_known_dataset(lease, config.dataset, config.labels)
     version = lease.write(lambda session: take_version(session, run_id))
     reporter = RunReporter(lease, run_id)
     folder = settings.training_dir / str(run_id)
@@ -89,15 +89,18 @@ def adopt_checkpoints(folder: Path, continues: Sequence[str]) -> None:
             (folder.parent / earlier).rename(folder)
 
 
-def load_known_dataset(lease: Lease, config: DatasetConfig) -> Dataset:
-    """The tracks with their labels, and with the hashes of the audio that the database knows."""
-    dataset = load_dataset(lease, config)
+def load_known_dataset(lease: Lease, config: DatasetConfig, labels: LabelConfig | None = None) -> Dataset:
+    """The tracks with their labels, and with the hashes of the audio that the database knows.
+
+    Without the selection of `labels`, every track that may be used.
+    """
+    dataset = load_dataset(lease, config, labels)
     with lease.sessions() as session:
         library = session.get(Library, lease.claim.library_id) if lease.claim.library_id else None
         return dataset if library is None else with_contents(session, library, dataset)
 
 
-def load_dataset(lease: Lease, config: DatasetConfig) -> Dataset:
+def load_dataset(lease: Lease, config: DatasetConfig, labels: LabelConfig | None = None) -> Dataset:
     """The tracks with their labels; those of a library are read from the database."""
     if not isinstance(config, InLibrary):
         return read_dataset(config)
@@ -110,7 +113,7 @@ def load_dataset(lease: Lease, config: DatasetConfig) -> Dataset:
         reads_corrections = isinstance(config, CorrectionsDataset) or config.corrections
         corrected = list_library_corrections(session, library, folder) if reads_corrections else []
         if isinstance(config, CorrectionsDataset):
-            return read_corrections(config, root, [corrected_track(*row) for row in corrected])
+            return read_corrections(config, root, [corrected_track(*row) for row in corrected], labels)
         rows = list_tags(session, library, folder)
     if all(tags is None for _, tags in rows) and (not rows or config.labels_from == "genre_tags"):
         raise UnusableDataset(

@@ -110,7 +110,7 @@ def _train(lease: Lease, trial: Trial, folder: Path) -> TrialEnding:
         with torch_threads(max(1, (os.cpu_count() or 1) // settings.trial_processes)):
             result = train(
                 experiment,
-                load_known_dataset(lease, experiment.dataset),
+                load_known_dataset(lease, experiment.dataset, experiment.labels),
                 _on_epoch(lease, config, trial, reporter),
                 folder=folder,
                 cache_dir=settings.cache_dir,

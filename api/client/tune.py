@@ -72,6 +72,12 @@ def show_thresholds(outcome: schemas.ThresholdOutcome) -> None:
         ("label", "tracks", "threshold", "before", "precision", "recall"),
         ((each.label, str(each.support), *map(display.number_of, _figures(each))) for each in outcome.labels),
     )
+    if not outcome.cross_fitted:
+        display.say(
+            "All validation tracks are of one artist or album: precision and recall are those on the tracks "
+            "that the thresholds were chosen on, and too high.",
+            "red",
+        )
     if outcome.unreached:
         display.say(f"No threshold is precise enough for: {', '.join(outcome.unreached)}.", "red")
     display.say(f"The same weights with these thresholds are {outcome.model}.", "bold")

@@ -32,3 +32,8 @@ class ThresholdOutcome(Response):
         default=[],
         description="labels for which no threshold reaches `min_precision`; they get the nearest one",
     )
+    cross_fitted: bool = Field(
+        default=True,
+        description="whether precision and recall are measured on tracks that the thresholds were chosen "
+        "without; false if all validation tracks are of one artist or album: then they are too high",
+    )

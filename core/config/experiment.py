@@ -196,7 +196,7 @@ UNUSED_KEYS = {
     "model.kind: transfer": ("augmentation", "training.patches_per_track", "training.validation_patches"),
     "model.kind: random_forest": ("augmentation", *(f"training.{name}" for name in GRADIENT)),
     "model.kind: ensemble": ("augmentation", "training"),
-    "split.folds": ("split.validation", "split.test"),
+    "split.folds": ("split.validation", "split.test", "training.patience"),
 }
 
 

@@ -204,12 +204,9 @@ def _check_epochs(config: TuningConfig) -> None:
 
 def _check_losses(config: TuningConfig, base: Mapping[str, Any]) -> None:
     """Raise InvalidConfig if trials are compared by validation losses that are missing or not comparable."""
-    wanted = {"pruner"} if config.pruner.kind != "none" else set()
-    if any(objective.metric == "validation_loss" for objective in config.objectives):
-        wanted.add("objectives")
     kinds = config.space.get("model.kind")
     without = set(kinds.choices if isinstance(kinds, Choices) else (base["model"]["kind"],))
-    for field in sorted(wanted):
+    for field in _wanting_losses(config):
         if (base.get("split", {}).get("folds") or 1) > 1:
             raise InvalidConfig(f"{field}: under cross-validation (split.folds) there is no validation loss.")
         if without <= set(WITHOUT_LOSS) or (field == "objectives" and without & set(WITHOUT_LOSS)):
@@ -217,6 +214,12 @@ def _check_losses(config: TuningConfig, base: Mapping[str, Any]) -> None:
         for key in config.space:
             if key.startswith(LOSS):
                 raise InvalidConfig(f"{field}: the losses of trials that differ in {key} are not comparable.")
+
+
+def _wanting_losses(config: TuningConfig) -> list[str]:
+    """The fields of a study that compare trials by their validation losses."""
+    by_loss = any(objective.metric == "validation_loss" for objective in config.objectives)
+    return ["objectives"] * by_loss + ["pruner"] * (config.pruner.kind != "none")
 
 
 def replaced(content: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -243,10 +246,15 @@ def _with(
 
 
 def trial_experiment(config: TuningConfig, values: Mapping[str, Any]) -> ExperimentConfig:
-    """The experiment of a trial, without confidence intervals, which are not used."""
+    """The experiment of a trial, without confidence intervals, which are not used.
+
+    Where validation losses are compared, a small dataset is split once: a cross-validation has none.
+    """
     base = parse_experiment(_base(config))
     # Trials that differ in the seed are measured on the same split.
     extra: dict[str, Any] = {"evaluation.bootstrap": 0, "split.seed": base.seeded_split.seed}
+    if base.split.depends_on_size and _wanting_losses(config):
+        extra["split.folds"] = 1
     if config.trial_epochs is not None:
         extra["training.epochs"] = config.trial_epochs
     return parse_experiment(replaced(_base(config), extra | dict(values)))

@@ -281,3 +281,55 @@ def test_trials_become_runs_with_their_curves_and_what_only_optuna_knew_and_back
     assert back == [*ended, (2, "waiting", None, None), (3, "waiting", None, None)]
     assert sizes == [1, 2, 0, 0]
     command.downgrade(config, "base")
+
+
+STUDIES_AND_TRAININGS_OF_BEFORE = """
+    INSERT INTO studies (id, name, config) SELECT gen_random_uuid(), name, config::jsonb FROM (VALUES
+        ('cnn', '{"experiment": {"model": {"kind": "audio_cnn"}, "split": {"folds": 3}}}'),
+        ('crnn', '{"experiment": {"model": {"kind": "crnn"}, "evaluation": {"calibration": null}}}'),
+        ('head', '{"experiment": {"model": {"kind": "transfer"}, "split": {"folds": null, "test": 0.2}}}')
+    ) AS new (name, config);
+    INSERT INTO jobs (id, kind, owner, params, state, total)
+    SELECT gen_random_uuid(), 'training', 'x', params::jsonb, 'succeeded', 1 FROM (VALUES
+        ('{"experiment": {"model": {"kind": "audio_cnn", "single_label": true}, "split": {"folds": 4}}}'),
+        ('{"experiment": {"model": {"kind": "crnn"}, "split": {"folds": null, "seed": 0}}}')
+    ) AS new (params)
+"""
+STUDIES = "SELECT config -> 'experiment' FROM studies ORDER BY name"
+TRAININGS = "SELECT params -> 'experiment' FROM jobs ORDER BY params #>> '{experiment,model,kind}'"
+
+
+def test_studies_and_trainings_keep_the_defaults_they_were_made_with_and_back(url, config):
+    command.downgrade(config, "base")
+    command.upgrade(config, "0014")
+    engine = create_database_engine(url)
+    with engine.begin() as connection:
+        for statement in STUDIES_AND_TRAININGS_OF_BEFORE.split(";"):
+            connection.execute(text(statement))
+    command.upgrade(config, "0015")
+    with engine.connect() as connection:
+        cnn, crnn, head = connection.scalars(text(STUDIES))
+        trainings = list(connection.scalars(text(TRAININGS)))
+    assert cnn == {
+        "model": {"kind": "audio_cnn", "single_label": True},
+        "split": {"folds": 3, "seed": 0},
+        "training": {"patches_per_track": 1},
+        "evaluation": {"calibration": "platt"},
+    }
+    assert crnn["model"] == {"kind": "crnn", "single_label": False}
+    assert crnn["evaluation"] == {"calibration": None}
+    assert head["model"] == {"kind": "transfer", "head": "linear", "single_label": False}
+    assert head["split"] == {"folds": 1, "seed": 0, "test": 0.2}
+    assert trainings == [
+        {"model": {"kind": "audio_cnn", "single_label": True}, "split": {"folds": 4}},
+        {"model": {"kind": "crnn", "single_label": False}, "split": {"folds": 1, "seed": 0}},
+    ]
+    command.downgrade(config, "0014")
+    with engine.connect() as connection:
+        head = connection.scalars(text(STUDIES)).all()[2]
+        trainings = list(connection.scalars(text(TRAININGS)))
+    engine.dispose()
+    assert head["model"] == {"kind": "transfer", "head": "linear"}
+    assert head["split"] == {"seed": 0, "test": 0.2}
+    assert trainings[1] == {"model": {"kind": "crnn"}, "split": {"seed": 0}}
+    command.downgrade(config, "base")

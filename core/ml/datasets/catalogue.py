@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from core.config.dataset import CorrectionsDataset, DatasetConfig, InLibrary, LibraryDataset
+from core.config.dataset import CorrectionsDataset, DatasetConfig, InLibrary, LabelConfig, LibraryDataset
 from core.ml.datasets import corrections, fma, folder, gtzan, jamendo, library, magnatagatune, manifest, msd
 from core.ml.datasets.corrections import CorrectedTrack
 from core.ml.datasets.examples import Dataset
@@ -37,6 +37,8 @@ def read_library(config: LibraryDataset, root: Path, tracks: Iterable[TaggedTrac
     return with_one_spelling(READERS[config.kind](root, tracks, **options))
 
 
-def read_corrections(config: CorrectionsDataset, root: Path, tracks: Iterable[CorrectedTrack]) -> Dataset:
+def read_corrections(
+    config: CorrectionsDataset, root: Path, tracks: Iterable[CorrectedTrack], selection: LabelConfig | None
+) -> Dataset:
     """The tracks of the library at `root` on whose labels people have decided. Raises UnusableDataset."""
-    return with_one_spelling(corrections.read(root, tracks, config.labels, config.exclusive))
+    return with_one_spelling(corrections.read(root, tracks, config.labels, config.exclusive, selection))

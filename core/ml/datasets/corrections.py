@@ -1,13 +1,17 @@
 """What people said of the labels of a library, as a dataset."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from core.config.dataset import LabelConfig
 from core.errors import UnusableDataset
 from core.ml.datasets.examples import Dataset, Example
+from core.ml.datasets.labels import before_tags, most_frequent_labels, renaming
 from core.spelling import name_key
 from core.states import Verdict
+
+EVERY_LABEL = LabelConfig()
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,35 +29,55 @@ def read(
     tracks: Iterable[CorrectedTrack],
     labels: Sequence[str] = (),
     exclusive: Sequence[Sequence[str]] = (),
+    selection: LabelConfig | None = EVERY_LABEL,
 ) -> Dataset:
     """The tracks on whose labels people have decided, also those that have none of them.
 
     A label that nobody said anything of, or of which somebody was unsure, is unknown, not refused: a track is
     left out until all `labels` are decided. `exclusive`: groups of labels of which a track has one, so that a
-    yes decides the whole group. Without `labels`, those count that somebody gave to a track. Raises
-    UnusableDataset if no track is decided.
+    yes decides the whole group. Without `labels`, those count that people gave and that `selection` keeps; if
+    that is None, no track is left out. Raises UnusableDataset if no track is decided.
     """
-    ordered = sorted(tracks, key=lambda track: track.path)
-    wanted = tuple(labels) or _confirmed(ordered)
+    names = renaming(selection.aliases) if selection else {}
+    ordered = [_renamed(track, names) for track in sorted(tracks, key=lambda track: track.path)]
+    given = tuple(labels) or _confirmed(ordered)
     groups = [[name_key(label) for label in group] for group in exclusive]
+    verdicts = [decided(track.verdicts, groups) for track in ordered]
+    everything = [_example(root, *each, given) for each in zip(ordered, verdicts, strict=True)]
+    dataset = Dataset(root.name, tuple(everything), root=root, keeps_unlabelled=True)
+    if not labels and selection:
+        selection = before_tags(dataset, selection)
+        given = tuple(sorted(most_frequent_labels(everything, selection)[: selection.num_genres]))
+    wanted = given if labels or selection else ()
     examples, open_labels = [], dict.fromkeys(wanted, 0)
-    for track in ordered:
-        verdicts = decided(track.verdicts, groups)
-        unknown = [label for label in wanted if name_key(label) not in verdicts]
+    for track, said in zip(ordered, verdicts, strict=True):
+        unknown = [label for label in wanted if name_key(label) not in said]
         for label in unknown:
             open_labels[label] += 1
         if not unknown:
-            given = tuple(label for label in wanted if verdicts[name_key(label)] == Verdict.YES)
-            examples.append(
-                Example(track.path, root / track.path, given, track.artist or None, track.album or None)
-            )
+            examples.append(_example(root, track, said, given))
     left_out = len(ordered) - len(examples)
     note = _note(left_out, len(ordered), open_labels)
     if not examples:
         raise UnusableDataset(note or f"Nobody has said anything of the labels of {root.name}.")
-    return Dataset(
-        root.name, tuple(examples), root=root, keeps_unlabelled=True, notes=(note,) if left_out else ()
-    )
+    return replace(dataset, examples=tuple(examples), notes=(note,) if left_out else ())
+
+
+def _example(
+    root: Path, track: CorrectedTrack, said: Mapping[str, Verdict], labels: Iterable[str]
+) -> Example:
+    """The track with those of the labels that people gave."""
+    given = tuple(label for label in labels if said.get(name_key(label)) == Verdict.YES)
+    return Example(track.path, root / track.path, given, track.artist or None, track.album or None)
+
+
+def _renamed(track: CorrectedTrack, names: Mapping[str, str]) -> CorrectedTrack:
+    """The track with labels renamed; of several verdicts on one label, a yes counts, then a no."""
+    found: dict[str, Verdict] = {}
+    for verdict in (Verdict.UNSURE, Verdict.NO, Verdict.YES):
+        of_verdict = [label for label, said in track.verdicts.items() if said == verdict]
+        found |= {names.get(name_key(label), label): verdict for label in of_verdict}
+    return replace(track, verdicts=found)
 
 
 def decided(verdicts: Mapping[str, Verdict], groups: Iterable[Sequence[str]] = ()) -> dict[str, Verdict]:
@@ -80,6 +104,6 @@ def _note(left_out: int, tracks: int, open_labels: Mapping[str, int]) -> str:
     label = max(open_labels, key=lambda label: open_labels[label])
     return (
         f"{left_out} of {tracks} corrected tracks are left out, as some of the {len(open_labels)} labels are "
-        f"undecided: most often {label!r} ({open_labels[label]} tracks). Say yes or no to each, or use a "
-        "label set whose labels exclude each other."
+        f"undecided: most often {label!r} ({open_labels[label]} tracks). Say yes or no to each, leave "
+        "out rare labels (labels.min_tracks), or use a label set whose labels exclude each other."
     )

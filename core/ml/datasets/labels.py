@@ -33,19 +33,14 @@ def select_labels(dataset: Dataset, config: LabelConfig) -> LabelledDataset:
     Labels are renamed by the aliases, whose spelling takes precedence. Raises EmptyLabel, NoLabelsLeft,
     OneClassOnly or TooFewLabels.
     """
-    names = _names(config.aliases)
+    names = renaming(config.aliases)
     dataset = replace(dataset, examples=tuple(_renamed(example, names) for example in dataset.examples))
     dataset = with_one_spelling(dataset)
     examples = dataset.examples
     counts = Counter(label for example in examples for label in example.labels)
     if not counts:
         raise NoLabelsLeft(f"None of the {len(examples)} tracks of {dataset.name} has a label.")
-    artists = _artists(examples)
-    enough = [
-        label
-        for label in sorted(counts, key=lambda label: (-counts[label], label))
-        if counts[label] >= config.min_tracks and artists[label] >= config.min_artists
-    ]
+    enough = most_frequent_labels(examples, config)
     if not enough:
         raise NoLabelsLeft(
             f"No label of {len(counts)} has {config.min_tracks} tracks by {config.min_artists} artists."
@@ -63,6 +58,17 @@ def select_labels(dataset: Dataset, config: LabelConfig) -> LabelledDataset:
     return LabelledDataset(
         replace(dataset, examples=kept, parents=parents), labels, dict(counts), rare, unlabelled
     )
+
+
+def most_frequent_labels(examples: Sequence[Example], config: LabelConfig) -> list[str]:
+    """The labels with enough tracks and artists, the most frequent first."""
+    counts = Counter(label for example in examples for label in example.labels)
+    artists = _artists(examples)
+    return [
+        label
+        for label in sorted(counts, key=lambda label: (-counts[label], label))
+        if counts[label] >= config.min_tracks and artists[label] >= config.min_artists
+    ]
 
 
 def before_tags(dataset: Dataset, config: LabelConfig) -> LabelConfig:
@@ -84,7 +90,7 @@ def multi_hot(examples: Sequence[Example], labels: Sequence[str]) -> npt.NDArray
     return targets
 
 
-def _names(aliases: Mapping[str, str]) -> dict[str, str]:
+def renaming(aliases: Mapping[str, str]) -> dict[str, str]:
     """Key of a name -> label to use, for aliases and their targets."""
     targets = {name_key(target): target for target in sorted(aliases.values(), reverse=True)}
     return targets | {name_key(label): target for label, target in aliases.items()}

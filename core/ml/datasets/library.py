@@ -1,6 +1,6 @@
 """A music library as a dataset, labelled by genre tags or by paths."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -36,7 +36,8 @@ def read(
     """The library at `root`, with labels spelt as in its files.
 
     With `corrections`, labels that people gave are added and those they refused removed; tracks of which
-    somebody was unsure are left out.
+    somebody was unsure are left out. If no track has several labels in its tags or path, labels exclude each
+    other, and those that people gave replace the track's own.
     """
     ordered = sorted(tracks, key=lambda track: track.path)
     unsure = {track.path for track in ordered if corrections and Verdict.UNSURE in track.verdicts.values()}
@@ -45,20 +46,39 @@ def read(
         labels = [split_genres(track.genres, separators, aliases or {}) for track in ordered]
     else:
         labels = [labels_of_path(PurePosixPath(track.path), labels_from, vocabulary) for track in ordered]
+    notes = [f"{len(unsure)} tracks are left out, as somebody was unsure of a label."] if unsure else []
     if corrections:
-        labels = [corrected(found, track.verdicts) for track, found in zip(ordered, labels, strict=True)]
+        labels, replaced = _all_corrected(labels, [track.verdicts for track in ordered])
+        if replaced:
+            notes.append(
+                f"People gave {replaced} tracks another label than their own, which it replaces, as no track "
+                "has several labels of its own."
+            )
     examples = tuple(
         Example(track.path, root / track.path, found, track.artist or None, track.album or None)
         for track, found in zip(ordered, labels, strict=True)
     )
-    notes = (f"{len(unsure)} tracks are left out, as somebody was unsure of a label.",) if unsure else ()
-    return Dataset(root.name, examples, root=root, notes=notes)
+    return Dataset(root.name, examples, root=root, notes=tuple(notes))
 
 
-def corrected(labels: Iterable[str], verdicts: Mapping[str, Verdict]) -> tuple[str, ...]:
-    """The labels after what people said of them."""
+def _all_corrected(
+    labels: Sequence[tuple[str, ...]], verdicts: Sequence[Mapping[str, Verdict]]
+) -> tuple[list[tuple[str, ...]], int]:
+    """The labels of all tracks after what people said, and the tracks whose own label was replaced."""
+    exclusive = all(len(set(map(name_key, own))) <= 1 for own in labels)
+    found = [corrected(own, said, exclusive=exclusive) for own, said in zip(labels, verdicts, strict=True)]
+    added = [corrected(own, said) for own, said in zip(labels, verdicts, strict=True)]
+    return found, sum(one != other for one, other in zip(found, added, strict=True))
+
+
+def corrected(
+    labels: Iterable[str], verdicts: Mapping[str, Verdict], *, exclusive: bool = False
+) -> tuple[str, ...]:
+    """The labels after what people said of them; where labels are `exclusive`, a yes refuses all others."""
     said = {name_key(label): verdict for label, verdict in verdicts.items()}
     kept = [label for label in labels if said.get(name_key(label)) != Verdict.NO]
-    keys = {name_key(label) for label in kept}
     given = [label for label, verdict in verdicts.items() if verdict == Verdict.YES]
+    if exclusive and given:
+        kept = [label for label in kept if said.get(name_key(label)) == Verdict.YES]
+    keys = {name_key(label) for label in kept}
     return (*kept, *(label for label in given if name_key(label) not in keys))

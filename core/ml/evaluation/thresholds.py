@@ -70,14 +70,16 @@ def cross_fitted(
 ) -> Bools:
     """Decisions (N, L), each by thresholds that were chosen without its fold.
 
-    `folds` (N,): the fold of each track. `choose(rows)` gives thresholds (L,) chosen on those tracks.
+    `folds` (N,): the fold of each track; if all are in one, its thresholds are chosen on the same tracks.
+    `choose(rows)` gives thresholds (L,) chosen on those tracks.
     """
     truth, given = checked(targets, scores)
     numbers = np.asarray(folds)
     decisions = np.zeros_like(truth)
     for fold in np.unique(numbers):
         inside = numbers == fold
-        decisions[inside] = given[inside] >= choose(np.flatnonzero(~inside))
+        others = np.flatnonzero(inside if inside.all() else ~inside)
+        decisions[inside] = given[inside] >= choose(others)
     return decisions
 
 

@@ -63,7 +63,7 @@ def _cross_validate(
     scored = HeldOutScores(
         rows=[row for rows, _, _ in parts for row in rows],
         scores=np.concatenate([scores for _, scores, _ in parts]),
-        folds=[fold for fold, (rows, _, _) in enumerate(parts) for _ in rows],
+        folds=[fold for fold, (rows, _, _) in enumerate(parts, start=1) for _ in rows],
     )
     history = [report for _, _, of_fold in parts for report in of_fold] + fitted.reports
     return Fitted(fitted.module, history, scored, scored)

@@ -40,6 +40,8 @@ def grow_forest(
         n_jobs=-1,
     )
     patches, targets = pooled.numpy(), tracks.targets[owners].numpy()
+    if targets.shape[1] == 1:
+        targets = targets[:, 0]  # as scikit-learn expects a single output
     for grown in range(0, config.trees, TREES_PER_CALL):
         context.note(Activity.TRAINING, grown, config.trees)
         forest.set_params(n_estimators=min(grown + TREES_PER_CALL, config.trees))
@@ -64,16 +66,20 @@ def grow_forest(
     return model, [report]
 
 
-def _class_weights(targets: Tensor, most: float) -> list[dict[int, float]] | None:
-    """For each label the weights of the classes 0 and 1 that occur among the targets (M, L)."""
+def _class_weights(targets: Tensor, most: float) -> list[dict[int, float]] | dict[int, float] | None:
+    """For each label the weights of the classes 0 and 1 that occur among the targets (M, L).
+
+    Of a single label without a list, as scikit-learn expects a single output.
+    """
     if most == 1:
         return None
     weights = class_weights(targets, most).tolist()
     occurring = [sorted(set(column)) for column in targets.T.int().tolist()]
-    return [
+    by_label = [
         {value: weight if value else 1.0 for value in values}
         for values, weight in zip(occurring, weights, strict=True)
     ]
+    return by_label if len(by_label) > 1 else by_label[0]
 
 
 def pool_tracks(tracks: Tracks, rows: Sequence[int], config: RandomForestConfig) -> tuple[Tensor, list[int]]:
@@ -88,7 +94,8 @@ def pool_tracks(tracks: Tracks, rows: Sequence[int], config: RandomForestConfig)
 def copy_trees(forest: "RandomForestClassifier", model: RandomForest) -> None:
     """Write the decision trees of a fitted forest into the model's tensors."""
     # Per label the index of its positive class; None for a label without tracks.
-    positive = [int(np.flatnonzero(classes)[0]) if classes.any() else None for classes in forest.classes_]
+    by_label = [forest.classes_] if forest.n_outputs_ == 1 else forest.classes_
+    positive = [int(np.flatnonzero(classes)[0]) if classes.any() else None for classes in by_label]
     for number, estimator in enumerate(forest.estimators_):
         tree = estimator.tree_
         nodes = np.arange(tree.node_count)

@@ -22,20 +22,20 @@ class HeldOutScores:
 
     rows: list[int]
     scores: Scores  # (M, L)
-    folds: list[int]  # the fold whose model scored each track; all 0 without cross-validation
+    folds: list[int]  # from 1, that whose model scored each track; 0 for tracks that no fold was trained on
 
     def learnt(self, targets: Scores) -> npt.NDArray[np.bool_]:
         """Whether the model that scored a track had learnt the label (M, L), given targets (M, L).
 
-        The model of a fold was trained on the other folds; if all of a label's tracks are in one fold, their
-        scores say nothing about the label.
+        The model of a fold was trained on the other folds from 1; if all of a label's tracks are in one fold,
+        their scores say nothing about the label.
         """
         numbers = np.asarray(self.folds)
         known = np.ones(self.scores.shape, bool)
         for fold in np.unique(numbers):
             inside = numbers == fold
             if not inside.all():
-                known[inside] = targets[~inside].any(axis=0)
+                known[inside] = targets[~inside & (numbers > 0)].any(axis=0)
         return known
 
 

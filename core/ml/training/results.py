@@ -96,8 +96,9 @@ def _uncertain(prepared: PreparedDataset) -> list[str]:
         more = f" and {len(few) - MOST_NAMED} more labels" if len(few) > MOST_NAMED else ""
         error = 0.5 / math.sqrt(min(few.values()))
         warnings.append(
-            f"Fewer than {FEW} tracks have {named}{more}: the standard error of a recall measured on "
-            f"{min(few.values())} tracks is up to {error:.2f}, and every further track improves the model."
+            f"These labels have fewer than {FEW} tracks: {named}{more}. The standard error of a recall "
+            f"measured on {min(few.values())} tracks is up to {error:.2f}, and every further "
+            "track improves the model."
         )
     alone = [
         label

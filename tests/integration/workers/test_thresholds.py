@@ -99,6 +99,7 @@ def test_the_answer_names_the_labels_that_are_not_precise_enough(learned, proces
     result = answer(learned, job_id)
     assert result["model"] == "mine@2"
     assert result["unreached"] == ["jazz", "folk"]
+    assert result["cross_fitted"] is True
     assert versions(learned) == [1, 2]
     card = artifact.load(process_settings.models_dir / "mine-2").card
     assert card.thresholds == pytest.approx([each["threshold"] for each in result["labels"]])

@@ -122,6 +122,7 @@ def test_a_value_that_cannot_be_is_refused_with_its_key(change, message):
         ({"model": {"kind": "random_forest"}, "training": {"lr": 0.1}}, ["training.lr"]),
         ({"model": {"kind": "ensemble", "members": ["a-1"]}, "training": {"epochs": 3}}, ["training"]),
         ({"split": {"folds": 3, "test": 0.3}}, ["split.test"]),
+        ({"split": {"folds": 3}, "training": {"patience": 3}}, ["training.patience"]),
         ({"split": {"folds": 1, "test": 0.3}}, []),
         ({"model": {"kind": "transfer"}, "training": {"lr": 0.1}}, ["training"]),
         ({"model": {"kind": "transfer", "hidden_size": 8}}, ["model.hidden_size"]),

@@ -305,3 +305,18 @@ def test_trials_that_differ_in_the_seed_are_measured_on_one_split():
     trials = [trial_experiment(config, {"seed": seed}) for seed in (1, 2)]
     assert [trial.seed for trial in trials] == [1, 2]
     assert {trial.seeded_split.seed for trial in trials} == {4}
+
+
+@pytest.mark.parametrize(
+    ("more", "split", "folds"),
+    [
+        ({"objectives": [{"metric": "validation_loss"}]}, {}, 1),
+        ({"pruner": {"kind": "median"}}, {}, 1),
+        ({}, {}, None),
+        ({"pruner": {"kind": "median"}}, {"test": 0.3}, None),
+    ],
+)
+def test_a_small_dataset_is_split_once_where_validation_losses_are_compared(more, split, folds):
+    base = BASE | {"split": split}
+    config = parse_tuning({"study_name": "s", "experiment": base, "space": {"training.lr": LR}, **more})
+    assert trial_experiment(config, {"training.lr": 0.01}).split.folds == folds

@@ -29,6 +29,25 @@ def test_tracks_count_once_all_labels_are_decided(tmp_path):
     assert found == {"0": ("rock",), "1": (), "4": ("JAZZ",)}
 
 
+@pytest.mark.parametrize(
+    "selection", [LabelConfig(min_tracks=2), LabelConfig(num_genres=2), LabelConfig(aliases={"jaz": "jazz"})]
+)
+def test_only_labels_that_are_used_must_be_decided(tmp_path, selection):
+    said = [
+        {"rock": YES, "jazz": NO},
+        {"rock": YES, "jazz": NO},
+        {"rock": NO, "jazz": YES},
+        {"rock": NO, "jazz": YES, "jaz": YES},
+    ]
+    found = labels(tmp_path, *said, selection=selection)
+    assert found == {"0": ("rock",), "1": ("rock",), "2": ("jazz",), "3": ("jazz",)}
+    assert labels(tmp_path, *said[:3], said[3] | {"polka": YES}, selection=LabelConfig(min_tracks=2)) == found
+
+
+def test_without_a_selection_no_track_is_left_out(tmp_path):
+    assert labels(tmp_path, {"rock": YES}, {"jazz": YES}, selection=None) == {"0": ("rock",), "1": ("jazz",)}
+
+
 def test_a_yes_decides_a_group_of_exclusive_labels(tmp_path):
     found = labels(
         tmp_path,
@@ -70,3 +89,6 @@ def test_what_is_left_out_is_counted_and_named(tmp_path):
 
 def test_people_outrank_tags():
     assert corrected(("Rock", "Pop"), {"rock": NO, "pop": YES, "jazz": YES}) == ("Pop", "jazz")
+    assert corrected(("Rock",), {"jazz": YES}, exclusive=True) == ("jazz",)
+    assert corrected(("Rock",), {"rock": YES}, exclusive=True) == ("Rock",)
+    assert corrected(("Rock",), {"jazz": NO}, exclusive=True) == ("Rock",)

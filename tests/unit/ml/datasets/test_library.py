@@ -7,6 +7,7 @@ from core.config.dataset import LibraryDataset
 from core.ml.datasets import library
 from core.ml.datasets.catalogue import read_library
 from core.ml.datasets.library import TaggedTrack
+from core.states import Verdict
 
 
 def labels(root: Path, *tags: list[str], **options: Any):
@@ -60,6 +61,17 @@ def test_tracks_are_in_the_order_of_their_paths_with_what_is_known(tmp_path):
         "One",
     )
     assert second.artist is None
+
+
+def test_a_label_that_people_gave_replaces_the_own_one_where_no_track_has_several(tmp_path):
+    said = {"jazz": Verdict.YES, "Calm": Verdict.NO}
+    tracks = [TaggedTrack("a.mp3", ("Rock",), verdicts=said), TaggedTrack("b.mp3", ("Jazz", "jazz"))]
+    found = library.read(tmp_path, tracks, corrections=True)
+    assert found.examples[0].labels == ("jazz",)
+    assert found.notes[0].startswith("People gave 1 tracks another label")
+    several = library.read(tmp_path, [*tracks, TaggedTrack("c.mp3", ("Rock", "Folk"))], corrections=True)
+    assert several.examples[0].labels == ("Rock", "jazz")
+    assert several.notes == ()
 
 
 def test_labels_can_lie_in_the_paths(tmp_path):

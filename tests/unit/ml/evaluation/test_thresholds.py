@@ -94,7 +94,7 @@ def test_decisions_of_a_fold_are_by_thresholds_chosen_on_the_others():
     folds = np.arange(30) % 3
     seen: list[list[int]] = []
 
-    def choose(rows):
+    def choose(rows: np.ndarray) -> np.ndarray:
         seen.append(rows.tolist())
         return np.array([0.2, 0.5, len(seen) / 10])
 
@@ -102,6 +102,16 @@ def test_decisions_of_a_fold_are_by_thresholds_chosen_on_the_others():
     assert seen == [np.flatnonzero(folds != fold).tolist() for fold in range(3)]
     assert (decisions[:, 0] == (scores[:, 0] >= 0.2)).all()
     assert (decisions[:, 2] == (scores[:, 2] >= (1 + folds) / 10)).all()
+
+
+def test_tracks_of_a_single_fold_are_decided_by_thresholds_chosen_on_them():
+    targets, scores = made_up(30)
+
+    def choose(rows: np.ndarray) -> np.ndarray:
+        return choose_thresholds(targets[rows], scores[rows])
+
+    decisions = cross_fitted(targets, scores, [0] * 30, choose)
+    assert (decisions == (scores >= choose(np.arange(30)))).all()
 
 
 def test_more_weight_on_recall_lowers_the_thresholds():
