@@ -19,7 +19,7 @@ from core.states import Verdict
 from core.store.corrections import NewCorrection, Written, get_content_hash, write_corrections
 from core.store.label_sets import known_labels, refuse_unknown, spell
 from core.store.libraries import get_library_by_name
-from core.store.tables import Model, Track
+from core.store.tables import Library, Model, Track
 from core.store.track_pages import TrackFilter, matching
 
 MOST_TRACKS = 100_000  # of one request
@@ -92,7 +92,8 @@ def correct_matching(
 ) -> Bulk:
     """Correct labels of all tracks that are meant. Raises TooManyTracks."""
     spelt = spelt_verdicts(session, verdicts, allow_new=allow_new)
-    query = select(Track.content_hash).where(*matching(session, model, wanted)).limit(MOST_TRACKS + 1)
+    tracks = select(Track.content_hash).join(Library, Library.id == Track.library_id)  # not of deleted ones
+    query = tracks.where(*matching(session, model, wanted)).limit(MOST_TRACKS + 1)
     digests = session.scalars(query).all()
     if len(digests) > MOST_TRACKS:
         raise TooManyTracks(
