@@ -22,6 +22,7 @@ from sqlalchemy import (
     cast,
     exists,
     func,
+    or_,
     select,
     text,
     true,
@@ -156,12 +157,10 @@ def count_progress(session: Session, model: Model, label: str | None, library: s
 
 
 def has_learnt_from_corrections(session: Session, model: Model) -> bool:
-    """Whether a training that made the model read corrections."""
-    kind = Run.config["dataset"]["kind"].astext
-    return (
-        session.scalar(select(Run.id).where(Run.model_id == model.id, kind == "corrections").limit(1))
-        is not None
-    )
+    """Whether a training that made the model read corrections, alone or besides tags and paths."""
+    dataset = Run.config["dataset"]
+    read = or_(dataset["kind"].astext == "corrections", dataset["corrections"].as_boolean())
+    return session.scalar(select(Run.id).where(Run.model_id == model.id, read).limit(1)) is not None
 
 
 def _ranked(
