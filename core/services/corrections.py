@@ -23,6 +23,7 @@ from core.store.tables import Library, Model, Track
 from core.store.track_pages import TrackFilter, matching
 
 MOST_TRACKS = 100_000  # of one request
+MOST_VERDICTS = 200_000  # of one request: tracks times labels
 LISTED_PROBLEMS = 1000
 MEANINGS = {
     "track_not_found": "The library has no such track",
@@ -100,6 +101,7 @@ def correct_matching(
             f"The query matches more than {MOST_TRACKS:,} tracks: narrow it down, for example by library."
         )
     audio = {digest for digest in digests if digest is not None}
+    _check_verdicts(len(audio) * len(spelt))
     corrections = [
         NewCorrection(digest, label, verdict) for digest in audio for label, verdict in spelt.items()
     ]
@@ -183,6 +185,7 @@ def import_tags(
                 continue
             label = spelling or clean(label)
             wanted.setdefault((digest, name_key(label)), NewCorrection(digest, label, Verdict.YES))
+    _check_verdicts(len(wanted))
     found.written = _write(
         session, list(wanted.values()), author, "tags", note, dry_run=dry_run, replace=False
     )
@@ -206,6 +209,13 @@ def spelt_verdicts(session: Session, verdicts: Verdicts, *, allow_new: bool) -> 
         seen.add(key)
         spelt[vocabulary.spell(label) or clean(label)] = verdict
     return spelt
+
+
+def _check_verdicts(count: int) -> None:
+    if count > MOST_VERDICTS:
+        raise TooManyTracks(
+            f"These are {count:,} verdicts, more than {MOST_VERDICTS:,}: name fewer labels or fewer tracks."
+        )
 
 
 def _write(

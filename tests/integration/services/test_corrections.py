@@ -9,8 +9,10 @@ from sqlalchemy.orm import Session
 from core.errors import TooManyTracks
 from core.library.correction_files import Row
 from core.services import corrections as service
-from core.services.corrections import Import, import_rows, import_tags
+from core.services.corrections import Import, correct_matching, import_rows, import_tags
 from core.states import Verdict
+from core.store.registry import resolve_model
+from core.store.track_pages import TrackFilter
 from tests.support.builders import make_analysed_track, make_library, make_model
 
 OPTIONS: dict[str, Any] = {"author": "me", "note": None, "dry_run": False}
@@ -71,4 +73,22 @@ def test_most_unknown_labels_are_refused_without_a_comparison(session, library, 
 def test_tags_of_too_many_tracks_are_refused(session, library, monkeypatch):
     monkeypatch.setattr(service, "MOST_TRACKS", 1)
     with pytest.raises(TooManyTracks, match="folder by folder"):
+        of_tags(session, allow_new=False)
+
+
+def test_verdicts_are_limited_whatever_the_numbers_of_tracks_and_labels(session, library, monkeypatch):
+    monkeypatch.setattr(service, "MOST_VERDICTS", 3)
+    model = resolve_model(session, "default")
+
+    def correct(*labels: str) -> int:
+        verdicts = dict.fromkeys(labels, Verdict.YES)
+        return correct_matching(
+            session, model, TrackFilter(), verdicts, allow_new=False, **OPTIONS
+        ).written.changed
+
+    with pytest.raises(TooManyTracks, match="These are 4 verdicts, more than 3"):
+        correct("rock", "jazz")
+    assert correct("rock") == 2
+    monkeypatch.setattr(service, "MOST_VERDICTS", 1)
+    with pytest.raises(TooManyTracks, match="These are 2 verdicts"):
         of_tags(session, allow_new=False)
