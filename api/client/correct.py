@@ -15,6 +15,7 @@ from core.states import Verdict
 
 SHOWN_PROBLEMS = 20
 SHOWN_LABELS = 10
+DECIDED_ONES = "suspect"  # the strategy that asks about tracks of which somebody has said something
 ANSWERS = {"y": Verdict.YES, "n": Verdict.NO, "?": Verdict.UNSURE}
 
 
@@ -84,16 +85,18 @@ def review(client: Client, strategy: str, label: str | None, library: str | None
         if not batch.items:
             display.say(f"Nothing is left to ask about now. {answered} tracks answered.", "bold")
             return
-        (question,) = batch.items
-        show_labels(question.track)
-        display.say(str(folders.get(question.track.library, Path()) / question.track.path))
-        verdicts = ask(batch.label)
-        while verdicts and not answer(client, question.track.id, verdicts):
+        undecided = batch.progress.undecided
+        for question in batch.items:
+            show_labels(question.track)
+            display.say(str(folders.get(question.track.library, Path()) / question.track.path))
             verdicts = ask(batch.label)
-        if verdicts is None:
-            display.say(f"{answered} tracks answered, {batch.progress.undecided} undecided.", "bold")
-            return
-        answered += bool(verdicts)
+            while verdicts and not answer(client, question.track.id, verdicts):
+                verdicts = ask(batch.label)
+            if verdicts is None:
+                display.say(f"{answered} tracks answered, {undecided} undecided.", "bold")
+                return
+            answered += bool(verdicts)
+            undecided -= bool(verdicts) and strategy != DECIDED_ONES
 
 
 def ask(label: str | None) -> dict[str, Verdict] | None:
