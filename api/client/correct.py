@@ -1,6 +1,6 @@
 """The `correct` and `review` commands: what you say of labels outranks every model."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from uuid import UUID
 
@@ -23,11 +23,21 @@ def correct_track(
     client: Client, name: str, words: Sequence[str], note: str | None, *, allow_new: bool
 ) -> None:
     """`words`: labels like `+jazz`, `-rock`, `?pop`."""
-    verdicts = dict(map(signed, words))
+    verdicts = read_words(words)
     track = find_track(client, name)
     done = client.correct_track(track.id, verdicts, note, allow_new=allow_new)
     show_labels(client.get_track(track.id))
     show_outcome(done)
+
+
+def read_words(words: Iterable[str]) -> dict[str, Verdict]:
+    """Verdicts by label. Raises ClientError for a label that is named twice."""
+    verdicts: dict[str, Verdict] = {}
+    for label, verdict in map(signed, words):
+        if label in verdicts:
+            raise ClientError(f"The label {label!r} is named twice.")
+        verdicts[label] = verdict
+    return verdicts
 
 
 def import_csv(client: Client, library: str, file: Path, *, allow_new: bool, dry_run: bool) -> None:
@@ -109,7 +119,11 @@ def ask(label: str | None) -> dict[str, Verdict] | None:
             return None
         if label is None:
             words = said.split(";") if ";" in said else said.split()
-            return dict(signed(word) for word in words if word.strip())
+            try:
+                return read_words(word for word in words if word.strip())
+            except ClientError as error:
+                display.complain(str(error))
+                continue
         if not said or said in ANSWERS:
             return {label: ANSWERS[said]} if said else {}
 

@@ -58,6 +58,7 @@ def test_a_file_and_tags_are_imported_with_what_is_left_out(mfa, tmp_path):
     [
         ((), "Name one of"),
         (("a.mp3",), "Name the labels"),
+        (("a.mp3", "+jazz", "-jazz"), "The label 'jazz' is named twice"),
         (("a.mp3", "+jazz", "--library", "x"), "--library belongs to"),
         (("--from-tags",), "--library belongs to"),
     ],
@@ -76,10 +77,11 @@ def test_a_review_asks_until_nothing_is_left(mfa):
     assert "not rock" in mfa("correct", "b.mp3", "-rock").stdout
 
 
-def test_a_review_of_all_labels_goes_on_after_a_misspelt_one(mfa):
-    result = CliRunner().invoke(app, ["review"], input="+jaz\n+jazz -rock\nq\n")
+def test_a_review_of_all_labels_goes_on_after_a_mistake(mfa):
+    result = CliRunner().invoke(app, ["review"], input="+jaz\n+jazz -jazz\n+jazz -rock\nq\n")
     assert result.exit_code == 0, result.output
     assert "did you mean 'jazz'?" in result.stderr
+    assert "The label 'jazz' is named twice" in result.stderr
     assert "1 tracks answered, 1 undecided." in result.stdout
 
 
