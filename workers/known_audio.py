@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from core.ml.datasets.examples import Dataset, Example
 from core.ml.training.embedding_cache import FindStored, StoredEmbedding
-from core.store.embeddings import find_heard, find_vectors
+from core.store.embeddings import find_embedded_contents, find_vectors
 from core.store.session import SessionFactory
 from core.store.tables import Library
 from core.store.tracks import list_contents
@@ -29,12 +29,12 @@ def with_contents(session: Session, library: Library, dataset: Dataset) -> Datas
     return replace(dataset, examples=tuple(map(known, dataset.examples)))
 
 
-def heard(session: Session, weights_sha256: str, contents: Collection[str]) -> set[str]:
+def embedded(session: Session, weights_sha256: str, contents: Collection[str]) -> set[str]:
     """The hashes, in hex, of which the embedding by these weights is stored."""
     hashes = [bytes.fromhex(content) for content in contents]
     found: set[bytes] = set()
     for start in range(0, len(hashes), HASHES_PER_QUERY):
-        found |= find_heard(session, weights_sha256, hashes[start : start + HASHES_PER_QUERY])
+        found |= find_embedded_contents(session, weights_sha256, hashes[start : start + HASHES_PER_QUERY])
     return {content.hex() for content in found}
 
 

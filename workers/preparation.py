@@ -37,13 +37,13 @@ from core.services.preparation import add_preparing_units
 from core.services.tuning import possible_models
 from core.settings import get_settings
 from core.states import ItemState
-from core.store.embeddings import find_heard
+from core.store.embeddings import find_embedded_contents
 from core.store.registry import find_in_folder
 from core.store.tables import Encoder, Library, Model, Study
 from core.store.tracks import list_sizes
 from workers.examining import Opened
 from workers.extraction import Reusable, analyse_files, open_items
-from workers.known_audio import heard
+from workers.known_audio import embedded
 from workers.lease import Lease
 from workers.planning import cut, whole_track_s
 from workers.recorder import EmbeddingRecorder
@@ -67,7 +67,7 @@ class Embeddings:
         """Those of the hashes of which the embedding is stored, or cached by an earlier training."""
         _, sha256 = lease.transact(partial(_backbone, name=self.backbone))
         folder = folder_of(get_settings().cache_dir, EMBEDDINGS) / sha256[:16]
-        found = lease.transact(lambda session: heard(session, sha256, contents))
+        found = lease.transact(lambda session: embedded(session, sha256, contents))
         return found | _cached(folder, contents - found)
 
 
@@ -256,7 +256,7 @@ def _remember(opened: Sequence[Opened], cache_dir: Path) -> None:
 
 def _embedded(lease: Lease, sha256: str, opened: Sequence[Opened]) -> set[bytes]:
     contents = [found.content_hash for (_, found), _ in opened]
-    return lease.transact(lambda session: find_heard(session, sha256, contents))
+    return lease.transact(lambda session: find_embedded_contents(session, sha256, contents))
 
 
 def _store_frames(lease: Lease, features: FeatureConfig, root: Path, items: Sequence[WorkItem]) -> None:

@@ -1,6 +1,6 @@
 """The `correct` and `review` commands: what you say of labels outranks every model."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from core.states import Verdict
 
 SHOWN_PROBLEMS = 20
 SHOWN_LABELS = 10
+DECIDED_ONES = "suspect"  # the strategy that asks about tracks of which somebody has said something
 ANSWERS = {"y": Verdict.YES, "n": Verdict.NO, "?": Verdict.UNSURE}
 
 
@@ -22,11 +23,21 @@ def correct_track(
     client: Client, name: str, words: Sequence[str], note: str | None, *, allow_new: bool
 ) -> None:
     """`words`: labels like `+jazz`, `-rock`, `?pop`."""
-    verdicts = dict(map(signed, words))
+    verdicts = read_words(words)
     track = find_track(client, name)
     done = client.correct_track(track.id, verdicts, note, allow_new=allow_new)
     show_labels(client.get_track(track.id))
     show_outcome(done)
+
+
+def read_words(words: Iterable[str]) -> dict[str, Verdict]:
+    """Verdicts by label. Raises ClientError for a label that is named twice."""
+    verdicts: dict[str, Verdict] = {}
+    for label, verdict in map(signed, words):
+        if label in verdicts:
+            raise ClientError(f"The label {label!r} is named twice.")
+        verdicts[label] = verdict
+    return verdicts
 
 
 def import_csv(client: Client, library: str, file: Path, *, allow_new: bool, dry_run: bool) -> None:
@@ -84,16 +95,18 @@ def review(client: Client, strategy: str, label: str | None, library: str | None
         if not batch.items:
             display.say(f"Nothing is left to ask about now. {answered} tracks answered.", "bold")
             return
-        (question,) = batch.items
-        show_labels(question.track)
-        display.say(str(folders.get(question.track.library, Path()) / question.track.path))
-        verdicts = ask(batch.label)
-        while verdicts and not answer(client, question.track.id, verdicts):
+        undecided = batch.progress.undecided
+        for question in batch.items:
+            show_labels(question.track)
+            display.say(str(folders.get(question.track.library, Path()) / question.track.path))
             verdicts = ask(batch.label)
-        if verdicts is None:
-            display.say(f"{answered} tracks answered, {batch.progress.undecided} undecided.", "bold")
-            return
-        answered += bool(verdicts)
+            while verdicts and not answer(client, question.track.id, verdicts):
+                verdicts = ask(batch.label)
+            if verdicts is None:
+                display.say(f"{answered} tracks answered, {undecided} undecided.", "bold")
+                return
+            answered += bool(verdicts)
+            undecided -= bool(verdicts) and strategy != DECIDED_ONES
 
 
 def ask(label: str | None) -> dict[str, Verdict] | None:
@@ -106,7 +119,11 @@ def ask(label: str | None) -> dict[str, Verdict] | None:
             return None
         if label is None:
             words = said.split(";") if ";" in said else said.split()
-            return dict(signed(word) for word in words if word.strip())
+            try:
+                return read_words(word for word in words if word.strip())
+            except ClientError as error:
+                display.complain(str(error))
+                continue
         if not said or said in ANSWERS:
             return {label: ANSWERS[said]} if said else {}
 

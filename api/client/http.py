@@ -19,6 +19,7 @@ from core.states import ItemState, Verdict
 
 API = "/api/v1"
 TIMEOUT = httpx.Timeout(60, connect=5)
+QUESTIONS = 5  # of a review at a time: several, to ask about several albums
 T = TypeVar("T", bound=BaseModel)
 
 
@@ -185,8 +186,8 @@ class Client:
     def take_questions(
         self, strategy: str, label: str | None, library: str | None, other: str
     ) -> schemas.ReviewBatch:
-        """The next track to correct, which nobody else is asked about for ten minutes."""
-        query = {"strategy": strategy, "label": label, "library": library, "other": other, "n": 1}
+        """The next tracks to correct, which nobody else is asked about for ten minutes."""
+        query = {"strategy": strategy, "label": label, "library": library, "other": other, "n": QUESTIONS}
         return self._get(schemas.ReviewBatch, "/review", query)
 
     def list_similar(

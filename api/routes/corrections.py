@@ -35,7 +35,10 @@ def _listed(row: ChangeRow) -> schemas.ListedChange:
 def correct_tracks(
     body: schemas.BulkCorrectionRequest, session: SessionDep, caller: Writer
 ) -> schemas.BulkOutcome:
-    """Correct labels of all tracks that a query matches, at most 100,000. `dry_run` only counts."""
+    """Correct labels of all tracks that a query matches, at most 100,000 tracks and 200,000 verdicts.
+
+    `dry_run` only counts.
+    """
     query = body.query
     done = service.correct_matching(
         session,
@@ -72,7 +75,10 @@ def import_csv(body: schemas.CSVImportRequest, session: SessionDep, caller: Writ
 def import_tags(
     body: schemas.TagsImportRequest, session: SessionDep, caller: Writer
 ) -> schemas.ImportOutcome:
-    """Take the genre tags of a library over as labels. What people have said already stays."""
+    """Take the genre tags of a library over as labels. What people have said already stays.
+
+    At most 100,000 tracks and 200,000 verdicts.
+    """
     done = service.import_tags(
         session,
         body.library,

@@ -5,11 +5,12 @@ from typing import Annotated
 from fastapi import Query, Response
 
 from api import schemas, views
-from api.deps import ModelName, SessionDep, Writer
+from api.deps import ModelName, SessionsDep, Writer
 from api.routes import make_router, problems
 from core.errors import Invalid
 from core.store import review as service
 from core.store.registry import resolve_model
+from core.store.session import transaction
 from core.store.track_pages import find_label
 
 router = make_router("review")
@@ -17,7 +18,7 @@ router = make_router("review")
 
 @router.get("", responses=problems(404))
 def take_questions(
-    session: SessionDep,
+    sessions: SessionsDep,
     caller: Writer,
     response: Response,
     strategy: Annotated[
@@ -43,23 +44,28 @@ def take_questions(
     Nobody else is asked about them until the lease ends or they are corrected; to say again what was said
     confirms it. Without a label, tracks of which nobody has said anything are asked about.
     """
-    said_by = resolve_model(session, model)
-    asked = None if label is None else find_label(session, said_by, label)
-    if label is not None and asked is None:
-        raise Invalid(f"The model {views.model_name(said_by)} has no label {label!r}.")
-    compares = strategy == service.Strategy.DISAGREEMENT
-    questions = service.take_questions(
-        session,
-        said_by,
-        strategy,
-        n,
-        reviewer=caller.owner,
-        lease_s=lease_s,
-        label=asked,
-        library=library,
-        other=resolve_model(session, other) if compares else None,
-    )
-    is_hidden = strategy == service.Strategy.SUSPECT and service.has_learnt_from_corrections(session, said_by)
+    # Others wait for who takes questions until this transaction ends: what takes longer comes after it.
+    with transaction(sessions) as session:
+        said_by = resolve_model(session, model)
+        asked = None if label is None else find_label(session, said_by, label)
+        if label is not None and asked is None:
+            raise Invalid(f"The model {views.model_name(said_by)} has no label {label!r}.")
+        compares = strategy == service.Strategy.DISAGREEMENT
+        questions = service.take_questions(
+            session,
+            said_by,
+            strategy,
+            n,
+            reviewer=caller.owner,
+            lease_s=lease_s,
+            label=asked,
+            library=library,
+            other=resolve_model(session, other) if compares else None,
+        )
+    with transaction(sessions) as session:
+        progress = service.count_progress(session, said_by, asked, library)
+        suspects = strategy == service.Strategy.SUSPECT
+        is_hidden = suspects and service.has_learnt_from_corrections(session, said_by)
     response.headers["Cache-Control"] = "no-store"
     return schemas.ReviewBatch(
         model=views.model_name(said_by),
@@ -72,8 +78,6 @@ def take_questions(
             )
             for each in questions
         ],
-        progress=schemas.ReviewProgress.model_validate(
-            service.count_progress(session, said_by, asked, library)
-        ),
+        progress=schemas.ReviewProgress.model_validate(progress),
         warnings=[service.LEARNT] if is_hidden else [],
     )

@@ -31,7 +31,10 @@ def _distinct(labels: list[SetLabel]) -> list[SetLabel]:
 
 
 SetLabels = Annotated[list[SetLabel], Field(min_length=1, max_length=5000), AfterValidator(_distinct)]
-EXCLUSIVE = "a track has one label of each facet: a yes to one means no to the others of its facet"
+EXCLUSIVE = (
+    "a track has one label of each facet: in training, a yes to one means no to the others of its facet; "
+    "corrections themselves are not changed"
+)
 
 
 class LabelSetRequest(Request):

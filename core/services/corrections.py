@@ -17,12 +17,13 @@ from core.library.genres import split_genres
 from core.spelling import clean, name_key
 from core.states import Verdict
 from core.store.corrections import NewCorrection, Written, get_content_hash, write_corrections
-from core.store.label_sets import known_labels, refuse_unknown, spell
+from core.store.label_sets import read_vocabulary
 from core.store.libraries import get_library_by_name
-from core.store.tables import Model, Track
+from core.store.tables import Library, Model, Track
 from core.store.track_pages import TrackFilter, matching
 
 MOST_TRACKS = 100_000  # of one request
+MOST_VERDICTS = 200_000  # of one request: tracks times labels
 LISTED_PROBLEMS = 1000
 MEANINGS = {
     "track_not_found": "The library has no such track",
@@ -92,13 +93,15 @@ def correct_matching(
 ) -> Bulk:
     """Correct labels of all tracks that are meant. Raises TooManyTracks."""
     spelt = spelt_verdicts(session, verdicts, allow_new=allow_new)
-    query = select(Track.content_hash).where(*matching(session, model, wanted)).limit(MOST_TRACKS + 1)
+    tracks = select(Track.content_hash).join(Library, Library.id == Track.library_id)  # not of deleted ones
+    query = tracks.where(*matching(session, model, wanted)).limit(MOST_TRACKS + 1)
     digests = session.scalars(query).all()
     if len(digests) > MOST_TRACKS:
         raise TooManyTracks(
             f"The query matches more than {MOST_TRACKS:,} tracks: narrow it down, for example by library."
         )
     audio = {digest for digest in digests if digest is not None}
+    _check_verdicts(len(audio) * len(spelt))
     corrections = [
         NewCorrection(digest, label, verdict) for digest in audio for label, verdict in spelt.items()
     ]
@@ -118,7 +121,7 @@ def import_rows(
 ) -> Import:
     """Correct labels of tracks of a library by their paths; of two contradicting rows the first counts."""
     audio = _audio_by_path(session, library)
-    known = known_labels(session)
+    vocabulary = read_vocabulary(session)
     found = Import(rows=len(rows))
     wanted: dict[tuple[bytes, str], NewCorrection] = {}
     for row in rows:
@@ -127,11 +130,11 @@ def import_rows(
             code = "track_not_analysed" if _composed(row.path) in audio else "track_not_found"
             found.leave_out(row.line, row.path, code, f"{MEANINGS[code]}: {row.path!r}.")
             continue
-        spelling, unknown = spell([row.label], known)
-        if unknown and not allow_new:
-            found.leave_out(row.line, row.path, "unknown_label", unknown[row.label])
+        spelling = vocabulary.spell(row.label)
+        if spelling is None and not allow_new:
+            found.leave_out(row.line, row.path, "unknown_label", vocabulary.refusal(row.label))
             continue
-        label = spelling.get(row.label, clean(row.label))
+        label = spelling or clean(row.label)
         first = wanted.setdefault((digest, name_key(label)), NewCorrection(digest, label, row.verdict))
         if first.verdict != row.verdict:
             detail = f"An earlier row says {first.verdict} to {label!r} of the same audio."
@@ -152,14 +155,20 @@ def import_tags(
     allow_new: bool,
     dry_run: bool,
 ) -> Import:
-    """Say yes to the labels that the genre tags of a library name, where nobody has said anything yet."""
+    """Say yes to the labels that the genre tags of a library name, where nobody has said anything yet.
+
+    Raises TooManyTracks.
+    """
     where = [Track.library_id == get_library_by_name(session, library).id, Track.missing_at.is_(None)]
     if folder:
         where.append(Track.path.startswith(f"{folder}/", autoescape=True))
-    tags = session.execute(
-        select(Track.path, Track.content_hash, Track.tags["genre"]).where(*where).order_by(Track.path)
-    ).all()
-    known = known_labels(session)
+    columns = select(Track.path, Track.content_hash, Track.tags["genre"])
+    tags = session.execute(columns.where(*where).order_by(Track.path).limit(MOST_TRACKS + 1)).all()
+    if len(tags) > MOST_TRACKS:
+        raise TooManyTracks(
+            f"There are more than {MOST_TRACKS:,} tracks: import folder by folder, by `path`."
+        )
+    vocabulary = read_vocabulary(session)
     found = Import(rows=len(tags))
     wanted: dict[tuple[bytes, str], NewCorrection] = {}
     for path, digest, genres in tags:
@@ -169,13 +178,14 @@ def import_tags(
         labels = [label for label in split_genres(genres or (), separators, aliases) if name_key(label)]
         if not labels:
             found.leave_out(None, path, "no_genre_tag", f"{MEANINGS['no_genre_tag']}: {path!r}.")
-        spelling, unknown = spell(labels, known)
         for label in labels:
-            if label in unknown and not allow_new:
-                found.leave_out(None, path, "unknown_label", unknown[label])
+            spelling = vocabulary.spell(label)
+            if spelling is None and not allow_new:
+                found.leave_out(None, path, "unknown_label", vocabulary.refusal(label))
                 continue
-            label = spelling.get(label, clean(label))
+            label = spelling or clean(label)
             wanted.setdefault((digest, name_key(label)), NewCorrection(digest, label, Verdict.YES))
+    _check_verdicts(len(wanted))
     found.written = _write(
         session, list(wanted.values()), author, "tags", note, dry_run=dry_run, replace=False
     )
@@ -187,9 +197,9 @@ def spelt_verdicts(session: Session, verdicts: Verdicts, *, allow_new: bool) -> 
 
     What is withdrawn may have any name: its label set or model may be gone.
     """
-    spelling, unknown = spell(verdicts, known_labels(session))
+    vocabulary = read_vocabulary(session)
     if not allow_new:
-        refuse_unknown({label: why for label, why in unknown.items() if verdicts[label] is not None})
+        vocabulary.refuse_unknown(label for label, verdict in verdicts.items() if verdict is not None)
     spelt: dict[str, Verdict | None] = {}
     seen: set[str] = set()
     for label, verdict in verdicts.items():
@@ -197,8 +207,15 @@ def spelt_verdicts(session: Session, verdicts: Verdicts, *, allow_new: bool) -> 
         if key in seen:
             raise Invalid(f"The label {label!r} is named twice.")
         seen.add(key)
-        spelt[spelling.get(label, clean(label))] = verdict
+        spelt[vocabulary.spell(label) or clean(label)] = verdict
     return spelt
+
+
+def _check_verdicts(count: int) -> None:
+    if count > MOST_VERDICTS:
+        raise TooManyTracks(
+            f"These are {count:,} verdicts, more than {MOST_VERDICTS:,}: name fewer labels or fewer tracks."
+        )
 
 
 def _write(

@@ -46,9 +46,20 @@ def place_dataset(
     return dataset.model_copy(update={"root": str(root)}), None
 
 
+def check_labels(dataset: DatasetConfig) -> None:
+    """Raise InvalidConfig for a dataset, as asked for, that has labels of its own besides a label set."""
+    if not isinstance(dataset, CorrectionsDataset) or dataset.label_set is None:
+        return
+    if dataset.labels or dataset.exclusive:
+        raise InvalidConfig("dataset: `label_set` gives the labels; leave out `labels` and `exclusive`.")
+
+
 def _with_labels(session: Session, dataset: CorrectionsDataset) -> CorrectionsDataset:
-    """The dataset with the labels that its label set has now, so that later changes do not reach the job."""
-    if dataset.label_set is None:
+    """The dataset with the labels that its label set has now, so that later changes do not reach the job.
+
+    A dataset that has them keeps them: all trainings of a study learn the same labels.
+    """
+    if dataset.label_set is None or dataset.labels:
         return dataset
     found = get_label_set(session, dataset.label_set)
     labels = tuple(each["label"] for each in found.labels)

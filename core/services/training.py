@@ -14,7 +14,7 @@ from core.config.params import JobKind, TrainingParams
 from core.errors import InvalidConfig, NothingToRetry
 from core.jobs.kinds import JobSpec, NewJob, Progress, SubmissionContext, UnitSpec
 from core.services import queues
-from core.services.datasets import place_dataset
+from core.services.datasets import check_labels, place_dataset
 from core.services.preparation import PHASE, PLAN_INPUTS, PREPARE, describe_preparation
 from core.services.references import hold_library_and_model
 from core.settings import PROJECT
@@ -40,7 +40,9 @@ TRAIN = UnitSpec(
 
 def prepare_training(session: Session, params: TrainingParams, context: SubmissionContext) -> NewJob:
     """Unless the submitter is trusted, the dataset must lie in a library."""
-    return prepare_experiment(session, read_experiment(params), context)
+    config = read_experiment(params)
+    check_labels(config.dataset)
+    return prepare_experiment(session, config, context)
 
 
 def prepare_experiment(

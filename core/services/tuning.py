@@ -18,7 +18,7 @@ from core.jobs.jobs import OPEN_JOB_STATES
 from core.jobs.kinds import JobSpec, NewJob, SubmissionContext, UnitSpec, dump_params
 from core.jobs.submission import Submission, submit
 from core.services import queues
-from core.services.datasets import place_dataset
+from core.services.datasets import check_labels, place_dataset
 from core.services.preparation import PHASE, PLAN_INPUTS, PREPARE, describe_preparation
 from core.services.references import hold_library_and_model
 from core.services.studies import find_front, find_leaders, get_study, list_trials
@@ -52,6 +52,7 @@ def _prepare_study(session: Session, wanted: dict[str, Any] | str, context: Subm
     config = read_study(wanted)
     experiment = best_experiment(config, {})
     check_name(experiment)
+    check_labels(experiment.dataset)
     dataset, library = place_dataset(session, experiment.dataset, context)
     placed = explicit_fields(experiment.model_copy(update={"dataset": dataset}))
     config = config.model_copy(update={"experiment": placed})

@@ -92,7 +92,9 @@ def find_vectors(
     return [(content_hash, vector, warnings) for content_hash, vector, warnings in found]
 
 
-def find_heard(session: Session, encoder_sha256: str, content_hashes: Collection[bytes]) -> set[bytes]:
+def find_embedded_contents(
+    session: Session, encoder_sha256: str, content_hashes: Collection[bytes]
+) -> set[bytes]:
     """The content hashes of which `find_vectors` finds an embedding."""
     query = select(Embedding.content_hash).where(*_of_whole_tracks(encoder_sha256, content_hashes))
     return set(session.scalars(query))

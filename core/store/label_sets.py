@@ -14,6 +14,7 @@ from core.spelling import name_key
 from core.store.tables import LabelSet, Model
 
 NAMED_LABELS = 10  # unknown labels that an error names
+HINTS = 100  # unknown labels of one request for which the nearest known one is looked up
 SIMILAR = 0.6  # ratio of difflib, 0 to 1
 
 
@@ -86,41 +87,51 @@ def _as_json(labels: Iterable[SetLabel]) -> list[dict[str, Any]]:
     return [{"label": each.label, "facet": each.facet} for each in labels]
 
 
-def known_labels(session: Session) -> dict[str, str]:
-    """Spelling by key of every label of a label set or a model.
+class Vocabulary:
+    """The labels that may be corrected. Spellings of one name are one label."""
+
+    def __init__(self, spellings: Mapping[str, str]) -> None:
+        self._spellings = spellings  # by key
+        self._refusals: dict[str, str] = {}  # sentences by key
+
+    def spell(self, label: str) -> str | None:
+        """The known spelling; None for an unknown label."""
+        return self._spellings.get(name_key(label))
+
+    def refusal(self, label: str) -> str:
+        """A sentence that says that a label is unknown.
+
+        It names the nearest known label, for the first HINTS labels: to find it takes milliseconds.
+        """
+        key = name_key(label)
+        if key not in self._refusals:
+            near = self._nearest(key) if len(self._refusals) < HINTS else None
+            hint = f"did you mean {near!r}?" if near else "GET /api/v1/label-sets lists those of your own."
+            self._refusals[key] = f"No label set and no model has the label {label!r}: {hint}"
+        return self._refusals[key]
+
+    def refuse_unknown(self, labels: Iterable[str]) -> None:
+        """Raise UnknownLabel if there are any."""
+        unknown = [label for label in labels if self.spell(label) is None]
+        if unknown:
+            sentences = [self.refusal(label) for label in unknown[:NAMED_LABELS]]
+            more = len(unknown) - len(sentences)
+            raise UnknownLabel(" ".join([*sentences, f"{more} more are unknown."] if more else sentences))
+
+    def _nearest(self, key: str) -> str | None:
+        near = difflib.get_close_matches(key, self._spellings, n=1, cutoff=SIMILAR)
+        return self._spellings[near[0]] if near else None
+
+
+def read_vocabulary(session: Session) -> Vocabulary:
+    """The labels of all label sets and models.
 
     The spelling of the first label set counts, then that of the newest model.
     """
     sets = [[each["label"] for each in found.labels] for found in list_label_sets(session)]
     models = session.scalars(select(Model.labels).order_by(Model.id.desc()))
-    known: dict[str, str] = {}
+    spellings: dict[str, str] = {}
     for labels in (*sets, *models):
         for label in labels:
-            known.setdefault(name_key(label), label)
-    return known
-
-
-def spell(labels: Iterable[str], known: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Known spelling by label, and for each label that is not known a sentence that says so."""
-    found, unknown = {}, {}
-    for label in labels:
-        spelling = known.get(name_key(label))
-        if spelling is not None:
-            found[label] = spelling
-        else:
-            unknown[label] = _no_such_label(label, known)
-    return found, unknown
-
-
-def _no_such_label(label: str, known: Mapping[str, str]) -> str:
-    near = difflib.get_close_matches(name_key(label), known, n=1, cutoff=SIMILAR)
-    hint = f"did you mean {known[near[0]]!r}?" if near else "GET /api/v1/label-sets lists those of your own."
-    return f"No label set and no model has the label {label!r}: {hint}"
-
-
-def refuse_unknown(unknown: Mapping[str, str]) -> None:
-    """Raise UnknownLabel if there are any."""
-    if unknown:
-        more = len(unknown) - NAMED_LABELS
-        sentences = list(unknown.values())[:NAMED_LABELS]
-        raise UnknownLabel(" ".join([*sentences, f"{more} more are unknown."] if more > 0 else sentences))
+            spellings.setdefault(name_key(label), label)
+    return Vocabulary(spellings)

@@ -22,6 +22,7 @@ from sqlalchemy import (
     cast,
     exists,
     func,
+    or_,
     select,
     text,
     true,
@@ -141,27 +142,27 @@ def spread(candidates: Sequence[_Candidate], n: int) -> list[_Candidate]:
 
 def count_progress(session: Session, model: Model, label: str | None, library: str | None) -> Progress:
     library_id = None if library is None else get_library_by_name(session, library).id
-    present = _is_present(Prediction.content_hash, library_id)
-    labelled = select(func.count()).where(Prediction.model_id == model.id, present)
-    # One count each: as conditions on a column of counts, these would be looked up row by row.
-    total, decided, leased = (
-        session.scalar(labelled.where(*conditions)) or 0
-        for conditions in (
-            (),
-            (_is_decided(Prediction.content_hash, label),),
-            (_is_leased(Prediction.content_hash),),
-        )
+    of_label = [] if label is None else [Correction.label_key == name_key(label)]
+    decided = select(Correction.content_hash).where(Correction.verdict.is_not(None), *of_label).distinct()
+    leased = select(Review.content_hash).where(Review.leased_until > func.clock_timestamp())
+    # Joined: EXISTS in a FILTER would be looked up row by row.
+    known, asked = decided.subquery(), leased.subquery()
+    counts = (
+        select(func.count(), func.count(known.c.content_hash), func.count(asked.c.content_hash))
+        .select_from(Prediction)
+        .outerjoin(known, known.c.content_hash == Prediction.content_hash)
+        .outerjoin(asked, asked.c.content_hash == Prediction.content_hash)
+        .where(Prediction.model_id == model.id, _is_present(Prediction.content_hash, library_id))
     )
-    return Progress(decided, total - decided, leased)
+    total, of_decided, of_leased = session.execute(counts).one()
+    return Progress(of_decided, total - of_decided, of_leased)
 
 
 def has_learnt_from_corrections(session: Session, model: Model) -> bool:
-    """Whether a training that made the model read corrections."""
-    kind = Run.config["dataset"]["kind"].astext
-    return (
-        session.scalar(select(Run.id).where(Run.model_id == model.id, kind == "corrections").limit(1))
-        is not None
-    )
+    """Whether a training that made the model read corrections, alone or besides tags and paths."""
+    dataset = Run.config["dataset"]
+    read = or_(dataset["kind"].astext == "corrections", dataset["corrections"].as_boolean())
+    return session.scalar(select(Run.id).where(Run.model_id == model.id, read).limit(1)) is not None
 
 
 def _ranked(

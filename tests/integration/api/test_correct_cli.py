@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from api.client.cli import app
 from core.store.session import SessionFactory
-from core.store.tables import Job
+from core.store.tables import Job, Library, Model
 from tests.integration.api.test_cli import Run, runner
 from tests.support.builders import make_analysed_track, make_library, make_model
 
@@ -58,6 +58,7 @@ def test_a_file_and_tags_are_imported_with_what_is_left_out(mfa, tmp_path):
     [
         ((), "Name one of"),
         (("a.mp3",), "Name the labels"),
+        (("a.mp3", "+jazz", "-jazz"), "The label 'jazz' is named twice"),
         (("a.mp3", "+jazz", "--library", "x"), "--library belongs to"),
         (("--from-tags",), "--library belongs to"),
     ],
@@ -76,11 +77,23 @@ def test_a_review_asks_until_nothing_is_left(mfa):
     assert "not rock" in mfa("correct", "b.mp3", "-rock").stdout
 
 
-def test_a_review_of_all_labels_goes_on_after_a_misspelt_one(mfa):
-    result = CliRunner().invoke(app, ["review"], input="+jaz\n+jazz -rock\nq\n")
+def test_a_review_of_all_labels_goes_on_after_a_mistake(mfa):
+    result = CliRunner().invoke(app, ["review"], input="+jaz\n+jazz -jazz\n+jazz -rock\nq\n")
     assert result.exit_code == 0, result.output
     assert "did you mean 'jazz'?" in result.stderr
+    assert "The label 'jazz' is named twice" in result.stderr
     assert "1 tracks answered, 1 undecided." in result.stdout
+
+
+def test_a_review_does_not_ask_about_one_album_all_the_time(mfa, db):
+    with db.begin() as session:
+        model, library = session.scalars(select(Model)).one(), session.scalars(select(Library)).one()
+        for path, rock in (("x/1", 0.501), ("x/2", 0.502), ("x/3", 0.503)):
+            make_analysed_track(session, library, model, path, [rock, 0.0, 0.0], tags={"album": "x"})
+    result = CliRunner().invoke(app, ["review"], input="\n" * 5)
+    assert result.exit_code == 0, result.output
+    asked = [line.split(" in ")[0] for line in result.stdout.splitlines() if line.endswith("in Home Music")]
+    assert asked == ["x/1", "b.mp3", "x/2", "a.mp3", "x/3"]
 
 
 @pytest.mark.parametrize("labels", ["genre_tags", "corrections", "folder"])

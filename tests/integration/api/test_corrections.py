@@ -6,6 +6,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from core.services.changes import delete_library
 from core.store.session import SessionFactory
 from tests.integration.api.gateway import bearer, problem_of
 from tests.support.builders import (
@@ -138,6 +139,14 @@ def test_a_query_corrects_all_its_tracks_and_is_undone_as_a_whole(http, ids):
     everything = {"query": {}, "labels": {"jazz": "yes"}}
     assert http.post(f"{API}/corrections", json=everything).json()["not_analysed"] == 1
     assert problem_of(http.post(f"{API}/corrections/{uuid4()}/undo"), 404) == "change_not_found"
+
+
+def test_a_query_leaves_tracks_of_deleted_libraries_alone(http, ids, db):
+    body = {"query": {"genre": "rock"}, "labels": {"rock": "no"}, "dry_run": True}
+    assert http.post(f"{API}/corrections", json=body).json()["tracks"] == 3
+    with db.begin() as session:
+        delete_library(session, "home")
+    assert http.post(f"{API}/corrections", json=body).json()["tracks"] == 0
 
 
 def test_a_csv_file_is_imported_and_what_does_not_match_is_listed(http, ids):

@@ -1,5 +1,10 @@
 """The review queue over HTTP."""
 
+from typing import Any
+
+from sqlalchemy import func, select
+
+from core.store import review
 from tests.integration.api.gateway import problem_of
 from tests.support.builders import make_analysed_track, make_library, make_model
 
@@ -25,6 +30,22 @@ def test_a_track_is_asked_about_once_and_its_correction_is_progress(http, db):
     assert [each["track"]["path"] for each in second["items"]] == ["a"]
     assert second["progress"] == {"decided": 1, "undecided": 1, "leased": 1}
     assert http.get(REVIEW, params={"strategy": "suspect"}).json()["warnings"] == []
+
+
+def test_nobody_waits_for_progress_to_be_counted(http, db, monkeypatch):
+    free = []
+
+    def count(*arguments: Any) -> review.Progress:
+        with db() as session:
+            free.append(session.scalar(select(func.pg_try_advisory_xact_lock(review.REVIEW_LOCK))))
+        return counted(*arguments)
+
+    counted = review.count_progress
+    monkeypatch.setattr(review, "count_progress", count)
+    with db.begin() as session:
+        make_analysed_track(session, make_library(session), make_model(session), "a")
+    assert len(http.get(REVIEW).json()["items"]) == 1
+    assert free == [True]
 
 
 def test_wrong_questions_are_explained(http, db):

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from core.config.dataset import CorrectionsDataset
 from core.config.experiment import parse_experiment
 from core.config.params import TrainingOverrides, TrainingParams
 from core.errors import (
@@ -20,9 +21,13 @@ from core.errors import (
 from core.jobs.kinds import SubmissionContext
 from core.jobs.progress import get_progress
 from core.jobs.submission import Submission, submit_job
+from core.services.datasets import place_dataset
 from core.services.training import CONFIGS, planned_epochs, read_experiment
-from core.store.tables import Job, JobUnit, Run
-from tests.support.builders import make_library, make_model, make_run
+from core.states import Verdict
+from core.store.corrections import NewCorrection, write_corrections
+from core.store.label_sets import SetLabel, change_label_set, create_label_set, delete_label_set
+from core.store.tables import Job, JobUnit, Library, Run
+from tests.support.builders import make_library, make_model, make_run, make_track
 
 LINEAR = {"kind": "transfer", "head": "linear"}
 EXPERIMENT: dict[str, Any] = {
@@ -169,12 +174,30 @@ def test_a_library_must_be_there_with_its_folder(submit):
 
 
 def test_corrections_are_checked_before_the_training_is_queued(submit):
-    def of(**options: str) -> dict[str, Any]:
+    def of(**options: Any) -> dict[str, Any]:
         return EXPERIMENT | {"dataset": {"kind": "corrections", "library": "music"} | options}
 
     with pytest.raises(InvalidConfig, match="nobody has corrected a label"):
         submit(of())
     with pytest.raises(LabelSetNotFound):
         submit(of(label_set="mine"))
+    with pytest.raises(InvalidConfig, match="leave out `labels`"):
+        submit(of(label_set="mine", labels=["jazz"]))
     with pytest.raises(LibraryNotFound):
         submit(of(library="other"))
+
+
+def test_labels_that_a_study_has_read_from_a_label_set_outlive_the_set(session, library, data_dir):
+    music = session.scalars(select(Library)).one()
+    make_track(session, music, content_hash=b"a" * 32)
+    write_corrections(session, [NewCorrection(b"a" * 32, "jazz", Verdict.YES)], author="me", origin="track")
+    create_label_set(session, "mine", [SetLabel("jazz"), SetLabel("rock")], exclusive=True)
+    context = SubmissionContext("me", None, data_dir=data_dir)
+    asked = CorrectionsDataset(library=music.name, label_set="mine")
+    placed, _ = place_dataset(session, asked, context)
+    assert isinstance(placed, CorrectionsDataset)
+    assert (placed.labels, placed.exclusive) == (("jazz", "rock"), (("jazz", "rock"),))
+    change_label_set(session, "mine", labels=[SetLabel("polka")])
+    assert place_dataset(session, placed, context)[0] == placed
+    delete_label_set(session, "mine")
+    assert place_dataset(session, placed, context)[0] == placed

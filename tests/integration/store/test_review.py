@@ -11,10 +11,17 @@ from sqlalchemy.orm import Session
 from core.errors import Invalid
 from core.states import Verdict
 from core.store.corrections import NewCorrection, find_corrections, write_corrections
-from core.store.review import Strategy, count_progress, take_questions
+from core.store.review import Strategy, count_progress, has_learnt_from_corrections, take_questions
 from core.store.session import transaction
 from core.store.tables import Model, Review, Track
-from tests.support.builders import make_analysed_track, make_library, make_model, make_prediction, make_track
+from tests.support.builders import (
+    make_analysed_track,
+    make_library,
+    make_model,
+    make_prediction,
+    make_run,
+    make_track,
+)
 
 YES, NO = Verdict.YES, Verdict.NO
 
@@ -98,6 +105,21 @@ def test_suspects_are_what_the_model_contradicts_most_until_somebody_confirms_it
     say(session, a, "rock", NO)  # again: confirmed
     expire(session)
     assert take(session, model, Strategy.SUSPECT, label="rock") == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "has_learnt"),
+    [
+        ({"kind": "library", "corrections": True}, True),
+        ({"kind": "corrections"}, True),
+        ({"kind": "library", "corrections": False}, False),
+        ({"kind": "folder"}, False),
+    ],
+)
+def test_a_model_has_learnt_from_corrections_if_its_training_has_read_any(session, dataset, has_learnt):
+    model = make_model(session)
+    make_run(session, config={"dataset": dataset}, model_id=model.id)
+    assert has_learnt_from_corrections(session, model) == has_learnt
 
 
 def test_disagreements_are_ordered_by_the_number_of_labels(session):
