@@ -98,7 +98,7 @@ class TrainingConfig(Config):
             Field(
                 ge=1,
                 le=10_000,
-                description="random crops of a track per epoch; by default so many that an epoch has 500",
+                description="random crops of a track per epoch; by default, an epoch has at least 500 crops",
             ),
         ]
         | None

@@ -28,7 +28,7 @@ def place_dataset(
     """
     if isinstance(dataset, InLibrary):
         library = get_library_by_name(session, dataset.library)
-        if not has_tracks(session, library, dataset.path):  # known tracks may be learnt from without it
+        if not has_tracks(session, library, dataset.path):  # a training reads what is stored of known tracks
             check_folder(library, dataset.path)
         if isinstance(dataset, CorrectionsDataset):
             dataset = _with_labels(session, dataset)

@@ -58,7 +58,7 @@ MARGINS = {
     (True, True): "abs(scores[:place] - (SELECT max(s) FROM unnest(scores) WITH ORDINALITY AS u(s, place) "
     "WHERE place <> :place))",
 }
-LEARNT = "The model has learnt from corrections: its scores on these tracks hide some of their errors."
+LEARNT = "The model was trained on corrections, so its scores may agree with labels that are wrong."
 
 
 class Strategy(StrEnum):

@@ -14,7 +14,7 @@ from core.config.experiment import CalibrationMethod
 from core.config.models import Calibration
 from core.ml.evaluation.arrays import Bools, Floats, checked, log, logit, sigmoid, softmax
 
-_FREE_FROM = 50  # a label with so many positives and negatives gets a slope of its own
+_FREE_FROM = 50  # positives, and negatives, from which on a label gets a slope of its own
 _RIDGE = 5.0  # penalty on offsets, and on the logarithm of the common slope: half of it times the square
 _SLOPES = (0.05, 20.0)  # bounds; positive, so that the order of scores is kept
 

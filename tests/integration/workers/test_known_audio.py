@@ -37,7 +37,7 @@ EXPERIMENT: dict[str, Any] = {
 
 
 def remember(music: "Trained", tracks: int) -> None:
-    """As if a model with the weights of `tiny-1` had analysed so many tracks; none of them is a file."""
+    """Store `tracks` rows with embeddings by the weights of `tiny-1`, without any file."""
     dice = np.random.default_rng(0)
     with transaction(music.sessions) as session:
         library = session.scalars(select(Library)).one()

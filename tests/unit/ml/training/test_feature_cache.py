@@ -241,7 +241,7 @@ def test_a_file_that_is_written_while_it_is_read_is_not_cached(tmp_path, monkeyp
 
 
 def frames_used(cache: Path, **days: float) -> dict[str, Path]:
-    """Frames of 1,000 bytes, each last used so many days ago."""
+    """Frames of 1,000 bytes each, last used the given numbers of days ago."""
     files = {}
     for name, ago in days.items():
         files[name] = cache / "log-mel" / "1" / "features" / "ab" / f"{name}.npy"

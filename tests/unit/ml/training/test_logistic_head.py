@@ -1,4 +1,4 @@
-"""A logistic head chooses its penalty on tracks that it has not learnt from, by groups."""
+"""The penalty of a logistic head is chosen by cross-validation over groups of the training tracks."""
 
 import numpy as np
 import pytest
