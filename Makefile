@@ -7,6 +7,9 @@
 #                  from that index: the torchaudio of the default index is linked against CUDA and cannot be
 #                  imported beside a CPU build of torch. To change your mind, `make clean` first.
 
+# Tests and services start hundreds of processes: each would compile the code anew, and pytest its tests.
+unexport PYTHONDONTWRITEBYTECODE
+
 SHELL := /bin/sh
 VENV := .venv
 PY := $(VENV)/bin/python

@@ -22,9 +22,9 @@ from core.store.session import SessionFactory, create_database_engine, create_se
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--bad-files", type=int, default=100, help="how many ruined files, among twice as many good ones"
+        "--bad-files", type=int, default=40, help="how many ruined files, among twice as many good ones"
     )
-    parser.addoption("--trials", type=int, default=15, help="of each study that runs from end to end")
+    parser.addoption("--trials", type=int, default=12, help="of each study that runs from end to end")
     parser.addoption("--faults-scale", choices=("ci", "full"), default="ci", help="of the run of all faults")
     parser.addoption("--faults-seed", type=int, default=1, help="of the run of all faults")
     parser.addoption(
@@ -38,12 +38,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Torch calculates with one thread, also in processes that tests start: several processes with as many
-    threads as there are cores spend most of their time waiting for each other.
+    threads as there are cores spend most of their time waiting for each other. librosa, a reference for a few
+    numbers, is not compiled: that would take half a minute.
 
     Temporary files lie in a folder of this run: every other pytest that starts closes the usual one to other
     users, and Postgres and some workers are such.
     """
-    os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ |= {"OMP_NUM_THREADS": "1", "NUMBA_DISABLE_JIT": "1"}
     register_kinds()
     if config.option.basetemp is None:
         config.option.basetemp = tempfile.mkdtemp(prefix="mfa-pytest-")

@@ -65,6 +65,7 @@ def test_missing_secrets_are_refused(tmp_path):
     assert "no folder" in refusal(start(tmp_path / "nowhere", "-c", SHOW))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", SERVICES, ids=lambda command: " ".join(command[:2]))
 def test_every_service_refuses_to_start_with_a_placeholder(tmp_path, command):
     put(tmp_path, database=DATABASE.replace(GOOD, "changeme"))

@@ -141,10 +141,8 @@ def test_cpu_time_is_reported(sandbox, tmp_path):
     "way", ["segv", "exit", "abort", "nonsense", "babble", "nested", "endless", "swell", "unread"]
 )
 def test_a_decoder_that_crashes_or_lies_twice_costs_its_file(failing, tmp_path, way, caplog):
-    for number in (1, 2):
-        assert len(stream(failing, music(tmp_path))) == 4 * RATE, number
-        with pytest.raises(Undecodable, match="twice"):
-            stream(failing, order(tmp_path / "bad", way))
+    with pytest.raises(Undecodable, match="twice"):
+        stream(failing, order(tmp_path / "bad", way))
     assert len(stream(failing, music(tmp_path))) == 4 * RATE
     assert f"a decoding helper died at {str(tmp_path / 'bad')!r}" in caplog.text
 
@@ -159,6 +157,7 @@ def test_a_decoder_cannot_fill_its_workers_memory(failing, tmp_path):
 IMPOSSIBLE_PROGRESS = ["inf", "nan", "-1", "0", "1e9", "1" + 400 * "0", "[]", '"a"']
 
 
+@pytest.mark.slow  # two helpers start for each
 @pytest.mark.parametrize("message", [f'{{"decoded_s": {message}}}' for message in IMPOSSIBLE_PROGRESS])
 def test_impossible_progress_is_refused(failing, tmp_path, message):
     message = message.replace("inf", "Infinity").replace("nan", "NaN")
@@ -220,6 +219,7 @@ def test_tags_have_a_second_try_too(failing, tmp_path):
         assert failing.read_tags(good) == TagReading({"title": "Song"})
 
 
+@pytest.mark.slow  # two helpers start for each
 @pytest.mark.parametrize("way", ["segv", "nonsense", "nested", "unread", 'say {"decoded_s": 1}'])
 def test_tags_that_helpers_die_at_are_unreadable(failing, tmp_path, way):
     with order(tmp_path / "bad", way).open("rb") as file:

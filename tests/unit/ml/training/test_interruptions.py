@@ -21,7 +21,7 @@ from core.ml.training.validation import validate
 from core.settings import PROJECT
 from tests.unit.ml.training import shared_fit
 from tests.unit.ml.training.experiments import make_config, make_context, make_tracks
-from tests.unit.ml.training.training_process import run_in_fork
+from tests.unit.ml.training.training_process import AUGMENTATION, CONFIGS, run_in_fork
 
 PROGRAM = "tests.unit.ml.training.training_process"
 FORKS = multiprocessing.get_context("forkserver")
@@ -29,19 +29,6 @@ FORKS.set_forkserver_preload([PROGRAM])  # torch is imported once, not by each o
 TWO_PROCESSES = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 pytestmark = pytest.mark.slow
-
-
-def run_shared(
-    clips: Dataset, folder: Path, cache_dir: Path, launcher: tuple[str, ...] = ()
-) -> dict[str, float]:
-    """The metrics of a training, which must be the same in all of its processes."""
-    program = [sys.executable, *launcher, "-m", PROGRAM, str(root_of(clips)), str(folder), str(cache_dir)]
-    done = subprocess.run(
-        [*program, "shared"], cwd=PROJECT, stdout=subprocess.PIPE, text=True, check=True, timeout=200
-    )
-    found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    assert all(metrics == found[0] for metrics in found)
-    return dict(found[0])
 
 
 def start(clips: Dataset, folder: Path, cache_dir: Path, name: str) -> tuple[ForkServerProcess, Connection]:
@@ -104,25 +91,27 @@ def test_processes_end_with_one_model_draw_different_batches_and_can_be_stopped(
     assert loss == pytest.approx(first["validation_loss"], rel=1e-5)
 
 
-def test_training_starts_from_a_configuration_in_two_processes(clips, tmp_path):
-    root = root_of(clips)
-    config = make_config(dataset={"kind": "folder", "root": str(root)}, training={"epochs": 2})
+def test_two_processes_train_one_model_from_a_configuration(clips, cache_dir, tmp_path):
+    finish(*start(clips, tmp_path / "alone", cache_dir, "shared"))
+    dataset = {"kind": "folder", "root": str(root_of(clips))}
+    config = make_config(augmentation=AUGMENTATION, dataset=dataset, **CONFIGS["shared"])
     (tmp_path / "config.yaml").write_text(config.model_dump_json())
-    program = [sys.executable, *TWO_PROCESSES, "-m", "core.ml.training", "config.yaml", "run"]
+    program = [sys.executable, *TWO_PROCESSES, "-m", "core.ml.training", "config.yaml", "together"]
     environment = os.environ | {"PYTHONPATH": str(PROJECT), "MFA_DATA_DIR": str(tmp_path / "data")}
     done = subprocess.run(
         program, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True, check=True, timeout=200
     )
     lines = done.stdout.splitlines()
-    assert [line.split(",")[0] for line in lines[:2]] == ["epoch 1 of 2", "epoch 2 of 2"]
-    assert lines[2].startswith("run: ")
-    assert "roc_auc_macro" in lines[2]
-    assert (tmp_path / "run/model.json").is_file()
-
-
-def test_two_processes_train_one_model_together(clips, cache_dir, tmp_path):
-    alone = run_shared(clips, tmp_path / "alone", cache_dir)
-    together = run_shared(clips, tmp_path / "together", cache_dir, TWO_PROCESSES)
+    epochs = config.training.epochs
+    assert [line.split(",")[0] for line in lines[:epochs]] == [
+        f"epoch {epoch} of {epochs}" for epoch in range(1, epochs + 1)
+    ]
+    assert lines[epochs].startswith("together: ")
+    assert "roc_auc_macro" in lines[epochs]
+    alone, together = (
+        json.loads((tmp_path / run / "test_results.json").read_text())["metrics"]
+        for run in ("alone", "together")
+    )
     assert together["tracks"] == alone["tracks"]
     assert abs(together["roc_auc_macro"] - alone["roc_auc_macro"]) < 0.15
     history = json.loads((tmp_path / "together/history.json").read_text())

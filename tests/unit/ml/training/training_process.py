@@ -1,12 +1,5 @@
-"""A training as a process: python -m tests.unit.ml.training.training_process CLIPS FOLDER CACHE NAME.
+"""A training as a process of its own, which says when it takes a step."""
 
-Writes a line per step, so that others know when to kill it, and one with the metrics at its end.
-"""
-
-import json
-import sys
-from collections.abc import Callable
-from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -24,19 +17,14 @@ CONFIGS: dict[str, dict[str, Any]] = {
 }
 
 
-def main() -> None:
-    clips, folder, cache, name = sys.argv[1:]
-    run(clips, folder, cache, name, partial(print, flush=True))
-
-
-def run(clips: str, folder: str, cache: str, name: str, report: Callable[[str], object]) -> None:
-    """Train; `report` gets "step" before each step, and the metrics as JSON at the end."""
+def run_in_fork(clips: str, folder: str, cache: str, name: str, pipe: Connection) -> None:
+    """Train; "step" is sent before each step, so that others know when to kill the process."""
 
     def should_stop() -> bool:
-        report("step")
+        pipe.send("step")
         return False
 
-    result = train(
+    train(
         make_config(augmentation=AUGMENTATION, **CONFIGS[name]),
         read(Path(clips)),
         lambda report: None,
@@ -45,12 +33,3 @@ def run(clips: str, folder: str, cache: str, name: str, report: Callable[[str], 
         should_stop=should_stop,
         pictures=False,
     )
-    report(json.dumps(dict(result.metrics)))
-
-
-def run_in_fork(clips: str, folder: str, cache: str, name: str, pipe: Connection) -> None:
-    run(clips, folder, cache, name, pipe.send)
-
-
-if __name__ == "__main__":
-    main()
