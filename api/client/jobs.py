@@ -38,10 +38,8 @@ def subject_of(job: schemas.Job) -> str:
         return str(job.params["experiment"]["experiment_name"])
     if job.kind == JobKind.TUNING:
         return str(job.params["study"]["study_name"] if "study" in job.params else job.params["resume"])
-    if job.kind == JobKind.THRESHOLDS:
-        return str(job.params["model"])
     parts = (job.params.get("library"), job.params.get("path"), job.params.get("filename"))
-    return "/".join(part for part in parts if part)
+    return "/".join(part for part in parts if part) or str(job.params["model"])
 
 
 def show_job(client: Client, job_id: UUID) -> None:
@@ -66,6 +64,8 @@ def show_job(client: Client, job_id: UUID) -> None:
         show_thresholds(job.result)
     elif isinstance(job.result, schemas.Prediction):
         display.say(display.labels_of(job.result, top=10))
+    elif job.result is not None and not isinstance(job.result, schemas.AnalysisOutcome):
+        display.console.print_json(job.result.model_dump_json())
     if job.progress.failed and job.kind != JobKind.TUNING:
         show_failures(client, job.id, job.progress.failed)
 

@@ -1,6 +1,6 @@
 """Shapes of requests and responses, by noun. Torch-free and database-free: the client uses them too."""
 
-from api.schemas.analysis import AnalysisOutcome, Result
+from api.schemas.analysis import AnalysisOutcome, AnalysisRequest, Result
 from api.schemas.base import Page, Request, Response
 from api.schemas.corrections import (
     BulkCorrectionRequest,
@@ -21,17 +21,7 @@ from api.schemas.corrections import (
 from api.schemas.duplicates import DuplicateGroup, DuplicateKind, Duplicates, DuplicateTrack
 from api.schemas.experiments import Epoch, Experiment, ExperimentRuns, Run, RunComparison, RunDetails
 from api.schemas.health import Health, Readiness
-from api.schemas.jobs import (
-    AnalysisRequest,
-    CurrentActivity,
-    Item,
-    Job,
-    JobRequest,
-    Progress,
-    ThresholdsRequest,
-    TrainingRequest,
-    TuningRequest,
-)
+from api.schemas.jobs import OUTCOMES, CurrentActivity, Item, Job, JobRequest, Outcome, Progress
 from api.schemas.keys import ApiKey, ApiKeyRequest, NewApiKey
 from api.schemas.label_sets import LabelInSet, LabelSet, LabelSetChange, LabelSetRequest, SetLabel
 from api.schemas.libraries import Library, LibraryChange, LibraryRequest
@@ -49,12 +39,14 @@ from api.schemas.studies import (
     TrialDetails,
     TrialPoint,
     TuningOutcome,
+    TuningRequest,
 )
-from api.schemas.thresholds import LabelThreshold, ThresholdOutcome, ThresholdPoint
+from api.schemas.thresholds import LabelThreshold, ThresholdOutcome, ThresholdPoint, ThresholdsRequest
 from api.schemas.tracks import Embedding, SimilarTrack, SimilarTracks, Track
-from api.schemas.training import Interval, LabelOutcome, TrainingOutcome
+from api.schemas.training import Interval, LabelOutcome, TrainingOutcome, TrainingRequest
 
 __all__ = [
+    "OUTCOMES",
     "AnalysisOutcome",
     "AnalysisRequest",
     "ApiKey",
@@ -100,6 +92,7 @@ __all__ = [
     "ListedChange",
     "Model",
     "NewApiKey",
+    "Outcome",
     "Page",
     "Prediction",
     "Problem",
