@@ -27,6 +27,17 @@ from api.schemas.label_sets import LabelInSet, LabelSet, LabelSetChange, LabelSe
 from api.schemas.libraries import Library, LibraryChange, LibraryRequest
 from api.schemas.models import Model, PromotionRequest
 from api.schemas.predictions import Label, Prediction
+from api.schemas.preview import (
+    CorrectedLabel,
+    CorrectionScores,
+    DecisionScores,
+    LabelChange,
+    OfBoth,
+    PreviewOptions,
+    PreviewOutcome,
+    PreviewRequest,
+    ScoreChange,
+)
 from api.schemas.problems import FieldError, JobError, Problem
 from api.schemas.review import ReviewBatch, ReviewProgress, ReviewQuestion
 from api.schemas.studies import (
@@ -56,12 +67,15 @@ __all__ = [
     "BulkCorrectionRequest",
     "BulkOutcome",
     "CSVImportRequest",
+    "CorrectedLabel",
     "CorrectedTrack",
     "CorrectionChange",
     "CorrectionEntry",
     "CorrectionOutcome",
     "CorrectionRequest",
+    "CorrectionScores",
     "CurrentActivity",
+    "DecisionScores",
     "DuplicateGroup",
     "DuplicateKind",
     "DuplicateTrack",
@@ -80,6 +94,7 @@ __all__ = [
     "JobError",
     "JobRequest",
     "Label",
+    "LabelChange",
     "LabelInSet",
     "LabelOutcome",
     "LabelSet",
@@ -92,9 +107,13 @@ __all__ = [
     "ListedChange",
     "Model",
     "NewApiKey",
+    "OfBoth",
     "Outcome",
     "Page",
     "Prediction",
+    "PreviewOptions",
+    "PreviewOutcome",
+    "PreviewRequest",
     "Problem",
     "Progress",
     "PromotionRequest",
@@ -109,6 +128,7 @@ __all__ = [
     "Run",
     "RunComparison",
     "RunDetails",
+    "ScoreChange",
     "SetLabel",
     "SimilarTrack",
     "SimilarTracks",

@@ -9,6 +9,7 @@ from pydantic import Field
 from api.schemas.analysis import LEFT_OUT, AnalysisOutcome, AnalysisRequest
 from api.schemas.base import Response
 from api.schemas.predictions import Prediction
+from api.schemas.preview import PreviewOutcome, PreviewRequest
 from api.schemas.problems import JobError
 from api.schemas.studies import TuningOutcome, TuningRequest
 from api.schemas.thresholds import ThresholdOutcome, ThresholdsRequest
@@ -17,11 +18,15 @@ from core.config.params import JobKind
 from core.states import Activity, ItemState, JobState
 
 JobRequest = Annotated[
-    AnalysisRequest | TrainingRequest | TuningRequest | ThresholdsRequest, Field(discriminator="kind")
+    AnalysisRequest | TrainingRequest | TuningRequest | ThresholdsRequest | PreviewRequest,
+    Field(discriminator="kind"),
 ]
-Outcome = Prediction | TrainingOutcome | TuningOutcome | ThresholdOutcome | AnalysisOutcome
+Outcome = Prediction | TrainingOutcome | TuningOutcome | ThresholdOutcome | AnalysisOutcome | PreviewOutcome
 # Of the kinds of jobs whose row holds what they have found out; the others refer to rows that do.
-OUTCOMES: dict[str, type[ThresholdOutcome]] = {JobKind.THRESHOLDS: ThresholdOutcome}
+OUTCOMES: dict[str, type[ThresholdOutcome | PreviewOutcome]] = {
+    JobKind.THRESHOLDS: ThresholdOutcome,
+    JobKind.PREVIEW: PreviewOutcome,
+}
 
 
 class CurrentActivity(Response):

@@ -63,6 +63,7 @@ WRITE = {
     "POST /api/v1/jobs/{job_id}/retry",
     "DELETE /api/v1/jobs/{job_id}",
     "POST /api/v1/analysis/predict",
+    "POST /api/v1/models/{name}/preview",
     "GET /api/v1/review",
     "PUT /api/v1/tracks/{track_id}/labels",
     "POST /api/v1/corrections",

@@ -1,10 +1,16 @@
 """Models over HTTP."""
 
-import pytest
+import threading
 
+import pytest
+from sqlalchemy import select
+
+from core.states import JobState
 from core.store.session import SessionFactory
+from core.store.tables import Job, JobUnit
 from tests.integration.api.gateway import problem_of
-from tests.support.builders import LABELS, make_model
+from tests.support.builders import LABELS, make_library, make_model, make_track
+from tests.support.worker import run, until
 
 MODELS = "/api/v1/models"
 
@@ -61,3 +67,67 @@ def test_a_promotion_can_be_rolled_back(http):
         (2, ["previous"]),
         (1, ["default"]),
     ]
+
+
+def open_unit(db: SessionFactory) -> int | None:
+    with db() as session:
+        return session.scalars(select(JobUnit.id).where(JobUnit.state == "ready")).one_or_none()
+
+
+def test_a_preview_is_answered_in_time_or_as_a_job(http, db):
+    with db.begin() as session:
+        make_track(session, make_library(session, name="home"))
+    later = http.post(f"{MODELS}/test-model@2/preview", headers={"Prefer": "wait=0"})
+    assert later.status_code == 202
+    job = later.json()
+    assert (job["kind"], job["state"], job["progress"]["total"]) == ("preview", "queued", 1)
+    assert job["params"] == {"model": "test-model@2", "against": "test-model@1", "library": None}
+    unit_id = open_unit(db)
+    assert unit_id is not None
+    run(db, unit_id)
+    assert http.get(later.headers["Location"]).json()["result"]["left_out"] == {"not_analysed": 1}
+
+    def work() -> None:
+        until(lambda: open_unit(db) is not None)
+        run(db, open_unit(db) or 0)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    body = {"against": "other", "library": "home"}
+    answer = http.post(f"{MODELS}/test-model/preview", json=body, headers={"Prefer": "wait=20"})
+    worker.join()
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["preference-applied"] == "wait=20"
+    found = answer.json()
+    assert (found["model"], found["against"], found["library"]) == ("test-model@2", "other@1", "home")
+
+
+def test_a_preview_that_makes_no_sense_is_refused(http, db):
+    for reference, body, status, code in (
+        ("nope", {}, 404, "model_not_found"),
+        ("other", {"against": "nope"}, 404, "model_not_found"),
+        ("other", {"library": "nope"}, 404, "library_not_found"),
+        ("default", {}, 422, "invalid"),
+        ("other", {"version": 1}, 422, "invalid"),
+        ("x" * 201, {}, 422, "invalid"),
+    ):
+        refused = http.post(f"{MODELS}/{reference}/preview", json=body)
+        assert problem_of(refused, status) == code, (reference, body)
+    with db() as session:
+        assert session.scalars(select(Job)).all() == []
+
+
+def test_a_preview_that_fails_says_so(http, db):
+    def cancel() -> None:
+        until(lambda: open_unit(db) is not None)
+        with db.begin() as session:
+            job = session.scalars(select(Job)).one()
+            job.state = JobState.CANCELLING
+            session.flush()
+            job.state = JobState.CANCELLED
+
+    worker = threading.Thread(target=cancel)
+    worker.start()
+    answer = http.post(f"{MODELS}/other/preview", json={}, headers={"Prefer": "wait=20"})
+    worker.join()
+    assert problem_of(answer, 409) == "job_cancelled"
