@@ -2,12 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import Path, Response
+from fastapi import Path, Query, Response
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.orm import Session
 
 from api import schemas, views
 from api.deps import ADMIN, READ, ContextDep, ReadsDep, SessionDep, SessionsDep
+from api.model_comparison import side_by_side
 from api.routes import DELETED, make_router, problems
 from api.waiting import NOT_DONE_YET, Prefer, answer_in_time
 from core.config.params import PreviewParams
@@ -15,6 +16,7 @@ from core.jobs.kinds import SubmissionContext
 from core.jobs.submission import Submission, submit_job
 from core.services import changes
 from core.store import registry as service
+from core.store.model_comparison import compare_models as compare
 from core.store.session import SessionFactory, transaction
 from core.store.tables import Job
 
@@ -32,6 +34,23 @@ Name = Annotated[str, Path(max_length=200, description="name of a model", exampl
 def list_models(session: SessionDep) -> schemas.Page[schemas.Model]:
     """Every version of every model, newest first."""
     return _page(session, None)
+
+
+@router.get("/compare", dependencies=[READ], responses=problems(404))
+def compare_models(
+    session: SessionDep,
+    models: Annotated[
+        list[str],
+        Query(max_length=10, description="aliases, `name` or `name@version`, repeated or with commas"),
+    ],
+) -> schemas.ModelComparison:
+    """Two to ten models side by side: labels, thresholds, measures with intervals, and what they learnt from.
+
+    `comparable` says whether they were measured on the same tracks in the same way, `reasons` why not. To
+    compare what they say of a library, use `POST /models/{name}/preview`.
+    """
+    named = [each.strip() for part in models for each in part.split(",")]
+    return side_by_side(compare(session, named), service.list_aliases(session))
 
 
 @router.get("/{name}", dependencies=[READ], responses=problems(404))

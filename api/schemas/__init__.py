@@ -25,6 +25,7 @@ from api.schemas.jobs import OUTCOMES, CurrentActivity, Item, Job, JobRequest, O
 from api.schemas.keys import ApiKey, ApiKeyRequest, NewApiKey
 from api.schemas.label_sets import LabelInSet, LabelSet, LabelSetChange, LabelSetRequest, SetLabel
 from api.schemas.libraries import Library, LibraryChange, LibraryRequest
+from api.schemas.model_comparison import ComparedLabel, ComparedModel, ModelComparison
 from api.schemas.models import Model, PromotionRequest
 from api.schemas.predictions import Label, Prediction
 from api.schemas.preview import (
@@ -67,6 +68,8 @@ __all__ = [
     "BulkCorrectionRequest",
     "BulkOutcome",
     "CSVImportRequest",
+    "ComparedLabel",
+    "ComparedModel",
     "CorrectedLabel",
     "CorrectedTrack",
     "CorrectionChange",
@@ -106,6 +109,7 @@ __all__ = [
     "LibraryRequest",
     "ListedChange",
     "Model",
+    "ModelComparison",
     "NewApiKey",
     "OfBoth",
     "Outcome",

@@ -44,6 +44,7 @@ READ = {
     "GET /api/v1/label-sets/{name}",
     "GET /api/v1/duplicates",
     "GET /api/v1/models",
+    "GET /api/v1/models/compare",
     "GET /api/v1/models/{name}",
     "GET /api/v1/experiments",
     "GET /api/v1/experiments/{name}",

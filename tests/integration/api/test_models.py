@@ -1,7 +1,9 @@
 """Models over HTTP."""
 
 import threading
+from typing import Any
 
+import httpx
 import pytest
 from sqlalchemy import select
 
@@ -9,7 +11,7 @@ from core.states import JobState
 from core.store.session import SessionFactory
 from core.store.tables import Job, JobUnit
 from tests.integration.api.gateway import problem_of
-from tests.support.builders import LABELS, make_library, make_model, make_track
+from tests.support.builders import LABELS, make_library, make_model, make_run, make_track
 from tests.support.worker import run, until
 
 MODELS = "/api/v1/models"
@@ -131,3 +133,99 @@ def test_a_preview_that_fails_says_so(http, db):
     answer = http.post(f"{MODELS}/other/preview", json={}, headers={"Prefer": "wait=20"})
     worker.join()
     assert problem_of(answer, 409) == "job_cancelled"
+
+
+RESULTS = {
+    "evaluated_on": "out_of_fold",
+    "folds": 5,
+    "intervals": {"f1_macro": {"value": 0.9, "low": 0.8, "high": 0.95}},
+    "per_label": [{"label": "rock", "support": 7, "pr_auc": 0.8, "f1": 0.7}],
+    "tracks": {"all": 121},
+    "warnings": ["few artists"],
+}
+
+
+def train(db: SessionFactory, name: str, dataset_sha256: str = "d", seed: int = 0, **results: object) -> None:
+    """A model `name@1` with the run that has made it."""
+    with db.begin() as session:
+        metrics = {"f1_macro": 0.9, "duration_s": 3.0}
+        model = make_model(session, alias=None, name=name, metrics=metrics, sha256=name)
+        config = {"dataset": {"kind": "corrections", "library": "home"}, "split": {"folds": 5, "seed": None}}
+        make_run(
+            session,
+            name,
+            model_id=model.id,
+            config=config,
+            seed=seed,
+            dataset_sha256=dataset_sha256,
+            results=RESULTS | results,
+        )
+
+
+def compare(http: httpx.Client, *references: str) -> dict[str, Any]:
+    response = http.get(f"{MODELS}/compare", params={"models": ",".join(references)})
+    assert response.status_code == 200, response.text
+    found: dict[str, Any] = response.json()
+    return found
+
+
+def test_models_measured_alike_stand_side_by_side(http, db):
+    for name in ("first", "second"):
+        train(db, name)
+    labels = {"labels": ["Jazz", "folk"], "thresholds": [0.2, 0.3]}
+    with db.begin() as session:
+        make_model(session, alias=None, name="second", version=2, **labels)
+    found = compare(http, "first", "second@1")
+    assert (found["comparable"], found["reasons"]) == (True, [])
+    first = found["models"][0]
+    assert (first["model"], first["tracks"], first["folds"]) == ("first@1", {"all": 121}, 5)
+    assert (first["learnt_from_corrections"], first["warnings"]) == (True, ["few artists"])
+    assert first["dataset"] == {"kind": "corrections", "library": "home"}
+    assert found["metrics"] == {"f1_macro": [{"value": 0.9, "low": 0.8, "high": 0.95}] * 2}
+    assert found["common"] == LABELS
+    rock, jazz = found["labels"][:2]
+    assert rock == {
+        "label": "rock",
+        "thresholds": [0.1, 0.1],
+        "support": [7, 7],
+        "pr_auc": [0.8, 0.8],
+        "f1": [0.7, 0.7],
+    }
+    assert jazz["support"] == [None, None]
+    other = compare(http, "first", "second@2")
+    assert other["common"] == ["jazz"]
+    assert other["only"] == {"first@1": ["rock", "ambient"], "second@2": ["folk"]}
+    assert {each["label"]: each["thresholds"] for each in other["labels"]}["folk"] == [None, 0.3]
+
+
+def test_it_is_said_why_figures_cannot_be_compared(http, db):
+    train(db, "first")
+    train(db, "others", dataset_sha256="e")
+    train(db, "reseeded", seed=1)
+    train(db, "tested", evaluated_on="test")
+    tuned = {"sha256": "first", "metrics": {"roc_auc_macro": 0.9}}  # the weights of `first`
+    with db.begin() as session:
+        make_model(session, alias=None, name="first", version=2, **tuned)
+    for other, words in (
+        ("others", "different tracks or labels"),
+        ("reseeded", "their splits or folds differ"),
+        ("tested", "others measured on one test part"),
+        ("first@2", "The thresholds of first@2 were tuned later"),
+        ("test-model", "It is not known what test-model@2 was measured on"),
+    ):
+        found = compare(http, "first@1", other)
+        assert found["comparable"] is False
+        assert words in " ".join(found["reasons"]), found["reasons"]
+    found = compare(http, "first@1", "first@2")
+    assert found["labels"][0]["f1"] == [0.7, None]
+    assert found["metrics"]["f1_macro"][1] is None
+
+
+def test_only_two_to_ten_known_models_are_compared(http):
+    for names, status, code in (
+        ("other", 422, "invalid"),
+        ("other,other@1", 422, "invalid"),
+        (",".join(["other"] * 11), 422, "invalid"),
+        ("other,nope", 404, "model_not_found"),
+    ):
+        assert problem_of(http.get(f"{MODELS}/compare", params={"models": names}), status) == code, names
