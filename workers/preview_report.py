@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 
 from core.ml.evaluation.comparison import Comparison
 from core.store.embeddings import HEAD
 from core.store.tables import Model
-from core.store.tracks import AudioOfTrack
 
 DIGITS = 6
 SIDES = ("model", "against")
@@ -26,12 +26,13 @@ class LeftOut(StrEnum):
 
 def describe(
     models: tuple[Model, Model],
-    comparison: Comparison[AudioOfTrack],
+    comparison: Comparison[UUID],
+    places: Mapping[UUID, tuple[str, str]],
     left_out: Mapping[LeftOut, int],
     of_windows: int,
     learnt: tuple[bool, bool],
 ) -> dict[str, Any]:
-    """`learnt`: which of the models was trained on corrections."""
+    """`places`: library and path of changed tracks; `learnt`: which models were trained on corrections."""
     names = [f"{model.name}@{model.version}" for model in models]
     return {
         **_by_side(names),
@@ -44,14 +45,15 @@ def describe(
         "labels": _labels(comparison),
         "changes": [
             {
-                "track_id": str(change.track.id),
-                "library": change.track.library,
-                "path": change.track.path,
+                "track_id": str(change.track),
+                "library": places[change.track][0],
+                "path": places[change.track][1],
                 "label": change.label,
                 "scores": _by_side([round(score, DIGITS) for score in change.scores]),
                 "given": _by_side(change.given),
             }
             for change in comparison.changes
+            if change.track in places
         ],
         "corrections": _corrections(comparison) | {"learnt": _by_side(learnt)},
         "warnings": [
@@ -70,7 +72,7 @@ def _by_side(values: Any) -> dict[str, Any]:
     return dict(zip(SIDES, values, strict=True))
 
 
-def _labels(comparison: Comparison[AudioOfTrack]) -> list[dict[str, Any]]:
+def _labels(comparison: Comparison[UUID]) -> list[dict[str, Any]]:
     """Those first that change on most tracks."""
     labels = [
         {
@@ -86,7 +88,7 @@ def _labels(comparison: Comparison[AudioOfTrack]) -> list[dict[str, Any]]:
     return sorted(labels, key=lambda each: -each["gained"] - each["lost"])
 
 
-def _corrections(comparison: Comparison[AudioOfTrack]) -> dict[str, Any]:
+def _corrections(comparison: Comparison[UUID]) -> dict[str, Any]:
     """Precision, recall and F1 of the models' own decisions; means over common labels that people gave."""
     measured = [_measure(comparison, which) for which in range(len(SIDES))]
     counted = np.flatnonzero(comparison.common & (comparison.positives > 0))
@@ -114,7 +116,7 @@ def _corrections(comparison: Comparison[AudioOfTrack]) -> dict[str, Any]:
     }
 
 
-def _measure(comparison: Comparison[AudioOfTrack], which: int) -> dict[str, Any]:
+def _measure(comparison: Comparison[UUID], which: int) -> dict[str, Any]:
     """Precision, recall and F1 per label (U,) of a model; NaN where undefined."""
     hits, yes = comparison.hits[which], comparison.positives
     given = hits + comparison.false_alarms[which]

@@ -6,6 +6,7 @@ from api import schemas
 from api.client import display
 from api.client.http import Client
 from api.client.label import show_failures, show_findings
+from api.client.preview import show_preview
 from api.client.train import show_outcome
 from api.client.tune import show_study, show_thresholds
 from core.config.params import JobKind
@@ -62,6 +63,8 @@ def show_job(client: Client, job_id: UUID) -> None:
         show_study(client, job.result.study_id)
     elif isinstance(job.result, schemas.ThresholdOutcome):
         show_thresholds(job.result)
+    elif isinstance(job.result, schemas.PreviewOutcome):
+        show_preview(job.result)
     elif isinstance(job.result, schemas.Prediction):
         display.say(display.labels_of(job.result, top=10))
     elif job.result is not None and not isinstance(job.result, schemas.AnalysisOutcome):

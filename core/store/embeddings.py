@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, LargeBinary, any_, cast, func, select
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from core.config.models import Coverage, coverage_name
@@ -90,23 +90,6 @@ def find_vectors(
     columns = select(Embedding.content_hash, Embedding.vector, Embedding.warnings)
     found = session.execute(columns.where(*_of_whole_tracks(encoder_sha256, content_hashes)))
     return [(content_hash, vector, warnings) for content_hash, vector, warnings in found]
-
-
-def read_vectors(
-    session: Session, encoder_id: int, content_hashes: Sequence[bytes]
-) -> list[tuple[bytes, str, bytes]]:
-    """Content hash, coverage and vector of all stored embeddings of an encoder, whatever their coverage.
-
-    The vectors are as Postgres sends them (`vector_send`), many times as fast as in text: two 16-bit numbers,
-    the first one D, then D 32-bit floats, all big-endian.
-    """
-    sent = func.vector_send(Embedding.vector, type_=LargeBinary)
-    hashes = cast(list(content_hashes), ARRAY(LargeBinary))
-    query = select(Embedding.content_hash, Embedding.coverage, sent)
-    found = session.execute(
-        query.where(Embedding.encoder_id == encoder_id, Embedding.content_hash == any_(hashes))
-    )
-    return [(content_hash, coverage, vector) for content_hash, coverage, vector in found]
 
 
 def find_embedded_contents(

@@ -4,18 +4,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import (
-    Boolean,
-    ColumnElement,
-    LargeBinary,
-    any_,
-    cast,
-    delete,
-    literal_column,
-    select,
-    tuple_,
-)
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy import Boolean, ColumnElement, delete, literal_column, select, tuple_
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from core.config.models import Coverage, coverage_name
@@ -88,17 +78,6 @@ def find_coverages(session: Session, content_hashes: Sequence[bytes], model_id: 
         )
     )
     return {content_hash: coverage for content_hash, coverage in rows}
-
-
-def read_scores(
-    session: Session, model_id: int, content_hashes: Sequence[bytes]
-) -> list[tuple[bytes, str, list[float]]]:
-    """Content hash, coverage and scores (L,) of the stored predictions of a model."""
-    hashes = cast(list(content_hashes), ARRAY(LargeBinary))
-    query = select(Prediction.content_hash, Prediction.coverage, Prediction.scores)
-    of_model = (Prediction.model_id == model_id, Prediction.content_hash == any_(hashes))
-    found = session.execute(query.where(*of_model))
-    return [(content_hash, coverage, scores) for content_hash, coverage, scores in found]
 
 
 def find_prediction(session: Session, content_hash: bytes, model_id: int) -> Prediction | None:

@@ -218,29 +218,6 @@ def list_contents(session: Session, library: Library) -> dict[str, bytes]:
     return {path: content for path, content in session.execute(query) if content is not None}
 
 
-@dataclass(frozen=True)
-class AudioOfTrack:
-    """Where a present track lies, and which audio it holds; None until that has been read."""
-
-    id: UUID
-    library: str  # its name
-    path: str
-    content_hash: bytes | None
-
-
-def list_audio(
-    session: Session, library_id: UUID | None, after: UUID | None, limit: int
-) -> list[AudioOfTrack]:
-    """The next present tracks behind an id, in the order of ids, of one library or of all."""
-    query = select(Track.id, Library.name, Track.path, Track.content_hash)
-    query = query.join(Library, Library.id == Track.library_id).where(Track.missing_at.is_(None))
-    if library_id is not None:
-        query = query.where(Track.library_id == library_id)
-    if after is not None:
-        query = query.where(Track.id > after)
-    return [AudioOfTrack(*row) for row in session.execute(query.order_by(Track.id).limit(limit))]
-
-
 def count_present(session: Session, library_id: UUID | None) -> int:
     """Number of present tracks of one library or of all."""
     present = select(func.count(Track.id)).join(Library, Library.id == Track.library_id)

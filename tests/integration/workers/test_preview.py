@@ -162,15 +162,15 @@ def test_a_killed_preview_starts_again_and_ends_once(sessions, monkeypatch):
         """Nothing catches it, as nothing catches a SIGKILL."""
 
     monkeypatch.setattr(preview, "PAGE", 2)
-    pages, look_up = [0], preview.find_scores
+    pages, compute = [0], preview.score
 
     def dies(*arguments: Any) -> Any:
         pages[0] += 1
         if pages[0] == 3:  # the first model on the second page
             raise Killed
-        return look_up(*arguments)
+        return compute(*arguments)
 
-    monkeypatch.setattr(preview, "find_scores", dies)
+    monkeypatch.setattr(preview, "score", dies)
     job_id = submit(sessions, library="home")
     unit_id = open_units(sessions, job_id)[0].id
     with pytest.raises(Killed):
