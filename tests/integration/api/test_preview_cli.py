@@ -31,7 +31,7 @@ def mfa(open_url: str, db: SessionFactory, tmp_path: Path, monkeypatch: pytest.M
             track = make_analysed_track(session, library, serving, path, [0.6, 0.2, 0.05])
             assert track.content_hash is not None
             make_prediction(session, new, track.content_hash, scores=scores)
-        said = [NewCorrection(track.content_hash, "rock", Verdict.YES)]
+            said = [NewCorrection(track.content_hash, "rock", Verdict.YES)]  # of the last one
         write_corrections(session, said, author="me", origin="track")
     run_in = runner(open_url, tmp_path, monkeypatch)
     monkeypatch.setattr(display.console, "width", 80)
