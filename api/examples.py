@@ -1,7 +1,4 @@
-"""Examples for the OpenAPI document, by the name of the shape.
-
-Those of the requests for jobs stand beside their shapes.
-"""
+"""Examples for the OpenAPI document, by the name of the shape, for shapes that do not have their own."""
 
 from typing import Any
 

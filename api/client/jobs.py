@@ -67,8 +67,6 @@ def show_job(client: Client, job_id: UUID) -> None:
         show_preview(job.result)
     elif isinstance(job.result, schemas.Prediction):
         display.say(display.labels_of(job.result, top=10))
-    elif job.result is not None and not isinstance(job.result, schemas.AnalysisOutcome):
-        display.console.print_json(job.result.model_dump_json())
     if job.progress.failed and job.kind != JobKind.TUNING:
         show_failures(client, job.id, job.progress.failed)
 

@@ -17,7 +17,6 @@ from core.states import Verdict
 
 MOST_CHANGES = 20
 Scores = npt.NDArray[np.float32]
-Counts = npt.NDArray[np.int64]
 Verdicts = Mapping[str, Verdict]  # by label
 K = TypeVar("K")
 V = TypeVar("V", bound=np.generic)
