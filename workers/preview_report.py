@@ -12,6 +12,7 @@ from core.store.embeddings import HEAD
 from core.store.tables import Model
 
 DIGITS = 6
+MOST_NAMED = 5  # labels in a warning
 SIDES = ("model", "against")
 
 
@@ -59,6 +60,7 @@ def describe(
         "warnings": [
             *_warnings(models, names, left_out, of_windows),
             *([] if comparison.common.any() else ["The models have no label in common."]),
+            *_unrefused(comparison),
             *(
                 f"{name} was trained on corrections, so its scores on them are too high."
                 for name, has_learnt in zip(names, learnt, strict=True)
@@ -141,6 +143,17 @@ def _warnings(
     if of_windows:
         warnings.append(f"Tracks compared by some windows only, as they were analysed: {of_windows:,}.")
     return warnings
+
+
+def _unrefused(comparison: Comparison[UUID]) -> list[str]:
+    """Labels that people only gave: to give them to every track would be right."""
+    only_given = comparison.common & (comparison.positives > 0) & (comparison.negatives == 0)
+    if not only_given.any():
+        return []
+    names = [comparison.labels[at] for at in np.flatnonzero(only_given)]
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    shown = ", ".join(names[:MOST_NAMED]) + more
+    return [f"Nobody refused these labels on a compared track, so their precision says nothing: {shown}."]
 
 
 def _share(part: Any, whole: int) -> float | None:

@@ -134,6 +134,7 @@ def test_corrections_stand_and_judge_both_models(sessions):
     assert (jazz.yes, jazz.no, jazz.against.precision, jazz.against.f1) == (0, 1, 0.0, None)
     assert (judged.learnt.model, judged.learnt.against) == (True, False)
     assert "mine@2 was trained on corrections" in " ".join(found.warnings)
+    assert "so their precision says nothing: rock." in " ".join(found.warnings)
 
 
 def test_models_of_two_backbones_are_compared_where_both_know_the_audio(sessions):
