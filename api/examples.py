@@ -1,4 +1,4 @@
-"""Examples for the OpenAPI document, by the name of the shape."""
+"""Examples for the OpenAPI document, by the name of the shape, for shapes that do not have their own."""
 
 from typing import Any
 
@@ -100,35 +100,6 @@ STUDY = {
 
 TRIAL = BEST | {"state": "complete", "error": None, "started_at": WHEN, "finished_at": WHEN}
 EXAMPLES: dict[str, dict[str, Any]] = {
-    "AnalysisRequest": {"kind": "analysis", "params": {"library": "home", "path": "jazz"}},
-    "TrainingRequest": {
-        "kind": "training",
-        "params": {
-            "experiment": {
-                "experiment_name": "my-genres",
-                "dataset": {"kind": "library", "library": "home", "labels_from": "genre_tags"},
-                "labels": {"num_genres": 12},
-                "model": {"kind": "transfer"},
-            },
-            "overrides": {"epochs": 50},
-        },
-    },
-    "TuningRequest": {
-        "kind": "tuning",
-        "params": {
-            "study": {
-                "study_name": "my-genres",
-                "experiment": {
-                    "experiment_name": "my-genres",
-                    "dataset": {"kind": "library", "library": "home", "labels_from": "genre_tags"},
-                    "model": {"kind": "transfer"},
-                },
-                "space": SPACE,
-                "n_trials": 30,
-            }
-        },
-    },
-    "ThresholdsRequest": {"kind": "thresholds", "params": {"model": "my-genres", "min_precision": 0.8}},
     "Study": STUDY,
     "StudyDetails": STUDY
     | {

@@ -117,17 +117,10 @@ def jobs(session: Session, rows: Sequence[tables.Job]) -> list[schemas.Job]:
     return [_job(row, progress[row.id], outcomes.get(row.id)) for row in rows if row.id in progress]
 
 
-Outcome = (
-    schemas.Prediction
-    | schemas.TrainingOutcome
-    | schemas.TuningOutcome
-    | schemas.ThresholdOutcome
-    | schemas.AnalysisOutcome
-    | None
-)
+Outcomes = dict[UUID, schemas.Outcome | None]
 
 
-def _outcomes(session: Session, rows: Sequence[tables.Job]) -> dict[UUID, Outcome]:
+def _outcomes(session: Session, rows: Sequence[tables.Job]) -> Outcomes:
     """What jobs have found out, by their ids."""
     ended = [row for row in rows if row.result]
     return {
@@ -135,11 +128,11 @@ def _outcomes(session: Session, rows: Sequence[tables.Job]) -> dict[UUID, Outcom
         **_predictions(session, [row for row in ended if row.kind == JobKind.PREDICT]),
         **_trainings(session, [row.id for row in ended if row.kind == JobKind.TRAINING]),
         **_tunings(session, [row for row in ended if row.kind == JobKind.TUNING]),
-        **_thresholds([row for row in ended if row.kind == JobKind.THRESHOLDS]),
+        **_as_stored(ended),
     }
 
 
-def _analyses(rows: Sequence[tables.Job]) -> dict[UUID, Outcome]:
+def _analyses(rows: Sequence[tables.Job]) -> Outcomes:
     found = {row.id: findings_of(row) for row in rows if row.state in TERMINAL_JOB_STATES}
     return {
         job_id: schemas.AnalysisOutcome.model_validate(findings)
@@ -148,7 +141,7 @@ def _analyses(rows: Sequence[tables.Job]) -> dict[UUID, Outcome]:
     }
 
 
-def _predictions(session: Session, rows: Sequence[tables.Job]) -> dict[UUID, Outcome]:
+def _predictions(session: Session, rows: Sequence[tables.Job]) -> Outcomes:
     wanted = {
         row.id: (bytes.fromhex(row.result["content_hash"]), row.model_id)
         for row in rows
@@ -169,11 +162,11 @@ def _predictions(session: Session, rows: Sequence[tables.Job]) -> dict[UUID, Out
     }
 
 
-def _trainings(session: Session, run_ids: Sequence[UUID]) -> dict[UUID, Outcome]:
+def _trainings(session: Session, run_ids: Sequence[UUID]) -> Outcomes:
     return {row.run.id: training_outcome(row) for row in get_runs(session, run_ids)}
 
 
-def _tunings(session: Session, rows: Sequence[tables.Job]) -> dict[UUID, Outcome]:
+def _tunings(session: Session, rows: Sequence[tables.Job]) -> Outcomes:
     """Of studies that still exist."""
     results = {row.id: row.result or {} for row in rows}
     of_job = {job_id: UUID(result["study_id"]) for job_id, result in results.items()}
@@ -183,7 +176,7 @@ def _tunings(session: Session, rows: Sequence[tables.Job]) -> dict[UUID, Outcome
         if study_id in numbers:
             numbers[study_id] += results[job_id]["best"][:MOST_BEST]
     best = find_trials(session, numbers)
-    outcomes: dict[UUID, Outcome] = {}
+    outcomes: Outcomes = {}
     for job_id, study_id in of_job.items():
         if study_id in studies:
             listed = set(results[job_id]["best"][:MOST_BEST])
@@ -193,8 +186,9 @@ def _tunings(session: Session, rows: Sequence[tables.Job]) -> dict[UUID, Outcome
     return outcomes
 
 
-def _thresholds(rows: Sequence[tables.Job]) -> dict[UUID, Outcome]:
-    return {row.id: schemas.ThresholdOutcome.model_validate(row.result) for row in rows}
+def _as_stored(rows: Sequence[tables.Job]) -> Outcomes:
+    shapes = schemas.OUTCOMES
+    return {row.id: shapes[row.kind].model_validate(row.result) for row in rows if row.kind in shapes}
 
 
 def _tuning(row: StudyRow, best: Sequence[tables.Trial]) -> schemas.TuningOutcome:
@@ -222,7 +216,7 @@ def training_outcome(row: RunRow) -> schemas.TrainingOutcome | None:
     )
 
 
-def _job(row: tables.Job, progress: Progress, found: Outcome) -> schemas.Job:
+def _job(row: tables.Job, progress: Progress, found: schemas.Outcome | None) -> schemas.Job:
     return schemas.Job(
         id=row.id,
         kind=JobKind(row.kind),

@@ -1,6 +1,6 @@
 """A typed client of the gateway."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from api import schemas
 from core.config.experiment import ExperimentConfig
-from core.config.params import AnalysisParams, ThresholdParams
+from core.config.params import AnalysisParams, PreviewParams, ThresholdParams
 from core.config.tuning import TuningConfig
 from core.states import ItemState, Verdict
 
@@ -86,6 +86,10 @@ class Client:
 
     def submit_thresholds(self, params: ThresholdParams) -> schemas.Job:
         body = {"kind": "thresholds", "params": params.model_dump(mode="json")}
+        return self._post(schemas.Job, "/jobs", body)
+
+    def submit_preview(self, params: PreviewParams) -> schemas.Job:
+        body = {"kind": "preview", "params": params.model_dump(mode="json")}
         return self._post(schemas.Job, "/jobs", body)
 
     def resume_study(self, study_id: UUID, n_trials: int) -> schemas.Job:
@@ -204,6 +208,9 @@ class Client:
 
     def list_models(self) -> list[schemas.Model]:
         return self._get(schemas.Page[schemas.Model], "/models").items
+
+    def compare_models(self, references: Sequence[str]) -> schemas.ModelComparison:
+        return self._get(schemas.ModelComparison, "/models/compare", {"models": ",".join(references)})
 
     def promote_model(self, name: str, version: int | None) -> schemas.Model:
         return self._post(schemas.Model, f"/models/{name}/promote", {"version": version})

@@ -6,6 +6,7 @@ from api import schemas
 from api.client import display
 from api.client.http import Client
 from api.client.label import show_failures, show_findings
+from api.client.preview import show_preview
 from api.client.train import show_outcome
 from api.client.tune import show_study, show_thresholds
 from core.config.params import JobKind
@@ -38,10 +39,8 @@ def subject_of(job: schemas.Job) -> str:
         return str(job.params["experiment"]["experiment_name"])
     if job.kind == JobKind.TUNING:
         return str(job.params["study"]["study_name"] if "study" in job.params else job.params["resume"])
-    if job.kind == JobKind.THRESHOLDS:
-        return str(job.params["model"])
     parts = (job.params.get("library"), job.params.get("path"), job.params.get("filename"))
-    return "/".join(part for part in parts if part)
+    return "/".join(part for part in parts if part) or str(job.params["model"])
 
 
 def show_job(client: Client, job_id: UUID) -> None:
@@ -64,6 +63,8 @@ def show_job(client: Client, job_id: UUID) -> None:
         show_study(client, job.result.study_id)
     elif isinstance(job.result, schemas.ThresholdOutcome):
         show_thresholds(job.result)
+    elif isinstance(job.result, schemas.PreviewOutcome):
+        show_preview(job.result)
     elif isinstance(job.result, schemas.Prediction):
         display.say(display.labels_of(job.result, top=10))
     if job.progress.failed and job.kind != JobKind.TUNING:

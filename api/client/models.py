@@ -5,10 +5,12 @@ from typing import Annotated
 import typer
 
 from api.client import display
+from api.client import preview as previews
 from api.client.connection import connect
 from api.client.http import Client, ClientError
+from core.config.params import PreviewParams
 
-app = typer.Typer(help="List the models, choose the one that jobs use by default, delete one.")
+app = typer.Typer(help="List the models, preview, compare and choose the default one, delete one.")
 
 
 @app.callback(invoke_without_command=True)
@@ -34,6 +36,29 @@ def show_models(client: Client) -> None:
             for model in client.list_models()
         ),
     )
+
+
+@app.command()
+def preview(
+    model: Annotated[str, typer.Argument(help="`name`, which means its newest version, or `name@version`.")],
+    against: Annotated[str, typer.Option(help="The model to compare it with.")] = "default",
+    library: Annotated[str | None, typer.Option(help="Look at this library only.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON.")] = False,
+) -> None:
+    """Show what would change if a model were the default one; nothing is changed, no file is opened."""
+    with connect() as client:
+        params = PreviewParams(model=model, against=against, library=library)
+        previews.preview(client, params, as_json=as_json)
+
+
+@app.command()
+def compare(
+    models: Annotated[list[str], typer.Argument(help="Two or more: `name` or `name@version`.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON.")] = False,
+) -> None:
+    """Show models side by side: labels, thresholds, measures, and whether these can be compared."""
+    with connect() as client:
+        previews.compare(client, models, as_json=as_json)
 
 
 @app.command()

@@ -51,6 +51,8 @@ def submit_job(
     which were best.
 
     `thresholds` re-tunes the label thresholds of a model. `tuning` with `thresholds` makes the same job.
+
+    `preview` says what would change if a model served in place of another one; it changes nothing.
     """
     submission = submissions.submit_job(session, body.params, context)
     return accepted(response, submission, views.job(session, submission.job))

@@ -2,17 +2,31 @@
 
 from typing import Annotated
 
-from fastapi import Path
+from fastapi import Path, Query, Response
+from fastapi.concurrency import run_in_threadpool
+from sqlalchemy.orm import Session
 
 from api import schemas, views
-from api.deps import ADMIN, READ, SessionDep
+from api.deps import ADMIN, READ, ContextDep, ReadsDep, SessionDep, SessionsDep
+from api.model_comparison import side_by_side
 from api.routes import DELETED, make_router, problems
+from api.waiting import NOT_DONE_YET, Prefer, answer_in_time
+from core.config.params import PreviewParams
+from core.jobs.kinds import SubmissionContext
+from core.jobs.submission import Submission, submit_job
 from core.services import changes
 from core.store import registry as service
+from core.store.model_comparison import compare_models as compare
+from core.store.session import SessionFactory, transaction
+from core.store.tables import Job
 
 router = make_router("models")
 
+DEFAULTS = schemas.PreviewOptions()
 Version = Annotated[str, Path(max_length=210, description="`name@version`", examples=["my-genres@2"])]
+Reference = Annotated[
+    str, Path(max_length=200, description="alias, `name` or `name@version`", examples=["my-genres@2"])
+]
 Name = Annotated[str, Path(max_length=200, description="name of a model", examples=["musicnn-msd"])]
 
 
@@ -20,6 +34,23 @@ Name = Annotated[str, Path(max_length=200, description="name of a model", exampl
 def list_models(session: SessionDep) -> schemas.Page[schemas.Model]:
     """Every version of every model, newest first."""
     return _page(session, None)
+
+
+@router.get("/compare", dependencies=[READ], responses=problems(404))
+def compare_models(
+    session: SessionDep,
+    models: Annotated[
+        list[str],
+        Query(max_length=10, description="aliases, `name` or `name@version`, repeated or with commas"),
+    ],
+) -> schemas.ModelComparison:
+    """Two to ten models side by side: labels, thresholds, measures with intervals, and what they learnt from.
+
+    `comparable` says whether they were measured on the same tracks in the same way, `reasons` why not. To
+    compare what they say of a library, use `POST /models/{name}/preview`.
+    """
+    named = [each.strip() for part in models for each in part.split(",")]
+    return side_by_side(compare(session, named), service.list_aliases(session))
 
 
 @router.get("/{name}", dependencies=[READ], responses=problems(404))
@@ -38,6 +69,40 @@ def roll_back(session: SessionDep) -> schemas.Model:
     """Make the model the default that was it before the last promotion; the two change places."""
     model = service.roll_back(session)
     return views.model(model, service.list_aliases(session))
+
+
+@router.post(
+    "/{name}/preview",
+    response_model=schemas.PreviewOutcome | schemas.Job,
+    responses=NOT_DONE_YET | problems(400, 404, 409, 413, 500),
+)
+async def preview_model(
+    name: Reference,
+    response: Response,
+    sessions: SessionsDep,
+    reads: ReadsDep,
+    context: ContextDep,
+    prefer: Prefer = None,
+    body: schemas.PreviewOptions = DEFAULTS,
+) -> schemas.Outcome | schemas.Job:
+    """Say what would change if this model served: 200 with the answer if it comes in time, else 202.
+
+    Computed from stored embeddings and predictions, without opening a file: which labels how many tracks
+    would gain and lose, the tracks whose scores change most, and how both models decide where people did.
+    Nothing is changed. The same as a job of kind `preview`.
+    """
+    params = PreviewParams(model=name, against=body.against, library=body.library)
+    submission = await run_in_threadpool(_submit, sessions, params, context)
+    return await answer_in_time(reads, submission, prefer, response, _outcome)
+
+
+def _submit(sessions: SessionFactory, params: PreviewParams, context: SubmissionContext) -> Submission:
+    with transaction(sessions) as session:
+        return submit_job(session, params, context)
+
+
+def _outcome(session: Session, job: Job) -> schemas.Outcome | None:
+    return views.job(session, job).result
 
 
 @router.post("/{name}/promote", dependencies=[ADMIN], responses=problems(400, 404, 413))

@@ -1,6 +1,6 @@
 """Shapes of requests and responses, by noun. Torch-free and database-free: the client uses them too."""
 
-from api.schemas.analysis import AnalysisOutcome, Result
+from api.schemas.analysis import AnalysisOutcome, AnalysisRequest, Result
 from api.schemas.base import Page, Request, Response
 from api.schemas.corrections import (
     BulkCorrectionRequest,
@@ -21,22 +21,24 @@ from api.schemas.corrections import (
 from api.schemas.duplicates import DuplicateGroup, DuplicateKind, Duplicates, DuplicateTrack
 from api.schemas.experiments import Epoch, Experiment, ExperimentRuns, Run, RunComparison, RunDetails
 from api.schemas.health import Health, Readiness
-from api.schemas.jobs import (
-    AnalysisRequest,
-    CurrentActivity,
-    Item,
-    Job,
-    JobRequest,
-    Progress,
-    ThresholdsRequest,
-    TrainingRequest,
-    TuningRequest,
-)
+from api.schemas.jobs import OUTCOMES, CurrentActivity, Item, Job, JobRequest, Outcome, Progress
 from api.schemas.keys import ApiKey, ApiKeyRequest, NewApiKey
 from api.schemas.label_sets import LabelInSet, LabelSet, LabelSetChange, LabelSetRequest, SetLabel
 from api.schemas.libraries import Library, LibraryChange, LibraryRequest
+from api.schemas.model_comparison import ComparedLabel, ComparedModel, ModelComparison
 from api.schemas.models import Model, PromotionRequest
 from api.schemas.predictions import Label, Prediction
+from api.schemas.preview import (
+    CorrectedLabel,
+    CorrectionScores,
+    DecisionScores,
+    LabelChange,
+    OfBoth,
+    PreviewOptions,
+    PreviewOutcome,
+    PreviewRequest,
+    ScoreChange,
+)
 from api.schemas.problems import FieldError, JobError, Problem
 from api.schemas.review import ReviewBatch, ReviewProgress, ReviewQuestion
 from api.schemas.studies import (
@@ -49,12 +51,14 @@ from api.schemas.studies import (
     TrialDetails,
     TrialPoint,
     TuningOutcome,
+    TuningRequest,
 )
-from api.schemas.thresholds import LabelThreshold, ThresholdOutcome, ThresholdPoint
+from api.schemas.thresholds import LabelThreshold, ThresholdOutcome, ThresholdPoint, ThresholdsRequest
 from api.schemas.tracks import Embedding, SimilarTrack, SimilarTracks, Track
-from api.schemas.training import Interval, LabelOutcome, TrainingOutcome
+from api.schemas.training import Interval, LabelOutcome, TrainingOutcome, TrainingRequest
 
 __all__ = [
+    "OUTCOMES",
     "AnalysisOutcome",
     "AnalysisRequest",
     "ApiKey",
@@ -64,12 +68,17 @@ __all__ = [
     "BulkCorrectionRequest",
     "BulkOutcome",
     "CSVImportRequest",
+    "ComparedLabel",
+    "ComparedModel",
+    "CorrectedLabel",
     "CorrectedTrack",
     "CorrectionChange",
     "CorrectionEntry",
     "CorrectionOutcome",
     "CorrectionRequest",
+    "CorrectionScores",
     "CurrentActivity",
+    "DecisionScores",
     "DuplicateGroup",
     "DuplicateKind",
     "DuplicateTrack",
@@ -88,6 +97,7 @@ __all__ = [
     "JobError",
     "JobRequest",
     "Label",
+    "LabelChange",
     "LabelInSet",
     "LabelOutcome",
     "LabelSet",
@@ -99,9 +109,15 @@ __all__ = [
     "LibraryRequest",
     "ListedChange",
     "Model",
+    "ModelComparison",
     "NewApiKey",
+    "OfBoth",
+    "Outcome",
     "Page",
     "Prediction",
+    "PreviewOptions",
+    "PreviewOutcome",
+    "PreviewRequest",
     "Problem",
     "Progress",
     "PromotionRequest",
@@ -116,6 +132,7 @@ __all__ = [
     "Run",
     "RunComparison",
     "RunDetails",
+    "ScoreChange",
     "SetLabel",
     "SimilarTrack",
     "SimilarTracks",

@@ -1,18 +1,27 @@
-"""Results of analyses."""
+"""Analyses and their results."""
 
+from typing import Literal
 from uuid import UUID
 
 from pydantic import Field
 
-from api.schemas.base import Response
+from api.schemas.base import Request, Response, example
 from api.schemas.predictions import Corrections, Prediction
 from api.schemas.tracks import SimilarTrack
+from core.config.params import AnalysisParams, JobKind
 
 LEFT_OUT = (
     "files and folders that an analysis skipped, counted by suffix (`.jpg`) or by reason "
     "(`system_folder`, `marked_folder`, `apple_double`, `unfinished_copy`, `no_suffix`, `link`, "
     "`special_file`, `other`)"
 )
+
+
+class AnalysisRequest(Request):
+    model_config = example({"kind": "analysis", "params": {"library": "home", "path": "jazz"}})
+
+    kind: Literal[JobKind.ANALYSIS]
+    params: AnalysisParams
 
 
 class AnalysisOutcome(Response):

@@ -7,6 +7,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 T = TypeVar("T")
 
 
+def example(content: dict[str, Any]) -> ConfigDict:
+    """The configuration of a shape with an example for the OpenAPI document."""
+    return ConfigDict(json_schema_extra={"examples": [content]})
+
+
 def refuse_unstorable(body: Any) -> None:
     """No text column can hold a NUL or half of a surrogate pair. Walks without recursion, however deep."""
     waiting = [body]

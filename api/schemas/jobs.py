@@ -1,45 +1,32 @@
 """Jobs of every kind, their progress and their items."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import Field
 
-from api.schemas.analysis import LEFT_OUT, AnalysisOutcome
-from api.schemas.base import Request, Response
+from api.schemas.analysis import LEFT_OUT, AnalysisOutcome, AnalysisRequest
+from api.schemas.base import Response
 from api.schemas.predictions import Prediction
+from api.schemas.preview import PreviewOutcome, PreviewRequest
 from api.schemas.problems import JobError
-from api.schemas.studies import TuningOutcome
-from api.schemas.thresholds import ThresholdOutcome
-from api.schemas.training import TrainingOutcome
-from core.config.params import AnalysisParams, JobKind, ThresholdParams, TrainingParams, TuningParams
+from api.schemas.studies import TuningOutcome, TuningRequest
+from api.schemas.thresholds import ThresholdOutcome, ThresholdsRequest
+from api.schemas.training import TrainingOutcome, TrainingRequest
+from core.config.params import JobKind
 from core.states import Activity, ItemState, JobState
 
-
-class AnalysisRequest(Request):
-    kind: Literal[JobKind.ANALYSIS]
-    params: AnalysisParams
-
-
-class TrainingRequest(Request):
-    kind: Literal[JobKind.TRAINING]
-    params: TrainingParams
-
-
-class TuningRequest(Request):
-    kind: Literal[JobKind.TUNING]
-    params: TuningParams
-
-
-class ThresholdsRequest(Request):
-    kind: Literal[JobKind.THRESHOLDS]
-    params: ThresholdParams
-
-
 JobRequest = Annotated[
-    AnalysisRequest | TrainingRequest | TuningRequest | ThresholdsRequest, Field(discriminator="kind")
+    AnalysisRequest | TrainingRequest | TuningRequest | ThresholdsRequest | PreviewRequest,
+    Field(discriminator="kind"),
 ]
+Outcome = Prediction | TrainingOutcome | TuningOutcome | ThresholdOutcome | AnalysisOutcome | PreviewOutcome
+# Of the kinds of jobs whose row holds what they have found out; the others refer to rows that do.
+OUTCOMES: dict[str, type[ThresholdOutcome | PreviewOutcome]] = {
+    JobKind.THRESHOLDS: ThresholdOutcome,
+    JobKind.PREVIEW: PreviewOutcome,
+}
 
 
 class CurrentActivity(Response):
@@ -76,7 +63,7 @@ class Job(Response):
     started_at: datetime | None
     finished_at: datetime | None
     params: dict[str, Any]
-    result: Prediction | TrainingOutcome | TuningOutcome | ThresholdOutcome | AnalysisOutcome | None = Field(
+    result: Outcome | None = Field(
         description="set when the job has ended; the labels of an analysis are at `/results`"
     )
     error: JobError | None

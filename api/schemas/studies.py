@@ -1,15 +1,39 @@
 """Studies and their trials."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import Field
 
-from api.schemas.base import Request, Response
+from api.schemas.base import Request, Response, example
 from api.schemas.problems import JobError
+from core.config.params import JobKind, TuningParams
 from core.config.tuning import MAX_TRIALS
 from core.states import JobState, TrialState
+
+
+class TuningRequest(Request):
+    model_config = example(
+        {
+            "kind": "tuning",
+            "params": {
+                "study": {
+                    "study_name": "my-genres",
+                    "experiment": {
+                        "experiment_name": "my-genres",
+                        "dataset": {"kind": "library", "library": "home", "labels_from": "genre_tags"},
+                        "model": {"kind": "transfer"},
+                    },
+                    "space": {"training.lr": {"kind": "float", "low": 0.0001, "high": 0.1, "log": True}},
+                    "n_trials": 30,
+                }
+            },
+        }
+    )
+
+    kind: Literal[JobKind.TUNING]
+    params: TuningParams
 
 
 class BestTrial(Response):

@@ -1,8 +1,18 @@
-"""Results of threshold tuning."""
+"""Threshold tuning and its results."""
+
+from typing import Literal
 
 from pydantic import Field
 
-from api.schemas.base import Response
+from api.schemas.base import Request, Response, example
+from core.config.params import JobKind, ThresholdParams
+
+
+class ThresholdsRequest(Request):
+    model_config = example({"kind": "thresholds", "params": {"model": "my-genres", "min_precision": 0.8}})
+
+    kind: Literal[JobKind.THRESHOLDS]
+    params: ThresholdParams
 
 
 class ThresholdPoint(Response):

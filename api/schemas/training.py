@@ -1,10 +1,32 @@
-"""Results of trainings."""
+"""Trainings and their results."""
 
+from typing import Literal
 from uuid import UUID
 
 from pydantic import Field
 
-from api.schemas.base import Response
+from api.schemas.base import Request, Response, example
+from core.config.params import JobKind, TrainingParams
+
+
+class TrainingRequest(Request):
+    model_config = example(
+        {
+            "kind": "training",
+            "params": {
+                "experiment": {
+                    "experiment_name": "my-genres",
+                    "dataset": {"kind": "library", "library": "home", "labels_from": "genre_tags"},
+                    "labels": {"num_genres": 12},
+                    "model": {"kind": "transfer"},
+                },
+                "overrides": {"epochs": 50},
+            },
+        }
+    )
+
+    kind: Literal[JobKind.TRAINING]
+    params: TrainingParams
 
 
 class Interval(Response):

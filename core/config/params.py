@@ -15,6 +15,7 @@ class JobKind(StrEnum):
     TRAINING = "training"
     TUNING = "tuning"
     THRESHOLDS = "thresholds"
+    PREVIEW = "preview"
 
 
 class AnalysisParams(Config):
@@ -81,6 +82,16 @@ class ThresholdParams(Config):
         if self.beta is not None and self.min_precision is not None:
             raise ValueError("name beta or min_precision, not both")
         return self
+
+
+class PreviewParams(Config):
+    """Say what would change if a model served in place of another one; nothing is changed."""
+
+    model: str = Field(description="model alias, `name` or `name@version`", max_length=200)
+    against: str = Field(default="default", description="the model to compare it with", max_length=200)
+    library: str | None = Field(
+        default=None, description="name of a library; by default all", min_length=1, max_length=200
+    )
 
 
 class TuningParams(Config):

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from sqlalchemy import ColumnElement
 from sqlalchemy.orm import Session
 
-from core.store.tables import Job
+from core.store.tables import Job, Model
 
 UNIT_TIME_LIMIT_S = 900  # far above what a unit takes: ends what hangs inside a C library
 
@@ -101,6 +101,8 @@ class JobSpec:
     describe_progress: (
         Callable[[Session, Sequence[Job], Mapping[UUID, Progress]], Mapping[UUID, dict[str, Any]]] | None
     ) = None
+    # Whether an open job needs a model besides that of its row, which may then not be deleted.
+    uses_model: Callable[[Session, Job, Model], bool] | None = None
     has_failed: Callable[[], ColumnElement[bool]] | None = None  # although no unit of it has
     on_end: Callable[[Session, Collection[UUID]], None] | None = None
     expires: bool = False  # deleted some time after it has ended

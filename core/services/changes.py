@@ -7,10 +7,8 @@ wait for, so nothing is deleted between the check of a new job and its commit.
 
 import json
 from collections.abc import Iterator
-from typing import Any
 from uuid import UUID
 
-from pydantic import ValidationError
 from sqlalchemy import (
     ColumnElement,
     SQLColumnExpression,
@@ -27,9 +25,6 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
-from core.config.experiment import ExperimentConfig
-from core.config.params import JobKind
-from core.config.tuning import TuningConfig
 from core.errors import (
     Invalid,
     JobBeingRetried,
@@ -45,14 +40,13 @@ from core.errors import (
     StudyAtWork,
 )
 from core.jobs.jobs import OPEN_JOB_STATES, get_job
-from core.services.training import bases_of
+from core.jobs.kinds import job_spec, job_specs
 from core.services.trials import lock_study
-from core.services.tuning import possible_models
 from core.states import TERMINAL_JOB_STATES
 from core.store.experiments import retire_version
 from core.store.libraries import resolve_folder
 from core.store.registry import PREVIOUS_ALIAS, artifact_folder, lock_registry
-from core.store.tables import Experiment, Job, JobUnit, Library, Model, ModelAlias, Run, Study
+from core.store.tables import Experiment, Job, JobUnit, Library, Model, ModelAlias, Run
 
 _RENAME_IN_STUDIES = text(
     """
@@ -176,7 +170,7 @@ def delete_model(session: Session, reference: str) -> None:
     for other in session.scalars(_ENSEMBLES):
         if model.kind != "ensemble" and folder in _members(other, shown):
             raise ModelInUse(f"{shown} is a member of {other.name}@{other.version}: delete that one first.")
-    for job_id in _jobs_with(session, model, folder):
+    for job_id in _jobs_with(session, model):
         raise ModelInUse(f"The open job {job_id} uses {shown}: wait until it has ended or cancel it.")
     session.execute(delete(ModelAlias).where(ModelAlias.model_id == model.id))
     retire_version(session, model.name, model.version)
@@ -211,44 +205,21 @@ def _members(ensemble: Model, shown: str) -> list[str]:
         ) from None
 
 
-def _jobs_with(session: Session, model: Model, folder: str) -> Iterator[UUID]:
+def _jobs_with(session: Session, model: Model) -> Iterator[UUID]:
     """Open jobs that label with a model, build on it, or have just made it."""
-    jobs = select(Job).where(Job.state.in_(OPEN_JOB_STATES)).order_by(Job.created_at)
-    learning = Job.kind.in_((JobKind.TRAINING, JobKind.TUNING, JobKind.THRESHOLDS))
-    for job in session.scalars(jobs.where((Job.model_id == model.id) | learning)):
-        made = (job.result or {}).get("model")
+    shown = f"{model.name}@{model.version}"
+    others = [spec.name for spec in job_specs() if spec.uses_model is not None]
+    has_made = Job.result["model"].astext == shown
+    may_need = or_(Job.model_id == model.id, has_made, Job.kind.in_(others))
+    jobs = select(Job).where(Job.state.in_(OPEN_JOB_STATES), may_need).order_by(Job.created_at)
+    for job in session.scalars(jobs):
+        uses = job_spec(job.kind).uses_model
         if (
             job.model_id == model.id
-            or made == f"{model.name}@{model.version}"
-            or folder in _bases(session, job)
+            or (job.result or {}).get("model") == shown
+            or (uses is not None and uses(session, job, model))
         ):
             yield job.id
-
-
-def _bases(session: Session, job: Job) -> set[str]:
-    """The folders of the stored models that a training or a trial of a study is built on.
-
-    None for parameters that this version cannot read: such a job fails before it needs any.
-    """
-    try:
-        if job.kind == JobKind.THRESHOLDS:
-            return set()
-        if job.kind == JobKind.TRAINING:
-            models = [ExperimentConfig.model_validate(job.params["experiment"]).model]
-        else:
-            config = _study_config(session, job.params)
-            models = [] if config is None else list(possible_models(config))
-    except (ValidationError, MFAError, KeyError):
-        return set()
-    return {folder for model in models for folders in bases_of(model).values() for folder in folders}
-
-
-def _study_config(session: Session, params: dict[str, Any]) -> TuningConfig | None:
-    """Of the study that a job started or resumes; None for one that has been deleted."""
-    if "resume" in params:
-        study = session.get(Study, UUID(params["resume"]))
-        return None if study is None else TuningConfig.model_validate(study.config)
-    return TuningConfig.model_validate(params["study"])
 
 
 def _refuse_open_job(

@@ -3,10 +3,11 @@
 from core.jobs.kinds import register
 from core.services.analysis import ANALYSIS
 from core.services.prediction import PREDICTION
+from core.services.preview import PREVIEW
 from core.services.thresholds import THRESHOLDS
 from core.services.training import TRAINING
 from core.services.tuning import TUNING
 
 
 def register_kinds() -> None:
-    register((ANALYSIS, PREDICTION, TRAINING, TUNING, THRESHOLDS))
+    register((ANALYSIS, PREDICTION, TRAINING, TUNING, THRESHOLDS, PREVIEW))

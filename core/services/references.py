@@ -14,7 +14,13 @@ def hold_library_and_model(session: Session, job: NewJob) -> None:
     """Lock the library and the model of a new job against deletion until the transaction ends."""
     if job.library_id is not None and not _hold(session, Library, job.library_id):
         raise LibraryNotFound("The library of this job has been deleted.")
-    if job.model_id is not None and not _hold(session, Model, job.model_id):
+    if job.model_id is not None:
+        hold_model(session, job.model_id)
+
+
+def hold_model(session: Session, model_id: int) -> None:
+    """Lock a model that a new job needs against deletion until the transaction ends."""
+    if not _hold(session, Model, model_id):
         raise ModelNotFound("The model of this job has been deleted.")
 
 

@@ -1,10 +1,11 @@
 """Jobs that train a model: what is asked for is checked to the last key before anything is queued."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -145,6 +146,24 @@ def bases_of(model: ModelConfig) -> dict[str, tuple[str, ...]]:
     return {"members": model.members} if isinstance(model, EnsembleConfig) else {}
 
 
+def _builds_on(_session: Session, job: Job, model: Model) -> bool:
+    """Whether a training is to build on a model.
+
+    Not if this version cannot read its parameters: such a job fails before it needs any.
+    """
+    try:
+        config = ExperimentConfig.model_validate(job.params["experiment"])
+    except (ValidationError, KeyError):
+        return False
+    return is_base(model, [config.model])
+
+
+def is_base(model: Model, built: Iterable[ModelConfig]) -> bool:
+    """Whether one of these is built on a stored model."""
+    folder = artifact_folder(model).name
+    return any(folder in folders for each in built for folders in bases_of(each).values())
+
+
 def _describe_progress(
     session: Session, jobs: Sequence[Job], progress: Mapping[UUID, Progress]
 ) -> dict[UUID, dict[str, Any]]:
@@ -177,5 +196,6 @@ TRAINING = JobSpec(
     retry=retry_training,
     hold_references=hold_library_and_model,
     describe_progress=_describe_progress,
+    uses_model=_builds_on,
     keeps_checkpoints=True,
 )

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+from pydantic import ValidationError
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
@@ -13,7 +14,7 @@ from core.config.models import ModelConfig
 from core.config.params import JobKind, TuningParams
 from core.config.search_space import best_experiment, check_space, explicit_fields, grid_size, planned_trials
 from core.config.tuning import Choices, GridConfig, TuningConfig, load_tuning, parse_tuning
-from core.errors import GridExhausted, NoBestTrial, NothingToRetry, StudyAtWork
+from core.errors import GridExhausted, MFAError, NoBestTrial, NothingToRetry, StudyAtWork
 from core.jobs.jobs import OPEN_JOB_STATES
 from core.jobs.kinds import JobSpec, NewJob, SubmissionContext, UnitSpec, dump_params
 from core.jobs.submission import Submission, submit
@@ -29,12 +30,13 @@ from core.services.training import (
     check_name,
     find_config,
     find_experiment,
+    is_base,
     prepare_experiment,
 )
 from core.services.trials import USABLE, TrialEnding, add_trial, close_trials, end_trial, lock_study
 from core.settings import PROJECT
 from core.states import TrialState
-from core.store.tables import Job, JobUnit, Study, Trial
+from core.store.tables import Job, JobUnit, Model, Study, Trial
 
 CONFIGS = PROJECT / "configs" / "tuning"
 
@@ -99,6 +101,22 @@ def possible_models(config: TuningConfig) -> Iterator[ModelConfig]:
         if chosen.get("model.kind", "transfer") != "transfer":
             chosen.pop("model.backbone", None)
         yield best_experiment(config, chosen).model
+
+
+def _may_build_on(session: Session, job: Job, model: Model) -> bool:
+    """Whether a trial of a job's study might build on a model.
+
+    Not if the study has been deleted, or this version cannot read it: such a job fails before it needs any.
+    """
+    try:
+        if "resume" in job.params:
+            study = session.get(Study, UUID(job.params["resume"]))
+            config = None if study is None else TuningConfig.model_validate(study.config)
+        else:
+            config = TuningConfig.model_validate(job.params["study"])
+        return config is not None and is_base(model, possible_models(config))
+    except (ValidationError, MFAError, KeyError):
+        return False
 
 
 def _add_first_trials(session: Session, study: Study, job: Job, max_parallel: int) -> None:
@@ -223,4 +241,5 @@ TUNING = JobSpec(
     describe_progress=describe_preparation,
     has_failed=_has_no_usable_trial,
     on_end=close_trials,
+    uses_model=_may_build_on,
 )

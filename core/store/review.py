@@ -159,10 +159,11 @@ def count_progress(session: Session, model: Model, label: str | None, library: s
 
 
 def has_learnt_from_corrections(session: Session, model: Model) -> bool:
-    """Whether a training that made the model read corrections, alone or besides tags and paths."""
+    """Whether a training that made the model, or one with equal weights, read any corrections."""
     dataset = Run.config["dataset"]
     read = or_(dataset["kind"].astext == "corrections", dataset["corrections"].as_boolean())
-    return session.scalar(select(Run.id).where(Run.model_id == model.id, read).limit(1)) is not None
+    equal = select(Model.id).where(Model.sha256 == model.sha256)  # such as those with other thresholds
+    return session.scalar(select(Run.id).where(Run.model_id.in_(equal), read).limit(1)) is not None
 
 
 def _ranked(

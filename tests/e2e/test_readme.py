@@ -48,7 +48,7 @@ class Reader:
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         }
         environment |= {"MFA_DATA_DIR": str(settings.data_dir), "MFA_PORT": str(settings.port)}
-        command = re.sub(r"(promote|--thresholds) samples", rf"\1 {NAME}", command)
+        command = re.sub(r"(promote|preview|--thresholds) samples", rf"\1 {NAME}", command)
         command = command.replace(MUSIC, str(self.folder / "Music"))
         script = f'curl() {{ command curl --fail-with-body -sS "$@"; }}\n{command}'
         done = subprocess.run(
@@ -135,4 +135,5 @@ def test_models_are_trained_and_tuned(reader: Reader) -> None:
             reader.variables["STUDY"] = reader.running.http.get("/studies").json()["items"][0]["id"]
     assert f"{NAME}@1" in shown["mfa train --config configs/experiments/samples.yaml"]
     assert f"{TRACKS} tracks labelled" in shown["mfa label ~/Music"]
-    assert len(shown) == len(TRAINING) == 11
+    assert "Nothing was changed." in shown["mfa models preview samples"]
+    assert len(shown) == len(TRAINING) == 12

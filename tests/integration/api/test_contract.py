@@ -58,8 +58,8 @@ CHECKS = [
 ]
 EXAMPLES = {"read": 2, "write": 4, "admin": 6}  # per route: right ones, wrong ones, about known rows
 SEED = 1
-# They ask for workers, or for ids in a query: no other route that reads may go without a right answer.
-BY_CHANCE = {"GET /readyz", "GET /api/v1/runs/compare"}
+# They ask for workers, or for ids or names in a query: no other that reads may go without a right answer.
+BY_CHANCE = {"GET /readyz", "GET /api/v1/runs/compare", "GET /api/v1/models/compare"}
 MODES = [schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE]
 # What a name is the name of.
 NAMES = {
@@ -67,6 +67,7 @@ NAMES = {
     "/api/v1/experiments/{name}": "mine",
     "/api/v1/label-sets/{name}": "moods",
     "/api/v1/models/{name}": "test-model",
+    "/api/v1/models/{name}/preview": "mine",
     "/api/v1/models/{name}/promote": "test-model",
     "/api/v1/runs/{run_id}/artifacts/{name}": "training_curves.png",
     "/api/v1/studies/{study_id}/plots/{name}.png": "history",
@@ -110,8 +111,8 @@ def known(db: SessionFactory, music: Path, tmp_path: Path, open_settings: Settin
 @pytest.fixture
 def url(open_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A gateway that asks for keys, however fast, and does not wait for workers that there are not."""
-    monkeypatch.setattr("api.routes.analysis.DEFAULT_WAIT_S", 0)
-    monkeypatch.setattr("api.routes.analysis.MAX_WAIT_S", 0)
+    monkeypatch.setattr("api.waiting.DEFAULT_WAIT_S", 0)
+    monkeypatch.setattr("api.waiting.MAX_WAIT_S", 0)
     changes = {"require_api_keys": True, "max_requests_per_s": 0.0, "max_open_jobs": 0}
     with running(create_app(open_settings.model_copy(update=changes))) as url:
         yield url

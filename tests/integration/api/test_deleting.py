@@ -334,8 +334,12 @@ def test_models_that_something_needs_are_not_deleted(http, db, tmp_path):
         experiment = {"experiment_name": "e", "dataset": {"kind": "folder", "root": "/"}}
         params = {"experiment": experiment | {"model": {"kind": "transfer", "backbone": "base-1"}}}
         training = make_job(session, kind="training", params=params)
+        make_model(session, alias=None, name="searched", artifact_url="file:///models/searched-1")
+        choices = {"kind": "categorical", "choices": ["base-1", "searched-1"]}
+        study = {"study_name": "s", "experiment": params["experiment"], "space": {"model.backbone": choices}}
+        make_job(session, kind="tuning", params={"study": study})
     assert backbone.id
-    for reference in ("test-model@1", "named@1", "member@1", "base@1", "used@1"):
+    for reference in ("test-model@1", "named@1", "member@1", "base@1", "used@1", "searched@1"):
         refused = http.delete(f"{API}/models/{reference}")
         assert problem_of(refused, 409) == "model_in_use", reference
         assert reference in refused.json()["detail"]

@@ -86,6 +86,10 @@ def test_every_json_body_and_answer_has_an_example(document):
 def test_every_example_is_an_instance_of_its_shape():
     for name, example in EXAMPLES.items():
         getattr(schemas, name).model_validate(example)
+    for name in schemas.__all__:
+        config = getattr(getattr(schemas, name), "model_config", {})
+        for example in config.get("json_schema_extra", {}).get("examples", ()):
+            getattr(schemas, name).model_validate(example)
 
 
 def test_operation_ids_are_unique(document):

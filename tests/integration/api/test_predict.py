@@ -14,6 +14,7 @@ from sqlalchemy import delete, func, select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from api import waiting
 from api.routes import analysis
 from core.jobs import claims, counters, endings
 from core.jobs.claims import Claim
@@ -172,7 +173,7 @@ def test_waiting_holds_no_connection_to_the_database(http, db, uploads):
 
 
 def test_beyond_so_many_waiting_requests_the_answer_comes_at_once(http, db, uploads, monkeypatch):
-    monkeypatch.setattr(analysis, "waiters", asyncio.Semaphore(0))
+    monkeypatch.setattr(waiting, "waiters", asyncio.Semaphore(0))
     began = time.monotonic()
     response = post(http, wait="wait=20")
     assert response.status_code == 202

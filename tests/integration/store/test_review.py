@@ -119,7 +119,9 @@ def test_suspects_are_what_the_model_contradicts_most_until_somebody_confirms_it
 def test_a_model_has_learnt_from_corrections_if_its_training_has_read_any(session, dataset, has_learnt):
     model = make_model(session)
     make_run(session, config={"dataset": dataset}, model_id=model.id)
+    tuned = make_model(session, alias=None, version=2)  # the same weights with other thresholds
     assert has_learnt_from_corrections(session, model) == has_learnt
+    assert has_learnt_from_corrections(session, tuned) == has_learnt
 
 
 def test_disagreements_are_ordered_by_the_number_of_labels(session):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from api.routes.analysis import preferred_wait_s
 from api.uploads import display_name
+from api.waiting import preferred_wait_s
 
 
 @pytest.mark.parametrize(

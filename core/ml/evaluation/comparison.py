@@ -1,0 +1,187 @@
+"""How the labels of two models differ on the same tracks, and what each is worth by what people said.
+
+Added up page by page, so that a library of any size takes little memory. Labels of the two models are one if
+their spellings are (`core.spelling.name_key`). Shapes: N tracks, L labels of a model, U labels of either.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from core.ml.evaluation.arrays import Bools, argmax_decisions
+from core.spelling import name_key
+from core.states import Verdict
+
+MOST_CHANGES = 20
+Scores = npt.NDArray[np.float32]
+Verdicts = Mapping[str, Verdict]  # by label
+K = TypeVar("K")
+V = TypeVar("V", bound=np.generic)
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """How a model labels: by a threshold (L,) per label or, where it is exclusive, by the highest score."""
+
+    labels: Sequence[str]
+    thresholds: Sequence[float]
+    exclusive: bool
+
+    def decisions(self, scores: Scores) -> Bools:
+        """Whether a track with these scores (N, L) gets a label (N, L)."""
+        if self.exclusive:
+            return argmax_decisions(scores)
+        return np.asarray(scores >= np.asarray(self.thresholds, np.float32))
+
+
+@dataclass(frozen=True)
+class Page(Generic[K]):
+    """Tracks with the scores of both models; `audio` is equal for tracks that hold the same."""
+
+    tracks: Sequence[K]
+    audio: Sequence[bytes]
+    scores: tuple[Scores, Scores]  # (N, L) of each model
+    verdicts: Sequence[Verdicts]  # of people
+
+
+@dataclass(frozen=True)
+class ScoreChange(Generic[K]):
+    """The label of a track whose score differs most between the models."""
+
+    track: K
+    audio: bytes
+    label: str
+    scores: tuple[float, float]
+    given: tuple[bool, bool]  # whether the track has the label in what is served
+
+    @property
+    def size(self) -> float:
+        return abs(self.scores[0] - self.scores[1])
+
+
+class Comparison(Generic[K]):
+    """Counts of what is served by a new model and by an old one, in this order.
+
+    What people said outranks both, so a label of which somebody said yes or no never changes. A label that
+    only one model has is not given by the other.
+    """
+
+    def __init__(self, new: Labelling, old: Labelling) -> None:
+        self._models = (new, old)
+        keys = [[name_key(label) for label in model.labels] for model in self._models]
+        spelt: dict[str, str] = {}
+        for label in (*new.labels, *old.labels):
+            spelt.setdefault(name_key(label), label)
+        self._place = {key: place for place, key in enumerate(spelt)}
+        self._columns = tuple(np.array([self._place[key] for key in of_model]) for of_model in keys)
+        self.labels = tuple(spelt.values())
+        self.of_model = np.zeros((2, len(self.labels)), bool)  # which model has the label (2, U)
+        for has, columns in zip(self.of_model, self._columns, strict=True):
+            has[columns] = True
+        self.common = self.of_model[0] & self.of_model[1]
+        self.tracks = self.unchanged = self.agreeing = self.corrected_tracks = self.judged = 0
+        self.gained, self.lost, self.kept, self.equal = np.zeros((4, len(self.labels)), np.int64)
+        # Of judged audio: with the label, without it (U,), and given the label by each model, rightly or not.
+        self.positives, self.negatives = np.zeros((2, len(self.labels)), np.int64)
+        self.hits, self.false_alarms = np.zeros((2, 2, len(self.labels)), np.int64)
+        self.changes: list[ScoreChange[K]] = []  # the largest first
+        self._judged: set[bytes] = set()
+
+    def add(self, page: Page[K]) -> None:
+        own = [model.decisions(scores) for model, scores in zip(self._models, page.scores, strict=True)]
+        decided = [self._by_label(which, own[which]) for which in (0, 1)]
+        served = [each.copy() for each in decided]
+        is_fixed = np.zeros_like(served[0])
+        for row, verdicts in enumerate(page.verdicts):
+            if verdicts:
+                truth = self._truth(verdicts)
+                self._correct(truth, row, served, is_fixed)
+                self._judge(page.audio[row], truth, [each[row] for each in decided])
+        new, old = served
+        self.tracks += len(page.tracks)
+        self.corrected_tracks += int(is_fixed.any(axis=1).sum())
+        self.gained += (new & ~old).sum(axis=0)
+        self.lost += (old & ~new).sum(axis=0)
+        self.kept += (new & old).sum(axis=0)
+        same = new == old
+        self.equal += same.sum(axis=0)
+        self.unchanged += int(same.all(axis=1).sum())
+        self.agreeing += int(same[:, self.common].all(axis=1).sum())
+        self._note_changes(page, served, is_fixed)
+
+    def _by_label(self, which: int, values: npt.NDArray[V]) -> npt.NDArray[V]:
+        """Values (N, L) of a model for the labels of either (N, U); 0 where the model does not have one."""
+        found = np.zeros((len(values), len(self.labels)), values.dtype)
+        found[:, self._columns[which]] = values
+        return found
+
+    def _truth(self, verdicts: Verdicts) -> dict[int, bool]:
+        """What people decided on labels of the models, by column."""
+        found = {self._place.get(name_key(label)): verdict for label, verdict in verdicts.items()}
+        return {
+            place: verdict == Verdict.YES
+            for place, verdict in found.items()
+            if place is not None and verdict != Verdict.UNSURE
+        }
+
+    def _correct(self, truth: Mapping[int, bool], row: int, served: Sequence[Bools], is_fixed: Bools) -> None:
+        """Put what people said of a track over what the models decided, as every answer does.
+
+        A model of exclusive labels gives none beside one of its own that people gave.
+        """
+        for which, given in enumerate(served):
+            own = self.of_model[which]
+            if self._models[which].exclusive and any(said and own[place] for place, said in truth.items()):
+                given[row] = False
+            for place, said in truth.items():
+                given[row, place] = said
+        is_fixed[row, list(truth)] = True
+
+    def _judge(self, audio: bytes, truth: Mapping[int, bool], decided: Sequence[Bools]) -> None:
+        """Count what the models decide themselves, on each piece of audio once.
+
+        A yes refuses the other labels only if both models have exclusive ones.
+        """
+        if not truth or audio in self._judged:
+            return
+        self._judged.add(audio)
+        self.judged += 1
+        known = dict(truth)
+        if all(model.exclusive for model in self._models) and any(truth.values()):
+            known = dict.fromkeys(range(len(self.labels)), False) | known
+        places = np.fromiter(known, np.intp)
+        said = np.fromiter(known.values(), bool)
+        self.positives[places] += said
+        self.negatives[places] += ~said
+        for which, row in enumerate(decided):
+            self.hits[which, places] += row[places] & said
+            self.false_alarms[which, places] += row[places] & ~said
+
+    def _note_changes(self, page: Page[K], served: Sequence[Bools], is_fixed: Bools) -> None:
+        """Keep the largest changes of scores of common labels that nobody has decided, one per audio."""
+        shared = np.flatnonzero(self.common)
+        if not len(shared) or not len(page.tracks):
+            return
+        scores = [self._by_label(which, page.scores[which])[:, shared] for which in (0, 1)]
+        sizes = np.where(is_fixed[:, shared], -1.0, np.abs(scores[0] - scores[1]))
+        largest = sizes.argmax(axis=1)
+        of_row = sizes[np.arange(len(sizes)), largest]
+        best = {change.audio: change for change in self.changes}
+        enough = len(best) + MOST_CHANGES
+        for row in np.argsort(-of_row, kind="stable"):
+            if of_row[row] < 0 or len(best) == enough:
+                break
+            place, column = shared[largest[row]], largest[row]
+            change = ScoreChange(
+                track=page.tracks[row],
+                audio=page.audio[row],
+                label=self.labels[place],
+                scores=(float(scores[0][row, column]), float(scores[1][row, column])),
+                given=(bool(served[0][row, place]), bool(served[1][row, place])),
+            )
+            best.setdefault(change.audio, change)
+        ranked = sorted(best.values(), key=lambda change: (-change.size, change.audio))
+        self.changes = ranked[:MOST_CHANGES]

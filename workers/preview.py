@@ -1,0 +1,105 @@
+"""Body of a `preview` unit: what would change if a model served in place of another one.
+
+From what is stored: a head's scores are computed from embeddings, any other model has left its own.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from uuid import UUID
+
+import numpy as np
+from sqlalchemy.orm import Session
+
+from core.errors import ModelNotFound
+from core.jobs.claims import Claim
+from core.jobs.counters import count_done
+from core.ml.evaluation.comparison import Comparison, Labelling, Page, Scores
+from core.store.corrections import as_corrections
+from core.store.previews import Stored, StoredTrack, list_stored, places_of, source_of
+from core.store.review import has_learnt_from_corrections
+from core.store.tables import Job, Model
+from workers.lease import Lease
+from workers.preview_report import LeftOut, describe
+from workers.taggers import get_tagger
+
+PAGE = 5000  # tracks
+VECTOR_HEADER = 4  # bytes in front of the numbers
+FULL = "full"
+
+
+def preview_model(lease: Lease) -> None:
+    """A run that is repeated starts again: nothing is written before all tracks are compared."""
+    models, total = lease.transact(partial(_load, claim=lease.claim))
+    sources = list(dict.fromkeys(map(source_of, models)))  # one if the models share an encoder
+    comparison: Comparison[UUID] = Comparison(*map(_labelling, models))
+    left_out: Counter[LeftOut] = Counter()
+    of_windows = seen = 0
+    read = partial(list_stored, sources=sources, library_id=lease.claim.library_id, limit=PAGE)
+    page = lease.transact(partial(read, after=None))
+    while page:
+        lease.check()
+        compared = [track for track in page if count_left_out(track, left_out)]
+        of_windows += sum(any(each and each.coverage != FULL for each in track.stored) for track in compared)
+        new, old = (
+            score(model, [track.stored[place] for track in compared])
+            for model, place in ((models[0], 0), (models[1], -1))
+        )
+        comparison.add(
+            Page(
+                tracks=[track.id for track in compared],
+                audio=[track.content_hash or b"" for track in compared],
+                scores=(new, old),
+                verdicts=[as_corrections(track.corrections) for track in compared],
+            )
+        )
+        seen += len(page)
+        lease.write(partial(count_done, claim=lease.claim, done=min(seen, total)))
+        page = lease.transact(partial(read, after=page[-1].id))
+
+    def write(session: Session) -> None:
+        new, old = models
+        learnt = (has_learnt_from_corrections(session, new), has_learnt_from_corrections(session, old))
+        places = places_of(session, [change.track for change in comparison.changes])
+        job = session.get_one(Job, lease.claim.job_id)
+        found = describe(models, comparison, places, left_out, of_windows, learnt)
+        job.result = {"library": job.params["library"], "tracks": seen, **found}
+        count_done(session, lease.claim, total)
+
+    lease.write(write)
+
+
+def _load(session: Session, claim: Claim) -> tuple[tuple[Model, Model], int]:
+    """The new model and the old one, and how many tracks there were when the job was submitted."""
+    new, old = (session.get(Model, model_id) for model_id in (claim.model_id, claim.payload["against_id"]))
+    if new is None or old is None:
+        raise ModelNotFound("One of the two models has been deleted.")
+    return (new, old), session.get_one(Job, claim.job_id).total
+
+
+def _labelling(model: Model) -> Labelling:
+    return Labelling(model.labels, model.thresholds, model.single_label)
+
+
+def count_left_out(track: StoredTrack, left_out: Counter[LeftOut]) -> bool:
+    """Whether a track can be compared; else the reason is counted."""
+    new, old = track.stored[0], track.stored[-1]
+    if new is not None and old is not None:
+        return True
+    if track.content_hash is None:
+        left_out[LeftOut.NOT_ANALYSED] += 1
+    elif new is not None:
+        left_out[LeftOut.UNKNOWN_TO_AGAINST] += 1
+    else:
+        left_out[LeftOut.UNKNOWN_TO_BOTH if old is None else LeftOut.UNKNOWN_TO_MODEL] += 1
+    return False
+
+
+def score(model: Model, stored: Sequence[Stored | None]) -> Scores:
+    """The scores (N, L) of a model from what is stored of N pieces of audio, each of which has something."""
+    values = [each.values for each in stored if each is not None]
+    if not source_of(model).is_encoder:
+        return np.array(values, np.float32).reshape(len(values), len(model.labels))
+    numbers = np.frombuffer(b"".join(value[VECTOR_HEADER:] for value in values), ">f4")
+    vectors = numbers.astype(np.float32).reshape(len(values), model.embedding_size)
+    return get_tagger(model, threads=None).relabel(vectors)

@@ -1,0 +1,169 @@
+"""What a preview has found, as the result of its job (`api.schemas.PreviewOutcome`)."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+
+from core.ml.evaluation.comparison import Comparison
+from core.store.embeddings import HEAD
+from core.store.tables import Model
+
+DIGITS = 6
+MOST_NAMED = 5  # labels in a warning
+SIDES = ("model", "against")
+
+
+class LeftOut(StrEnum):
+    """Why a track is not compared."""
+
+    NOT_ANALYSED = "not_analysed"  #: its audio has not been read yet
+    UNKNOWN_TO_MODEL = "unknown_to_model"
+    UNKNOWN_TO_AGAINST = "unknown_to_against"
+    UNKNOWN_TO_BOTH = "unknown_to_both"
+
+
+def describe(
+    models: tuple[Model, Model],
+    comparison: Comparison[UUID],
+    places: Mapping[UUID, tuple[str, str]],
+    left_out: Mapping[LeftOut, int],
+    of_windows: int,
+    learnt: tuple[bool, bool],
+) -> dict[str, Any]:
+    """`places`: library and path of changed tracks; `learnt`: which models were trained on corrections."""
+    names = [f"{model.name}@{model.version}" for model in models]
+    return {
+        **_by_side(names),
+        "compared": comparison.tracks,
+        "unchanged": comparison.unchanged,
+        "corrected": comparison.corrected_tracks,
+        "of_windows": of_windows,
+        "left_out": {str(reason): left_out[reason] for reason in LeftOut if left_out.get(reason)},
+        "agreement": _share(comparison.agreeing, comparison.tracks) if comparison.common.any() else None,
+        "labels": _labels(comparison),
+        "changes": [
+            {
+                "track_id": str(change.track),
+                "library": places[change.track][0],
+                "path": places[change.track][1],
+                "label": change.label,
+                "scores": _by_side([round(score, DIGITS) for score in change.scores]),
+                "given": _by_side(change.given),
+            }
+            for change in comparison.changes
+            if change.track in places
+        ],
+        "corrections": _corrections(comparison) | {"learnt": _by_side(learnt)},
+        "warnings": [
+            *_warnings(models, names, left_out, of_windows),
+            *([] if comparison.common.any() else ["The models have no label in common."]),
+            *_unrefused(comparison),
+            *(
+                f"{name} was trained on corrections, so its scores on them are too high."
+                for name, has_learnt in zip(names, learnt, strict=True)
+                if has_learnt and comparison.judged
+            ),
+        ],
+    }
+
+
+def _by_side(values: Any) -> dict[str, Any]:
+    return dict(zip(SIDES, values, strict=True))
+
+
+def _labels(comparison: Comparison[UUID]) -> list[dict[str, Any]]:
+    """Those first that change on most tracks."""
+    labels = [
+        {
+            "label": label,
+            "of": [side for side, has in zip(SIDES, comparison.of_model[:, at], strict=True) if has],
+            "gained": int(comparison.gained[at]),
+            "lost": int(comparison.lost[at]),
+            "kept": int(comparison.kept[at]),
+            "agreement": _share(comparison.equal[at], comparison.tracks) if comparison.common[at] else None,
+        }
+        for at, label in enumerate(comparison.labels)
+    ]
+    return sorted(labels, key=lambda each: -each["gained"] - each["lost"])
+
+
+def _corrections(comparison: Comparison[UUID]) -> dict[str, Any]:
+    """Precision, recall and F1 of the models' own decisions; means over common labels that people gave."""
+    measured = [_measure(comparison, which) for which in range(len(SIDES))]
+    counted = np.flatnonzero(comparison.common & (comparison.positives > 0))
+    judged = np.flatnonzero(comparison.positives + comparison.negatives > 0)
+    return {
+        "tracks": comparison.judged,
+        "macro_labels": len(counted),
+        "macro": _by_side(
+            [{name: _mean(values[counted]) for name, values in one.items()} for one in measured]
+        ),
+        "labels": [
+            {
+                "label": comparison.labels[at],
+                "yes": int(comparison.positives[at]),
+                "no": int(comparison.negatives[at]),
+                **_by_side(
+                    [
+                        {name: _number(values[at]) for name, values in one.items()} if has else None
+                        for one, has in zip(measured, comparison.of_model[:, at], strict=True)
+                    ]
+                ),
+            }
+            for at in judged
+        ],
+    }
+
+
+def _measure(comparison: Comparison[UUID], which: int) -> dict[str, Any]:
+    """Precision, recall and F1 per label (U,) of a model; NaN where undefined."""
+    hits, yes = comparison.hits[which], comparison.positives
+    given = hits + comparison.false_alarms[which]
+    with np.errstate(invalid="ignore"):
+        f1 = np.where(yes > 0, 2 * hits / (given + yes), np.nan)
+        return {"precision": hits / given, "recall": hits / yes, "f1": f1}
+
+
+def _warnings(
+    models: tuple[Model, Model], names: list[str], left_out: Mapping[LeftOut, int], of_windows: int
+) -> list[str]:
+    """What was left out, and what was compared by less than there is."""
+    warnings = []
+    if count := left_out.get(LeftOut.NOT_ANALYSED):
+        warnings.append(f"Tracks left out, as their audio has not been read yet: {count:,}.")
+    reasons = (LeftOut.UNKNOWN_TO_MODEL, LeftOut.UNKNOWN_TO_AGAINST)
+    for model, name, reason in zip(models, names, reasons, strict=True):
+        if count := left_out.get(reason, 0) + left_out.get(LeftOut.UNKNOWN_TO_BOTH, 0):
+            no_embedding = f"no embedding by the backbone of {name} is stored"
+            why = no_embedding if model.kind == HEAD else f"{name} has not labelled them"
+            warnings.append(f"Tracks left out, as {why}: {count:,}.")
+    if of_windows:
+        warnings.append(f"Tracks compared by some windows only, as they were analysed: {of_windows:,}.")
+    return warnings
+
+
+def _unrefused(comparison: Comparison[UUID]) -> list[str]:
+    """Labels that people only gave: to give them to every track would be right."""
+    only_given = comparison.common & (comparison.positives > 0) & (comparison.negatives == 0)
+    if not only_given.any():
+        return []
+    names = [comparison.labels[at] for at in np.flatnonzero(only_given)]
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    shown = ", ".join(names[:MOST_NAMED]) + more
+    return [f"Nobody refused these labels on a compared track, so their precision says nothing: {shown}."]
+
+
+def _share(part: Any, whole: int) -> float | None:
+    return round(float(part) / whole, DIGITS) if whole else None
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else round(float(value), DIGITS)
+
+
+def _mean(values: Any) -> float | None:
+    known = values[~np.isnan(values)]
+    return _number(known.mean()) if len(known) else None
