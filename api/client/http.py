@@ -205,6 +205,15 @@ class Client:
     def list_models(self) -> list[schemas.Model]:
         return self._get(schemas.Page[schemas.Model], "/models").items
 
+    def list_retrainings(self) -> list[schemas.Retraining]:
+        return self._get(schemas.Page[schemas.Retraining], "/retrainings").items
+
+    def set_up_retraining(self, model: str, request: schemas.RetrainingRequest) -> schemas.Retraining:
+        return self._call(schemas.Retraining, "PUT", f"/retrainings/{model}", json=request.model_dump())
+
+    def turn_off_retraining(self, model: str) -> None:
+        self._delete(f"/retrainings/{model}")
+
     def promote_model(self, name: str, version: int | None) -> schemas.Model:
         return self._post(schemas.Model, f"/models/{name}/promote", {"version": version})
 

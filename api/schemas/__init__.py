@@ -35,9 +35,10 @@ from api.schemas.jobs import (
 from api.schemas.keys import ApiKey, ApiKeyRequest, NewApiKey
 from api.schemas.label_sets import LabelInSet, LabelSet, LabelSetChange, LabelSetRequest, SetLabel
 from api.schemas.libraries import Library, LibraryChange, LibraryRequest
-from api.schemas.models import Model, PromotionRequest
+from api.schemas.models import Model, Offer, PromotionRequest
 from api.schemas.predictions import Label, Prediction
 from api.schemas.problems import FieldError, JobError, Problem
+from api.schemas.retrainings import Retraining, RetrainingRequest
 from api.schemas.review import ReviewBatch, ReviewProgress, ReviewQuestion
 from api.schemas.studies import (
     BestRequest,
@@ -100,6 +101,7 @@ __all__ = [
     "ListedChange",
     "Model",
     "NewApiKey",
+    "Offer",
     "Page",
     "Prediction",
     "Problem",
@@ -110,6 +112,8 @@ __all__ = [
     "Response",
     "Result",
     "ResumeRequest",
+    "Retraining",
+    "RetrainingRequest",
     "ReviewBatch",
     "ReviewProgress",
     "ReviewQuestion",

@@ -125,6 +125,25 @@ def _corrected_in(library: Library, folder: str) -> tuple[ColumnElement[bool], .
     )
 
 
+def count_corrected_since(session: Session, library: Library, since: datetime) -> int:
+    """Pieces of audio in a library of which a yes or no that stands has been said since then."""
+    is_there = exists().where(
+        Track.content_hash == Correction.content_hash,
+        Track.library_id == library.id,
+        Track.missing_at.is_(None),
+    )
+    query = (
+        select(func.count(Correction.content_hash.distinct()))
+        .join(CorrectionChange, CorrectionChange.id == Correction.change_id)
+        .where(
+            CorrectionChange.created_at > since,
+            Correction.verdict.in_((Verdict.YES, Verdict.NO)),
+            is_there,
+        )
+    )
+    return session.scalar(query) or 0
+
+
 def get_content_hash(session: Session, track_id: UUID) -> bytes:
     """Which audio a track holds. Raises TrackNotFound or TrackNotAnalysed."""
     query = select(Track.id, Track.content_hash).join(Library, Library.id == Track.library_id)
