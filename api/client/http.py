@@ -1,6 +1,6 @@
 """A typed client of the gateway."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +20,7 @@ from core.states import ItemState, Verdict
 API = "/api/v1"
 TIMEOUT = httpx.Timeout(60, connect=5)
 QUESTIONS = 5  # of a review at a time: several, to ask about several albums
+LEASE_S = 1800  # for all of them; what is not answered is given back
 T = TypeVar("T", bound=BaseModel)
 
 
@@ -186,9 +187,19 @@ class Client:
     def take_questions(
         self, strategy: str, label: str | None, library: str | None, other: str
     ) -> schemas.ReviewBatch:
-        """The next tracks to correct, which nobody else is asked about for ten minutes."""
-        query = {"strategy": strategy, "label": label, "library": library, "other": other, "n": QUESTIONS}
+        """The next tracks to correct, which nobody else is asked about for half an hour."""
+        query = {
+            "strategy": strategy,
+            "label": label,
+            "library": library,
+            "other": other,
+            "n": QUESTIONS,
+            "lease_s": LEASE_S,
+        }
         return self._get(schemas.ReviewBatch, "/review", query)
+
+    def release_questions(self, track_ids: Sequence[UUID]) -> None:
+        self._request("POST", "/review/release", json={"tracks": list(map(str, track_ids))})
 
     def list_similar(
         self, track_id: UUID, limit: int, library: str | None = None, *, duplicates: bool = False

@@ -39,7 +39,7 @@ from api.schemas.models import Model, Offer, PromotionRequest
 from api.schemas.predictions import Label, Prediction
 from api.schemas.problems import FieldError, JobError, Problem
 from api.schemas.retrainings import Retraining, RetrainingRequest
-from api.schemas.review import ReviewBatch, ReviewProgress, ReviewQuestion
+from api.schemas.review import ReleaseRequest, ReviewBatch, ReviewForecast, ReviewProgress, ReviewQuestion
 from api.schemas.studies import (
     BestRequest,
     BestTrial,
@@ -108,6 +108,7 @@ __all__ = [
     "Progress",
     "PromotionRequest",
     "Readiness",
+    "ReleaseRequest",
     "Request",
     "Response",
     "Result",
@@ -115,6 +116,7 @@ __all__ = [
     "Retraining",
     "RetrainingRequest",
     "ReviewBatch",
+    "ReviewForecast",
     "ReviewProgress",
     "ReviewQuestion",
     "Run",

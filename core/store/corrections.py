@@ -35,7 +35,15 @@ from core.errors import ChangeNotFound, TrackNotAnalysed, TrackNotFound
 from core.spelling import name_key
 from core.states import Verdict
 from core.store.cursor import Page, cut_page, decode_cursor
-from core.store.tables import Correction, CorrectionChange, CorrectionEntry, Library, Review, Track
+from core.store.tables import (
+    Correction,
+    CorrectionChange,
+    CorrectionEntry,
+    LearntTrack,
+    Library,
+    Review,
+    Track,
+)
 
 LISTED_ENTRIES = 200  # of the history of one piece of audio, the newest first
 NOT_IDENTIFIED = "The audio of this track has not been read yet: analyse its library first."
@@ -125,12 +133,21 @@ def _corrected_in(library: Library, folder: str) -> tuple[ColumnElement[bool], .
     )
 
 
-def count_corrected_since(session: Session, library: Library, since: datetime) -> int:
-    """Pieces of audio in a library of which a yes or no that stands has been said since then."""
+def count_corrected_since(
+    session: Session, library: Library | None, since: datetime, *, new_to: int | None = None
+) -> int:
+    """Pieces of audio of a library, or of any, of which a yes or no that stands has been said since then.
+
+    `new_to`: the id of a model; only what it has not learnt from counts, as far as that is stored.
+    """
     is_there = exists().where(
         Track.content_hash == Correction.content_hash,
-        Track.library_id == library.id,
         Track.missing_at.is_(None),
+        Library.id == Track.library_id,
+        *([] if library is None else [Track.library_id == library.id]),
+    )
+    is_learnt = exists().where(
+        LearntTrack.model_id == new_to, LearntTrack.content_hash == Correction.content_hash
     )
     query = (
         select(func.count(Correction.content_hash.distinct()))
@@ -139,6 +156,7 @@ def count_corrected_since(session: Session, library: Library, since: datetime) -
             CorrectionChange.created_at > since,
             Correction.verdict.in_((Verdict.YES, Verdict.NO)),
             is_there,
+            *([] if new_to is None else [~is_learnt]),
         )
     )
     return session.scalar(query) or 0

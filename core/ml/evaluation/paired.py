@@ -49,11 +49,11 @@ def paired_difference(
     truth, _ = checked(targets, np.asarray(targets))
     one, other = (checked(decisions, np.asarray(targets))[0] for decisions in (first, second))
     independent = len(set(groups))
-    before, after = (float(_macro_f1(truth, each, np.ones((1, len(truth))))[0]) for each in (one, other))
+    before, after = (float(macro_f1(truth, each, np.ones((1, len(truth))))[0]) for each in (one, other))
     value = after - before
     drawn = np.concatenate(
         [
-            _macro_f1(truth, other, weights) - _macro_f1(truth, one, weights)
+            macro_f1(truth, other, weights) - macro_f1(truth, one, weights)
             for weights in resamples(groups, repeats, seed)
         ]
     )
@@ -67,7 +67,7 @@ def paired_difference(
     return Difference(before, after, value, float(low), float(high), labels, independent)
 
 
-def _macro_f1(truth: Bools, decisions: Bools, weights: Floats) -> Floats:
+def macro_f1(truth: Bools, decisions: Bools, weights: Floats) -> Floats:
     """Macro-F1 (R,) of weighted tracks (R, N), over the labels that some drawn track has; NaN without any."""
     hits, has, given = (weights @ counted.astype(float) for counted in (truth & decisions, truth, decisions))
     f1 = np.divide(2 * hits, has + given, out=np.zeros_like(hits), where=has + given > 0)

@@ -71,6 +71,7 @@ WRITE = {
     "POST /api/v1/corrections/from-csv",
     "POST /api/v1/corrections/from-tags",
     "POST /api/v1/corrections/{change_id}/undo",
+    "POST /api/v1/review/release",
     "PUT /api/v1/retrainings/{name}",
     "DELETE /api/v1/retrainings/{name}",
     "POST /api/v1/label-sets",
