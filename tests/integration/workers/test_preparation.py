@@ -18,7 +18,8 @@ from core.jobs.submission import submit_job
 from core.ml.training.cache_paths import LOG_MEL
 from core.pretrained.smoke_data import write_clips
 from core.settings import Settings
-from core.states import JobState
+from core.states import JobState, Verdict
+from core.store.corrections import NewCorrection, write_corrections
 from core.store.registry import promote_model, register_artifact
 from core.store.session import transaction
 from core.store.tables import Embedding, Job, JobItem, JobUnit, Prediction, Run, Track
@@ -248,6 +249,25 @@ def test_what_cannot_be_prepared_is_left_out_with_its_reason(listed, monkeypatch
     assert results is not None
     assert list(results["dropped"]) == ["low/low_0.flac"]
     assert read_job(listed.sessions, job_id).state == JobState.SUCCEEDED
+
+
+def test_only_tracks_that_the_training_learns_from_are_prepared(mine, monkeypatch):
+    """Of corrected tracks, those on whose labels people have decided."""
+    monkeypatch.setattr(analysis, "get_settings", lambda: mine.settings)
+    mine.music.label()
+    with transaction(mine.sessions) as session:
+        audio = [track.content_hash or b"" for track in session.scalars(select(Track).order_by(Track.path))]
+        said = [
+            NewCorrection(digest, label, Verdict.YES if number % 2 == place else Verdict.NO)
+            for number, digest in enumerate(audio[:7])
+            for place, label in enumerate(("even", "odd"))
+            if number < 6 or label == "odd"
+        ]
+        write_corrections(session, said, author="local", origin="track")
+    job_id = mine.submit(NETWORK | {"dataset": {"kind": "corrections", "library": "music"}})
+    mine.plan(job_id)
+    with mine.sessions() as session:
+        assert session.scalar(select(func.count()).where(JobItem.job_id == job_id)) == 6
 
 
 def test_a_dataset_that_cannot_be_used_fails_before_anything_is_opened(music, process_settings, monkeypatch):
