@@ -95,7 +95,11 @@ def _row(session: Session, retraining: Retraining) -> RetrainingRow:
         serving = None
     run = find_training(session, serving) if serving else None
     since = _since(retraining, run)
-    counted = count_corrected_since(session, library, since) if library and since else None
+    counted = None
+    if library is not None and run is not None and since is not None:
+        is_own = library.id == _library_of(session, run)
+        folder = run.config.get("dataset", {}).get("path", "") if is_own else ""
+        counted = count_corrected_since(session, library, since, folder=folder)
     job = session.scalar(select(Job).where(Job.id == retraining.job_id))
     return RetrainingRow(retraining, library.name if library else None, serving, counted, job)
 

@@ -136,17 +136,24 @@ def _corrected_in(library: Library, folder: str) -> tuple[ColumnElement[bool], .
 
 
 def count_corrected_since(
-    session: Session, library: Library | None, since: datetime, *, new_to: int | None = None
+    session: Session,
+    library: Library | None,
+    since: datetime,
+    *,
+    folder: str = "",
+    new_to: int | None = None,
 ) -> int:
     """Pieces of audio of a library, or of any, of which a yes or no that stands has been said since then.
 
-    `new_to`: the id of a model; only what it has not learnt from counts, as far as that is stored.
+    Only those in the folder, relative to the library, count. `new_to`: the id of a model; only what it has
+    not learnt from counts, as far as that is stored.
     """
     is_there = exists().where(
         Track.content_hash == Correction.content_hash,
         Track.missing_at.is_(None),
         Library.id == Track.library_id,
         *([] if library is None else [Track.library_id == library.id]),
+        *([Track.path.startswith(f"{folder}/", autoescape=True)] if folder else []),
     )
     is_learnt = exists().where(
         LearntTrack.model_id == new_to, LearntTrack.content_hash == Correction.content_hash

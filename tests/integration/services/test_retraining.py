@@ -95,6 +95,15 @@ def test_what_was_corrected_before_the_training_or_elsewhere_does_not_count(sess
     assert retrain_if_due(session, "mine", DATA) is None
 
 
+def test_only_tracks_of_the_folder_that_is_learnt_count(session):
+    make_served(session, dataset=EXPERIMENT["dataset"] | {"path": "jazz"})
+    library = session.scalars(select(Library)).one()
+    make_track(session, library, path="jazz/a.mp3", content_hash=bytes([9]) * 32)
+    assert set_up(session, "mine", 9, None, "me").corrected == 0
+    say(session, 0, 9)
+    assert get_retraining(session, "mine").corrected == 1
+
+
 def test_a_failed_training_is_shown_and_the_next_waits_for_as_many_more_corrections(session):
     make_served(session)
     set_up(session, "mine", 2, None, "me")
