@@ -1,5 +1,7 @@
 """The dispatcher: publishes ready units, requeues those the broker lost, reaps expired leases.
 
+Now and then it also deletes what is old, and submits trainings of models that are to be trained again.
+
 Run it as `python -m workers.dispatcher`. Any number may run: rows are taken with SKIP LOCKED.
 """
 
