@@ -60,6 +60,22 @@ API_KEY = {
     "revoked_at": None,
 }
 
+OFFER = {
+    "against": "my-genres@1",
+    "verdict": "better",
+    "reason": None,
+    "tracks": 52,
+    "learnt": 0,
+    "not_labelled": 1,
+    "artists": 40,
+    "labels": 6,
+    "f1_before": 0.71,
+    "f1": 0.82,
+    "difference": 0.11,
+    "low": 0.03,
+    "high": 0.19,
+}
+
 EXPERIMENT = {"name": "my-genres", "created_at": WHEN, "run_count": 1}
 RUN = {
     "id": JOB_ID,
@@ -159,8 +175,10 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "label": None,
         "items": [{"track": TRACK, "value": 0.02, "leased_until": WHEN}],
         "progress": {"decided": 40, "undecided": 1160, "leased": 1},
+        "forecast": {"more": 31, "low": 12, "high": 80, "plateau": 0.86, "reason": None},
         "warnings": [],
     },
+    "ReleaseRequest": {"tracks": [TRACK_ID]},
     "CorrectionRequest": {"labels": {"jazz": "yes", "rock": "no"}, "note": "by ear", "allow_new": False},
     "CorrectionOutcome": CHANGED,
     "CorrectedTrack": CHANGED | TRACK_LABELS,
@@ -240,6 +258,22 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "metrics": {"macro_roc_auc": 0.88},
         "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
         "created_at": WHEN,
+        "offer": None,
+    },
+    "Offer": OFFER,
+    "RetrainingRequest": {"after_corrections": 50},
+    "Retraining": {
+        "model": "my-genres",
+        "enabled": True,
+        "after_corrections": 50,
+        "library": "home",
+        "serving": "my-genres@1",
+        "corrected": 12,
+        "tried_at": WHEN,
+        "job": JOB_ID,
+        "state": "succeeded",
+        "offered": "my-genres@2",
+        "error": None,
     },
     "Experiment": EXPERIMENT,
     "ExperimentRuns": EXPERIMENT | {"runs": [RUN]},

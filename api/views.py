@@ -15,6 +15,7 @@ from core.jobs.jobs import get_job
 from core.jobs.kinds import Progress
 from core.jobs.progress import get_progress
 from core.services.results import ResultRow
+from core.services.retraining import RetrainingRow
 from core.services.studies import (
     MOST_BEST,
     StudyRow,
@@ -277,6 +278,28 @@ def model(row: tables.Model, aliases: dict[str, int]) -> schemas.Model:
         metrics=row.metrics,
         sha256=row.sha256,
         created_at=row.created_at,
+        offer=schemas.Offer.model_validate(row.offer) if row.offer else None,
+    )
+
+
+def retraining(session: Session, row: RetrainingRow) -> schemas.Retraining:
+    known, job = row.retraining, row.job
+    made = session.get(tables.Model, job.model_id) if job is not None and job.model_id is not None else None
+    code, detail = known.error_code, known.error_detail
+    if code is None and job is not None:
+        code, detail = job.error_code, job.error_detail
+    return schemas.Retraining(
+        model=known.model_name,
+        enabled=known.enabled,
+        after_corrections=known.after_tracks,
+        library=row.library,
+        serving=model_name(row.serving) if row.serving is not None else None,
+        corrected=row.corrected,
+        tried_at=known.tried_at,
+        job=job.id if job is not None else None,
+        state=job.state if job is not None else None,
+        offered=model_name(made) if made is not None else None,
+        error=schemas.JobError(code=code, detail=detail or "") if code is not None else None,
     )
 
 

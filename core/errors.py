@@ -136,6 +136,10 @@ class RunNotFound(NotFound):
     """There is no run with this id."""
 
 
+class RetrainingNotFound(NotFound):
+    """Models of this name are not trained by themselves; `GET /api/v1/retrainings` lists which are."""
+
+
 class StudyNotFound(NotFound):
     """There is no study with this id."""
 

@@ -1,5 +1,7 @@
 """The dispatcher: publishes ready units, requeues those the broker lost, reaps expired leases.
 
+Now and then it also deletes what is old, and submits trainings of models that are to be trained again.
+
 Run it as `python -m workers.dispatcher`. Any number may run: rows are taken with SKIP LOCKED.
 """
 
@@ -33,6 +35,7 @@ from core.jobs.workers import DISPATCHER, record_heartbeat, remove_dead_workers,
 from core.logs import configure_logging
 from core.services.kinds import register_kinds
 from core.services.retention import BATCH, delete_old_jobs
+from core.services.retraining import find_enabled, retrain_if_due
 from core.settings import Settings, get_settings
 from core.store.session import SessionFactory, create_database_engine, create_session_factory, transaction
 from core.store.tables import Job
@@ -60,6 +63,7 @@ class Dispatcher:
         self.uploads_dir = settings.uploads_dir
         self.training_dir = settings.training_dir
         self.models_dir = settings.models_dir
+        self.data_dir = settings.data_dir
         self.keep_jobs_days = settings.keep_jobs_days
         self.sweeper = Sweeper(self.sessions, settings)
         self.is_behind = False  # with removing what has been deleted
@@ -137,6 +141,16 @@ class Dispatcher:
         remove_job_folders(self.training_dir, wanted, temporary)
         has_old = self._delete_old_jobs()
         self.is_behind = self.sweeper.sweep(DELETE_FOR_S) or has_old
+
+    def retrain(self) -> None:
+        """Submit trainings of models of which enough tracks have been corrected; see `retrain_if_due`."""
+        with self.sessions() as session:
+            names = find_enabled(session)
+        for name in names:
+            with transaction(self.sessions) as session:
+                job = retrain_if_due(session, name, self.data_dir)
+            if job is not None:
+                log.info("%s is trained again: job %s", name, job.id)
 
     def _delete_old_jobs(self) -> bool:
         """Mark old jobs as deleted for a bounded time, a batch per transaction; whether there may be more."""
@@ -223,7 +237,7 @@ def run(settings: Settings) -> None:
     while not stop.is_set():
         succeeded = dispatcher.tick() & succeeds(dispatcher.send_heartbeat)
         if time.monotonic() >= next_sweep:
-            succeeded &= succeeds(dispatcher.sweep)
+            succeeded &= succeeds(dispatcher.sweep) & succeeds(dispatcher.retrain)
             next_sweep = time.monotonic() + (SWEEP_AGAIN_S if dispatcher.is_behind else SWEEP_EVERY_S)
         if not succeeded:
             stop.wait(1.0)

@@ -14,6 +14,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from core.config.dataset import LabelConfig
 from core.config.experiment import ExperimentConfig
 from core.config.models import EnsembleConfig, FeatureConfig, TransferConfig
 from core.config.search_space import best_experiment
@@ -95,8 +96,8 @@ Inputs = Embeddings | Frames
 
 def plan_inputs(lease: Lease) -> None:
     """Add units for the tracks of which an input of the models is missing; none if nothing is."""
-    config, wanted = lease.transact(partial(_wanted, claim=lease.claim))
-    dataset = load_known_dataset(lease, config.dataset)
+    config, wanted, labels = lease.transact(partial(_wanted, claim=lease.claim))
+    dataset = load_known_dataset(lease, config.dataset, labels)
     dataset = select_labels(dataset, before_tags(dataset, config.labels)).dataset
     sweep_outdated(get_settings().cache_dir)
     units = [
@@ -107,21 +108,23 @@ def plan_inputs(lease: Lease) -> None:
     lease.write(partial(add_preparing_units, claim=lease.claim, units=units))
 
 
-def _wanted(session: Session, claim: Claim) -> tuple[ExperimentConfig, list[Inputs]]:
+def _wanted(session: Session, claim: Claim) -> tuple[ExperimentConfig, list[Inputs], LabelConfig | None]:
     """The experiment of a training, or that of a study, and the inputs of all models that it may train.
 
-    A study that searches through features has no inputs that are known before its trials.
+    A study that searches through features has no inputs that are known before its trials. The last is the
+    selection of labels, None if a study searches through it.
     """
     if "experiment" in claim.params:
         config = ExperimentConfig.model_validate(claim.params["experiment"])
-        return config, [_inputs_of(config)]
+        return config, [_inputs_of(config)], config.labels
     study = session.scalars(select(Study).where(Study.job_id == claim.job_id)).one()
     tuning = TuningConfig.model_validate(study.config)
     config = best_experiment(tuning, {})
+    labels = None if any(key.startswith("labels.") for key in tuning.space) else config.labels
     if any(key.startswith("features.") for key in tuning.space):
-        return config, []
+        return config, [], labels
     configs = [config.model_copy(update={"model": model}) for model in possible_models(tuning)]
-    return config, list(dict.fromkeys(map(_inputs_of, configs)))
+    return config, list(dict.fromkeys(map(_inputs_of, configs))), labels
 
 
 def _inputs_of(config: ExperimentConfig) -> Inputs:

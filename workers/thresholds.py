@@ -25,6 +25,7 @@ from core.ml.models import artifact
 from core.ml.models.artifact import ModelCard, StoredCard
 from core.ml.training.json_values import finite_or_null
 from core.ml.training.records import VALIDATION_FILE, ValidationScores, read_validation
+from core.ml.training.track_records import TRACKS_FILE
 from core.settings import get_settings
 from core.store.experiments import reserve_version
 from core.store.predictions import copy_predictions
@@ -201,4 +202,6 @@ def _relabel_page(session: Session, claim: Claim, source: Model, model: Model, a
 
 
 def _records(folder: Path) -> dict[str, bytes]:
-    return {VALIDATION_FILE: (folder / VALIDATION_FILE).read_bytes()}
+    """What says which tracks the model was trained and measured on; older models have only the first."""
+    names = (name for name in (VALIDATION_FILE, TRACKS_FILE) if (folder / name).is_file())
+    return {name: (folder / name).read_bytes() for name in names}

@@ -21,15 +21,18 @@ from core.ml.datasets.examples import Dataset
 from core.ml.training.context import TrainingStopped
 from core.ml.training.json_values import finite_or_null
 from core.ml.training.reports import EpochReport, TrainingResult
+from core.ml.training.track_records import TrackRecords, read_track_records
 from core.ml.training.train import train
 from core.services.runs import finish_run, record_epochs
 from core.settings import get_settings
 from core.states import Activity
 from core.store.corrections import list_library_corrections
 from core.store.experiments import FinishedTraining, take_version
+from core.store.learnt_tracks import save_learnt_tracks
 from core.store.registry import register_artifact
 from core.store.tables import Library, Run
 from core.store.tracks import list_tags
+from workers.comparison import find_tracks, make_offer
 from workers.install import install, read_card
 from workers.known_audio import stored_embeddings, with_contents
 from workers.lease import Lease
@@ -73,8 +76,19 @@ def train_model(lease: Lease) -> None:
         raise
     reporter.on_activity(Activity.INSTALLING, 0, None)
     installed = install(result.folder, settings.models_dir / f"{config.experiment_name}-{version}")
-    lease.write(partial(_finish, lease=lease, result=result, folder=installed))
+    records = read_track_records(installed)
+    offer = _compare(lease, result, records)
+    lease.write(partial(_finish, lease=lease, result=result, folder=installed, records=records, offer=offer))
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _compare(lease: Lease, result: TrainingResult, records: TrackRecords | None) -> dict[str, Any] | None:
+    """How the model of a retraining compares with the one that serves; None of other trainings."""
+    against = lease.claim.params.get("compare_with")
+    if against is None or records is None:
+        return None
+    found = lease.transact(partial(find_tracks, against=against, records=records))
+    return make_offer(found, result.labels, records)
 
 
 def adopt_checkpoints(folder: Path, continues: Sequence[str]) -> None:
@@ -124,7 +138,14 @@ def load_dataset(lease: Lease, config: DatasetConfig, labels: LabelConfig | None
     return read_library(config, root, tracks)
 
 
-def _finish(session: Session, lease: Lease, result: TrainingResult, folder: Path) -> None:
+def _finish(
+    session: Session,
+    lease: Lease,
+    result: TrainingResult,
+    folder: Path,
+    records: TrackRecords | None,
+    offer: dict[str, Any] | None,
+) -> None:
     """Register the model and store the results of its run in one transaction."""
     card = read_card(folder)
     run = session.get_one(Run, lease.claim.job_id)
@@ -137,7 +158,11 @@ def _finish(session: Session, lease: Lease, result: TrainingResult, folder: Path
         duration_s=result.metrics["duration_s"],
         epochs=[finite_or_null(report.as_dict()) for report in result.history],
     )
-    finish_run(session, lease.claim, run, finished, register_artifact(session, folder))
+    model = register_artifact(session, folder)
+    model.offer = offer
+    if records is not None:
+        save_learnt_tracks(session, model, records.learnt_scores())
+    finish_run(session, lease.claim, run, finished, model)
 
 
 class RunReporter:

@@ -1,5 +1,6 @@
 """The `correct` and `review` commands: what you say of labels outranks every model."""
 
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from uuid import UUID
@@ -8,13 +9,15 @@ import typer
 
 from api import schemas
 from api.client import display
-from api.client.http import Client, ClientError
+from api.client.http import LEASE_S, Client, ClientError
 from api.client.tracks import find_track
 from core.library.correction_files import signed
 from core.states import Verdict
 
 SHOWN_PROBLEMS = 20
 SHOWN_LABELS = 10
+MOST_RELEASED = 100
+LEAST_LEFT_S = 60  # of a lease, to answer in
 DECIDED_ONES = "suspect"  # the strategy that asks about tracks of which somebody has said something
 ANSWERS = {"y": Verdict.YES, "n": Verdict.NO, "?": Verdict.UNSURE}
 
@@ -85,28 +88,62 @@ def show_labels(track: schemas.Track) -> None:
 
 
 def review(client: Client, strategy: str, label: str | None, library: str | None, other: str) -> None:
-    """Ask about one track after the other until there is none left, or the answer is `q`."""
+    """Ask about one track after the other until there is none left, or the answer is `q`.
+
+    Tracks that were not answered are given back in the end, also after Ctrl-C.
+    """
     folders = {each.name: Path(each.path) for each in client.list_libraries()}
-    answered = 0
-    while True:
-        batch = client.take_questions(strategy, label, library, other)
-        for warning in batch.warnings if not answered else ():
-            display.say(f"Note: {warning}")
-        if not batch.items:
-            display.say(f"Nothing is left to ask about now. {answered} tracks answered.", "bold")
-            return
-        undecided = batch.progress.undecided
-        for question in batch.items:
-            show_labels(question.track)
-            display.say(str(folders.get(question.track.library, Path()) / question.track.path))
-            verdicts = ask(batch.label)
-            while verdicts and not answer(client, question.track.id, verdicts):
-                verdicts = ask(batch.label)
-            if verdicts is None:
-                display.say(f"{answered} tracks answered, {undecided} undecided.", "bold")
+    answered, undecided = 0, None
+    taken: dict[UUID, float] = {}  # tracks that were not answered, and when their leases end by our clock
+    try:
+        while True:
+            batch = client.take_questions(strategy, label, library, other)
+            until = time.monotonic() + LEASE_S - LEAST_LEFT_S
+            taken |= {each.track.id: until for each in batch.items}
+            for line in introduction(batch) if undecided is None else ():
+                display.say(line)
+            undecided = batch.progress.undecided
+            if not batch.items:
+                display.say(f"Nothing is left to ask about now. {answered} tracks answered.", "bold")
                 return
-            answered += bool(verdicts)
-            undecided -= bool(verdicts) and strategy != DECIDED_ONES
+            for question in batch.items:
+                if time.monotonic() >= until:
+                    break  # somebody else may soon be asked about them
+                show_labels(question.track)
+                display.say(str(folders.get(question.track.library, Path()) / question.track.path))
+                verdicts = ask(batch.label)
+                while verdicts and not answer(client, question.track.id, verdicts):
+                    verdicts = ask(batch.label)
+                if verdicts is None:
+                    display.say(f"{answered} tracks answered, {undecided} undecided.", "bold")
+                    return
+                if verdicts:
+                    del taken[question.track.id]
+                    answered += 1
+                    undecided -= strategy != DECIDED_ONES
+    finally:
+        give_back(client, [each for each, end in taken.items() if time.monotonic() < end])
+
+
+def introduction(batch: schemas.ReviewBatch) -> list[str]:
+    """What is to be known before the first question."""
+    return [*(f"Note: {warning}" for warning in batch.warnings), forecast(batch.forecast)]
+
+
+def forecast(found: schemas.ReviewForecast) -> str:
+    """How many more tracks the model needs, in a sentence."""
+    if found.more is None:
+        return f"How many more tracks the model needs cannot be told: {found.reason}"
+    between = f"{found.low} or more" if found.high is None else f"{found.low} to {found.high}"
+    if found.more == 0:
+        return f"The model has learnt enough for 95 % of what it can reach ({between} more tracks)."
+    return f"About {found.more} more tracks ({between}) to 95 % of what the model can reach."
+
+
+def give_back(client: Client, track_ids: Sequence[UUID]) -> None:
+    """Let others be asked about tracks, as many at a time as a request may name."""
+    for start in range(0, len(track_ids), MOST_RELEASED):
+        client.release_questions(track_ids[start : start + MOST_RELEASED])
 
 
 def ask(label: str | None) -> dict[str, Verdict] | None:

@@ -20,6 +20,7 @@ from core.states import ItemState, Verdict
 API = "/api/v1"
 TIMEOUT = httpx.Timeout(60, connect=5)
 QUESTIONS = 5  # of a review at a time: several, to ask about several albums
+LEASE_S = 1800  # for all of them; what is not answered is given back
 T = TypeVar("T", bound=BaseModel)
 
 
@@ -190,9 +191,19 @@ class Client:
     def take_questions(
         self, strategy: str, label: str | None, library: str | None, other: str
     ) -> schemas.ReviewBatch:
-        """The next tracks to correct, which nobody else is asked about for ten minutes."""
-        query = {"strategy": strategy, "label": label, "library": library, "other": other, "n": QUESTIONS}
+        """The next tracks to correct, which nobody else is asked about for half an hour."""
+        query = {
+            "strategy": strategy,
+            "label": label,
+            "library": library,
+            "other": other,
+            "n": QUESTIONS,
+            "lease_s": LEASE_S,
+        }
         return self._get(schemas.ReviewBatch, "/review", query)
+
+    def release_questions(self, track_ids: Sequence[UUID]) -> None:
+        self._request("POST", "/review/release", json={"tracks": list(map(str, track_ids))})
 
     def list_similar(
         self, track_id: UUID, limit: int, library: str | None = None, *, duplicates: bool = False
@@ -211,6 +222,15 @@ class Client:
 
     def compare_models(self, references: Sequence[str]) -> schemas.ModelComparison:
         return self._get(schemas.ModelComparison, "/models/compare", {"models": ",".join(references)})
+
+    def list_retrainings(self) -> list[schemas.Retraining]:
+        return self._get(schemas.Page[schemas.Retraining], "/retrainings").items
+
+    def set_up_retraining(self, model: str, request: schemas.RetrainingRequest) -> schemas.Retraining:
+        return self._call(schemas.Retraining, "PUT", f"/retrainings/{model}", json=request.model_dump())
+
+    def turn_off_retraining(self, model: str) -> None:
+        self._delete(f"/retrainings/{model}")
 
     def promote_model(self, name: str, version: int | None) -> schemas.Model:
         return self._post(schemas.Model, f"/models/{name}/promote", {"version": version})

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from api.client import display
+from api.client import display, retraining
 from api.client import preview as previews
 from api.client.connection import connect
 from api.client.http import Client, ClientError
@@ -19,6 +19,7 @@ def models(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
         with connect() as client:
             show_models(client)
+            retraining.show_all(client)
 
 
 def show_models(client: Client) -> None:
@@ -73,6 +74,9 @@ def promote(
         promoted = client.promote_model(name, int(version) if version else None)
     display.say(f"{promoted.name}@{promoted.version} is the default model now.")
     display.say("`mfa label` labels with it; where only its head is new, no file is opened again.")
+
+
+app.command("retrain")(retraining.retrain)
 
 
 @app.command()

@@ -5,13 +5,10 @@ from typing import Annotated
 from fastapi import Query, Response
 
 from api import schemas, views
-from api.deps import ModelName, SessionsDep, Writer
+from api.deps import ModelName, SessionDep, SessionsDep, Writer
 from api.routes import make_router, problems
-from core.errors import Invalid
-from core.store import review as service
-from core.store.registry import resolve_model
-from core.store.session import transaction
-from core.store.track_pages import find_label
+from core.services import review as service
+from core.store.review import Strategy, release
 
 router = make_router("review")
 
@@ -22,12 +19,12 @@ def take_questions(
     caller: Writer,
     response: Response,
     strategy: Annotated[
-        service.Strategy,
+        Strategy,
         Query(
             description="`margin`: where the model is least sure, never two of one album in a row; `random`; "
             "`suspect`: what people said and the model contradicts; `disagreement`: of `model` and `other`"
         ),
-    ] = service.Strategy.MARGIN,
+    ] = Strategy.MARGIN,
     label: Annotated[
         str | None, Query(max_length=200, description="ask about this label of the model")
     ] = None,
@@ -44,40 +41,30 @@ def take_questions(
     Nobody else is asked about them until the lease ends or they are corrected; to say again what was said
     confirms it. Without a label, tracks of which nobody has said anything are asked about.
     """
-    # Others wait for who takes questions until this transaction ends: what takes longer comes after it.
-    with transaction(sessions) as session:
-        said_by = resolve_model(session, model)
-        asked = None if label is None else find_label(session, said_by, label)
-        if label is not None and asked is None:
-            raise Invalid(f"The model {views.model_name(said_by)} has no label {label!r}.")
-        compares = strategy == service.Strategy.DISAGREEMENT
-        questions = service.take_questions(
-            session,
-            said_by,
-            strategy,
-            n,
-            reviewer=caller.owner,
-            lease_s=lease_s,
-            label=asked,
-            library=library,
-            other=resolve_model(session, other) if compares else None,
-        )
-    with transaction(sessions) as session:
-        progress = service.count_progress(session, said_by, asked, library)
-        suspects = strategy == service.Strategy.SUSPECT
-        is_hidden = suspects and service.has_learnt_from_corrections(session, said_by)
+    asked = service.Asked(strategy, n, lease_s, label, library, model, other)
+    batch = service.take_questions(sessions, asked, caller.owner)
     response.headers["Cache-Control"] = "no-store"
     return schemas.ReviewBatch(
-        model=views.model_name(said_by),
-        label=asked,
+        model=views.model_name(batch.model),
+        label=batch.label,
         items=[
             schemas.ReviewQuestion(
-                track=views.track(said_by, each.row, all_scores=True),
+                track=views.track(batch.model, each.row, all_scores=True),
                 value=each.value,
                 leased_until=each.leased_until,
             )
-            for each in questions
+            for each in batch.questions
         ],
-        progress=schemas.ReviewProgress.model_validate(progress),
-        warnings=[service.LEARNT] if is_hidden else [],
+        progress=schemas.ReviewProgress.model_validate(batch.progress),
+        forecast=schemas.ReviewForecast.model_validate(batch.forecast),
+        warnings=batch.warnings,
     )
+
+
+@router.post("/release", status_code=204, responses=problems(400, 413))
+def release_questions(body: schemas.ReleaseRequest, session: SessionDep, caller: Writer) -> None:
+    """Give back tracks that you took and will not correct: others are asked about them at once.
+
+    Tracks that somebody else has taken, or nobody has, stay as they are.
+    """
+    release(session, body.tracks, caller.owner)

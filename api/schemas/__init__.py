@@ -26,7 +26,7 @@ from api.schemas.keys import ApiKey, ApiKeyRequest, NewApiKey
 from api.schemas.label_sets import LabelInSet, LabelSet, LabelSetChange, LabelSetRequest, SetLabel
 from api.schemas.libraries import Library, LibraryChange, LibraryRequest
 from api.schemas.model_comparison import ComparedLabel, ComparedModel, ModelComparison
-from api.schemas.models import Model, PromotionRequest
+from api.schemas.models import Model, Offer, PromotionRequest
 from api.schemas.predictions import Label, Prediction
 from api.schemas.preview import (
     CorrectedLabel,
@@ -40,7 +40,8 @@ from api.schemas.preview import (
     ScoreChange,
 )
 from api.schemas.problems import FieldError, JobError, Problem
-from api.schemas.review import ReviewBatch, ReviewProgress, ReviewQuestion
+from api.schemas.retrainings import Retraining, RetrainingRequest
+from api.schemas.review import ReleaseRequest, ReviewBatch, ReviewForecast, ReviewProgress, ReviewQuestion
 from api.schemas.studies import (
     BestRequest,
     BestTrial,
@@ -112,6 +113,7 @@ __all__ = [
     "ModelComparison",
     "NewApiKey",
     "OfBoth",
+    "Offer",
     "Outcome",
     "Page",
     "Prediction",
@@ -122,11 +124,15 @@ __all__ = [
     "Progress",
     "PromotionRequest",
     "Readiness",
+    "ReleaseRequest",
     "Request",
     "Response",
     "Result",
     "ResumeRequest",
+    "Retraining",
+    "RetrainingRequest",
     "ReviewBatch",
+    "ReviewForecast",
     "ReviewProgress",
     "ReviewQuestion",
     "Run",

@@ -1,11 +1,39 @@
 """Versions of learned models."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
 from api.schemas.base import Request, Response
+
+
+class Offer(Response):
+    """How a model that was trained by itself compares with the one that it was trained for.
+
+    Measured on tracks that people corrected and neither model has learnt from: the old model by what it
+    serves, the new one by models of its cross-validation, or on its test tracks.
+    """
+
+    against: str = Field(description="`name@version` of the old model")
+    verdict: Literal["better", "worse", "undecided"] = Field(
+        description="`better` or `worse` if the 95 % interval of the difference lies on one side of 0"
+    )
+    reason: str | None = Field(description="why it is undecided")
+    tracks: int = Field(description="compared")
+    learnt: int = Field(description="corrected tracks left out because the old model has learnt from them")
+    not_labelled: int = Field(
+        description="corrected tracks left out because the old model has not labelled them"
+    )
+    artists: int | None = Field(
+        default=None, description="of the tracks, those without one counted as one each: what is resampled"
+    )
+    labels: int | None = Field(default=None, description="that both models know and some of the tracks have")
+    f1_before: float | None = Field(default=None, description="macro-F1 of the old model")
+    f1: float | None = Field(default=None, description="macro-F1 of the new model")
+    difference: float | None = None
+    low: float | None = Field(default=None, description="lower end of the 95 % interval of the difference")
+    high: float | None = None
 
 
 class Model(Response):
@@ -23,6 +51,7 @@ class Model(Response):
     metrics: dict[str, Any]
     sha256: str = Field(description="SHA-256 of the weights, in hex")
     created_at: datetime
+    offer: Offer | None = Field(description="of a model that was trained by itself")
 
 
 class PromotionRequest(Request):

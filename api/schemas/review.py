@@ -1,10 +1,11 @@
 """Questions to people about labels."""
 
 from datetime import datetime
+from uuid import UUID
 
 from pydantic import Field
 
-from api.schemas.base import Response
+from api.schemas.base import Request, Response
 from api.schemas.tracks import Track
 
 
@@ -27,9 +28,29 @@ class ReviewProgress(Response):
     leased: int = Field(description="somebody is being asked about them, the tracks of this answer included")
 
 
+class ReviewForecast(Response):
+    """How many more corrected tracks give 95 % of the macro-F1 that the model approaches.
+
+    From the learning curve of its training, a power law through the scores after learning from fewer tracks,
+    picked at random. Tracks that were corrected since that training count already. The bounds are a 95 %
+    interval.
+    """
+
+    more: int | None = Field(description="null if that cannot be told, for the `reason`")
+    low: int | None
+    high: int | None = Field(description="null if it is too far to tell")
+    plateau: float | None = Field(description="macro-F1 that the curve approaches")
+    reason: str | None
+
+
+class ReleaseRequest(Request):
+    tracks: list[UUID] = Field(min_length=1, max_length=100, description="ids of tracks")
+
+
 class ReviewBatch(Response):
     model: str = Field(description="`name@version`")
     label: str | None
     items: list[ReviewQuestion]
     progress: ReviewProgress
+    forecast: ReviewForecast
     warnings: list[str]

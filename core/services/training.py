@@ -47,16 +47,27 @@ def prepare_training(session: Session, params: TrainingParams, context: Submissi
 
 
 def prepare_experiment(
-    session: Session, config: ExperimentConfig, context: SubmissionContext, study_id: UUID | None = None
+    session: Session,
+    config: ExperimentConfig,
+    context: SubmissionContext,
+    *,
+    study_id: UUID | None = None,
+    compare_with: str | None = None,
 ) -> NewJob:
-    """Check an experiment; `study_id` is the study that has chosen the parameters, if any."""
+    """Check an experiment.
+
+    `study_id`: the study that has chosen the parameters, if any; `compare_with`: the model, `name@version`,
+    that the new one is compared with.
+    """
     check_name(config)
     check_bases(session, config.model)
     dataset, library = place_dataset(session, config.dataset, context)
     config = config.model_copy(update={"dataset": dataset})
     return NewJob(
         JobKind.TRAINING,
-        {"experiment": config.model_dump(mode="json")} | ({"study_id": str(study_id)} if study_id else {}),
+        {"experiment": config.model_dump(mode="json")}
+        | ({"study_id": str(study_id)} if study_id else {})
+        | ({"compare_with": compare_with} if compare_with else {}),
         total=planned_epochs(config),
         library_id=library.id if library else None,
         on_insert=lambda session, job: add_run(session, job, config),

@@ -188,7 +188,7 @@ def _prepare_best(session: Session, study_id: UUID, number: int | None, context:
     if not chosen:
         raise NoBestTrial
     experiment = best_experiment(config, chosen[0].params or {})
-    return prepare_experiment(session, experiment, context, study_id)
+    return prepare_experiment(session, experiment, context, study_id=study_id)
 
 
 def _identity(params: TuningParams) -> dict[str, Any]:

@@ -7,6 +7,7 @@ A change is what one request has written, on one track or on many; it is undone 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -35,10 +36,19 @@ from core.errors import ChangeNotFound, TrackNotAnalysed, TrackNotFound
 from core.spelling import name_key
 from core.states import Verdict
 from core.store.cursor import Page, cut_page, decode_cursor
-from core.store.tables import Correction, CorrectionChange, CorrectionEntry, Library, Review, Track
+from core.store.tables import (
+    Correction,
+    CorrectionChange,
+    CorrectionEntry,
+    LearntTrack,
+    Library,
+    Review,
+    Track,
+)
 
 LISTED_ENTRIES = 200  # of the history of one piece of audio, the newest first
 NOT_IDENTIFIED = "The audio of this track has not been read yet: analyse its library first."
+PER_STATEMENT = 10_000  # verdicts; a second or so
 COLUMNS = ("content_hash", "label_key", "label", "verdict")
 Corrections = Mapping[str, Verdict]  # by label
 
@@ -125,6 +135,42 @@ def _corrected_in(library: Library, folder: str) -> tuple[ColumnElement[bool], .
     )
 
 
+def count_corrected_since(
+    session: Session,
+    library: Library | None,
+    since: datetime,
+    *,
+    folder: str = "",
+    new_to: int | None = None,
+) -> int:
+    """Pieces of audio of a library, or of any, of which a yes or no that stands has been said since then.
+
+    Only those in the folder, relative to the library, count. `new_to`: the id of a model; only what it has
+    not learnt from counts, as far as that is stored.
+    """
+    is_there = exists().where(
+        Track.content_hash == Correction.content_hash,
+        Track.missing_at.is_(None),
+        Library.id == Track.library_id,
+        *([] if library is None else [Track.library_id == library.id]),
+        *([Track.path.startswith(f"{folder}/", autoescape=True)] if folder else []),
+    )
+    is_learnt = exists().where(
+        LearntTrack.model_id == new_to, LearntTrack.content_hash == Correction.content_hash
+    )
+    query = (
+        select(func.count(Correction.content_hash.distinct()))
+        .join(CorrectionChange, CorrectionChange.id == Correction.change_id)
+        .where(
+            CorrectionChange.created_at > since,
+            Correction.verdict.in_((Verdict.YES, Verdict.NO)),
+            is_there,
+            *([] if new_to is None else [~is_learnt]),
+        )
+    )
+    return session.scalar(query) or 0
+
+
 def get_content_hash(session: Session, track_id: UUID) -> bytes:
     """Which audio a track holds. Raises TrackNotFound or TrackNotAnalysed."""
     query = select(Track.id, Track.content_hash).join(Library, Library.id == Track.library_id)
@@ -151,22 +197,13 @@ def write_corrections(
     Without `replace`, labels that have a verdict keep it. Whoever corrects a label last has the last word;
     the history keeps all.
     """
-    rows = [
-        (each.content_hash, name_key(each.label), each.label, str(each.verdict) if each.verdict else None)
-        for each in corrections
-    ]
-    arrays = list(map(list, zip(*rows, strict=True))) if rows else [[]] * len(COLUMNS)
-    types = (LargeBinary, Text, Text, Text)
-    kinds: list[ColumnElement[Any]] = [column(name, kind) for name, kind in zip(COLUMNS, types, strict=True)]
-    unnested = func.unnest(*(cast(values, ARRAY(kind)) for values, kind in zip(arrays, types, strict=True)))
-    given = unnested.table_valued(*kinds, name="given").render_derived()
-    wanted = select(given)
-    if any(
-        each.verdict is None for each in corrections
-    ):  # there is nothing to withdraw where nothing was said
-        known = aliased(Correction)
-        is_known = (known.content_hash == given.c.content_hash) & (known.label_key == given.c.label_key)
-        wanted = wanted.where(or_(given.c.verdict.is_not(None), exists().where(is_known)))
+    rows = sorted(
+        (
+            (each.content_hash, name_key(each.label), each.label, str(each.verdict) if each.verdict else None)
+            for each in corrections
+        ),
+        key=itemgetter(0, 1),
+    )
 
     def differs(new: Any) -> ColumnElement[bool]:
         other = Correction.verdict.is_distinct_from(new.verdict)
@@ -181,9 +218,25 @@ def write_corrections(
         )
 
     change = CorrectionChange(author=author, origin=origin, note=note)
-    changed = _write(session, change, wanted, differs)
+    slices = (_given(rows[start : start + PER_STATEMENT]) for start in range(0, len(rows), PER_STATEMENT))
+    changed = _write(session, change, slices, differs)
     _end_leases(session, {each.content_hash for each in corrections}, confirmed=not changed)
     return Written(change.id if changed else None, changed, len(rows) - changed)
+
+
+def _given(rows: Sequence[tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
+    """These verdicts, in the order of `COLUMNS`, without those that withdraw what nobody has said."""
+    arrays = map(list, zip(*rows, strict=True))
+    types = (LargeBinary, Text, Text, Text)
+    kinds: list[ColumnElement[Any]] = [column(name, kind) for name, kind in zip(COLUMNS, types, strict=True)]
+    unnested = func.unnest(*(cast(values, ARRAY(kind)) for values, kind in zip(arrays, types, strict=True)))
+    given = unnested.table_valued(*kinds, name="given").render_derived()
+    wanted = select(given)
+    if all(verdict is not None for *_, verdict in rows):
+        return wanted
+    known = aliased(Correction)
+    is_known = (known.content_hash == given.c.content_hash) & (known.label_key == given.c.label_key)
+    return wanted.where(or_(given.c.verdict.is_not(None), exists().where(is_known)))
 
 
 def undo_change(session: Session, change_id: UUID, author: str) -> Written:
@@ -214,24 +267,49 @@ def undo_change(session: Session, change_id: UUID, author: str) -> Written:
         .where(entry.change_id == change_id)
     )
     change = CorrectionChange(author=author, origin="undo", undoes=change_id)
-    changed = _write(session, change, wanted, lambda _: Correction.change_id == change_id)
+    slices = (wanted.where(entry.content_hash.between(*ends)) for ends in _ranges(session, change_id))
+    changed = _write(session, change, slices, lambda _: Correction.change_id == change_id)
     entries = session.scalar(select(func.count()).where(entry.change_id == change_id)) or 0
     return Written(change.id if changed else None, changed, entries - changed)
+
+
+def _ranges(session: Session, change_id: UUID) -> list[tuple[bytes, bytes]]:
+    """The first and the last audio of each slice of a change, in ascending order."""
+    of_change = select(CorrectionEntry.content_hash).where(CorrectionEntry.change_id == change_id)
+    audio = session.scalars(of_change.order_by(CorrectionEntry.content_hash)).all()
+    ends = [audio[start : start + PER_STATEMENT] for start in range(0, len(audio), PER_STATEMENT)]
+    # What a slice shares with the one before is found there as well, and is no longer of the change then.
+    return [(slice_[0], slice_[-1]) for slice_ in ends]
 
 
 def _write(
     session: Session,
     change: CorrectionChange,
-    wanted: Select[*tuple[Any, ...]],
+    slices: Iterable[Select[*tuple[Any, ...]]],
     condition: Callable[[Any], ColumnElement[bool]],
 ) -> int:
-    """Upsert the verdicts and add them to the history; returns how many there were.
+    """Upsert the verdicts of all slices and add them to the history; returns how many there were.
 
-    `condition` says, of the row that is proposed, whether the row that is there is replaced. Both statements
-    are one, and rows are locked in a fixed order: two requests for the same audio wait for each other.
+    `condition` says, of the row that is proposed, whether the row that is there is replaced. Slices ascend by
+    audio, so that rows are locked in a fixed order: two requests for the same audio wait for each other. Each
+    is a statement of its own, as a single one might take longer than a statement may.
     """
     session.add(change)
     session.flush()
+    count = sum(_write_slice(session, change, wanted, condition) for wanted in slices)
+    if not count:
+        session.delete(change)
+        session.flush()
+    return count
+
+
+def _write_slice(
+    session: Session,
+    change: CorrectionChange,
+    wanted: Select[*tuple[Any, ...]],
+    condition: Callable[[Any], ColumnElement[bool]],
+) -> int:
+    """Both tables are written by one statement."""
     source = wanted.subquery()
     ordered = select(*(source.c[name] for name in COLUMNS), literal(change.id)).order_by(
         source.c.content_hash, source.c.label_key
@@ -253,11 +331,7 @@ def _write(
         .returning(CorrectionEntry.id)
         .cte("entries")
     )
-    count = session.scalar(select(func.count()).select_from(entries)) or 0
-    if not count:
-        session.delete(change)
-        session.flush()
-    return count
+    return session.scalar(select(func.count()).select_from(entries)) or 0
 
 
 def _end_leases(session: Session, content_hashes: Iterable[bytes], *, confirmed: bool) -> None:

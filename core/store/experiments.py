@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from core.config.experiment import ExperimentConfig
+from core.config.params import JobKind
 from core.errors import ArtifactNotFound, ExperimentNotFound, Invalid, RunNotFound
 from core.store.cursor import Page, cut_page, decode_cursor
 from core.store.registry import artifact_folder
@@ -192,6 +193,17 @@ def read_artifact(session: Session, run_id: UUID, name: str) -> bytes:
         return (artifact_folder(row.model) / name).read_bytes()
     except OSError as error:
         raise ArtifactNotFound(f"The file {name} of this run has been deleted.") from error
+
+
+def find_training(session: Session, model: Model) -> Run | None:
+    """The run that trained a model, or the one whose thresholds it has re-tuned; None if it is not known."""
+    run = session.scalars(select(Run).where(Run.model_id == model.id, Run.experiment_id.is_not(None))).first()
+    if run is not None:
+        return run
+    named = Job.result["model"].astext == f"{model.name}@{model.version}"
+    tuned = select(Model).join(Job, Job.model_id == Model.id).where(Job.kind == JobKind.THRESHOLDS, named)
+    source = session.scalars(tuned.where(Model.id != model.id)).first()
+    return None if source is None else find_training(session, source)
 
 
 def list_epochs(session: Session, run_ids: Sequence[UUID]) -> dict[UUID, list[Epoch]]:

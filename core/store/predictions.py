@@ -85,6 +85,14 @@ def find_prediction(session: Session, content_hash: bytes, model_id: int) -> Pre
     return session.get(Prediction, (content_hash, model_id))
 
 
+def list_scores(session: Session, model: Model, content_hashes: Sequence[bytes]) -> dict[bytes, list[float]]:
+    """The scores (L,) by a model of each piece of audio that it has labelled."""
+    query = select(Prediction.content_hash, Prediction.scores).where(
+        Prediction.model_id == model.id, Prediction.content_hash.in_(content_hashes)
+    )
+    return {content_hash: scores for content_hash, scores in session.execute(query)}
+
+
 def find_predictions(
     session: Session, keys: Sequence[tuple[bytes, int]]
 ) -> dict[tuple[bytes, int], tuple[Model, Prediction]]:

@@ -26,6 +26,7 @@ from sqlalchemy import (
     select,
     text,
     true,
+    update,
 )
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
@@ -34,10 +35,12 @@ from core.errors import Invalid
 from core.spelling import name_key
 from core.states import Verdict
 from core.store.clock import seconds
+from core.store.experiments import find_training
 from core.store.libraries import get_library_by_name
 from core.store.tables import (
     Correction,
     CorrectionChange,
+    LearntTrack,
     Library,
     Model,
     Prediction,
@@ -58,7 +61,6 @@ MARGINS = {
     (True, True): "abs(scores[:place] - (SELECT max(s) FROM unnest(scores) WITH ORDINALITY AS u(s, place) "
     "WHERE place <> :place))",
 }
-LEARNT = "The model was trained on corrections, so its scores may agree with labels that are wrong."
 
 
 class Strategy(StrEnum):
@@ -110,7 +112,7 @@ def take_questions(
     needed for `disagreement`. Takers wait for each other until their transactions end. Raises Invalid.
     """
     session.execute(select(func.pg_advisory_xact_lock(REVIEW_LOCK)))
-    ranked = _ranked(model, strategy, label, other)
+    ranked = _ranked(session, model, strategy, label, other)
     library_id = None if library is None else get_library_by_name(session, library).id
     window = n * WINDOW if strategy == Strategy.MARGIN else n
     found = [_Candidate(*row) for row in session.execute(_candidates(ranked, library_id, window))]
@@ -158,6 +160,36 @@ def count_progress(session: Session, model: Model, label: str | None, library: s
     return Progress(of_decided, total - of_decided, of_leased)
 
 
+def release(session: Session, track_ids: Sequence[UUID], reviewer: str) -> None:
+    """End the leases of this reviewer on the audio of these tracks."""
+    audio = select(Track.content_hash).where(Track.id.in_(track_ids))
+    now = func.clock_timestamp()
+    session.execute(
+        update(Review)
+        .where(Review.content_hash.in_(audio), Review.reviewer == reviewer, Review.leased_until > now)
+        .values(leased_until=now),
+        execution_options={"synchronize_session": False},
+    )
+
+
+def may_hide_errors(session: Session, model: Model) -> bool:
+    """Whether the model has learnt from corrected audio of which it has only its own scores."""
+    learnt_by = _trained_id(session, model)
+    of_model = select(LearntTrack.model_id).where(LearntTrack.model_id == learnt_by)
+    if session.scalar(of_model.limit(1)) is None:
+        return has_learnt_from_corrections(session, model)
+    corrected = exists().where(
+        Correction.content_hash == LearntTrack.content_hash, Correction.verdict.is_not(None)
+    )
+    return session.scalar(of_model.where(LearntTrack.scores.is_(None), corrected).limit(1)) is not None
+
+
+def _trained_id(session: Session, model: Model) -> int:
+    """The id of the model as it was trained: one with other thresholds has its scores from it."""
+    run = find_training(session, model)
+    return model.id if run is None or run.model_id is None else run.model_id
+
+
 def has_learnt_from_corrections(session: Session, model: Model) -> bool:
     """Whether a training that made the model, or one with equal weights, read any corrections."""
     dataset = Run.config["dataset"]
@@ -167,11 +199,11 @@ def has_learnt_from_corrections(session: Session, model: Model) -> bool:
 
 
 def _ranked(
-    model: Model, strategy: Strategy, label: str | None, other: Model | None
+    session: Session, model: Model, strategy: Strategy, label: str | None, other: Model | None
 ) -> Select[*tuple[Any, ...]]:
     """A query for audio that may be asked about, and the value by which it is ordered."""
     if strategy == Strategy.SUSPECT:
-        return _suspects(model, label)
+        return _suspects(model, _trained_id(session, model), label)
     if strategy == Strategy.DISAGREEMENT:
         if other is None:
             raise Invalid("Name the `other` model to compare with.")
@@ -193,10 +225,14 @@ def _margin(model: Model, label: str | None) -> TextClause:
     return margin.bindparams(place=place + 1, threshold=model.thresholds[place])
 
 
-def _suspects(model: Model, label: str | None) -> Select[*tuple[Any, ...]]:
-    """Corrected audio by the model's least confidence in what people said, unless it has been confirmed."""
+def _suspects(model: Model, trained_id: int, label: str | None) -> Select[*tuple[Any, ...]]:
+    """Corrected audio by the model's least confidence in what people said, unless it has been confirmed.
+
+    Where the model (`trained_id`) has learnt from the audio, by scores of models that have not, if stored.
+    """
     keys = [name_key(each) for each in model.labels]
-    score = Prediction.scores[func.array_position(cast(keys, ARRAY(Text)), Correction.label_key)]
+    scores = func.coalesce(LearntTrack.scores, Prediction.scores, type_=ARRAY(Float))
+    score = scores[func.array_position(cast(keys, ARRAY(Text)), Correction.label_key)]
     confidence = case((Correction.verdict == Verdict.YES, score), else_=1 - score)
     confirmed = exists().where(
         Review.content_hash == Correction.content_hash, Review.confirmed_at > CorrectionChange.created_at
@@ -204,6 +240,10 @@ def _suspects(model: Model, label: str | None) -> Select[*tuple[Any, ...]]:
     return (
         select(Prediction.content_hash, cast(func.min(confidence), Float).label("value"))
         .join(Correction, Correction.content_hash == Prediction.content_hash)
+        .outerjoin(
+            LearntTrack,
+            (LearntTrack.content_hash == Prediction.content_hash) & (LearntTrack.model_id == trained_id),
+        )
         .join(CorrectionChange, CorrectionChange.id == Correction.change_id)
         .where(
             Prediction.model_id == model.id,

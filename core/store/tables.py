@@ -121,6 +121,7 @@ class Model(Deletable, Base):
     sha256: Mapped[str]
     encoder_id: Mapped[int] = mapped_column(ForeignKey("encoders.id"))
     metrics: Mapped[dict[str, Any]]
+    offer: Mapped[dict[str, Any] | None]  # how a retrained model compares with the one it was trained for
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
@@ -176,6 +177,36 @@ class PredictionLabel(Base):
     model_id: Mapped[int] = mapped_column(ForeignKey("models.id"), primary_key=True)
     label: Mapped[str] = mapped_column(primary_key=True)
     score: Mapped[float] = mapped_column(REAL)
+
+
+class LearntTrack(Base):
+    """A piece of audio that a model has learnt from, if the training has stored which these are.
+
+    `scores` are those of a model that was not trained on it, such as that of a fold; NULL if there is none.
+    """
+
+    __tablename__ = "learnt_tracks"
+
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id"), primary_key=True)
+    content_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    scores: Mapped[list[float] | None] = mapped_column(ARRAY(REAL))
+
+
+class Retraining(Base):
+    """After how many corrected tracks the models of a name are trained again, and what became of it last."""
+
+    __tablename__ = "retrainings"
+
+    model_name: Mapped[str] = mapped_column(primary_key=True)
+    after_tracks: Mapped[int]
+    enabled: Mapped[bool]
+    # Whose corrected tracks count and are learnt from.
+    library_id: Mapped[UUID | None] = mapped_column(ForeignKey("libraries.id", ondelete="SET NULL"))
+    owner: Mapped[str]  # of its jobs: who has set it up
+    tried_at: Mapped[datetime | None]  # tracks corrected before it no longer count
+    job_id: Mapped[UUID | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"))  # the last one
+    error_code: Mapped[str | None]  # why the last try made no job
+    error_detail: Mapped[str | None]
 
 
 class LabelSet(Base):

@@ -1,5 +1,6 @@
 """What people said of the labels of a library, as a dataset."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from core.spelling import name_key
 from core.states import Verdict
 
 EVERY_LABEL = LabelConfig()
+MOST_NAMED = 5  # labels in a note
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +37,28 @@ def read(
 
     A label that nobody said anything of, or of which somebody was unsure, is unknown, not refused: a track is
     left out until all `labels` are decided. `exclusive`: groups of labels of which a track has one, so that a
-    yes decides the whole group. Without `labels`, those count that people gave and that `selection` keeps; if
-    that is None, no track is left out. Raises UnusableDataset if no track is decided.
+    yes decides the whole group. Without `labels`, those count that people gave and `selection` keeps, unless
+    most tracks are undecided on them and two others remain; if `selection` is None, no track is left out.
+    Raises UnusableDataset if no track is decided.
     """
     names = renaming(selection.aliases) if selection else {}
     ordered = [_renamed(track, names) for track in sorted(tracks, key=lambda track: track.path)]
     given = tuple(labels) or _confirmed(ordered)
+    notes: list[str] = []
     groups = [[name_key(label) for label in group] for group in exclusive]
     verdicts = [decided(track.verdicts, groups) for track in ordered]
     everything = [_example(root, *each, given) for each in zip(ordered, verdicts, strict=True)]
     dataset = Dataset(root.name, tuple(everything), root=root, keeps_unlabelled=True)
     if not labels and selection:
         selection = before_tags(dataset, selection)
-        given = tuple(sorted(most_frequent_labels(everything, selection)[: selection.num_genres]))
+        frequent, dropped = _usually_decided(most_frequent_labels(everything, selection), verdicts)
+        given = tuple(sorted(frequent[: selection.num_genres]))
+        if dropped:
+            named = ", ".join(dropped[:MOST_NAMED]) + (", ..." if len(dropped) > MOST_NAMED else "")
+            notes.append(
+                f"{len(dropped)} labels are not learnt, as most tracks are undecided on them: {named}. "
+                "Say yes or no to each, or name the labels by a label set."
+            )
     wanted = given if labels or selection else ()
     examples, open_labels = [], dict.fromkeys(wanted, 0)
     for track, said in zip(ordered, verdicts, strict=True):
@@ -60,7 +71,21 @@ def read(
     note = _note(left_out, len(ordered), open_labels)
     if not examples:
         raise UnusableDataset(note or f"Nobody has said anything of the labels of {root.name}.")
-    return replace(dataset, examples=tuple(examples), notes=(note,) if left_out else ())
+    return replace(dataset, examples=tuple(examples), notes=(*notes, *([note] if left_out else [])))
+
+
+def _usually_decided(
+    labels: Sequence[str], verdicts: Sequence[Mapping[str, Verdict]]
+) -> tuple[list[str], list[str]]:
+    """The labels on which at least half of the tracks are decided, and the others.
+
+    A label that was said of a few tracks would leave all others out. All count unless two labels remain.
+    """
+    counts = Counter(key for said in verdicts for key in said)
+    kept = [label for label in labels if 2 * counts[name_key(label)] >= len(verdicts)]
+    if len(kept) < 2:
+        return list(labels), []
+    return kept, [label for label in labels if label not in kept]
 
 
 def _example(

@@ -18,7 +18,7 @@ from core.ml.evaluation.ranking import Ranking
 INTERVAL_METRICS = ("roc_auc_macro", "pr_auc_macro", "f1_micro", "f1_macro", "f1_samples")
 _REPEATS = 1000
 _BATCH = 50
-_MIN_GROUPS = 10  # with fewer, intervals are not meaningful
+MIN_GROUPS = 10  # with fewer, intervals are not meaningful
 _END = 1e-3  # distance from 0 and 1 from which on logits no longer grow
 
 
@@ -48,12 +48,12 @@ def confidence_intervals(
     sample = _Sample(targets, scores, decisions)
     values = sample.measures(np.ones((1, len(groups))))[0]
     resampled: list[Floats] = []
-    for weights in _resamples(groups, repeats, seed):
+    for weights in resamples(groups, repeats, seed):
         on_batch(sum(len(values) for values in resampled))
         resampled.append(sample.measures(weights))
     independent = len(set(groups))
     low, high = bounds(values, np.concatenate(resampled), independent)
-    if independent < _MIN_GROUPS:
+    if independent < MIN_GROUPS:
         low = high = np.full(len(INTERVAL_METRICS), np.nan)
     found = zip(INTERVAL_METRICS, values, low, high, strict=True)
     return {name: Interval(*map(float, numbers)) for name, *numbers in found}
@@ -90,7 +90,7 @@ class _Sample:
         return np.stack([np.asarray(column, np.float64) for column in columns], axis=1)
 
 
-def _resamples(groups: Sequence[Hashable], repeats: int, seed: int) -> Iterator[Floats]:
+def resamples(groups: Sequence[Hashable], repeats: int, seed: int) -> Iterator[Floats]:
     """Number of times each track is drawn, in batches (R, N); whole groups are drawn with replacement."""
     numbers: dict[Hashable, int] = {}
     of_track = np.array([numbers.setdefault(group, len(numbers)) for group in groups])

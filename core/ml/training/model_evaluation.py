@@ -35,6 +35,8 @@ class ModelEvaluation:
     metrics: dict[str, float]
     results: dict[str, Any]  # the content of test_results.json
     co_occurrence: npt.NDArray[np.int64]  # (L, L): tracks with label i that were given label j
+    decisions: Decisions  # of the test tracks, or out of fold
+    held_out: Scores  # of the validation tracks, or out of fold, as users would get them
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,8 @@ def evaluate_model(
             resolved, prepared, metrics, means, intervals, (truth, final_scores), counts, searched=searched
         ),
         co_occurrence=counts,
+        decisions=decisions,
+        held_out=rule.postprocess(fitted.validation.scores),
     )
 
 

@@ -48,6 +48,7 @@ class PreparedDataset:
     dropped: Mapping[str, str]  # id -> error code of tracks that cannot be read
     damaged: Mapping[str, tuple[str, ...]]  # id -> warnings of tracks that are used despite missing audio
     fingerprint: str  # digest of ids, labels and audio hashes
+    contents: tuple[bytes, ...]  # audio hash of each track
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -102,6 +103,7 @@ def prepare_dataset(
         dropped=_dropped(examples, outcomes),
         damaged={name: one.warnings for name, one in features.items() if one.warnings},
         fingerprint=fingerprint(kept.examples, contents),
+        contents=tuple(contents[example.id] for example in kept.examples),
     )
     for name, warnings in prepared.damaged.items():
         log.warning("%.300r is used for training despite missing audio: %s", name, " ".join(warnings))

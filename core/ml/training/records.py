@@ -17,6 +17,7 @@ from core.ml.training.model_card import write_card
 from core.ml.training.model_evaluation import ModelEvaluation
 from core.ml.training.prepared_dataset import PreparedDataset
 from core.ml.training.reports import EpochReport, TrainingResult
+from core.ml.training.track_records import TRACKS_FILE, make_track_records
 
 HISTORY_FILE, RESULTS_FILE = "history.json", "test_results.json"
 VALIDATION_FILE = "validation_scores.safetensors"
@@ -47,6 +48,7 @@ def make_records(
         RESULTS_FILE: _json(evaluation.results),
         README_FILE: write_card(card, evaluation.results).encode(),
         VALIDATION_FILE: _held_out(prepared, fitted),
+        TRACKS_FILE: make_track_records(prepared, fitted, evaluation),
     }
 
 

@@ -17,6 +17,7 @@ from core.ml.training.context import OnActivity, OnTrack, TrainingContext, ignor
 from core.ml.training.embedding_cache import FindStored, find_nothing
 from core.ml.training.fitting import fit_all
 from core.ml.training.learners import stored_form
+from core.ml.training.learning_curve import measure_learning_curve
 from core.ml.training.model_evaluation import ModelEvaluation, evaluate_model
 from core.ml.training.prepared_dataset import PreparedDataset, prepare_dataset
 from core.ml.training.processes import is_first, join_group, own_device, wait_for_all
@@ -50,8 +51,9 @@ def train(
     After any interruption, the same call resumes from the last checkpoint, which is stored beside `folder`;
     once finished, it only reads the result. `models_dir` holds the models that the configuration names;
     `cache_dir` is shared by all trainings; what `find_stored` finds is not computed. `searched` says that a
-    study chose the configuration by its scores on these tracks. `pictures`: also draw the learning curves and
-    which labels occur together. Raises TrainingStopped after `should_stop` has returned True.
+    study chose the configuration by its scores on these tracks. `pictures`: also draw the epochs and which
+    labels occur together, and measure how many tracks the model needs. Raises TrainingStopped after
+    `should_stop` has returned True.
     """
     began = time.perf_counter()
     where = own_device(device)
@@ -70,6 +72,9 @@ def train(
     fitted = fit_all(resolved, prepared, context, checkpoints / digest)
     if is_first():
         evaluation = evaluate_model(resolved, prepared, fitted, context, searched=searched)
+        if pictures:
+            curve = measure_learning_curve(prepared, fitted, context)
+            evaluation = replace(evaluation, results=evaluation.results | {"learning_curve": curve})
         context.note(Activity.WRITING)
         card = _card(resolved, prepared, evaluation, identity, version, time.perf_counter() - began)
         records = make_records(card, prepared, fitted, evaluation)

@@ -26,6 +26,7 @@ from api.main import create_app
 from core.config.params import TuningParams
 from core.jobs.kinds import SubmissionContext
 from core.jobs.submission import submit_job
+from core.services.retraining import set_up
 from core.settings import Settings
 from core.states import Verdict
 from core.store.corrections import NewCorrection, write_corrections
@@ -68,6 +69,7 @@ NAMES = {
     "/api/v1/label-sets/{name}": "moods",
     "/api/v1/models/{name}": "test-model",
     "/api/v1/models/{name}/preview": "mine",
+    "/api/v1/retrainings/{name}": "mine",
     "/api/v1/models/{name}/promote": "test-model",
     "/api/v1/runs/{run_id}/artifacts/{name}": "training_curves.png",
     "/api/v1/studies/{study_id}/plots/{name}.png": "history",
@@ -93,6 +95,7 @@ def known(db: SessionFactory, music: Path, tmp_path: Path, open_settings: Settin
         track = make_analysed_track(session, library, model, "a.mp3", [0.6, 0.2, 0.05], [1.0, 0.0, 0.0, 0.0])
         job = make_finished_job(session, library, model, [track])
         run = make_run(session, model_id=mine.id, metrics={"roc_auc_macro": 0.9}, results=RESULTS)
+        set_up(session, "mine", 50, "home", "local")
         session.add(Epoch(run_id=run.id, fold=0, epoch=1, metrics=REPORT | {"fold": None, "epoch": 1}))
         key, _ = make_api_key(session)
         create_label_set(session, "moods", [SetLabel("calm")], exclusive=False)

@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 import yaml
-from sqlalchemy import select
+from sqlalchemy import func, select
 from typer.testing import CliRunner
 
 from api.client.cli import app
+from api.client.correct import forecast
+from api.schemas import ReviewForecast
 from core.store.session import SessionFactory
-from core.store.tables import Job, Library, Model
+from core.store.tables import Job, Library, Model, Review
 from tests.integration.api.test_cli import Run, runner
 from tests.support.builders import make_analysed_track, make_library, make_model
 
@@ -75,6 +77,33 @@ def test_a_review_asks_until_nothing_is_left(mfa):
     assert result.stdout.index("b.mp3 in Home Music") < result.stdout.index("a.mp3 in Home Music")
     assert "Nothing is left to ask about now. 1 tracks answered." in result.stdout
     assert "not rock" in mfa("correct", "b.mp3", "-rock").stdout
+
+
+def test_a_review_gives_back_what_was_not_answered_and_says_how_many_more_are_needed(mfa, db):
+    result = CliRunner().invoke(app, ["review", "--label", "rock"], input="\nq\n")
+    assert result.exit_code == 0, result.output
+    assert "How many more tracks the model needs cannot be told: musicnn" not in result.stdout
+    assert "cannot be told: test-model@1 has no learning curve" in result.stdout
+    with db() as session:
+        is_leased = Review.leased_until > func.clock_timestamp()
+        assert session.scalar(select(func.count()).where(is_leased)) == 0
+    stopped = CliRunner().invoke(app, ["review"], input="")  # as by Ctrl-C
+    assert stopped.exit_code != 0
+    with db() as session:
+        assert session.scalar(select(func.count()).where(is_leased)) == 0
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ((31, 12, 80), "About 31 more tracks (12 to 80) to 95 % of what the model can reach."),
+        ((31, 12, None), "About 31 more tracks (12 or more) to 95 % of what the model can reach."),
+        ((0, 0, 9), "The model has learnt enough for 95 % of what it can reach (0 to 9 more tracks)."),
+    ],
+)
+def test_the_forecast_is_a_sentence(found, said):
+    more, low, high = found
+    assert forecast(ReviewForecast(more=more, low=low, high=high, plateau=0.9, reason=None)) == said
 
 
 def test_a_review_of_all_labels_goes_on_after_a_mistake(mfa):

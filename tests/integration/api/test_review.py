@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import pytest
 from sqlalchemy import func, select
 
 from core.store import review
+from core.store.learnt_tracks import save_learnt_tracks
 from tests.integration.api.gateway import problem_of
-from tests.support.builders import make_analysed_track, make_library, make_model
+from tests.support.builders import make_analysed_track, make_library, make_model, make_run
 
 REVIEW = "/api/v1/review"
 
@@ -46,6 +48,47 @@ def test_nobody_waits_for_progress_to_be_counted(http, db, monkeypatch):
         make_analysed_track(session, make_library(session), make_model(session), "a")
     assert len(http.get(REVIEW).json()["items"]) == 1
     assert free == [True]
+
+
+CURVE = {"needed": 71, "low": 52, "high": None, "plateau": 0.86, "reason": None}
+
+
+@pytest.mark.parametrize(
+    ("results", "expected"),
+    [
+        (
+            {"tracks": {"all": 40}, "learning_curve": CURVE},
+            {"more": 30, "low": 11, "high": None, "plateau": 0.86, "reason": None},
+        ),
+        ({"tracks": {"all": 90}, "learning_curve": CURVE | {"high": 95}}, {"more": 0, "low": 0, "high": 4}),
+        (
+            {"tracks": {"all": 40}, "learning_curve": CURVE | {"needed": None, "reason": "Too few."}},
+            {"more": None, "reason": "Too few."},
+        ),
+        ({}, {"more": None, "reason": "test-model@1 has no learning curve: train it again, here."}),
+    ],
+)
+def test_how_many_more_answers_are_needed_counts_those_since_the_training(http, db, results, expected):
+    with db.begin() as session:
+        model, library = make_model(session), make_library(session, name="home")
+        make_run(session, model_id=model.id, results=results)
+        learnt, new = (make_analysed_track(session, library, model, path) for path in ("a", "b"))
+        save_learnt_tracks(session, model, {learnt.content_hash or b"": None})
+    for track in (learnt, new):
+        http.put(f"/api/v1/tracks/{track.id}/labels", json={"labels": {"rock": "yes"}})
+    found = http.get(REVIEW, params={"library": "home"}).json()["forecast"]
+    assert found | expected == found
+
+
+def test_questions_are_given_back(http, db):
+    with db.begin() as session:
+        track = make_analysed_track(session, make_library(session), make_model(session), "a")
+    assert len(http.get(REVIEW).json()["items"]) == 1
+    assert http.get(REVIEW).json()["items"] == []
+    released = http.post(f"{REVIEW}/release", json={"tracks": [str(track.id)]})
+    assert released.status_code == 204
+    assert len(http.get(REVIEW).json()["items"]) == 1
+    assert problem_of(http.post(f"{REVIEW}/release", json={"tracks": []}), 422) == "invalid"
 
 
 def test_wrong_questions_are_explained(http, db):

@@ -93,6 +93,26 @@ def test_an_undo_gives_each_label_what_it_had_before_but_touches_no_later_word(s
         undo_change(session, uuid4(), "local")
 
 
+def test_a_large_change_is_written_in_slices_and_still_one_change(session, monkeypatch):
+    monkeypatch.setattr("core.store.corrections.PER_STATEMENT", 3)
+    audio = [bytes([number]) * 32 for number in range(5)]
+    wanted = [NewCorrection(digest, label, YES) for label in ("jazz", "rock") for digest in audio]
+    say(session, {"jazz": NO}, audio[2])
+    done = write_corrections(session, wanted, author="local", origin="query")
+    assert (done.changed, done.unchanged) == (10, 0)
+    assert done.change_id is not None
+    assert all(said(session, digest) == {"jazz": YES, "rock": YES} for digest in audio)
+    withdrawn = [
+        NewCorrection(digest, label, None) for digest in (*audio, OTHER) for label in ("rock", "pop")
+    ]
+    assert write_corrections(session, withdrawn, author="local", origin="query").changed == 5
+    back = undo_change(session, done.change_id, "local")
+    assert (back.changed, back.unchanged) == (5, 5)
+    assert [said(session, digest) for digest in audio] == [{}, {}, {"jazz": NO}, {}, {}]
+    entries = select(func.count()).where(CorrectionEntry.change_id == back.change_id)
+    assert session.scalar(entries) == 5
+
+
 def test_changes_are_listed_the_newest_first_with_what_stands_of_them(session):
     for label in ("jazz", "rock", "jazz"):
         say(session, {label: UNSURE})

@@ -3,6 +3,7 @@
 import random
 import threading
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import select, update
@@ -11,7 +12,15 @@ from sqlalchemy.orm import Session
 from core.errors import Invalid
 from core.states import Verdict
 from core.store.corrections import NewCorrection, find_corrections, write_corrections
-from core.store.review import Strategy, count_progress, has_learnt_from_corrections, take_questions
+from core.store.learnt_tracks import save_learnt_tracks
+from core.store.review import (
+    Strategy,
+    count_progress,
+    has_learnt_from_corrections,
+    may_hide_errors,
+    release,
+    take_questions,
+)
 from core.store.session import transaction
 from core.store.tables import Model, Review, Track
 from tests.support.builders import (
@@ -105,6 +114,33 @@ def test_suspects_are_what_the_model_contradicts_most_until_somebody_confirms_it
     say(session, a, "rock", NO)  # again: confirmed
     expire(session)
     assert take(session, model, Strategy.SUSPECT, label="rock") == ["b"]
+
+
+def test_suspects_are_found_by_scores_of_models_that_have_not_learnt_from_them(session):
+    model, library = make_model(session), make_library(session)
+    known = make_analysed_track(session, library, model, "known", [0.9, 0.1, 0.0])
+    new = make_analysed_track(session, library, model, "new", [0.6, 0.1, 0.0])
+    for track in (known, new):
+        say(session, track, "rock", YES)
+    make_run(session, config={"dataset": {"kind": "corrections"}}, model_id=model.id)
+    assert may_hide_errors(session, model)
+    save_learnt_tracks(session, model, {known.content_hash or b"": [0.1, 0.9, 0.0]})
+    assert not may_hide_errors(session, model)
+    assert take(session, model, Strategy.SUSPECT) == ["known", "new"]
+    save_learnt_tracks(session, model, {known.content_hash or b"": None})
+    assert may_hide_errors(session, model)
+    expire(session)
+    assert take(session, model, Strategy.SUSPECT) == ["new", "known"]
+
+
+def test_what_a_reviewer_gives_back_is_asked_again_at_once_and_nothing_else(session):
+    model, library = make_model(session), make_library(session)
+    tracks = {path: make_analysed_track(session, library, model, path) for path in ("a", "b", "c")}
+    take(session, model, Strategy.RANDOM, n=3, reviewer="me")
+    release(session, [tracks["a"].id], "somebody else")
+    assert take(session, model, Strategy.RANDOM) == []
+    release(session, [tracks["a"].id, uuid4()], "me")
+    assert take(session, model, Strategy.RANDOM) == ["a"]
 
 
 @pytest.mark.parametrize(

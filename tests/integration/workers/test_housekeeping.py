@@ -12,10 +12,12 @@ import pytest
 from sqlalchemy import select, text
 
 from core.jobs.workers import DISPATCHER, count_workers, is_alive
+from core.services.retraining import set_up
 from core.settings import PROJECT, Settings
 from core.states import JobState
 from core.store.session import SessionFactory, transaction
-from core.store.tables import Job, Worker
+from core.store.tables import Job, Retraining, Worker
+from tests.integration.services.test_retraining import make_served, say
 from tests.support.builders import make_job, make_worker
 from workers import dispatcher as dispatcher_module
 from workers.dispatcher import Dispatcher
@@ -107,6 +109,21 @@ def test_what_dead_writers_left_is_swept_when_nobody_needs_it(dispatcher, clean_
     os.utime(tmp_path / f"training/{jobs['training']}", (time.time() - 8 * 24 * 3600,) * 2)
     dispatcher.sweep()
     assert not (tmp_path / f"training/{jobs['training']}").exists()
+
+
+def test_a_model_is_trained_again_once_enough_tracks_are_corrected(dispatcher, clean_database):
+    with transaction(clean_database) as session:
+        make_served(session)
+        set_up(session, "mine", 2, None, "me")
+    dispatcher.retrain()
+    with transaction(clean_database) as session:
+        say(session, 0, 1)
+    for _ in range(2):
+        dispatcher.retrain()
+    with clean_database() as session:
+        retraining = session.get_one(Retraining, "mine")
+        jobs = session.scalars(select(Job.id).where(Job.params.has_key("compare_with"))).all()
+    assert jobs == [retraining.job_id]
 
 
 def test_a_container_is_healthy_while_its_own_worker_sends_heartbeats(clean_database, database_url):

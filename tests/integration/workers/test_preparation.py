@@ -17,11 +17,13 @@ from core.jobs.reaping import cancel_waiting
 from core.jobs.submission import submit_job
 from core.ml.training.cache_paths import LOG_MEL
 from core.pretrained.smoke_data import write_clips
+from core.services.retraining import retrain_if_due, set_up
 from core.settings import Settings
-from core.states import JobState
+from core.states import JobState, Verdict
+from core.store.corrections import NewCorrection, write_corrections
 from core.store.registry import promote_model, register_artifact
 from core.store.session import transaction
-from core.store.tables import Embedding, Job, JobItem, JobUnit, Prediction, Run, Track
+from core.store.tables import Embedding, Job, JobItem, JobUnit, Model, Prediction, Run, Track
 from tests.integration.workers.music import Music
 from tests.support.planned import expire, make_due, read_job, read_unit, reap
 from tests.support.tiny_model import write_tiny
@@ -248,6 +250,66 @@ def test_what_cannot_be_prepared_is_left_out_with_its_reason(listed, monkeypatch
     assert results is not None
     assert list(results["dropped"]) == ["low/low_0.flac"]
     assert read_job(listed.sessions, job_id).state == JobState.SUCCEEDED
+
+
+def test_only_tracks_that_the_training_learns_from_are_prepared(mine, monkeypatch):
+    """Of corrected tracks, those on whose labels people have decided."""
+    monkeypatch.setattr(analysis, "get_settings", lambda: mine.settings)
+    mine.music.label()
+    with transaction(mine.sessions) as session:
+        audio = [track.content_hash or b"" for track in session.scalars(select(Track).order_by(Track.path))]
+        said = [
+            NewCorrection(digest, label, Verdict.YES if number % 2 == place else Verdict.NO)
+            for number, digest in enumerate(audio[:7])
+            for place, label in enumerate(("even", "odd"))
+            if number < 6 or label == "odd"
+        ]
+        write_corrections(session, said, author="local", origin="track")
+    job_id = mine.submit(NETWORK | {"dataset": {"kind": "corrections", "library": "music"}})
+    mine.plan(job_id)
+    with mine.sessions() as session:
+        assert session.scalar(select(func.count()).where(JobItem.job_id == job_id)) == 6
+
+
+def test_a_head_is_trained_again_on_corrections_and_compared_on_what_neither_has_learnt(mine, monkeypatch):
+    """Tracks are added to the folder that the first has learnt, and all of it is corrected after that."""
+    monkeypatch.setattr(analysis, "get_settings", lambda: mine.settings)
+    words = ["high", "low", "noisy", "pulsing"]
+    by_words = {"kind": "library", "library": "music", "labels_from": "words", "vocabulary": words}
+    write_clips(mine.music.root / "set", clips=2, duration_s=1)
+    mine.music.label()
+    work_off(mine.sessions, mine.submit(HEAD | {"dataset": by_words | {"path": "set"}}))
+    write_clips(mine.music.root / "set" / "new", clips=3, duration_s=1.2)
+    mine.music.label(model="head")
+    with transaction(mine.sessions) as session:
+        tracks = session.scalars(select(Track).order_by(Track.path)).all()
+        corrected = [track for track in tracks if track.path.startswith("set/")]
+        set_up(session, "head", len(corrected), None, "me")
+    with transaction(mine.sessions) as session:
+        said = [
+            NewCorrection(track.content_hash or b"", label, (Verdict.NO, Verdict.YES)[label in track.path])
+            for track in corrected
+            for label in words
+        ]
+        write_corrections(session, said, author="me", origin="track")
+    with transaction(mine.sessions) as session:
+        job = retrain_if_due(session, "head", mine.settings.data_dir)
+    assert job is not None
+    work_off(mine.sessions, job.id)
+    with mine.sessions() as session:
+        trained = session.get_one(Run, job.id)
+        made = session.get_one(Model, trained.model_id)
+    assert (made.name, made.version) == ("head", 2)
+    assert made.offer is not None
+    assert [made.offer[name] for name in ("against", "tracks", "learnt", "not_labelled")] == [
+        "head@1",
+        12,
+        8,
+        0,
+    ]
+    assert made.offer["verdict"] in ("better", "worse", "undecided")
+    assert made.offer["f1"] is not None
+    assert "learning_curve" in (trained.results or {})
 
 
 def test_a_dataset_that_cannot_be_used_fails_before_anything_is_opened(music, process_settings, monkeypatch):

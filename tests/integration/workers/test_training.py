@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 import pytest
+from safetensors.numpy import save
 from sqlalchemy import select
 
 from core.config.params import TrainingParams
@@ -28,7 +30,7 @@ from core.states import Activity, JobState, UnitState, Verdict
 from core.store.corrections import NewCorrection, write_corrections
 from core.store.label_sets import SetLabel, create_label_set, delete_label_set
 from core.store.session import transaction
-from core.store.tables import Epoch, Job, Model, Run, Track
+from core.store.tables import Epoch, Job, LearntTrack, Model, Run, Track
 from tests.integration.workers.music import Music
 from tests.support.planned import expire, make_due, read_job, read_unit, reap, skip_preparation
 from tests.support.worker import WORKER, open_units, run, until
@@ -64,6 +66,7 @@ class Trainer:
         self.datasets: list[Dataset] = []
         self.before_epoch: Callable[[int], Any] = lambda _: None
         self.folders: list[Path] = []
+        self.records: dict[str, bytes] = {}  # files beside the model
         self.should_stop: Callable[[], bool] = lambda: False
 
     def __call__(
@@ -93,6 +96,8 @@ class Trainer:
         )
         folder.mkdir(parents=True)
         (folder / "model.json").write_text(card.model_dump_json())
+        for name, content in self.records.items():
+            (folder / name).write_bytes(content)
         results = {"evaluated_on": "test", "intervals": {}, "co_occurrence": [[1]]}
         return TrainingResult(folder, card.labels, results, card.metrics, tuple(history))
 
@@ -296,6 +301,44 @@ def test_a_library_that_was_never_analysed_cannot_be_trained_on(music, trainer, 
     job = read_job(music.sessions, job_id)
     assert (job.state, job.error_code) == (JobState.FAILED, "unusable_dataset")
     assert "label the library first" in str(job.error_detail)
+
+
+def test_what_was_learnt_is_stored_and_a_retrained_model_is_offered_with_its_comparison(
+    listed, trainer, submit
+):
+    with listed.sessions() as session:
+        contents = [
+            track.content_hash or b"" for track in session.scalars(select(Track).order_by(Track.path))
+        ]
+    trainer.records["tracks.safetensors"] = save(
+        {
+            "contents": np.array([list(content) for content in contents], np.uint8),
+            "groups": np.arange(2),
+            "targets": np.eye(2, dtype=bool),
+            "learnt": np.array([True, False]),
+            "scores": np.array([[0.9, 0.1], [np.nan, np.nan]], np.float32),
+            "tested": np.array([True, True]),
+            "decisions": np.eye(2, dtype=bool),
+        }
+    )
+    first = submit()
+    run(listed.sessions, unit_of(listed, first), training.train_model)
+    second = submit()
+    with transaction(listed.sessions) as session:
+        job = session.get_one(Job, second)
+        job.params = job.params | {"compare_with": "mine@1"}
+        said = [NewCorrection(content, "rock", Verdict.YES) for content in contents]
+        write_corrections(session, said, author="local", origin="track")
+    run(listed.sessions, unit_of(listed, second), training.train_model)
+    with listed.sessions() as session:
+        old, new = (session.get_one(Model, session.get_one(Run, each).model_id) for each in (first, second))
+        learnt = session.scalars(select(LearntTrack).where(LearntTrack.model_id == new.id)).all()
+    assert [(each.content_hash, each.scores) for each in learnt] == [(contents[0], pytest.approx([0.9, 0.1]))]
+    assert old.offer is None
+    assert new.offer is not None
+    # The first has learnt from one track, and labelled none.
+    assert (new.offer["against"], new.offer["verdict"]) == ("mine@1", "undecided")
+    assert [new.offer[name] for name in ("tracks", "learnt", "not_labelled")] == [0, 1, 1]
 
 
 def test_a_training_may_take_longer_than_other_units(listed, trainer, submit, monkeypatch):

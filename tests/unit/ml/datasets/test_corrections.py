@@ -44,6 +44,21 @@ def test_only_labels_that_are_used_must_be_decided(tmp_path, selection):
     assert labels(tmp_path, *said[:3], said[3] | {"polka": YES}, selection=LabelConfig(min_tracks=2)) == found
 
 
+def test_a_label_that_was_said_of_a_few_tracks_is_dropped_instead_of_all_others(tmp_path):
+    tracks = [
+        CorrectedTrack(
+            f"{number}.mp3", {"rock": YES if number % 2 else NO, "jazz": NO if number % 2 else YES}
+        )
+        for number in range(6)
+    ]
+    tracks[0] = CorrectedTrack("0.mp3", {**tracks[0].verdicts, "jaz": YES})
+    found = read(tmp_path, tracks)
+    assert [example.labels for example in found.examples] == [("jazz",), ("rock",)] * 3
+    (note,) = found.notes
+    assert note.startswith("1 labels are not learnt, as most tracks are undecided on them: jaz.")
+    assert len(read(tmp_path, tracks, labels=("rock", "jazz", "jaz")).examples) == 1  # asked for
+
+
 def test_without_a_selection_no_track_is_left_out(tmp_path):
     assert labels(tmp_path, {"rock": YES}, {"jazz": YES}, selection=None) == {"0": ("rock",), "1": ("jazz",)}
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from core.ml.evaluation.intervals import INTERVAL_METRICS, _resamples, _Sample, confidence_intervals
+from core.ml.evaluation.intervals import INTERVAL_METRICS, _Sample, confidence_intervals, resamples
 from core.ml.evaluation.metrics import evaluate
 
 LABELS = ("a", "b", "c")
@@ -28,7 +28,7 @@ def test_the_value_is_that_of_all_tracks_and_lies_between_its_bounds():
 def test_a_resample_is_measured_like_its_tracks_repeated():
     targets, scores = made_up(60)
     sample = _Sample(targets, scores, scores >= 0.5)
-    weights = next(_resamples([n // 4 for n in range(60)], 3, 5))
+    weights = next(resamples([n // 4 for n in range(60)], 3, 5))
     for row, measured in zip(weights, sample.measures(weights), strict=True):
         drawn = np.repeat(np.arange(60), row.astype(int))
         metrics = evaluate(targets[drawn], scores[drawn], LABELS, 0.5)
@@ -69,7 +69,7 @@ def test_a_perfect_score_is_not_taken_for_certain():
 
 def test_artists_are_drawn_whole_and_as_many_as_there_are():
     groups = ["x", "x", "y", "z", "z", "z"]
-    for weights in _resamples(groups, 120, 0):
+    for weights in resamples(groups, 120, 0):
         assert (weights[:, 0] == weights[:, 1]).all()
         assert (weights[:, 3] == weights[:, 5]).all()
         assert (weights[:, [0, 2, 3]].sum(axis=1) == 3).all()

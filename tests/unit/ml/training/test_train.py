@@ -29,6 +29,7 @@ from core.ml.training.prediction import HeldOutScores
 from core.ml.training.records import read_validation
 from core.ml.training.reports import TrainingResult
 from core.ml.training.results import CHOSEN_ON_FOLDS
+from core.ml.training.track_records import read_track_records
 from core.ml.training.train import ML, train, training_sources
 from core.states import Activity
 from tests.support.tiny_model import write_tiny
@@ -40,6 +41,7 @@ FILES = {
     "model.json",
     "model.safetensors",
     "test_results.json",
+    "tracks.safetensors",
     "validation_scores.safetensors",
 }
 PICTURES = {"co_occurrence.png", "training_curves.png"}
@@ -101,6 +103,25 @@ def test_a_training_leaves_a_model_that_serves_and_its_records(clips, cache_dir,
     assert isinstance(analysis, Analysis)
     assert analysis.scores.shape == (4,)
     assert analysis.embedding.shape == (tagger.card.model.embedding_size,)
+
+
+@pytest.mark.parametrize("split", [{"folds": 3}, {"folds": 1, "validation": 0.2, "test": 0.2}])
+def test_it_is_recorded_which_tracks_were_learnt_from(clips, cache_dir, models_dir, tmp_path, split):
+    """Under cross-validation all, and each is tested; else those of the test part are not learnt from."""
+    result = run(clips, tmp_path / "run", cache_dir, models_dir, model=LOGISTIC, split=split)
+    records = read_track_records(tmp_path / "run")
+    assert records is not None
+    count = len(clips.examples)
+    tested = count if split["folds"] > 1 else result.results["tracks"]["test"]
+    assert records.learnt.sum() == (count if split["folds"] > 1 else count - tested)
+    assert records.tested.sum() == tested
+    assert (records.learnt | records.tested).all()
+    truth, given = records.targets[records.tested], records.decisions[records.tested]
+    metrics = measure(truth, given.astype(float), result.labels, 0.5).summary()
+    assert metrics["f1_macro"] == pytest.approx(result.metrics["f1_macro"])
+    scores = records.learnt_scores()
+    assert set(scores) == {records.contents[row] for row in np.flatnonzero(records.learnt)}
+    assert all(each is not None and sum(each) == pytest.approx(1, abs=1e-5) for each in scores.values())
 
 
 def test_the_code_version_covers_every_package_that_training_uses():

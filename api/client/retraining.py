@@ -1,0 +1,85 @@
+"""The command `mfa models retrain`, and what models that were trained by themselves offer."""
+
+from typing import Annotated
+
+import typer
+
+from api import schemas
+from api.client import display
+from api.client.connection import connect
+from api.client.http import Client, ClientError
+
+
+def retrain(
+    model: Annotated[str, typer.Argument(help="Name of the models.")],
+    after: Annotated[
+        int | None, typer.Option(min=1, help="Tracks to be corrected since the last training.")
+    ] = None,
+    library: Annotated[
+        str | None, typer.Option(help="Whose corrections count; by default that of the last training.")
+    ] = None,
+    off: Annotated[
+        bool, typer.Option("--off", help="Train no model of this name by itself any more.")
+    ] = False,
+) -> None:
+    """Train a model again by itself after so many corrected tracks; the new one is offered, not promoted."""
+    if off == (after is not None) or (off and library is not None):
+        raise ClientError("Say when: --after N, with --library NAME if need be; or --off.")
+    with connect() as client:
+        if after is None:
+            client.turn_off_retraining(model)
+            display.say(f"{model} is no longer trained by itself.")
+            return
+        request = schemas.RetrainingRequest(after_corrections=after, library=library)
+        display.say(state_of(client.set_up_retraining(model, request)))
+
+
+def show_all(client: Client) -> None:
+    """Say what is trained by itself, and which models are offered and not promoted."""
+    for each in client.list_retrainings():
+        display.say(state_of(each))
+    for model in client.list_models():
+        if model.offer is not None and not model.aliases:
+            name = f"{model.name}@{model.version}"
+            display.say(f"{name} is offered: {verdict_of(model.offer)}", "bold")
+            display.say(f"`mfa models promote {name}` makes it the default model.")
+
+
+def state_of(each: schemas.Retraining) -> str:
+    """One line on a retraining."""
+    if not each.enabled:
+        line = f"{each.model} is no longer trained by itself."
+    elif each.library is None or each.corrected is None:
+        line = f"{each.model} is not trained by itself: its library, model or run has been deleted."
+    else:
+        line = (
+            f"{each.model} is trained by itself after {each.after_corrections} corrected tracks of "
+            f"{each.library}; {each.corrected} so far."
+        )
+    if each.error is not None:
+        line += f" The last training failed: {each.error.detail}"
+    elif each.state is not None:
+        line += f" The last training: {each.state}."
+    return line
+
+
+def verdict_of(offer: schemas.Offer) -> str:
+    """The comparison in a sentence."""
+    left_out = ", ".join(
+        f"{count} {what}"
+        for count, what in (
+            (offer.learnt, f"known to {offer.against}"),
+            (offer.not_labelled, f"not labelled by {offer.against}"),
+        )
+        if count
+    )
+    on = f"on {offer.tracks} corrected tracks new to both" + (f" (left out: {left_out})" if left_out else "")
+    figures = ""
+    if offer.difference is not None and offer.f1 is not None and offer.f1_before is not None:
+        figures = f"macro-F1 {offer.f1:.2f} against {offer.f1_before:.2f} of {offer.against}"
+        if offer.low is not None and offer.high is not None:
+            figures += f", difference {offer.difference:+.2f} ({offer.low:+.2f} to {offer.high:+.2f})"
+    if offer.verdict == "undecided":
+        said = f"whether it is better than {offer.against} cannot be told {on}"
+        return f"{said}: {figures or offer.reason}" + (f". {offer.reason}" if figures else "")
+    return f"{offer.verdict} than {offer.against} {on}: {figures}"

@@ -1,0 +1,46 @@
+"""Retrainings: models that are trained again once enough tracks have been corrected."""
+
+from typing import Annotated
+
+from fastapi import Path
+
+from api import schemas, views
+from api.deps import READ, WRITE, SessionDep, Writer
+from api.routes import make_router, problems
+from core.services import retraining as service
+
+router = make_router("retrainings")
+
+Name = Annotated[str, Path(max_length=200, description="name of a model", examples=["my-genres"])]
+
+
+@router.get("", dependencies=[READ])
+def list_retrainings(session: SessionDep) -> schemas.Page[schemas.Retraining]:
+    """Which models are, or were, trained again by themselves, and what became of it."""
+    return schemas.Page(items=[views.retraining(session, row) for row in service.list_retrainings(session)])
+
+
+@router.get("/{name}", dependencies=[READ], responses=problems(404))
+def get_retraining(name: Name, session: SessionDep) -> schemas.Retraining:
+    """When the models of this name are trained again, and what became of it last."""
+    return views.retraining(session, service.get_retraining(session, name))
+
+
+@router.put("/{name}", responses=problems(400, 404, 413))
+def set_up_retraining(
+    name: Name, body: schemas.RetrainingRequest, session: SessionDep, caller: Writer
+) -> schemas.Retraining:
+    """Train the models of this name again whenever so many tracks have been corrected.
+
+    One job at a time is submitted, in the name of who sets this up, within a minute. It learns what the last
+    one did, with what people have said since. The new model is compared with the one that serves and offered;
+    nothing is promoted.
+    """
+    row = service.set_up(session, name, body.after_corrections, body.library, caller.owner)
+    return views.retraining(session, row)
+
+
+@router.delete("/{name}", status_code=204, dependencies=[WRITE], responses=problems(404))
+def turn_off_retraining(name: Name, session: SessionDep) -> None:
+    """Train no model of this name by itself any more. A job that is open goes on."""
+    service.turn_off(session, name)

@@ -1,0 +1,46 @@
+"""Models that are trained again by themselves."""
+
+from datetime import datetime
+from uuid import UUID
+
+from pydantic import Field
+
+from api.schemas.base import Request, Response
+from api.schemas.problems import JobError
+
+
+class RetrainingRequest(Request):
+    after_corrections: int = Field(
+        ge=1, le=1_000_000, description="tracks to be corrected since the last training, or the last try"
+    )
+    library: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=200,
+        description="whose corrections count and are learnt; by default that of the last training",
+    )
+
+
+class Retraining(Response):
+    """When the models of a name are trained again, and what became of it last."""
+
+    model: str = Field(description="name of the models")
+    enabled: bool
+    after_corrections: int
+    library: str | None = Field(description="null once it has been deleted: then nothing is trained")
+    serving: str | None = Field(
+        description="`name@version` that the next model is compared with: the default model if it has the "
+        "name, else the newest version"
+    )
+    corrected: int | None = Field(
+        description="tracks of the library corrected since that model's training or, if later, the last try; "
+        "null if the library, the model or its run has been deleted"
+    )
+    tried_at: datetime | None = Field(description="when a training was last submitted, or could not be")
+    job: UUID | None = Field(description="the last training")
+    state: str | None = Field(description="of that job")
+    offered: str | None = Field(description="`name@version` of its model; `GET /models` has the comparison")
+    error: JobError | None = Field(
+        description="why the last training failed or could not be submitted; the next one starts after "
+        "`after_corrections` more"
+    )

@@ -1,0 +1,53 @@
+"""Heads that learn from more tracks decide better, and how many are needed is measured with them."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from core.ml.training.inputs import VectorInputs
+from core.ml.training.learning_curve import NOT_MEASURED, measure_learning_curve
+from core.ml.training.prediction import HeldOutScores
+from tests.unit.ml.training.experiments import make_config, make_context
+
+
+def measured(tracks: int, *, several: bool = False, head: str = "logistic", folds: int = 5) -> dict[str, Any]:
+    """The curve of made-up embeddings of four labels, each track with one, or with any number of them."""
+    random = np.random.default_rng(3)
+    targets = random.random((tracks, 4)) < 0.3 if several else np.eye(4, dtype=bool)[np.arange(tracks) % 4]
+    vectors = targets @ random.normal(size=(4, 30)) + 1.2 * random.normal(size=(tracks, 30))
+    prepared = SimpleNamespace(
+        splits=range(folds),
+        groups=range(tracks),
+        contents=range(tracks),
+        tracks=SimpleNamespace(
+            inputs=VectorInputs(torch.from_numpy(vectors.astype(np.float32))),
+            targets=torch.from_numpy(targets.astype(np.float32)),
+        ),
+    )
+    reports = [
+        SimpleNamespace(fold=fold, validation={"inverse_regularization": 0.1}) for fold in range(1, folds + 1)
+    ]
+    order = random.permutation(tracks)
+    held_out = HeldOutScores(order.tolist(), np.zeros((tracks, 4)), [1 + n % folds for n in range(tracks)])
+    fitted: Any = SimpleNamespace(test=held_out, history=reports)
+    config = make_config(model={"kind": "transfer", "head": head, "single_label": not several})
+    return measure_learning_curve(prepared, fitted, make_context(config))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_scores_rise_with_the_tracks_and_say_how_many_are_needed(several):
+    curve = measured(200, several=several)
+    assert curve["sizes"][0] == 8
+    assert curve["sizes"][-1] == 160
+    assert curve["scores"][-1] > curve["scores"][0] + 0.05
+    assert 8 < curve["low"] <= curve["needed"] <= (curve["high"] or np.inf)
+    assert curve["reason"] is None
+
+
+def test_it_is_not_measured_where_that_would_take_long_or_say_nothing():
+    assert measured(200, head="linear")["reason"] == NOT_MEASURED
+    assert measured(200, folds=1)["reason"] == NOT_MEASURED
+    assert "too few" in measured(15)["reason"]
