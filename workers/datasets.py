@@ -37,6 +37,8 @@ from workers.library_dataset import tagged_track
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     help="Describe and download datasets on this machine.",
 )
