@@ -21,6 +21,7 @@ from api.client.train import follow_training
 from core.states import TrialState
 
 SHOWN_STUDIES, SHOWN_TRIALS = 20, 15
+FEW_TRIALS = 50  # with fewer complete ones, importances are rough
 
 
 def studies(
@@ -105,6 +106,9 @@ def show_study(client: Client, study_id: UUID) -> None:
     for metric, shares in (study.importances or {}).items():
         by_share = sorted(shares.items(), key=lambda each: -each[1])
         display.show_table(f"Share of the variance of {metric}", ("key", "share"), by_share)
+    complete = study.counts.get(TrialState.COMPLETE, 0)
+    if study.importances and complete < FEW_TRIALS:
+        display.say(f"Only {complete} trials are complete: the shares are rough.")
     for failure in study.failures:
         display.say(f"A trial failed: {failure.detail}", "red")
     show_best(study)
