@@ -21,6 +21,7 @@ from core.store.session import SessionFactory, transaction
 from core.store.tables import ApiKey
 
 LOCAL_OWNER = "local"  # of all jobs on a server that asks for no keys
+NOT_NEEDED = "The API key is not valid. This server asks for none: send none, or a valid one."
 
 
 def get_session(request: Request) -> Iterator[Session]:
@@ -77,24 +78,29 @@ async def get_caller(
     reads: ReadsDep,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
 ) -> Caller:
-    """Who calls. Needs no session of the route, which may go on long after the check."""
-    if not needs_api_keys(settings):
+    """Who calls. Needs no session of the route, which may go on long after the check.
+
+    A key that is not valid is refused also where none is needed: it would fail on every other server.
+    """
+    is_needed = needs_api_keys(settings)
+    if credentials is None and not is_needed:
         return Caller(LOCAL_OWNER, None)
     if credentials is None:
         raise Unauthenticated
     key = await run_in_threadpool(_find_key, reads, credentials.credentials)
+    if key is None:
+        raise Unauthenticated(None if is_needed else NOT_NEEDED)
+    if not is_needed:
+        return Caller(LOCAL_OWNER, None)
     request.state.key_is_valid = True
     if not set(needed.scopes) <= set(key.scopes):
         raise Forbidden(f"This API key lacks the scope `{needed.scope_str}`.")
     return Caller(str(key.id), None if Scope.ADMIN in key.scopes else str(key.id), key.id)
 
 
-def _find_key(reads: SessionFactory, secret: str) -> ApiKey:
+def _find_key(reads: SessionFactory, secret: str) -> ApiKey | None:
     with reads() as session:
-        key = find_api_key(session, secret)
-    if key is None:
-        raise Unauthenticated
-    return key
+        return find_api_key(session, secret)
 
 
 READ = Security(get_caller, scopes=[str(Scope.READ)])
@@ -103,6 +109,10 @@ ADMIN = Security(get_caller, scopes=[str(Scope.ADMIN)])
 Reader = Annotated[Caller, READ]
 Writer = Annotated[Caller, WRITE]
 
+IdPrefix = Annotated[
+    str | None,
+    Query(pattern=r"^[0-9A-Fa-f-]{1,36}$", description="only those whose id begins like this"),
+]
 Cursor = Annotated[str | None, Query(max_length=1000, description="`next_cursor` of the page before")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="items on a page")]
 ModelName = Annotated[str, Query(max_length=200, description="model alias, `name` or `name@version`")]

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from core.version import VERSION
+
 JOB_ID = "0b9a6c1e-6f0f-4b7e-9a53-0d5d1f9f2a11"
 TRACK_ID = "5d1f0c0e-8a53-4f0e-9c1d-7f3f0a6f4e21"
 OTHER_TRACK_ID = "c7a0b1de-4f57-4b0a-8e5c-2a5b9d3f6a10"
@@ -289,7 +291,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "ApiKeyRequest": {"name": "media player", "scope": "read"},
     "ApiKey": API_KEY,
     "NewApiKey": API_KEY | {"key": "mfa_1f0c9a2b_..."},
-    "Health": {"status": "ok"},
+    "Health": {"status": "ok", "version": VERSION},
     "Readiness": {"ready": False, "missing": ["No worker takes from the queue `interactive`."]},
     "Problem": {
         "type": "urn:mfa:error:library_not_found",

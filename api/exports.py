@@ -13,6 +13,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from api import schemas, views
+from api.spreadsheets import guard
 from core.errors import ModelNotFound
 from core.jobs.jobs import get_job
 from core.services.analysis import check_library
@@ -23,8 +24,6 @@ from core.store.tables import Job, Model
 
 PAGE = 500
 SIMILAR_PAGE = 100  # tracks whose neighbours are looked up in one statement: some milliseconds each
-# A spreadsheet takes a cell that starts with one of these for a formula.
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 class ExportFormat(StrEnum):
@@ -155,11 +154,6 @@ def as_csv(
 
 def _similar_cell(result: schemas.Result) -> str:
     return guard("; ".join(f"{near.path}={near.similarity:.4f}" for near in result.similar or ()))
-
-
-def guard(text: str) -> str:
-    """Make a spreadsheet show a text that it would calculate."""
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
 
 
 def _to_csv(rows: Iterable[Iterable[object]]) -> str:

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import Internal, problem_of
 from api.routes import API
+from core.version import VERSION
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,11 @@ class RequestLog:
             nonlocal status, job
             if message["type"] == "http.response.start":
                 status = message["status"]
-                own = [(b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff")]
+                own = [
+                    (b"x-request-id", request_id.encode()),
+                    (b"x-content-type-options", b"nosniff"),
+                    (b"server-version", VERSION.encode()),
+                ]
                 location = dict(message["headers"]).get(b"location", b"").decode("latin-1")
                 job = location.removeprefix(JOBS) if location.startswith(JOBS) else ""
                 message["headers"] = [*message["headers"], *own]

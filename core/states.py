@@ -86,3 +86,11 @@ UNIT_TRANSITIONS: dict[UnitState, frozenset[UnitState]] = {
 TERMINAL_JOB_STATES = frozenset(state for state, following in JOB_TRANSITIONS.items() if not following)
 TERMINAL_UNIT_STATES = frozenset(state for state, following in UNIT_TRANSITIONS.items() if not following)
 OPEN_TRIAL_STATES = (TrialState.WAITING, TrialState.RUNNING)
+
+
+class TrackOrder(StrEnum):
+    """In which order tracks are listed."""
+
+    SCORE = "score"  # of a genre, the highest first
+    PATH = "path"  # one library after the other
+    DATE = "date"  # of the last change of the file, the newest first

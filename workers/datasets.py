@@ -1,5 +1,6 @@
 """Describes and downloads datasets: `mfa datasets`, or `python -m workers.datasets`."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -37,6 +38,8 @@ from workers.library_dataset import tagged_track
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     help="Describe and download datasets on this machine.",
 )
@@ -57,6 +60,7 @@ def describe_dataset(
     open_files: Annotated[bool, typer.Option(help="Open every file to find the unreadable ones.")] = True,
 ) -> None:
     """Count labels, artists, durations and unreadable files, show the split, write plots as PNG."""
+    check_folder(plots)
     chosen, labels, split = choose(config, kind, root)
     dataset = read(chosen, root)
     with Progress(console=console, transient=True) as bars:
@@ -71,6 +75,13 @@ def describe_dataset(
     show(found)
     for path in write_plots(found, plots):
         say(str(path))
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that cannot be written, before any work."""
+    existing = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise InvalidConfig(f"The folder {folder} cannot be written to.")
 
 
 def choose(

@@ -1,16 +1,16 @@
 """The `mfa` command."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 import typer
-from typer.core import TyperGroup
 
 from api.client import (
     correct,
     datasets,
     display,
+    duplicates,
     jobs,
     keys,
     label,
@@ -18,118 +18,67 @@ from api.client import (
     local,
     models,
     runs,
+    similar,
+    studies,
     tracks,
     train,
     tune,
 )
+from api.client.command_group import Commands
 from api.client.connection import connect, load_settings
-from api.client.http import ClientError
+from api.client.http import ClientError, UsageError
+from api.client.options import Json
+from api.client.references import find_study
 from core.config.params import ThresholdParams
-from core.errors import MFAError
-
-
-class Commands(TyperGroup):
-    """Reports every expected error in one line."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except ClientError as error:
-            display.complain(str(error))
-        except MFAError as error:
-            display.complain(error.detail)
-        except OSError as error:
-            display.complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-        except KeyboardInterrupt:
-            display.complain("Interrupted.")
-            raise typer.Exit(130) from None
-        raise typer.Exit(1)
-
+from core.version import VERSION
 
 app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Label music libraries: genres with scores, embeddings, similar tracks.",
 )
-app.add_typer(keys.app, name="keys")
+
+
+def show_versions(is_wanted: bool) -> None:
+    """That of this command, and that of the server if it runs."""
+    if not is_wanted:
+        return
+    display.say(f"mfa {VERSION}")
+    try:
+        with connect() as client:
+            display.say(f"server {client.get_health().version} at {client.url}")
+    except ClientError as error:
+        display.say(f"server unknown: {error}")
+    raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=show_versions, help="Versions of this and of the server."
+        ),
+    ] = False,
+) -> None:
+    """Label music libraries: genres with scores, embeddings, similar tracks."""
+
+
+app.command("label")(label.label)
+app.command("tracks")(tracks.tracks)
+app.command("track")(tracks.track)
+app.command("similar")(similar.similar)
+app.command("duplicates")(duplicates.duplicates)
+app.command("jobs")(jobs.jobs)
 app.add_typer(libraries.app, name="libraries")
 app.add_typer(models.app, name="models")
+app.command("runs")(runs.runs)
+app.command("studies")(studies.studies)
+app.add_typer(keys.app, name="keys")
 app.command("datasets", **datasets.AS_IT_IS)(datasets.run)
-
-
-@app.command("label")
-def label_folder(
-    folder: Annotated[Path, typer.Argument(help="A folder of music, on the machine of the server.")],
-    library: Annotated[
-        str | None, typer.Option(help="Name of its library; by default the folder's name.")
-    ] = None,
-    coverage: Annotated[
-        str, typer.Option(help="`full`, or the number of evenly spaced windows to analyse.")
-    ] = "full",
-    force: Annotated[
-        bool, typer.Option("--force", help="Analyse tracks again that already have a result.")
-    ] = False,
-    csv: Annotated[Path | None, typer.Option(help="Write all scores of all tracks to this file.")] = None,
-    confirm_empty: Annotated[
-        bool,
-        typer.Option("--confirm-empty", help="Mark the known tracks as missing even when all are gone."),
-    ] = False,
-) -> None:
-    """Label every track of a folder and show the results."""
-    with connect() as client:
-        label.label_folder(
-            client, folder, library, coverage, force=force, csv=csv, confirm_empty=confirm_empty
-        )
-
-
-@app.command("jobs")
-def show_jobs(
-    job_id: Annotated[UUID | None, typer.Argument(help="Show this one; without it, list the newest.")] = None,
-    cancel: Annotated[bool, typer.Option("--cancel", help="Stop it; what is done is kept.")] = False,
-    retry: Annotated[bool, typer.Option("--retry", help="Submit its failed items again.")] = False,
-    delete: Annotated[bool, typer.Option("--delete", help="Delete it; its labels stay.")] = False,
-) -> None:
-    """List jobs, or show, cancel, retry or delete one."""
-    if job_id is None and (cancel or retry or delete):
-        raise ClientError("Name the job to cancel or retry or delete: `mfa jobs ID --cancel`.")
-    if cancel + retry + delete > 1:
-        raise ClientError("A job can be cancelled, retried or deleted, not both.")
-    with connect() as client:
-        if job_id is None:
-            jobs.show_jobs(client)
-        elif cancel:
-            jobs.cancel(client, job_id)
-        elif retry:
-            jobs.retry(client, job_id)
-        elif delete:
-            jobs.delete(client, job_id)
-        else:
-            jobs.show_job(client, job_id)
-
-
-@app.command()
-def similar(
-    track: Annotated[str, typer.Argument(help="Id of a track, path of its file, or path in its library.")],
-    limit: Annotated[int, typer.Option(min=1, max=100)] = 10,
-    duplicates: Annotated[bool, typer.Option("--duplicates", help="Also list its duplicates.")] = False,
-) -> None:
-    """List the tracks that sound most like one."""
-    with connect() as client:
-        tracks.show_similar(client, track, limit, duplicates=duplicates)
-
-
-@app.command("duplicates")
-def show_duplicates(
-    library: Annotated[str | None, typer.Option(help="Look in this library only.")] = None,
-    similar: Annotated[
-        bool, typer.Option("--similar", help="Find encodings of one recording, not identical audio.")
-    ] = False,
-) -> None:
-    """List tracks that probably hold the same recording; nothing is changed."""
-    with connect() as client:
-        tracks.show_duplicates(client, "similar" if similar else "exact", library)
 
 
 @app.command("correct", context_settings={"ignore_unknown_options": True})
@@ -155,23 +104,26 @@ def correct_labels(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only count; with --csv and --from-tags.")
     ] = False,
+    as_json: Json = False,
 ) -> None:
-    """Say which labels a track has and which not; that outranks every model, now and later."""
+    """Say which labels a track has; that outranks every model."""
     if sum((track is not None, csv is not None, from_tags, undo is not None)) != 1:
-        raise ClientError("Name one of TRACK, --csv FILE, --from-tags and --undo CHANGE.")
+        raise UsageError("Name one of TRACK, --csv FILE, --from-tags and --undo CHANGE.")
     if (csv is not None or from_tags) != (library is not None):
-        raise ClientError("--library belongs to --csv and --from-tags, which need it.")
+        raise UsageError("--library belongs to --csv and --from-tags, which need it.")
     if track is not None and not labels:
-        raise ClientError("Name the labels: `mfa correct TRACK +jazz -rock`.")
+        raise UsageError("Name the labels: `mfa correct TRACK +jazz -rock`.")
     with connect() as client:
         if track is not None:
-            correct.correct_track(client, track, labels or [], note, allow_new=allow_new)
+            correct.correct_track(client, track, labels or [], note, allow_new=allow_new, as_json=as_json)
         elif undo is not None:
-            correct.undo(client, undo)
+            correct.undo(client, undo, as_json=as_json)
         elif csv is not None:
-            correct.import_csv(client, library or "", csv, allow_new=allow_new, dry_run=dry_run)
+            correct.import_csv(
+                client, library or "", csv, allow_new=allow_new, dry_run=dry_run, as_json=as_json
+            )
         else:
-            correct.import_tags(client, library or "", allow_new=allow_new, dry_run=dry_run)
+            correct.import_tags(client, library or "", allow_new=allow_new, dry_run=dry_run, as_json=as_json)
 
 
 @app.command()
@@ -181,7 +133,7 @@ def review(
     library: Annotated[str | None, typer.Option(help="Ask about this library only.")] = None,
     other: Annotated[str, typer.Option(help="The model that disagrees.")] = "previous",
 ) -> None:
-    """Correct one track after the other, those first of which an answer teaches most."""
+    """Correct the tracks of which an answer teaches most."""
     with connect() as client:
         correct.review(client, strategy, label, library, other)
 
@@ -207,6 +159,7 @@ def train_model(
     lr: Annotated[float | None, typer.Option(help="Maximum learning rate.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Patches per training step.")] = None,
     experiment_name: Annotated[str | None, typer.Option(help="Also the name of the new model.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Train a model on your own labels and show its metrics."""
     overrides = {
@@ -217,16 +170,17 @@ def train_model(
         "experiment_name": experiment_name,
     }
     if (library is None) == (config is None):
-        raise ClientError("Name a library, or --config FILE, and not both.")
+        raise UsageError("Name a library, or --config FILE, and not both.")
     if label_set is not None and labels != train.LabelsFrom.CORRECTIONS:
-        raise ClientError("--label-set belongs to --labels corrections.")
+        raise UsageError("--label-set belongs to --labels corrections.")
     with connect() as client:
         if config is not None:
-            train.train(client, train.load(config, overrides))
+            train.train(client, train.load(config, overrides), as_json=as_json)
         else:
             experiment = train.of_library(library or "", labels, label_set, overrides)
-            train.show_config(experiment)
-            train.train(client, experiment)
+            if not as_json:
+                train.show_config(experiment)
+            train.train(client, experiment, as_json=as_json)
 
 
 @app.command("tune")
@@ -238,7 +192,10 @@ def tune_model(
     max_parallel: Annotated[
         int | None, typer.Option(min=1, help="Number of trials to run in parallel.")
     ] = None,
-    resume: Annotated[UUID | None, typer.Option(help="Resume this study.")] = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(metavar="STUDY", help="Resume this study; its id may be cut short."),
+    ] = None,
     thresholds: Annotated[
         str | None, typer.Option(help="Instead: re-tune the label thresholds of this model.")
     ] = None,
@@ -249,76 +206,24 @@ def tune_model(
     min_precision: Annotated[
         float | None, typer.Option(min=0.01, max=1, help="Maximise recall at this precision or a higher one.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
-    """Tune the hyper-parameters of an experiment, or the thresholds of a model."""
+    """Tune an experiment, or the thresholds of a model."""
     if sum(given is not None for given in (config, resume, thresholds)) != 1:
-        raise ClientError("Name one of --config FILE, --resume STUDY and --thresholds MODEL.")
+        raise UsageError("Name one of --config FILE, --resume STUDY and --thresholds MODEL.")
     if resume is not None and trials is None:
-        raise ClientError("Give the number of additional trials: `mfa tune --resume STUDY --trials 20`.")
+        raise UsageError("Give the number of additional trials: `mfa tune --resume STUDY --trials 20`.")
     if beta is not None and min_precision is not None:
-        raise ClientError("Name --beta or --min-precision, and not both.")
+        raise UsageError("Name --beta or --min-precision, and not both.")
     with connect() as client:
         if config is not None:
-            tune.tune(client, tune.load(config, {"n_trials": trials, "max_parallel": max_parallel}))
+            study = tune.load(config, {"n_trials": trials, "max_parallel": max_parallel})
+            tune.tune(client, study, as_json=as_json)
         elif resume is not None:
-            tune.resume(client, resume, trials or 0)
+            tune.resume(client, find_study(client, resume), trials or 0, as_json=as_json)
         elif thresholds is not None:
             wanted = ThresholdParams(model=thresholds, beta=beta, min_precision=min_precision)
-            tune.tune_thresholds(client, wanted)
-
-
-@app.command("studies")
-def show_studies(
-    study_id: Annotated[
-        UUID | None, typer.Argument(help="Show this one; without it, list the newest.")
-    ] = None,
-    train_best: Annotated[
-        bool,
-        typer.Option(
-            "--train-best", help="Train a model with the parameters of its best trial, for all epochs."
-        ),
-    ] = False,
-    trial: Annotated[int | None, typer.Option(min=0, help="Train this trial instead.")] = None,
-    delete: Annotated[bool, typer.Option("--delete", help="Delete it with its trials.")] = False,
-    export_optuna: Annotated[
-        str | None,
-        typer.Option(metavar="URL", help="Write it into an Optuna storage, such as sqlite:///studies.db."),
-    ] = None,
-) -> None:
-    """List studies, show one, train the best that it found, export it, or delete it."""
-    actions = (train_best or trial is not None) + delete + (export_optuna is not None)
-    if study_id is None and actions:
-        raise ClientError("Name the study: `mfa studies ID --train-best`.")
-    if actions > 1:
-        raise ClientError("One thing at a time: train the best of a study, export the study, or delete it.")
-    with connect() as client:
-        if study_id is None:
-            tune.show_studies(client)
-        elif export_optuna is not None:
-            tune.export_optuna(client, study_id, export_optuna)
-        elif delete:
-            tune.delete(client, study_id)
-        elif train_best or trial is not None:
-            tune.train_best(client, study_id, trial)
-        else:
-            tune.show_study(client, study_id)
-
-
-@app.command("runs")
-def show_runs(
-    run_id: Annotated[UUID | None, typer.Argument(help="Show this one; without it, list the newest.")] = None,
-    delete: Annotated[bool, typer.Option("--delete", help="Delete it; its model stays.")] = False,
-) -> None:
-    """List training runs, show one, or delete one."""
-    if delete and run_id is None:
-        raise ClientError("Name the run to delete: `mfa runs ID --delete`.")
-    with connect() as client:
-        if run_id is None:
-            runs.show_runs(client)
-        elif delete:
-            runs.delete(client, run_id)
-        else:
-            runs.show_run(client, run_id)
+            tune.tune_thresholds(client, wanted, as_json=as_json)
 
 
 @app.command()
@@ -337,7 +242,7 @@ def demo(
         Path | None, typer.Argument(help="A folder of music; by default the sample library.")
     ] = None,
 ) -> None:
-    """Start the stack, label a folder, show and save the results, stop everything."""
+    """Label a folder with a stack that is stopped afterwards."""
     local.demo(load_settings(), music)
 
 

@@ -2,6 +2,7 @@
 
 from pydantic import ValidationError
 
+from api.client import display
 from api.client.http import Client, ClientError
 from core.local.supervisor import gateway_url
 from core.settings import Settings, get_settings
@@ -18,4 +19,4 @@ def load_settings() -> Settings:
 def connect() -> Client:
     """A client of the gateway at MFA_HOST and MFA_PORT, with the key of MFA_API_KEY."""
     settings = load_settings()
-    return Client(gateway_url(settings), settings.api_key)
+    return Client(gateway_url(settings), settings.api_key, tell=display.complain)

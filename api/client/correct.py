@@ -10,7 +10,7 @@ import typer
 from api import schemas
 from api.client import display
 from api.client.http import LEASE_S, Client, ClientError
-from api.client.tracks import find_track
+from api.client.track_names import find_track
 from core.library.correction_files import signed
 from core.states import Verdict
 
@@ -23,12 +23,15 @@ ANSWERS = {"y": Verdict.YES, "n": Verdict.NO, "?": Verdict.UNSURE}
 
 
 def correct_track(
-    client: Client, name: str, words: Sequence[str], note: str | None, *, allow_new: bool
+    client: Client, name: str, words: Sequence[str], note: str | None, *, allow_new: bool, as_json: bool
 ) -> None:
     """`words`: labels like `+jazz`, `-rock`, `?pop`."""
     verdicts = read_words(words)
     track = find_track(client, name)
     done = client.correct_track(track.id, verdicts, note, allow_new=allow_new)
+    if as_json:
+        display.show_json(done)
+        return
     show_labels(client.get_track(track.id))
     show_outcome(done)
 
@@ -43,28 +46,39 @@ def read_words(words: Iterable[str]) -> dict[str, Verdict]:
     return verdicts
 
 
-def import_csv(client: Client, library: str, file: Path, *, allow_new: bool, dry_run: bool) -> None:
+def import_csv(
+    client: Client, library: str, file: Path, *, allow_new: bool, dry_run: bool, as_json: bool
+) -> None:
     try:
         text = file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise ClientError(f"{file} is not UTF-8: {error.reason} at byte {error.start}.") from None
-    show_import(
-        client.import_corrections(library, text, allow_new=allow_new, dry_run=dry_run), dry_run=dry_run
-    )
+    done = client.import_corrections(library, text, allow_new=allow_new, dry_run=dry_run)
+    show_import(done, dry_run=dry_run, as_json=as_json)
 
 
-def import_tags(client: Client, library: str, *, allow_new: bool, dry_run: bool) -> None:
-    show_import(client.import_tags(library, allow_new=allow_new, dry_run=dry_run), dry_run=dry_run)
+def import_tags(client: Client, library: str, *, allow_new: bool, dry_run: bool, as_json: bool) -> None:
+    done = client.import_tags(library, allow_new=allow_new, dry_run=dry_run)
+    show_import(done, dry_run=dry_run, as_json=as_json)
 
 
-def undo(client: Client, change: UUID) -> None:
-    show_outcome(client.undo_correction(change))
+def undo(client: Client, change: UUID, *, as_json: bool) -> None:
+    done = client.undo_correction(change)
+    if as_json:
+        display.show_json(done)
+    else:
+        show_outcome(done)
 
 
-def show_import(done: schemas.ImportOutcome, *, dry_run: bool) -> None:
+def show_import(done: schemas.ImportOutcome, *, dry_run: bool, as_json: bool) -> None:
+    if as_json:
+        display.show_json(done)
+        return
     for problem in done.problems[:SHOWN_PROBLEMS]:
         line = f"line {problem.line}, " if problem.line else ""
         display.say(f"{line}{problem.path}: {problem.detail}")
+    if len(done.problems) > SHOWN_PROBLEMS:
+        display.say(f"... and {len(done.problems) - SHOWN_PROBLEMS} more; `--json` shows all.")
     for code, count in done.left_out.items():
         display.say(f"Left out: {count} ({code}).", "red")
     if dry_run:

@@ -13,6 +13,6 @@ AS_IT_IS: dict[str, Any] = {
 
 
 def run(context: typer.Context) -> None:
-    """Describe a dataset, or download one; `mfa datasets --help` tells more."""
+    """Describe or download a dataset; see `mfa datasets -h`."""
     command = (sys.executable, "-m", "workers.datasets", *context.args)
     raise typer.Exit(subprocess.run(command, check=False).returncode)

@@ -1,6 +1,6 @@
 """A typed client of the gateway."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -12,12 +12,17 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from api import schemas
+from api.client.files import whole_file
+from api.security.access import is_loopback
 from core.config.experiment import ExperimentConfig
 from core.config.params import AnalysisParams, PreviewParams, ThresholdParams
 from core.config.tuning import TuningConfig
 from core.states import ItemState, Verdict
+from core.version import VERSION
 
 API = "/api/v1"
+VERSION_HEADER = "Server-Version"
+CHECK_ADDRESS = "Is it running, and are MFA_HOST and MFA_PORT right?"
 TIMEOUT = httpx.Timeout(60, connect=5)
 QUESTIONS = 5  # of a review at a time: several, to ask about several albums
 LEASE_S = 1800  # for all of them; what is not answered is given back
@@ -27,9 +32,19 @@ T = TypeVar("T", bound=BaseModel)
 class ClientError(Exception):
     """What went wrong, as a sentence for the user."""
 
+    exit_code = 1  # of the `mfa` command
+
+
+class UsageError(ClientError):
+    """The command was not called as it is meant."""
+
+    exit_code = 2
+
 
 class Unreachable(ClientError):
     """No gateway answers."""
+
+    exit_code = 3
 
 
 class Refused(ClientError):
@@ -42,12 +57,13 @@ class Refused(ClientError):
 
 
 class Client:
-    """Use as a context manager."""
+    """Use as a context manager. `tell` gets a sentence when the server is of another version than this."""
 
-    def __init__(self, url: str, api_key: str = "") -> None:
+    def __init__(self, url: str, api_key: str = "", tell: Callable[[str], None] | None = None) -> None:
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         # a proxy of the environment has nothing to do with a server that the user named
         self._http = httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT, trust_env=False)
+        self._tell = tell
 
     def __enter__(self) -> Self:
         return self
@@ -57,8 +73,9 @@ class Client:
     ) -> None:
         self._http.close()
 
-    def url_of(self, path: str) -> str:
-        return str(self._http.base_url.join(f"{API}{path}"))
+    @property
+    def url(self) -> str:
+        return str(self._http.base_url)
 
     def create_library(self, name: str, path: Path) -> schemas.Library:
         return self._post(schemas.Library, "/libraries", {"name": name, "path": str(path)})
@@ -99,8 +116,9 @@ class Client:
     def train_best(self, study_id: UUID, trial: int | None) -> schemas.Job:
         return self._post(schemas.Job, f"/studies/{study_id}/train-best", {"trial": trial})
 
-    def list_studies(self, limit: int) -> list[schemas.Study]:
-        return self._get(schemas.Page[schemas.Study], "/studies", {"limit": limit}).items
+    def list_studies(self, limit: int, id_prefix: str | None = None) -> schemas.Page[schemas.Study]:
+        query = {"limit": limit, "id_prefix": id_prefix}
+        return self._get(schemas.Page[schemas.Study], "/studies", query)
 
     def get_study(self, study_id: UUID) -> schemas.StudyDetails:
         return self._get(schemas.StudyDetails, f"/studies/{study_id}")
@@ -118,8 +136,8 @@ class Client:
     def get_job(self, job_id: UUID) -> schemas.Job:
         return self._get(schemas.Job, f"/jobs/{job_id}")
 
-    def list_jobs(self, limit: int) -> list[schemas.Job]:
-        return self._get(schemas.Page[schemas.Job], "/jobs", {"limit": limit}).items
+    def list_jobs(self, limit: int, id_prefix: str | None = None) -> schemas.Page[schemas.Job]:
+        return self._get(schemas.Page[schemas.Job], "/jobs", {"limit": limit, "id_prefix": id_prefix})
 
     def cancel_job(self, job_id: UUID) -> schemas.Job:
         return self._post(schemas.Job, f"/jobs/{job_id}/cancel")
@@ -130,9 +148,9 @@ class Client:
     def delete_job(self, job_id: UUID) -> None:
         self._delete(f"/jobs/{job_id}")
 
-    def list_failed(self, job_id: UUID, limit: int) -> list[schemas.Item]:
-        query = {"state": str(ItemState.FAILED), "limit": limit}
-        return self._get(schemas.Page[schemas.Item], f"/jobs/{job_id}/items", query).items
+    def list_failed(self, job_id: UUID, limit: int, cursor: str | None = None) -> schemas.Page[schemas.Item]:
+        query = {"state": str(ItemState.FAILED), "limit": limit, "cursor": cursor}
+        return self._get(schemas.Page[schemas.Item], f"/jobs/{job_id}/items", query)
 
     def iterate_results(
         self, job_id: UUID, similar: int = 0, *, only_with_warnings: bool = False
@@ -147,27 +165,26 @@ class Client:
 
     def save_results(self, job_id: UUID, file: Path, form: str = "csv") -> None:
         """Write the results with all scores; the file appears when it is complete."""
-        partial = file.with_name(f"{file.name}.part")
         query: dict[str, str | bool] = {"format": form, "scores": "all"}
-        try:
-            with self._stream(f"/jobs/{job_id}/results", query) as response, partial.open("wb") as out:
-                for block in response.iter_bytes():
-                    out.write(block)
-            partial.replace(file)
-        finally:
-            partial.unlink(missing_ok=True)
+        with self._stream(f"/jobs/{job_id}/results", query) as response, whole_file(file) as out:
+            for block in response.iter_bytes():
+                out.write(block)
 
     def list_unreadable_tags(self, library: str, limit: int) -> schemas.Page[schemas.Track]:
         """The first tracks of a library whose tags cannot all be read."""
         query = {"library": library, "unreadable_tags": True, "limit": limit}
         return self._get(schemas.Page[schemas.Track], "/tracks", query)
 
+    def list_tracks(self, query: Mapping[str, Any]) -> schemas.Page[schemas.Track]:
+        """A page of tracks; `query` as in `GET /tracks`."""
+        return self._get(schemas.Page[schemas.Track], "/tracks", query)
+
     def find_tracks(self, path: str, library: str | None = None) -> list[schemas.Track]:
         query = {"path": path, "library": library}
         return self._get(schemas.Page[schemas.Track], "/tracks", query).items
 
-    def get_track(self, track_id: UUID) -> schemas.Track:
-        return self._get(schemas.Track, f"/tracks/{track_id}")
+    def get_track(self, track_id: UUID, model: str | None = None) -> schemas.Track:
+        return self._get(schemas.Track, f"/tracks/{track_id}", {"model": model})
 
     def correct_track(
         self, track_id: UUID, verdicts: Mapping[str, Verdict], note: str | None, *, allow_new: bool
@@ -207,9 +224,9 @@ class Client:
 
     def list_similar(
         self, track_id: UUID, limit: int, library: str | None = None, *, duplicates: bool = False
-    ) -> list[schemas.SimilarTrack]:
+    ) -> schemas.SimilarTracks:
         query = {"limit": limit, "library": library, "duplicates": duplicates}
-        return self._get(schemas.SimilarTracks, f"/tracks/{track_id}/similar", query).items
+        return self._get(schemas.SimilarTracks, f"/tracks/{track_id}/similar", query)
 
     def list_duplicates(
         self, kind: schemas.DuplicateKind, library: str | None, cursor: str | None
@@ -247,11 +264,25 @@ class Client:
     def delete_study(self, study_id: UUID) -> None:
         self._delete(f"/studies/{study_id}")
 
-    def list_runs(self, limit: int) -> list[schemas.Run]:
-        return self._get(schemas.Page[schemas.Run], "/runs", {"limit": limit}).items
+    def list_runs(self, limit: int, id_prefix: str | None = None) -> schemas.Page[schemas.Run]:
+        return self._get(schemas.Page[schemas.Run], "/runs", {"limit": limit, "id_prefix": id_prefix})
 
     def get_run(self, run_id: UUID) -> schemas.RunDetails:
         return self._get(schemas.RunDetails, f"/runs/{run_id}")
+
+    def get_artifact(self, run_id: UUID, name: str) -> bytes:
+        """A file that a finished run has left."""
+        return self._request("GET", f"/runs/{run_id}/artifacts/{name}").content
+
+    def get_plot(self, study_id: UUID, name: str) -> bytes:
+        """A picture of a study as PNG."""
+        return self._request("GET", f"/studies/{study_id}/plots/{name}.png").content
+
+    def get_health(self) -> schemas.Health:
+        with reaching(self._http):
+            response = self._http.get("/healthz")
+        check(response)
+        return self._read(schemas.Health, response)
 
     def create_key(self, request: schemas.ApiKeyRequest) -> schemas.NewApiKey:
         return self._post(schemas.NewApiKey, "/keys", request.model_dump())
@@ -274,13 +305,34 @@ class Client:
         self._request("DELETE", path)
 
     def _call(self, shape: type[T], method: str, path: str, **request: Any) -> T:
-        return shape.model_validate_json(self._request(method, path, **request).content)
+        return self._read(shape, self._request(method, path, **request))
+
+    def _read(self, shape: type[T], response: httpx.Response) -> T:
+        try:
+            return shape.model_validate_json(response.content)
+        except ValidationError:
+            theirs = response.headers.get(VERSION_HEADER, "unknown")
+            raise ClientError(
+                f"The answer of {response.url.path} is not understood: the server at {self.url} is "
+                f"version {theirs}, this `mfa` is version {VERSION}."
+            ) from None
 
     def _request(self, method: str, path: str, **request: Any) -> httpx.Response:
         with reaching(self._http):
             response = self._http.request(method, API + quote(path), **request)
+        self._compare_versions(response)
         check(response)
         return response
+
+    def _compare_versions(self, response: httpx.Response) -> None:
+        """Tell it once when the server is of another version."""
+        theirs = response.headers.get(VERSION_HEADER, VERSION)
+        if self._tell is not None and theirs != VERSION:
+            self._tell(
+                f"The server at {self.url} is version {theirs}, this `mfa` is version {VERSION}: "
+                "upgrade the older one."
+            )
+            self._tell = None
 
     @contextmanager
     def _stream(self, path: str, query: dict[str, str | bool]) -> Iterator[httpx.Response]:
@@ -297,9 +349,8 @@ def reaching(http: httpx.Client) -> Iterator[None]:
     try:
         yield
     except httpx.TransportError as error:
-        raise Unreachable(
-            f"The gateway at {http.base_url} does not answer ({error}). Start it with `make serve`."
-        ) from error
+        hint = "Start it with `make serve`." if is_loopback(http.base_url.host) else CHECK_ADDRESS
+        raise Unreachable(f"The gateway at {http.base_url} does not answer ({error}). {hint}") from error
 
 
 def check(response: httpx.Response) -> None:
@@ -311,4 +362,6 @@ def check(response: httpx.Response) -> None:
     except ValidationError:
         # Something else listens there, or stands in between.
         raise ClientError(f"{response.url} answered {response.status_code} and is not a gateway.") from None
+    if response.status_code == httpx.codes.UNAUTHORIZED:
+        problem = problem.model_copy(update={"detail": f"{problem.detail} `mfa` sends that of MFA_API_KEY."})
     raise Refused(problem)

@@ -1,36 +1,96 @@
 """The `jobs` command."""
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
 from uuid import UUID
+
+import typer
 
 from api import schemas
 from api.client import display
-from api.client.http import Client
+from api.client.connection import connect
+from api.client.files import check_file, write_csv
+from api.client.http import Client, UsageError
 from api.client.label import show_failures, show_findings
+from api.client.options import Json
 from api.client.preview import show_preview
+from api.client.progress import progress_of, state_of
+from api.client.references import Reference, find_job
+from api.client.studies import show_study
 from api.client.train import show_outcome
-from api.client.tune import show_study, show_thresholds
+from api.client.tune import show_thresholds
 from core.config.params import JobKind
 from core.states import TERMINAL_JOB_STATES
 
 SHOWN_JOBS = 20
+ITEMS_PER_PAGE = 1000
 
 
-def show_jobs(client: Client) -> None:
+def jobs(
+    job: Reference = None,
+    cancel: Annotated[bool, typer.Option("--cancel", help="Stop it; what is done is kept.")] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Submit its failed items again.")] = False,
+    delete: Annotated[bool, typer.Option("--delete", help="Delete it; its labels stay.")] = False,
+    csv: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", callback=check_file, help="Write the labels and scores of its tracks."),
+    ] = None,
+    errors: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", callback=check_file, help="Write what failed, and why, as CSV."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List jobs, or show, export, cancel, retry or delete one."""
+    is_export = csv is not None or errors is not None
+    if job is None and (cancel or retry or delete or is_export):
+        raise UsageError("Name the job: `mfa jobs ID --cancel`, or `mfa jobs last --csv FILE`.")
+    if cancel + retry + delete + is_export > 1:
+        raise UsageError("One thing at a time: cancel, retry, delete or export a job.")
+    with connect() as client:
+        if job is None:
+            show_jobs(client, as_json=as_json)
+            return
+        job_id = find_job(client, job)
+        if cancel:
+            cancel_job(client, job_id, as_json=as_json)
+        elif retry:
+            retry_job(client, job_id, as_json=as_json)
+        elif delete:
+            client.delete_job(job_id)
+            display.say(f"Job {job_id} is deleted; the labels of its tracks stay.")
+        elif is_export:
+            export(client, job_id, csv, errors)
+        else:
+            show_job(client, job_id, as_json=as_json)
+
+
+def show_jobs(client: Client, *, as_json: bool) -> None:
+    page = client.list_jobs(SHOWN_JOBS)
+    if as_json:
+        display.show_json(page)
+        return
+    if not page.items:
+        display.note("There are no jobs yet: `mfa label FOLDER` makes one.")
+        return
     display.show_table(
         "",
         ("id", "kind", "of", "state", "progress", "submitted"),
         (
             (
-                str(job.id),
-                job.kind,
+                job.id,
+                display.Name(job.kind),
                 subject_of(job),
-                job.state,
-                display.progress_of(job),
-                display.date_of(job.created_at),
+                display.Name(job.state),
+                progress_of(job),
+                job.created_at,
             )
-            for job in client.list_jobs(SHOWN_JOBS)
+            for job in page.items
         ),
     )
+    if page.next_cursor:
+        display.note(f"These are the newest {len(page.items)}; `GET /api/v1/jobs` lists all.")
 
 
 def subject_of(job: schemas.Job) -> str:
@@ -43,17 +103,18 @@ def subject_of(job: schemas.Job) -> str:
     return "/".join(part for part in parts if part) or str(job.params["model"])
 
 
-def show_job(client: Client, job_id: UUID) -> None:
+def show_job(client: Client, job_id: UUID, *, as_json: bool) -> None:
     job = client.get_job(job_id)
+    if as_json:
+        display.show_json(job)
+        return
     display.say(f"{job.kind} of {subject_of(job)}: {job.state}", "bold")
     if job.state in TERMINAL_JOB_STATES:
         counts = job.progress
         display.say(f"{counts.done} done, {counts.skipped} known already, {counts.failed} failed")
     else:
-        display.say(display.progress_of(job))
-    display.say(
-        f"submitted {display.date_of(job.created_at)}, ended {display.date_of(job.finished_at) or '–'}"
-    )
+        display.say(state_of(job))
+    display.say(f"job {job.id}, {times_of(job)}")
     if job.error is not None:
         display.say(f"{job.error.code}: {job.error.detail}", "red")
     show_findings(job)
@@ -71,16 +132,52 @@ def show_job(client: Client, job_id: UUID) -> None:
         show_failures(client, job.id, job.progress.failed)
 
 
-def cancel(client: Client, job_id: UUID) -> None:
+def times_of(job: schemas.Job) -> str:
+    submitted = f"submitted {display.date_of(job.created_at)}"
+    if job.finished_at is None:
+        return submitted
+    ended = f"{submitted}, ended {display.date_of(job.finished_at)}"
+    if job.started_at is None:
+        return ended
+    return f"{ended} after {display.duration_of((job.finished_at - job.started_at).total_seconds())}"
+
+
+def export(client: Client, job_id: UUID, csv: Path | None, errors: Path | None) -> None:
+    if csv is not None:
+        client.save_results(job_id, csv)
+        display.say(f"The labels and scores are in {csv}.")
+    if errors is not None:
+        columns = ("path", "track_id", "code", "detail")
+        count = write_csv(errors, columns, map(failure_row, iterate_failed(client, job_id)))
+        display.say(f"{count} failed items are in {errors}.")
+
+
+def iterate_failed(client: Client, job_id: UUID) -> Iterator[schemas.Item]:
+    cursor: str | None = None
+    while True:
+        page = client.list_failed(job_id, ITEMS_PER_PAGE, cursor)
+        yield from page.items
+        cursor = page.next_cursor
+        if cursor is None:
+            return
+
+
+def failure_row(item: schemas.Item) -> tuple[str, str, str, str]:
+    code, detail = (item.error.code, item.error.detail) if item.error else ("", "")
+    return item.path, str(item.track_id or ""), code, detail
+
+
+def cancel_job(client: Client, job_id: UUID, *, as_json: bool) -> None:
     job = client.cancel_job(job_id)
-    display.say(f"Job {job.id} is {job.state}; what is done is kept.")
+    if as_json:
+        display.show_json(job)
+    else:
+        display.say(f"Job {job.id} is {job.state}; what is done is kept.")
 
 
-def delete(client: Client, job_id: UUID) -> None:
-    client.delete_job(job_id)
-    display.say(f"Job {job_id} is deleted; the labels of its tracks stay.")
-
-
-def retry(client: Client, job_id: UUID) -> None:
+def retry_job(client: Client, job_id: UUID, *, as_json: bool) -> None:
     job = client.retry_job(job_id)
-    display.say(f"What failed is submitted as job {job.id}; `mfa jobs {job.id}` shows it.")
+    if as_json:
+        display.show_json(job)
+    else:
+        display.say(f"What failed is submitted as job {job.id}; `mfa jobs {job.id}` shows it.")

@@ -8,6 +8,9 @@ import typer
 from api import schemas
 from api.client import display
 from api.client.connection import connect
+from api.client.http import Client
+from api.client.options import Json
+from api.client.references import only_one
 from core.scopes import Scope
 
 app = typer.Typer(
@@ -21,29 +24,39 @@ def create(
     name: Annotated[str, typer.Argument(help="To recognise the key by.")],
     scope: Annotated[Scope, typer.Option(help="Each includes the ones before it.")] = Scope.WRITE,
     days: Annotated[int | None, typer.Option(help="Days until it expires.", min=1)] = None,
+    as_json: Json = False,
 ) -> None:
     """Create a key and print it, this once."""
     with connect() as client:
         key = client.create_key(schemas.ApiKeyRequest(name=name, scope=scope, expires_in_days=days))
     display.errors.print("Nobody can look this key up again; set it as MFA_API_KEY.")
-    display.say(key.key)
+    if as_json:
+        display.show_json(key)
+    else:
+        display.say(key.key)
 
 
 @app.command("list")
-def list_keys() -> None:
+def list_keys(as_json: Json = False) -> None:
     """List all keys."""
     with connect() as client:
         found = client.list_keys()
+    if as_json:
+        display.show_json(found)
+        return
+    if not found:
+        display.note("There are no keys yet: `mfa keys create NAME` makes one.")
+        return
     display.show_table(
         "",
         ("id", "name", "starts with", "scope", "created", "state"),
         (
             (
-                str(key.id),
+                key.id,
                 key.name,
-                f"mfa_{key.prefix}",
-                key.scopes[-1],
-                display.date_of(key.created_at),
+                display.Name(f"mfa_{key.prefix}"),
+                display.Name(key.scopes[-1]),
+                key.created_at,
                 state_of(key),
             )
             for key in found
@@ -57,9 +70,18 @@ def state_of(key: schemas.ApiKey) -> str:
     return f"until {display.date_of(key.expires_at)}" if key.expires_at else "valid"
 
 
+def find_key(client: Client, name: str) -> UUID:
+    try:
+        return UUID(name)
+    except ValueError:
+        return only_one("key", name, [key.id for key in client.list_keys() if str(key.id).startswith(name)])
+
+
 @app.command()
-def revoke(key_id: UUID) -> None:
+def revoke(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="Its id, or the beginning of it.")],
+) -> None:
     """Refuse a key from now on."""
     with connect() as client:
-        key = client.revoke_key(key_id)
+        key = client.revoke_key(find_key(client, key_id))
     display.say(f"The key {key.name} is revoked.")

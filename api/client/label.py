@@ -1,69 +1,80 @@
 """Label a folder: name it as a library, submit the job, follow it, show the results."""
 
 import re
-import sys
-import time
+import shlex
 from itertools import islice
 from pathlib import Path
+from typing import Annotated
 from uuid import UUID
 
 import typer
 
 from api import schemas
 from api.client import display
-from api.client.http import Client, ClientError, Refused, Unreachable
+from api.client.connection import connect
+from api.client.files import check_file
+from api.client.http import Client, ClientError, UsageError
+from api.client.options import Json
+from api.client.progress import follow
 from core.config.models import Coverage, Windows
 from core.config.params import AnalysisParams
 from core.library.left_out import as_text
-from core.states import TERMINAL_JOB_STATES, JobState
+from core.states import JobState
 
-LOOK_EVERY_S = 0.5
-PATIENCE_S = 60.0  # with a gateway that restarts while a job runs
 SHOWN_TRACKS = 100
 SHOWN_FAILURES = 50
 COUNTED_TAGS, SHOWN_TAGS = 1000, 20
 
 
-def label_folder(
-    client: Client,
-    folder: Path,
-    library: str | None,
-    coverage: str,
-    *,
-    force: bool,
-    csv: Path | None,
-    confirm_empty: bool,
+def label(
+    folder: Annotated[Path, typer.Argument(help="A folder of music, on the machine of the server.")],
+    library: Annotated[
+        str | None, typer.Option(help="Name of its library; by default the folder's name.")
+    ] = None,
+    model: Annotated[
+        str, typer.Option(help="Label with this model, `name` or `name@version`, without promoting it.")
+    ] = "default",
+    coverage: Annotated[
+        str, typer.Option(help="`full`, or the number of evenly spaced windows to analyse.")
+    ] = "full",
+    force: Annotated[
+        bool, typer.Option("--force", help="Analyse tracks again that already have a result.")
+    ] = False,
+    csv: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", callback=check_file, help="Write all scores of all tracks."),
+    ] = None,
+    confirm_empty: Annotated[
+        bool,
+        typer.Option("--confirm-empty", help="Mark the known tracks as missing even when all are gone."),
+    ] = False,
+    as_json: Json = False,
 ) -> None:
+    """Label every track of a folder and show the results."""
     folder = folder.expanduser().resolve()
     if not folder.is_dir():
         raise ClientError(f"There is no folder {folder}.")
     parsed_coverage = parse_coverage(coverage)
-    name, path = find_or_create_library(client, folder, library)
-    params = AnalysisParams(
-        library=name, path=path, coverage=parsed_coverage, force=force, confirm_empty=confirm_empty
-    )
-    job = client.submit_analysis(params)
-    try:
-        job = follow(client, job)
-    except KeyboardInterrupt:
-        leave_or_cancel(client, job)
-        raise
-    if csv is not None:
-        client.save_results(job.id, csv)
-    show_outcome(client, job)
-    display.say(summary(job, None), "bold")
-
-
-def leave_or_cancel(client: Client, job: schemas.Job) -> None:
-    """Ctrl-C ends the command; whether it ends the job is for the user to say."""
-    if sys.stdin.isatty() and typer.confirm("\nCancel the job too?", default=False):
-        client.cancel_job(job.id)
-        display.say("The job is being cancelled; what is done is kept.")
-    else:
-        display.say(
-            f"The job goes on in the background. `mfa jobs {job.id}` shows it, "
-            f"`mfa jobs {job.id} --cancel` stops it."
+    with connect() as client:
+        name, path = find_or_create_library(client, folder, library)
+        params = AnalysisParams(
+            library=name,
+            path=path,
+            model=model,
+            coverage=parsed_coverage,
+            force=force,
+            confirm_empty=confirm_empty,
         )
+        job = follow(client, client.submit_analysis(params))
+        if csv is not None:
+            client.save_results(job.id, csv)
+        if as_json:
+            display.show_json(job)
+        else:
+            show_outcome(client, job)
+        check_outcome(job)
+        if not as_json:
+            display.say(summary(job, None), "bold")
 
 
 def find_or_create_library(client: Client, folder: Path, name: str | None) -> tuple[str, str]:
@@ -90,56 +101,37 @@ def parse_coverage(coverage: str) -> Coverage:
         return "full"
     if re.fullmatch(r"[1-9]\d{0,2}|1000", coverage):
         return Windows(windows=int(coverage))
-    raise ClientError("--coverage is `full` or a number of windows from 1 to 1000.")
-
-
-def follow(client: Client, job: schemas.Job) -> schemas.Job:
-    """Show the progress of a job until it has ended."""
-    last_answer = time.monotonic()
-    with display.job_bar() as bar:
-        while True:
-            bar.show(job)
-            if job.state in TERMINAL_JOB_STATES:
-                return job
-            time.sleep(LOOK_EVERY_S)
-            try:
-                job = client.get_job(job.id)
-                last_answer = time.monotonic()
-            except (Unreachable, Refused) as error:
-                if not is_passing(error) or time.monotonic() - last_answer > PATIENCE_S:
-                    raise
-                bar.note("the gateway does not answer, trying again")
-
-
-def is_passing(error: ClientError) -> bool:
-    """Whether waiting may help."""
-    return isinstance(error, Unreachable) or (isinstance(error, Refused) and error.problem.status == 503)
+    raise UsageError("--coverage is `full` or a number of windows from 1 to 1000.")
 
 
 def show_outcome(client: Client, job: schemas.Job) -> None:
-    """The tracks with labels and nearest track, then what failed; an error when nothing is labelled."""
+    """The tracks with labels and nearest track, then what failed and what was found on the way."""
     results = list(islice(client.iterate_results(job.id, similar=1), SHOWN_TRACKS))
     if results:
         show_results(results)
     labelled = job.progress.done + job.progress.skipped
     if labelled > len(results):
-        display.say(f"… and {labelled - len(results)} more; `--csv FILE` writes all.")
+        display.say(f"... and {labelled - len(results)} more; `mfa jobs {job.id} --csv FILE` writes all.")
     show_warnings(client, job.id)
     if job.progress.failed:
         show_failures(client, job.id, job.progress.failed)
     show_findings(job)
     show_unreadable_tags(client, str(job.params["library"]))
+
+
+def check_outcome(job: schemas.Job) -> None:
+    """Raises ClientError when the job did not succeed or nothing is labelled."""
     if job.state == JobState.FAILED:
         raise ClientError(f"The job failed: {job.error.detail if job.error else 'no reason is known.'}")
     if job.state == JobState.CANCELLED:
         raise ClientError("The job was cancelled.")
-    if not labelled and not count_missing(job):
+    if not job.progress.done + job.progress.skipped and not count_missing(job):
         raise ClientError("Nothing was labelled: the folder holds no audio that can be read.")
 
 
 def show_results(results: list[schemas.Result]) -> None:
     display.show_table(
-        "Labels",
+        "",
         ("track", "top labels", "sounds most like"),
         ((result.path, display.labels_of(result), nearest(result)) for result in results),
     )
@@ -147,7 +139,7 @@ def show_results(results: list[schemas.Result]) -> None:
 
 def nearest(result: schemas.Result) -> str:
     near = (result.similar or [])[:1]
-    return f"{near[0].path} ({near[0].similarity:.2f})" if near else "–"
+    return f"{near[0].path} ({near[0].similarity:.2f})" if near else "-"
 
 
 def show_warnings(client: Client, job_id: UUID) -> None:
@@ -163,11 +155,11 @@ def show_warnings(client: Client, job_id: UUID) -> None:
     rows = ((result.path, " ".join(result.warnings)) for result in first)
     display.show_table(f"Labelled with warnings: {count}", ("track", "warning"), rows)
     if count > len(first):
-        display.say(f"… and {count - len(first)} more; `--csv FILE` writes all.")
+        display.say(f"... and {count - len(first)} more; `mfa jobs {job_id} --csv FILE` writes all.")
 
 
 def show_failures(client: Client, job_id: UUID, count: int) -> None:
-    items = client.list_failed(job_id, SHOWN_FAILURES)
+    items = client.list_failed(job_id, SHOWN_FAILURES).items
     display.show_table(
         f"Not labelled: {count}",
         ("file", "code", "why"),
@@ -177,7 +169,7 @@ def show_failures(client: Client, job_id: UUID, count: int) -> None:
         ),
     )
     if count > len(items):
-        display.say(f"… and {count - len(items)} more: GET /api/v1/jobs/{job_id}/items?state=failed")
+        display.say(f"... and {count - len(items)} more; `mfa jobs {job_id} --errors FILE` writes all.")
 
 
 def show_findings(job: schemas.Job) -> None:
@@ -214,7 +206,7 @@ def show_unreadable_tags(client: Client, library: str) -> None:
         ((track.path, track.tags_error or "") for track in page.items[:SHOWN_TAGS]),
     )
     if len(page.items) > SHOWN_TAGS:
-        display.say(f"The others: GET /api/v1/tracks?library={library}&unreadable_tags=true")
+        display.say(f"`mfa tracks --library {shlex.quote(library)} --unreadable-tags` lists all.")
 
 
 def summary(job: schemas.Job, audio_s: float | None) -> str:
@@ -229,7 +221,7 @@ def summary(job: schemas.Job, audio_s: float | None) -> str:
     if job.started_at is None or job.finished_at is None:
         return text + "."
     took_s = (job.finished_at - job.started_at).total_seconds()
-    text += f" in {took_s:.1f} s"
+    text += f" in {took_s:.1f} s" if took_s < 60 else f" in {display.duration_of(took_s)}"
     if audio_s is not None:
         text += f", {audio_s:.0f} s of audio"
         if took_s > 0 and not progress.skipped:  # what was skipped took no time

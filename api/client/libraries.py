@@ -9,26 +9,32 @@ from pydantic import ValidationError
 from api import schemas
 from api.client import display
 from api.client.connection import connect
-from api.client.http import Client, ClientError
+from api.client.http import UsageError
+from api.client.options import Json, Yes
 
 app = typer.Typer(help="List the libraries; rename, move or remove one.")
 Name = Annotated[str, typer.Argument(help="Name of the library.")]
 
 
 @app.callback(invoke_without_command=True)
-def libraries(context: typer.Context) -> None:
+def libraries(context: typer.Context, as_json: Json = False) -> None:
     """List the libraries; rename, move or remove one."""
     if context.invoked_subcommand is None:
         with connect() as client:
-            show_libraries(client)
+            show_libraries(client.list_libraries(), as_json=as_json)
 
 
-def show_libraries(client: Client) -> None:
-    display.show_table(
-        "",
-        ("name", "folder", "tracks"),
-        ((library.name, library.path, str(library.tracks)) for library in client.list_libraries()),
-    )
+def show_libraries(found: list[schemas.Library], *, as_json: bool) -> None:
+    if as_json:
+        display.show_json(found)
+    elif found:
+        display.show_table(
+            "",
+            ("name", "folder", "tracks"),
+            ((display.Name(library.name), library.path, library.tracks) for library in found),
+        )
+    else:
+        display.note("There are no libraries yet: `mfa label FOLDER` makes one of a folder.")
 
 
 @app.command()
@@ -55,11 +61,11 @@ def change_to(**values: str) -> schemas.LibraryChange:
     try:
         return schemas.LibraryChange.model_validate(values)
     except ValidationError as error:
-        raise ClientError("; ".join(f"{each['loc'][0]}: {each['msg']}" for each in error.errors())) from None
+        raise UsageError("; ".join(f"{each['loc'][0]}: {each['msg']}" for each in error.errors())) from None
 
 
 @app.command()
-def remove(name: Name, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+def remove(name: Name, yes: Yes = False) -> None:
     """Forget a library, its tracks and their labels; the music itself is not touched."""
     with connect() as client:
         if not yes:

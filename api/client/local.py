@@ -4,10 +4,12 @@ import time
 from pathlib import Path
 
 from api.client import display
+from api.client.files import check_file
 from api.client.first_key import first_key
 from api.client.http import Client, ClientError
-from api.client.label import find_or_create_library, follow, show_outcome, summary
-from api.security.access import is_loopback
+from api.client.label import check_outcome, find_or_create_library, show_outcome, summary
+from api.client.progress import follow
+from api.security.access import is_loopback, needs_api_keys
 from core.config.params import AnalysisParams
 from core.errors import ItemError
 from core.library.scan import FoundFile, scan
@@ -19,7 +21,7 @@ RESULTS = Path("results.csv")
 
 def serve(settings: Settings, *, reload: bool = False) -> None:
     """Keep the stack up until Ctrl-C; its first API key is shown once."""
-    display.say("Starting …")
+    display.say("Starting ...")
     plan = full_plan(settings)
     try:
         with local_stack(settings, with_reload(plan) if reload else plan) as stack:
@@ -52,22 +54,27 @@ def demo(settings: Settings, music: Path | None) -> None:
     if not is_loopback(settings.host):
         settings = settings.model_copy(update={"host": "127.0.0.1"})
     folder = check_music(music or settings.data_dir / "samples", is_own=music is not None)
-    display.say("Starting Postgres, Valkey, the gateway and the workers …")
+    check_file(RESULTS)
+    display.say("Starting Postgres, Valkey, the gateway and the workers ...")
     began = time.monotonic()
     with local_stack(settings) as stack, client_of(settings, stack) as client:
         display.say(f"Ready at {stack.url} after {time.monotonic() - began:.1f} s. Labelling {folder}")
         library, path = find_or_create_library(client, folder, None)
-        job = follow(client, client.submit_analysis(AnalysisParams(library=library, path=path)))
+        job = client.submit_analysis(AnalysisParams(library=library, path=path))
+        job = follow(client, job, f"The job goes on when `make serve` runs; `mfa jobs {job.id}` shows it.")
         client.save_results(job.id, RESULTS)
         audio_s = sum(result.duration_s for result in client.iterate_results(job.id))
         show_outcome(client, job)
+        check_outcome(job)
         display.say(summary(job, audio_s), "bold")
         display.say(f"All scores are in {RESULTS.resolve()}")
     display.say("Everything is stopped; `make serve` keeps it running.")
 
 
 def client_of(settings: Settings, stack: Stack) -> Client:
-    return Client(stack.url, first_key(settings, stack) or settings.api_key)
+    """With a key if the stack asks for one: that of MFA_API_KEY may be of another server."""
+    needed = needs_api_keys(settings)
+    return Client(stack.url, first_key(settings, stack) or settings.api_key if needed else "")
 
 
 def check_music(folder: Path, *, is_own: bool) -> Path:

@@ -4,37 +4,47 @@ from typing import Annotated
 
 import typer
 
+from api import schemas
 from api.client import display, retraining
 from api.client import preview as previews
 from api.client.connection import connect
-from api.client.http import Client, ClientError
+from api.client.http import ClientError, UsageError
+from api.client.options import Json, Yes
 from core.config.params import PreviewParams
 
-app = typer.Typer(help="List the models, preview, compare and choose the default one, delete one.")
+app = typer.Typer(help="List the models; show, preview, compare, promote, retrain or remove one.")
 
 
 @app.callback(invoke_without_command=True)
-def models(context: typer.Context) -> None:
-    """List the models, and choose the one that jobs use by default."""
+def models(context: typer.Context, as_json: Json = False) -> None:
+    """List the models; show, promote or remove one."""
     if context.invoked_subcommand is None:
         with connect() as client:
-            show_models(client)
-            retraining.show_all(client)
+            found = client.list_models()
+            show_models(found, as_json=as_json)
+            if not as_json:
+                retraining.show_all(client.list_retrainings(), found)
 
 
-def show_models(client: Client) -> None:
+def show_models(found: list[schemas.Model], *, as_json: bool) -> None:
+    if as_json:
+        display.show_json(found)
+        return
+    if not found:
+        display.note("There are no models yet: `make model` fetches a pretrained one.")
+        return
     display.show_table(
         "",
         ("model", "also called", "kind", "labels", "metrics"),
         (
             (
-                f"{model.name}@{model.version}",
+                display.Name(f"{model.name}@{model.version}"),
                 ", ".join(model.aliases),
                 model.kind,
-                str(len(model.labels)),
+                len(model.labels),
                 ", ".join(f"{name} {display.number_of(value)}" for name, value in model.metrics.items()),
             )
-            for model in client.list_models()
+            for model in found
         ),
     )
 
@@ -44,7 +54,7 @@ def preview(
     model: Annotated[str, typer.Argument(help="`name`, which means its newest version, or `name@version`.")],
     against: Annotated[str, typer.Option(help="The model to compare it with.")] = "default",
     library: Annotated[str | None, typer.Option(help="Look at this library only.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Show what would change if a model were the default one; nothing is changed, no file is opened."""
     with connect() as client:
@@ -55,11 +65,41 @@ def preview(
 @app.command()
 def compare(
     models: Annotated[list[str], typer.Argument(help="Two or more: `name` or `name@version`.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Show models side by side: labels, thresholds, measures, and whether these can be compared."""
     with connect() as client:
         previews.compare(client, models, as_json=as_json)
+
+
+@app.command()
+def show(
+    model: Annotated[str, typer.Argument(help="An alias, `name` or `name@version`.")] = "default",
+    as_json: Json = False,
+) -> None:
+    """Show a model: what it is, how it was measured, its labels and their thresholds."""
+    with connect() as client:
+        found = find_model(client.list_models(), model)
+    if as_json:
+        display.show_json(found)
+        return
+    aliases = f", also called {', '.join(found.aliases)}" if found.aliases else ""
+    display.say(f"{found.name}@{found.version}{aliases}", "bold")
+    display.say(
+        f"{found.kind} with {len(found.labels)} labels, embeddings of {found.embedding_size} numbers, "
+        f"registered {display.date_of(found.created_at)}"
+    )
+    if found.metrics:
+        display.show_table("Metrics", ("measure", "value"), found.metrics.items())
+    display.show_table("Labels", ("label", "threshold"), zip(found.labels, found.thresholds, strict=True))
+
+
+def find_model(models: list[schemas.Model], reference: str) -> schemas.Model:
+    """The one of an alias, `name`, which means its newest version, or `name@version`."""
+    for model in models:
+        if reference in (*model.aliases, model.name, f"{model.name}@{model.version}"):
+            return model
+    raise ClientError(f"There is no model {reference!r}; `mfa models` lists them.")
 
 
 @app.command()
@@ -69,7 +109,7 @@ def promote(
     """Make a model the default one; `mfa models rollback` takes it back."""
     name, _, version = model.partition("@")
     if version and not version.isdecimal():
-        raise ClientError(f"{model} names no model: write `name` or `name@version`.")
+        raise UsageError(f"{model} names no model: write `name` or `name@version`.")
     with connect() as client:
         promoted = client.promote_model(name, int(version) if version else None)
     display.say(f"{promoted.name}@{promoted.version} is the default model now.")
@@ -82,7 +122,7 @@ app.command("retrain")(retraining.retrain)
 @app.command()
 def remove(
     model: Annotated[str, typer.Argument(help="`name@version`.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
 ) -> None:
     """Delete one version of a model with its files and all that it says of any track."""
     with connect() as client:

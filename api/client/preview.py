@@ -1,44 +1,26 @@
 """The `models preview` and `models compare` commands."""
 
-import time
-
-import typer
+from collections.abc import Sequence
 
 from api import schemas
 from api.client import display
 from api.client.http import Client, ClientError
-from api.client.label import LOOK_EVERY_S, follow, leave_or_cancel
+from api.client.progress import follow
+from api.client.tables import Cell
 from core.config.params import PreviewParams
-from core.states import TERMINAL_JOB_STATES
 
 SHOWN_LABELS = 30
 SHOWN_WARNINGS = 3  # of each training
 
 
 def preview(client: Client, params: PreviewParams, *, as_json: bool) -> None:
-    job = client.submit_preview(params)
-    job = _wait(client, job) if as_json else _follow(client, job)
+    job = follow(client, client.submit_preview(params))
     if not isinstance(job.result, schemas.PreviewOutcome):
         raise ClientError(f"Nothing came of it: {job.error.detail if job.error else job.state}")
     if as_json:
-        typer.echo(job.result.model_dump_json(indent=2))
+        display.show_json(job.result)
     else:
         show_preview(job.result)
-
-
-def _wait(client: Client, job: schemas.Job) -> schemas.Job:
-    while job.state not in TERMINAL_JOB_STATES:
-        time.sleep(LOOK_EVERY_S)
-        job = client.get_job(job.id)
-    return job
-
-
-def _follow(client: Client, job: schemas.Job) -> schemas.Job:
-    try:
-        return follow(client, job)
-    except KeyboardInterrupt:
-        leave_or_cancel(client, job)
-        raise
 
 
 def show_preview(found: schemas.PreviewOutcome) -> None:
@@ -54,19 +36,19 @@ def show_preview(found: schemas.PreviewOutcome) -> None:
             "Tracks that would get or lose a label",
             ("label", "gained", "lost", "kept", "agreement"),
             (
-                (each.label, str(each.gained), str(each.lost), str(each.kept), _share(each.agreement))
+                (each.label, each.gained, each.lost, each.kept, _share(each.agreement))
                 for each in changed[:SHOWN_LABELS]
             ),
         )
     if len(changed) > SHOWN_LABELS:
-        display.say(f"… and {len(changed) - SHOWN_LABELS} more labels; `--json` shows all.")
+        display.note(f"and {len(changed) - SHOWN_LABELS} more labels; `--json` shows all.")
     if found.changes:
         display.show_table(
             "Largest changes of scores",
             ("track", "label", found.against, found.model),
             (
                 (
-                    each.path if found.library else f"{each.library}/{each.path}",
+                    display.Name(each.path if found.library else f"{each.library}/{each.path}"),
                     each.label,
                     _score(each.scores.against, given=each.given.against),
                     _score(each.scores.model, given=each.given.model),
@@ -106,20 +88,20 @@ def _score(score: float, *, given: bool) -> str:
 def compare(client: Client, models: list[str], *, as_json: bool) -> None:
     found = client.compare_models(models)
     if as_json:
-        typer.echo(found.model_dump_json(indent=2))
+        display.show_json(found)
     else:
         show_comparison(found)
 
 
 def show_comparison(found: schemas.ModelComparison) -> None:
     names = [each.model for each in found.models]
-    rows = {
+    rows: dict[str, Sequence[Cell]] = {
         "also called": [", ".join(each.aliases) for each in found.models],
         "kind": [each.kind for each in found.models],
-        "labels": [str(each.labels) for each in found.models],
-        "tracks": [str((each.tracks or {}).get("all", "–")) for each in found.models],
+        "labels": [each.labels for each in found.models],
+        "tracks": [(each.tracks or {}).get("all") for each in found.models],
         "measured": [_way(each) for each in found.models],
-        "made": [display.date_of(each.created_at) for each in found.models],
+        "made": [each.created_at for each in found.models],
         "weights": ["–" if each.size is None else f"{each.size / 1e6:.1f} MB" for each in found.models],
     }
     rows |= {name: [_measure(each) for each in of_models] for name, of_models in found.metrics.items()}
@@ -130,7 +112,7 @@ def show_comparison(found: schemas.ModelComparison) -> None:
         ((each.label, *map(_decision, each.f1, each.thresholds)) for each in found.labels[:SHOWN_LABELS]),
     )
     if len(found.labels) > SHOWN_LABELS:
-        display.say(f"… and {len(found.labels) - SHOWN_LABELS} more labels; `--json` shows all.")
+        display.note(f"and {len(found.labels) - SHOWN_LABELS} more labels; `--json` shows all.")
     for reason in found.reasons:
         display.say(f"Not comparable: {reason}", "red")
     for each in found.models:

@@ -7,7 +7,7 @@ import typer
 from api import schemas
 from api.client import display
 from api.client.connection import connect
-from api.client.http import Client, ClientError
+from api.client.http import UsageError
 
 
 def retrain(
@@ -24,7 +24,7 @@ def retrain(
 ) -> None:
     """Train a model again by itself after so many corrected tracks; the new one is offered, not promoted."""
     if off == (after is not None) or (off and library is not None):
-        raise ClientError("Say when: --after N, with --library NAME if need be; or --off.")
+        raise UsageError("Say when: --after N, with --library NAME if need be; or --off.")
     with connect() as client:
         if after is None:
             client.turn_off_retraining(model)
@@ -34,15 +34,15 @@ def retrain(
         display.say(state_of(client.set_up_retraining(model, request)))
 
 
-def show_all(client: Client) -> None:
+def show_all(retrainings: list[schemas.Retraining], models: list[schemas.Model]) -> None:
     """Say what is trained by itself, and which models are offered and not promoted."""
-    for each in client.list_retrainings():
-        display.say(state_of(each))
-    for model in client.list_models():
+    for each in retrainings:
+        display.note(state_of(each))
+    for model in models:
         if model.offer is not None and not model.aliases:
             name = f"{model.name}@{model.version}"
-            display.say(f"{name} is offered: {verdict_of(model.offer)}", "bold")
-            display.say(f"`mfa models promote {name}` makes it the default model.")
+            display.note(f"{name} is offered: {verdict_of(model.offer)}")
+            display.note(f"`mfa models promote {name}` makes it the default model.")
 
 
 def state_of(each: schemas.Retraining) -> str:

@@ -1,86 +1,192 @@
-"""The `similar` and `duplicates` commands."""
+"""The `tracks` and `track` commands: search the tracks, export what is found, show one."""
 
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import UUID
+from typing import Annotated, Any
+
+import typer
 
 from api import schemas
 from api.client import display
-from api.client.http import Client, ClientError
+from api.client.connection import connect
+from api.client.files import check_file, whole_file, write_csv
+from api.client.http import Client, UsageError
+from api.client.options import Json, OptionalLibrary
+from api.client.playlists import write_m3u
+from api.client.track_names import TrackName, find_track
+from core.states import TrackOrder, Verdict
 
-SHOWN_GROUPS = 50
+SHOWN_TRACKS = 50
+PAGE = 1000
+CSV_COLUMNS = ("track_id", "library", "path", "duration_s", "labels", "model", "warnings")
 
 
-def show_similar(client: Client, name: str, limit: int, *, duplicates: bool) -> None:
-    track = find_track(client, name)
-    display.say(f"{track.path} in {track.library}", "bold")
-    if track.prediction is not None:
-        display.say(display.labels_of(track.prediction, top=10))
+def tracks(
+    labels: Annotated[
+        list[str] | None, typer.Argument(metavar="LABEL", help="Labels that the tracks all have.")
+    ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option("--not", metavar="LABEL", help="A label that they do not have; may be repeated."),
+    ] = None,
+    min_score: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Of each LABEL, unless a person gave it.")
+    ] = None,
+    max_score: Annotated[float | None, typer.Option(min=0, max=1, help="Like --min-score.")] = None,
+    library: OptionalLibrary = None,
+    text: Annotated[str | None, typer.Option(help="Part of the path, ignoring case.")] = None,
+    unreadable_tags: Annotated[
+        bool, typer.Option("--unreadable-tags", help="Only files whose tags cannot all be read.")
+    ] = False,
+    sort: Annotated[
+        TrackOrder | None,
+        typer.Option(help="By score of the first LABEL, by path, or by date of the file, the newest first."),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, help=f"How many; not given: {SHOWN_TRACKS} on a terminal, else all."),
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="What this model says, not the default one.")] = None,
+    m3u: Annotated[
+        Path | None,
+        typer.Option("--m3u", metavar="FILE", callback=check_file, help="Write a playlist of them."),
+    ] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option("--csv", metavar="FILE", callback=check_file, help="Write them with their labels."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Search the tracks by labels, scores, library and path."""
+    if not labels and (min_score is not None or max_score is not None):
+        raise UsageError(
+            "Scores are those of labels: name a LABEL, such as `mfa tracks jazz --min-score 0.5`."
+        )
+    query = {
+        "genre": labels,
+        "not_genre": without,
+        "min_score": min_score,
+        "max_score": max_score,
+        "library": library,
+        "q": text,
+        "unreadable_tags": unreadable_tags or None,
+        "sort": sort,
+        "model": model,
+    }
+    goes_on = limit is None and (m3u is not None or csv is not None or not display.console.is_terminal)
+    with connect() as client:
+        found = Found(client, query, None if goes_on else limit or SHOWN_TRACKS)
+        if as_json:
+            items = list(found)
+            display.show_json(schemas.Page(items=items, next_cursor=found.next_cursor))
+        elif m3u is None and csv is None:
+            show_tracks(found, client)
+        else:
+            export(client, list(found), m3u, csv)
+
+
+class Found:
+    """The tracks of a query, page by page; at most `most` of them, and then where the rest begins."""
+
+    def __init__(self, client: Client, query: dict[str, Any], most: int | None) -> None:
+        self._client, self._query, self._most = client, query, most
+        self.next_cursor: str | None = None
+
+    def __iter__(self) -> Iterator[schemas.Track]:
+        count = 0
+        while self._most is None or count < self._most:
+            limit = PAGE if self._most is None else min(PAGE, self._most - count)
+            page = self._client.list_tracks({**self._query, "limit": limit, "cursor": self.next_cursor})
+            count += len(page.items)
+            self.next_cursor = page.next_cursor
+            yield from page.items
+            if page.next_cursor is None:
+                return
+
+
+def show_tracks(found: Found, client: Client) -> None:
+    items = list(found)
+    if not items:
+        display.note(why_none(client))
+        return
     display.show_table(
         "",
-        ("similarity", "track", "library", "id"),
-        (
-            (f"{near.similarity:.3f}", near.path, near.library, str(near.track_id))
-            for near in client.list_similar(track.id, limit, duplicates=duplicates)
-        ),
+        ("id", "track", "library", "labels"),
+        ((track.id, track.path, track.library, labels_of(track)) for track in items),
+    )
+    if found.next_cursor:
+        display.note(f"These are the first {len(items)} tracks; `--limit NUMBER` shows more.")
+
+
+def why_none(client: Client) -> str:
+    if not any(library.tracks for library in client.list_libraries()):
+        return "There are no tracks yet: `mfa label FOLDER` finds and labels those of a folder."
+    return "No track is like that; `mfa models show` lists the labels, `mfa libraries` the libraries."
+
+
+def labels_of(track: schemas.Track) -> str:
+    if not track.labels and track.prediction is None:
+        return "not analysed"
+    return ", ".join(map(display.label_of, track.labels[: display.TOP_LABELS])) or "no label"
+
+
+def export(client: Client, found: list[schemas.Track], m3u: Path | None, csv: Path | None) -> None:
+    if m3u is not None:
+        folders = {library.name: Path(library.path) for library in client.list_libraries()}
+        with whole_file(m3u) as out:
+            write_m3u(out, found, folders)
+        display.say(f"{len(found)} tracks are in the playlist {m3u}.")
+    if csv is not None:
+        count = write_csv(csv, CSV_COLUMNS, map(csv_row, found))
+        display.say(f"{count} tracks are in {csv}.")
+
+
+def csv_row(track: schemas.Track) -> tuple[object, ...]:
+    said = track.prediction
+    return (
+        str(track.id),
+        track.library,
+        track.path,
+        said.duration_s if said else None,
+        "; ".join(f"{given.label}={given.score}" for given in track.labels),
+        said.model if said else None,
+        " ".join(said.warnings) if said else None,
     )
 
 
-def find_track(client: Client, name: str) -> schemas.Track:
-    """The track of an id, of a file on this machine, or of a path in a library."""
-    try:
-        return client.get_track(UUID(name))
-    except ValueError:
-        pass
-    file = Path(name).expanduser().resolve()
-    for library in client.list_libraries():
-        if file.is_relative_to(library.path):
-            found = client.find_tracks(file.relative_to(library.path).as_posix(), library.name)
-            if found:
-                return found[0]
-    found = client.find_tracks(name)
-    if not found:
-        raise ClientError(f"There is no track {name}: give its id, its file, or its path in its library.")
-    if len(found) > 1:
-        ids = ", ".join(f"{track.id} ({track.library})" for track in found)
-        raise ClientError(f"Several libraries have a track {name}; give an id: {ids}")
-    return found[0]
+def track(
+    name: TrackName,
+    model: Annotated[str | None, typer.Option(help="What this model says, not the default one.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show the labels, scores, corrections and tags of a track."""
+    with connect() as client:
+        found = find_track(client, name, model)
+        if as_json:
+            display.show_json(found)
+        else:
+            show_track(found)
 
 
-def show_duplicates(client: Client, kind: schemas.DuplicateKind, library: str | None) -> None:
-    """Compare page by page, saying how far it is; show the first groups and how many there are."""
-    shown: list[schemas.DuplicateGroup] = []
-    found = compared = 0
-    cursor: str | None = None
-    with display.console.status("comparing tracks") as status:
-        while True:
-            page = client.list_duplicates(kind, library, cursor)
-            found, compared = found + len(page.items), compared + page.compared
-            shown += page.items[: SHOWN_GROUPS - len(shown)]
-            cursor = page.next_cursor
-            if cursor is None:
-                break
-            status.update(f"{compared} tracks compared, {found} groups found")
-    if shown:
-        display.show_table(
-            "",
-            ("group", "audio", "similarity", "duration", "MB", "track", "library"),
-            (row for number, group in enumerate(shown, 1) for row in _rows(number, group)),
-        )
-    rest = f" (the first {len(shown)} are shown)" if found > len(shown) else ""
-    display.say(f"{compared} tracks compared, {found} groups of duplicates found{rest}. Nothing was changed.")
-
-
-def _rows(number: int, group: schemas.DuplicateGroup) -> Iterator[list[str]]:
-    for track in group.tracks:
-        yield [
-            str(number),
-            track.kind,
-            display.number_of(track.similarity),
-            "–" if track.duration_s is None else f"{track.duration_s:.1f} s",
-            f"{track.size / 1e6:.1f}",
-            track.path,
-            track.library,
-        ]
-    if group.count > len(group.tracks):
-        yield [str(number), "", "", "", "", f"… and {group.count - len(group.tracks)} more", ""]
+def show_track(found: schemas.Track) -> None:
+    gone = ", missing when the library was last listed" if found.missing else ""
+    display.say(f"{found.path} in {found.library}{gone}", "bold")
+    display.say(f"track {found.id}, {found.size / 1e6:.1f} MB")
+    said = found.prediction
+    if said is None:
+        display.say(f"Not analysed yet: `mfa label FOLDER` labels the library {found.library}.")
+    else:
+        display.say(f"{display.duration_of(said.duration_s)} of audio, labelled by {said.model}")
+        for warning in said.warnings:
+            display.say(f"Warning: {warning}", "yellow")
+    display.say(f"labels: {', '.join(map(display.label_of, found.labels)) or 'none'}")
+    refused = [label for label, verdict in found.corrections.items() if verdict == Verdict.NO]
+    if refused:
+        display.say(f"refused by a person: {', '.join(refused)}")
+    if found.tags_error:
+        display.say(f"Tags: {found.tags_error}", "yellow")
+    for key, value in (found.tags or {}).items():
+        display.say(f"{key}: {'; '.join(map(str, value)) if isinstance(value, list) else value}")
+    if said is not None and said.scores:
+        by_score = sorted(said.scores.items(), key=lambda each: -each[1])
+        display.show_table("Scores", ("label", "score"), by_score)

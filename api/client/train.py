@@ -11,7 +11,7 @@ import yaml
 from api import schemas
 from api.client import display
 from api.client.http import Client, ClientError
-from api.client.label import follow, leave_or_cancel
+from api.client.progress import follow
 from core.config.dataset import InLibrary
 from core.config.experiment import ExperimentConfig, load_experiment, parse_experiment
 from core.states import JobState
@@ -61,20 +61,20 @@ def place_root(config: ExperimentConfig) -> ExperimentConfig:
     return config.model_copy(update={"dataset": config.dataset.model_copy(update={"root": root})})
 
 
-def train(client: Client, experiment: ExperimentConfig) -> None:
-    follow_training(client, client.submit_training(experiment))
+def train(client: Client, experiment: ExperimentConfig, *, as_json: bool = False) -> None:
+    follow_training(client, client.submit_training(experiment), as_json=as_json)
 
 
-def follow_training(client: Client, job: schemas.Job) -> None:
-    try:
-        job = follow(client, job)
-    except KeyboardInterrupt:
-        leave_or_cancel(client, job)
-        raise
+def follow_training(client: Client, job: schemas.Job, *, as_json: bool = False) -> None:
+    job = follow(client, job)
+    if as_json:
+        display.show_json(job)
     if job.state == JobState.CANCELLED:
         raise ClientError("The training was cancelled.")
     if not isinstance(job.result, schemas.TrainingOutcome):
         raise ClientError(f"The training failed: {job.error.detail if job.error else 'no reason is known.'}")
+    if as_json:
+        return
     show_outcome(job.result)
     display.say(
         f"Next: `mfa models promote {job.result.model}`, then `mfa label FOLDER`; "
@@ -86,23 +86,16 @@ def show_outcome(outcome: schemas.TrainingOutcome) -> None:
     way = "cross-validated" if outcome.evaluated_on == "out_of_fold" else "on test tracks"
     display.show_table(
         f"{outcome.model}, {way}",
-        ("measure", "value", "95 % interval"),
-        (
-            (name, display.number_of(interval.value), display.interval_of(interval))
-            for name, interval in outcome.intervals.items()
-        ),
+        ("measure", "value", "low (95 %)", "high (95 %)"),
+        ((name, interval.value, interval.low, interval.high) for name, interval in outcome.intervals.items()),
     )
     display.show_table(
         "Per label",
         ("label", "tracks", "ROC-AUC", "PR-AUC", "F1"),
-        ((each.label, str(each.support), *measures_of(each)) for each in outcome.labels),
+        ((each.label, each.support, each.roc_auc, each.pr_auc, each.f1) for each in outcome.labels),
     )
     if outcome.dropped:
         display.say(f"{outcome.dropped} tracks could not be read and were left out.")
     for warning in outcome.warnings:
         display.say(f"Note: {warning}")
     display.say(f"The new model is {outcome.model}.", "bold")
-
-
-def measures_of(label: schemas.LabelOutcome) -> list[str]:
-    return [display.number_of(value) for value in (label.roc_auc, label.pr_auc, label.f1)]

@@ -20,6 +20,7 @@ from core.services.monitoring import RECENT_S, QueueSnapshot, is_migrated, measu
 from core.settings import Settings
 from core.states import UnitState
 from core.store.session import SessionFactory, transaction
+from core.version import VERSION
 
 router = APIRouter(tags=["health"])
 
@@ -30,7 +31,7 @@ LATELY = f"in the last {RECENT_S:.0f} s"
 @router.get("/healthz")
 async def check_health() -> schemas.Health:
     """Liveness: the process answers."""
-    return schemas.Health(status="ok")
+    return schemas.Health(status="ok", version=VERSION)
 
 
 @router.head("/readyz", include_in_schema=False)

@@ -9,6 +9,7 @@ from api import schemas, views
 from api.deps import (
     ContextDep,
     Cursor,
+    IdPrefix,
     Limit,
     Reader,
     ReadsDep,
@@ -82,11 +83,12 @@ def list_jobs(
     session: SessionDep,
     caller: Reader,
     state: JobState | None = None,
+    id_prefix: IdPrefix = None,
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> schemas.Page[schemas.Job]:
     """The caller's jobs, newest first; with an `admin` key everybody's."""
-    page = service.list_jobs(session, cursor, limit, state, visible_to=caller.visible_to)
+    page = service.list_jobs(session, cursor, limit, state, visible_to=caller.visible_to, id_prefix=id_prefix)
     return schemas.Page(items=views.jobs(session, page.items), next_cursor=page.next_cursor)
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import Path, Query, Response
 
 from api import schemas, views
-from api.deps import ADMIN, READ, Cursor, Limit, SessionDep
+from api.deps import ADMIN, READ, Cursor, IdPrefix, Limit, SessionDep
 from api.routes import DELETED, make_router, problems
 from core.errors import Invalid
 from core.services import changes
@@ -27,11 +27,12 @@ FILES: dict[int | str, dict[str, Any]] = {
 def list_runs(
     session: SessionDep,
     experiment: Annotated[str | None, Query(max_length=100, description="only of this experiment")] = None,
+    id_prefix: IdPrefix = None,
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> schemas.Page[schemas.Run]:
     """Runs of all experiments, newest first."""
-    page = service.list_runs(session, cursor, limit, experiment)
+    page = service.list_runs(session, cursor, limit, experiment, id_prefix)
     return schemas.Page(items=[views.run(row) for row in page.items], next_cursor=page.next_cursor)
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import Path, Query, Response
 
 from api import schemas, views
-from api.deps import ADMIN, READ, ContextDep, Cursor, Limit, SessionDep, SettingsDep
+from api.deps import ADMIN, READ, ContextDep, Cursor, IdPrefix, Limit, SessionDep, SettingsDep
 from api.routes import DELETED, make_router, problems
 from api.routes.jobs import accepted
 from core.services import changes, tuning
@@ -27,10 +27,10 @@ PICTURE: dict[int | str, dict[str, Any]] = {
 
 @router.get("", dependencies=[READ])
 def list_studies(
-    session: SessionDep, cursor: Cursor = None, limit: Limit = 100
+    session: SessionDep, id_prefix: IdPrefix = None, cursor: Cursor = None, limit: Limit = 100
 ) -> schemas.Page[schemas.Study]:
     """All studies, newest first. Whoever may read models may read how their parameters were found."""
-    page = service.list_studies(session, cursor, limit)
+    page = service.list_studies(session, cursor, limit, id_prefix)
     return schemas.Page(items=[views.study(row) for row in page.items], next_cursor=page.next_cursor)
 
 

@@ -9,6 +9,7 @@ from api.schemas.base import Response
 
 class Health(Response):
     status: Literal["ok"]
+    version: str = Field(description="of the server")
 
 
 class Readiness(Response):

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from core.errors import JobAlreadyEnded, JobNotFound
 from core.states import TERMINAL_JOB_STATES, TERMINAL_UNIT_STATES, JobState, UnitState
 from core.store.cursor import Page, cut_page, decode_cursor
+from core.store.ids import id_starts_with
 from core.store.tables import Job
 
 UNITS_CHANNEL = "mfa_units"
@@ -51,9 +52,12 @@ def list_jobs(
     state: JobState | None = None,
     *,
     visible_to: str | None = None,
+    id_prefix: str | None = None,
 ) -> Page[Job]:
     """Newest first."""
     query = select(Job).order_by(Job.created_at.desc(), Job.id.desc()).limit(limit + 1)
+    if id_prefix is not None:
+        query = query.where(id_starts_with(Job.id, id_prefix))
     if visible_to is not None:
         query = query.where(Job.owner == visible_to)
     if state is not None:

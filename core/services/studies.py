@@ -16,6 +16,7 @@ from core.config.tuning import TuningConfig
 from core.errors import ArtifactNotFound, StudyNotFound
 from core.states import TrialState
 from core.store.cursor import Page, cut_page, decode_cursor
+from core.store.ids import id_starts_with
 from core.store.tables import Job, Study, Trial
 
 PLOTS = ("history", "importances", "parallel_coordinates", "pareto_front", "slice")
@@ -45,9 +46,13 @@ class StudySummary:
     reasons: Sequence[tuple[str, str]]  # code and detail of failures, each once
 
 
-def list_studies(session: Session, cursor: str | None, limit: int) -> Page[StudyRow]:
+def list_studies(
+    session: Session, cursor: str | None, limit: int, id_prefix: str | None = None
+) -> Page[StudyRow]:
     """Newest first."""
     query = select(Study).order_by(Study.created_at.desc(), Study.id.desc()).limit(limit + 1)
+    if id_prefix is not None:
+        query = query.where(id_starts_with(Study.id, id_prefix))
     if cursor is not None:
         key = decode_cursor(cursor, datetime.fromisoformat, UUID)
         query = query.where(tuple_(Study.created_at, Study.id) < key)

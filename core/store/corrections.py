@@ -23,6 +23,7 @@ from sqlalchemy import (
     exists,
     func,
     literal,
+    literal_column,
     or_,
     select,
     true,
@@ -211,10 +212,10 @@ def write_corrections(
             return Correction.verdict.is_(None) & other
         if note is None:
             return other
-        of_change = CorrectionChange.id == Correction.change_id
+        # As text: SQLAlchemy correlates nothing in ON CONFLICT, so the column would be that of any row.
+        of_change = CorrectionChange.id == literal_column("corrections.change_id")
         return or_(
-            other,
-            select(CorrectionChange.note).where(of_change).scalar_subquery().is_distinct_from(note),
+            other, select(CorrectionChange.note).where(of_change).scalar_subquery().is_distinct_from(note)
         )
 
     change = CorrectionChange(author=author, origin=origin, note=note)

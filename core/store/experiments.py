@@ -14,6 +14,7 @@ from core.config.experiment import ExperimentConfig
 from core.config.params import JobKind
 from core.errors import ArtifactNotFound, ExperimentNotFound, Invalid, RunNotFound
 from core.store.cursor import Page, cut_page, decode_cursor
+from core.store.ids import id_starts_with
 from core.store.registry import artifact_folder
 from core.store.tables import Epoch, Experiment, Job, Model, Run, Trial
 
@@ -156,10 +157,16 @@ def get_experiment(session: Session, name: str) -> tuple[Experiment, int]:
 
 
 def list_runs(
-    session: Session, cursor: str | None, limit: int, experiment: str | None = None
+    session: Session,
+    cursor: str | None,
+    limit: int,
+    experiment: str | None = None,
+    id_prefix: str | None = None,
 ) -> Page[RunRow]:
     """Newest first."""
     query = _runs().order_by(Run.created_at.desc(), Run.id.desc()).limit(limit + 1)
+    if id_prefix is not None:
+        query = query.where(id_starts_with(Run.id, id_prefix))
     if experiment is not None:
         query = query.where(Run.experiment_id == get_experiment(session, experiment)[0].id)
     if cursor is not None:

@@ -14,8 +14,9 @@ from sqlalchemy.orm import Session
 
 from core.errors import Invalid, InvalidCursor
 from core.spelling import name_key
-from core.states import Verdict
+from core.states import TrackOrder, Verdict
 from core.store.cursor import Page, cut_page, decode_cursor
+from core.store.ids import id_starts_with
 from core.store.libraries import get_library_by_name
 from core.store.tables import Correction, LabelSet, Library, Model, PredictionLabel, Track
 from core.store.tracks import TrackRow, track_row, tracks_with
@@ -33,6 +34,10 @@ class TrackFilter:
     path: str | None = None
     q: str | None = None  # part of the path, ignoring case
     unreadable_tags: bool = False
+    max_score: float = 1.0  # like `min_score`
+    genres_too: tuple[str, ...] = ()  # further labels that they have
+    not_genres: tuple[str, ...] = ()  # labels that they have not
+    id_prefix: str | None = None
 
 
 EVERYTHING = TrackFilter()
@@ -43,35 +48,66 @@ def list_tracks(
     model: Model,
     wanted: TrackFilter = EVERYTHING,
     *,
+    order: TrackOrder | None = None,
     cursor: str | None = None,
     limit: int = 100,
 ) -> Page[TrackRow]:
-    """Tracks in the order of their ids or, with a genre, the most certain first.
+    """Tracks in an order; without one in that of their ids or, with a genre, the most certain first.
 
-    Raises LibraryNotFound, and Invalid for a genre that nothing has.
+    Raises LibraryNotFound, and Invalid for a genre that nothing has and for the order of the scores of none.
     """
-    tracks = tracks_with(model).where(*_besides_genre(session, wanted))
-    if wanted.genre is not None:
-        return _labelled_page(session, model, wanted.genre, wanted.min_score, tracks, cursor, limit)
-    query = tracks.order_by(Track.id).limit(limit + 1)
+    if order is TrackOrder.SCORE and wanted.genre is None:
+        raise Invalid("Only tracks of a genre have an order by score: name a `genre`.")
+    if wanted.genre is not None and order in (None, TrackOrder.SCORE):
+        tracks = tracks_with(model).where(*_besides_genre(session, model, wanted))
+        return _labelled_page(session, model, wanted.genre, wanted, tracks, cursor, limit)
+    query = tracks_with(model).where(*matching(session, model, wanted)).limit(limit + 1)
+    if order is TrackOrder.PATH:
+        return _page_by_path(session, query, cursor, limit)
+    if order is TrackOrder.DATE:
+        return _page_by_date(session, query, cursor, limit)
     if cursor is not None:
         query = query.where(Track.id > decode_cursor(cursor, UUID)[0])
-    return cut_page([track_row(*row) for row in session.execute(query)], limit, lambda row: (row.track.id,))
+    rows = [track_row(*row) for row in session.execute(query.order_by(Track.id))]
+    return cut_page(rows, limit, lambda row: (row.track.id,))
+
+
+def _page_by_path(
+    session: Session, query: Select[*tuple[Any, ...]], cursor: str | None, limit: int
+) -> Page[TrackRow]:
+    """One library after the other."""
+    key = (Track.library_id, Track.path)
+    if cursor is not None:
+        query = query.where(tuple_(*key) > tuple_(*decode_cursor(cursor, UUID, str)))
+    rows = [track_row(*row) for row in session.execute(query.order_by(*key))]
+    return cut_page(rows, limit, lambda row: (row.track.library_id, row.track.path))
+
+
+def _page_by_date(
+    session: Session, query: Select[*tuple[Any, ...]], cursor: str | None, limit: int
+) -> Page[TrackRow]:
+    """The file that was changed last first."""
+    if cursor is not None:
+        query = query.where(tuple_(Track.mtime_ns, Track.id) < tuple_(*decode_cursor(cursor, int, UUID)))
+    rows = [
+        track_row(*row) for row in session.execute(query.order_by(Track.mtime_ns.desc(), Track.id.desc()))
+    ]
+    return cut_page(rows, limit, lambda row: (row.track.mtime_ns, row.track.id))
 
 
 def matching(session: Session, model: Model, wanted: TrackFilter) -> list[ColumnElement[bool]]:
     """What holds of the tracks that `list_tracks` lists on all its pages; raises the same errors."""
-    where = _besides_genre(session, wanted)
+    where = _besides_genre(session, model, wanted)
     if wanted.genre is None:
         return where
-    return [*where, _has_label(session, model, wanted.genre, wanted.min_score)]
+    return [*where, _has_label(session, model, wanted.genre, wanted)]
 
 
 def _labelled_page(
     session: Session,
     model: Model,
     genre: str,
-    min_score: float,
+    wanted: TrackFilter,
     tracks: Select[*tuple[Any, ...]],
     cursor: str | None,
     limit: int,
@@ -85,7 +121,7 @@ def _labelled_page(
             found = track_row(*row)
             rows.append((found, (str(Verdict.YES), digest.hex(), found.track.id)))
     if len(rows) <= limit and label is not None:
-        query = _predicted(tracks, model, label, min_score, below)
+        query = _predicted(tracks, model, label, wanted, below)
         for *row, score in session.execute(query.limit(limit + 1 - len(rows))):
             found = track_row(*row)
             rows.append((found, (score, found.track.id)))
@@ -93,10 +129,10 @@ def _labelled_page(
     return Page([row for row, _ in page.items], page.next_cursor)
 
 
-def _has_label(session: Session, model: Model, genre: str, min_score: float) -> ColumnElement[bool]:
-    """Whether a track has the label, for a person or, if nobody said more, for the model."""
+def _has_label(session: Session, model: Model, genre: str, wanted: TrackFilter) -> ColumnElement[bool]:
+    """Whether a track has the label, for a person or, if nobody said more, for the model, so certain."""
     label = find_label(session, model, genre)
-    confirmed = exists().where(*_of_track(genre), Correction.verdict == Verdict.YES)
+    confirmed = exists().where(*_of_track(genre), Correction.verdict == Verdict.YES).correlate(Track)
     if label is None:
         return confirmed
     given = PredictionLabel
@@ -104,9 +140,15 @@ def _has_label(session: Session, model: Model, genre: str, min_score: float) -> 
         given.content_hash == Track.content_hash,
         given.model_id == model.id,
         given.label == label,
-        given.score >= cast(min_score, REAL),
+        *_score_between(wanted),
     )
-    return or_(confirmed, predicted & _is_undecided(model, label))
+    return or_(confirmed, predicted.correlate(Track) & _is_undecided(model, label))
+
+
+def _score_between(wanted: TrackFilter) -> tuple[ColumnElement[bool], ...]:
+    score = PredictionLabel.score
+    least = score >= cast(wanted.min_score, REAL)
+    return (least,) if wanted.max_score >= 1 else (least, score <= cast(wanted.max_score, REAL))
 
 
 def find_label(session: Session, model: Model, name: str) -> str | None:
@@ -164,14 +206,14 @@ def _predicted(
     tracks: Select[*tuple[Any, ...]],
     model: Model,
     label: str,
-    min_score: float,
+    wanted: TrackFilter,
     below: tuple[float, UUID] | None,
 ) -> Select[*tuple[Any, ...]]:
     """Tracks that the model gave the label and of which nobody said more, the most certain first."""
     given = PredictionLabel
     query = (
         tracks.join(given, (given.content_hash == Track.content_hash) & (given.model_id == model.id))
-        .where(given.label == label, given.score >= cast(min_score, REAL), _is_undecided(model, label))
+        .where(given.label == label, *_score_between(wanted), _is_undecided(model, label))
         .order_by(given.score.desc(), Track.id)
         .add_columns(given.score)
     )
@@ -188,13 +230,18 @@ def _is_undecided(model: Model, label: str) -> ColumnElement[bool]:
     if model.single_label:
         keys = [name_key(each) for each in model.labels]
         contradicts |= Correction.label_key.in_(keys) & (Correction.verdict == Verdict.YES)
-    found = select(true()).where(Correction.content_hash == Track.content_hash, contradicts).limit(1)
+    found = (
+        select(true())
+        .where(Correction.content_hash == Track.content_hash, contradicts)
+        .limit(1)
+        .correlate(Track)
+    )
     # A scalar: the planner would make an anti-join of NOT EXISTS, whose size it guesses far too small.
     return ~func.coalesce(found.scalar_subquery(), false())
 
 
-def _besides_genre(session: Session, wanted: TrackFilter) -> list[ColumnElement[bool]]:
-    """What holds of the tracks that are meant, besides their genre."""
+def _besides_genre(session: Session, model: Model, wanted: TrackFilter) -> list[ColumnElement[bool]]:
+    """What holds of the tracks that are meant, besides their first genre."""
     where = (
         [Track.library_id == get_library_by_name(session, wanted.library).id]
         if wanted.library is not None
@@ -206,6 +253,10 @@ def _besides_genre(session: Session, wanted: TrackFilter) -> list[ColumnElement[
         where.append(Track.path.icontains(wanted.q, autoescape=True))
     if wanted.unreadable_tags:
         where.append(Track.tags_error.is_not(None))
+    if wanted.id_prefix is not None:
+        where.append(id_starts_with(Track.id, wanted.id_prefix))
+    where += [_has_label(session, model, genre, wanted) for genre in wanted.genres_too]
+    where += [~_has_label(session, model, genre, EVERYTHING) for genre in wanted.not_genres]
     return [*where, Track.missing_at.is_(None)]
 
 

@@ -100,11 +100,11 @@ def test_commands_in_blocks_are_complete() -> None:
 
 
 def test_options_that_stand_alone_exist() -> None:
-    known = {option for command in _all_commands(_group()) for option in _options(command)}
+    known = {option for command in [_group(), *_all_commands(_group())] for option in _options(command)}
     known |= set(re.findall(r'"(--[a-z-]+)"', (PROJECT / "tests" / "conftest.py").read_text()))
 
     def find(text: str) -> Iterable[str]:
-        return (option for span in spans(text) for option in re.findall(r"(?<!\S)--[a-z-]+", span))
+        return (option for span in spans(text) for option in re.findall(r"(?<!\S)--[a-z0-9-]+", span))
 
     assert wrong(find, (known | OTHER_PROGRAMS).__contains__) == []
 
@@ -184,7 +184,8 @@ def test_the_glossary_has_each_noun_once_in_two_lines() -> None:
 @cache
 def _group() -> TyperGroup:
     """The command `mfa`, with that of `mfa datasets`, which it starts as a process of its own."""
-    group = typer.main.get_group(mfa)
+    group = typer.main.get_command(mfa)  # with the options for completion
+    assert isinstance(group, TyperGroup)
     group.add_command(typer.main.get_group(mfa_datasets), "datasets")
     return group
 

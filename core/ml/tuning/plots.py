@@ -1,19 +1,20 @@
-"""Pictures of a study by Optuna, as PNG files; drawn without any display."""
+"""Pictures of a study as PNG files; drawn without any display."""
 
 import io
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import matplotlib
 import numpy as np
 import optuna
 from matplotlib import pyplot
-from optuna.importance import BaseImportanceEvaluator
+from matplotlib.figure import Figure
 from optuna.trial import FrozenTrial
 from optuna.visualization import matplotlib as plots
 
 from core.config.tuning import TuningConfig
+from core.ml.tuning import importance_bars, parallel_coordinates
 from core.ml.tuning.study import TrialRecord, rebuild, value_of
 from core.states import TrialState
 
@@ -41,12 +42,11 @@ def draw(config: TuningConfig, trials: Sequence[TrialRecord], importances: Impor
     of_keys = first | {"params": [key for key in dict.fromkeys(by_importance) if key in tried][:MAX_KEYS]}
     found: dict[str, Callable[[], Any]] = {
         "history": lambda: plots.plot_optimization_history(study, **first),
-        "parallel_coordinates": lambda: plots.plot_parallel_coordinate(study, **of_keys),
-        "slice": lambda: plots.plot_slice(study, **of_keys),
+        "parallel_coordinates": lambda: _parallel_coordinates(config, complete, of_keys["params"]),
+        "slice": lambda: _slice(study, of_keys),
     }
     if importances:
-        evaluator = _Computed([importances.get(name, {}) for name in names])
-        found["importances"] = lambda: plots.plot_param_importances(study, evaluator)
+        found["importances"] = lambda: importance_bars.draw(importances, len(complete))
     if len(names) > 1:
         found["pareto_front"] = lambda: plots.plot_pareto_front(
             study, targets=_first_two, target_names=names[:2]
@@ -57,29 +57,34 @@ def draw(config: TuningConfig, trials: Sequence[TrialRecord], importances: Impor
         return {name: _png(plot()) for name, plot in found.items()}
 
 
-class _Computed(BaseImportanceEvaluator):
-    """Gives Optuna the importances that are known already, an objective at a time."""
+def _slice(study: optuna.Study, chosen: Mapping[str, Any]) -> Any:
+    """With slanted names of values, which would run into each other."""
+    drawn = plots.plot_slice(study, **chosen)
+    for axes in np.ravel(np.asarray(drawn, object)):
+        axes.tick_params(axis="x", which="both", labelrotation=40, labelsize=8)
+        for label in axes.get_xticklabels(which="both"):
+            label.set(horizontalalignment="right", rotation_mode="anchor")
+    return drawn
 
-    def __init__(self, by_objective: Sequence[Mapping[str, float]]) -> None:
-        self._by_objective: Iterator[Mapping[str, float]] = iter(by_objective)
 
-    def evaluate(
-        self,
-        study: optuna.Study,  # noqa: ARG002 (Optuna's signature)
-        params: list[str] | None = None,  # noqa: ARG002
-        *,
-        target: Callable[[FrozenTrial], float] | None = None,  # noqa: ARG002
-    ) -> dict[str, float]:
-        return dict(next(self._by_objective))
+def _parallel_coordinates(config: TuningConfig, complete: Sequence[TrialRecord], keys: list[str]) -> Figure:
+    dimensions = {key: config.space[key] for key in keys}
+    measured = [trial for trial in complete if trial.values]
+    return parallel_coordinates.draw(
+        config.objectives[0].metric,
+        [trial.values[0] for trial in measured if trial.values],
+        [trial.params for trial in measured],
+        {key: bool(getattr(dimension, "log", False)) for key, dimension in dimensions.items()},
+    )
 
 
 def _first_two(trial: FrozenTrial) -> tuple[float, float]:
     return trial.values[0], trial.values[1]
 
 
-def _png(axes: Any) -> bytes:
-    """The figure of one or several axes, closed."""
-    figure = np.atleast_1d(axes)[0].figure
+def _png(drawn: Any) -> bytes:
+    """The figure, or that of one or several axes, closed."""
+    figure = drawn if isinstance(drawn, Figure) else np.atleast_1d(drawn)[0].figure
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight")
     pyplot.close(figure)

@@ -35,7 +35,7 @@ def test_a_track_is_corrected_and_that_taken_back(mfa):
     assert "3 labels changed." in result.stdout
     change = result.stdout.split("--undo ")[1].split("`")[0]
     assert "3 labels changed" in mfa("correct", "--undo", change).stdout
-    assert "rock 0.90" in mfa("similar", "a.mp3").stdout
+    assert "rock 0.90" in mfa("track", "a.mp3").stdout
     wrong = mfa("correct", "a.mp3", "+jaz")
     assert wrong.exit_code == 1
     assert "did you mean 'jazz'?" in wrong.stderr
@@ -67,7 +67,7 @@ def test_a_file_and_tags_are_imported_with_what_is_left_out(mfa, tmp_path):
 )
 def test_wrong_corrections_are_explained(mfa, arguments, said):
     result = mfa("correct", *arguments)
-    assert result.exit_code == 1
+    assert result.exit_code == (1 if "named twice" in said else 2)
     assert said in result.stderr
 
 
@@ -127,7 +127,7 @@ def test_a_review_does_not_ask_about_one_album_all_the_time(mfa, db):
 
 @pytest.mark.parametrize("labels", ["genre_tags", "corrections", "folder"])
 def test_a_library_is_trained_on_without_a_file(mfa, db, monkeypatch, labels):
-    monkeypatch.setattr("api.client.train.follow_training", lambda *_: None)
+    monkeypatch.setattr("api.client.train.follow_training", lambda *_, **__: None)
     mfa("correct", "a.mp3", "+jazz")
     result = mfa("train", "Home Music", "--labels", labels, "--epochs", 3)
     assert result.exit_code == 0, result.output

@@ -21,6 +21,7 @@ from core.services.monitoring import (
 )
 from core.settings import Settings
 from core.states import JobState
+from core.version import VERSION
 from tests.conftest import create_database
 from tests.integration.api.gateway import problem_of, running
 from tests.support.builders import make_job, make_library, make_track, make_unit, make_worker
@@ -72,7 +73,7 @@ def test_a_database_behind_the_code_is_not_ready(postgres_url, broker_url, tmp_p
 
 def test_without_its_services_the_server_lives_and_says_what_is_missing(nowhere):
     with running(create_app(nowhere)) as url, httpx.Client(base_url=url, trust_env=False) as http:
-        assert http.get("/healthz").json() == {"status": "ok"}
+        assert http.get("/healthz").json() == {"status": "ok", "version": VERSION}
         assert http.get("/readyz").json()["missing"] == [
             "The database does not answer.",
             "The broker does not answer.",

@@ -46,7 +46,7 @@ def trained(db: SessionFactory, monkeypatch: pytest.MonkeyPatch) -> None:
         return look(client, job_id)
 
     monkeypatch.setattr(Client, "get_job", end_first)
-    monkeypatch.setattr("api.client.label.LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr("api.client.progress.LOOK_EVERY_S", 0.01)
 
 
 @pytest.mark.usefixtures("trained")
@@ -54,7 +54,7 @@ def test_train_shows_scores_with_intervals_and_the_new_model(mfa, db):
     result = mfa("train", "--config", "mine.yaml", "--epochs", 3, "--lr", 0.1, "--experiment-name", "short")
     assert result.exit_code == 0, result.output
     assert "short@1, cross-validated" in result.stdout
-    assert "0.800 to 0.950" in result.stdout
+    assert "roc_auc_macro\t0.9\t0.8\t0.95" in result.stdout
     assert "Note: few artists" in result.stdout
     assert "mfa models promote short@1" in result.stdout
     with db() as session:
@@ -86,7 +86,6 @@ def test_a_root_is_relative_to_the_working_directory(mfa, db, tmp_path):
         (["train", "--config", "nope.yaml"], "There is no file nope.yaml."),
         (["train", "--config", "wrong.yaml"], "did you mean 'epochs'?"),
         (["models", "promote", "nope"], "There is no model 'nope'"),
-        (["models", "promote", "test-model@x"], "write `name` or `name@version`"),
         (["models", "rollback"], "No model was the default before this one."),
         (["runs", "0b9a6c1e-6f0f-4b7e-9a53-0d5d1f9f2a11"], "There is no run"),
     ],
@@ -112,5 +111,5 @@ def test_models_are_promoted_and_rolled_back(mfa, db):
 def test_runs_are_listed_and_shown(mfa, db):
     with db.begin() as session:
         run_id = make_run(session, metrics={"roc_auc_macro": 0.9}).id
-    assert "0.900" in mfa("runs").stdout
+    assert "\t0.9\t" in mfa("runs").stdout
     assert "roc_auc_macro" in mfa("runs", run_id).stdout

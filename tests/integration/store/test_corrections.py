@@ -61,12 +61,13 @@ def test_what_is_not_named_stays_and_the_history_keeps_all(session):
 
 
 def test_to_say_the_same_again_changes_nothing_unless_with_another_note(session):
-    first = say(session, {"jazz": YES})
+    say(session, {"rock": NO}, audio=OTHER, note="sure")
+    first = say(session, {"jazz": YES, "rock": NO})
     again = say(session, {"JAZZ ": YES})
     assert (again.change_id, again.changed, again.unchanged) == (None, 0, 1)
     assert say(session, {"jazz": YES}, note="sure").changed == 1
     assert say(session, {"jazz": YES}, note="sure").changed == 0
-    assert session.scalar(select(func.count()).select_from(CorrectionChange)) == 2
+    assert session.scalar(select(func.count()).select_from(CorrectionChange)) == 3
     assert first.change_id is not None
 
 

@@ -11,6 +11,7 @@ from core.errors import Invalid, InvalidCursor, LibraryNotFound, TrackNotAnalyse
 from core.library.content import TAGS_VERSION
 from core.services.changes import delete_library
 from core.services.monitoring import count_unreadable_tags
+from core.states import TrackOrder
 from core.store.embeddings import get_vector
 from core.store.tables import Library, Model, Prediction, PredictionLabel, Track
 from core.store.track_pages import TrackFilter, list_tracks
@@ -29,12 +30,13 @@ def model(session: Session) -> Model:
     return make_model(session)
 
 
-def paths(session: Session, model: Model, **filters: object) -> list[str]:
+def paths(session: Session, model: Model, order: TrackOrder | None = None, **filters: object) -> list[str]:
     """The paths of all pages of two."""
     found: list[str] = []
     cursor = None
     while True:
-        page = list_tracks(session, model, TrackFilter(**filters), cursor=cursor, limit=2)  # type: ignore[arg-type]
+        wanted = TrackFilter(**filters)  # type: ignore[arg-type]
+        page = list_tracks(session, model, wanted, order=order, cursor=cursor, limit=2)
         assert len(page.items) <= 2
         found += [row.track.path for row in page.items]
         cursor = page.next_cursor
@@ -50,6 +52,42 @@ def test_tracks_of_a_genre_come_the_most_certain_first(session, library, model):
         assert paths(session, model, genre=spelling, min_score=0.5) == ["a", "b"]
     assert sorted(paths(session, model, genre="jazz")) == ["a", "b", "c", "d"]
     assert sorted(paths(session, model)) == ["a", "b", "c", "d"]
+
+
+def test_tracks_have_all_labels_asked_for_and_none_of_the_others(session, library, model):
+    scores = {
+        "a": [0.9, 0.6, 0.0],
+        "b": [0.8, 0.5, 0.4],
+        "c": [0.7, 0.0, 0.5],
+        "d": [0.6, 0.9, 0.0],
+        "e": [0.0, 0.0, 0.0],
+    }
+    for path, each in scores.items():
+        make_analysed_track(session, library, model, path, scores=each)
+    assert paths(session, model, genre="rock", genres_too=("jazz",)) == ["a", "b", "d"]
+    assert paths(session, model, genre="rock", not_genres=("ambient",)) == ["a", "d"]
+    assert paths(session, model, genre="rock", genres_too=("jazz",), min_score=0.6) == ["a", "d"]
+    assert paths(session, model, genre="rock", min_score=0.65, max_score=0.85) == ["b", "c"]
+    assert sorted(paths(session, model, not_genres=("rock", "jazz"))) == ["e"]
+
+
+def test_tracks_are_listed_by_path_and_by_date(session, library, model):
+    for path, mtime_ns in (("b", 3), ("a", 1), ("d", 2), ("c", 3)):
+        make_analysed_track(session, library, model, path, mtime_ns=mtime_ns)
+    assert paths(session, model, TrackOrder.PATH) == ["a", "b", "c", "d"]
+    by_date = paths(session, model, TrackOrder.DATE, genre="rock")
+    assert (sorted(by_date[:2]), by_date[2:]) == (["b", "c"], ["d", "a"])
+    with pytest.raises(Invalid, match="name a `genre`"):
+        paths(session, model, TrackOrder.SCORE)
+
+
+def test_a_track_is_found_by_the_beginning_of_its_id(session, library, model):
+    track = make_analysed_track(session, library, model, "a")
+    make_analysed_track(session, library, model, "b")
+    for prefix in (str(track.id), str(track.id)[:14].upper()):
+        assert paths(session, model, id_prefix=prefix) == ["a"]
+    with pytest.raises(Invalid, match="32 hexadecimal digits"):
+        paths(session, model, id_prefix="0" * 33)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 7])
@@ -180,7 +218,7 @@ def many(session: Session, library: Library, model: Model) -> list[UUID]:
         for label in model.labels
     ]
     session.execute(insert(PredictionLabel), labels)
-    session.execute(text("ANALYZE tracks, predictions, prediction_labels"))
+    session.execute(text("ANALYZE libraries, tracks, predictions, prediction_labels"))
     return list(session.scalars(select(Track.id).limit(10)))
 
 
@@ -190,6 +228,16 @@ def test_a_page_of_a_genre_is_read_from_the_index(session, model, many):
     )
     assert "ix_prediction_labels_model_id_label_score" in first
     assert "Seq Scan on prediction_labels" not in first
+
+
+def test_a_page_by_path_and_one_of_several_genres_are_read_from_indexes(session, model, many):
+    music = TrackFilter(library="music")
+    by_path = explain(session, lambda: list_tracks(session, model, music, order=TrackOrder.PATH, limit=20))
+    assert "Index Scan using uq_tracks_library_id" in by_path
+    assert "Sort" not in by_path
+    both = TrackFilter(genre="rock", genres_too=("jazz",), not_genres=("ambient",))
+    several = explain(session, lambda: list_tracks(session, model, both, limit=20))
+    assert "Seq Scan on prediction_labels" not in several
 
 
 def test_a_later_page_starts_in_the_middle_of_the_index(session, model, many):

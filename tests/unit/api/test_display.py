@@ -6,9 +6,10 @@ from uuid import UUID
 import pytest
 
 from api import schemas
-from api.client.display import ACTIVITIES, activity_of, duration_of, labels_of, progress_of, reading_of
+from api.client.display import duration_of, labels_of, time_left
 from api.client.http import Client, Refused, Unreachable
-from api.client.label import follow, summary
+from api.client.label import summary
+from api.client.progress import ACTIVITIES, activity_of, follow, progress_of, reading_of
 from core.states import Activity
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -50,8 +51,8 @@ def ended(**counts: object) -> schemas.Job:
 @pytest.mark.parametrize(
     ("overrides", "text"),
     [
-        ({}, "4 of 10, 2.0 tracks/s, 3 s to go"),
-        ({"percent": None, "skipped": 2}, "listing… 10 found, 6 done"),
+        ({}, "4 of 10, 2.0 tracks/s, 3 s left"),
+        ({"percent": None, "skipped": 2}, "listing: 10 found, 6 done"),
         ({"rate_per_s": None, "eta_s": None, "failed": 1}, "5 of 10, 1 failed"),
     ],
 )
@@ -61,10 +62,33 @@ def test_progress_in_words(overrides, text):
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.4, "0 s"), (59.4, "59 s"), (59.6, "1:00 min"), (185, "3:05 min"), (3600, "1:00 h"), (7799, "2:09 h")],
+    [
+        (0.4, "0 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min"),
+        (185, "3 min 5 s"),
+        (3600, "1 h"),
+        (7799, "2 h 9 min"),
+        (86399.6, "1 d"),
+        (100_000, "1 d 3 h"),
+    ],
 )
 def test_durations_in_words(seconds, text):
     assert duration_of(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (3, "3 s left"),
+        (59.7, "1 min left"),
+        (890, "15 min left"),
+        (3599, "1 h left"),
+        (7799, "2 h 10 min left"),
+    ],
+)
+def test_the_time_that_is_left_is_an_estimate(seconds, text):
+    assert time_left(seconds) == text
 
 
 def test_only_the_top_labels_are_shown():
@@ -116,15 +140,15 @@ def refusal(status: int) -> Refused:
 
 
 def test_following_a_job_survives_a_gateway_that_restarts(monkeypatch):
-    monkeypatch.setattr("api.client.label.LOOK_EVERY_S", 0)
+    monkeypatch.setattr("api.client.progress.LOOK_EVERY_S", 0)
     client = FlakyClient(Unreachable("gone"), refusal(503), Unreachable("gone"))
     assert follow(client, job()).state == "succeeded"
 
 
 def test_following_a_job_gives_up_on_what_waiting_does_not_help(monkeypatch):
-    monkeypatch.setattr("api.client.label.LOOK_EVERY_S", 0)
+    monkeypatch.setattr("api.client.progress.LOOK_EVERY_S", 0)
     with pytest.raises(Refused):
         follow(FlakyClient(refusal(404)), job())
-    monkeypatch.setattr("api.client.label.PATIENCE_S", 0)
+    monkeypatch.setattr("api.client.progress.PATIENCE_S", 0)
     with pytest.raises(Unreachable):
         follow(FlakyClient(Unreachable("gone")), job())

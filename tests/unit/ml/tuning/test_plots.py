@@ -1,9 +1,11 @@
 """Pictures of studies of every shape."""
 
 import matplotlib
+import numpy as np
 import pytest
 
 from core.config.tuning import TuningConfig
+from core.ml.tuning import importance_bars, parallel_coordinates
 from core.ml.tuning.plots import draw
 from core.ml.tuning.study import TrialRecord
 from core.states import TrialState
@@ -54,3 +56,17 @@ def test_every_picture_that_there_is_enough_for_is_drawn(objectives, trials, imp
     assert all(content.startswith(b"\x89PNG") for content in pictures.values())
     assert dict(matplotlib.rcParams) == style
     assert matplotlib.pyplot.get_fignums() == []
+
+
+def test_a_line_goes_on_past_a_parameter_that_its_trial_does_not_have():
+    params = [{"a": 1, "c": "x"}, {"a": 10, "b": 2, "c": "y"}]
+    figure = parallel_coordinates.draw("f1", [0.1, 0.9], params, {"a": True, "b": False, "c": False})
+    lines = [line for line in figure.axes[0].lines if line.get_linestyle() == ":"]
+    assert [np.asarray(line.get_xdata()).tolist() for line in lines] == [[1, 3], []]  # and that of the legend
+
+
+def test_importances_are_sorted_and_those_of_few_trials_are_called_rough():
+    figure = importance_bars.draw({"f1": {"a": 0.2, "b": 0.8}}, 10)
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["b", "a"]
+    assert "few" in figure.axes[0].get_title()
+    assert "few" not in importance_bars.draw({"f1": {"a": 1.0}}, 100).axes[0].get_title()

@@ -1,0 +1,41 @@
+"""The group of all commands: errors in one sentence, exit codes, streams."""
+
+import os
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from api.client import display
+from api.client.http import ClientError
+from api.client.terminal import prepare_streams
+from core.errors import MFAError
+
+FAILED, INTERRUPTED = 1, 130
+
+
+class Commands(TyperGroup):
+    """Reports every expected error in one sentence."""
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        prepare_streams()
+        return super().main(*arguments, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ClientError as error:
+            display.complain(str(error))
+            raise typer.Exit(error.exit_code) from None
+        except MFAError as error:
+            display.complain(error.detail)
+        except BrokenPipeError:
+            # Who reads the output has seen enough; what is still in the buffer must not fail at the exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except OSError as error:
+            display.complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        except KeyboardInterrupt:
+            display.complain("Interrupted.")
+            raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(FAILED)

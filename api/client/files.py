@@ -1,0 +1,66 @@
+"""Files that commands write: refused before any work if they cannot be, and whole or not there."""
+
+import csv
+import io
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import BinaryIO
+
+import typer
+
+from api.spreadsheets import guard
+
+
+def check_file(file: Path | None) -> Path | None:
+    """The callback of an option that names a file to write: tries whether its folder takes a new file."""
+    if file is None:
+        return None
+    if file.is_dir():
+        raise typer.BadParameter(f"{file} is a folder.")
+    _try_folder(file.parent)
+    if file.exists() and not os.access(file, os.W_OK):
+        raise typer.BadParameter(f"{file} cannot be written.")
+    return file
+
+
+def check_folder(folder: Path | None) -> Path | None:
+    """The callback of an option that names a folder to write files into, or to make for them."""
+    if folder is not None:
+        _try_folder(next(each for each in (folder, *folder.absolute().parents) if each.exists()))
+    return folder
+
+
+def _try_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise typer.BadParameter(f"There is no folder {folder}.")
+    try:
+        NamedTemporaryFile(dir=folder, prefix=".mfa-").close()
+    except OSError as error:
+        raise typer.BadParameter(f"The folder {folder} cannot be written to: {error.strerror}.") from None
+
+
+@contextmanager
+def whole_file(file: Path) -> Iterator[BinaryIO]:
+    """Open for writing; the file appears, or is replaced, when the block ends without an error."""
+    partial = file.with_name(f"{file.name}.part")
+    try:
+        with partial.open("wb") as out:
+            yield out
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_csv(file: Path, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> int:
+    """RFC 4180 in UTF-8, with texts that a spreadsheet would calculate marked; the number of rows."""
+    count = 0
+    with whole_file(file) as out, io.TextIOWrapper(out, encoding="utf-8", newline="") as text:
+        writer = csv.writer(text)
+        writer.writerow(columns)
+        for row in rows:
+            writer.writerow([guard(value) if isinstance(value, str) else value for value in row])
+            count += 1
+    return count

@@ -1,0 +1,56 @@
+"""Ids as people give them: whole, by their beginning, or `last`."""
+
+import re
+from collections.abc import Callable
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+
+from api import schemas
+from api.client.http import Client, ClientError, UsageError
+
+LAST = "last"
+PREFIX = re.compile(r"[0-9a-f][0-9a-f-]{3,35}", re.IGNORECASE)
+HELP = "Its id, the beginning of the id, or `last`"
+Reference = Annotated[
+    str | None, typer.Argument(metavar="[ID]", help=f"{HELP}; without it, list the newest.")
+]
+
+Listing = Callable[[int, str | None], schemas.Page[Any]]  # of a limit and the beginning of an id
+
+
+def find_job(client: Client, name: str) -> UUID:
+    return _find("job", name, client.list_jobs)
+
+
+def find_run(client: Client, name: str) -> UUID:
+    return _find("run", name, client.list_runs)
+
+
+def find_study(client: Client, name: str) -> UUID:
+    return _find("study", name, client.list_studies)
+
+
+def _find(noun: str, name: str, listing: Listing) -> UUID:
+    try:
+        return UUID(name)
+    except ValueError:
+        pass
+    if name == LAST:
+        newest = listing(1, None).items
+        if not newest:
+            raise ClientError(f"There is no {noun} yet.")
+        return UUID(str(newest[0].id))
+    if not PREFIX.fullmatch(name):
+        raise UsageError(f"{name} names no {noun}: give its id, four or more characters of it, or `{LAST}`.")
+    return only_one(noun, name, [each.id for each in listing(2, name).items])
+
+
+def only_one(noun: str, prefix: str, ids: list[UUID]) -> UUID:
+    """The id of several that begin alike, if there is one. Raises ClientError."""
+    if not ids:
+        raise ClientError(f"There is no {noun} whose id begins with {prefix}.")
+    if len(ids) > 1:
+        raise UsageError(f"Several ids begin with {prefix}, such as {ids[0]} and {ids[1]}: give more of it.")
+    return ids[0]
