@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from core.version import VERSION
+from core import VERSION
 
 JOB_ID = "0b9a6c1e-6f0f-4b7e-9a53-0d5d1f9f2a11"
 TRACK_ID = "5d1f0c0e-8a53-4f0e-9c1d-7f3f0a6f4e21"

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import Internal, problem_of
 from api.routes import API
-from core.version import VERSION
+from core import VERSION
 
 log = logging.getLogger(__name__)
 

@@ -29,8 +29,8 @@ from api.client.connection import connect, load_settings
 from api.client.http import ClientError, UsageError
 from api.client.options import Json
 from api.client.references import find_study
+from core import VERSION
 from core.config.params import ThresholdParams
-from core.version import VERSION
 
 app = typer.Typer(
     cls=Commands,

@@ -14,11 +14,11 @@ from pydantic import BaseModel, ValidationError
 from api import schemas
 from api.client.files import whole_file
 from api.security.access import is_loopback
+from core import VERSION
 from core.config.experiment import ExperimentConfig
 from core.config.params import AnalysisParams, PreviewParams, ThresholdParams
 from core.config.tuning import TuningConfig
 from core.states import ItemState, Verdict
-from core.version import VERSION
 
 API = "/api/v1"
 VERSION_HEADER = "Server-Version"

@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from api import schemas
 from api.deps import READ, SessionDep, SessionsDep, SettingsDep
 from api.routes import GUARDED
+from core import VERSION
 from core.errors import Unavailable
 from core.jobs.kinds import queues, serving_queues
 from core.jobs.queue import ping
@@ -20,7 +21,6 @@ from core.services.monitoring import RECENT_S, QueueSnapshot, is_migrated, measu
 from core.settings import Settings
 from core.states import UnitState
 from core.store.session import SessionFactory, transaction
-from core.version import VERSION
 
 router = APIRouter(tags=["health"])
 

@@ -15,10 +15,10 @@ import pytest
 from sqlalchemy import select
 
 from api.client import display
+from core import VERSION
 from core.states import JobState
 from core.store.session import SessionFactory
 from core.store.tables import Job, Track
-from core.version import VERSION
 from tests.integration.api.test_cli import Run, runner
 from tests.support.builders import (
     make_analysed_track,

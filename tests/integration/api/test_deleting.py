@@ -251,9 +251,9 @@ def test_a_job_of_which_half_is_removed_is_never_shown(http, db, monkeypatch):
         with db.begin() as session:
             library, model = make_library(session), make_model(session, name=f"m{len(path)}")
             gone = make_finished_job(session, library, model, [])
-        monkeypatch.setattr("api.views.get_progress", delete_first)
+        monkeypatch.setattr("api.views.jobs.get_progress", delete_first)
         answer = http.get(f"{API}/jobs{path.format(id=gone.id)}")
-        monkeypatch.setattr("api.views.get_progress", read)
+        monkeypatch.setattr("api.views.jobs.get_progress", read)
         if path:
             assert problem_of(answer, 404) == "job_not_found"
         else:

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from api.main import create_app
+from core import VERSION
 from core.jobs.kinds import serving_queues
 from core.jobs.workers import DISPATCHER, record_heartbeat
 from core.local.command import free_port
@@ -21,7 +22,6 @@ from core.services.monitoring import (
 )
 from core.settings import Settings
 from core.states import JobState
-from core.version import VERSION
 from tests.conftest import create_database
 from tests.integration.api.gateway import problem_of, running
 from tests.support.builders import make_job, make_library, make_track, make_unit, make_worker

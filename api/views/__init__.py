@@ -1,0 +1,31 @@
+"""Rows as response shapes."""
+
+from api.views.experiments import comparison, experiment, run, run_details
+from api.views.jobs import RETRY_AFTER_S, item, job, job_prediction, jobs, read_job
+from api.views.models import SCORE_DIGITS, model, model_name, retraining
+from api.views.studies import study, study_details, trials
+from api.views.tracks import library, prediction, result, track
+
+__all__ = [
+    "RETRY_AFTER_S",
+    "SCORE_DIGITS",
+    "comparison",
+    "experiment",
+    "item",
+    "job",
+    "job_prediction",
+    "jobs",
+    "library",
+    "model",
+    "model_name",
+    "prediction",
+    "read_job",
+    "result",
+    "retraining",
+    "run",
+    "run_details",
+    "study",
+    "study_details",
+    "track",
+    "trials",
+]

@@ -1,0 +1,51 @@
+"""Models, and their retraining."""
+
+from sqlalchemy.orm import Session
+
+from api import schemas
+from api.views.errors import job_error
+from core.services.retraining import RetrainingRow
+from core.store import tables
+
+SCORE_DIGITS = 6  # all that a 32-bit float holds
+
+
+def model_name(model: tables.Model) -> str:
+    return f"{model.name}@{model.version}"
+
+
+def model(row: tables.Model, aliases: dict[str, int]) -> schemas.Model:
+    return schemas.Model(
+        name=row.name,
+        version=row.version,
+        kind=row.kind,
+        aliases=sorted(alias for alias, model_id in aliases.items() if model_id == row.id),
+        labels=row.labels,
+        thresholds=[round(threshold, SCORE_DIGITS) for threshold in row.thresholds],
+        embedding_size=row.embedding_size,
+        metrics=row.metrics,
+        sha256=row.sha256,
+        created_at=row.created_at,
+        offer=schemas.Offer.model_validate(row.offer) if row.offer else None,
+    )
+
+
+def retraining(session: Session, row: RetrainingRow) -> schemas.Retraining:
+    known, job = row.retraining, row.job
+    made = session.get(tables.Model, job.model_id) if job is not None and job.model_id is not None else None
+    code, detail = known.error_code, known.error_detail
+    if code is None and job is not None:
+        code, detail = job.error_code, job.error_detail
+    return schemas.Retraining(
+        model=known.model_name,
+        enabled=known.enabled,
+        after_corrections=known.after_tracks,
+        library=row.library,
+        serving=model_name(row.serving) if row.serving is not None else None,
+        corrected=row.corrected,
+        tried_at=known.tried_at,
+        job=job.id if job is not None else None,
+        state=job.state if job is not None else None,
+        offered=model_name(made) if made is not None else None,
+        error=job_error(code, detail),
+    )

@@ -1,0 +1,78 @@
+"""Tracks, what is said of them, and libraries."""
+
+from collections.abc import Sequence
+
+from api import schemas
+from api.views.models import SCORE_DIGITS, model_name
+from core.services.results import ResultRow
+from core.store import tables
+from core.store.corrections import Corrections
+from core.store.predictions import Label, given_labels, true_labels
+from core.store.similarity import SimilarTrack
+from core.store.tracks import TrackRow
+
+
+def prediction(
+    model: tables.Model,
+    scores: Sequence[float],
+    duration_s: float,
+    warnings: Sequence[str],
+    corrections: Corrections,
+    *,
+    all_scores: bool,
+) -> schemas.Prediction:
+    rounded = [round(score, SCORE_DIGITS) for score in scores]
+    given = given_labels(model, scores)  # of the scores themselves: rounded ones may be equal
+    return schemas.Prediction(
+        labels=labels(true_labels(model, given, corrections)),
+        duration_s=round(duration_s, 3),
+        model=model_name(model),
+        warnings=list(warnings),
+        scores=dict(zip(model.labels, rounded, strict=True)) if all_scores else None,
+    )
+
+
+def labels(given: Sequence[Label]) -> list[schemas.Label]:
+    return [
+        schemas.Label(label=each.label, score=round(each.score, SCORE_DIGITS), source=each.source)
+        for each in given
+    ]
+
+
+def result(
+    model: tables.Model, row: ResultRow, *, all_scores: bool, near: Sequence[SimilarTrack] | None = None
+) -> schemas.Result:
+    said = prediction(model, row.scores, row.duration_s, row.warnings, row.corrections, all_scores=all_scores)
+    similar = None if near is None else [schemas.SimilarTrack.model_validate(each) for each in near]
+    return schemas.Result(
+        track_id=row.track_id,
+        path=row.path,
+        corrections=dict(row.corrections),
+        similar=similar,
+        **dict(said),
+    )
+
+
+def track(model: tables.Model, row: TrackRow, *, all_scores: bool) -> schemas.Track:
+    found, corrected = row.prediction, row.corrections
+    said = given_labels(model, found.scores) if found else []
+    return schemas.Track(
+        id=row.track.id,
+        library=row.library,
+        path=row.track.path,
+        size=row.track.size,
+        tags=row.track.tags,
+        tags_error=row.track.tags_error,
+        missing=row.track.missing_at is not None,
+        labels=labels(true_labels(model, said, corrected)),
+        corrections=dict(corrected),
+        prediction=prediction(
+            model, found.scores, found.duration_s, found.warnings, corrected, all_scores=all_scores
+        )
+        if found
+        else None,
+    )
+
+
+def library(row: tables.Library, tracks: int) -> schemas.Library:
+    return schemas.Library(id=row.id, name=row.name, path=row.path, created_at=row.created_at, tracks=tracks)

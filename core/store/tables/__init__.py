@@ -1,0 +1,37 @@
+"""Every table. Postgres is the truth: what is not written here did not happen."""
+
+from core.store.tables.api_keys import ApiKey
+from core.store.tables.corrections import Correction, CorrectionChange, CorrectionEntry, LabelSet, Review
+from core.store.tables.experiments import Epoch, Experiment, Run, Study, Trial
+from core.store.tables.jobs import Job, JobItem, JobUnit, Worker
+from core.store.tables.libraries import Library, Track
+from core.store.tables.models import Encoder, LearntTrack, Model, ModelAlias, Retraining
+from core.store.tables.results import Embedding, Prediction, PredictionLabel
+
+__all__ = [
+    "ApiKey",
+    "Correction",
+    "CorrectionChange",
+    "CorrectionEntry",
+    "Embedding",
+    "Encoder",
+    "Epoch",
+    "Experiment",
+    "Job",
+    "JobItem",
+    "JobUnit",
+    "LabelSet",
+    "LearntTrack",
+    "Library",
+    "Model",
+    "ModelAlias",
+    "Prediction",
+    "PredictionLabel",
+    "Retraining",
+    "Review",
+    "Run",
+    "Study",
+    "Track",
+    "Trial",
+    "Worker",
+]

@@ -1,0 +1,63 @@
+"""What models say of audio: scores, labels and embeddings."""
+
+from datetime import datetime
+from typing import Any
+
+from pgvector.sqlalchemy import VECTOR
+from sqlalchemy import (
+    ARRAY,
+    REAL,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    String,
+    func,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from core.store.base import Base
+
+
+class Prediction(Base):
+    """What one model says of one piece of audio, wherever and how often that audio lies in a library."""
+
+    __tablename__ = "predictions"
+    __table_args__ = (
+        Index("ix_predictions_model_id", "model_id"),
+        Index("ix_predictions_warned", "model_id", "content_hash", postgresql_where=text("warnings <> '{}'")),
+    )
+
+    content_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id"), primary_key=True)
+    coverage: Mapped[str]
+    duration_s: Mapped[float] = mapped_column(REAL)
+    scores: Mapped[list[float]] = mapped_column(ARRAY(REAL))
+    warnings: Mapped[list[str]] = mapped_column(ARRAY(String), server_default="{}")
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class PredictionLabel(Base):
+    """A label whose score reached its threshold, as a row, so that `genre and min_score` is an index scan."""
+
+    __tablename__ = "prediction_labels"
+    __table_args__ = (Index("ix_prediction_labels_model_id_label_score", "model_id", "label", "score"),)
+
+    content_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id"), primary_key=True)
+    label: Mapped[str] = mapped_column(primary_key=True)
+    score: Mapped[float] = mapped_column(REAL)
+
+
+class Embedding(Base):
+    """Where a piece of audio lies in the space of an encoder, for every model that listens with it."""
+
+    __tablename__ = "embeddings"
+    __table_args__ = (Index("ix_embeddings_encoder_id", "encoder_id"),)
+
+    content_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    encoder_id: Mapped[int] = mapped_column(ForeignKey("encoders.id"), primary_key=True)
+    coverage: Mapped[str]
+    duration_s: Mapped[float] = mapped_column(REAL)
+    warnings: Mapped[list[str]] = mapped_column(ARRAY(String), server_default="{}")
+    vector: Mapped[Any] = mapped_column(VECTOR)
