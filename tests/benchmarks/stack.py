@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 from sqlalchemy import select
@@ -32,14 +33,29 @@ POLL_HARD_EVERY_S = 0.02  # to measure how long an answer takes, in a run of its
 
 
 @contextmanager
-def running_stack(model_dir: Path) -> Iterator[Stack]:
+def running_stack(model_dir: Path, worker_processes: int = 0) -> Iterator[Stack]:
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(model_dir, Path(folder) / "models" / model_dir.name)
         settings = Settings(
-            database_url="", broker_url="", data_dir=Path(folder), host="127.0.0.1", port=free_port()
+            database_url="",
+            broker_url="",
+            data_dir=Path(folder),
+            host="127.0.0.1",
+            port=free_port(),
+            worker_processes=worker_processes,
         )
         with local_stack(settings) as stack:
             yield stack
+
+
+def wait_for_end(http: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
+    """The job when it has succeeded."""
+    while job["state"] in ("queued", "running"):
+        time.sleep(POLL_EVERY_S)
+        job = http.get(f"/jobs/{job['id']}").raise_for_status().json()
+    if job["state"] != "succeeded":
+        raise SystemExit(f"the job failed: {job}")
+    return job
 
 
 def label_library(
