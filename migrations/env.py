@@ -24,7 +24,7 @@ def run() -> None:
     engine = create_database_engine(url)
     with engine.connect() as connection:
         context.configure(
-            connection=connection, target_metadata=tables.Base.metadata, include_object=include_object
+            connection=connection, target_metadata=tables.Job.metadata, include_object=include_object
         )
         with context.begin_transaction():
             # Building the index of a large table takes long; only waiting for locks stays bounded.
