@@ -58,7 +58,7 @@ SCALES = {
         lease_s=8.0,
         max_pause_s=1.5,
         faults={
-            Fault.KILL_CHILD: 4,
+            Fault.KILL_CHILD: 6,
             Fault.KILL_PARENT: 2,
             Fault.KILL_DISPATCHER: 1,
             Fault.KILL_GATEWAY: 1,

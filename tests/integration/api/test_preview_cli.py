@@ -34,9 +34,9 @@ def mfa(open_url: str, db: SessionFactory, tmp_path: Path, monkeypatch: pytest.M
             said = [NewCorrection(track.content_hash, "rock", Verdict.YES)]  # of the last one
         write_corrections(session, said, author="me", origin="track")
     run_in = runner(open_url, tmp_path, monkeypatch)
+    monkeypatch.setattr(display.console, "_force_terminal", True)
     monkeypatch.setattr(display.console, "width", 80)
-    monkeypatch.setattr("api.client.preview.LOOK_EVERY_S", 0.01)
-    monkeypatch.setattr("api.client.label.LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr("api.client.progress.LOOK_EVERY_S", 0.01)
     return run_in
 
 
