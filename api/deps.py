@@ -10,6 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 from sqlalchemy.orm import Session
 
+from api.queries import check_query
 from api.security.access import allowed_open_jobs, needs_api_keys
 from core.errors import Forbidden, Unauthenticated
 from core.failpoints import failpoint
@@ -103,9 +104,15 @@ def _find_key(reads: SessionFactory, secret: str) -> ApiKey | None:
         return find_api_key(session, secret)
 
 
-READ = Security(get_caller, scopes=[str(Scope.READ)])
-WRITE = Security(get_caller, scopes=[str(Scope.WRITE)])
-ADMIN = Security(get_caller, scopes=[str(Scope.ADMIN)])
+async def check_caller(request: Request, caller: Annotated[Caller, Security(get_caller)]) -> Caller:
+    """The caller of a request whose query is right, which those without a key are not told."""
+    check_query(request)
+    return caller
+
+
+READ = Security(check_caller, scopes=[str(Scope.READ)])
+WRITE = Security(check_caller, scopes=[str(Scope.WRITE)])
+ADMIN = Security(check_caller, scopes=[str(Scope.ADMIN)])
 Reader = Annotated[Caller, READ]
 Writer = Annotated[Caller, WRITE]
 

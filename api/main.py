@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from api import docs
 from api.errors import add_error_handlers
 from api.openapi import DESCRIPTION, describe
+from api.queries import find_parameters
 from api.requests import RequestLog, make_durations
 from api.routes import (
     analysis,
@@ -38,6 +39,7 @@ from api.security.access import allowed_rate, is_guarded, is_open_to_others
 from api.security.hosts import LoopbackOnly
 from api.security.limits import MB, BodyLimit
 from api.security.rates import RateLimit
+from core import VERSION
 from core.logs import configure_logging
 from core.services.kinds import register_kinds
 from core.settings import Settings, get_settings
@@ -86,7 +88,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     app = FastAPI(
         title="Music Feature Analysis",
-        version="1",
+        version=VERSION,
         description=DESCRIPTION,
         lifespan=lifespan,
         docs_url=None,
@@ -100,6 +102,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for module in ROUTERS:
         app.include_router(module.router)
     describe(app)
+    app.state.parameters = find_parameters(app)
     add_error_handlers(app)
     if is_guarded(settings):
         app.add_middleware(LoopbackOnly)

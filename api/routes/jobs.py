@@ -89,7 +89,7 @@ def list_jobs(
 ) -> schemas.Page[schemas.Job]:
     """The caller's jobs, newest first; with an `admin` key everybody's."""
     page = service.list_jobs(session, cursor, limit, state, visible_to=caller.visible_to, id_prefix=id_prefix)
-    return schemas.Page(items=views.jobs(session, page.items), next_cursor=page.next_cursor)
+    return schemas.Page(items=views.job_list(session, page.items), next_cursor=page.next_cursor)
 
 
 @router.get("/{job_id}", responses=problems(404))

@@ -1,7 +1,7 @@
 """Rows as response shapes."""
 
 from api.views.experiments import comparison, experiment, run, run_details
-from api.views.jobs import RETRY_AFTER_S, item, job, job_prediction, jobs, read_job
+from api.views.jobs import RETRY_AFTER_S, item, job, job_list, job_prediction, read_job
 from api.views.models import SCORE_DIGITS, model, model_name, retraining
 from api.views.studies import study, study_details, trials
 from api.views.tracks import library, prediction, result, track
@@ -13,8 +13,8 @@ __all__ = [
     "experiment",
     "item",
     "job",
+    "job_list",
     "job_prediction",
-    "jobs",
     "library",
     "model",
     "model_name",

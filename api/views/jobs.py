@@ -53,13 +53,13 @@ def read_job(reads: SessionFactory, job_id: UUID, visible_to: str | None) -> sch
 
 
 def job(session: Session, row: tables.Job) -> schemas.Job:
-    shown = jobs(session, [row])
+    shown = job_list(session, [row])
     if not shown:
         raise JobNotFound
     return shown[0]
 
 
-def jobs(session: Session, rows: Sequence[tables.Job]) -> list[schemas.Job]:
+def job_list(session: Session, rows: Sequence[tables.Job]) -> list[schemas.Job]:
     """Without those deleted since they were read; in a constant number of statements."""
     progress = get_progress(session, list(rows))
     outcomes = _outcomes(session, rows)

@@ -25,7 +25,7 @@ from tests.support.builders import (
 )
 
 OPEN = {"/healthz", "/readyz"}
-PAGES = {"/docs", "/docs/start.js", "/docs/{name}"}
+PAGES = {"/", "/docs", "/docs/start.js", "/docs/{name}"}
 READ = {
     "GET /api/v1/jobs",
     "GET /api/v1/jobs/{job_id}",

@@ -179,3 +179,23 @@ def test_a_file_name_gets_into_no_header(http: httpx.Client, open_settings, file
     assert "\\" not in shown
     assert filename[:3] not in str(response.headers)
     (open_settings.uploads_dir / response.json()["id"]).unlink()
+
+
+@pytest.mark.parametrize(
+    ("query", "code", "detail"),
+    [
+        ("genres=rock", "unknown_parameter", "There is no such query parameter; did you mean `genre`?"),
+        ("zzzzzzzz=1", "unknown_parameter", "There is no such query parameter."),
+        ("limit=5&limit=6", "repeated_parameter", "This query parameter can be given only once."),
+    ],
+)
+def test_a_query_that_would_be_ignored_is_refused(http, keyed_http, query, code, detail):
+    response = http.get(f"/api/v1/tracks?{query}")
+    assert problem_of(response, 422) == "invalid"
+    name = query.partition("=")[0]
+    assert response.json()["errors"] == [{"location": f"query.{name}", "code": code, "detail": detail}]
+    assert keyed_http.get(f"/api/v1/tracks?{query}").status_code == 401  # strangers are not told more
+
+
+def test_a_parameter_that_repeats_may_be_repeated(http):
+    assert http.get("/api/v1/tracks?genre=rock&genre=jazz").status_code == 200

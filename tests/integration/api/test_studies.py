@@ -206,7 +206,7 @@ def add_trials(db: SessionFactory, study_id: str, count: int, values: Callable[[
 
 def test_trials_come_in_pages_and_the_details_stay_small(http, db, finished):
     add_trials(db, finished, 300, lambda number: [float(number % 7)])
-    details = http.get(f"{STUDIES}/{finished}", params={"curves": True})
+    details = http.get(f"{STUDIES}/{finished}")
     study = details.json()
     assert len(details.content) < 100_000
     assert study["best"]["values"] == {"roc_auc_macro": 6.0}
