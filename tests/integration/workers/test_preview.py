@@ -19,6 +19,7 @@ from core.ml.models import artifact
 from core.ml.models.artifact import ModelCard
 from core.ml.models.transfer import Transfer
 from core.ml.models.zoo import build
+from core.services import preview as preview_jobs
 from core.services.changes import delete_model
 from core.states import JobState, Verdict
 from core.store.corrections import NewCorrection, write_corrections
@@ -206,6 +207,14 @@ def test_both_models_are_kept_until_it_has_ended(sessions):
     result_of(sessions, job_id)
     with transaction(sessions) as session:
         delete_model(session, "third@1")
+
+
+@pytest.mark.parametrize(("most", "queue"), [(6, "interactive"), (5, "batch")])
+def test_no_upload_waits_for_a_preview_of_many_tracks(sessions, monkeypatch, most, queue):
+    monkeypatch.setattr(preview_jobs, "MOST_AT_ONCE", most)
+    job_id = submit(sessions)
+    assert [unit.queue for unit in open_units(sessions, job_id)] == [queue]
+    assert result_of(sessions, job_id).compared == 4
 
 
 def test_without_stored_embeddings_nothing_is_compared_and_that_is_said(sessions):
