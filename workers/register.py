@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from core.errors import ModelBeingDeleted
+from core.errors import InvalidConfig, ModelBeingDeleted
 from core.logs import configure_logging
 from core.settings import get_settings
 from core.store.registry import register_artifact
@@ -32,11 +32,11 @@ def main() -> None:
 
 
 def register(session: Session, folder: Path) -> Model | None:
-    """Register a model; None if it has been deleted and its folder is yet to be removed."""
+    """Register a model; None if its name is reserved, or it was deleted and its folder is still there."""
     try:
         with session.begin_nested():
             return register_artifact(session, folder)
-    except ModelBeingDeleted as error:
+    except (InvalidConfig, ModelBeingDeleted) as error:
         log.warning("%s is not registered: %s", folder, error)
         return None
 

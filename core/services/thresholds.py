@@ -7,7 +7,7 @@ from core.errors import InvalidConfig, NothingToRetry
 from core.jobs.kinds import JobSpec, NewJob, SubmissionContext, UnitSpec
 from core.services import queues
 from core.services.references import hold_library_and_model
-from core.store.registry import artifact_folder, resolve_model
+from core.store.registry import artifact_folder, check_model_name, resolve_model
 from core.store.tables import Job
 
 VALIDATION_FILE = "validation_scores.safetensors"  # what a training leaves beside a model
@@ -16,7 +16,9 @@ THRESHOLDS_UNIT = UnitSpec("thresholds", queues.TRIAL, "workers.thresholds:tune_
 
 
 def prepare_thresholds(session: Session, params: ThresholdParams, _context: SubmissionContext) -> NewJob:
+    """The new version has the name of the model. Raises InvalidConfig if that is impossible."""
     model = resolve_model(session, params.model)
+    check_model_name(model.name)
     if not (artifact_folder(model) / VALIDATION_FILE).is_file():
         raise InvalidConfig(
             f"model: {model.name}@{model.version} has no scores of validation tracks, which only models "
