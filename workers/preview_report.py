@@ -43,7 +43,7 @@ def describe(
     learning: tuple[Learning, Learning],
 ) -> dict[str, Any]:
     """`places`: library and path of changed tracks."""
-    names = [f"{model.name}@{model.version}" for model in models]
+    names = [model.reference for model in models]
     return {
         **_by_side(names),
         "compared": comparison.tracks,

@@ -28,7 +28,7 @@ def main() -> None:
     folders = models_in(settings.models_dir)
     with transaction(sessions) as session:
         models = [model for folder in folders if (model := register(session, folder)) is not None]
-    log.info("models: %s", ", ".join(f"{model.name}@{model.version}" for model in models) or "none")
+    log.info("models: %s", ", ".join(model.reference for model in models) or "none")
 
 
 def register(session: Session, folder: Path) -> Model | None:

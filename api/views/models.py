@@ -11,7 +11,7 @@ SCORE_DIGITS = 6  # all that a 32-bit float holds
 
 
 def model_name(model: tables.Model) -> str:
-    return f"{model.name}@{model.version}"
+    return model.reference
 
 
 def model(row: tables.Model, aliases: dict[str, int]) -> schemas.Model:

@@ -21,13 +21,11 @@ def prepare_thresholds(session: Session, params: ThresholdParams, _context: Subm
     check_model_name(model.name)
     if not (artifact_folder(model) / VALIDATION_FILE).is_file():
         raise InvalidConfig(
-            f"model: {model.name}@{model.version} has no scores of validation tracks, which only models "
+            f"model: {model.reference} has no scores of validation tracks, which only models "
             "trained here have; train it again."
         )
     if model.single_label:
-        raise InvalidConfig(
-            f"model: {model.name}@{model.version} gives a track the one label that scores highest."
-        )
+        raise InvalidConfig(f"model: {model.reference} gives a track the one label that scores highest.")
     return NewJob(JobKind.THRESHOLDS, params.model_dump(mode="json"), total=1, model_id=model.id)
 
 

@@ -44,11 +44,9 @@ def register_artifact(session: Session, folder: Path) -> Model:
         ).returning(Model)
     ).one()
     if model.deleted_at is not None:
-        raise ModelBeingDeleted(
-            f"{model.name}@{model.version} has been deleted and its files are removed soon."
-        )
+        raise ModelBeingDeleted(f"{model.reference} has been deleted and its files are removed soon.")
     if model.sha256 != values["sha256"]:
-        raise Conflict(f"{model.name}@{model.version} is registered with other weights: use a new version.")
+        raise Conflict(f"{model.reference} is registered with other weights: use a new version.")
     session.execute(text(_embedding_index_ddl(model)))
     session.execute(
         insert(ModelAlias).values(alias=DEFAULT_ALIAS, model_id=model.id).on_conflict_do_nothing()

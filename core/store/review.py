@@ -264,7 +264,7 @@ def _disagreements(model: Model, other: Model, label: str | None) -> Select[*tup
     """Undecided audio by the number of labels, among those of both models, that only one model gives it."""
     shared = sorted({*model.labels} & {*other.labels} & ({*model.labels} if label is None else {label}))
     if not shared:
-        raise Invalid(f"{model.name}@{model.version} and {other.name}@{other.version} share no such label.")
+        raise Invalid(f"{model.reference} and {other.reference} share no such label.")
 
     given = PredictionLabel
     by_one = (
