@@ -3,6 +3,7 @@
 From what is stored: a head's scores are computed from embeddings, any other model has left its own.
 """
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
@@ -14,13 +15,15 @@ from sqlalchemy.orm import Session
 from core.errors import ModelNotFound
 from core.jobs.claims import Claim
 from core.jobs.counters import count_done
-from core.ml.evaluation.comparison import Comparison, Labelling, Page, Scores
+from core.ml.evaluation.comparison import Comparison, Labelling, Page, Scores, Unseen
 from core.store.corrections import as_corrections
+from core.store.learnt_tracks import find_learnt, knows_what_it_learnt
 from core.store.previews import Stored, StoredTrack, list_stored, places_of, source_of
-from core.store.review import has_learnt_from_corrections
+from core.store.registry import artifact_folder
 from core.store.tables import Job, Model
+from workers.install import read_card
 from workers.lease import Lease
-from workers.preview_report import LeftOut, describe
+from workers.preview_report import Learning, LeftOut, describe
 from workers.taggers import get_tagger
 
 PAGE = 5000  # tracks
@@ -45,12 +48,14 @@ def preview_model(lease: Lease) -> None:
             score(model, [track.stored[place] for track in compared])
             for model, place in ((models[0], 0), (models[1], -1))
         )
+        unseen = lease.transact(partial(_find_unseen, models=models, tracks=compared))
         comparison.add(
             Page(
                 tracks=[track.id for track in compared],
                 audio=[track.content_hash or b"" for track in compared],
                 scores=(new, old),
                 verdicts=[as_corrections(track.corrections) for track in compared],
+                unseen=unseen,
             )
         )
         seen += len(page)
@@ -58,11 +63,13 @@ def preview_model(lease: Lease) -> None:
         page = lease.transact(partial(read, after=page[-1].id))
 
     def write(session: Session) -> None:
-        new, old = models
-        learnt = (has_learnt_from_corrections(session, new), has_learnt_from_corrections(session, old))
+        new, old = (
+            Learning(has_learnt_from_corrections(model), knows_what_it_learnt(session, model))
+            for model in models
+        )
         places = places_of(session, [change.track for change in comparison.changes])
         job = session.get_one(Job, lease.claim.job_id)
-        found = describe(models, comparison, places, left_out, of_windows, learnt)
+        found = describe(models, comparison, places, left_out, of_windows, (new, old))
         job.result = {"library": job.params["library"], "tracks": seen, **found}
         count_done(session, lease.claim, total)
 
@@ -75,6 +82,27 @@ def _load(session: Session, claim: Claim) -> tuple[tuple[Model, Model], int]:
     if new is None or old is None:
         raise ModelNotFound("One of the two models has been deleted.")
     return (new, old), session.get_one(Job, claim.job_id).total
+
+
+def _find_unseen(
+    session: Session, models: tuple[Model, Model], tracks: Sequence[StoredTrack]
+) -> tuple[Unseen, Unseen]:
+    """What each model has learnt of the tracks that people corrected."""
+    corrected = [track.content_hash for track in tracks if track.corrections and track.content_hash]
+    if not corrected:
+        return {}, {}
+    new, old = (find_learnt(session, model, corrected) for model in models)
+    return new, old
+
+
+def has_learnt_from_corrections(model: Model) -> bool | None:
+    """Whether a model was trained on corrections, by its card, which outlives its run; None if unreadable."""
+    try:
+        card = read_card(artifact_folder(model))
+        dataset = json.loads(card.provenance.get("config", "{}")).get("dataset", {})
+    except (OSError, ValueError):
+        return None
+    return dataset.get("kind") == "corrections" or bool(dataset.get("corrections", False))
 
 
 def _labelling(model: Model) -> Labelling:

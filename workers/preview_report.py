@@ -1,6 +1,7 @@
 """What a preview has found, as the result of its job (`api.schemas.PreviewOutcome`)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -25,16 +26,24 @@ class LeftOut(StrEnum):
     UNKNOWN_TO_BOTH = "unknown_to_both"
 
 
+@dataclass(frozen=True)
+class Learning:
+    """What is known of the tracks that a model has learnt from."""
+
+    of_corrections: bool | None  # whether it was trained on corrections; None if that cannot be told
+    is_recorded: bool  # whether it is stored which audio that was
+
+
 def describe(
     models: tuple[Model, Model],
     comparison: Comparison[UUID],
     places: Mapping[UUID, tuple[str, str]],
     left_out: Mapping[LeftOut, int],
     of_windows: int,
-    learnt: tuple[bool, bool],
+    learning: tuple[Learning, Learning],
 ) -> dict[str, Any]:
-    """`places`: library and path of changed tracks; `learnt`: which models were trained on corrections."""
-    names = [f"{model.name}@{model.version}" for model in models]
+    """`places`: library and path of changed tracks."""
+    names = [model.reference for model in models]
     return {
         **_by_side(names),
         "compared": comparison.tracks,
@@ -56,16 +65,13 @@ def describe(
             for change in comparison.changes
             if change.track in places
         ],
-        "corrections": _corrections(comparison) | {"learnt": _by_side(learnt)},
+        "corrections": _corrections(comparison)
+        | {"learnt": _by_side(each.of_corrections for each in learning)},
         "warnings": [
             *_warnings(models, names, left_out, of_windows),
             *([] if comparison.common.any() else ["The models have no label in common."]),
             *_unrefused(comparison),
-            *(
-                f"{name} was trained on corrections, so its scores on them are too high."
-                for name, has_learnt in zip(names, learnt, strict=True)
-                if has_learnt and comparison.judged
-            ),
+            *_learnt(comparison, names, learning),
         ],
     }
 
@@ -91,12 +97,17 @@ def _labels(comparison: Comparison[UUID]) -> list[dict[str, Any]]:
 
 
 def _corrections(comparison: Comparison[UUID]) -> dict[str, Any]:
-    """Precision, recall and F1 of the models' own decisions; means over common labels that people gave."""
+    """Precision, recall and F1 of the models' own decisions; means over common labels that people gave.
+
+    In the mean, the precision of a label that a model never gives is 0, so that both are of the same labels.
+    """
     measured = [_measure(comparison, which) for which in range(len(SIDES))]
     counted = np.flatnonzero(comparison.common & (comparison.positives > 0))
     judged = np.flatnonzero(comparison.positives + comparison.negatives > 0)
     return {
         "tracks": comparison.judged,
+        "not_judged": comparison.not_judged,
+        "out_of_fold": _by_side(comparison.out_of_fold.tolist()),
         "macro_labels": len(counted),
         "macro": _by_side(
             [{name: _mean(values[counted]) for name, values in one.items()} for one in measured]
@@ -145,6 +156,27 @@ def _warnings(
     return warnings
 
 
+def _learnt(comparison: Comparison[UUID], names: Sequence[str], learning: Sequence[Learning]) -> list[str]:
+    """Corrected tracks that are not judged, and models whose scores on others may be too high."""
+    warnings = []
+    if count := comparison.not_judged:
+        warnings.append(
+            "Corrected tracks not judged, as one of the models has learnt from them and no scores without "
+            f"that are stored: {count:,}."
+        )
+    for name, of_model in zip(names, learning, strict=True):
+        if of_model.is_recorded or not comparison.judged:
+            continue
+        if of_model.of_corrections:
+            warnings.append(f"{name} was trained on corrections, so its scores on them are too high.")
+        elif of_model.of_corrections is None:
+            warnings.append(
+                f"It cannot be told whether {name} was trained on corrections; if so, its scores on them are "
+                "too high."
+            )
+    return warnings
+
+
 def _unrefused(comparison: Comparison[UUID]) -> list[str]:
     """Labels that people only gave: to give them to every track would be right."""
     only_given = comparison.common & (comparison.positives > 0) & (comparison.negatives == 0)
@@ -165,5 +197,4 @@ def _number(value: float) -> float | None:
 
 
 def _mean(values: Any) -> float | None:
-    known = values[~np.isnan(values)]
-    return _number(known.mean()) if len(known) else None
+    return _number(np.nan_to_num(values).mean()) if len(values) else None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from core.errors import ModelBeingDeleted
+from core.errors import InvalidConfig, ModelBeingDeleted
 from core.logs import configure_logging
 from core.settings import get_settings
 from core.store.registry import register_artifact
@@ -28,15 +28,15 @@ def main() -> None:
     folders = models_in(settings.models_dir)
     with transaction(sessions) as session:
         models = [model for folder in folders if (model := register(session, folder)) is not None]
-    log.info("models: %s", ", ".join(f"{model.name}@{model.version}" for model in models) or "none")
+    log.info("models: %s", ", ".join(model.reference for model in models) or "none")
 
 
 def register(session: Session, folder: Path) -> Model | None:
-    """Register a model; None if it has been deleted and its folder is yet to be removed."""
+    """Register a model; None if its name is reserved, or it was deleted and its folder is still there."""
     try:
         with session.begin_nested():
             return register_artifact(session, folder)
-    except ModelBeingDeleted as error:
+    except (InvalidConfig, ModelBeingDeleted) as error:
         log.warning("%s is not registered: %s", folder, error)
         return None
 

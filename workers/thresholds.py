@@ -99,7 +99,7 @@ def _reserve_version(session: Session, claim: Claim, name: str) -> int:
 def _register(session: Session, claim: Claim, folder: Path, result: dict[str, Any]) -> Model:
     """Make the new version and the answer visible at once."""
     model = register_artifact(session, folder)
-    session.get_one(Job, claim.job_id).result = {"model": f"{model.name}@{model.version}", **result}
+    session.get_one(Job, claim.job_id).result = {"model": model.reference, **result}
     session.flush()
     return model
 

@@ -64,6 +64,9 @@ def show_preview(found: schemas.PreviewOutcome) -> None:
 
 def show_corrections(found: schemas.PreviewOutcome) -> None:
     judged = found.corrections
+    if not judged.tracks and judged.not_judged:
+        display.say("Neither model can be judged by corrections: one has learnt from all corrected tracks.")
+        return
     if not judged.tracks:
         display.say("Nobody has corrected a track that was compared, so neither model can be judged by that.")
         return

@@ -45,7 +45,7 @@ def take_questions(
     batch = service.take_questions(sessions, asked, caller.owner)
     response.headers["Cache-Control"] = "no-store"
     return schemas.ReviewBatch(
-        model=views.model_name(batch.model),
+        model=batch.model.reference,
         label=batch.label,
         items=[
             schemas.ReviewQuestion(

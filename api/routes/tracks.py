@@ -144,7 +144,7 @@ def list_similar_tracks(
     find = nearest_tracks if duplicates else nearest_recordings
     nearest = find(session, track_id, chosen, limit, library)
     items = [schemas.SimilarTrack.model_validate(near) for near in nearest]
-    return schemas.SimilarTracks(track_id=track_id, model=views.model_name(chosen), items=items)
+    return schemas.SimilarTracks(track_id=track_id, model=chosen.reference, items=items)
 
 
 @router.get("/{track_id}/embedding", responses=problems(404, 409))
@@ -152,4 +152,4 @@ def get_embedding(track_id: UUID, session: SessionDep, model: ModelName = "defau
     """The vector itself. Vectors of different models cannot be compared."""
     chosen = resolve_model(session, model)
     vector = get_vector(session, track_id, chosen)
-    return schemas.Embedding(track_id=track_id, model=views.model_name(chosen), embedding=list(vector))
+    return schemas.Embedding(track_id=track_id, model=chosen.reference, embedding=list(vector))

@@ -82,15 +82,25 @@ class CorrectionScores(Response):
     """The models' own decisions against what people said, each piece of audio counted once.
 
     Labels that nobody decided are not counted; where both models give one label per track, a yes to one of
-    their labels is a no to the others.
+    their labels is a no to the others. Audio that a model has learnt from is judged by scores of models that
+    have not, such as those of its cross-validation, where the training has stored them.
     """
 
-    tracks: int = Field(description="pieces of audio with a decision on a label of the models")
+    tracks: int = Field(description="judged audio: with a decision on a label of the models")
+    not_judged: int = Field(
+        description="audio with such a decision that is not judged, as one of the models has learnt from it "
+        "and no scores without that are stored"
+    )
+    out_of_fold: OfBoth[int] = Field(
+        description="judged audio that the model has learnt from, judged by scores of models that have not"
+    )
     macro_labels: int = Field(description="common labels that people gave, of which `macro` is the mean")
-    macro: OfBoth[DecisionScores]
+    macro: OfBoth[DecisionScores] = Field(
+        description="of the same labels for both: the precision of a label that a model never gives is 0"
+    )
     labels: list[CorrectedLabel]
-    learnt: OfBoth[bool] = Field(
-        description="whether the model was trained on corrections: then its scores are too high"
+    learnt: OfBoth[bool | None] = Field(
+        description="whether the model was trained on corrections; null if that cannot be told"
     )
 
 
@@ -109,7 +119,7 @@ class PreviewOutcome(Response):
             "tracks": 1210,
             "compared": 1200,
             "unchanged": 1111,
-            "corrected": 40,
+            "corrected": 42,
             "of_windows": 0,
             "left_out": {"not_analysed": 10},
             "agreement": 0.925833,
@@ -135,6 +145,8 @@ class PreviewOutcome(Response):
             ],
             "corrections": {
                 "tracks": 40,
+                "not_judged": 2,
+                "out_of_fold": {"model": 38, "against": 0},
                 "macro_labels": 1,
                 "macro": {
                     "model": {"precision": 0.9, "recall": 0.9, "f1": 0.9},
@@ -153,7 +165,8 @@ class PreviewOutcome(Response):
             },
             "warnings": [
                 "Tracks left out, as their audio has not been read yet: 10.",
-                "my-genres@2 was trained on corrections, so its scores on them are too high.",
+                "Corrected tracks not judged, as one of the models has learnt from them and no scores "
+                "without that are stored: 2.",
             ],
         }
     )

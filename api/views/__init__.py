@@ -2,7 +2,7 @@
 
 from api.views.experiments import comparison, experiment, run, run_details
 from api.views.jobs import RETRY_AFTER_S, item, job, job_list, job_prediction, read_job
-from api.views.models import SCORE_DIGITS, model, model_name, retraining
+from api.views.models import SCORE_DIGITS, model, retraining
 from api.views.studies import study, study_details, trials
 from api.views.tracks import library, prediction, result, track
 
@@ -17,7 +17,6 @@ __all__ = [
     "job_prediction",
     "library",
     "model",
-    "model_name",
     "prediction",
     "read_job",
     "result",

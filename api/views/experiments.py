@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from api import schemas
-from api.views.models import model_name
 from core.states import JobState
 from core.store import tables
 from core.store.experiments import ARTIFACTS, NO_FOLD, Comparison, RunRow
@@ -17,7 +16,7 @@ def training_outcome(row: RunRow) -> schemas.TrainingOutcome | None:
     return schemas.TrainingOutcome(
         run_id=row.run.id,
         experiment=row.experiment,
-        model=model_name(row.model),
+        model=row.model.reference,
         evaluated_on=results["evaluated_on"],
         metrics=row.run.metrics or {},
         intervals=results["intervals"],
@@ -37,7 +36,7 @@ def run(row: RunRow) -> schemas.Run:
         experiment=row.experiment,
         job_id=row.run.job_id,
         state=JobState(row.state) if row.state else None,
-        model=model_name(row.model) if row.model else None,
+        model=row.model.reference if row.model else None,
         seed=row.run.seed,
         dataset_sha256=row.run.dataset_sha256,
         code_version=row.run.code_version,

@@ -10,10 +10,6 @@ from core.store import tables
 SCORE_DIGITS = 6  # all that a 32-bit float holds
 
 
-def model_name(model: tables.Model) -> str:
-    return f"{model.name}@{model.version}"
-
-
 def model(row: tables.Model, aliases: dict[str, int]) -> schemas.Model:
     return schemas.Model(
         name=row.name,
@@ -41,11 +37,11 @@ def retraining(session: Session, row: RetrainingRow) -> schemas.Retraining:
         enabled=known.enabled,
         after_corrections=known.after_tracks,
         library=row.library,
-        serving=model_name(row.serving) if row.serving is not None else None,
+        serving=row.serving.reference if row.serving is not None else None,
         corrected=row.corrected,
         tried_at=known.tried_at,
         job=job.id if job is not None else None,
         state=job.state if job is not None else None,
-        offered=model_name(made) if made is not None else None,
+        offered=made.reference if made is not None else None,
         error=job_error(code, detail),
     )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from api import schemas
-from api.views.models import SCORE_DIGITS, model_name
+from api.views.models import SCORE_DIGITS
 from core.services.results import ResultRow
 from core.store import tables
 from core.store.corrections import Corrections
@@ -26,7 +26,7 @@ def prediction(
     return schemas.Prediction(
         labels=labels(true_labels(model, given, corrections)),
         duration_s=round(duration_s, 3),
-        model=model_name(model),
+        model=model.reference,
         warnings=list(warnings),
         scores=dict(zip(model.labels, rounded, strict=True)) if all_scores else None,
     )

@@ -59,6 +59,7 @@ class NewJob:
     model_id: int | None = None
     retry_of: UUID | None = None
     payload: dict[str, Any] = field(default_factory=dict)  # of the first unit
+    queue: str | None = None  # of the first unit; None: that of its kind
     on_insert: Callable[[Session, Job], object] | None = None  # in the same transaction
 
 

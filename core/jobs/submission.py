@@ -107,7 +107,8 @@ def _insert(session: Session, context: SubmissionContext, request_hash: bytes, n
         known = _find_replay(session, context, request_hash)
         return known or _insert(session, context, request_hash, new)
     first = spec.first_unit
-    session.add(JobUnit(job_id=created.id, seq=0, kind=first.name, queue=first.queue, payload=new.payload))
+    queue = new.queue or first.queue
+    session.add(JobUnit(job_id=created.id, seq=0, kind=first.name, queue=queue, payload=new.payload))
     session.flush()
     session.add_all(
         JobUnit(job_id=created.id, seq=seq, kind=unit.name, queue=unit.queue)

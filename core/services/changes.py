@@ -162,14 +162,14 @@ def delete_model(session: Session, reference: str) -> None:
     """
     lock_registry(session)
     model = _lock_version(session, reference)
-    shown = f"{model.name}@{model.version}"
+    shown = model.reference
     aliases = select(ModelAlias.alias).where(ModelAlias.model_id == model.id)
     if kept := sorted(set(session.scalars(aliases)) - {PREVIOUS_ALIAS}):
         raise ModelInUse(f"{shown} is the model `{kept[0]}`: promote another one to that first.")
     folder = artifact_folder(model).name
     for other in session.scalars(_ENSEMBLES):
         if model.kind != "ensemble" and folder in _members(other, shown):
-            raise ModelInUse(f"{shown} is a member of {other.name}@{other.version}: delete that one first.")
+            raise ModelInUse(f"{shown} is a member of {other.reference}: delete that one first.")
     for job_id in _jobs_with(session, model):
         raise ModelInUse(f"The open job {job_id} uses {shown}: wait until it has ended or cancel it.")
     session.execute(delete(ModelAlias).where(ModelAlias.model_id == model.id))
@@ -200,14 +200,14 @@ def _members(ensemble: Model, shown: str) -> list[str]:
         return list(content["model"]["members"])
     except (OSError, ValueError, KeyError, TypeError):
         raise ModelInUse(
-            f"{shown} may be a member of {ensemble.name}@{ensemble.version}, whose {card} cannot be read: "
+            f"{shown} may be a member of {ensemble.reference}, whose {card} cannot be read: "
             "restore that file or delete that model first."
         ) from None
 
 
 def _jobs_with(session: Session, model: Model) -> Iterator[UUID]:
     """Open jobs that label with a model, build on it, or have just made it."""
-    shown = f"{model.name}@{model.version}"
+    shown = model.reference
     others = [spec.name for spec in job_specs() if spec.uses_model is not None]
     has_made = Job.result["model"].astext == shown
     may_need = or_(Job.model_id == model.id, has_made, Job.kind.in_(others))

@@ -9,32 +9,34 @@ from core.services import queues
 from core.services.references import hold_library_and_model, hold_model
 from core.store.libraries import get_library_by_name
 from core.store.registry import resolve_model
-from core.store.tables import Job, Model
+from core.store.tables import Job
 from core.store.tracks import count_present
 
-# Takes seconds and stores nothing until it is complete, so a killed one starts again.
+MOST_AT_ONCE = 20_000  # tracks of a preview that uploads may wait for: it takes about two seconds
+# Stores nothing until it is complete, so a killed one starts again.
 PREVIEW_UNIT = UnitSpec("preview", queues.INTERACTIVE, "workers.preview:preview_model", can_be_cut=False)
 
 
 def prepare_preview(session: Session, params: PreviewParams, _context: SubmissionContext) -> NewJob:
-    """Raises Invalid for a model that would be compared with itself."""
+    """One of many tracks waits among batches, so that it holds up no upload.
+
+    Raises Invalid for a model that would be compared with itself.
+    """
     model, against = resolve_model(session, params.model), resolve_model(session, params.against)
     if model.id == against.id:
-        raise Invalid(f"{_name(model)} would be compared with itself: name another model as `against`.")
+        raise Invalid(f"{model.reference} would be compared with itself: name another model as `against`.")
     library = None if params.library is None else get_library_by_name(session, params.library)
     library_id = None if library is None else library.id
+    total = count_present(session, library_id)
     return NewJob(
         JobKind.PREVIEW,
-        {"model": _name(model), "against": _name(against), "library": params.library},
-        total=count_present(session, library_id),
+        {"model": model.reference, "against": against.reference, "library": params.library},
+        total=total,
         library_id=library_id,
         model_id=model.id,
         payload={"against_id": against.id},
+        queue=queues.BATCH if total > MOST_AT_ONCE else None,
     )
-
-
-def _name(model: Model) -> str:
-    return f"{model.name}@{model.version}"
 
 
 def _hold_references(session: Session, job: NewJob) -> None:
@@ -53,6 +55,6 @@ PREVIEW = JobSpec(
     prepare=prepare_preview,
     retry=_refuse_retry,
     hold_references=_hold_references,
-    uses_model=lambda _session, job, model: job.params["against"] == _name(model),
+    uses_model=lambda _session, job, model: job.params["against"] == model.reference,
     expires=True,
 )

@@ -158,7 +158,7 @@ def _submit(session: Session, row: RetrainingRow, data_dir: Path) -> Job:
     )
     study_id = job.params.get("study_id") if job else None
     context = SubmissionContext(row.retraining.owner, data_dir=data_dir)
-    against = f"{serving.name}@{serving.version}"
+    against = serving.reference
 
     def prepare() -> NewJob:
         return prepare_experiment(

@@ -66,7 +66,7 @@ def take_questions(sessions: SessionFactory, asked: Asked, reviewer: str) -> Bat
         model = resolve_model(session, asked.model)
         label = None if asked.label is None else find_label(session, model, asked.label)
         if asked.label is not None and label is None:
-            raise Invalid(f"The model {model.name}@{model.version} has no label {asked.label!r}.")
+            raise Invalid(f"The model {model.reference} has no label {asked.label!r}.")
         compares = asked.strategy == Strategy.DISAGREEMENT
         questions = store.take_questions(
             session,
@@ -93,7 +93,7 @@ def forecast(session: Session, model: Model, library: str | None) -> Forecast:
     results = (run.results or {}) if run is not None else {}
     curve = results.get("learning_curve")
     if run is None or curve is None:
-        return Forecast(reason=f"{model.name}@{model.version} has no learning curve: train it again, here.")
+        return Forecast(reason=f"{model.reference} has no learning curve: train it again, here.")
     if curve["needed"] is None:
         return Forecast(reason=curve["reason"])
     wanted = None if library is None else get_library_by_name(session, library)

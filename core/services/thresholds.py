@@ -7,7 +7,7 @@ from core.errors import InvalidConfig, NothingToRetry
 from core.jobs.kinds import JobSpec, NewJob, SubmissionContext, UnitSpec
 from core.services import queues
 from core.services.references import hold_library_and_model
-from core.store.registry import artifact_folder, resolve_model
+from core.store.registry import artifact_folder, check_model_name, resolve_model
 from core.store.tables import Job
 
 VALIDATION_FILE = "validation_scores.safetensors"  # what a training leaves beside a model
@@ -16,16 +16,16 @@ THRESHOLDS_UNIT = UnitSpec("thresholds", queues.TRIAL, "workers.thresholds:tune_
 
 
 def prepare_thresholds(session: Session, params: ThresholdParams, _context: SubmissionContext) -> NewJob:
+    """The new version has the name of the model. Raises InvalidConfig if that is impossible."""
     model = resolve_model(session, params.model)
+    check_model_name(model.name)
     if not (artifact_folder(model) / VALIDATION_FILE).is_file():
         raise InvalidConfig(
-            f"model: {model.name}@{model.version} has no scores of validation tracks, which only models "
+            f"model: {model.reference} has no scores of validation tracks, which only models "
             "trained here have; train it again."
         )
     if model.single_label:
-        raise InvalidConfig(
-            f"model: {model.name}@{model.version} gives a track the one label that scores highest."
-        )
+        raise InvalidConfig(f"model: {model.reference} gives a track the one label that scores highest.")
     return NewJob(JobKind.THRESHOLDS, params.model_dump(mode="json"), total=1, model_id=model.id)
 
 

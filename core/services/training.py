@@ -21,7 +21,7 @@ from core.services.references import hold_library_and_model
 from core.settings import PROJECT
 from core.states import JobState, UnitState
 from core.store.experiments import add_run
-from core.store.registry import ALIASES, artifact_folder
+from core.store.registry import artifact_folder, check_model_name
 from core.store.tables import Job, JobUnit, Model
 
 CONFIGS = PROJECT / "configs" / "experiments"
@@ -118,8 +118,7 @@ def find_config(folder: Path, what: str, name: str) -> Path:
 
 def check_name(config: ExperimentConfig) -> None:
     """The experiment's name is also that of its models."""
-    if config.experiment_name in ALIASES:
-        raise InvalidConfig(f"experiment_name: {config.experiment_name!r} is an alias of models.")
+    check_model_name(config.experiment_name)
 
 
 def planned_epochs(config: ExperimentConfig) -> int:

@@ -93,7 +93,7 @@ def list_duplicates(
         limits = measured_limits(session, model)
         if limits is None:
             raise DuplicatesNotMeasured(
-                f"The similarity limits of {model.name}@{model.version} have not been measured; use a model "
+                f"The similarity limits of {model.reference} have not been measured; use a model "
                 "with the embeddings of musicnn-msd, or kind=exact."
             )
         found, last = _similar(session, there, after, last, limit, model, limits)

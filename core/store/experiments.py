@@ -207,7 +207,7 @@ def find_training(session: Session, model: Model) -> Run | None:
     run = session.scalars(select(Run).where(Run.model_id == model.id, Run.experiment_id.is_not(None))).first()
     if run is not None:
         return run
-    named = Job.result["model"].astext == f"{model.name}@{model.version}"
+    named = Job.result["model"].astext == model.reference
     tuned = select(Model).join(Job, Job.model_id == Model.id).where(Job.kind == JobKind.THRESHOLDS, named)
     source = session.scalars(tuned.where(Model.id != model.id)).first()
     return None if source is None else find_training(session, source)

@@ -1,9 +1,9 @@
 """Which audio models have learnt from, so that nothing is measured on what is known by heart."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import delete, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import LargeBinary, any_, cast, delete, exists, select
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.orm import Session
 
 from core.store.tables import LearntTrack, Model
@@ -27,8 +27,23 @@ def save_learnt_tracks(
 
 
 def knows_what_it_learnt(session: Session, model: Model) -> bool:
-    """Whether it is stored which audio the model has learnt from."""
-    return (
-        session.scalar(select(LearntTrack.model_id).where(LearntTrack.model_id == model.id).limit(1))
-        is not None
+    """Whether it is stored which audio the model, or another version with its weights, has learnt from."""
+    equal = (LearntTrack.model_id == Model.id) & (Model.sha256 == model.sha256)
+    return bool(session.scalar(select(exists().where(equal))))
+
+
+def find_learnt(
+    session: Session, model: Model, content_hashes: Iterable[bytes]
+) -> dict[bytes, Sequence[float] | None]:
+    """Which of the audio the model, or another version with its weights, has learnt from.
+
+    With scores (L,) of models that were not trained on it; None if there are none.
+    """
+    digests = cast(list(content_hashes), ARRAY(LargeBinary))
+    query = (
+        select(LearntTrack.content_hash, LearntTrack.scores)
+        .join(Model, Model.id == LearntTrack.model_id)
+        .where(Model.sha256 == model.sha256, LearntTrack.content_hash == any_(digests))
+        .order_by(LearntTrack.model_id == model.id)  # its own last, which then counts
     )
+    return {digest: scores for digest, scores in session.execute(query)}

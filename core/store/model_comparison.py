@@ -27,7 +27,7 @@ class ComparedModel:
 
     @property
     def name(self) -> str:
-        return f"{self.model.name}@{self.model.version}"
+        return self.model.reference
 
     @property
     def results(self) -> dict[str, Any]:

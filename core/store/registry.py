@@ -13,12 +13,12 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from core.config.models import ModelConfig, is_single_label
-from core.errors import Conflict, ModelBeingDeleted, ModelNotFound, NothingToRollBackTo
+from core.errors import Conflict, InvalidConfig, ModelBeingDeleted, ModelNotFound, NothingToRollBackTo
 from core.store.embeddings import HEAD
 from core.store.tables import Encoder, Model, ModelAlias
 
 DEFAULT_ALIAS, PREVIOUS_ALIAS = "default", "previous"
-ALIASES = (DEFAULT_ALIAS, PREVIOUS_ALIAS)
+RESERVED_NAMES = (DEFAULT_ALIAS, PREVIOUS_ALIAS, "compare")  # aliases, and what stands for a name in a route
 EMBEDDING_INDEX_PREFIX = "ix_embeddings_vector_encoder_"
 REGISTRY_LOCK = 7_264_002  # advisory lock for moving aliases and deleting models
 _MODEL_CONFIG: TypeAdapter[ModelConfig] = TypeAdapter(ModelConfig)
@@ -27,10 +27,11 @@ _MODEL_CONFIG: TypeAdapter[ModelConfig] = TypeAdapter(ModelConfig)
 def register_artifact(session: Session, folder: Path) -> Model:
     """Register the artifact in `folder`; the first model becomes the default.
 
-    Raises ModelBeingDeleted while a deleted model of this name and version is being removed, and Conflict if
-    it is registered with other weights.
+    Raises InvalidConfig for a reserved name, ModelBeingDeleted while a deleted model of this name and version
+    is being removed, and Conflict if it is registered with other weights.
     """
     card = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    check_model_name(card["name"])
     values = _columns(card) | {
         "encoder_id": _add_encoder(session, _encoder_sha256(card)),
         "artifact_url": folder.resolve().as_uri(),
@@ -43,16 +44,20 @@ def register_artifact(session: Session, folder: Path) -> Model:
         ).returning(Model)
     ).one()
     if model.deleted_at is not None:
-        raise ModelBeingDeleted(
-            f"{model.name}@{model.version} has been deleted and its files are removed soon."
-        )
+        raise ModelBeingDeleted(f"{model.reference} has been deleted and its files are removed soon.")
     if model.sha256 != values["sha256"]:
-        raise Conflict(f"{model.name}@{model.version} is registered with other weights: use a new version.")
+        raise Conflict(f"{model.reference} is registered with other weights: use a new version.")
     session.execute(text(_embedding_index_ddl(model)))
     session.execute(
         insert(ModelAlias).values(alias=DEFAULT_ALIAS, model_id=model.id).on_conflict_do_nothing()
     )
     return model
+
+
+def check_model_name(name: str) -> None:
+    """Raises InvalidConfig for a name that no model can have."""
+    if name in RESERVED_NAMES:
+        raise InvalidConfig(f"No model can be called {name!r}: {', '.join(RESERVED_NAMES)} are reserved.")
 
 
 def _columns(card: dict[str, Any]) -> dict[str, Any]:

@@ -161,13 +161,17 @@ def count_progress(session: Session, model: Model, label: str | None, library: s
 
 
 def release(session: Session, track_ids: Sequence[UUID], reviewer: str) -> None:
-    """End the leases of this reviewer on the audio of these tracks."""
+    """End the leases of this reviewer on the audio of these tracks.
+
+    Locked in the order of the audio, as all writers of leases do, so that no two wait for each other.
+    """
     audio = select(Track.content_hash).where(Track.id.in_(track_ids))
     now = func.clock_timestamp()
+    mine = (Review.content_hash.in_(audio), Review.reviewer == reviewer, Review.leased_until > now)
+    ordered = select(Review.content_hash).where(*mine).order_by(Review.content_hash)
+    locked = ordered.with_for_update().cte("released")
     session.execute(
-        update(Review)
-        .where(Review.content_hash.in_(audio), Review.reviewer == reviewer, Review.leased_until > now)
-        .values(leased_until=now),
+        update(Review).where(Review.content_hash.in_(select(locked.c.content_hash))).values(leased_until=now),
         execution_options={"synchronize_session": False},
     )
 
@@ -260,7 +264,7 @@ def _disagreements(model: Model, other: Model, label: str | None) -> Select[*tup
     """Undecided audio by the number of labels, among those of both models, that only one model gives it."""
     shared = sorted({*model.labels} & {*other.labels} & ({*model.labels} if label is None else {label}))
     if not shared:
-        raise Invalid(f"{model.name}@{model.version} and {other.name}@{other.version} share no such label.")
+        raise Invalid(f"{model.reference} and {other.reference} share no such label.")
 
     given = PredictionLabel
     by_one = (

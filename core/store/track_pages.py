@@ -165,7 +165,7 @@ def find_label(session: Session, model: Model, name: str) -> str | None:
     in_a_set = any(name_key(each["label"]) == name_key(name) for labels in listed for each in labels)
     if in_a_set or session.scalar(corrected) is not None:
         return None
-    raise Invalid(f"The model {model.name}@{model.version} has no label {name!r}.")
+    raise Invalid(f"The model {model.reference} has no label {name!r}.")
 
 
 def _positions(cursor: str | None) -> tuple[tuple[bytes, UUID] | None, tuple[float, UUID] | None]:

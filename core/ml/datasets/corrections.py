@@ -56,8 +56,8 @@ def read(
         if dropped:
             named = ", ".join(dropped[:MOST_NAMED]) + (", ..." if len(dropped) > MOST_NAMED else "")
             notes.append(
-                f"{len(dropped)} labels are not learnt, as most tracks are undecided on them: {named}. "
-                "Say yes or no to each, or name the labels by a label set."
+                f"Labels that are not learnt, as most tracks are undecided on them: {len(dropped)} ({named})."
+                " Say yes or no to each, or name the labels by a label set."
             )
     wanted = given if labels or selection else ()
     examples, open_labels = [], dict.fromkeys(wanted, 0)
@@ -77,12 +77,13 @@ def read(
 def _usually_decided(
     labels: Sequence[str], verdicts: Sequence[Mapping[str, Verdict]]
 ) -> tuple[list[str], list[str]]:
-    """The labels on which at least half of the tracks are decided, and the others.
+    """The labels on which at least half of the tracks with any decision are decided, and the others.
 
     A label that was said of a few tracks would leave all others out. All count unless two labels remain.
     """
     counts = Counter(key for said in verdicts for key in said)
-    kept = [label for label in labels if 2 * counts[name_key(label)] >= len(verdicts)]
+    tracks = sum(bool(said) for said in verdicts)
+    kept = [label for label in labels if 2 * counts[name_key(label)] >= tracks]
     if len(kept) < 2:
         return list(labels), []
     return kept, [label for label in labels if label not in kept]

@@ -5,7 +5,7 @@ their spellings are (`core.spelling.name_key`). Shapes: N tracks, L labels of a 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -18,6 +18,7 @@ from core.states import Verdict
 MOST_CHANGES = 20
 Scores = npt.NDArray[np.float32]
 Verdicts = Mapping[str, Verdict]  # by label
+Unseen = Mapping[bytes, Sequence[float] | None]
 K = TypeVar("K")
 V = TypeVar("V", bound=np.generic)
 
@@ -39,12 +40,26 @@ class Labelling:
 
 @dataclass(frozen=True)
 class Page(Generic[K]):
-    """Tracks with the scores of both models; `audio` is equal for tracks that hold the same."""
+    """Tracks with the scores of both models; `audio` is equal for tracks that hold the same.
+
+    `unseen`: the audio that each model has learnt from, with scores (L,) by models that have not, such as
+    that of a fold; None if there are none.
+    """
 
     tracks: Sequence[K]
     audio: Sequence[bytes]
     scores: tuple[Scores, Scores]  # (N, L) of each model
     verdicts: Sequence[Verdicts]  # of people
+    unseen: tuple[Unseen, Unseen] = field(default_factory=lambda: ({}, {}))
+
+    def unseen_scores(self, which: int) -> Scores:
+        """The scores (N, L) of a model, or of models that have not learnt from the track, where it has."""
+        known = self.unseen[which]
+        scores = self.scores[which].copy() if known else self.scores[which]
+        for row, audio in enumerate(self.audio):
+            if (found := known.get(audio)) is not None:
+                scores[row] = found
+        return scores
 
 
 @dataclass(frozen=True)
@@ -87,19 +102,20 @@ class Comparison(Generic[K]):
         # Of judged audio: with the label, without it (U,), and given the label by each model, rightly or not.
         self.positives, self.negatives = np.zeros((2, len(self.labels)), np.int64)
         self.hits, self.false_alarms = np.zeros((2, 2, len(self.labels)), np.int64)
+        self.out_of_fold = np.zeros(2, np.int64)  # judged by scores of models that have not learnt from it
+        self.not_judged = 0  # as a model has learnt from it and there are no such scores
         self.changes: list[ScoreChange[K]] = []  # the largest first
         self._judged: set[bytes] = set()
 
     def add(self, page: Page[K]) -> None:
-        own = [model.decisions(scores) for model, scores in zip(self._models, page.scores, strict=True)]
-        decided = [self._by_label(which, own[which]) for which in (0, 1)]
-        served = [each.copy() for each in decided]
+        served = [self._decide(which, page.scores[which]) for which in (0, 1)]
+        unseen = [self._decide(which, page.unseen_scores(which)) for which in (0, 1)]
         is_fixed = np.zeros_like(served[0])
         for row, verdicts in enumerate(page.verdicts):
             if verdicts:
                 truth = self._truth(verdicts)
                 self._correct(truth, row, served, is_fixed)
-                self._judge(page.audio[row], truth, [each[row] for each in decided])
+                self._judge(page, row, truth, [each[row] for each in unseen])
         new, old = served
         self.tracks += len(page.tracks)
         self.corrected_tracks += int(is_fixed.any(axis=1).sum())
@@ -111,6 +127,10 @@ class Comparison(Generic[K]):
         self.unchanged += int(same.all(axis=1).sum())
         self.agreeing += int(same[:, self.common].all(axis=1).sum())
         self._note_changes(page, served, is_fixed)
+
+    def _decide(self, which: int, scores: Scores) -> Bools:
+        """The decisions (N, U) of a model by itself."""
+        return self._by_label(which, self._models[which].decisions(scores))
 
     def _by_label(self, which: int, values: npt.NDArray[V]) -> npt.NDArray[V]:
         """Values (N, L) of a model for the labels of either (N, U); 0 where the model does not have one."""
@@ -140,15 +160,21 @@ class Comparison(Generic[K]):
                 given[row, place] = said
         is_fixed[row, list(truth)] = True
 
-    def _judge(self, audio: bytes, truth: Mapping[int, bool], decided: Sequence[Bools]) -> None:
+    def _judge(self, page: Page[K], row: int, truth: Mapping[int, bool], decided: Sequence[Bools]) -> None:
         """Count what the models decide themselves, on each piece of audio once.
 
-        A yes refuses the other labels only if both models have exclusive ones.
+        A yes refuses the other labels only if both models have exclusive ones. Not judged is audio that a
+        model has learnt from if there are no other scores.
         """
+        audio = page.audio[row]
         if not truth or audio in self._judged:
             return
         self._judged.add(audio)
+        if any(audio in known and known[audio] is None for known in page.unseen):
+            self.not_judged += 1
+            return
         self.judged += 1
+        self.out_of_fold += [audio in known for known in page.unseen]
         known = dict(truth)
         if all(model.exclusive for model in self._models) and any(truth.values()):
             known = dict.fromkeys(range(len(self.labels)), False) | known
@@ -156,9 +182,9 @@ class Comparison(Generic[K]):
         said = np.fromiter(known.values(), bool)
         self.positives[places] += said
         self.negatives[places] += ~said
-        for which, row in enumerate(decided):
-            self.hits[which, places] += row[places] & said
-            self.false_alarms[which, places] += row[places] & ~said
+        for which, given in enumerate(decided):
+            self.hits[which, places] += given[places] & said
+            self.false_alarms[which, places] += given[places] & ~said
 
     def _note_changes(self, page: Page[K], served: Sequence[Bools], is_fixed: Bools) -> None:
         """Keep the largest changes of scores of common labels that nobody has decided, one per audio."""

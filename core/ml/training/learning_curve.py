@@ -43,7 +43,6 @@ def measure_learning_curve(
         return asdict(LearningCurve([], [], reason=NOT_MEASURED))
     exclusive = is_single_label(model)
     seed = context.config.seed
-    inputs = prepared.tracks.inputs.batch(range(len(prepared.contents)), np.zeros(len(prepared.contents)))
     targets = prepared.tracks.targets.numpy() > 0
     folds = np.zeros(len(targets), int)
     folds[fitted.test.rows] = fitted.test.folds
@@ -53,7 +52,8 @@ def measure_learning_curve(
     if len(sizes) < SIZES:
         reason = f"{len(rows)} tracks of {targets.shape[1]} labels are too few to learn from parts of them."
         return asdict(LearningCurve([], [], reason=reason))
-    learner = _Learner(inputs.double().numpy()[rows], targets[rows], _penalties(fitted), exclusive=exclusive)
+    inputs = prepared.tracks.inputs.batch(rows.tolist(), np.zeros(len(rows))).double().numpy()
+    learner = _Learner(inputs, targets[rows], _penalties(fitted), exclusive=exclusive)
     decisions = np.zeros((len(sizes), REPEATS, *learner.targets.shape), bool)
     done, total = 0, REPEATS * len(np.unique(chosen)) * len(sizes)
     with threadpool_limits(limits=1, user_api="blas"):

@@ -50,6 +50,11 @@ class Model(Deletable, Base):
     offer: Mapped[dict[str, Any] | None]  # how a retrained model compares with the one it was trained for
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
+    @property
+    def reference(self) -> str:
+        """`name@version`, which means this version for ever."""
+        return f"{self.name}@{self.version}"
+
 
 class ModelAlias(Base):
     """A name that points to a version: `default` is what jobs use when they name no model."""

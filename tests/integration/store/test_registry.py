@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from core.errors import Conflict, ModelNotFound, NothingToRollBackTo
+from core.errors import Conflict, InvalidConfig, ModelNotFound, NothingToRollBackTo
 from core.store.registry import (
     EMBEDDING_INDEX_PREFIX,
     list_aliases,
@@ -18,6 +18,7 @@ from core.store.registry import (
     resolve_model,
     roll_back,
 )
+from workers.register import register
 
 
 @pytest.fixture
@@ -76,6 +77,14 @@ def test_registering_the_same_weights_again_only_notes_where_they_are_now(sessio
     assert (again.id, again.artifact_url) == (first.id, moved.resolve().as_uri())
     assert len(list_models(session)) == 1
     assert len(indexes(session)) == 1
+
+
+@pytest.mark.parametrize("name", ["compare", "default", "previous"])
+def test_what_a_route_or_an_alias_is_called_is_no_name_of_a_model(session, artifact, name):
+    with pytest.raises(InvalidConfig, match=name):
+        register_artifact(session, artifact(name))
+    assert register(session, artifact(name)) is None  # the others are registered at a start
+    assert list_models(session) == []
 
 
 def test_a_version_cannot_get_other_weights(session, artifact):

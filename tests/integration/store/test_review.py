@@ -2,11 +2,12 @@
 
 import random
 import threading
+import time
 from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import Select, func, select, text, update
 from sqlalchemy.orm import Session
 
 from core.errors import Invalid
@@ -141,6 +142,39 @@ def test_what_a_reviewer_gives_back_is_asked_again_at_once_and_nothing_else(sess
     assert take(session, model, Strategy.RANDOM) == []
     release(session, [tracks["a"].id, uuid4()], "me")
     assert take(session, model, Strategy.RANDOM) == ["a"]
+
+
+def test_leases_are_given_back_in_the_order_in_which_corrections_end_them(clean_database):
+    """While the first is locked by somebody else, the last is not: no two wait for each other."""
+    with transaction(clean_database) as session:
+        library = make_library(session)
+        tracks = [make_track(session, library, content_hash=digest).id for digest in (b"z", b"a")]
+        until = session.scalar(select(func.now() + timedelta(hours=1)))
+        for digest in (b"z", b"a"):  # also the order on disk
+            session.add(Review(content_hash=digest, reviewer="me", leased_until=until))
+            session.flush()
+
+    def give_back() -> None:
+        with transaction(clean_database) as session:
+            release(session, tracks, "me")
+
+    def lock(digest: bytes) -> Select[Review]:
+        return select(Review).where(Review.content_hash == digest).with_for_update(nowait=True)
+
+    other = threading.Thread(target=give_back)
+    with transaction(clean_database) as session:
+        session.execute(lock(b"a"))
+        other.start()
+        waits = text("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+        for _ in range(500):
+            if session.scalar(waits):
+                break
+            time.sleep(0.01)
+        assert session.scalar(waits)
+        session.execute(lock(b"z"))
+    other.join()
+    with transaction(clean_database) as session:
+        assert not session.scalar(select(func.count()).where(Review.leased_until > func.now()))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """A preview says what a promotion would change, from what is stored, and survives a kill."""
 
+import json
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -19,14 +20,16 @@ from core.ml.models import artifact
 from core.ml.models.artifact import ModelCard
 from core.ml.models.transfer import Transfer
 from core.ml.models.zoo import build
+from core.services import preview as preview_jobs
 from core.services.changes import delete_model
 from core.states import JobState, Verdict
 from core.store.corrections import NewCorrection, write_corrections
 from core.store.embeddings import NewEmbedding, save_embeddings
+from core.store.learnt_tracks import save_learnt_tracks
 from core.store.registry import promote_model, register_artifact, resolve_model
 from core.store.session import SessionFactory, transaction
 from core.store.tables import Embedding
-from tests.support.builders import make_library, make_model, make_prediction, make_run, make_track
+from tests.support.builders import make_library, make_model, make_prediction, make_track
 from tests.support.planned import expire, make_due, read_job, read_unit, reap
 from tests.support.worker import open_units, run, work_off
 from workers import preview
@@ -36,7 +39,7 @@ LABELS = ("rock", "jazz")
 ME = SubmissionContext("me")
 
 
-def write_head(models_dir: Path, version: int, turn: float) -> Path:
+def write_head(models_dir: Path, version: int, turn: float, dataset: dict[str, Any]) -> Path:
     """A head whose labels are the directions of its embeddings, turned a little."""
     config = TransferConfig(backbone="base-1", network=NETWORK, single_label=False)
     features = FeatureConfig(n_mels=24)
@@ -48,7 +51,7 @@ def write_head(models_dir: Path, version: int, turn: float) -> Path:
         features=features,
         labels=LABELS,
         thresholds=(0.5, 0.5),
-        provenance={"bases_sha256": "b"},
+        provenance={"bases_sha256": "b", "config": json.dumps({"dataset": dataset})},
     )
     model = build(config, features, len(LABELS))
     assert isinstance(model, Transfer)
@@ -61,8 +64,8 @@ def write_head(models_dir: Path, version: int, turn: float) -> Path:
 def sessions(clean_database: SessionFactory, tmp_path: Path) -> SessionFactory:
     """`mine@1` serves, `mine@2` might; a library of five tracks, of which they can label three."""
     with transaction(clean_database) as session:
-        first = register_artifact(session, write_head(tmp_path, 1, 0.0))
-        register_artifact(session, write_head(tmp_path, 2, -6.0))
+        first = register_artifact(session, write_head(tmp_path, 1, 0.0, {"kind": "library"}))
+        register_artifact(session, write_head(tmp_path, 2, -6.0, {"kind": "corrections"}))
         promote_model(session, "mine", 1)
         home, other = (make_library(session, name=name) for name in ("home", "other"))
         vectors = {b"a": [1.0, 0.5], b"b": [1.0, 1.4], b"c": [2.0, -1.0]}
@@ -119,22 +122,61 @@ def test_what_would_change_is_told_and_what_cannot_be_told_is_counted(sessions):
 
 def test_corrections_stand_and_judge_both_models(sessions):
     correct(sessions, b"b", rock=Verdict.YES, jazz=Verdict.NO)
-    with transaction(sessions) as session:
-        config = {"dataset": {"kind": "corrections"}}
-        make_run(session, config=config, model_id=resolve_model(session, "mine@2").id)
     found = result_of(sessions, submit(sessions))
     changes = {each.label: (each.gained, each.lost, each.kept) for each in found.labels}
     assert changes == {"rock": (0, 0, 4), "jazz": (0, 1, 0)}
     judged = found.corrections
     assert (found.corrected, judged.tracks, judged.macro_labels) == (2, 1, 1)
     assert (judged.macro.model.f1, judged.macro.against.f1) == (0.0, 1.0)
-    assert (judged.macro.model.precision, judged.macro.model.recall) == (None, 0.0)
+    assert (judged.macro.model.precision, judged.macro.model.recall) == (0.0, 0.0)
     jazz = next(each for each in judged.labels if each.label == "jazz")
     assert jazz.against is not None
     assert (jazz.yes, jazz.no, jazz.against.precision, jazz.against.f1) == (0, 1, 0.0, None)
     assert (judged.learnt.model, judged.learnt.against) == (True, False)
     assert "mine@2 was trained on corrections" in " ".join(found.warnings)
     assert "so their precision says nothing: rock." in " ".join(found.warnings)
+
+
+def test_the_means_of_both_models_are_of_the_same_labels(sessions):
+    """`mine@2` gives rock to `c` only, so it has no precision for it elsewhere; `mine@1` has."""
+    correct(sessions, b"b", rock=Verdict.YES, jazz=Verdict.YES)
+    correct(sessions, b"a", rock=Verdict.NO, jazz=Verdict.YES)
+    judged = result_of(sessions, submit(sessions)).corrections
+    rock, jazz = sorted(judged.labels, key=lambda each: each.label, reverse=True)
+    assert rock.model is not None
+    assert jazz.model is not None
+    assert (rock.model.precision, jazz.model.precision) == (0.0, None)
+    assert judged.macro_labels == 2
+    assert judged.macro.model.precision == 0.0
+    assert judged.macro.against.precision == pytest.approx((0.5 + 1.0) / 2)
+
+
+def test_what_a_model_has_learnt_does_not_judge_it(sessions):
+    """Of `b` there are scores of a fold, of `a` there are none; both are those of another version."""
+    for digest in (b"a", b"b", b"c"):
+        correct(sessions, digest, rock=Verdict.YES, jazz=Verdict.NO)
+    with transaction(sessions) as session:
+        new = resolve_model(session, "mine@2")
+        tuned = make_model(session, alias=None, name="tuned", sha256=new.sha256)
+        save_learnt_tracks(session, tuned, {b"a": None, b"b": [0.9, 0.1]})
+    found = result_of(sessions, submit(sessions, library="home"))
+    judged = found.corrections
+    assert (found.corrected, judged.tracks, judged.not_judged) == (3, 2, 1)
+    assert (judged.out_of_fold.model, judged.out_of_fold.against) == (1, 0)
+    assert (judged.macro.model.recall, judged.macro.against.recall) == (1.0, 1.0)
+    told = " ".join(found.warnings)
+    assert "no scores without that are stored: 1." in told
+    assert "was trained on corrections" not in told
+
+
+def test_that_it_cannot_be_told_what_a_model_has_learnt_is_said(sessions, tmp_path):
+    correct(sessions, b"a", rock=Verdict.YES)
+    with transaction(sessions) as session:
+        whole = make_model(session, alias=None, name="whole", artifact_url=(tmp_path / "gone").as_uri())
+        make_prediction(session, whole, b"a", scores=[0.9, 0.2, 0.1])
+    found = result_of(sessions, submit(sessions, model="whole"))
+    assert (found.corrections.learnt.model, found.corrections.learnt.against) == (None, False)
+    assert "It cannot be told whether whole@1 was trained on corrections" in " ".join(found.warnings)
 
 
 def test_models_of_two_backbones_are_compared_where_both_know_the_audio(sessions):
@@ -206,6 +248,14 @@ def test_both_models_are_kept_until_it_has_ended(sessions):
     result_of(sessions, job_id)
     with transaction(sessions) as session:
         delete_model(session, "third@1")
+
+
+@pytest.mark.parametrize(("most", "queue"), [(6, "interactive"), (5, "batch")])
+def test_no_upload_waits_for_a_preview_of_many_tracks(sessions, monkeypatch, most, queue):
+    monkeypatch.setattr(preview_jobs, "MOST_AT_ONCE", most)
+    job_id = submit(sessions)
+    assert [unit.queue for unit in open_units(sessions, job_id)] == [queue]
+    assert result_of(sessions, job_id).compared == 4
 
 
 def test_without_stored_embeddings_nothing_is_compared_and_that_is_said(sessions):

@@ -55,8 +55,16 @@ def test_a_label_that_was_said_of_a_few_tracks_is_dropped_instead_of_all_others(
     found = read(tmp_path, tracks)
     assert [example.labels for example in found.examples] == [("jazz",), ("rock",)] * 3
     (note,) = found.notes
-    assert note.startswith("1 labels are not learnt, as most tracks are undecided on them: jaz.")
+    assert note.startswith("Labels that are not learnt, as most tracks are undecided on them: 1 (jaz).")
     assert len(read(tmp_path, tracks, labels=("rock", "jazz", "jaz")).examples) == 1  # asked for
+
+
+def test_tracks_of_which_people_were_only_unsure_drop_no_label(tmp_path):
+    """All labels are kept as without these tracks, which are left out themselves."""
+    decided = [{"rock": YES, "jazz": NO, "folk": NO}, {"rock": NO, "jazz": YES, "folk": YES}]
+    decided.append({"rock": YES, "jazz": NO})
+    found = labels(tmp_path, *decided, *[{"rock": UNSURE}] * 2)
+    assert found == labels(tmp_path, *decided) == {"0": ("rock",), "1": ("folk", "jazz")}
 
 
 def test_without_a_selection_no_track_is_left_out(tmp_path):

@@ -1,6 +1,7 @@
 """What a preview counts is what is served before and after."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -105,6 +106,20 @@ def test_the_models_own_decisions_are_judged_on_each_audio_once():
     assert (list(comparison.positives), list(comparison.negatives)) == ([1, 0], [1, 1])
     assert comparison.hits.tolist() == [[1, 0], [1, 0]]
     assert comparison.false_alarms.tolist() == [[0, 1], [0, 0]]
+
+
+def test_a_model_is_judged_by_scores_of_models_that_have_not_learnt_from_the_audio():
+    """The new model has learnt from the first and the third track, the old one from none."""
+    comparison: Comparison[int] = Comparison(labelling(("a", "b"), False), labelling(("b", "a"), False))
+    new, old = [[0.9, 0.1]] * 3, [[0.1, 0.1]] * 3
+    found = page(new, old, {"a": YES}, {"a": YES}, {"a": YES})
+    comparison.add(replace(found, unseen=({b"\0": [0.2, 0.8], b"\2": None}, {})))
+    assert (comparison.judged, comparison.not_judged) == (2, 1)
+    assert comparison.out_of_fold.tolist() == [1, 0]
+    assert list(comparison.positives) == [2, 0]
+    assert comparison.hits.tolist() == [[1, 0], [0, 0]]
+    assert list(comparison.kept) == [3, 0]  # served is what the model says itself
+    assert np.asarray(found.scores[0]).tolist() == np.asarray(new, np.float32).tolist()
 
 
 @pytest.mark.parametrize(("single", "refused"), [((True, True), 1), ((True, False), 0)])

@@ -1,5 +1,6 @@
 """Heads that learn from more tracks decide better, and how many are needed is measured with them."""
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from core.ml.training import learning_curve
 from core.ml.training.inputs import VectorInputs
 from core.ml.training.learning_curve import NOT_MEASURED, measure_learning_curve
 from core.ml.training.prediction import HeldOutScores
@@ -45,6 +47,20 @@ def test_scores_rise_with_the_tracks_and_say_how_many_are_needed(several):
     assert curve["scores"][-1] > curve["scores"][0] + 0.05
     assert 8 < curve["low"] <= curve["needed"] <= (curve["high"] or np.inf)
     assert curve["reason"] is None
+
+
+def test_of_many_tracks_only_those_that_are_used_are_copied(monkeypatch):
+    monkeypatch.setattr(learning_curve, "MOST_TRACKS", 60)
+    copied: list[int] = []
+
+    class Counted(VectorInputs):
+        def batch(self, tracks: Sequence[int], positions: Any) -> torch.Tensor:
+            copied.append(len(tracks))
+            return super().batch(tracks, positions)
+
+    monkeypatch.setattr("tests.unit.ml.training.test_learning_curve.VectorInputs", Counted)
+    assert measured(300)["sizes"][-1] < 60
+    assert copied == [60]
 
 
 def test_it_is_not_measured_where_that_would_take_long_or_say_nothing():
