@@ -5,14 +5,15 @@ import sys
 from typing import Any
 
 import typer
+from pydantic import ValidationError
 from typer.core import TyperGroup
 
 from api.client import display
 from api.client.http import ClientError
 from api.client.terminal import prepare_streams
-from core.errors import MFAError
+from core.errors import InvalidConfig, MFAError
 
-FAILED, INTERRUPTED = 1, 130
+FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
 
 
 class Commands(TyperGroup):
@@ -28,6 +29,9 @@ class Commands(TyperGroup):
         except ClientError as error:
             display.complain(str(error))
             raise typer.Exit(error.exit_code) from None
+        except (InvalidConfig, ValidationError) as error:
+            display.complain(error.detail if isinstance(error, InvalidConfig) else sentence_of(error))
+            raise typer.Exit(WRONG_USAGE) from None
         except MFAError as error:
             display.complain(error.detail)
         except BrokenPipeError:
@@ -35,7 +39,21 @@ class Commands(TyperGroup):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except OSError as error:
             display.complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        except typer.Abort as abort:
+            # A question was answered with no, or with the end of the input, unless by Ctrl-C.
+            if isinstance(abort.__context__, KeyboardInterrupt):
+                raise interrupted() from None
+            display.complain("Aborted.")
         except KeyboardInterrupt:
-            display.complain("Interrupted.")
-            raise typer.Exit(INTERRUPTED) from None
+            raise interrupted() from None
         raise typer.Exit(FAILED)
+
+
+def interrupted() -> typer.Exit:
+    display.complain("Interrupted.")
+    return typer.Exit(INTERRUPTED)
+
+
+def sentence_of(error: ValidationError) -> str:
+    """What is wrong with the values of a request."""
+    return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()) + "."

@@ -53,7 +53,7 @@ def label(
     """Label every track of a folder and show the results."""
     folder = folder.expanduser().resolve()
     if not folder.is_dir():
-        raise ClientError(f"There is no folder {folder}.")
+        raise UsageError(f"There is no folder {folder}.")
     parsed_coverage = parse_coverage(coverage)
     with connect() as client:
         name, path = find_or_create_library(client, folder, library)
