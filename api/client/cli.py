@@ -24,11 +24,11 @@ from api.client import (
     train,
     tune,
 )
-from api.client.command_group import Commands
 from api.client.connection import connect, load_settings
 from api.client.http import ClientError
 from api.client.signed_words import SignedWords
 from core import VERSION
+from core.output.command_group import Commands
 
 app = typer.Typer(
     cls=Commands,

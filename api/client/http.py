@@ -12,12 +12,13 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from api import schemas
-from api.client.files import whole_file
 from api.security.access import is_loopback
 from core import VERSION
 from core.config.experiment import ExperimentConfig
 from core.config.params import AnalysisParams, PreviewParams, ThresholdParams
 from core.config.tuning import TuningConfig
+from core.output.command_group import WRONG_USAGE, CommandError
+from core.output.files import whole_file
 from core.states import ItemState, Verdict
 
 API = "/api/v1"
@@ -29,16 +30,14 @@ LEASE_S = 1800  # for all of them; what is not answered is given back
 T = TypeVar("T", bound=BaseModel)
 
 
-class ClientError(Exception):
-    """What went wrong, as a sentence for the user."""
-
-    exit_code = 1  # of the `mfa` command
+class ClientError(CommandError):
+    """What went wrong between this client and the gateway, as a sentence for the user."""
 
 
 class UsageError(ClientError):
     """The command was not called as it is meant."""
 
-    exit_code = 2
+    exit_code = WRONG_USAGE
 
 
 class Unreachable(ClientError):

@@ -12,13 +12,13 @@ import typer
 from api import schemas
 from api.client import display
 from api.client.connection import connect
-from api.client.files import check_file
 from api.client.http import Client, ClientError, UsageError
 from api.client.options import Json
 from api.client.progress import follow
 from core.config.models import Coverage, Windows
 from core.config.params import AnalysisParams
 from core.library.left_out import as_text
+from core.output.files import check_file
 from core.states import JobState
 
 SHOWN_TRACKS = 100

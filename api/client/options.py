@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from api.client.files import check_file, check_folder
 from api.client.http import UsageError
+from core.output.files import check_file, check_folder
 
 Json = Annotated[bool, typer.Option("--json", help="Print the answer of the REST interface.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]

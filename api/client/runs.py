@@ -9,10 +9,10 @@ import typer
 from api import schemas
 from api.client import display
 from api.client.connection import connect
-from api.client.files import whole_file
 from api.client.http import Client, ClientError, UsageError
 from api.client.options import Json, SaveFolder
 from api.client.references import Reference, find_run
+from core.output.files import whole_file
 
 SHOWN_RUNS, SHOWN_EPOCHS = 20, 20
 HEADLINES = {"roc_auc_macro": "ROC-AUC", "pr_auc_macro": "PR-AUC", "f1_macro": "F1"}

@@ -9,11 +9,11 @@ import typer
 from api import schemas
 from api.client import display
 from api.client.connection import connect
-from api.client.files import check_file, whole_file, write_csv
 from api.client.http import Client, UsageError
 from api.client.options import Json, OptionalLibrary
 from api.client.playlists import write_m3u
 from api.client.track_names import TrackName, find_track
+from core.output.files import check_file, whole_file, write_csv
 from core.states import TrackOrder, Verdict
 
 SHOWN_TRACKS = 50

@@ -1,4 +1,4 @@
-"""The group of all commands: errors in one sentence, exit codes, streams."""
+"""A group of commands: errors in one sentence, exit codes, streams."""
 
 import os
 import sys
@@ -8,12 +8,16 @@ import typer
 from pydantic import ValidationError
 from typer.core import TyperGroup
 
-from api.client import display
-from api.client.http import ClientError
-from api.client.terminal import prepare_streams
 from core.errors import InvalidConfig, MFAError
+from core.output.terminal import complain, prepare_streams
 
 FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
+
+
+class CommandError(Exception):
+    """What went wrong, as a sentence for the user."""
+
+    exit_code = FAILED
 
 
 class Commands(TyperGroup):
@@ -26,31 +30,31 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except ClientError as error:
-            display.complain(str(error))
+        except CommandError as error:
+            complain(str(error))
             raise typer.Exit(error.exit_code) from None
         except (InvalidConfig, ValidationError) as error:
-            display.complain(error.detail if isinstance(error, InvalidConfig) else sentence_of(error))
+            complain(error.detail if isinstance(error, InvalidConfig) else sentence_of(error))
             raise typer.Exit(WRONG_USAGE) from None
         except MFAError as error:
-            display.complain(error.detail)
+            complain(error.detail)
         except BrokenPipeError:
             # Who reads the output has seen enough; what is still in the buffer must not fail at the exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except OSError as error:
-            display.complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+            complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
         except typer.Abort as abort:
             # A question was answered with no, or with the end of the input, unless by Ctrl-C.
             if isinstance(abort.__context__, KeyboardInterrupt):
                 raise interrupted() from None
-            display.complain("Aborted.")
+            complain("Aborted.")
         except KeyboardInterrupt:
             raise interrupted() from None
         raise typer.Exit(FAILED)
 
 
 def interrupted() -> typer.Exit:
-    display.complain("Interrupted.")
+    complain("Interrupted.")
     return typer.Exit(INTERRUPTED)
 
 

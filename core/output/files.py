@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import typer
 
-from api.spreadsheets import guard
+from core.output.spreadsheets import guard
 
 
 def check_file(file: Path | None) -> Path | None:
