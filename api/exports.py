@@ -13,9 +13,9 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from api import schemas, views
-from api.spreadsheets import guard
 from core.errors import ModelNotFound
 from core.jobs.jobs import get_job
+from core.output.spreadsheets import guard
 from core.services.analysis import check_library
 from core.services.results import BEFORE_ALL, ResultRow, list_results
 from core.store.session import SessionFactory, transaction

@@ -1,3 +1,3 @@
 """What the gateway and the workers share; `VERSION` is that of the product, its packages and its answers."""
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"

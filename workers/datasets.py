@@ -1,16 +1,14 @@
 """Describes and downloads datasets: `mfa datasets`, or `python -m workers.datasets`."""
 
-import os
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 from pydantic import TypeAdapter, ValidationError
-from rich.console import Console
+from pydantic_core import to_jsonable_python
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
 
 from core.config.dataset import (
     CorrectionsDataset,
@@ -21,7 +19,7 @@ from core.config.dataset import (
     placed,
 )
 from core.config.experiment import load_experiment
-from core.errors import InvalidConfig, ItemError, MFAError
+from core.errors import InvalidConfig, ItemError
 from core.library.paths import find_beneath, open_beneath
 from core.library.scan import FoundFile, scan
 from core.ml.audio.sandbox import read_tags
@@ -32,10 +30,15 @@ from core.ml.datasets.examples import Dataset
 from core.ml.datasets.library import TaggedTrack
 from core.ml.datasets.plots import write_plots
 from core.ml.datasets.spellings import merged_note
+from core.output.command_group import Commands
+from core.output.files import check_folder
+from core.output.tables import Cell, show_table
+from core.output.terminal import console, errors, say
 from core.settings import get_settings
 from workers.library_dataset import tagged_track
 
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -43,9 +46,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Describe and download datasets on this machine.",
 )
-console = Console(highlight=False)
 SHOWN_LABELS, SHOWN_FILES = 50, 20
-PLOTS = Path("dataset")
+PLOTS, FMA = Path("dataset"), Path("data/fma")
 _DATASET: TypeAdapter[Any] = TypeAdapter(DatasetConfig)
 
 
@@ -56,14 +58,14 @@ def describe_dataset(
         str, typer.Option(help="folder, manifest, fma, library ...; without --config.")
     ] = "folder",
     root: Annotated[Path | None, typer.Option(help="The dataset's folder; that of a library, too.")] = None,
-    plots: Annotated[Path, typer.Option(help="Folder for the plots.")] = PLOTS,
+    plots: Annotated[Path, typer.Option(callback=check_folder, help="Folder for the plots.")] = PLOTS,
     open_files: Annotated[bool, typer.Option(help="Open every file to find the unreadable ones.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all counts as JSON.")] = False,
 ) -> None:
     """Count labels, artists, durations and unreadable files, show the split, write plots as PNG."""
-    check_folder(plots)
     chosen, labels, split = choose(config, kind, root)
     dataset = read(chosen, root)
-    with Progress(console=console, transient=True) as bars:
+    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bars:
         bar = bars.add_task("opening the files", total=None)
         found = describe(
             dataset,
@@ -72,16 +74,13 @@ def describe_dataset(
             open_files=open_files,
             on_progress=lambda done, total: bars.update(bar, completed=done, total=total),
         )
+    paths = write_plots(found, plots)
+    if as_json:
+        console.file.write(json.dumps(to_jsonable_python(found), indent=2, ensure_ascii=False) + "\n")
+        return
     show(found)
-    for path in write_plots(found, plots):
+    for path in paths:
         say(str(path))
-
-
-def check_folder(folder: Path) -> None:
-    """Refuse a folder that cannot be written, before any work."""
-    existing = next(each for each in (folder, *folder.absolute().parents) if each.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise InvalidConfig(f"The folder {folder} cannot be written to.")
 
 
 def choose(
@@ -162,25 +161,26 @@ def show_unreadable_tags(reasons: Mapping[str, str]) -> None:
 
 
 def show_labels(found: Description) -> None:
-    table = Table("label", "tracks", "artists", *found.parts)
-    for one in found.labels[:SHOWN_LABELS]:
-        of_parts = (counts.get(one.label, 0) for counts in found.parts.values())
-        counts = (one.tracks, one.artists, *of_parts)
-        table.add_row(Text(one.label), *map(str, counts))
-    console.print(table)
-    if len(found.labels) > SHOWN_LABELS:
-        say(f"… and {len(found.labels) - SHOWN_LABELS} more labels")
+    rows: list[list[Cell]] = [
+        [one.label, one.tracks, one.artists, *(counts.get(one.label, 0) for counts in found.parts.values())]
+        for one in found.labels[: SHOWN_LABELS if console.is_terminal else None]
+    ]
+    show_table("Labels", ("label", "tracks", "artists", *found.parts), rows)
+    if console.is_terminal and len(found.labels) > SHOWN_LABELS:
+        say(f"... and {len(found.labels) - SHOWN_LABELS} more labels; `--json` shows all.")
 
 
 @app.command("download")
 def download_dataset(
     name: Annotated[Literal["fma"], typer.Argument(help="fma: the Free Music Archive.")],
     size: Annotated[Literal["small", "medium", "large"], typer.Option(help="7, 22 or 93 GB.")] = "small",
-    root: Annotated[Path, typer.Option(help="Folder to put it in.")] = Path("data/fma"),
+    root: Annotated[Path, typer.Option(callback=check_folder, help="Folder to put it in.")] = Path(
+        "data/fma"
+    ),
 ) -> None:
     """Download and verify a dataset; resumes an interrupted download."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as bars:
+    with Progress(*columns, console=errors, disable=not errors.is_terminal) as bars:
         bar = bars.add_task(name, total=None)
         download.fetch(
             fma_archives.archives(size),
@@ -190,17 +190,5 @@ def download_dataset(
     say(f"{name} {size} is in {root}.", "bold")
 
 
-def say(line: str, style: str = "") -> None:
-    console.print(Text(line, style=style), soft_wrap=True)
-
-
-def main() -> None:
-    try:
-        app(prog_name="mfa datasets")
-    except MFAError as error:
-        Console(stderr=True).print(Text(error.detail, style="red"), soft_wrap=True)
-        raise SystemExit(1) from None
-
-
 if __name__ == "__main__":
-    main()
+    app(prog_name="mfa datasets")

@@ -1,32 +1,107 @@
-"""The `correct` and `review` commands: what you say of labels outranks every model."""
+"""The `correct` command: what you say of labels outranks every model."""
 
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
 from uuid import UUID
 
 import typer
 
 from api import schemas
 from api.client import display
-from api.client.http import LEASE_S, Client, ClientError
+from api.client.connection import connect
+from api.client.http import Client, UsageError
+from api.client.options import Json, refuse_others
 from api.client.track_names import find_track
 from core.library.correction_files import signed
 from core.states import Verdict
 
 SHOWN_PROBLEMS = 20
 SHOWN_LABELS = 10
-MOST_RELEASED = 100
-LEAST_LEFT_S = 60  # of a lease, to answer in
-DECIDED_ONES = "suspect"  # the strategy that asks about tracks of which somebody has said something
-ANSWERS = {"y": Verdict.YES, "n": Verdict.NO, "?": Verdict.UNSURE}
+
+
+def correct(
+    context: typer.Context,
+    track: Annotated[
+        str | None, typer.Argument(help="Id of a track, path of its file, or path in its library.")
+    ] = None,
+    labels: Annotated[
+        list[str] | None, typer.Argument(help="Like +jazz (yes), -rock (no), ?pop (unsure).")
+    ] = None,
+    note: Annotated[str | None, typer.Option(help="Kept in the history.")] = None,
+    csv: Annotated[
+        Path | None, typer.Option(help="Instead: a file `path,label,verdict`, or `path,labels`.")
+    ] = None,
+    from_tags: Annotated[
+        bool, typer.Option("--from-tags", help="Instead: take over the genre tags of a library.")
+    ] = False,
+    library: Annotated[str | None, typer.Option(help="Of --csv and --from-tags.")] = None,
+    undo: Annotated[UUID | None, typer.Option(help="Instead: take back this change.")] = None,
+    allow_new: Annotated[
+        bool, typer.Option("--allow-new", help="Also labels that no label set and no model has.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only count; with --csv and --from-tags.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Say which labels a track has; that outranks every model."""
+    if sum((track is not None, csv is not None, from_tags, undo is not None)) != 1:
+        raise UsageError("Name one of TRACK, --csv FILE, --from-tags and --undo CHANGE.")
+    if track is not None:
+        refuse_others(context, "TRACK", {"track", "labels", "note", "allow_new", "as_json"})
+        verdicts = read_arguments(track, labels or [])
+        with connect() as client:
+            correct_track(client, track, verdicts, note, allow_new=allow_new, as_json=as_json)
+        return
+    if undo is not None:
+        refuse_others(context, "--undo", {"undo", "as_json"})
+        with connect() as client:
+            undo_change(client, undo, as_json=as_json)
+        return
+    mode = "csv" if csv is not None else "from_tags"
+    refuse_others(
+        context, f"--{mode.replace('_', '-')}", {mode, "library", "allow_new", "dry_run", "as_json"}
+    )
+    if library is None:
+        raise UsageError("Name the --library.")
+    with connect() as client:
+        if csv is not None:
+            done = client.import_corrections(library, read_text(csv), allow_new=allow_new, dry_run=dry_run)
+        else:
+            done = client.import_tags(library, allow_new=allow_new, dry_run=dry_run)
+    show_import(done, dry_run=dry_run, as_json=as_json)
+
+
+def read_arguments(track: str, words: Sequence[str]) -> dict[str, Verdict]:
+    """Verdicts by label. Raises UsageError for what looks like an option, and if there is no label."""
+    for word in (track, *words):
+        if word.startswith("--"):
+            raise UsageError(f"`mfa correct` has no option {word}; `mfa correct -h` lists them.")
+    if not words:
+        raise UsageError("Name the labels: `mfa correct TRACK +jazz -rock`.")
+    return read_words(words)
+
+
+def read_words(words: Iterable[str]) -> dict[str, Verdict]:
+    """Verdicts by label, of words like `+jazz`, `-rock`, `?pop`. Raises UsageError for one named twice."""
+    verdicts: dict[str, Verdict] = {}
+    for label, verdict in map(signed, words):
+        if label in verdicts:
+            raise UsageError(f"The label {label!r} is named twice.")
+        verdicts[label] = verdict
+    return verdicts
 
 
 def correct_track(
-    client: Client, name: str, words: Sequence[str], note: str | None, *, allow_new: bool, as_json: bool
+    client: Client,
+    name: str,
+    verdicts: Mapping[str, Verdict],
+    note: str | None,
+    *,
+    allow_new: bool,
+    as_json: bool,
 ) -> None:
-    """`words`: labels like `+jazz`, `-rock`, `?pop`."""
-    verdicts = read_words(words)
     track = find_track(client, name)
     done = client.correct_track(track.id, verdicts, note, allow_new=allow_new)
     if as_json:
@@ -36,33 +111,14 @@ def correct_track(
     show_outcome(done)
 
 
-def read_words(words: Iterable[str]) -> dict[str, Verdict]:
-    """Verdicts by label. Raises ClientError for a label that is named twice."""
-    verdicts: dict[str, Verdict] = {}
-    for label, verdict in map(signed, words):
-        if label in verdicts:
-            raise ClientError(f"The label {label!r} is named twice.")
-        verdicts[label] = verdict
-    return verdicts
-
-
-def import_csv(
-    client: Client, library: str, file: Path, *, allow_new: bool, dry_run: bool, as_json: bool
-) -> None:
+def read_text(file: Path) -> str:
     try:
-        text = file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise ClientError(f"{file} is not UTF-8: {error.reason} at byte {error.start}.") from None
-    done = client.import_corrections(library, text, allow_new=allow_new, dry_run=dry_run)
-    show_import(done, dry_run=dry_run, as_json=as_json)
+        raise UsageError(f"{file} is not UTF-8: {error.reason} at byte {error.start}.") from None
 
 
-def import_tags(client: Client, library: str, *, allow_new: bool, dry_run: bool, as_json: bool) -> None:
-    done = client.import_tags(library, allow_new=allow_new, dry_run=dry_run)
-    show_import(done, dry_run=dry_run, as_json=as_json)
-
-
-def undo(client: Client, change: UUID, *, as_json: bool) -> None:
+def undo_change(client: Client, change: UUID, *, as_json: bool) -> None:
     done = client.undo_correction(change)
     if as_json:
         display.show_json(done)
@@ -99,91 +155,3 @@ def show_labels(track: schemas.Track) -> None:
     given = ", ".join(map(display.label_of, track.labels[:SHOWN_LABELS])) or "no label"
     refused = [label for label, verdict in track.corrections.items() if verdict == Verdict.NO]
     display.say(given + (f"; not {', '.join(refused)}" if refused else ""))
-
-
-def review(client: Client, strategy: str, label: str | None, library: str | None, other: str) -> None:
-    """Ask about one track after the other until there is none left, or the answer is `q`.
-
-    Tracks that were not answered are given back in the end, also after Ctrl-C.
-    """
-    folders = {each.name: Path(each.path) for each in client.list_libraries()}
-    answered, undecided = 0, None
-    taken: dict[UUID, float] = {}  # tracks that were not answered, and when their leases end by our clock
-    try:
-        while True:
-            batch = client.take_questions(strategy, label, library, other)
-            until = time.monotonic() + LEASE_S - LEAST_LEFT_S
-            taken |= {each.track.id: until for each in batch.items}
-            for line in introduction(batch) if undecided is None else ():
-                display.say(line)
-            undecided = batch.progress.undecided
-            if not batch.items:
-                display.say(f"Nothing is left to ask about now. {answered} tracks answered.", "bold")
-                return
-            for question in batch.items:
-                if time.monotonic() >= until:
-                    break  # somebody else may soon be asked about them
-                show_labels(question.track)
-                display.say(str(folders.get(question.track.library, Path()) / question.track.path))
-                verdicts = ask(batch.label)
-                while verdicts and not answer(client, question.track.id, verdicts):
-                    verdicts = ask(batch.label)
-                if verdicts is None:
-                    display.say(f"{answered} tracks answered, {undecided} undecided.", "bold")
-                    return
-                if verdicts:
-                    del taken[question.track.id]
-                    answered += 1
-                    undecided -= strategy != DECIDED_ONES
-    finally:
-        give_back(client, [each for each, end in taken.items() if time.monotonic() < end])
-
-
-def introduction(batch: schemas.ReviewBatch) -> list[str]:
-    """What is to be known before the first question."""
-    return [*(f"Note: {warning}" for warning in batch.warnings), forecast(batch.forecast)]
-
-
-def forecast(found: schemas.ReviewForecast) -> str:
-    """How many more tracks the model needs, in a sentence."""
-    if found.more is None:
-        return f"How many more tracks the model needs cannot be told: {found.reason}"
-    between = f"{found.low} or more" if found.high is None else f"{found.low} to {found.high}"
-    if found.more == 0:
-        return f"The model has learnt enough for 95 % of what it can reach ({between} more tracks)."
-    return f"About {found.more} more tracks ({between}) to 95 % of what the model can reach."
-
-
-def give_back(client: Client, track_ids: Sequence[UUID]) -> None:
-    """Let others be asked about tracks, as many at a time as a request may name."""
-    for start in range(0, len(track_ids), MOST_RELEASED):
-        client.release_questions(track_ids[start : start + MOST_RELEASED])
-
-
-def ask(label: str | None) -> dict[str, Verdict] | None:
-    """What the user says; empty to skip the track, None to end."""
-    hint = f"Is it {label}? y, n, ? (unsure), Enter: skip, q: quit"
-    wanted = "Labels like `+jazz -rock ?pop`, with `;` between names of several words; Enter: skip, q: quit"
-    while True:
-        said = str(typer.prompt(hint if label else wanted, default="", show_default=False)).strip()
-        if said == "q":
-            return None
-        if label is None:
-            words = said.split(";") if ";" in said else said.split()
-            try:
-                return read_words(word for word in words if word.strip())
-            except ClientError as error:
-                display.complain(str(error))
-                continue
-        if not said or said in ANSWERS:
-            return {label: ANSWERS[said]} if said else {}
-
-
-def answer(client: Client, track_id: UUID, verdicts: dict[str, Verdict]) -> bool:
-    """Whether the correction is accepted; else the reason is shown."""
-    try:
-        client.correct_track(track_id, verdicts, None, allow_new=False)
-    except ClientError as error:
-        display.complain(str(error))
-        return False
-    return True

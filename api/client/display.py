@@ -5,30 +5,15 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from pydantic import BaseModel
-from rich.text import Text
 
 from api import schemas
-from api.client.tables import Cell, Name, show_table
-from api.client.terminal import console, errors, printable
+from core.output.tables import Cell, Name, show_table
+from core.output.terminal import complain, console, errors, note, say
 from core.states import LabelSource
 
-__all__ = ["Cell", "Name", "console", "errors", "show_table"]
+__all__ = ["Cell", "Name", "complain", "console", "errors", "note", "say", "show_table"]
 
 TOP_LABELS = 3
-
-
-def say(line: str, style: str = "") -> None:
-    """A line of what was asked for; text in brackets is not markup."""
-    console.print(Text(printable(line), style=style), soft_wrap=True)
-
-
-def note(line: str) -> None:
-    """A line about a table, beside it when the table goes through a pipe."""
-    (console if console.is_terminal else errors).print(Text(printable(line)), soft_wrap=True)
-
-
-def complain(line: str) -> None:
-    errors.print(Text(printable(line), style="red"), soft_wrap=True)
 
 
 def show_json(answer: BaseModel | Sequence[BaseModel]) -> None:

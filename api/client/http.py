@@ -12,12 +12,13 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from api import schemas
-from api.client.files import whole_file
 from api.security.access import is_loopback
 from core import VERSION
 from core.config.experiment import ExperimentConfig
 from core.config.params import AnalysisParams, PreviewParams, ThresholdParams
 from core.config.tuning import TuningConfig
+from core.output.command_group import WRONG_USAGE, CommandError
+from core.output.files import whole_file
 from core.states import ItemState, Verdict
 
 API = "/api/v1"
@@ -29,16 +30,14 @@ LEASE_S = 1800  # for all of them; what is not answered is given back
 T = TypeVar("T", bound=BaseModel)
 
 
-class ClientError(Exception):
-    """What went wrong, as a sentence for the user."""
-
-    exit_code = 1  # of the `mfa` command
+class ClientError(CommandError):
+    """What went wrong between this client and the gateway, as a sentence for the user."""
 
 
 class UsageError(ClientError):
     """The command was not called as it is meant."""
 
-    exit_code = 2
+    exit_code = WRONG_USAGE
 
 
 class Unreachable(ClientError):
@@ -161,7 +160,7 @@ class Client:
         }  # fmt: skip
         with self._stream(f"/jobs/{job_id}/results", query) as response:
             for line in response.iter_lines():
-                yield schemas.Result.model_validate_json(line)
+                yield self._parse(schemas.Result, line, response)
 
     def save_results(self, job_id: UUID, file: Path, form: str = "csv") -> None:
         """Write the results with all scores; the file appears when it is complete."""
@@ -308,13 +307,16 @@ class Client:
         return self._read(shape, self._request(method, path, **request))
 
     def _read(self, shape: type[T], response: httpx.Response) -> T:
+        return self._parse(shape, response.content, response)
+
+    def _parse(self, shape: type[T], text: str | bytes, response: httpx.Response) -> T:
+        """A part of a response, or all of it."""
         try:
-            return shape.model_validate_json(response.content)
+            return shape.model_validate_json(text)
         except ValidationError:
-            theirs = response.headers.get(VERSION_HEADER, "unknown")
             raise ClientError(
                 f"The answer of {response.url.path} is not understood: the server at {self.url} is "
-                f"version {theirs}, this `mfa` is version {VERSION}."
+                f"{version_of(response)}, this `mfa` is version {VERSION}."
             ) from None
 
     def _request(self, method: str, path: str, **request: Any) -> httpx.Response:
@@ -326,10 +328,9 @@ class Client:
 
     def _compare_versions(self, response: httpx.Response) -> None:
         """Tell it once when the server is of another version."""
-        theirs = response.headers.get(VERSION_HEADER, VERSION)
-        if self._tell is not None and theirs != VERSION:
+        if self._tell is not None and response.headers.get(VERSION_HEADER) != VERSION:
             self._tell(
-                f"The server at {self.url} is version {theirs}, this `mfa` is version {VERSION}: "
+                f"The server at {self.url} is {version_of(response)}, this `mfa` is version {VERSION}: "
                 "upgrade the older one."
             )
             self._tell = None
@@ -337,10 +338,17 @@ class Client:
     @contextmanager
     def _stream(self, path: str, query: dict[str, str | bool]) -> Iterator[httpx.Response]:
         with reaching(self._http), self._http.stream("GET", API + path, params=query) as response:
+            self._compare_versions(response)
             if response.is_error:
                 response.read()
             check(response)
             yield response
+
+
+def version_of(response: httpx.Response) -> str:
+    """Servers up to 0.1.0 do not tell their version."""
+    theirs = response.headers.get(VERSION_HEADER)
+    return f"version {theirs}" if theirs else "of an unknown, older version"
 
 
 @contextmanager

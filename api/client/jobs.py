@@ -10,7 +10,6 @@ import typer
 from api import schemas
 from api.client import display
 from api.client.connection import connect
-from api.client.files import check_file, write_csv
 from api.client.http import Client, UsageError
 from api.client.label import show_failures, show_findings
 from api.client.options import Json
@@ -21,6 +20,7 @@ from api.client.studies import show_study
 from api.client.train import show_outcome
 from api.client.tune import show_thresholds
 from core.config.params import JobKind
+from core.output.files import check_file, write_csv
 from core.states import TERMINAL_JOB_STATES
 
 SHOWN_JOBS = 20

@@ -1,16 +1,14 @@
 """The `keys` commands."""
 
 from typing import Annotated
-from uuid import UUID
 
 import typer
 
 from api import schemas
 from api.client import display
 from api.client.connection import connect
-from api.client.http import Client
 from api.client.options import Json
-from api.client.references import only_one
+from api.client.references import HELP, find_key
 from core.scopes import Scope
 
 app = typer.Typer(
@@ -70,16 +68,9 @@ def state_of(key: schemas.ApiKey) -> str:
     return f"until {display.date_of(key.expires_at)}" if key.expires_at else "valid"
 
 
-def find_key(client: Client, name: str) -> UUID:
-    try:
-        return UUID(name)
-    except ValueError:
-        return only_one("key", name, [key.id for key in client.list_keys() if str(key.id).startswith(name)])
-
-
 @app.command()
 def revoke(
-    key_id: Annotated[str, typer.Argument(metavar="ID", help="Its id, or the beginning of it.")],
+    key_id: Annotated[str, typer.Argument(metavar="ID", help=f"{HELP}.")],
 ) -> None:
     """Refuse a key from now on."""
     with connect() as client:

@@ -12,13 +12,13 @@ import typer
 from api import schemas
 from api.client import display
 from api.client.connection import connect
-from api.client.files import check_file
 from api.client.http import Client, ClientError, UsageError
 from api.client.options import Json
 from api.client.progress import follow
 from core.config.models import Coverage, Windows
 from core.config.params import AnalysisParams
 from core.library.left_out import as_text
+from core.output.files import check_file
 from core.states import JobState
 
 SHOWN_TRACKS = 100
@@ -53,7 +53,7 @@ def label(
     """Label every track of a folder and show the results."""
     folder = folder.expanduser().resolve()
     if not folder.is_dir():
-        raise ClientError(f"There is no folder {folder}.")
+        raise UsageError(f"There is no folder {folder}.")
     parsed_coverage = parse_coverage(coverage)
     with connect() as client:
         name, path = find_or_create_library(client, folder, library)

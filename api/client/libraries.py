@@ -4,12 +4,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from api import schemas
 from api.client import display
 from api.client.connection import connect
-from api.client.http import UsageError
 from api.client.options import Json, Yes
 
 app = typer.Typer(help="List the libraries; rename, move or remove one.")
@@ -43,7 +41,7 @@ def rename(
 ) -> None:
     """Give a library another name; its tracks and labels stay."""
     with connect() as client:
-        library = client.change_library(name, change_to(name=new_name))
+        library = client.change_library(name, schemas.LibraryChange(name=new_name))
     display.say(f"The library {name} is called {library.name} now.")
 
 
@@ -53,15 +51,8 @@ def move(
 ) -> None:
     """Say where the folder of a library has moved to; nothing is analysed again."""
     with connect() as client:
-        library = client.change_library(name, change_to(path=str(path.expanduser().absolute())))
+        library = client.change_library(name, schemas.LibraryChange(path=str(path.expanduser().absolute())))
     display.say(f"The library {library.name} is the folder {library.path} now.")
-
-
-def change_to(**values: str) -> schemas.LibraryChange:
-    try:
-        return schemas.LibraryChange.model_validate(values)
-    except ValidationError as error:
-        raise UsageError("; ".join(f"{each['loc'][0]}: {each['msg']}" for each in error.errors())) from None
 
 
 @app.command()

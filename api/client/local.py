@@ -4,7 +4,6 @@ import time
 from pathlib import Path
 
 from api.client import display
-from api.client.files import check_file
 from api.client.first_key import first_key
 from api.client.http import Client, ClientError
 from api.client.label import check_outcome, find_or_create_library, show_outcome, summary
@@ -14,6 +13,7 @@ from core.config.params import AnalysisParams
 from core.errors import ItemError
 from core.library.scan import FoundFile, scan
 from core.local import Plan, Stack, full_plan, local_stack
+from core.output.files import check_file
 from core.settings import PROJECT, Settings
 
 RESULTS = Path("results.csv")

@@ -6,8 +6,8 @@ from api import schemas
 from api.client import display
 from api.client.http import Client, ClientError
 from api.client.progress import follow
-from api.client.tables import Cell
 from core.config.params import PreviewParams
+from core.output.tables import Cell
 
 SHOWN_LABELS = 30
 SHOWN_WARNINGS = 3  # of each training

@@ -9,9 +9,9 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from api import schemas
 from api.client import display
-from api.client.command_group import INTERRUPTED
 from api.client.http import Client, ClientError, Refused, Unreachable
 from core.config.params import JobKind
+from core.output.command_group import INTERRUPTED
 from core.states import TERMINAL_JOB_STATES, Activity, JobState
 
 LOOK_EVERY_S = 0.5

@@ -32,6 +32,15 @@ def find_study(client: Client, name: str) -> UUID:
     return _find("study", name, client.list_studies)
 
 
+def find_key(client: Client, name: str) -> UUID:
+    def listing(limit: int, prefix: str | None) -> schemas.Page[schemas.ApiKey]:
+        keys = [key for key in client.list_keys() if str(key.id).startswith((prefix or "").lower())]
+        newest_first = sorted(keys, key=lambda key: key.created_at, reverse=True)
+        return schemas.Page(items=newest_first[:limit])
+
+    return _find("key", name, listing)
+
+
 def _find(noun: str, name: str, listing: Listing) -> UUID:
     try:
         return UUID(name)
@@ -43,7 +52,9 @@ def _find(noun: str, name: str, listing: Listing) -> UUID:
             raise ClientError(f"There is no {noun} yet.")
         return UUID(str(newest[0].id))
     if not PREFIX.fullmatch(name):
-        raise UsageError(f"{name} names no {noun}: give its id, four or more characters of it, or `{LAST}`.")
+        raise UsageError(
+            f"{name!r} names no {noun}: give its id, four or more characters of it, or `{LAST}`."
+        )
     return only_one(noun, name, [each.id for each in listing(2, name).items])
 
 

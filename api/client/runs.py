@@ -9,13 +9,13 @@ import typer
 from api import schemas
 from api.client import display
 from api.client.connection import connect
-from api.client.files import whole_file
 from api.client.http import Client, ClientError, UsageError
 from api.client.options import Json, SaveFolder
 from api.client.references import Reference, find_run
+from core.output.files import whole_file
 
 SHOWN_RUNS, SHOWN_EPOCHS = 20, 20
-HEADLINES = {"roc_auc_macro": "ROC-AUC", "pr_auc_macro": "PR-AUC", "f1_macro": "F1"}
+HEADLINE = ("pr_auc_macro", "PR-AUC")  # the measure of a list; `mfa runs ID` shows all
 LABEL_MEASURES = ("support", "roc_auc", "pr_auc", "precision", "recall", "f1", "threshold")
 
 
@@ -56,14 +56,14 @@ def show_runs(client: Client, *, as_json: bool) -> None:
         return
     display.show_table(
         "",
-        ("id", "experiment", "state", "model", *HEADLINES.values(), "submitted"),
+        ("id", "experiment", "state", "model", HEADLINE[1], "submitted"),
         (
             (
                 run.id,
                 run.experiment,
                 display.Name(run.state or ""),
-                run.model,
-                *((run.metrics or {}).get(name) for name in HEADLINES),
+                run.model and display.Name(run.model),
+                (run.metrics or {}).get(HEADLINE[0]),
                 run.created_at,
             )
             for run in page.items

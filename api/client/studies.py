@@ -13,11 +13,11 @@ import typer
 from api import schemas
 from api.client import display
 from api.client.connection import connect
-from api.client.files import whole_file
 from api.client.http import Client, ClientError, UsageError
 from api.client.options import Json, SaveFolder
 from api.client.references import Reference, find_study
 from api.client.train import follow_training
+from core.output.files import whole_file
 from core.states import TrialState
 
 SHOWN_STUDIES, SHOWN_TRIALS = 20, 15

@@ -9,11 +9,11 @@ import typer
 from api import schemas
 from api.client import display
 from api.client.connection import connect
-from api.client.files import check_file, whole_file, write_csv
 from api.client.http import Client, UsageError
 from api.client.options import Json, OptionalLibrary
 from api.client.playlists import write_m3u
 from api.client.track_names import TrackName, find_track
+from core.output.files import check_file, whole_file, write_csv
 from core.states import TrackOrder, Verdict
 
 SHOWN_TRACKS = 50
@@ -76,13 +76,15 @@ def tracks(
     goes_on = limit is None and (m3u is not None or csv is not None or not display.console.is_terminal)
     with connect() as client:
         found = Found(client, query, None if goes_on else limit or SHOWN_TRACKS)
-        if as_json:
-            items = list(found)
-            display.show_json(schemas.Page(items=items, next_cursor=found.next_cursor))
-        elif m3u is None and csv is None:
+        if m3u is None and csv is None and not as_json:
             show_tracks(found, client)
-        else:
-            export(client, list(found), m3u, csv)
+            return
+        items = list(found)
+        for sentence in export(client, items, m3u, csv):
+            if not as_json:
+                display.say(sentence)
+        if as_json:
+            display.show_json(schemas.Page(items=items, next_cursor=found.next_cursor))
 
 
 class Found:
@@ -130,15 +132,16 @@ def labels_of(track: schemas.Track) -> str:
     return ", ".join(map(display.label_of, track.labels[: display.TOP_LABELS])) or "no label"
 
 
-def export(client: Client, found: list[schemas.Track], m3u: Path | None, csv: Path | None) -> None:
+def export(client: Client, found: list[schemas.Track], m3u: Path | None, csv: Path | None) -> Iterator[str]:
+    """Write the files; a sentence on each."""
     if m3u is not None:
         folders = {library.name: Path(library.path) for library in client.list_libraries()}
         with whole_file(m3u) as out:
             write_m3u(out, found, folders)
-        display.say(f"{len(found)} tracks are in the playlist {m3u}.")
+        yield f"{len(found)} tracks are in the playlist {m3u}."
     if csv is not None:
         count = write_csv(csv, CSV_COLUMNS, map(csv_row, found))
-        display.say(f"{count} tracks are in {csv}.")
+        yield f"{count} tracks are in {csv}."
 
 
 def csv_row(track: schemas.Track) -> tuple[object, ...]:

@@ -4,13 +4,16 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 import yaml
 
 from api import schemas
 from api.client import display
-from api.client.http import Client, ClientError
+from api.client.connection import connect
+from api.client.http import Client, ClientError, UsageError
+from api.client.options import Json, refuse_others
 from api.client.progress import follow
 from core.config.dataset import InLibrary
 from core.config.experiment import ExperimentConfig, load_experiment, parse_experiment
@@ -26,6 +29,53 @@ class LabelsFrom(StrEnum):
     GENRE_TAGS = "genre_tags"
     CORRECTIONS = "corrections"
     FOLDER = "folder"
+
+
+def train(
+    context: typer.Context,
+    library: Annotated[
+        str | None, typer.Argument(help="A library, to train on without a file; it prints the configuration.")
+    ] = None,
+    labels: Annotated[
+        LabelsFrom, typer.Option(help="Where the labels of the library come from.")
+    ] = LabelsFrom.GENRE_TAGS,
+    label_set: Annotated[
+        str | None, typer.Option(help="With --labels corrections: learn the labels of this set.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A YAML file, such as configs/experiments/transfer.yaml.")
+    ] = None,
+    num_genres: Annotated[
+        int | None, typer.Option(help="Number of labels to learn, the most frequent first.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Maximum number of epochs.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Maximum learning rate.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Patches per training step.")] = None,
+    experiment_name: Annotated[str | None, typer.Option(help="Also the name of the new model.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Train a model on your own labels and show its metrics."""
+    overrides = {
+        "num_genres": num_genres,
+        "epochs": epochs,
+        "lr": lr,
+        "batch_size": batch_size,
+        "experiment_name": experiment_name,
+    }
+    if (library is None) == (config is None):
+        raise UsageError("Name a library, or --config FILE, and not both.")
+    if config is not None:
+        refuse_others(context, "--config", {"config", *overrides, "as_json"})
+    if label_set is not None and labels != LabelsFrom.CORRECTIONS:
+        raise UsageError("--label-set belongs to --labels corrections.")
+    with connect() as client:
+        if config is not None:
+            experiment = load(config, overrides)
+        else:
+            experiment = of_library(library or "", labels, label_set, overrides)
+            if not as_json:
+                show_config(experiment)
+        follow_training(client, client.submit_training(experiment), as_json=as_json)
 
 
 def load(file: Path, overrides: Mapping[str, Any]) -> ExperimentConfig:
@@ -59,10 +109,6 @@ def place_root(config: ExperimentConfig) -> ExperimentConfig:
         return config
     root = str(Path(config.dataset.root).expanduser().resolve())
     return config.model_copy(update={"dataset": config.dataset.model_copy(update={"root": root})})
-
-
-def train(client: Client, experiment: ExperimentConfig, *, as_json: bool = False) -> None:
-    follow_training(client, client.submit_training(experiment), as_json=as_json)
 
 
 def follow_training(client: Client, job: schemas.Job, *, as_json: bool = False) -> None:

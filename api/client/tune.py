@@ -1,13 +1,17 @@
 """The `tune` command: submit a study and follow its trials, or choose the thresholds of a model anew."""
 
 from pathlib import Path
-from typing import Any
-from uuid import UUID
+from typing import Annotated, Any
+
+import typer
 
 from api import schemas
 from api.client import display
-from api.client.http import Client, ClientError
+from api.client.connection import connect
+from api.client.http import Client, ClientError, UsageError
+from api.client.options import Json, refuse_others
 from api.client.progress import follow
+from api.client.references import find_study
 from api.client.studies import show_study
 from api.client.train import place_root
 from core.config.experiment import parse_experiment
@@ -15,6 +19,58 @@ from core.config.params import ThresholdParams
 from core.config.search_space import explicit_fields
 from core.config.tuning import TuningConfig, load_tuning
 from core.states import JobState
+
+HEEDED = {  # options by what is tuned
+    "config": ("trials", "max_parallel"),
+    "resume": ("trials",),
+    "thresholds": ("beta", "min_precision"),
+}
+
+
+def tune(
+    context: typer.Context,
+    config: Annotated[Path | None, typer.Option(help="A YAML file of configs/tuning.")] = None,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Number of trials; with --resume, of additional ones.")
+    ] = None,
+    max_parallel: Annotated[
+        int | None, typer.Option(min=1, help="Number of trials to run in parallel.")
+    ] = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(metavar="STUDY", help="Resume this study; its id may be cut short."),
+    ] = None,
+    thresholds: Annotated[
+        str | None, typer.Option(help="Instead: re-tune the label thresholds of this model.")
+    ] = None,
+    beta: Annotated[
+        float | None,
+        typer.Option(min=0.01, max=10, help="Weight of recall relative to precision (F-beta); 1 by default."),
+    ] = None,
+    min_precision: Annotated[
+        float | None, typer.Option(min=0.01, max=1, help="Maximise recall at this precision or a higher one.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Tune an experiment, or the thresholds of a model."""
+    if sum(given is not None for given in (config, resume, thresholds)) != 1:
+        raise UsageError("Name one of --config FILE, --resume STUDY and --thresholds MODEL.")
+    if resume is not None and trials is None:
+        raise UsageError("Give the number of additional trials: `mfa tune --resume STUDY --trials 20`.")
+    if beta is not None and min_precision is not None:
+        raise UsageError("Name --beta or --min-precision, and not both.")
+    mode = "config" if config is not None else "resume" if resume is not None else "thresholds"
+    refuse_others(context, f"--{mode}", {mode, *HEEDED[mode], "as_json"})
+    with connect() as client:
+        if config is not None:
+            study = load(config, {"n_trials": trials, "max_parallel": max_parallel})
+            follow_study(client, client.submit_study(study), as_json=as_json)
+        elif resume is not None:
+            study_id = find_study(client, resume)
+            follow_study(client, client.resume_study(study_id, trials or 0), as_json=as_json)
+        elif thresholds is not None:
+            wanted = ThresholdParams(model=thresholds, beta=beta, min_precision=min_precision)
+            tune_thresholds(client, wanted, as_json=as_json)
 
 
 def load(file: Path, changes: dict[str, Any]) -> TuningConfig:
@@ -24,14 +80,6 @@ def load(file: Path, changes: dict[str, Any]) -> TuningConfig:
         placed = explicit_fields(place_root(parse_experiment(config.experiment)))
         config = config.model_copy(update={"experiment": placed})
     return config.model_copy(update={name: value for name, value in changes.items() if value is not None})
-
-
-def tune(client: Client, config: TuningConfig, *, as_json: bool) -> None:
-    follow_study(client, client.submit_study(config), as_json=as_json)
-
-
-def resume(client: Client, study_id: UUID, trials: int, *, as_json: bool) -> None:
-    follow_study(client, client.resume_study(study_id, trials), as_json=as_json)
 
 
 def follow_study(client: Client, job: schemas.Job, *, as_json: bool) -> None:

@@ -78,6 +78,15 @@ def test_a_table_fits_80_columns_and_breaks_no_id(terminal, db, track, command):
         assert any("test-model@1" in line for line in lines)
 
 
+def test_the_model_of_a_run_is_whole_at_80_columns(terminal, db):
+    with db.begin() as session:
+        model = make_model(session, alias=None, name="my-home-music-head", version=12)
+        make_run(session, "my-home-music-head", model_id=model.id, metrics={"pr_auc_macro": 0.5})
+    result = terminal("runs")
+    assert "my-home-music-head@12" in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 80
+
+
 @pytest.mark.usefixtures("track")
 def test_through_a_pipe_a_list_is_tab_separated_values(mfa, track):
     result = mfa("tracks", "rock")

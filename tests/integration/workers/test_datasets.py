@@ -1,5 +1,6 @@
 """`mfa datasets`: what is in a folder of music, before one trains on it."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -35,8 +36,18 @@ def test_a_dataset_is_described_and_drawn(clips, tmp_path):
     assert '"LOW " 1, "low" 8 -> "low"' in result.stdout
     assert "Files with unreadable tags: 1\n" in result.stdout
     assert "low/damaged.flac: ID3v2: version 2.9 is unknown." in result.stdout.replace(str(clips) + "/", "")
-    assert "pulsing" in result.stdout
+    assert "\nlabel\ttracks\tartists\t" in result.stdout
+    assert "\npulsing\t" in result.stdout
+    assert result.stderr == ""
     assert {path.suffix for path in (tmp_path / "plots").iterdir()} == {".png"}
+
+
+def test_a_description_as_json_names_every_file(clips, tmp_path):
+    result = mfa(tmp_path, "describe", "--root", "clips", "--plots", "plots", "--json")
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert (found["tracks"], len(found["unusable"])) == (27, 2)
+    assert [Path(path).name for path in found["unreadable_tags"]] == ["damaged.flac"]
 
 
 @pytest.mark.parametrize(
@@ -44,11 +55,13 @@ def test_a_dataset_is_described_and_drawn(clips, tmp_path):
     [
         (("describe",), "Name a dataset"),
         (("describe", "--root", "nowhere"), "nowhere is not a folder."),
+        (("describe", "--root", ".", "--plots", "/proc/x"), "The folder /proc cannot be written to"),
+        (("download", "fma", "--root", "/proc/x"), "The folder /proc cannot be written to"),
         (("describe", "--kind", "poem", "--root", "."), "Input tag 'poem'"),
     ],
 )
 def test_a_dataset_that_cannot_be_described_gives_one_error_line(tmp_path, arguments, sentence):
     result = mfa(tmp_path, *arguments)
-    assert result.returncode == 1
+    assert result.returncode == (1 if "nowhere" in arguments else 2)
     assert sentence in " ".join(result.stderr.split())
     assert "Traceback" not in result.stderr

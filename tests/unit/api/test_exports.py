@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from api import schemas
 from api.exports import as_csv, as_json, as_json_lines
-from api.spreadsheets import guard
+from core.output.spreadsheets import guard
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from rich.table import Table
 from rich.text import Text
 
-from api.client.terminal import console, printable
+from core.output.terminal import console, printable
 
 SHORT_ID = 8  # characters of an id, at least
 WHOLE_WIDTH = 36  # a longer name may be folded

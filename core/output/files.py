@@ -6,12 +6,13 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 from tempfile import NamedTemporaryFile
 from typing import BinaryIO
 
 import typer
 
-from api.spreadsheets import guard
+from core.output.spreadsheets import guard
 
 
 def check_file(file: Path | None) -> Path | None:
@@ -20,7 +21,8 @@ def check_file(file: Path | None) -> Path | None:
         return None
     if file.is_dir():
         raise typer.BadParameter(f"{file} is a folder.")
-    _try_folder(file.parent)
+    if not file.exists() or file.is_file():
+        _try_folder(file.resolve().parent)
     if file.exists() and not os.access(file, os.W_OK):
         raise typer.BadParameter(f"{file} cannot be written.")
     return file
@@ -44,12 +46,20 @@ def _try_folder(folder: Path) -> None:
 
 @contextmanager
 def whole_file(file: Path) -> Iterator[BinaryIO]:
-    """Open for writing; the file appears, or is replaced, when the block ends without an error."""
-    partial = file.with_name(f"{file.name}.part")
-    try:
-        with partial.open("wb") as out:
+    """Open for writing; the file appears, or is replaced, when the block ends without an error.
+
+    A link stays one: the file that it names is replaced. A device or a pipe is written to as it is.
+    """
+    target = file.resolve()
+    if target.exists() and not target.is_file():
+        with target.open("wb") as out:
             yield out
-        partial.replace(file)
+        return
+    partial = target.with_name(f".mfa-{token_hex(8)}.part")
+    try:
+        with partial.open("xb") as out:
+            yield out
+        partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
 

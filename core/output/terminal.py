@@ -1,4 +1,4 @@
-"""The two streams of a command, and what they can show."""
+"""The two streams of a command, what they can show, and sentences on them."""
 
 import io
 import os
@@ -6,6 +6,7 @@ import re
 import sys
 
 from rich.console import Console
+from rich.text import Text
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
@@ -33,3 +34,17 @@ def printable(text: str) -> str:
     """
     safe = UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
     return safe.encode(console.encoding, "backslashreplace").decode(console.encoding)
+
+
+def say(line: str, style: str = "") -> None:
+    """A line of what was asked for; text in brackets is not markup."""
+    console.print(Text(printable(line), style=style), soft_wrap=True)
+
+
+def note(line: str) -> None:
+    """A line about a table, beside it when the table goes through a pipe."""
+    (console if console.is_terminal else errors).print(Text(printable(line)), soft_wrap=True)
+
+
+def complain(line: str) -> None:
+    errors.print(Text(printable(line), style="red"), soft_wrap=True)
