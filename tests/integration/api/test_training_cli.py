@@ -110,6 +110,6 @@ def test_models_are_promoted_and_rolled_back(mfa, db):
 
 def test_runs_are_listed_and_shown(mfa, db):
     with db.begin() as session:
-        run_id = make_run(session, metrics={"roc_auc_macro": 0.9}).id
+        run_id = make_run(session, metrics={"roc_auc_macro": 0.8, "pr_auc_macro": 0.9}).id
     assert "\t0.9\t" in mfa("runs").stdout
     assert "roc_auc_macro" in mfa("runs", run_id).stdout
