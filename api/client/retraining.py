@@ -69,9 +69,15 @@ def verdict_of(offer: schemas.Offer) -> str:
         f"{count} {what}"
         for count, what in (
             (offer.learnt, f"known to {offer.against}"),
+            (offer.not_random, "not picked at random"),
             (offer.not_labelled, f"not labelled by {offer.against}"),
         )
         if count
+    )
+    labels = "".join(
+        f"; {what}: {', '.join(names)}"
+        for what, names in (("labels lost", offer.lost_labels), ("new labels", offer.new_labels))
+        if names
     )
     on = f"on {offer.tracks} corrected tracks new to both" + (f" (left out: {left_out})" if left_out else "")
     figures = ""
@@ -81,5 +87,5 @@ def verdict_of(offer: schemas.Offer) -> str:
             figures += f", difference {offer.difference:+.2f} ({offer.low:+.2f} to {offer.high:+.2f})"
     if offer.verdict == "undecided":
         said = f"whether it is better than {offer.against} cannot be told {on}"
-        return f"{said}: {figures or offer.reason}" + (f". {offer.reason}" if figures else "")
-    return f"{offer.verdict} than {offer.against} {on}: {figures}"
+        return f"{said}: {figures or offer.reason}" + (f". {offer.reason}" if figures else "") + labels
+    return f"{offer.verdict} than {offer.against} {on}: {figures}{labels}"

@@ -18,7 +18,10 @@ OFFER: dict[str, Any] = {
     "reason": None,
     "tracks": 52,
     "learnt": 3,
+    "not_random": 7,
     "not_labelled": 0,
+    "lost_labels": [],
+    "new_labels": ["ambient"],
     "artists": 40,
     "labels": 6,
     "f1_before": 0.71,
@@ -76,7 +79,7 @@ def test_a_retraining_is_set_up_changed_and_turned_off(http, mine):
 
 def test_what_cannot_be_set_up_is_refused_before_anything_is_stored(http, mine, db):
     with db.begin() as session:
-        make_model(session, name="bought", alias=None)
+        make_model(session, name="bought", alias=None, sha256="b" * 64)
     for name, body, status, code in (
         ("mine", {"after_corrections": 0}, 422, "invalid"),
         ("mine", {}, 422, "invalid"),
@@ -106,8 +109,8 @@ def test_a_failed_training_and_an_offered_model_are_shown(http, mine, db, open_u
     shown = " ".join(mfa("models").stderr.split())  # through a pipe the table alone is the output
     assert (
         "mine@2 is offered: better than mine@1 on 52 corrected tracks new to both "
-        "(left out: 3 known to mine@1): macro-F1 0.82 against 0.71 of mine@1, "
-        "difference +0.11 (+0.03 to +0.19)" in shown
+        "(left out: 3 known to mine@1, 7 not picked at random): macro-F1 0.82 against 0.71 of mine@1, "
+        "difference +0.11 (+0.03 to +0.19); new labels: ambient" in shown
     )
     assert "mine@3 is offered: whether it is better than mine@1 cannot be told on 8 corrected tracks" in shown
     assert "at least 10 are needed." in shown
