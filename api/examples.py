@@ -266,11 +266,11 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "offer": None,
     },
     "Offer": OFFER,
-    "RetrainingRequest": {"after_corrections": 50},
+    "RetrainingRequest": {"after_tracks": 50},
     "Retraining": {
         "model": "my-genres",
         "enabled": True,
-        "after_corrections": 50,
+        "after_tracks": 50,
         "library": "home",
         "serving": "my-genres@1",
         "corrected": 12,

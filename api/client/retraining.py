@@ -30,7 +30,7 @@ def retrain(
             client.turn_off_retraining(model)
             display.say(f"{model} is no longer trained by itself.")
             return
-        request = schemas.RetrainingRequest(after_corrections=after, library=library)
+        request = schemas.RetrainingRequest(after_tracks=after, library=library)
         display.say(state_of(client.set_up_retraining(model, request)))
 
 
@@ -49,11 +49,11 @@ def state_of(each: schemas.Retraining) -> str:
     """One line on a retraining."""
     if not each.enabled:
         line = f"{each.model} is no longer trained by itself."
-    elif each.library is None or each.corrected is None:
-        line = f"{each.model} is not trained by itself: its library, model or run has been deleted."
+    elif each.corrected is None and each.error is not None:
+        return f"{each.model} is not trained by itself: {each.error.detail}"
     else:
         line = (
-            f"{each.model} is trained by itself after {each.after_corrections} corrected tracks of "
+            f"{each.model} is trained by itself after {each.after_tracks} corrected tracks of "
             f"{each.library}; {each.corrected} so far."
         )
     if each.error is not None:

@@ -47,7 +47,7 @@ def mine(db) -> Model:
         library = make_library(session, name="home")
         model = make_model(session, name="mine")
         run = make_run(session, model_id=model.id)
-        session.get_one(Job, run.id).library_id = library.id
+        run.library_id = library.id
         track = make_analysed_track(session, library, model, "a.mp3")
     with db.begin() as session:
         said = [NewCorrection(track.content_hash or b"", "rock", Verdict.YES)]
@@ -56,12 +56,12 @@ def mine(db) -> Model:
 
 
 def test_a_retraining_is_set_up_changed_and_turned_off(http, mine):
-    made = http.put(f"{RETRAININGS}/mine", json={"after_corrections": 50})
+    made = http.put(f"{RETRAININGS}/mine", json={"after_tracks": 50})
     assert made.status_code == 200
     assert made.json() | {"tried_at": None} == {
         "model": "mine",
         "enabled": True,
-        "after_corrections": 50,
+        "after_tracks": 50,
         "library": "home",
         "serving": "mine@1",
         "corrected": 1,
@@ -71,8 +71,8 @@ def test_a_retraining_is_set_up_changed_and_turned_off(http, mine):
         "offered": None,
         "error": None,
     }
-    http.put(f"{RETRAININGS}/mine", json={"after_corrections": 20, "library": "home"})
-    assert [each["after_corrections"] for each in http.get(RETRAININGS).json()["items"]] == [20]
+    http.put(f"{RETRAININGS}/mine", json={"after_tracks": 20, "library": "home"})
+    assert [each["after_tracks"] for each in http.get(RETRAININGS).json()["items"]] == [20]
     assert http.delete(f"{RETRAININGS}/mine").status_code == 204
     assert http.get(f"{RETRAININGS}/mine").json()["enabled"] is False
 
@@ -81,11 +81,11 @@ def test_what_cannot_be_set_up_is_refused_before_anything_is_stored(http, mine, 
     with db.begin() as session:
         make_model(session, name="bought", alias=None, sha256="b" * 64)
     for name, body, status, code in (
-        ("mine", {"after_corrections": 0}, 422, "invalid"),
+        ("mine", {"after_tracks": 0}, 422, "invalid"),
         ("mine", {}, 422, "invalid"),
-        ("mine", {"after_corrections": 5, "library": "nope"}, 404, "library_not_found"),
-        ("nope", {"after_corrections": 5}, 404, "model_not_found"),
-        ("bought", {"after_corrections": 5}, 422, "invalid"),
+        ("mine", {"after_tracks": 5, "library": "nope"}, 404, "library_not_found"),
+        ("nope", {"after_tracks": 5}, 404, "model_not_found"),
+        ("bought", {"after_tracks": 5}, 422, "invalid"),
     ):
         assert problem_of(http.put(f"{RETRAININGS}/{name}", json=body), status) == code
     assert http.get(RETRAININGS).json()["items"] == []
