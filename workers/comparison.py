@@ -1,9 +1,11 @@
-"""Compares a retrained model with the one that serves, on corrected tracks that neither has learnt from.
+"""Compares a retrained model with the one that serves, on tracks that a review has picked at random.
 
-The old model is measured by what it serves, its stored predictions; the new one by decisions of models of its
-cross-validation, or on its test tracks. Shapes: N tracks, L labels that both models have.
+Other corrected tracks were picked because the old model was unsure of them or wrong: any other model does
+better on them. What either has learnt from is left out. The old model is measured by what it serves, the new
+one by decisions of models of its cross-validation, or on its test tracks. Shapes: N tracks, L labels.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,15 +16,22 @@ from sqlalchemy.orm import Session
 from core.errors import ModelNotFound
 from core.ml.evaluation.intervals import MIN_GROUPS
 from core.ml.evaluation.paired import Difference, paired_difference
+from core.ml.models.artifact import ArtifactError
 from core.ml.training.json_values import finite_or_null
-from core.ml.training.track_records import TrackRecords, read_track_records
+from core.ml.training.track_records import TrackRecords, UnreadableRecords, read_track_records
 from core.spelling import name_key
-from core.store.corrections import find_corrections
+from core.store.corrections import find_corrections, find_sampled
+from core.store.embeddings import find_embeddings
 from core.store.predictions import given_labels, list_scores
 from core.store.registry import artifact_folder, resolve_model
 from core.store.tables import Model
+from workers.taggers import get_tagger
+
+log = logging.getLogger(__name__)
 
 PER_QUERY = 5000
+MOST_NAMED = 5  # labels in a reason
+ADVICE = "`mfa review --strategy random` picks tracks that can be compared."
 
 
 @dataclass
@@ -31,11 +40,19 @@ class Compared:
 
     against: str  # `name@version`
     base: Model | None = None  # None if it has been deleted
-    is_recorded: bool = True  # whether it is stored which tracks the old model has learnt from
+    unknown: str | None = None  # why it cannot be told which tracks the old model has learnt from
     rows: list[int] = field(default_factory=list)
     given: list[set[str]] = field(default_factory=list)  # keys of the labels by the old model, of each row
+    embedded: dict[int, Any] = field(default_factory=dict)  # embeddings (D,) of rows still to be labelled
     learnt: int = 0  # tracks that the old model has learnt from
-    not_labelled: int = 0  # tracks that the old model has not labelled
+    not_random: int = 0  # tracks, new to both models, that no review had picked at random
+    not_labelled: int = 0  # tracks, picked at random, of which nothing by the old model is stored
+
+    def add(self, row: int, scores: Sequence[float]) -> None:
+        """Compare a track, given the scores (L,) of the old model."""
+        assert self.base is not None
+        self.rows.append(row)
+        self.given.append({name_key(each.label) for each in given_labels(self.base, scores)})
 
 
 def find_tracks(session: Session, against: str, records: TrackRecords) -> Compared:
@@ -45,49 +62,77 @@ def find_tracks(session: Session, against: str, records: TrackRecords) -> Compar
         found.base = resolve_model(session, against)
     except ModelNotFound:
         return found
-    old = read_track_records(artifact_folder(found.base))
+    try:
+        old = read_track_records(artifact_folder(found.base))
+    except UnreadableRecords as error:
+        log.warning("no comparison with %s: %s", against, error)
+        found.unknown = f"The record of the tracks that {against} has learnt from is damaged."
+        return found
     if old is None:
-        found.is_recorded = False
+        found.unknown = f"It is not recorded which tracks {against} has learnt from."
         return found
     known = {content for content, learnt in zip(old.contents, old.learnt, strict=True) if learnt}
     tested = {content: row for row, content in enumerate(records.contents) if records.tested[row]}
     for contents in _slices(sorted(tested)):
         corrected = find_corrections(session, contents)
-        scores = list_scores(session, found.base, list(corrected))
-        for content in corrected:
-            if content in known:
-                found.learnt += 1
-            elif content not in scores:
-                found.not_labelled += 1
-            else:
-                given = given_labels(found.base, scores[content])
-                found.rows.append(tested[content])
-                found.given.append({name_key(each.label) for each in given})
+        new = [content for content in corrected if content not in known]
+        sampled = sorted(find_sampled(session, new))
+        found.learnt += len(corrected) - len(new)
+        found.not_random += len(new) - len(sampled)
+        scores = list_scores(session, found.base, sampled)
+        rest = [content for content in sampled if content not in scores]
+        embeddings = find_embeddings(session, rest, found.base, "full")
+        for content, values in scores.items():
+            found.add(tested[content], values)
+        found.embedded |= {tested[content]: each.vector for content, each in embeddings.items()}
+        found.not_labelled += len(rest) - len(embeddings)
     return found
+
+
+def label_embedded(found: Compared) -> None:
+    """Let the old model label the tracks of which only the embedding is stored."""
+    if not found.embedded or found.base is None:
+        return
+    rows, vectors = zip(*found.embedded.items(), strict=True)
+    found.embedded = {}
+    try:
+        scores = get_tagger(found.base, threads=None).relabel(np.asarray(vectors, np.float32))
+    except (ArtifactError, OSError) as error:
+        log.warning("%s cannot be loaded for the comparison: %s", found.against, error)
+        found.not_labelled += len(rows)
+        return
+    for row, values in zip(rows, scores.tolist(), strict=True):
+        found.add(row, values)
 
 
 def make_offer(found: Compared, labels: Sequence[str], records: TrackRecords) -> dict[str, Any]:
     """What `models.offer` holds: the verdict on the new model, with these labels, and the figures behind it.
 
     The verdict is `better` or `worse` if the 95 % interval of the difference lies on one side of 0, else
-    `undecided`.
+    `undecided`; so is that on a better model that has lost labels.
     """
+    own = {} if found.base is None else {name_key(label): label for label in found.base.labels}
+    new = {name_key(label): label for label in labels}
     offer: dict[str, Any] = {
         "against": found.against,
         "verdict": "undecided",
         "reason": None,
         "tracks": len(found.rows),
         "learnt": found.learnt,
+        "not_random": found.not_random,
         "not_labelled": found.not_labelled,
+        "lost_labels": [label for key, label in own.items() if key not in new],
+        "new_labels": [] if found.base is None else [label for key, label in new.items() if key not in own],
     }
     if found.base is None:
         return offer | {"reason": f"{found.against} has been deleted."}
-    if not found.is_recorded:
-        return offer | {"reason": f"It is not recorded which tracks {found.against} has learnt from."}
-    own = {name_key(label) for label in found.base.labels}
+    if found.unknown is not None:
+        return offer | {"reason": found.unknown}
     shared = [place for place, label in enumerate(labels) if name_key(label) in own]
-    if not found.rows or not shared:
-        return offer | {"reason": "No corrected track is new to both models and has labels that both know."}
+    if not shared:
+        return offer | {"reason": "The two models have no label in common."}
+    if not found.rows:
+        return offer | {"reason": _why_none(found)}
     keys = [name_key(labels[place]) for place in shared]
     result = paired_difference(
         records.targets[np.ix_(found.rows, shared)],
@@ -104,20 +149,45 @@ def make_offer(found: Compared, labels: Sequence[str], records: TrackRecords) ->
         "low": result.low,
         "high": result.high,
     }
-    return dict(finite_or_null(offer | figures | _judge(result)))
+    return dict(finite_or_null(offer | figures | _judge(result, found, offer["lost_labels"])))
 
 
-def _judge(result: Difference) -> dict[str, Any]:
+def _judge(result: Difference, found: Compared, lost: Sequence[str]) -> dict[str, Any]:
     """The verdict and, if it is undecided, the reason."""
-    if result.labels and result.groups >= MIN_GROUPS:
-        if result.low > 0:
-            return {"verdict": "better"}
-        if result.high < 0:
-            return {"verdict": "worse"}
-        return {"reason": "The interval of the difference contains 0."}
     if not result.labels:
         return {"reason": "No track has a label that both models know."}
-    return {"reason": f"The tracks are by {result.groups} artists; at least {MIN_GROUPS} are needed."}
+    if result.groups < MIN_GROUPS:
+        reason = f"The tracks are by {result.groups} artists; at least {MIN_GROUPS} are needed."
+        return {"reason": " ".join([reason, *_not_random(found)])}
+    if result.low > 0 and lost:
+        named = ", ".join(lost[:MOST_NAMED]) + (", ..." if len(lost) > MOST_NAMED else "")
+        return {"reason": f"It is better on the labels that both have, but no longer gives {named}."}
+    if result.low > 0:
+        return {"verdict": "better"}
+    if result.high < 0:
+        return {"verdict": "worse"}
+    return {"reason": "The interval of the difference contains 0."}
+
+
+def _why_none(found: Compared) -> str:
+    """Why there is no track to compare."""
+    reasons = _not_random(found)
+    if found.not_labelled:
+        reasons.append(
+            f"Of {found.not_labelled} tracks, {found.against} has no labels: label their library with it."
+        )
+    return " ".join(reasons) or "No corrected track is new to both models."
+
+
+def _not_random(found: Compared) -> list[str]:
+    """That tracks were left out because of how they were picked, and what to do."""
+    if not found.not_random:
+        return []
+    return [
+        f"{found.not_random} corrected tracks are left out, as they were picked because {found.against} was "
+        "unsure of them or wrong, or it is not known how: any other model does better on such tracks. "
+        f"{ADVICE}"
+    ]
 
 
 def _slices(contents: Sequence[bytes]) -> Iterator[Sequence[bytes]]:

@@ -35,7 +35,7 @@ from core.jobs.workers import DISPATCHER, record_heartbeat, remove_dead_workers,
 from core.logs import configure_logging
 from core.services.kinds import register_kinds
 from core.services.retention import BATCH, delete_old_jobs
-from core.services.retraining import find_enabled, retrain_if_due
+from core.services.retraining import find_enabled, note_failure, retrain_if_due
 from core.settings import Settings, get_settings
 from core.store.session import SessionFactory, create_database_engine, create_session_factory, transaction
 from core.store.tables import Job
@@ -49,6 +49,7 @@ WINDOW_PER_SLOT = 4  # published units per slot: enough to keep every slot busy,
 LOST_AFTER_S = 5.0  # a message that is not in the broker and not claimed after this time is lost
 SWEEP_EVERY_S = 60.0
 SWEEP_AGAIN_S = 5.0  # while the last one left something to remove
+RETRAIN_EVERY_S = 60.0
 HEARTBEAT_EVERY_S = 10.0
 DELETE_FOR_S = 1.0  # at most in one sweep, as nothing is dispatched meanwhile
 ORPHAN_UPLOAD_S = 3600.0
@@ -147,8 +148,14 @@ class Dispatcher:
         with self.sessions() as session:
             names = find_enabled(session)
         for name in names:
-            with transaction(self.sessions) as session:
-                job = retrain_if_due(session, name, self.data_dir)
+            try:
+                with transaction(self.sessions) as session:
+                    job = retrain_if_due(session, name, self.data_dir)
+            except Exception:  # must not keep the others from being trained
+                log.exception("%s could not be trained again", name)
+                with transaction(self.sessions) as session:
+                    note_failure(session, name)
+                continue
             if job is not None:
                 log.info("%s is trained again: job %s", name, job.id)
 
@@ -233,12 +240,15 @@ def run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     dispatcher, listener = Dispatcher(settings), NotificationListener(settings.database_url)
-    next_sweep = 0.0
+    next_sweep = next_retraining = 0.0
     while not stop.is_set():
         succeeded = dispatcher.tick() & succeeds(dispatcher.send_heartbeat)
         if time.monotonic() >= next_sweep:
-            succeeded &= succeeds(dispatcher.sweep) & succeeds(dispatcher.retrain)
+            succeeded &= succeeds(dispatcher.sweep)
             next_sweep = time.monotonic() + (SWEEP_AGAIN_S if dispatcher.is_behind else SWEEP_EVERY_S)
+        if time.monotonic() >= next_retraining:
+            succeeded &= succeeds(dispatcher.retrain)
+            next_retraining = time.monotonic() + RETRAIN_EVERY_S
         if not succeeded:
             stop.wait(1.0)
         listener.wait()

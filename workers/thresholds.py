@@ -1,5 +1,6 @@
 """Body of a `thresholds` unit: tunes a model's thresholds on its validation tracks, as a new version."""
 
+import logging
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -25,14 +26,17 @@ from core.ml.models import artifact
 from core.ml.models.artifact import ModelCard, StoredCard
 from core.ml.training.json_values import finite_or_null
 from core.ml.training.records import VALIDATION_FILE, ValidationScores, read_validation
-from core.ml.training.track_records import TRACKS_FILE
+from core.ml.training.track_records import TRACKS_FILE, UnreadableRecords, read_track_records
 from core.settings import get_settings
 from core.store.experiments import reserve_version
 from core.store.predictions import copy_predictions
 from core.store.registry import artifact_folder, register_artifact, resolve_model
 from core.store.tables import Job, JobUnit, Model
 from workers.install import install
+from workers.learnt import save_learnt
 from workers.lease import Lease
+
+log = logging.getLogger(__name__)
 
 MOST_POINTS = 50
 FOLDS = 5  # in which thresholds are chosen on some tracks, and measured on others
@@ -44,6 +48,7 @@ def tune_thresholds(lease: Lease) -> None:
     """A repeated run finds the same thresholds; once the version is registered, it only relabels."""
     source, made = lease.transact(partial(_load, claim=lease.claim))
     model = made or _make_version(lease, source)
+    _save_learnt(lease, model)
     _relabel(lease, source, model)
     lease.write(lambda session: count_unit_itself(session, lease.claim))
 
@@ -199,6 +204,17 @@ def _relabel_page(session: Session, claim: Claim, source: Model, model: Model, a
     if following is not None:
         save_progress(session, claim, after=following.hex())
     return following
+
+
+def _save_learnt(lease: Lease, model: Model) -> None:
+    """The version with other thresholds has learnt from the same audio."""
+    try:
+        records = read_track_records(artifact_folder(model))
+    except UnreadableRecords as error:
+        log.warning("it is not known what %s@%s has learnt from: %s", model.name, model.version, error)
+        return
+    if records is not None:
+        save_learnt(lease, model, records)
 
 
 def _records(folder: Path) -> dict[str, bytes]:

@@ -28,13 +28,13 @@ from core.settings import get_settings
 from core.states import Activity
 from core.store.corrections import list_library_corrections
 from core.store.experiments import FinishedTraining, take_version
-from core.store.learnt_tracks import save_learnt_tracks
-from core.store.registry import register_artifact
-from core.store.tables import Library, Run
+from core.store.registry import artifact_folder, register_artifact
+from core.store.tables import Library, Model, Run
 from core.store.tracks import list_tags
-from workers.comparison import find_tracks, make_offer
+from workers.comparison import find_tracks, label_embedded, make_offer
 from workers.install import install, read_card
 from workers.known_audio import stored_embeddings, with_contents
+from workers.learnt import save_learnt
 from workers.lease import Lease
 from workers.library_dataset import corrected_track, tagged_track
 
@@ -43,12 +43,16 @@ LARGE_RESULTS = ("co_occurrence",)  # quadratic in the labels; stored only in th
 
 
 def train_model(lease: Lease) -> None:
-    """Train and register the model. Resumes from the last checkpoint; does nothing once registered."""
+    """Train and register the model. Resumes from the last checkpoint or, once registered, behind that."""
     settings, run_id = get_settings(), lease.claim.job_id
     config = ExperimentConfig.model_validate(lease.claim.params["experiment"])
     with lease.sessions() as session:
-        if session.get_one(Run, run_id).model_id is not None:
-            return
+        made_id = session.get_one(Run, run_id).model_id
+        made = None if made_id is None else session.get(Model, made_id)
+    if made is not None:
+        _clean_up(lease, made)
+    if made_id is not None:
+        return
     dataset = load_known_dataset(lease, config.dataset, config.labels)
     version = lease.write(lambda session: take_version(session, run_id))
     reporter = RunReporter(lease, run_id)
@@ -76,10 +80,17 @@ def train_model(lease: Lease) -> None:
         raise
     reporter.on_activity(Activity.INSTALLING, 0, None)
     installed = install(result.folder, settings.models_dir / f"{config.experiment_name}-{version}")
-    records = read_track_records(installed)
-    offer = _compare(lease, result, records)
-    lease.write(partial(_finish, lease=lease, result=result, folder=installed, records=records, offer=offer))
-    shutil.rmtree(folder, ignore_errors=True)
+    offer = _compare(lease, result, read_track_records(installed))
+    model = lease.write(partial(_finish, lease=lease, result=result, folder=installed, offer=offer))
+    _clean_up(lease, model)
+
+
+def _clean_up(lease: Lease, model: Model) -> None:
+    """Store what the registered model has learnt from, and remove the checkpoints."""
+    records = read_track_records(artifact_folder(model))
+    if records is not None:
+        save_learnt(lease, model, records)
+    shutil.rmtree(get_settings().training_dir / str(lease.claim.job_id), ignore_errors=True)
 
 
 def _compare(lease: Lease, result: TrainingResult, records: TrackRecords | None) -> dict[str, Any] | None:
@@ -88,6 +99,7 @@ def _compare(lease: Lease, result: TrainingResult, records: TrackRecords | None)
     if against is None or records is None:
         return None
     found = lease.transact(partial(find_tracks, against=against, records=records))
+    label_embedded(found)
     return make_offer(found, result.labels, records)
 
 
@@ -143,10 +155,12 @@ def _finish(
     lease: Lease,
     result: TrainingResult,
     folder: Path,
-    records: TrackRecords | None,
     offer: dict[str, Any] | None,
-) -> None:
-    """Register the model and store the results of its run in one transaction."""
+) -> Model:
+    """Register the model and store the results of its run in one transaction.
+
+    It is short, as registration may create an index, which holds up all that write embeddings.
+    """
     card = read_card(folder)
     run = session.get_one(Run, lease.claim.job_id)
     finished = FinishedTraining(
@@ -160,9 +174,8 @@ def _finish(
     )
     model = register_artifact(session, folder)
     model.offer = offer
-    if records is not None:
-        save_learnt_tracks(session, model, records.learnt_scores())
     finish_run(session, lease.claim, run, finished, model)
+    return model
 
 
 class RunReporter:

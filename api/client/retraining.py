@@ -30,7 +30,7 @@ def retrain(
             client.turn_off_retraining(model)
             display.say(f"{model} is no longer trained by itself.")
             return
-        request = schemas.RetrainingRequest(after_corrections=after, library=library)
+        request = schemas.RetrainingRequest(after_tracks=after, library=library)
         display.say(state_of(client.set_up_retraining(model, request)))
 
 
@@ -49,11 +49,11 @@ def state_of(each: schemas.Retraining) -> str:
     """One line on a retraining."""
     if not each.enabled:
         line = f"{each.model} is no longer trained by itself."
-    elif each.library is None or each.corrected is None:
-        line = f"{each.model} is not trained by itself: its library, model or run has been deleted."
+    elif each.corrected is None and each.error is not None:
+        return f"{each.model} is not trained by itself: {each.error.detail}"
     else:
         line = (
-            f"{each.model} is trained by itself after {each.after_corrections} corrected tracks of "
+            f"{each.model} is trained by itself after {each.after_tracks} corrected tracks of "
             f"{each.library}; {each.corrected} so far."
         )
     if each.error is not None:
@@ -69,9 +69,15 @@ def verdict_of(offer: schemas.Offer) -> str:
         f"{count} {what}"
         for count, what in (
             (offer.learnt, f"known to {offer.against}"),
+            (offer.not_random, "not picked at random"),
             (offer.not_labelled, f"not labelled by {offer.against}"),
         )
         if count
+    )
+    labels = "".join(
+        f"; {what}: {', '.join(names)}"
+        for what, names in (("labels lost", offer.lost_labels), ("new labels", offer.new_labels))
+        if names
     )
     on = f"on {offer.tracks} corrected tracks new to both" + (f" (left out: {left_out})" if left_out else "")
     figures = ""
@@ -81,5 +87,5 @@ def verdict_of(offer: schemas.Offer) -> str:
             figures += f", difference {offer.difference:+.2f} ({offer.low:+.2f} to {offer.high:+.2f})"
     if offer.verdict == "undecided":
         said = f"whether it is better than {offer.against} cannot be told {on}"
-        return f"{said}: {figures or offer.reason}" + (f". {offer.reason}" if figures else "")
-    return f"{offer.verdict} than {offer.against} {on}: {figures}"
+        return f"{said}: {figures or offer.reason}" + (f". {offer.reason}" if figures else "") + labels
+    return f"{offer.verdict} than {offer.against} {on}: {figures}{labels}"

@@ -36,7 +36,7 @@ def set_up_retraining(
     one did, with what people have said since. The new model is compared with the one that serves and offered;
     nothing is promoted.
     """
-    row = service.set_up(session, name, body.after_corrections, body.library, caller.owner)
+    row = service.set_up(session, name, body.after_tracks, body.library, caller.owner)
     return views.retraining(session, row)
 
 

@@ -11,20 +11,29 @@ from api.schemas.base import Request, Response
 class Offer(Response):
     """How a model that was trained by itself compares with the one that it was trained for.
 
-    Measured on tracks that people corrected and neither model has learnt from: the old model by what it
-    serves, the new one by models of its cross-validation, or on its test tracks.
+    Measured on tracks that a review picked at random, people corrected, and neither model has learnt from:
+    the old model by what it serves, the new one by models of its cross-validation, or on its test tracks.
     """
 
     against: str = Field(description="`name@version` of the old model")
     verdict: Literal["better", "worse", "undecided"] = Field(
-        description="`better` or `worse` if the 95 % interval of the difference lies on one side of 0"
+        description="`better` or `worse` if the 95 % interval of the difference lies on one side of 0; "
+        "never `better` if `lost_labels` has any"
     )
     reason: str | None = Field(description="why it is undecided")
     tracks: int = Field(description="compared")
     learnt: int = Field(description="corrected tracks left out because the old model has learnt from them")
-    not_labelled: int = Field(
-        description="corrected tracks left out because the old model has not labelled them"
+    not_random: int = Field(
+        description="corrected tracks left out because no review has picked them at random "
+        "(`strategy=random` without a `label`): people, or the other strategies, pick those that the old "
+        "model is unsure of or wrong about"
     )
+    not_labelled: int = Field(
+        description="corrected tracks left out because neither labels of the old model nor, if it is a head, "
+        "embeddings are stored"
+    )
+    lost_labels: list[str] = Field(description="that the old model has and the new one has not")
+    new_labels: list[str]
     artists: int | None = Field(
         default=None, description="of the tracks, those without one counted as one each: what is resampled"
     )

@@ -30,13 +30,15 @@ def retraining(session: Session, row: RetrainingRow) -> schemas.Retraining:
     known, job = row.retraining, row.job
     made = session.get(tables.Model, job.model_id) if job is not None and job.model_id is not None else None
     code, detail = known.error_code, known.error_detail
-    if code is None and job is not None:
+    if known.enabled and row.obstacle is not None:
+        code, detail = row.obstacle.code, row.obstacle.detail
+    elif code is None and job is not None:
         code, detail = job.error_code, job.error_detail
     return schemas.Retraining(
         model=known.model_name,
         enabled=known.enabled,
-        after_corrections=known.after_tracks,
-        library=row.library,
+        after_tracks=known.after_tracks,
+        library=row.library.name if row.library is not None else None,
         serving=row.serving.reference if row.serving is not None else None,
         corrected=row.corrected,
         tried_at=known.tried_at,

@@ -5,26 +5,31 @@ Off for a model until somebody sets it up. The new model is only offered: nothin
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, literal, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from core.config.dataset import USUAL_FOLDS, CorrectionsDataset, DatasetConfig, LibraryDataset
 from core.config.experiment import ExperimentConfig, parse_experiment
 from core.config.models import TransferConfig
-from core.errors import Invalid, MFAError, RetrainingNotFound
+from core.errors import Invalid, LibraryNotFound, MFAError, ModelNotFound, RetrainingNotFound, RunNotFound
 from core.jobs.jobs import OPEN_JOB_STATES
 from core.jobs.kinds import NewJob, SubmissionContext
 from core.jobs.submission import submit
 from core.services.training import prepare_experiment
+from core.states import JobState
 from core.store.corrections import count_corrected_since
 from core.store.experiments import find_training
 from core.store.libraries import get_library_by_name
 from core.store.registry import DEFAULT_ALIAS, resolve_model
-from core.store.tables import Job, Library, Model, Retraining, Run
+from core.store.tables import Job, Library, Model, ModelAlias, Retraining, Run
+
+FAILED = (JobState.FAILED, JobState.CANCELLED)
+UNEXPECTED = "internal"
+UNEXPECTED_DETAIL = "An internal error, which is tried again; the dispatcher's log tells more."
 
 
 @dataclass(frozen=True)
@@ -32,17 +37,32 @@ class RetrainingRow:
     """A retraining with what it depends on now."""
 
     retraining: Retraining
-    library: str | None  # None once it has been deleted
+    library: Library | None  # None once it has been deleted
     serving: Model | None  # that the next model is trained for; None once all have been deleted
+    run: Run | None  # that trained it; None once it has been deleted
+    is_own: bool  # whether the model has learnt from this library
     corrected: int | None  # tracks since then, or since the last try; None if that cannot be told
-    job: Job | None  # the last one
+    job: Job | None  # the last one, or its newest retry
+
+    @property
+    def obstacle(self) -> MFAError | None:
+        """Why nothing can be counted."""
+        if self.library is None:
+            return LibraryNotFound("Its library has been deleted: set it up with another one.")
+        if self.serving is None:
+            return ModelNotFound("All models of this name have been deleted.")
+        if self.run is None:
+            return RunNotFound(
+                f"The run that trained {self.serving.name}@{self.serving.version} has been deleted."
+            )
+        return None
 
 
 def set_up(session: Session, name: str, after_tracks: int, library: str | None, owner: str) -> RetrainingRow:
     """Train the models of this name again whenever so many tracks have been corrected.
 
-    The library is that of the last training unless it is named. Raises Invalid, ModelNotFound or
-    LibraryNotFound.
+    The library is that of the last training unless it is named. If the last try has failed, it is forgotten.
+    Raises Invalid, ModelNotFound or LibraryNotFound.
     """
     model = serving_model(session, name)
     run = find_training(session, model)
@@ -50,18 +70,18 @@ def set_up(session: Session, name: str, after_tracks: int, library: str | None, 
         raise Invalid(
             f"{name} was not trained here, or its run has been deleted: train it on a dataset first."
         )
-    library_id = get_library_by_name(session, library).id if library else _library_of(session, run)
+    library_id = get_library_by_name(session, library).id if library else run.library_id
     if library_id is None:
         raise Invalid(f"{name} was not trained on a library: name the `library` whose corrections count.")
     values = {"after_tracks": after_tracks, "enabled": True, "library_id": library_id, "owner": owner}
-    known = session.get(Retraining, model.name, with_for_update=True)
-    if known is None:
-        session.add(Retraining(model_name=model.name, **values))
-    else:
-        for column, value in values.items():
-            setattr(known, column, value)
-    session.flush()
-    return get_retraining(session, model.name)
+    statement = insert(Retraining).values(model_name=name, **values)
+    session.execute(statement.on_conflict_do_update(index_elements=[Retraining.model_name], set_=values))
+    known = session.get_one(Retraining, name, populate_existing=True)
+    job = _newest_job(session, known)
+    if known.error_code is not None or (job is not None and job.state in FAILED):
+        known.tried_at = known.job_id = known.error_code = known.error_detail = None
+        session.flush()
+    return get_retraining(session, name)
 
 
 def turn_off(session: Session, name: str) -> None:
@@ -87,31 +107,47 @@ def list_retrainings(session: Session) -> list[RetrainingRow]:
     ]
 
 
-def _row(session: Session, retraining: Retraining) -> RetrainingRow:
+def _row(session: Session, retraining: Retraining, at_most: int | None = None) -> RetrainingRow:
+    """`at_most`: where to stop counting."""
     library = session.scalar(select(Library).where(Library.id == retraining.library_id))
     try:
         serving = serving_model(session, retraining.model_name)
     except MFAError:
         serving = None
     run = find_training(session, serving) if serving else None
-    since = _since(retraining, run)
+    is_own = library is not None and run is not None and library.id == run.library_id
     counted = None
-    if library is not None and run is not None and since is not None:
-        is_own = library.id == _library_of(session, run)
+    if library is not None and run is not None:
+        since = max(filter(None, (run.created_at, retraining.tried_at)))
         folder = run.config.get("dataset", {}).get("path", "") if is_own else ""
-        counted = count_corrected_since(session, library, since, folder=folder)
-    job = session.scalar(select(Job).where(Job.id == retraining.job_id))
-    return RetrainingRow(retraining, library.name if library else None, serving, counted, job)
+        counted = count_corrected_since(session, library, since, folder=folder, at_most=at_most)
+    return RetrainingRow(retraining, library, serving, run, is_own, counted, _newest_job(session, retraining))
+
+
+def _newest_job(session: Session, retraining: Retraining) -> Job | None:
+    """The last training, or the newest of its retries, and of theirs."""
+    chain = select(Job.id, literal(0).label("depth")).where(Job.id == retraining.job_id)
+    retries = chain.cte("retries", recursive=True)
+    retries = retries.union_all(select(Job.id, retries.c.depth + 1).where(Job.retry_of == retries.c.id))
+    newest = select(Job).join(retries, retries.c.id == Job.id)
+    newest = newest.order_by(retries.c.depth.desc(), Job.created_at.desc()).limit(1)
+    return session.scalars(newest).first()
 
 
 def serving_model(session: Session, name: str) -> Model:
-    """The default model if it has this name, else what the name means, its newest version.
+    """The default model if it has this name; else the newest version but for offers that nobody promoted.
 
-    Raises ModelNotFound.
+    Raises ModelNotFound, and Invalid if the name is an alias or that of one version.
     """
-    newest = resolve_model(session, name)
-    default = resolve_model(session, DEFAULT_ALIAS)
-    return default if default.name == newest.name else newest
+    models = select(Model).where(Model.name == name)
+    is_default = exists().where(ModelAlias.model_id == Model.id, ModelAlias.alias == DEFAULT_ALIAS)
+    is_mere_offer = Model.offer.is_not(None) & ~exists().where(ModelAlias.model_id == Model.id)
+    order = (is_default.desc(), is_mere_offer, Model.version.desc())
+    model = session.scalars(models.order_by(*order).limit(1)).first()
+    if model is None:
+        meant = resolve_model(session, name)
+        raise Invalid(f"{name} is one version: models are trained again by their name, {meant.name}.")
+    return model
 
 
 def find_enabled(session: Session) -> Sequence[str]:
@@ -130,7 +166,11 @@ def retrain_if_due(session: Session, name: str, data_dir: Path) -> Job | None:
     found = session.scalars(locked.with_for_update(skip_locked=True)).one_or_none()
     if found is None:
         return None
-    row = _row(session, found)
+    row = _row(session, found, at_most=found.after_tracks)
+    if row.job is not None:
+        found.job_id = row.job.id
+    if found.error_code == UNEXPECTED:
+        found.error_code = found.error_detail = None
     is_open = row.job is not None and row.job.state in OPEN_JOB_STATES
     if is_open or row.corrected is None or row.corrected < found.after_tracks:
         return None
@@ -145,25 +185,26 @@ def retrain_if_due(session: Session, name: str, data_dir: Path) -> Job | None:
     return job
 
 
+def note_failure(session: Session, name: str) -> None:
+    """Store that a round has failed for a reason that nobody foresaw; the next one tries again."""
+    locked = select(Retraining).where(Retraining.model_name == name)
+    found = session.scalars(locked.with_for_update(skip_locked=True)).one_or_none()
+    if found is not None:
+        found.error_code, found.error_detail = UNEXPECTED, UNEXPECTED_DETAIL
+
+
 def _submit(session: Session, row: RetrainingRow, data_dir: Path) -> Job:
-    serving, library = row.serving, row.library
-    run = find_training(session, serving) if serving else None
-    assert serving is not None
-    assert run is not None
-    assert library is not None
-    job = _job_of(session, run)
-    is_own = row.retraining.library_id == _library_of(session, run)
-    config = retrained(
-        parse_experiment(job.params["experiment"] if job else run.config), library, is_own=is_own
-    )
-    study_id = job.params.get("study_id") if job else None
+    if row.serving is None or row.run is None or row.library is None:
+        raise row.obstacle or Invalid
+    job = session.scalar(select(Job).where(Job.id == row.run.job_id))  # it knows what was asked for
+    asked = job.params["experiment"] if job else row.run.config
+    config = retrained(parse_experiment(asked), row.library.name, is_own=row.is_own)
+    study_id = UUID(job.params["study_id"]) if job and job.params.get("study_id") else None
     context = SubmissionContext(row.retraining.owner, data_dir=data_dir)
-    against = serving.reference
+    against = row.serving.reference
 
     def prepare() -> NewJob:
-        return prepare_experiment(
-            session, config, context, study_id=UUID(study_id) if study_id else None, compare_with=against
-        )
+        return prepare_experiment(session, config, context, study_id=study_id, compare_with=against)
 
     return submit(session, context, ("retraining", against), prepare).job
 
@@ -191,22 +232,3 @@ def retrained(config: ExperimentConfig, library: str, *, is_own: bool) -> Experi
     ):
         split = split.model_copy(update={"folds": USUAL_FOLDS})
     return config.model_copy(update={"dataset": dataset, "split": split})
-
-
-def _job_of(session: Session, run: Run) -> Job | None:
-    """The job of a training, which knows what was asked for; None if it has been deleted."""
-    return session.scalar(select(Job).where(Job.id == run.job_id))
-
-
-def _library_of(session: Session, run: Run) -> UUID | None:
-    """The library that a training learnt from; None if its dataset was another one, or has been deleted."""
-    job = _job_of(session, run)
-    if job is not None:
-        return job.library_id
-    named = select(Library.id).where(Library.name == run.config["dataset"].get("library"))
-    return session.scalar(named)
-
-
-def _since(retraining: Retraining, run: Run | None) -> datetime | None:
-    """From when on corrections count: since the training, or the last try if that was later."""
-    return None if run is None else max(filter(None, (run.created_at, retraining.tried_at)))

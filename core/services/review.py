@@ -97,8 +97,12 @@ def forecast(session: Session, model: Model, library: str | None) -> Forecast:
     if curve["needed"] is None:
         return Forecast(reason=curve["reason"])
     wanted = None if library is None else get_library_by_name(session, library)
-    since = count_corrected_since(session, wanted, run.created_at, new_to=run.model_id)
-    have: int = results["tracks"]["all"] + since
+    learnt: int = results["tracks"]["all"]
+    most = math.ceil(max(curve[name] or 0 for name in ("needed", "low", "high")))
+    since = count_corrected_since(
+        session, wanted, run.created_at, new_to=model.id, at_most=max(0, most - learnt)
+    )
+    have = learnt + since
 
     def more(needed: int) -> int:
         return max(0, math.ceil(needed) - have)

@@ -47,7 +47,7 @@ def finish_run(session: Session, claim: Claim, run: Run, finished: FinishedTrain
         finished.code_version,
     )
     run.metrics, run.results, run.duration_s = finished.metrics, finished.results, finished.duration_s
-    run.model_id, run.finished_at = model.id, func.now()
+    run.model_id, run.weights_sha256, run.finished_at = model.id, model.sha256, func.now()
     unit = session.get_one(JobUnit, claim.unit_id, populate_existing=True)
     unit.done = max(unit.done, 1)  # averaging models takes no epoch at all
     job = session.get_one(Job, claim.job_id)

@@ -4,7 +4,7 @@ A change is what one request has written, on one track or on many; it is undone 
 `corrections` holds the last word per label and piece of audio, `correction_entries` the history.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
@@ -16,7 +16,9 @@ from sqlalchemy import (
     LargeBinary,
     Select,
     Text,
+    and_,
     any_,
+    case,
     cast,
     column,
     delete,
@@ -112,6 +114,12 @@ def find_corrections(session: Session, content_hashes: Iterable[bytes]) -> dict[
     return {digest: as_corrections(found) for digest, found in session.execute(query) if found}
 
 
+def find_sampled(session: Session, content_hashes: Collection[bytes]) -> set[bytes]:
+    """Those of which somebody said something first because a review had picked them at random."""
+    sampled = select(Review.content_hash).where(Review.sampled_at.is_not(None))
+    return set(session.scalars(sampled.where(Review.content_hash.in_(content_hashes))))
+
+
 def list_library_corrections(
     session: Session, library: Library, folder: str
 ) -> list[tuple[str, dict[str, Any], Corrections]]:
@@ -143,11 +151,12 @@ def count_corrected_since(
     *,
     folder: str = "",
     new_to: int | None = None,
+    at_most: int | None = None,
 ) -> int:
     """Pieces of audio of a library, or of any, of which a yes or no that stands has been said since then.
 
     Only those in the folder, relative to the library, count. `new_to`: the id of a model; only what it has
-    not learnt from counts, as far as that is stored.
+    not learnt from counts, as far as that is stored. `at_most`: where to stop counting.
     """
     is_there = exists().where(
         Track.content_hash == Correction.content_hash,
@@ -159,8 +168,9 @@ def count_corrected_since(
     is_learnt = exists().where(
         LearntTrack.model_id == new_to, LearntTrack.content_hash == Correction.content_hash
     )
-    query = (
-        select(func.count(Correction.content_hash.distinct()))
+    audio = (
+        select(Correction.content_hash)
+        .distinct()
         .join(CorrectionChange, CorrectionChange.id == Correction.change_id)
         .where(
             CorrectionChange.created_at > since,
@@ -168,8 +178,9 @@ def count_corrected_since(
             is_there,
             *([] if new_to is None else [~is_learnt]),
         )
+        .limit(at_most)
     )
-    return session.scalar(query) or 0
+    return session.scalar(select(func.count()).select_from(audio.subquery())) or 0
 
 
 def get_content_hash(session: Session, track_id: UUID) -> bytes:
@@ -221,7 +232,7 @@ def write_corrections(
     change = CorrectionChange(author=author, origin=origin, note=note)
     slices = (_given(rows[start : start + PER_STATEMENT]) for start in range(0, len(rows), PER_STATEMENT))
     changed = _write(session, change, slices, differs)
-    _end_leases(session, {each.content_hash for each in corrections}, confirmed=not changed)
+    _end_leases(session, {each.content_hash for each in corrections}, change.id if changed else None)
     return Written(change.id if changed else None, changed, len(rows) - changed)
 
 
@@ -335,16 +346,27 @@ def _write_slice(
     return session.scalar(select(func.count()).select_from(entries)) or 0
 
 
-def _end_leases(session: Session, content_hashes: Iterable[bytes], *, confirmed: bool) -> None:
-    """Nobody is being asked about this audio any more; `confirmed`: its verdicts stay as they were."""
+def _end_leases(session: Session, content_hashes: Iterable[bytes], change_id: UUID | None) -> None:
+    """Nobody is being asked about this audio any more.
+
+    Without a change its verdicts are confirmed as they were. Audio is sampled if it was picked at random and
+    nobody had said anything of it before this answer.
+    """
     digests = cast(list(content_hashes), ARRAY(LargeBinary))
     asked = select(Review.content_hash).where(Review.content_hash == any_(digests))
     locked = asked.order_by(Review.content_hash).with_for_update().cte("asked")
     now = func.clock_timestamp()
+    values: dict[str, Any] = {"leased_until": now}
+    if change_id is None:
+        values["confirmed_at"] = now
+    else:
+        own = CorrectionEntry.content_hash == Review.content_hash
+        is_answer = exists().where(own, CorrectionEntry.change_id == change_id)
+        is_first = ~exists().where(own, CorrectionEntry.change_id != change_id)
+        is_sample = and_(Review.at_random, Review.leased_until > now, is_answer, is_first)
+        values["sampled_at"] = case((is_sample, now), else_=Review.sampled_at)
     session.execute(
-        update(Review)
-        .where(Review.content_hash.in_(select(locked.c.content_hash)))
-        .values({"leased_until": now} | ({"confirmed_at": now} if confirmed else {})),
+        update(Review).where(Review.content_hash.in_(select(locked.c.content_hash))).values(values),
         execution_options={"synchronize_session": False},
     )
 

@@ -11,7 +11,6 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from core.config.experiment import ExperimentConfig
-from core.config.params import JobKind
 from core.errors import ArtifactNotFound, ExperimentNotFound, Invalid, RunNotFound
 from core.store.cursor import Page, cut_page, decode_cursor
 from core.store.ids import id_starts_with
@@ -73,6 +72,7 @@ def add_run(session: Session, job: Job, config: ExperimentConfig) -> Run:
         id=job.id,
         experiment_id=experiment_id,
         job_id=job.id,
+        library_id=job.library_id,
         config=config.model_dump(mode="json"),
         seed=config.seed,
     )
@@ -203,14 +203,13 @@ def read_artifact(session: Session, run_id: UUID, name: str) -> bytes:
 
 
 def find_training(session: Session, model: Model) -> Run | None:
-    """The run that trained a model, or the one whose thresholds it has re-tuned; None if it is not known."""
-    run = session.scalars(select(Run).where(Run.model_id == model.id, Run.experiment_id.is_not(None))).first()
-    if run is not None:
-        return run
-    named = Job.result["model"].astext == model.reference
-    tuned = select(Model).join(Job, Job.model_id == Model.id).where(Job.kind == JobKind.THRESHOLDS, named)
-    source = session.scalars(tuned.where(Model.id != model.id)).first()
-    return None if source is None else find_training(session, source)
+    """The run that trained the weights of a model: its own or, as with other thresholds, of equal weights.
+
+    None if it is not known, or has been deleted.
+    """
+    runs = select(Run).where(Run.weights_sha256 == model.sha256, Run.experiment_id.is_not(None))
+    own_first = (Run.model_id.is_not_distinct_from(model.id).desc(), Run.created_at)
+    return session.scalars(runs.order_by(*own_first).limit(1)).first()
 
 
 def list_epochs(session: Session, run_ids: Sequence[UUID]) -> dict[UUID, list[Epoch]]:

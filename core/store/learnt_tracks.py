@@ -2,28 +2,28 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import LargeBinary, any_, cast, delete, exists, select
+from sqlalchemy import LargeBinary, any_, cast, exists, select
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.orm import Session
 
 from core.store.tables import LearntTrack, Model
 
-ROWS_PER_STATEMENT = 1000
-
 
 def save_learnt_tracks(
     session: Session, model: Model, scores: Mapping[bytes, Sequence[float] | None]
 ) -> None:
-    """Replace what is stored for a model: the audio that it has learnt from, by content hash.
+    """Store audio that a model has learnt from, by content hash; what is stored of it is replaced.
 
     Scores (L,) are those of models that were not trained on the audio; None if there is none.
     """
-    session.execute(delete(LearntTrack).where(LearntTrack.model_id == model.id))
+    statement = insert(LearntTrack)
+    keys = [LearntTrack.model_id, LearntTrack.content_hash]
+    again = statement.on_conflict_do_update(index_elements=keys, set_={"scores": statement.excluded.scores})
     rows = [
         {"model_id": model.id, "content_hash": digest, "scores": scores[digest]} for digest in sorted(scores)
     ]
-    for start in range(0, len(rows), ROWS_PER_STATEMENT):
-        session.execute(insert(LearntTrack), rows[start : start + ROWS_PER_STATEMENT])
+    if rows:
+        session.execute(again, rows)
 
 
 def knows_what_it_learnt(session: Session, model: Model) -> bool:

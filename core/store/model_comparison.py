@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.errors import Invalid
+from core.store.experiments import find_training
 from core.store.registry import artifact_folder, resolve_model
 from core.store.review import has_learnt_from_corrections
 from core.store.tables import Model, Run
@@ -54,9 +54,7 @@ def compare_models(session: Session, references: Sequence[str]) -> list[Compared
 
 
 def _compared(session: Session, model: Model) -> ComparedModel:
-    equal = select(Model.id).where(Model.sha256 == model.sha256)
-    runs = select(Run).where(Run.model_id.in_(equal), Run.experiment_id.is_not(None))
-    run = session.scalars(runs.order_by((Run.model_id == model.id).desc(), Run.created_at).limit(1)).first()
+    run = find_training(session, model)
     return ComparedModel(
         model=model,
         run=run,

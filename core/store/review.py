@@ -35,7 +35,6 @@ from core.errors import Invalid
 from core.spelling import name_key
 from core.states import Verdict
 from core.store.clock import seconds
-from core.store.experiments import find_training
 from core.store.libraries import get_library_by_name
 from core.store.tables import (
     Correction,
@@ -112,13 +111,14 @@ def take_questions(
     needed for `disagreement`. Takers wait for each other until their transactions end. Raises Invalid.
     """
     session.execute(select(func.pg_advisory_xact_lock(REVIEW_LOCK)))
-    ranked = _ranked(session, model, strategy, label, other)
+    ranked = _ranked(model, strategy, label, other)
     library_id = None if library is None else get_library_by_name(session, library).id
     window = n * WINDOW if strategy == Strategy.MARGIN else n
     found = [_Candidate(*row) for row in session.execute(_candidates(ranked, library_id, window))]
     found.sort(key=lambda each: -each.value if strategy == Strategy.DISAGREEMENT else each.value)
     chosen = spread(found, n) if strategy == Strategy.MARGIN else found
-    until = _lease(session, [each.content_hash for each in chosen], reviewer, lease_s)
+    at_random = strategy == Strategy.RANDOM and label is None
+    until = _lease(session, [each.content_hash for each in chosen], reviewer, lease_s, at_random=at_random)
     tracks = session.execute(tracks_with(model).where(Track.id.in_([each.track_id for each in chosen])))
     rows = {track.id: track_row(track, *rest) for track, *rest in tracks}
     return [
@@ -178,8 +178,7 @@ def release(session: Session, track_ids: Sequence[UUID], reviewer: str) -> None:
 
 def may_hide_errors(session: Session, model: Model) -> bool:
     """Whether the model has learnt from corrected audio of which it has only its own scores."""
-    learnt_by = _trained_id(session, model)
-    of_model = select(LearntTrack.model_id).where(LearntTrack.model_id == learnt_by)
+    of_model = select(LearntTrack.model_id).where(LearntTrack.model_id == model.id)
     if session.scalar(of_model.limit(1)) is None:
         return has_learnt_from_corrections(session, model)
     corrected = exists().where(
@@ -188,26 +187,20 @@ def may_hide_errors(session: Session, model: Model) -> bool:
     return session.scalar(of_model.where(LearntTrack.scores.is_(None), corrected).limit(1)) is not None
 
 
-def _trained_id(session: Session, model: Model) -> int:
-    """The id of the model as it was trained: one with other thresholds has its scores from it."""
-    run = find_training(session, model)
-    return model.id if run is None or run.model_id is None else run.model_id
-
-
 def has_learnt_from_corrections(session: Session, model: Model) -> bool:
     """Whether a training that made the model, or one with equal weights, read any corrections."""
     dataset = Run.config["dataset"]
     read = or_(dataset["kind"].astext == "corrections", dataset["corrections"].as_boolean())
-    equal = select(Model.id).where(Model.sha256 == model.sha256)  # such as those with other thresholds
-    return session.scalar(select(Run.id).where(Run.model_id.in_(equal), read).limit(1)) is not None
+    made = Run.weights_sha256 == model.sha256  # also those with other thresholds
+    return session.scalar(select(Run.id).where(made, read).limit(1)) is not None
 
 
 def _ranked(
-    session: Session, model: Model, strategy: Strategy, label: str | None, other: Model | None
+    model: Model, strategy: Strategy, label: str | None, other: Model | None
 ) -> Select[*tuple[Any, ...]]:
     """A query for audio that may be asked about, and the value by which it is ordered."""
     if strategy == Strategy.SUSPECT:
-        return _suspects(model, _trained_id(session, model), label)
+        return _suspects(model, label)
     if strategy == Strategy.DISAGREEMENT:
         if other is None:
             raise Invalid("Name the `other` model to compare with.")
@@ -229,10 +222,10 @@ def _margin(model: Model, label: str | None) -> TextClause:
     return margin.bindparams(place=place + 1, threshold=model.thresholds[place])
 
 
-def _suspects(model: Model, trained_id: int, label: str | None) -> Select[*tuple[Any, ...]]:
+def _suspects(model: Model, label: str | None) -> Select[*tuple[Any, ...]]:
     """Corrected audio by the model's least confidence in what people said, unless it has been confirmed.
 
-    Where the model (`trained_id`) has learnt from the audio, by scores of models that have not, if stored.
+    Where the model has learnt from the audio, by scores of models that have not, if stored.
     """
     keys = [name_key(each) for each in model.labels]
     scores = func.coalesce(LearntTrack.scores, Prediction.scores, type_=ARRAY(Float))
@@ -246,7 +239,7 @@ def _suspects(model: Model, trained_id: int, label: str | None) -> Select[*tuple
         .join(Correction, Correction.content_hash == Prediction.content_hash)
         .outerjoin(
             LearntTrack,
-            (LearntTrack.content_hash == Prediction.content_hash) & (LearntTrack.model_id == trained_id),
+            (LearntTrack.content_hash == Prediction.content_hash) & (LearntTrack.model_id == model.id),
         )
         .join(CorrectionChange, CorrectionChange.id == Correction.change_id)
         .where(
@@ -329,19 +322,19 @@ def _is_leased(content_hash: Any) -> ColumnElement[bool]:
 
 
 def _lease(
-    session: Session, content_hashes: Sequence[bytes], reviewer: str, lease_s: float
+    session: Session, content_hashes: Sequence[bytes], reviewer: str, lease_s: float, *, at_random: bool
 ) -> dict[bytes, datetime]:
     """Until when each piece of audio is leased from now on."""
     if not content_hashes:
         return {}
     until = func.clock_timestamp() + seconds(lease_s)
     rows = [
-        {"content_hash": digest, "reviewer": reviewer, "leased_until": until}
+        {"content_hash": digest, "reviewer": reviewer, "leased_until": until, "at_random": at_random}
         for digest in sorted(content_hashes)
     ]
     statement = insert(Review).values(rows)
     leased = statement.on_conflict_do_update(
         index_elements=[Review.content_hash],
-        set_={"reviewer": statement.excluded.reviewer, "leased_until": statement.excluded.leased_until},
+        set_={name: statement.excluded[name] for name in ("reviewer", "leased_until", "at_random")},
     ).returning(Review.content_hash, Review.leased_until)
     return {digest: end for digest, end in session.execute(leased)}

@@ -150,7 +150,10 @@ def make_run(session: Session, experiment: str = "mine", **overrides: Any) -> Ru
         "config": params["experiment"],
         "seed": 0,
     }
-    return _add(session, Run(**values | overrides))
+    values |= overrides
+    if values.get("model_id") is not None:
+        values.setdefault("weights_sha256", session.get_one(Model, values["model_id"]).sha256)
+    return _add(session, Run(**values))
 
 
 def make_item(session: Session, unit: JobUnit, track: Track, pos: int, **overrides: Any) -> JobItem:

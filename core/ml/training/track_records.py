@@ -3,21 +3,27 @@
 Shapes: N tracks, L labels.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
-from core.ml.evaluation.arrays import Bools, Floats
+from core.ml.evaluation.arrays import Bools
 from core.ml.training.fitting import Fitted
 from core.ml.training.model_evaluation import ModelEvaluation
 from core.ml.training.prepared_dataset import PreparedDataset
 
 TRACKS_FILE = "tracks.safetensors"
+
+
+class UnreadableRecords(ValueError):
+    """The records of a model cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -28,15 +34,21 @@ class TrackRecords:
     groups: list[int]  # tracks of a group are not independent
     targets: Bools  # (N, L)
     learnt: Bools  # (N,): whether weights or thresholds depend on the track
-    scores: Floats  # (N, L): by models that were not trained on the track; NaN if there is none
+    scores: npt.NDArray[np.floating[Any]]  # (N, L): by models not trained on the track, or NaN
     tested: Bools  # (N,): whether there are decisions
     decisions: Bools  # (N, L): by models and thresholds that do not depend on the track
 
-    def learnt_scores(self) -> dict[bytes, list[float] | None]:
-        """Scores (L,), None if there are none, of each piece of audio that was learnt from."""
-        known = np.isfinite(self.scores.min(axis=1))
-        rows = np.flatnonzero(self.learnt)
-        return {self.contents[row]: self.scores[row].tolist() if known[row] else None for row in rows}
+    def learnt_scores(self, size: int) -> Iterator[dict[bytes, list[float] | None]]:
+        """Scores (L,), None if there are none, by the audio learnt from; `size` tracks at a time."""
+        learnt = np.flatnonzero(self.learnt)
+        for start in range(0, len(learnt), size):
+            rows = learnt[start : start + size]
+            known = np.isfinite(self.scores[rows].min(axis=1))
+            values = self.scores[rows].tolist()
+            yield {
+                self.contents[row]: scores if is_known else None
+                for row, scores, is_known in zip(rows, values, known, strict=True)
+            }
 
 
 def make_track_records(prepared: PreparedDataset, fitted: Fitted, evaluation: ModelEvaluation) -> bytes:
@@ -62,17 +74,23 @@ def make_track_records(prepared: PreparedDataset, fitted: Fitted, evaluation: Mo
 
 
 def read_track_records(folder: Path) -> TrackRecords | None:
-    """Those of the model in `folder`; None of a model of an earlier version, or that was not trained here."""
+    """Those of the model in `folder`; None of a model of an earlier version, or that was not trained here.
+
+    Raises UnreadableRecords if the file is damaged, or cannot be read.
+    """
+    file = folder / TRACKS_FILE
     try:
-        arrays = load_arrays((folder / TRACKS_FILE).read_bytes())
+        arrays = load_arrays(file.read_bytes())
+        return TrackRecords(
+            contents=[bytes(row) for row in arrays["contents"]],
+            groups=arrays["groups"].tolist(),
+            targets=arrays["targets"],
+            learnt=arrays["learnt"],
+            scores=arrays["scores"],
+            tested=arrays["tested"],
+            decisions=arrays["decisions"],
+        )
     except FileNotFoundError:
         return None
-    return TrackRecords(
-        contents=[bytes(row) for row in arrays["contents"]],
-        groups=arrays["groups"].tolist(),
-        targets=arrays["targets"],
-        learnt=arrays["learnt"],
-        scores=arrays["scores"].astype(np.float64),
-        tested=arrays["tested"],
-        decisions=arrays["decisions"],
-    )
+    except (OSError, SafetensorError, KeyError) as error:
+        raise UnreadableRecords(f"{file} cannot be read: {error}") from error

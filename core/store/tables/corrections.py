@@ -98,4 +98,7 @@ class Review(Base):
     content_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     reviewer: Mapped[str]  # id of the API key, or `local`
     leased_until: Mapped[datetime]
+    # Whether the audio was picked at random for it, and all labels are asked about.
+    at_random: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    sampled_at: Mapped[datetime | None]  # when such a question gave the first verdict on the audio
     confirmed_at: Mapped[datetime | None]  # when somebody last said what had been said already

@@ -75,6 +75,8 @@ class Run(Deletable, Base):
     study_id: Mapped[UUID | None] = mapped_column(ForeignKey("studies.id", ondelete="CASCADE"))
     number: Mapped[int | None]  # in the study: from 0, in the order in which trials were added
     job_id: Mapped[UUID | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"), index=True)
+    # That it learns from; NULL if its dataset is another one, or the library has been deleted.
+    library_id: Mapped[UUID | None] = mapped_column(ForeignKey("libraries.id", ondelete="SET NULL"))
     version: Mapped[int | None]  # of the model it is to give; taken when it starts, never given twice
     config: Mapped[dict[str, Any]] = mapped_column(nullable=True)  # as requested; resolved once it has ended
     seed: Mapped[int] = mapped_column(nullable=True)
@@ -84,6 +86,7 @@ class Run(Deletable, Base):
     results: Mapped[dict[str, Any] | None]
     duration_s: Mapped[float | None] = mapped_column(REAL)
     model_id: Mapped[int | None] = mapped_column(ForeignKey("models.id"))
+    weights_sha256: Mapped[str | None] = mapped_column(index=True)  # of the model, also once that is deleted
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     finished_at: Mapped[datetime | None]
 

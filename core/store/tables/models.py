@@ -74,7 +74,7 @@ class LearntTrack(Base):
 
     __tablename__ = "learnt_tracks"
 
-    model_id: Mapped[int] = mapped_column(ForeignKey("models.id"), primary_key=True)
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"), primary_key=True)
     content_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     scores: Mapped[list[float] | None] = mapped_column(ARRAY(REAL))
 

@@ -18,7 +18,10 @@ OFFER: dict[str, Any] = {
     "reason": None,
     "tracks": 52,
     "learnt": 3,
+    "not_random": 7,
     "not_labelled": 0,
+    "lost_labels": [],
+    "new_labels": ["ambient"],
     "artists": 40,
     "labels": 6,
     "f1_before": 0.71,
@@ -44,7 +47,7 @@ def mine(db) -> Model:
         library = make_library(session, name="home")
         model = make_model(session, name="mine")
         run = make_run(session, model_id=model.id)
-        session.get_one(Job, run.id).library_id = library.id
+        run.library_id = library.id
         track = make_analysed_track(session, library, model, "a.mp3")
     with db.begin() as session:
         said = [NewCorrection(track.content_hash or b"", "rock", Verdict.YES)]
@@ -53,12 +56,12 @@ def mine(db) -> Model:
 
 
 def test_a_retraining_is_set_up_changed_and_turned_off(http, mine):
-    made = http.put(f"{RETRAININGS}/mine", json={"after_corrections": 50})
+    made = http.put(f"{RETRAININGS}/mine", json={"after_tracks": 50})
     assert made.status_code == 200
     assert made.json() | {"tried_at": None} == {
         "model": "mine",
         "enabled": True,
-        "after_corrections": 50,
+        "after_tracks": 50,
         "library": "home",
         "serving": "mine@1",
         "corrected": 1,
@@ -68,21 +71,21 @@ def test_a_retraining_is_set_up_changed_and_turned_off(http, mine):
         "offered": None,
         "error": None,
     }
-    http.put(f"{RETRAININGS}/mine", json={"after_corrections": 20, "library": "home"})
-    assert [each["after_corrections"] for each in http.get(RETRAININGS).json()["items"]] == [20]
+    http.put(f"{RETRAININGS}/mine", json={"after_tracks": 20, "library": "home"})
+    assert [each["after_tracks"] for each in http.get(RETRAININGS).json()["items"]] == [20]
     assert http.delete(f"{RETRAININGS}/mine").status_code == 204
     assert http.get(f"{RETRAININGS}/mine").json()["enabled"] is False
 
 
 def test_what_cannot_be_set_up_is_refused_before_anything_is_stored(http, mine, db):
     with db.begin() as session:
-        make_model(session, name="bought", alias=None)
+        make_model(session, name="bought", alias=None, sha256="b" * 64)
     for name, body, status, code in (
-        ("mine", {"after_corrections": 0}, 422, "invalid"),
+        ("mine", {"after_tracks": 0}, 422, "invalid"),
         ("mine", {}, 422, "invalid"),
-        ("mine", {"after_corrections": 5, "library": "nope"}, 404, "library_not_found"),
-        ("nope", {"after_corrections": 5}, 404, "model_not_found"),
-        ("bought", {"after_corrections": 5}, 422, "invalid"),
+        ("mine", {"after_tracks": 5, "library": "nope"}, 404, "library_not_found"),
+        ("nope", {"after_tracks": 5}, 404, "model_not_found"),
+        ("bought", {"after_tracks": 5}, 422, "invalid"),
     ):
         assert problem_of(http.put(f"{RETRAININGS}/{name}", json=body), status) == code
     assert http.get(RETRAININGS).json()["items"] == []
@@ -106,8 +109,8 @@ def test_a_failed_training_and_an_offered_model_are_shown(http, mine, db, open_u
     shown = " ".join(mfa("models").stderr.split())  # through a pipe the table alone is the output
     assert (
         "mine@2 is offered: better than mine@1 on 52 corrected tracks new to both "
-        "(left out: 3 known to mine@1): macro-F1 0.82 against 0.71 of mine@1, "
-        "difference +0.11 (+0.03 to +0.19)" in shown
+        "(left out: 3 known to mine@1, 7 not picked at random): macro-F1 0.82 against 0.71 of mine@1, "
+        "difference +0.11 (+0.03 to +0.19); new labels: ambient" in shown
     )
     assert "mine@3 is offered: whether it is better than mine@1 cannot be told on 8 corrected tracks" in shown
     assert "at least 10 are needed." in shown

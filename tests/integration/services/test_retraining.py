@@ -6,7 +6,7 @@ from threading import Barrier, Thread
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from core.config.experiment import parse_experiment
@@ -17,6 +17,7 @@ from core.services.retraining import (
     list_retrainings,
     retrain_if_due,
     retrained,
+    serving_model,
     set_up,
     turn_off,
 )
@@ -45,6 +46,7 @@ def make_served(session: Session, **experiment: Any) -> Model:
     run = make_run(session, config=config, model_id=model.id)
     job = session.get_one(Job, run.id)
     job.params, job.library_id = {"experiment": config}, library.id
+    run.library_id = library.id
     run.created_at -= timedelta(hours=1)
     session.flush()
     return model
@@ -63,7 +65,9 @@ def jobs(session: Session) -> list[Job]:
 def test_a_training_is_submitted_once_enough_tracks_are_corrected(session):
     make_served(session)
     row = set_up(session, "mine", 3, None, "me")
-    assert (row.library, row.corrected, row.serving and row.serving.version) == ("music", 0, 1)
+    assert (row.library and row.library.name, row.corrected) == ("music", 0)
+    assert row.serving is not None
+    assert row.serving.version == 1
     assert find_enabled(session) == ["mine"]
     say(session, 0, 1)
     say(session, 1, label="jazz")
@@ -161,7 +165,10 @@ def test_it_can_be_turned_off_and_what_cannot_be_trained_again_is_refused(sessio
     make_served(session)
     with pytest.raises(RetrainingNotFound):
         turn_off(session, "mine")
-    set_up(session, "default", 1, "music", "me")
+    for reference in ("default", "mine@1"):
+        with pytest.raises(Invalid, match="by their name, mine"):
+            set_up(session, reference, 1, "music", "me")
+    set_up(session, "mine", 1, "music", "me")
     turn_off(session, "mine")
     say(session, 0)
     assert retrain_if_due(session, "mine", DATA) is None
@@ -172,7 +179,7 @@ def test_it_can_be_turned_off_and_what_cannot_be_trained_again_is_refused(sessio
         set_up(session, "nope", 1, None, "me")
     with pytest.raises(LibraryNotFound):
         set_up(session, "mine", 1, "nope", "me")
-    session.execute(update(Job).values(library_id=None))
+    session.execute(update(Run).values(library_id=None))
     with pytest.raises(Invalid, match="name the `library`"):
         set_up(session, "mine", 1, None, "me")
 
@@ -185,6 +192,8 @@ def test_a_deleted_library_trains_nothing_and_is_shown(session):
     session.flush()
     row = get_retraining(session, "mine")
     assert (row.library, row.corrected) == (None, None)
+    assert row.obstacle is not None
+    assert row.obstacle.code == "library_not_found"
     assert retrain_if_due(session, "mine", DATA) is None
 
 
@@ -202,3 +211,95 @@ def test_the_dataset_is_that_of_the_last_training_with_what_people_said_since():
     assert dataset(frozen) == alone | {"label_set": "mine"}
     own = {"kind": "corrections", "library": "music", "labels": ["a", "b"]}
     assert dataset(own) == alone | {"labels": ("a", "b")}
+
+
+def end(session: Session, job: Job, state: JobState) -> None:
+    for each in (JobState.RUNNING, state):
+        job.state = each
+        session.flush()
+
+
+def test_a_retry_takes_the_place_of_the_training_that_failed(session):
+    make_served(session)
+    set_up(session, "mine", 1, None, "me")
+    say(session, 0)
+    failed = retrain_if_due(session, "mine", DATA)
+    assert failed is not None
+    end(session, failed, JobState.FAILED)
+    retry = make_run(session)
+    again = session.get_one(Job, retry.id)
+    again.retry_of = failed.id
+    say(session, 1)
+    session.execute(update(CorrectionChange).values(created_at=func.now() + timedelta(minutes=1)))
+    newest = get_retraining(session, "mine").job
+    assert newest is not None
+    assert newest.id == again.id
+    assert retrain_if_due(session, "mine", DATA) is None  # the retry is open
+    end(session, again, JobState.SUCCEEDED)
+    assert retrain_if_due(session, "mine", DATA) is not None
+
+
+def test_setting_it_up_again_forgets_a_failure_and_nothing_else(session):
+    make_served(session)
+    set_up(session, "mine", 1, None, "me")
+    say(session, 0)
+    job = retrain_if_due(session, "mine", DATA)
+    assert job is not None
+    assert set_up(session, "mine", 1, None, "me").job is job
+    end(session, job, JobState.FAILED)
+    row = set_up(session, "mine", 1, None, "me")
+    assert (row.job, row.retraining.tried_at, row.corrected) == (None, None, 1)
+    assert retrain_if_due(session, "mine", DATA) is not None
+
+
+def test_an_offer_that_nobody_promoted_does_not_serve(session):
+    old = make_served(session)
+    make_model(session, name="mine", version=2, alias=None, offer={"against": "mine@1"})
+    make_model(session, name="other", sha256="2" * 64)  # the default model
+    assert set_up(session, "mine", 1, None, "me").serving is old
+    new = make_model(session, name="mine", version=3, alias=None)
+    assert serving_model(session, "mine") is new
+
+
+def test_a_renamed_library_is_that_of_the_training_also_once_its_job_has_been_deleted(session):
+    make_served(session, dataset={"kind": "library", "library": "music"})
+    set_up(session, "mine", 1, None, "me")
+    say(session, 0)
+    session.scalars(select(Library)).one().name = "songs"
+    session.execute(update(Run).values(job_id=None))
+    session.flush()
+    job = retrain_if_due(session, "mine", DATA)
+    assert job is not None
+    assert job.params["experiment"]["dataset"]["kind"] == "library"
+
+
+def test_a_version_with_other_thresholds_is_of_the_training_also_once_its_source_is_gone(session):
+    source = make_served(session)
+    make_model(session, name="mine", version=2, sha256=source.sha256)
+    session.execute(update(Run).values(model_id=None))
+    assert set_up(session, "mine", 1, None, "me").corrected == 0
+    session.execute(update(Run).values(weights_sha256=None))
+    obstacle = get_retraining(session, "mine").obstacle
+    assert obstacle is not None
+    assert obstacle.code == "run_not_found"
+
+
+def test_two_that_set_it_up_at_once_both_succeed(clean_database: SessionFactory):
+    with transaction(clean_database) as session:
+        make_served(session)
+    start, errors = Barrier(4), []
+
+    def call() -> None:
+        start.wait()
+        try:
+            with transaction(clean_database) as session:
+                set_up(session, "mine", 1, None, "me")
+        except Exception as error:
+            errors.append(error)
+
+    threads = [Thread(target=call) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []

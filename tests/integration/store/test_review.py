@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from core.errors import Invalid
 from core.states import Verdict
-from core.store.corrections import NewCorrection, find_corrections, write_corrections
+from core.store.corrections import NewCorrection, find_corrections, find_sampled, write_corrections
 from core.store.learnt_tracks import save_learnt_tracks
 from core.store.review import (
     Strategy,
@@ -262,3 +262,29 @@ def test_reviewers_at_once_are_never_asked_the_same_and_no_answer_is_lost(clean_
         again = take_questions(session, ours, Strategy.MARGIN, 60, reviewer="last", lease_s=60)
         assert {each.row.track.content_hash for each in again} == digests - answered
         assert session.scalars(select(Review.reviewer).distinct()).all()
+
+
+def test_audio_is_sampled_if_a_random_question_on_all_labels_gave_its_first_verdict(session):
+    model, library = make_model(session), make_library(session)
+    tracks = {path: make_analysed_track(session, library, model, path) for path in "abcdef"}
+    say(session, tracks["f"], "rock", YES)  # picked by a person
+    take(session, model, Strategy.SUSPECT)
+    take(session, model, Strategy.RANDOM, label="jazz", n=100, reviewer="one label")
+    for name in "abcde":
+        say(session, tracks[name], "jazz", NO)
+    assert find_sampled(session, [track.content_hash or b"" for track in tracks.values()]) == set()
+
+    fresh = {path: make_analysed_track(session, library, model, path) for path in "uvwxyz"}
+    digests = {path: track.content_hash or b"" for path, track in fresh.items()}
+    assert sorted(take(session, model, Strategy.RANDOM)) == list("uvwxyz")
+    say(session, fresh["u"], "rock", YES)
+    say(session, fresh["u"], "jazz", YES)
+    expire(session)
+    say(session, fresh["v"], "rock", YES)  # the lease had ended
+    assert sorted(take(session, model, Strategy.MARGIN)) == list("wxyz")
+    say(session, fresh["w"], "rock", YES)
+    assert find_sampled(session, digests.values()) == {digests["u"]}
+    expire(session)
+    assert "u" in take(session, model, Strategy.SUSPECT)
+    say(session, fresh["u"], "rock", NO)
+    assert find_sampled(session, digests.values()) == {digests["u"]}

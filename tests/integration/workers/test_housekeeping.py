@@ -12,13 +12,13 @@ import pytest
 from sqlalchemy import select, text
 
 from core.jobs.workers import DISPATCHER, count_workers, is_alive
-from core.services.retraining import set_up
+from core.services.retraining import retrain_if_due, set_up
 from core.settings import PROJECT, Settings
 from core.states import JobState
 from core.store.session import SessionFactory, transaction
 from core.store.tables import Job, Retraining, Worker
 from tests.integration.services.test_retraining import make_served, say
-from tests.support.builders import make_job, make_worker
+from tests.support.builders import make_job, make_model, make_worker
 from workers import dispatcher as dispatcher_module
 from workers.dispatcher import Dispatcher
 
@@ -139,3 +139,28 @@ def test_a_container_is_healthy_while_its_own_worker_sends_heartbeats(clean_data
     with transaction(clean_database) as session:
         make_worker(session, "batch", name=f"batch@{socket.gethostname()}")
     assert check().returncode == 0
+
+
+def test_a_retraining_that_fails_keeps_no_other_from_being_trained(dispatcher, clean_database, monkeypatch):
+    with transaction(clean_database) as session:
+        make_served(session)
+        make_model(session, name="aaa", sha256="1" * 64)  # comes first
+        set_up(session, "aaa", 1, None, "me")
+        set_up(session, "mine", 1, None, "me")
+    reached = []
+
+    def fail(session, name, data_dir):
+        reached.append(name)
+        if name == "aaa":
+            raise RuntimeError("broken")
+        return retrain_if_due(session, name, data_dir)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dispatcher_module, "retrain_if_due", fail)
+        dispatcher.retrain()
+    assert reached == ["aaa", "mine"]
+    with clean_database() as session:
+        assert session.get_one(Retraining, "aaa").error_code == "internal"
+    dispatcher.retrain()
+    with clean_database() as session:
+        assert session.get_one(Retraining, "aaa").error_code is None

@@ -163,13 +163,15 @@ def test_a_training_ends_as_a_registered_model_with_its_run(listed, trainer, sub
     assert not (process_settings.training_dir / str(job_id)).exists()
 
 
+class Killed(BaseException):
+    pass
+
+
+def die(*_: object) -> None:
+    raise Killed
+
+
 def test_a_worker_that_dies_before_the_end_costs_no_epoch_twice(listed, trainer, submit, monkeypatch):
-    class Killed(BaseException):
-        pass
-
-    def die(*_: object) -> None:
-        raise Killed
-
     job_id = submit()
     unit_id = unit_of(listed, job_id)
     with monkeypatch.context() as patch:
@@ -304,7 +306,7 @@ def test_a_library_that_was_never_analysed_cannot_be_trained_on(music, trainer, 
 
 
 def test_what_was_learnt_is_stored_and_a_retrained_model_is_offered_with_its_comparison(
-    listed, trainer, submit
+    listed, trainer, submit, monkeypatch
 ):
     with listed.sessions() as session:
         contents = [
@@ -329,7 +331,16 @@ def test_what_was_learnt_is_stored_and_a_retrained_model_is_offered_with_its_com
         job.params = job.params | {"compare_with": "mine@1"}
         said = [NewCorrection(content, "rock", Verdict.YES) for content in contents]
         write_corrections(session, said, author="local", origin="track")
-    run(listed.sessions, unit_of(listed, second), training.train_model)
+    unit_id = unit_of(listed, second)
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "save_learnt", die)  # the model is registered by then
+        with pytest.raises(Killed):
+            run(listed.sessions, unit_id, training.train_model)
+    expire(listed.sessions, unit_id)
+    reap(listed.sessions)
+    make_due(listed.sessions, unit_id)
+    run(listed.sessions, unit_id, training.train_model)
+    assert len(trainer.datasets) == 2
     with listed.sessions() as session:
         old, new = (session.get_one(Model, session.get_one(Run, each).model_id) for each in (first, second))
         learnt = session.scalars(select(LearntTrack).where(LearntTrack.model_id == new.id)).all()
@@ -338,7 +349,7 @@ def test_what_was_learnt_is_stored_and_a_retrained_model_is_offered_with_its_com
     assert new.offer is not None
     # The first has learnt from one track, and labelled none.
     assert (new.offer["against"], new.offer["verdict"]) == ("mine@1", "undecided")
-    assert [new.offer[name] for name in ("tracks", "learnt", "not_labelled")] == [0, 1, 1]
+    assert [new.offer[name] for name in ("tracks", "learnt", "not_random")] == [0, 1, 1]
 
 
 def test_a_training_may_take_longer_than_other_units(listed, trainer, submit, monkeypatch):
