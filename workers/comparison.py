@@ -149,10 +149,10 @@ def make_offer(found: Compared, labels: Sequence[str], records: TrackRecords) ->
         "low": result.low,
         "high": result.high,
     }
-    return dict(finite_or_null(offer | figures | _judge(result, found, offer["lost_labels"])))
+    return dict(finite_or_null(offer | figures | _verdict_of(result, found, offer["lost_labels"])))
 
 
-def _judge(result: Difference, found: Compared, lost: Sequence[str]) -> dict[str, Any]:
+def _verdict_of(result: Difference, found: Compared, lost: Sequence[str]) -> dict[str, Any]:
     """The verdict and, if it is undecided, the reason."""
     if not result.labels:
         return {"reason": "No track has a label that both models know."}

@@ -103,10 +103,10 @@ def _corrections(comparison: Comparison[UUID]) -> dict[str, Any]:
     """
     measured = [_measure(comparison, which) for which in range(len(SIDES))]
     counted = np.flatnonzero(comparison.common & (comparison.positives > 0))
-    judged = np.flatnonzero(comparison.positives + comparison.negatives > 0)
+    evaluated = np.flatnonzero(comparison.positives + comparison.negatives > 0)
     return {
-        "tracks": comparison.judged,
-        "not_judged": comparison.not_judged,
+        "tracks": comparison.evaluated,
+        "not_evaluated": comparison.not_evaluated,
         "out_of_fold": _by_side(comparison.out_of_fold.tolist()),
         "macro_labels": len(counted),
         "macro": _by_side(
@@ -124,7 +124,7 @@ def _corrections(comparison: Comparison[UUID]) -> dict[str, Any]:
                     ]
                 ),
             }
-            for at in judged
+            for at in evaluated
         ],
     }
 
@@ -157,15 +157,15 @@ def _warnings(
 
 
 def _learnt(comparison: Comparison[UUID], names: Sequence[str], learning: Sequence[Learning]) -> list[str]:
-    """Corrected tracks that are not judged, and models whose scores on others may be too high."""
+    """Corrected tracks that are not evaluated, and models whose scores on others may be too high."""
     warnings = []
-    if count := comparison.not_judged:
+    if count := comparison.not_evaluated:
         warnings.append(
-            "Corrected tracks not judged, as one of the models has learnt from them and no scores without "
+            "Corrected tracks not evaluated, as one of the models has learnt from them and no scores without "
             f"that are stored: {count:,}."
         )
     for name, of_model in zip(names, learning, strict=True):
-        if of_model.is_recorded or not comparison.judged:
+        if of_model.is_recorded or not comparison.evaluated:
             continue
         if of_model.of_corrections:
             warnings.append(f"{name} was trained on corrections, so its scores on them are too high.")

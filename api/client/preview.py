@@ -63,19 +63,23 @@ def show_preview(found: schemas.PreviewOutcome) -> None:
 
 
 def show_corrections(found: schemas.PreviewOutcome) -> None:
-    judged = found.corrections
-    if not judged.tracks and judged.not_judged:
-        display.say("Neither model can be judged by corrections: one has learnt from all corrected tracks.")
+    evaluated = found.corrections
+    if not evaluated.tracks and evaluated.not_evaluated:
+        display.say(
+            "Neither model can be evaluated by corrections: one has learnt from all corrected tracks."
+        )
         return
-    if not judged.tracks:
-        display.say("Nobody has corrected a track that was compared, so neither model can be judged by that.")
+    if not evaluated.tracks:
+        display.say(
+            "Nobody has corrected a track that was compared, so neither model can be evaluated by that."
+        )
         return
     display.show_table(
-        f"Against corrections of {judged.tracks} tracks, mean over {judged.macro_labels} labels",
+        f"Against corrections of {evaluated.tracks} tracks, mean over {evaluated.macro_labels} labels",
         ("model", "precision", "recall", "F1"),
         (
             (name, *map(display.number_of, (each.precision, each.recall, each.f1)))
-            for name, each in ((found.against, judged.macro.against), (found.model, judged.macro.model))
+            for name, each in ((found.against, evaluated.macro.against), (found.model, evaluated.macro.model))
         ),
     )
 

@@ -42,10 +42,15 @@ def progress_of(job: schemas.Job) -> str:
     if progress.failed:
         parts.append(f"{progress.failed} failed")
     if progress.rate_per_s:
-        parts.append(f"{progress.rate_per_s:.1f} {unit}/s")
+        parts.append(rate_of(progress.rate_per_s, unit))
     if progress.eta_s:
         parts.append(display.time_left(progress.eta_s))
     return ", ".join(parts)
+
+
+def rate_of(per_s: float, units: str) -> str:
+    """`4.1 tracks/s`, or `50 s per trial` when it is less than one."""
+    return f"{per_s:.1f} {units}/s" if per_s >= 1 else f"{display.duration_of(1 / per_s)} per {units[:-1]}"
 
 
 def activity_of(progress: schemas.Progress) -> str:

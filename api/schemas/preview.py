@@ -82,17 +82,17 @@ class CorrectionScores(Response):
     """The models' own decisions against what people said, each piece of audio counted once.
 
     Labels that nobody decided are not counted; where both models give one label per track, a yes to one of
-    their labels is a no to the others. Audio that a model has learnt from is judged by scores of models that
-    have not, such as those of its cross-validation, where the training has stored them.
+    their labels is a no to the others. Audio that a model has learnt from is evaluated by scores of
+    models that have not, such as those of its cross-validation, where the training has stored them.
     """
 
-    tracks: int = Field(description="judged audio: with a decision on a label of the models")
-    not_judged: int = Field(
-        description="audio with such a decision that is not judged, as one of the models has learnt from it "
+    tracks: int = Field(description="evaluated audio: with a decision on a label of the models")
+    not_evaluated: int = Field(
+        description="audio with such a decision that is not evaluated: one of the models has learnt from it, "
         "and no scores without that are stored"
     )
     out_of_fold: OfBoth[int] = Field(
-        description="judged audio that the model has learnt from, judged by scores of models that have not"
+        description="evaluated audio that the model has learnt from, by scores of models that have not"
     )
     macro_labels: int = Field(description="common labels that people gave, of which `macro` is the mean")
     macro: OfBoth[DecisionScores] = Field(
@@ -145,7 +145,7 @@ class PreviewOutcome(Response):
             ],
             "corrections": {
                 "tracks": 40,
-                "not_judged": 2,
+                "not_evaluated": 2,
                 "out_of_fold": {"model": 38, "against": 0},
                 "macro_labels": 1,
                 "macro": {
@@ -165,7 +165,7 @@ class PreviewOutcome(Response):
             },
             "warnings": [
                 "Tracks left out, as their audio has not been read yet: 10.",
-                "Corrected tracks not judged, as one of the models has learnt from them and no scores "
+                "Corrected tracks not evaluated, as one of the models has learnt from them and no scores "
                 "without that are stored: 2.",
             ],
         }

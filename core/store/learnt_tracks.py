@@ -1,4 +1,4 @@
-"""Which audio models have learnt from, so that nothing is measured on what is known by heart."""
+"""Which audio models have learnt from, so that nothing is measured on training data."""
 
 from collections.abc import Iterable, Mapping, Sequence
 

@@ -97,15 +97,15 @@ class Comparison(Generic[K]):
         for has, columns in zip(self.of_model, self._columns, strict=True):
             has[columns] = True
         self.common = self.of_model[0] & self.of_model[1]
-        self.tracks = self.unchanged = self.agreeing = self.corrected_tracks = self.judged = 0
+        self.tracks = self.unchanged = self.agreeing = self.corrected_tracks = self.evaluated = 0
         self.gained, self.lost, self.kept, self.equal = np.zeros((4, len(self.labels)), np.int64)
-        # Of judged audio: with the label, without it (U,), and given the label by each model, rightly or not.
+        # Of evaluated audio: with the label, without it (U,), and given it by each model, rightly or not.
         self.positives, self.negatives = np.zeros((2, len(self.labels)), np.int64)
         self.hits, self.false_alarms = np.zeros((2, 2, len(self.labels)), np.int64)
-        self.out_of_fold = np.zeros(2, np.int64)  # judged by scores of models that have not learnt from it
-        self.not_judged = 0  # as a model has learnt from it and there are no such scores
+        self.out_of_fold = np.zeros(2, np.int64)  # evaluated by scores of models that have not learnt from it
+        self.not_evaluated = 0  # as a model has learnt from it and there are no such scores
         self.changes: list[ScoreChange[K]] = []  # the largest first
-        self._judged: set[bytes] = set()
+        self._evaluated: set[bytes] = set()
 
     def add(self, page: Page[K]) -> None:
         served = [self._decide(which, page.scores[which]) for which in (0, 1)]
@@ -115,7 +115,7 @@ class Comparison(Generic[K]):
             if verdicts:
                 truth = self._truth(verdicts)
                 self._correct(truth, row, served, is_fixed)
-                self._judge(page, row, truth, [each[row] for each in unseen])
+                self._evaluate(page, row, truth, [each[row] for each in unseen])
         new, old = served
         self.tracks += len(page.tracks)
         self.corrected_tracks += int(is_fixed.any(axis=1).sum())
@@ -160,20 +160,20 @@ class Comparison(Generic[K]):
                 given[row, place] = said
         is_fixed[row, list(truth)] = True
 
-    def _judge(self, page: Page[K], row: int, truth: Mapping[int, bool], decided: Sequence[Bools]) -> None:
+    def _evaluate(self, page: Page[K], row: int, truth: Mapping[int, bool], decided: Sequence[Bools]) -> None:
         """Count what the models decide themselves, on each piece of audio once.
 
-        A yes refuses the other labels only if both models have exclusive ones. Not judged is audio that a
+        A yes refuses the other labels only if both models have exclusive ones. Not evaluated is audio that a
         model has learnt from if there are no other scores.
         """
         audio = page.audio[row]
-        if not truth or audio in self._judged:
+        if not truth or audio in self._evaluated:
             return
-        self._judged.add(audio)
+        self._evaluated.add(audio)
         if any(audio in known and known[audio] is None for known in page.unseen):
-            self.not_judged += 1
+            self.not_evaluated += 1
             return
-        self.judged += 1
+        self.evaluated += 1
         self.out_of_fold += [audio in known for known in page.unseen]
         known = dict(truth)
         if all(model.exclusive for model in self._models) and any(truth.values()):

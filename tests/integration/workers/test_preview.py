@@ -120,19 +120,19 @@ def test_what_would_change_is_told_and_what_cannot_be_told_is_counted(sessions):
     assert (everywhere.library, everywhere.tracks, everywhere.compared) == (None, 6, 4)
 
 
-def test_corrections_stand_and_judge_both_models(sessions):
+def test_corrections_stand_and_evaluate_both_models(sessions):
     correct(sessions, b"b", rock=Verdict.YES, jazz=Verdict.NO)
     found = result_of(sessions, submit(sessions))
     changes = {each.label: (each.gained, each.lost, each.kept) for each in found.labels}
     assert changes == {"rock": (0, 0, 4), "jazz": (0, 1, 0)}
-    judged = found.corrections
-    assert (found.corrected, judged.tracks, judged.macro_labels) == (2, 1, 1)
-    assert (judged.macro.model.f1, judged.macro.against.f1) == (0.0, 1.0)
-    assert (judged.macro.model.precision, judged.macro.model.recall) == (0.0, 0.0)
-    jazz = next(each for each in judged.labels if each.label == "jazz")
+    evaluated = found.corrections
+    assert (found.corrected, evaluated.tracks, evaluated.macro_labels) == (2, 1, 1)
+    assert (evaluated.macro.model.f1, evaluated.macro.against.f1) == (0.0, 1.0)
+    assert (evaluated.macro.model.precision, evaluated.macro.model.recall) == (0.0, 0.0)
+    jazz = next(each for each in evaluated.labels if each.label == "jazz")
     assert jazz.against is not None
     assert (jazz.yes, jazz.no, jazz.against.precision, jazz.against.f1) == (0, 1, 0.0, None)
-    assert (judged.learnt.model, judged.learnt.against) == (True, False)
+    assert (evaluated.learnt.model, evaluated.learnt.against) == (True, False)
     assert "mine@2 was trained on corrections" in " ".join(found.warnings)
     assert "so their precision says nothing: rock." in " ".join(found.warnings)
 
@@ -141,17 +141,17 @@ def test_the_means_of_both_models_are_of_the_same_labels(sessions):
     """`mine@2` gives rock to `c` only, so it has no precision for it elsewhere; `mine@1` has."""
     correct(sessions, b"b", rock=Verdict.YES, jazz=Verdict.YES)
     correct(sessions, b"a", rock=Verdict.NO, jazz=Verdict.YES)
-    judged = result_of(sessions, submit(sessions)).corrections
-    rock, jazz = sorted(judged.labels, key=lambda each: each.label, reverse=True)
+    evaluated = result_of(sessions, submit(sessions)).corrections
+    rock, jazz = sorted(evaluated.labels, key=lambda each: each.label, reverse=True)
     assert rock.model is not None
     assert jazz.model is not None
     assert (rock.model.precision, jazz.model.precision) == (0.0, None)
-    assert judged.macro_labels == 2
-    assert judged.macro.model.precision == 0.0
-    assert judged.macro.against.precision == pytest.approx((0.5 + 1.0) / 2)
+    assert evaluated.macro_labels == 2
+    assert evaluated.macro.model.precision == 0.0
+    assert evaluated.macro.against.precision == pytest.approx((0.5 + 1.0) / 2)
 
 
-def test_what_a_model_has_learnt_does_not_judge_it(sessions):
+def test_what_a_model_has_learnt_does_not_evaluate_it(sessions):
     """Of `b` there are scores of a fold, of `a` there are none; both are those of another version."""
     for digest in (b"a", b"b", b"c"):
         correct(sessions, digest, rock=Verdict.YES, jazz=Verdict.NO)
@@ -160,10 +160,10 @@ def test_what_a_model_has_learnt_does_not_judge_it(sessions):
         tuned = make_model(session, alias=None, name="tuned", sha256=new.sha256)
         save_learnt_tracks(session, tuned, {b"a": None, b"b": [0.9, 0.1]})
     found = result_of(sessions, submit(sessions, library="home"))
-    judged = found.corrections
-    assert (found.corrected, judged.tracks, judged.not_judged) == (3, 2, 1)
-    assert (judged.out_of_fold.model, judged.out_of_fold.against) == (1, 0)
-    assert (judged.macro.model.recall, judged.macro.against.recall) == (1.0, 1.0)
+    evaluated = found.corrections
+    assert (found.corrected, evaluated.tracks, evaluated.not_evaluated) == (3, 2, 1)
+    assert (evaluated.out_of_fold.model, evaluated.out_of_fold.against) == (1, 0)
+    assert (evaluated.macro.model.recall, evaluated.macro.against.recall) == (1.0, 1.0)
     told = " ".join(found.warnings)
     assert "no scores without that are stored: 1." in told
     assert "was trained on corrections" not in told

@@ -52,6 +52,7 @@ def ended(**counts: object) -> schemas.Job:
     ("overrides", "text"),
     [
         ({}, "4 of 10, 2.0 tracks/s, 3 s left"),
+        ({"rate_per_s": 0.02}, "4 of 10, 50 s per track, 3 s left"),
         ({"percent": None, "skipped": 2}, "listing: 10 found, 6 done"),
         ({"rate_per_s": None, "eta_s": None, "failed": 1}, "5 of 10, 1 failed"),
     ],

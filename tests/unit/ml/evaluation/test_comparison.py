@@ -95,26 +95,26 @@ def test_the_largest_changes_of_all_pages_are_kept_once_per_audio():
     assert len({change.audio for change in comparison.changes}) == MOST_CHANGES
 
 
-def test_the_models_own_decisions_are_judged_on_each_audio_once():
+def test_the_models_own_decisions_are_evaluated_on_each_audio_once():
     comparison: Comparison[int] = Comparison(labelling(("a", "b"), False), labelling(("b", "a"), False))
     found = page(
         [[0.9, 0.9], [0.1, 0.9]], [[0.1, 0.9], [0.1, 0.1]], {"a": YES, "b": UNSURE}, {"a": NO, "b": NO}
     )
     comparison.add(found)
     comparison.add(found)  # copies
-    assert (comparison.tracks, comparison.judged) == (4, 2)
+    assert (comparison.tracks, comparison.evaluated) == (4, 2)
     assert (list(comparison.positives), list(comparison.negatives)) == ([1, 0], [1, 1])
     assert comparison.hits.tolist() == [[1, 0], [1, 0]]
     assert comparison.false_alarms.tolist() == [[0, 1], [0, 0]]
 
 
-def test_a_model_is_judged_by_scores_of_models_that_have_not_learnt_from_the_audio():
+def test_a_model_is_evaluated_by_scores_of_models_that_have_not_learnt_from_the_audio():
     """The new model has learnt from the first and the third track, the old one from none."""
     comparison: Comparison[int] = Comparison(labelling(("a", "b"), False), labelling(("b", "a"), False))
     new, old = [[0.9, 0.1]] * 3, [[0.1, 0.1]] * 3
     found = page(new, old, {"a": YES}, {"a": YES}, {"a": YES})
     comparison.add(replace(found, unseen=({b"\0": [0.2, 0.8], b"\2": None}, {})))
-    assert (comparison.judged, comparison.not_judged) == (2, 1)
+    assert (comparison.evaluated, comparison.not_evaluated) == (2, 1)
     assert comparison.out_of_fold.tolist() == [1, 0]
     assert list(comparison.positives) == [2, 0]
     assert comparison.hits.tolist() == [[1, 0], [0, 0]]
@@ -144,4 +144,4 @@ def test_no_tracks_are_no_error():
     comparison: Comparison[int] = Comparison(labelling(("a",), False), labelling(("a",), True))
     empty = np.zeros((0, 1), np.float32)
     comparison.add(Page([], [], (empty, empty), []))
-    assert (comparison.tracks, comparison.judged, comparison.changes) == (0, 0, [])
+    assert (comparison.tracks, comparison.evaluated, comparison.changes) == (0, 0, [])
