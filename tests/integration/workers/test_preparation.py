@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from core.config.params import TrainingParams, TuningParams
 from core.jobs.jobs import cancel_job
@@ -23,7 +23,7 @@ from core.states import JobState, Verdict
 from core.store.corrections import NewCorrection, write_corrections
 from core.store.registry import promote_model, register_artifact
 from core.store.session import transaction
-from core.store.tables import Embedding, Job, JobItem, JobUnit, Model, Prediction, Run, Track
+from core.store.tables import Embedding, Job, JobItem, JobUnit, Model, Prediction, Review, Run, Track
 from tests.integration.workers.music import Music
 from tests.support.planned import expire, make_due, read_job, read_unit, reap
 from tests.support.tiny_model import write_tiny
@@ -285,6 +285,10 @@ def test_a_head_is_trained_again_on_corrections_and_compared_on_what_neither_has
         tracks = session.scalars(select(Track).order_by(Track.path)).all()
         corrected = [track for track in tracks if track.path.startswith("set/")]
         set_up(session, "head", len(corrected), None, "me")
+        until = func.clock_timestamp() + text("interval '10 min'")
+        for track in corrected:  # only random picks are compared
+            digest = track.content_hash or b""
+            session.add(Review(content_hash=digest, reviewer="me", leased_until=until, at_random=True))
     with transaction(mine.sessions) as session:
         said = [
             NewCorrection(track.content_hash or b"", label, (Verdict.NO, Verdict.YES)[label in track.path])
