@@ -14,7 +14,6 @@ from prometheus_client import CollectorRegistry
 from api import docs
 from api.errors import add_error_handlers
 from api.openapi import DESCRIPTION, describe
-from api.queries import find_parameters
 from api.requests import RequestLog, make_durations
 from api.routes import (
     analysis,
@@ -102,7 +101,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for module in ROUTERS:
         app.include_router(module.router)
     describe(app)
-    app.state.parameters = find_parameters(app)
     add_error_handlers(app)
     if is_guarded(settings):
         app.add_middleware(LoopbackOnly)

@@ -3,40 +3,34 @@
 import difflib
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args, get_origin
 
-from fastapi import FastAPI, Request
+from fastapi import Request
+from fastapi.dependencies.utils import get_flat_params
 from fastapi.exceptions import RequestValidationError
-
-Known = dict[tuple[str, str], dict[str, bool]]  # of a path and method: each parameter, and whether it repeats
-
-
-def find_parameters(app: FastAPI) -> Known:
-    """The query parameters of all routes, as the OpenAPI document has them."""
-    return {
-        (path, method): {
-            each["name"]: _repeats(each["schema"])
-            for each in operation.get("parameters", ())
-            if each["in"] == "query"
-        }
-        for path, operations in app.openapi()["paths"].items()
-        for method, operation in operations.items()
-    }
-
-
-def _repeats(schema: dict[str, Any]) -> bool:
-    return any(kind.get("type") == "array" for kind in (schema, *schema.get("anyOf", ())))
+from fastapi.params import ParamTypes
 
 
 def check_query(request: Request) -> None:
     """Raises RequestValidationError."""
-    method = "get" if request.method == "HEAD" else request.method.lower()
-    known = request.app.state.parameters.get((request.scope["route"].path_format, method))
-    if known is not None and (mistakes := list(_find_mistakes(request, known))):
+    if not request.query_params:
+        return
+    fields = get_flat_params(request.scope["route"].dependant)
+    known = {
+        field.alias: _is_list(field.field_info.annotation)
+        for field in fields
+        if getattr(field.field_info, "in_", None) == ParamTypes.query
+    }
+    if mistakes := list(_find_mistakes(request, known)):
         raise RequestValidationError(mistakes)
 
 
+def _is_list(annotation: Any) -> bool:
+    return get_origin(annotation) is list or any(map(_is_list, get_args(annotation)))
+
+
 def _find_mistakes(request: Request, known: dict[str, bool]) -> Iterator[dict[str, Any]]:
+    """`known`: each parameter of the route, and whether it may be repeated."""
     for name, count in Counter(name for name, _ in request.query_params.multi_items()).items():
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
