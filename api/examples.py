@@ -67,7 +67,7 @@ OFFER = {
     "verdict": "better",
     "reason": None,
     "tracks": 52,
-    "learnt": 0,
+    "trained_on": 0,
     "not_random": 14,
     "not_labelled": 1,
     "lost_labels": [],

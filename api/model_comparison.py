@@ -17,7 +17,7 @@ def side_by_side(compared: Sequence[ComparedModel], aliases: dict[str, int]) -> 
             spelt.setdefault(name_key(label), label)
     thresholds = [_by_key(each.model.labels, each.model.thresholds) for each in compared]
     measured = [_measured(each) for each in compared]
-    named = list(zip((each.name for each in compared), thresholds, strict=True))
+    named = list(zip((each.model.reference for each in compared), thresholds, strict=True))
     owners = {key: [name for name, own in named if key in own] for key in spelt}
     reasons = obstacles(compared)
     return schemas.ModelComparison(
@@ -69,7 +69,7 @@ def _interval(each: ComparedModel, name: str) -> schemas.Interval | None:
 def _model(each: ComparedModel, aliases: dict[str, int]) -> schemas.ComparedModel:
     run, results = each.run, each.results
     return schemas.ComparedModel(
-        model=each.name,
+        model=each.model.reference,
         kind=each.model.kind,
         aliases=sorted(alias for alias, model_id in aliases.items() if model_id == each.model.id),
         created_at=each.model.created_at,
@@ -83,6 +83,6 @@ def _model(each: ComparedModel, aliases: dict[str, int]) -> schemas.ComparedMode
         tracks=results.get("tracks"),
         evaluated_on=results.get("evaluated_on"),
         folds=results.get("folds"),
-        learnt_from_corrections=each.has_learnt,
+        trained_on_corrections=each.trained_on_corrections,
         warnings=results.get("warnings", []),
     )

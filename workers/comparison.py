@@ -1,8 +1,8 @@
 """Compares a retrained model with the one that serves, on tracks that a review has picked at random.
 
 Other corrected tracks were picked because the old model was unsure of them or wrong: any other model does
-better on them. What either has learnt from is left out. The old model is measured by what it serves, the new
-one by decisions of models of its cross-validation, or on its test tracks. Shapes: N tracks, L labels.
+better on them. Tracks that either was trained on are left out. The old model is measured by what it serves,
+the new one by out-of-fold decisions, or on its test tracks. Shapes: N tracks, L labels.
 """
 
 import logging
@@ -40,11 +40,11 @@ class Compared:
 
     against: str  # `name@version`
     base: Model | None = None  # None if it has been deleted
-    unknown: str | None = None  # why it cannot be told which tracks the old model has learnt from
+    unknown: str | None = None  # why it cannot be told which tracks the old model was trained on
     rows: list[int] = field(default_factory=list)
     given: list[set[str]] = field(default_factory=list)  # keys of the labels by the old model, of each row
     embedded: dict[int, Any] = field(default_factory=dict)  # embeddings (D,) of rows still to be labelled
-    learnt: int = 0  # tracks that the old model has learnt from
+    trained_on: int = 0  # tracks that the old model was trained on
     not_random: int = 0  # tracks, new to both models, that no review had picked at random
     not_labelled: int = 0  # tracks, picked at random, of which nothing by the old model is stored
 
@@ -66,18 +66,19 @@ def find_tracks(session: Session, against: str, records: TrackRecords) -> Compar
         old = read_track_records(artifact_folder(found.base))
     except UnreadableRecords as error:
         log.warning("no comparison with %s: %s", against, error)
-        found.unknown = f"The record of the tracks that {against} has learnt from is damaged."
+        found.unknown = f"The record of the tracks that {against} was trained on is damaged."
         return found
     if old is None:
-        found.unknown = f"It is not recorded which tracks {against} has learnt from."
+        found.unknown = f"It is not recorded which tracks {against} was trained on."
         return found
-    known = {content for content, learnt in zip(old.contents, old.learnt, strict=True) if learnt}
+    pairs = zip(old.contents, old.trained_on, strict=True)
+    known = {content for content, is_training_track in pairs if is_training_track}
     tested = {content: row for row, content in enumerate(records.contents) if records.tested[row]}
     for contents in _slices(sorted(tested)):
         corrected = find_corrections(session, contents)
         new = [content for content in corrected if content not in known]
         sampled = sorted(find_sampled(session, new))
-        found.learnt += len(corrected) - len(new)
+        found.trained_on += len(corrected) - len(new)
         found.not_random += len(new) - len(sampled)
         scores = list_scores(session, found.base, sampled)
         rest = [content for content in sampled if content not in scores]
@@ -118,7 +119,7 @@ def make_offer(found: Compared, labels: Sequence[str], records: TrackRecords) ->
         "verdict": "undecided",
         "reason": None,
         "tracks": len(found.rows),
-        "learnt": found.learnt,
+        "trained_on": found.trained_on,
         "not_random": found.not_random,
         "not_labelled": found.not_labelled,
         "lost_labels": [label for key, label in own.items() if key not in new],

@@ -12,15 +12,16 @@ from uuid import UUID
 import numpy as np
 from sqlalchemy.orm import Session
 
+from core.config.dataset import reads_corrections
 from core.errors import ModelNotFound
 from core.jobs.claims import Claim
 from core.jobs.counters import count_done
 from core.ml.evaluation.comparison import Comparison, Labelling, Page, Scores, Unseen
 from core.store.corrections import as_corrections
-from core.store.learnt_tracks import find_learnt, knows_what_it_learnt
 from core.store.previews import Stored, StoredTrack, list_stored, places_of, source_of
 from core.store.registry import artifact_folder
 from core.store.tables import Job, Model
+from core.store.training_tracks import find_training_tracks, has_training_tracks
 from workers.install import read_card
 from workers.lease import Lease
 from workers.preview_report import Learning, LeftOut, describe
@@ -64,7 +65,7 @@ def preview_model(lease: Lease) -> None:
 
     def write(session: Session) -> None:
         new, old = (
-            Learning(has_learnt_from_corrections(model), knows_what_it_learnt(session, model))
+            Learning(was_trained_on_corrections(model), has_training_tracks(session, model))
             for model in models
         )
         places = places_of(session, [change.track for change in comparison.changes])
@@ -87,22 +88,22 @@ def _load(session: Session, claim: Claim) -> tuple[tuple[Model, Model], int]:
 def _find_unseen(
     session: Session, models: tuple[Model, Model], tracks: Sequence[StoredTrack]
 ) -> tuple[Unseen, Unseen]:
-    """What each model has learnt of the tracks that people corrected."""
+    """The corrected tracks that each model was trained on."""
     corrected = [track.content_hash for track in tracks if track.corrections and track.content_hash]
     if not corrected:
         return {}, {}
-    new, old = (find_learnt(session, model, corrected) for model in models)
+    new, old = (find_training_tracks(session, model, corrected) for model in models)
     return new, old
 
 
-def has_learnt_from_corrections(model: Model) -> bool | None:
+def was_trained_on_corrections(model: Model) -> bool | None:
     """Whether a model was trained on corrections, by its card, which outlives its run; None if unreadable."""
     try:
         card = read_card(artifact_folder(model))
         dataset = json.loads(card.provenance.get("config", "{}")).get("dataset", {})
     except (OSError, ValueError):
         return None
-    return dataset.get("kind") == "corrections" or bool(dataset.get("corrections", False))
+    return reads_corrections(dataset)
 
 
 def _labelling(model: Model) -> Labelling:

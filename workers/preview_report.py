@@ -28,7 +28,7 @@ class LeftOut(StrEnum):
 
 @dataclass(frozen=True)
 class Learning:
-    """What is known of the tracks that a model has learnt from."""
+    """What is known of the tracks that a model was trained on."""
 
     of_corrections: bool | None  # whether it was trained on corrections; None if that cannot be told
     is_recorded: bool  # whether it is stored which audio that was
@@ -66,12 +66,12 @@ def describe(
             if change.track in places
         ],
         "corrections": _corrections(comparison)
-        | {"learnt": _by_side(each.of_corrections for each in learning)},
+        | {"trained_on_corrections": _by_side(each.of_corrections for each in learning)},
         "warnings": [
             *_warnings(models, names, left_out, of_windows),
             *([] if comparison.common.any() else ["The models have no label in common."]),
             *_unrefused(comparison),
-            *_learnt(comparison, names, learning),
+            *_training_warnings(comparison, names, learning),
         ],
     }
 
@@ -156,12 +156,14 @@ def _warnings(
     return warnings
 
 
-def _learnt(comparison: Comparison[UUID], names: Sequence[str], learning: Sequence[Learning]) -> list[str]:
+def _training_warnings(
+    comparison: Comparison[UUID], names: Sequence[str], learning: Sequence[Learning]
+) -> list[str]:
     """Corrected tracks that are not evaluated, and models whose scores on others may be too high."""
     warnings = []
     if count := comparison.not_evaluated:
         warnings.append(
-            "Corrected tracks not evaluated, as one of the models has learnt from them and no scores without "
+            "Corrected tracks not evaluated, as one of the models was trained on them and no scores without "
             f"that are stored: {count:,}."
         )
     for name, of_model in zip(names, learning, strict=True):

@@ -33,8 +33,8 @@ from core.store.predictions import copy_predictions
 from core.store.registry import artifact_folder, register_artifact, resolve_model
 from core.store.tables import Job, JobUnit, Model
 from workers.install import install
-from workers.learnt import save_learnt
 from workers.lease import Lease
+from workers.training_tracks import store_training_tracks
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ def tune_thresholds(lease: Lease) -> None:
     """A repeated run finds the same thresholds; once the version is registered, it only relabels."""
     source, made = lease.transact(partial(_load, claim=lease.claim))
     model = made or _make_version(lease, source)
-    _save_learnt(lease, model)
+    _store_training_tracks(lease, model)
     _relabel(lease, source, model)
     lease.write(lambda session: count_unit_itself(session, lease.claim))
 
@@ -206,15 +206,15 @@ def _relabel_page(session: Session, claim: Claim, source: Model, model: Model, a
     return following
 
 
-def _save_learnt(lease: Lease, model: Model) -> None:
-    """The version with other thresholds has learnt from the same audio."""
+def _store_training_tracks(lease: Lease, model: Model) -> None:
+    """The version with other thresholds was trained on the same audio."""
     try:
         records = read_track_records(artifact_folder(model))
     except UnreadableRecords as error:
-        log.warning("it is not known what %s@%s has learnt from: %s", model.name, model.version, error)
+        log.warning("it is not known what %s@%s was trained on: %s", model.name, model.version, error)
         return
     if records is not None:
-        save_learnt(lease, model, records)
+        store_training_tracks(lease, model, records)
 
 
 def _records(folder: Path) -> dict[str, bytes]:

@@ -34,9 +34,9 @@ from core.store.tracks import list_tags
 from workers.comparison import find_tracks, label_embedded, make_offer
 from workers.install import install, read_card
 from workers.known_audio import stored_embeddings, with_contents
-from workers.learnt import save_learnt
 from workers.lease import Lease
 from workers.library_dataset import corrected_track, tagged_track
+from workers.training_tracks import store_training_tracks
 
 WRITE_EVERY_S = 1.0
 LARGE_RESULTS = ("co_occurrence",)  # quadratic in the labels; stored only in the run's files
@@ -86,10 +86,10 @@ def train_model(lease: Lease) -> None:
 
 
 def _clean_up(lease: Lease, model: Model) -> None:
-    """Store what the registered model has learnt from, and remove the checkpoints."""
+    """Store what the registered model was trained on, and remove the checkpoints."""
     records = read_track_records(artifact_folder(model))
     if records is not None:
-        save_learnt(lease, model, records)
+        store_training_tracks(lease, model, records)
     shutil.rmtree(get_settings().training_dir / str(lease.claim.job_id), ignore_errors=True)
 
 

@@ -48,6 +48,8 @@ def jobs(
         raise UsageError("Name the job: `mfa jobs ID --cancel`, or `mfa jobs last --csv FILE`.")
     if cancel + retry + delete + is_export > 1:
         raise UsageError("One thing at a time: cancel, retry, delete or export a job.")
+    if as_json and (delete or is_export):
+        raise UsageError("--json does not go with --delete, --csv and --errors.")
     with connect() as client:
         if job is None:
             show_jobs(client, as_json=as_json)
@@ -99,8 +101,10 @@ def subject_of(job: schemas.Job) -> str:
         return str(job.params["experiment"]["experiment_name"])
     if job.kind == JobKind.TUNING:
         return str(job.params["study"]["study_name"] if "study" in job.params else job.params["resume"])
+    if job.kind in (JobKind.THRESHOLDS, JobKind.PREVIEW):
+        return str(job.params["model"])
     parts = (job.params.get("library"), job.params.get("path"), job.params.get("filename"))
-    return "/".join(part for part in parts if part) or str(job.params["model"])
+    return "/".join(part for part in parts if part)
 
 
 def show_job(client: Client, job_id: UUID, *, as_json: bool) -> None:

@@ -66,12 +66,12 @@ def show_corrections(found: schemas.PreviewOutcome) -> None:
     evaluated = found.corrections
     if not evaluated.tracks and evaluated.not_evaluated:
         display.say(
-            "Neither model can be evaluated by corrections: one has learnt from all corrected tracks."
+            "Neither model can be evaluated on corrections: one of them was trained on all of these tracks."
         )
         return
     if not evaluated.tracks:
         display.say(
-            "Nobody has corrected a track that was compared, so neither model can be evaluated by that."
+            "Nobody has corrected a compared track, so neither model can be evaluated on corrections."
         )
         return
     display.show_table(

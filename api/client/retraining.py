@@ -18,24 +18,22 @@ def retrain(
     library: Annotated[
         str | None, typer.Option(help="Whose corrections count; by default that of the last training.")
     ] = None,
-    off: Annotated[
-        bool, typer.Option("--off", help="Train no model of this name by itself any more.")
-    ] = False,
+    off: Annotated[bool, typer.Option("--off", help="Turn automatic retraining of this model off.")] = False,
 ) -> None:
-    """Train a model again by itself after so many corrected tracks; the new one is offered, not promoted."""
+    """Retrain a model automatically after N corrected tracks; the new one is offered, not promoted."""
     if off == (after is not None) or (off and library is not None):
         raise UsageError("Say when: --after N, with --library NAME if need be; or --off.")
     with connect() as client:
         if after is None:
             client.turn_off_retraining(model)
-            display.say(f"{model} is no longer trained by itself.")
+            display.say(f"{model} is no longer retrained automatically.")
             return
         request = schemas.RetrainingRequest(after_tracks=after, library=library)
         display.say(state_of(client.set_up_retraining(model, request)))
 
 
 def show_all(retrainings: list[schemas.Retraining], models: list[schemas.Model]) -> None:
-    """Say what is trained by itself, and which models are offered and not promoted."""
+    """Show what is retrained automatically, and which models are offered."""
     for each in retrainings:
         display.note(state_of(each))
     for model in models:
@@ -48,12 +46,12 @@ def show_all(retrainings: list[schemas.Retraining], models: list[schemas.Model])
 def state_of(each: schemas.Retraining) -> str:
     """One line on a retraining."""
     if not each.enabled:
-        line = f"{each.model} is no longer trained by itself."
+        line = f"{each.model} is no longer retrained automatically."
     elif each.corrected is None and each.error is not None:
-        return f"{each.model} is not trained by itself: {each.error.detail}"
+        return f"{each.model} is not retrained automatically: {each.error.detail}"
     else:
         line = (
-            f"{each.model} is trained by itself after {each.after_tracks} corrected tracks of "
+            f"{each.model} is retrained automatically after {each.after_tracks} corrected tracks of "
             f"{each.library}; {each.corrected} so far."
         )
     if each.error is not None:
@@ -68,7 +66,7 @@ def verdict_of(offer: schemas.Offer) -> str:
     left_out = ", ".join(
         f"{count} {what}"
         for count, what in (
-            (offer.learnt, f"known to {offer.against}"),
+            (offer.trained_on, f"known to {offer.against}"),
             (offer.not_random, "not picked at random"),
             (offer.not_labelled, f"not labelled by {offer.against}"),
         )

@@ -30,6 +30,8 @@ def runs(
         raise UsageError("Name the run: `mfa runs ID --delete`, or `mfa runs last --save FOLDER`.")
     if delete and save is not None:
         raise UsageError("One thing at a time: save the files of a run, or delete it.")
+    if as_json and (delete or save is not None):
+        raise UsageError("--json does not go with --delete and --save.")
     with connect() as client:
         if run is None:
             show_runs(client, as_json=as_json)

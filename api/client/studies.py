@@ -48,6 +48,8 @@ def studies(
         raise UsageError("Name the study: `mfa studies ID --train-best`.")
     if actions > 1:
         raise UsageError("One thing at a time: train the best of a study, save, export or delete it.")
+    if as_json and actions and not is_training:
+        raise UsageError("--json does not go with --delete, --save and --export-optuna.")
     with connect() as client:
         if study is None:
             show_studies(client, as_json=as_json)

@@ -1,4 +1,4 @@
-"""The `tune` command: submit a study and follow its trials, or choose the thresholds of a model anew."""
+"""The `tune` command: submit a study and follow its trials, or tune the thresholds of a model."""
 
 from pathlib import Path
 from typing import Annotated, Any

@@ -7,7 +7,7 @@ from api.deps import READ, Cursor, Limit, SessionDep, Writer
 from api.routes import API, make_router, problems
 from core.library.correction_files import read_rows
 from core.services import corrections as service
-from core.store.corrections import ChangeRow, Written, list_changes, undo_change
+from core.store.correction_changes import ChangeRow, Written, list_changes, undo_change
 from core.store.registry import resolve_model
 from core.store.track_pages import TrackFilter
 

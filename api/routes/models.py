@@ -44,7 +44,7 @@ def compare_models(
         Query(max_length=10, description="aliases, `name` or `name@version`, repeated or with commas"),
     ],
 ) -> schemas.ModelComparison:
-    """Two to ten models side by side: labels, thresholds, measures with intervals, and what they learnt from.
+    """Two to ten models side by side: labels, thresholds, measures with intervals, and training data.
 
     `comparable` says whether they were measured on the same tracks in the same way, `reasons` why not. To
     compare what they say of a library, use `POST /models/{name}/preview`.

@@ -30,7 +30,7 @@ def get_retraining(name: Name, session: SessionDep) -> schemas.Retraining:
 def set_up_retraining(
     name: Name, body: schemas.RetrainingRequest, session: SessionDep, caller: Writer
 ) -> schemas.Retraining:
-    """Train the models of this name again whenever so many tracks have been corrected.
+    """Retrain the models of this name automatically, each time `after_tracks` tracks have been corrected.
 
     One job at a time is submitted, in the name of who sets this up, within a minute. It learns what the last
     one did, with what people have said since. The new model is compared with the one that serves and offered;
@@ -42,5 +42,5 @@ def set_up_retraining(
 
 @router.delete("/{name}", status_code=204, dependencies=[WRITE], responses=problems(404))
 def turn_off_retraining(name: Name, session: SessionDep) -> None:
-    """Train no model of this name by itself any more. A job that is open goes on."""
+    """Turn automatic retraining off. A job that is open goes on."""
     service.turn_off(session, name)

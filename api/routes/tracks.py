@@ -14,7 +14,8 @@ from core.services.corrections import correct_track
 from core.states import TrackOrder
 from core.store import track_pages as service
 from core.store import tracks
-from core.store.corrections import get_content_hash, get_history
+from core.store.correction_changes import get_history
+from core.store.corrections import get_content_hash
 from core.store.embeddings import get_vector
 from core.store.registry import resolve_model
 from core.store.similarity import nearest_recordings, nearest_tracks

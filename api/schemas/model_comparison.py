@@ -27,7 +27,7 @@ class ComparedModel(Response):
     tracks: dict[str, int] | None = Field(description="`all` of the dataset and, of one split, each part")
     evaluated_on: str | None = Field(description="`out_of_fold` when cross-validated, else `test`")
     folds: int | None
-    learnt_from_corrections: bool | None
+    trained_on_corrections: bool | None
     warnings: list[str] = Field(description="of its training")
 
 
@@ -62,7 +62,7 @@ class ModelComparison(Response):
                     "tracks": {"all": tracks},
                     "evaluated_on": "out_of_fold",
                     "folds": 5,
-                    "learnt_from_corrections": True,
+                    "trained_on_corrections": True,
                     "warnings": [],
                 }
                 for version, aliases, tracks in ((2, [], 161), (1, ["default"], 121))

@@ -9,9 +9,9 @@ from api.schemas.base import Request, Response
 
 
 class Offer(Response):
-    """How a model that was trained by itself compares with the one that it was trained for.
+    """How an automatically retrained model compares with the one that serves.
 
-    Measured on tracks that a review picked at random, people corrected, and neither model has learnt from:
+    Measured on tracks that a review picked at random, people corrected, and neither model was trained on:
     the old model by what it serves, the new one by models of its cross-validation, or on its test tracks.
     """
 
@@ -22,7 +22,7 @@ class Offer(Response):
     )
     reason: str | None = Field(description="why it is undecided")
     tracks: int = Field(description="compared")
-    learnt: int = Field(description="corrected tracks left out because the old model has learnt from them")
+    trained_on: int = Field(description="corrected tracks left out because the old model was trained on them")
     not_random: int = Field(
         description="corrected tracks left out because no review has picked them at random "
         "(`strategy=random` without a `label`): people, or the other strategies, pick those that the old "
@@ -60,7 +60,7 @@ class Model(Response):
     metrics: dict[str, Any]
     sha256: str = Field(description="SHA-256 of the weights, in hex")
     created_at: datetime
-    offer: Offer | None = Field(description="of a model that was trained by itself")
+    offer: Offer | None = Field(description="of an automatically retrained model")
 
 
 class PromotionRequest(Request):

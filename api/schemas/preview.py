@@ -82,24 +82,24 @@ class CorrectionScores(Response):
     """The models' own decisions against what people said, each piece of audio counted once.
 
     Labels that nobody decided are not counted; where both models give one label per track, a yes to one of
-    their labels is a no to the others. Audio that a model has learnt from is evaluated by scores of
-    models that have not, such as those of its cross-validation, where the training has stored them.
+    their labels is a no to the others. Audio that a model was trained on is evaluated by
+    out-of-fold scores, where the training has stored them.
     """
 
     tracks: int = Field(description="evaluated audio: with a decision on a label of the models")
     not_evaluated: int = Field(
-        description="audio with such a decision that is not evaluated: one of the models has learnt from it, "
+        description="audio with such a decision that is not evaluated: one of the models was trained on it, "
         "and no scores without that are stored"
     )
     out_of_fold: OfBoth[int] = Field(
-        description="evaluated audio that the model has learnt from, by scores of models that have not"
+        description="evaluated audio that the model was trained on, by out-of-fold scores"
     )
     macro_labels: int = Field(description="common labels that people gave, of which `macro` is the mean")
     macro: OfBoth[DecisionScores] = Field(
         description="of the same labels for both: the precision of a label that a model never gives is 0"
     )
     labels: list[CorrectedLabel]
-    learnt: OfBoth[bool | None] = Field(
+    trained_on_corrections: OfBoth[bool | None] = Field(
         description="whether the model was trained on corrections; null if that cannot be told"
     )
 
@@ -161,11 +161,11 @@ class PreviewOutcome(Response):
                         "against": {"precision": 0.8, "recall": 0.6, "f1": 0.685714},
                     }
                 ],
-                "learnt": {"model": True, "against": False},
+                "trained_on_corrections": {"model": True, "against": False},
             },
             "warnings": [
                 "Tracks left out, as their audio has not been read yet: 10.",
-                "Corrected tracks not evaluated, as one of the models has learnt from them and no scores "
+                "Corrected tracks not evaluated, as one of the models was trained on them and no scores "
                 "without that are stored: 2.",
             ],
         }

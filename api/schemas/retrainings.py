@@ -17,7 +17,7 @@ class RetrainingRequest(Request):
         default=None,
         min_length=1,
         max_length=200,
-        description="whose corrections count and are learnt; by default that of the last training",
+        description="whose corrections count and are trained on; by default that of the last training",
     )
 
 

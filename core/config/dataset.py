@@ -1,7 +1,8 @@
 """Typed configuration of datasets, labels and splits, without torch, so that the gateway can validate it."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -150,6 +151,11 @@ DatasetConfig = Annotated[
     | CorrectionsDataset,
     Field(discriminator="kind"),
 ]
+
+
+def reads_corrections(dataset: Mapping[str, Any]) -> bool:
+    """Whether a training on this dataset, as it is stored in a run or a model card, has read corrections."""
+    return dataset.get("kind") == "corrections" or bool(dataset.get("corrections"))
 
 
 class LabelConfig(Config):

@@ -16,7 +16,8 @@ from core.library.correction_files import Row
 from core.library.genres import split_genres
 from core.spelling import clean, name_key
 from core.states import Verdict
-from core.store.corrections import NewCorrection, Written, get_content_hash, write_corrections
+from core.store.correction_changes import NewCorrection, Written, write_corrections
+from core.store.corrections import get_content_hash
 from core.store.label_sets import read_vocabulary
 from core.store.libraries import get_library_by_name
 from core.store.tables import Library, Model, Track

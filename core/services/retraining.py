@@ -1,4 +1,4 @@
-"""Trains models again, without being asked, once enough of their tracks have been corrected.
+"""Retrains models automatically once enough tracks have been corrected.
 
 Off for a model until somebody sets it up. The new model is only offered: nothing is promoted.
 """
@@ -40,7 +40,7 @@ class RetrainingRow:
     library: Library | None  # None once it has been deleted
     serving: Model | None  # that the next model is trained for; None once all have been deleted
     run: Run | None  # that trained it; None once it has been deleted
-    is_own: bool  # whether the model has learnt from this library
+    is_own: bool  # whether the model was trained on this library
     corrected: int | None  # tracks since then, or since the last try; None if that cannot be told
     job: Job | None  # the last one, or its newest retry
 
@@ -52,14 +52,12 @@ class RetrainingRow:
         if self.serving is None:
             return ModelNotFound("All models of this name have been deleted.")
         if self.run is None:
-            return RunNotFound(
-                f"The run that trained {self.serving.name}@{self.serving.version} has been deleted."
-            )
+            return RunNotFound(f"The run that trained {self.serving.reference} has been deleted.")
         return None
 
 
 def set_up(session: Session, name: str, after_tracks: int, library: str | None, owner: str) -> RetrainingRow:
-    """Train the models of this name again whenever so many tracks have been corrected.
+    """Retrain the models of this name each time `after_tracks` tracks have been corrected.
 
     The library is that of the last training unless it is named. If the last try has failed, it is forgotten.
     Raises Invalid, ModelNotFound or LibraryNotFound.
@@ -85,7 +83,7 @@ def set_up(session: Session, name: str, after_tracks: int, library: str | None, 
 
 
 def turn_off(session: Session, name: str) -> None:
-    """Train no model of this name by itself any more; a job that is open goes on."""
+    """Turn automatic retraining off; a job that is open goes on."""
     known = session.get(Retraining, name, with_for_update=True)
     if known is None:
         raise RetrainingNotFound
@@ -151,7 +149,7 @@ def serving_model(session: Session, name: str) -> Model:
 
 
 def find_enabled(session: Session) -> Sequence[str]:
-    """The names of the models that are trained again by themselves."""
+    """The names of the models that are retrained automatically."""
     enabled = select(Retraining.model_name).where(Retraining.enabled)
     return session.scalars(enabled.order_by(Retraining.model_name)).all()
 
@@ -212,7 +210,7 @@ def _submit(session: Session, row: RetrainingRow, data_dir: Path) -> Job:
 def retrained(config: ExperimentConfig, library: str, *, is_own: bool) -> ExperimentConfig:
     """The experiment on what people have said of a library by now.
 
-    Where the model was trained on this library (`is_own`), its labels are learnt again, with all corrections;
+    Where the model was trained on this library (`is_own`), its labels are used again, with all corrections;
     else corrections alone. A label set is read anew. A logistic head is cross-validated however many tracks
     there are, so that each can be compared.
     """

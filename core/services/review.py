@@ -16,7 +16,9 @@ from core.store.session import SessionFactory, transaction
 from core.store.tables import Model
 from core.store.track_pages import find_label
 
-LEARNT = "The model has learnt from some of these tracks, so its scores may agree with labels that are wrong."
+TRAINED_ON = (
+    "The model was trained on some of these tracks, so its scores may agree with labels that are wrong."
+)
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def take_questions(sessions: SessionFactory, asked: Asked, reviewer: str) -> Bat
         progress = store.count_progress(session, model, label, asked.library)
         hides = asked.strategy == Strategy.SUSPECT and store.may_hide_errors(session, model)
         return Batch(
-            model, label, questions, progress, forecast(session, model, asked.library), [LEARNT] * hides
+            model, label, questions, progress, forecast(session, model, asked.library), [TRAINED_ON] * hides
         )
 
 
@@ -97,12 +99,12 @@ def forecast(session: Session, model: Model, library: str | None) -> Forecast:
     if curve["needed"] is None:
         return Forecast(reason=curve["reason"])
     wanted = None if library is None else get_library_by_name(session, library)
-    learnt: int = results["tracks"]["all"]
+    trained_on: int = results["tracks"]["all"]
     most = math.ceil(max(curve[name] or 0 for name in ("needed", "low", "high")))
     since = count_corrected_since(
-        session, wanted, run.created_at, new_to=model.id, at_most=max(0, most - learnt)
+        session, wanted, run.created_at, new_to=model.id, at_most=max(0, most - trained_on)
     )
-    have = learnt + since
+    have = trained_on + since
 
     def more(needed: int) -> int:
         return max(0, math.ceil(needed) - have)

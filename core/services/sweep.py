@@ -23,7 +23,6 @@ from core.store.tables import (
     Job,
     JobItem,
     JobUnit,
-    LearntTrack,
     Library,
     Model,
     Prediction,
@@ -31,6 +30,7 @@ from core.store.tables import (
     Run,
     Study,
     Track,
+    TrainingTrack,
 )
 
 PIECE = 2000  # rows
@@ -172,7 +172,7 @@ def sweep_library(session: Session, library_id: UUID, limit: int = PIECE) -> Swe
 
 def sweep_predictions(session: Session, model_id: int, limit: int = PIECE) -> Swept:
     """The results of a deleted model, and the references of jobs and runs to it."""
-    for table in (PredictionLabel, Prediction, LearntTrack):
+    for table in (PredictionLabel, Prediction, TrainingTrack):
         if removed := _delete_some(session, table, table.model_id == model_id, limit):
             return _swept(table, removed)
     if released := _release(session, Job, Job.model_id == model_id, "model_id", limit):

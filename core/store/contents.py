@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
 from core.library.content import TAGS_VERSION
-from core.store.corrections import move_corrections
+from core.store.correction_changes import move_corrections
 from core.store.tables import (
     Correction,
     CorrectionEntry,

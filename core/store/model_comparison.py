@@ -7,10 +7,10 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from core.config.dataset import reads_corrections
 from core.errors import Invalid
 from core.store.experiments import find_training
 from core.store.registry import artifact_folder, resolve_model
-from core.store.review import has_learnt_from_corrections
 from core.store.tables import Model, Run
 
 FEWEST, MOST = 2, 10  # models
@@ -22,12 +22,8 @@ class ComparedModel:
     model: Model
     run: Run | None  # the training that made its weights, if it is known
     is_own_run: bool  # False: of a version with equal weights, but other thresholds
-    has_learnt: bool | None  # from corrections; None without a run
+    trained_on_corrections: bool | None  # from corrections; None without a run
     size: int | None  # of the weights in bytes; None if their file cannot be seen from here
-
-    @property
-    def name(self) -> str:
-        return self.model.reference
 
     @property
     def results(self) -> dict[str, Any]:
@@ -59,7 +55,7 @@ def _compared(session: Session, model: Model) -> ComparedModel:
         model=model,
         run=run,
         is_own_run=run is not None and run.model_id == model.id,
-        has_learnt=None if run is None else has_learnt_from_corrections(session, model),
+        trained_on_corrections=None if run is None else reads_corrections(run.config["dataset"]),
         size=_size(artifact_folder(model) / WEIGHTS_FILE),
     )
 
@@ -73,7 +69,7 @@ def _size(file: Path) -> int | None:
 
 def obstacles(compared: Sequence[ComparedModel]) -> list[str]:
     """Why the measures of the models cannot be compared, in sentences; empty if they can."""
-    unknown = [each.name for each in compared if each.run is None or not each.results]
+    unknown = [each.model.reference for each in compared if each.run is None or not each.results]
     if unknown:
         return [f"It is not known what {name} was measured on: it has no run here." for name in unknown]
     found = []
@@ -83,7 +79,7 @@ def obstacles(compared: Sequence[ComparedModel]) -> list[str]:
         found.append("Some were cross-validated, others measured on one test part.")
     elif _differ([each.split for each in compared]):
         found.append("They were measured on different parts: their splits or folds differ.")
-    tuned = [each.name for each in compared if not each.is_own_run]
+    tuned = [each.model.reference for each in compared if not each.is_own_run]
     if tuned:
         found.append(f"The thresholds of {', '.join(tuned)} were tuned later: no F1 was measured with them.")
     return found

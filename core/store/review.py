@@ -22,7 +22,6 @@ from sqlalchemy import (
     cast,
     exists,
     func,
-    or_,
     select,
     text,
     true,
@@ -31,22 +30,23 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from core.config.dataset import reads_corrections
 from core.errors import Invalid
 from core.spelling import name_key
 from core.states import Verdict
 from core.store.clock import seconds
+from core.store.experiments import find_training
 from core.store.libraries import get_library_by_name
 from core.store.tables import (
     Correction,
     CorrectionChange,
-    LearntTrack,
     Library,
     Model,
     Prediction,
     PredictionLabel,
     Review,
-    Run,
     Track,
+    TrainingTrack,
 )
 from core.store.tracks import TrackRow, track_row, tracks_with
 
@@ -177,22 +177,15 @@ def release(session: Session, track_ids: Sequence[UUID], reviewer: str) -> None:
 
 
 def may_hide_errors(session: Session, model: Model) -> bool:
-    """Whether the model has learnt from corrected audio of which it has only its own scores."""
-    of_model = select(LearntTrack.model_id).where(LearntTrack.model_id == model.id)
+    """Whether the model was trained on corrected audio of which it has only its own scores."""
+    of_model = select(TrainingTrack.model_id).where(TrainingTrack.model_id == model.id)
     if session.scalar(of_model.limit(1)) is None:
-        return has_learnt_from_corrections(session, model)
+        run = find_training(session, model)
+        return run is not None and reads_corrections(run.config["dataset"])
     corrected = exists().where(
-        Correction.content_hash == LearntTrack.content_hash, Correction.verdict.is_not(None)
+        Correction.content_hash == TrainingTrack.content_hash, Correction.verdict.is_not(None)
     )
-    return session.scalar(of_model.where(LearntTrack.scores.is_(None), corrected).limit(1)) is not None
-
-
-def has_learnt_from_corrections(session: Session, model: Model) -> bool:
-    """Whether a training that made the model, or one with equal weights, read any corrections."""
-    dataset = Run.config["dataset"]
-    read = or_(dataset["kind"].astext == "corrections", dataset["corrections"].as_boolean())
-    made = Run.weights_sha256 == model.sha256  # also those with other thresholds
-    return session.scalar(select(Run.id).where(made, read).limit(1)) is not None
+    return session.scalar(of_model.where(TrainingTrack.scores.is_(None), corrected).limit(1)) is not None
 
 
 def _ranked(
@@ -225,10 +218,10 @@ def _margin(model: Model, label: str | None) -> TextClause:
 def _suspects(model: Model, label: str | None) -> Select[*tuple[Any, ...]]:
     """Corrected audio by the model's least confidence in what people said, unless it has been confirmed.
 
-    Where the model has learnt from the audio, by scores of models that have not, if stored.
+    Where the model was trained on the audio, by out-of-fold scores, if stored.
     """
     keys = [name_key(each) for each in model.labels]
-    scores = func.coalesce(LearntTrack.scores, Prediction.scores, type_=ARRAY(Float))
+    scores = func.coalesce(TrainingTrack.scores, Prediction.scores, type_=ARRAY(Float))
     score = scores[func.array_position(cast(keys, ARRAY(Text)), Correction.label_key)]
     confidence = case((Correction.verdict == Verdict.YES, score), else_=1 - score)
     confirmed = exists().where(
@@ -238,8 +231,8 @@ def _suspects(model: Model, label: str | None) -> Select[*tuple[Any, ...]]:
         select(Prediction.content_hash, cast(func.min(confidence), Float).label("value"))
         .join(Correction, Correction.content_hash == Prediction.content_hash)
         .outerjoin(
-            LearntTrack,
-            (LearntTrack.content_hash == Prediction.content_hash) & (LearntTrack.model_id == model.id),
+            TrainingTrack,
+            (TrainingTrack.content_hash == Prediction.content_hash) & (TrainingTrack.model_id == model.id),
         )
         .join(CorrectionChange, CorrectionChange.id == Correction.change_id)
         .where(

@@ -1,4 +1,4 @@
-"""which tracks a model has learnt from, and trainings that start by themselves"""
+"""which tracks a model was trained on, and trainings that start by themselves"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -19,12 +19,12 @@ RUNS_OF_LIBRARIES = """
 
 def upgrade() -> None:
     op.execute("SET lock_timeout = '5s'")
-    op.create_table('learnt_tracks',
+    op.create_table('training_tracks',
     sa.Column('model_id', sa.Integer(), nullable=False),
     sa.Column('content_hash', sa.LargeBinary(), nullable=False),
     sa.Column('scores', sa.ARRAY(sa.REAL()), nullable=True),
-    sa.ForeignKeyConstraint(['model_id'], ['models.id'], name=op.f('fk_learnt_tracks_model_id'), ondelete='CASCADE'),
-    sa.PrimaryKeyConstraint('model_id', 'content_hash', name=op.f('pk_learnt_tracks'))
+    sa.ForeignKeyConstraint(['model_id'], ['models.id'], name=op.f('fk_training_tracks_model_id'), ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('model_id', 'content_hash', name=op.f('pk_training_tracks'))
     )
     op.create_table('retrainings',
     sa.Column('model_name', sa.Text(), nullable=False),
@@ -61,4 +61,4 @@ def downgrade() -> None:
     op.drop_column('reviews', 'at_random')
     op.drop_column('models', 'offer')
     op.drop_table('retrainings')
-    op.drop_table('learnt_tracks')
+    op.drop_table('training_tracks')

@@ -141,7 +141,7 @@ def test_corrections_stand_through_training_preview_promotion_and_rollback(
     assert (preview["tracks"], preview["compared"], preview["corrected"]) == (TRACKS, TRACKS, CORRECTED)
     assert preview["left_out"] == {}
     assert preview["corrections"]["tracks"] == CORRECTED
-    assert preview["corrections"]["learnt"] == {"model": True, "against": False}
+    assert preview["corrections"]["trained_on_corrections"] == {"model": True, "against": False}
     assert_corrections_stand(running, library, corrected)
     compared = http.get("/models/compare", params={"models": f"{NAME},musicnn-msd"}).raise_for_status().json()
     assert compared["only"][f"{NAME}@1"] == ["chord", "noise"]

@@ -42,8 +42,8 @@ class Labelling:
 class Page(Generic[K]):
     """Tracks with the scores of both models; `audio` is equal for tracks that hold the same.
 
-    `unseen`: the audio that each model has learnt from, with scores (L,) by models that have not, such as
-    that of a fold; None if there are none.
+    `unseen`: the audio that each model was trained on, with out-of-fold scores (L,); None if there
+    are none.
     """
 
     tracks: Sequence[K]
@@ -53,7 +53,7 @@ class Page(Generic[K]):
     unseen: tuple[Unseen, Unseen] = field(default_factory=lambda: ({}, {}))
 
     def unseen_scores(self, which: int) -> Scores:
-        """The scores (N, L) of a model, or of models that have not learnt from the track, where it has."""
+        """The scores (N, L) of a model; out-of-fold scores of tracks that it was trained on."""
         known = self.unseen[which]
         scores = self.scores[which].copy() if known else self.scores[which]
         for row, audio in enumerate(self.audio):
@@ -102,8 +102,8 @@ class Comparison(Generic[K]):
         # Of evaluated audio: with the label, without it (U,), and given it by each model, rightly or not.
         self.positives, self.negatives = np.zeros((2, len(self.labels)), np.int64)
         self.hits, self.false_alarms = np.zeros((2, 2, len(self.labels)), np.int64)
-        self.out_of_fold = np.zeros(2, np.int64)  # evaluated by scores of models that have not learnt from it
-        self.not_evaluated = 0  # as a model has learnt from it and there are no such scores
+        self.out_of_fold = np.zeros(2, np.int64)  # evaluated by scores of models that were not trained on it
+        self.not_evaluated = 0  # as a model was trained on it and there are no such scores
         self.changes: list[ScoreChange[K]] = []  # the largest first
         self._evaluated: set[bytes] = set()
 
@@ -164,7 +164,7 @@ class Comparison(Generic[K]):
         """Count what the models decide themselves, on each piece of audio once.
 
         A yes refuses the other labels only if both models have exclusive ones. Not evaluated is audio that a
-        model has learnt from if there are no other scores.
+        model was trained on if there are no other scores.
         """
         audio = page.audio[row]
         if not truth or audio in self._evaluated:

@@ -16,7 +16,7 @@ from core.ml.evaluation.intervals import MIN_GROUPS, resamples
 from core.ml.evaluation.paired import macro_f1
 
 SHARE = 0.95  # of the plateau
-FARTHEST = 10  # times the tracks that were learnt from: what lies beyond is not told
+FARTHEST = 10  # times the measured tracks; no figure is given beyond
 RESAMPLES = 200
 EXPONENTS = np.geomspace(0.1, 2.0, 25)
 
@@ -28,7 +28,7 @@ class LearningCurve:
     `needed` is None, with the reason, if that cannot be told; `high` is None if it is beyond what is told.
     """
 
-    sizes: list[int]  # ascending: tracks that were learnt from
+    sizes: list[int]  # ascending: training tracks
     scores: list[float]  # mean macro-F1 of each size
     plateau: float | None = None  # that the fitted curve approaches
     needed: int | None = None
@@ -40,7 +40,7 @@ class LearningCurve:
 def fit_learning_curve(
     sizes: Sequence[int], targets: Bools, decisions: Bools, groups: Sequence[Hashable], seed: int = 0
 ) -> LearningCurve:
-    """Fit the curve to decisions (S, K, N, L) on targets (N, L), by models that learnt other tracks.
+    """Fit the curve to decisions (S, K, N, L) on targets (N, L), by models trained on other tracks.
 
     Tracks are resampled by groups (N,), the same ones at all sizes, and repetitions with them; every resample
     has a curve of its own. The interval is that of the middle 95 % of what they need.

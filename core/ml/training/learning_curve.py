@@ -91,15 +91,15 @@ class _Learner:
     ) -> None:
         self._inputs, self.targets, self._penalties, self._exclusive = inputs, targets, penalties, exclusive
 
-    def decide(self, fold: int, learnt: Any, asked: Any) -> Bools:
-        """Decisions on the rows `asked` by a head that has learnt from the rows `learnt`."""
-        inputs, targets = self._inputs[learnt], self.targets[learnt]
+    def decide(self, fold: int, trained_on: Any, asked: Any) -> Bools:
+        """Decisions on the rows `asked` by a head trained on the rows `trained_on`."""
+        inputs, targets = self._inputs[trained_on], self.targets[trained_on]
         deviation = inputs.std(axis=0)
         scale = np.maximum(deviation, max(MIN_SCALE * deviation.mean(), 1e-6))
         is_few = targets.sum() < FEW_TRACKS * targets.shape[1]
         c = C_OF_FEW[self._exclusive] if is_few else self._penalties[fold]
         found = Design((inputs - inputs.mean(axis=0)) / scale).fit(
-            targets, c, exclusive=self._exclusive, tolerance=TOLERANCE * len(learnt) ** 0.5
+            targets, c, exclusive=self._exclusive, tolerance=TOLERANCE * len(trained_on) ** 0.5
         )
         scores = found.scores((self._inputs[asked] - inputs.mean(axis=0)) / scale, exclusive=self._exclusive)
         if self._exclusive:

@@ -1,4 +1,4 @@
-"""Which tracks a model has learnt from, and what models that had not learnt from them say of them.
+"""Which tracks a model was trained on, and what models that were not trained on them say of them.
 
 Shapes: N tracks, L labels.
 """
@@ -33,16 +33,16 @@ class TrackRecords:
     contents: list[bytes]  # audio hash of each
     groups: list[int]  # tracks of a group are not independent
     targets: Bools  # (N, L)
-    learnt: Bools  # (N,): whether weights or thresholds depend on the track
+    trained_on: Bools  # (N,): whether weights or thresholds depend on the track
     scores: npt.NDArray[np.floating[Any]]  # (N, L): by models not trained on the track, or NaN
     tested: Bools  # (N,): whether there are decisions
     decisions: Bools  # (N, L): by models and thresholds that do not depend on the track
 
-    def learnt_scores(self, size: int) -> Iterator[dict[bytes, list[float] | None]]:
-        """Scores (L,), None if there are none, by the audio learnt from; `size` tracks at a time."""
-        learnt = np.flatnonzero(self.learnt)
-        for start in range(0, len(learnt), size):
-            rows = learnt[start : start + size]
+    def training_scores(self, size: int) -> Iterator[dict[bytes, list[float] | None]]:
+        """Scores (L,), None if there are none, by the audio trained on; `size` tracks at a time."""
+        trained_on = np.flatnonzero(self.trained_on)
+        for start in range(0, len(trained_on), size):
+            rows = trained_on[start : start + size]
             known = np.isfinite(self.scores[rows].min(axis=1))
             values = self.scores[rows].tolist()
             yield {
@@ -54,10 +54,10 @@ class TrackRecords:
 def make_track_records(prepared: PreparedDataset, fitted: Fitted, evaluation: ModelEvaluation) -> bytes:
     """The content of `TRACKS_FILE`."""
     targets = prepared.tracks.targets.numpy() > 0
-    learnt, tested = np.ones(len(targets), bool), np.zeros(len(targets), bool)
+    trained_on, tested = np.ones(len(targets), bool), np.zeros(len(targets), bool)
     tested[fitted.test.rows] = True
     if len(prepared.splits) == 1:
-        learnt[fitted.test.rows] = False
+        trained_on[fitted.test.rows] = False
     scores, decisions = np.full(targets.shape, np.nan, np.float32), np.zeros(targets.shape, bool)
     scores[fitted.validation.rows] = evaluation.held_out
     decisions[fitted.test.rows] = evaluation.decisions
@@ -65,7 +65,7 @@ def make_track_records(prepared: PreparedDataset, fitted: Fitted, evaluation: Mo
         "contents": np.frombuffer(b"".join(prepared.contents), np.uint8).reshape(len(targets), -1),
         "groups": np.array(prepared.groups, np.int64),
         "targets": targets,
-        "learnt": learnt,
+        "trained_on": trained_on,
         "scores": scores,
         "tested": tested,
         "decisions": decisions,
@@ -85,7 +85,7 @@ def read_track_records(folder: Path) -> TrackRecords | None:
             contents=[bytes(row) for row in arrays["contents"]],
             groups=arrays["groups"].tolist(),
             targets=arrays["targets"],
-            learnt=arrays["learnt"],
+            trained_on=arrays["trained_on"],
             scores=arrays["scores"],
             tested=arrays["tested"],
             decisions=arrays["decisions"],

@@ -5,7 +5,7 @@ from core.store.tables.corrections import Correction, CorrectionChange, Correcti
 from core.store.tables.experiments import Epoch, Experiment, Run, Study, Trial
 from core.store.tables.jobs import Job, JobItem, JobUnit, Worker
 from core.store.tables.libraries import Library, Track
-from core.store.tables.models import Encoder, LearntTrack, Model, ModelAlias, Retraining
+from core.store.tables.models import Encoder, Model, ModelAlias, Retraining, TrainingTrack
 from core.store.tables.results import Embedding, Prediction, PredictionLabel
 
 __all__ = [
@@ -21,7 +21,6 @@ __all__ = [
     "JobItem",
     "JobUnit",
     "LabelSet",
-    "LearntTrack",
     "Library",
     "Model",
     "ModelAlias",
@@ -32,6 +31,7 @@ __all__ = [
     "Run",
     "Study",
     "Track",
+    "TrainingTrack",
     "Trial",
     "Worker",
 ]

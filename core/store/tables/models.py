@@ -1,4 +1,4 @@
-"""Models, and what they have learnt from."""
+"""Models, and what they were trained on."""
 
 from datetime import datetime
 from typing import Any
@@ -66,13 +66,13 @@ class ModelAlias(Base):
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
 
 
-class LearntTrack(Base):
-    """A piece of audio that a model has learnt from, if the training has stored which these are.
+class TrainingTrack(Base):
+    """A piece of audio that a model was trained on, if the training has stored which these are.
 
     `scores` are those of a model that was not trained on it, such as that of a fold; NULL if there is none.
     """
 
-    __tablename__ = "learnt_tracks"
+    __tablename__ = "training_tracks"
 
     model_id: Mapped[int] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"), primary_key=True)
     content_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
@@ -87,7 +87,7 @@ class Retraining(Base):
     model_name: Mapped[str] = mapped_column(primary_key=True)
     after_tracks: Mapped[int]
     enabled: Mapped[bool]
-    # Whose corrected tracks count and are learnt from.
+    # Whose corrected tracks count and are trained on.
     library_id: Mapped[UUID | None] = mapped_column(ForeignKey("libraries.id", ondelete="SET NULL"))
     owner: Mapped[str]  # of its jobs: who has set it up
     tried_at: Mapped[datetime | None]  # tracks corrected before it no longer count

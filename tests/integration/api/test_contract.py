@@ -29,7 +29,7 @@ from core.jobs.submission import submit_job
 from core.services.retraining import set_up
 from core.settings import Settings
 from core.states import Verdict
-from core.store.corrections import NewCorrection, write_corrections
+from core.store.correction_changes import NewCorrection, write_corrections
 from core.store.label_sets import SetLabel, create_label_set
 from core.store.session import SessionFactory
 from core.store.tables import Epoch

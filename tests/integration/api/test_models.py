@@ -179,7 +179,7 @@ def test_models_measured_alike_stand_side_by_side(http, db):
     assert (found["comparable"], found["reasons"]) == (True, [])
     first = found["models"][0]
     assert (first["model"], first["tracks"], first["folds"]) == ("first@1", {"all": 121}, 5)
-    assert (first["learnt_from_corrections"], first["warnings"]) == (True, ["few artists"])
+    assert (first["trained_on_corrections"], first["warnings"]) == (True, ["few artists"])
     assert first["dataset"] == {"kind": "corrections", "library": "home"}
     assert found["metrics"] == {"f1_macro": [{"value": 0.9, "low": 0.8, "high": 0.95}] * 2}
     assert found["common"] == LABELS

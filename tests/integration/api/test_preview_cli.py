@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from api.client import display
 from core.states import Verdict
-from core.store.corrections import NewCorrection, write_corrections
+from core.store.correction_changes import NewCorrection, write_corrections
 from core.store.session import SessionFactory
 from core.store.tables import JobUnit
 from tests.integration.api.test_cli import Run, runner
@@ -74,7 +74,7 @@ def test_a_preview_is_shown_within_80_columns(mfa, db):
     assert "2 of 2 tracks compared, 1 unchanged; they agree on 50.0% of them." in shown
     assert "Against corrections of 1 tracks, mean over 1 labels" in shown
     assert "Nothing was changed." in shown
-    assert "preview │ home" in mfa("jobs").stdout
+    assert "preview │ my-own" in mfa("jobs").stdout
 
 
 def test_a_preview_in_json_is_the_whole_answer_and_nothing_else(mfa, db):

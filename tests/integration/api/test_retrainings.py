@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from core.states import JobState, Verdict
-from core.store.corrections import NewCorrection, write_corrections
+from core.store.correction_changes import NewCorrection, write_corrections
 from core.store.tables import Job, Model, Retraining
 from tests.integration.api.gateway import problem_of
 from tests.integration.api.test_cli import runner
@@ -17,7 +17,7 @@ OFFER: dict[str, Any] = {
     "verdict": "better",
     "reason": None,
     "tracks": 52,
-    "learnt": 3,
+    "trained_on": 3,
     "not_random": 7,
     "not_labelled": 0,
     "lost_labels": [],
@@ -122,5 +122,5 @@ def test_a_failed_training_and_an_offered_model_are_shown(http, mine, db, open_u
             session.flush()
     assert http.get(f"{RETRAININGS}/mine").json()["error"]["code"] == "unusable_dataset"
     assert "The last training failed: Too few tracks." in mfa("models").stderr
-    assert "no longer trained by itself" in mfa("models", "retrain", "mine", "--off").stdout
+    assert "no longer retrained automatically" in mfa("models", "retrain", "mine", "--off").stdout
     assert mfa("models", "retrain", "mine").exit_code == 2

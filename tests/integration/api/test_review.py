@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import func, select
 
 from core.store import review
-from core.store.learnt_tracks import save_learnt_tracks
+from core.store.training_tracks import save_training_tracks
 from tests.integration.api.gateway import problem_of
 from tests.support.builders import make_analysed_track, make_library, make_model, make_run
 
@@ -73,7 +73,7 @@ def test_how_many_more_answers_are_needed_counts_those_since_the_training(http, 
         model, library = make_model(session), make_library(session, name="home")
         make_run(session, model_id=model.id, results=results)
         learnt, new = (make_analysed_track(session, library, model, path) for path in ("a", "b"))
-        save_learnt_tracks(session, model, {learnt.content_hash or b"": None})
+        save_training_tracks(session, model, {learnt.content_hash or b"": None})
     for track in (learnt, new):
         http.put(f"/api/v1/tracks/{track.id}/labels", json={"labels": {"rock": "yes"}})
     found = http.get(REVIEW, params={"library": "home"}).json()["forecast"]

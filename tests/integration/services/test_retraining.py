@@ -22,7 +22,7 @@ from core.services.retraining import (
     turn_off,
 )
 from core.states import JobState, Verdict
-from core.store.corrections import NewCorrection, undo_change, write_corrections
+from core.store.correction_changes import NewCorrection, undo_change, write_corrections
 from core.store.session import SessionFactory, transaction
 from core.store.tables import CorrectionChange, Job, Library, Model, Run, Track
 from tests.support.builders import make_library, make_model, make_run, make_track
@@ -99,7 +99,7 @@ def test_what_was_corrected_before_the_training_or_elsewhere_does_not_count(sess
     assert retrain_if_due(session, "mine", DATA) is None
 
 
-def test_only_tracks_of_the_folder_that_is_learnt_count(session):
+def test_only_tracks_of_the_folder_of_the_training_count(session):
     make_served(session, dataset=EXPERIMENT["dataset"] | {"path": "jazz"})
     library = session.scalars(select(Library)).one()
     make_track(session, library, path="jazz/a.mp3", content_hash=bytes([9]) * 32)

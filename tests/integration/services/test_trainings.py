@@ -24,7 +24,7 @@ from core.jobs.submission import Submission, submit_job
 from core.services.datasets import place_dataset
 from core.services.training import CONFIGS, planned_epochs, read_experiment
 from core.states import Verdict
-from core.store.corrections import NewCorrection, write_corrections
+from core.store.correction_changes import NewCorrection, write_corrections
 from core.store.label_sets import SetLabel, change_label_set, create_label_set, delete_label_set
 from core.store.tables import Job, JobUnit, Library, Run
 from tests.support.builders import make_library, make_model, make_run, make_track

@@ -13,16 +13,15 @@ from core.services.changes import delete_library
 from core.services.sweep import sweep_tracks
 from core.states import LabelSource, Verdict
 from core.store.contents import move_results
-from core.store.corrections import (
-    Corrections,
+from core.store.correction_changes import (
     NewCorrection,
     Written,
-    find_corrections,
     get_history,
     list_changes,
     undo_change,
     write_corrections,
 )
+from core.store.corrections import Corrections, find_corrections
 from core.store.label_sets import SetLabel, create_label_set
 from core.store.predictions import given_labels, true_labels
 from core.store.session import transaction
@@ -95,7 +94,7 @@ def test_an_undo_gives_each_label_what_it_had_before_but_touches_no_later_word(s
 
 
 def test_a_large_change_is_written_in_slices_and_still_one_change(session, monkeypatch):
-    monkeypatch.setattr("core.store.corrections.PER_STATEMENT", 3)
+    monkeypatch.setattr("core.store.correction_changes.PER_STATEMENT", 3)
     audio = [bytes([number]) * 32 for number in range(5)]
     wanted = [NewCorrection(digest, label, YES) for label in ("jazz", "rock") for digest in audio]
     say(session, {"jazz": NO}, audio[2])

@@ -12,18 +12,18 @@ from sqlalchemy.orm import Session
 
 from core.errors import Invalid
 from core.states import Verdict
-from core.store.corrections import NewCorrection, find_corrections, find_sampled, write_corrections
-from core.store.learnt_tracks import save_learnt_tracks
+from core.store.correction_changes import NewCorrection, write_corrections
+from core.store.corrections import find_corrections, find_sampled
 from core.store.review import (
     Strategy,
     count_progress,
-    has_learnt_from_corrections,
     may_hide_errors,
     release,
     take_questions,
 )
 from core.store.session import transaction
 from core.store.tables import Model, Review, Track
+from core.store.training_tracks import save_training_tracks
 from tests.support.builders import (
     make_analysed_track,
     make_library,
@@ -117,7 +117,7 @@ def test_suspects_are_what_the_model_contradicts_most_until_somebody_confirms_it
     assert take(session, model, Strategy.SUSPECT, label="rock") == ["b"]
 
 
-def test_suspects_are_found_by_scores_of_models_that_have_not_learnt_from_them(session):
+def test_suspects_are_found_by_scores_of_models_that_were_not_trained_on_them(session):
     model, library = make_model(session), make_library(session)
     known = make_analysed_track(session, library, model, "known", [0.9, 0.1, 0.0])
     new = make_analysed_track(session, library, model, "new", [0.6, 0.1, 0.0])
@@ -125,10 +125,10 @@ def test_suspects_are_found_by_scores_of_models_that_have_not_learnt_from_them(s
         say(session, track, "rock", YES)
     make_run(session, config={"dataset": {"kind": "corrections"}}, model_id=model.id)
     assert may_hide_errors(session, model)
-    save_learnt_tracks(session, model, {known.content_hash or b"": [0.1, 0.9, 0.0]})
+    save_training_tracks(session, model, {known.content_hash or b"": [0.1, 0.9, 0.0]})
     assert not may_hide_errors(session, model)
     assert take(session, model, Strategy.SUSPECT) == ["known", "new"]
-    save_learnt_tracks(session, model, {known.content_hash or b"": None})
+    save_training_tracks(session, model, {known.content_hash or b"": None})
     assert may_hide_errors(session, model)
     expire(session)
     assert take(session, model, Strategy.SUSPECT) == ["new", "known"]
@@ -178,7 +178,7 @@ def test_leases_are_given_back_in_the_order_in_which_corrections_end_them(clean_
 
 
 @pytest.mark.parametrize(
-    ("dataset", "has_learnt"),
+    ("dataset", "is_hidden"),
     [
         ({"kind": "library", "corrections": True}, True),
         ({"kind": "corrections"}, True),
@@ -186,12 +186,12 @@ def test_leases_are_given_back_in_the_order_in_which_corrections_end_them(clean_
         ({"kind": "folder"}, False),
     ],
 )
-def test_a_model_has_learnt_from_corrections_if_its_training_has_read_any(session, dataset, has_learnt):
+def test_errors_may_be_hidden_if_the_training_has_read_corrections(session, dataset, is_hidden):
     model = make_model(session)
     make_run(session, config={"dataset": dataset}, model_id=model.id)
     tuned = make_model(session, alias=None, version=2)  # the same weights with other thresholds
-    assert has_learnt_from_corrections(session, model) == has_learnt
-    assert has_learnt_from_corrections(session, tuned) == has_learnt
+    assert may_hide_errors(session, model) == is_hidden
+    assert may_hide_errors(session, tuned) == is_hidden
 
 
 def test_disagreements_are_ordered_by_the_number_of_labels(session):

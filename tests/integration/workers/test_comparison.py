@@ -1,4 +1,4 @@
-"""A retrained model is compared on corrected tracks that neither model has learnt from, and not on others."""
+"""A retrained model is compared on corrected tracks that neither model was trained on, and not on others."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -13,13 +13,13 @@ from sqlalchemy.orm import Session
 from core.ml.models.artifact import ArtifactError
 from core.ml.training.track_records import TRACKS_FILE, TrackRecords
 from core.states import Verdict
-from core.store.corrections import NewCorrection, write_corrections
+from core.store.correction_changes import NewCorrection, write_corrections
 from core.store.tables import Correction, CorrectionEntry, Model, Prediction, Review
 from tests.support.builders import make_model, make_prediction
 from workers import comparison
 from workers.comparison import ADVICE, find_tracks, label_embedded, make_offer
 
-TRACKS, LEARNT, UNLABELLED, UNCORRECTED = 60, 10, 4, 5
+TRACKS, TRAINED_ON, UNLABELLED, UNCORRECTED = 60, 10, 4, 5
 LABELS = ("Jazz", "rock", "ambient", "new")
 
 
@@ -29,15 +29,15 @@ def digest(number: int) -> bytes:
 
 @pytest.fixture
 def base(session: Session, tmp_path: Path) -> Model:
-    """Says rock to every track; it has learnt from the first ten, and not labelled the last four."""
+    """Says rock to every track; it was trained on the first ten, and not labelled the last four."""
     arrays: dict[str, np.ndarray] = {
-        "contents": np.array([list(digest(number)) for number in range(LEARNT + 1)], np.uint8),
-        "groups": np.arange(LEARNT + 1),
-        "targets": np.zeros((LEARNT + 1, 3), bool),
-        "learnt": np.arange(LEARNT + 1) < LEARNT,
-        "scores": np.zeros((LEARNT + 1, 3), np.float32),
-        "tested": np.ones(LEARNT + 1, bool),
-        "decisions": np.zeros((LEARNT + 1, 3), bool),
+        "contents": np.array([list(digest(number)) for number in range(TRAINED_ON + 1)], np.uint8),
+        "groups": np.arange(TRAINED_ON + 1),
+        "targets": np.zeros((TRAINED_ON + 1, 3), bool),
+        "trained_on": np.arange(TRAINED_ON + 1) < TRAINED_ON,
+        "scores": np.zeros((TRAINED_ON + 1, 3), np.float32),
+        "tested": np.ones(TRAINED_ON + 1, bool),
+        "decisions": np.zeros((TRAINED_ON + 1, 3), bool),
     }
     (tmp_path / TRACKS_FILE).write_bytes(save(arrays))
     model = make_model(session, artifact_url=tmp_path.as_uri(), thresholds=[0.5] * 3)
@@ -69,17 +69,17 @@ def records() -> TrackRecords:
         contents=[digest(number) for number in range(TRACKS)],
         groups=list(range(TRACKS)),
         targets=targets,
-        learnt=np.ones(TRACKS, bool),
+        trained_on=np.ones(TRACKS, bool),
         scores=np.zeros((TRACKS, 4)),
         tested=np.ones(TRACKS, bool),
         decisions=decisions,
     )
 
 
-def test_tracks_that_either_has_learnt_from_or_nobody_corrected_are_left_out(session, base, records):
+def test_tracks_that_either_was_trained_on_or_nobody_corrected_are_left_out(session, base, records):
     found = find_tracks(session, "test-model@1", records)
-    assert sorted(found.rows) == list(range(LEARNT, TRACKS - UNLABELLED))
-    assert (found.learnt, found.not_labelled) == (LEARNT - UNCORRECTED, UNLABELLED)
+    assert sorted(found.rows) == list(range(TRAINED_ON, TRACKS - UNLABELLED))
+    assert (found.trained_on, found.not_labelled) == (TRAINED_ON - UNCORRECTED, UNLABELLED)
     offer = make_offer(found, LABELS, records)
     assert (offer["verdict"], offer["reason"]) == ("better", None)
     assert (offer["tracks"], offer["artists"], offer["labels"]) == (46, 46, 2)
@@ -88,7 +88,7 @@ def test_tracks_that_either_has_learnt_from_or_nobody_corrected_are_left_out(ses
     assert 0 < offer["low"] < offer["difference"] < offer["high"] <= 1
     untested = replace(records, tested=np.arange(TRACKS) < 30)
     assert find_tracks(session, "test-model@1", untested).not_labelled == 0
-    assert len(find_tracks(session, "test-model@1", untested).rows) == 30 - LEARNT
+    assert len(find_tracks(session, "test-model@1", untested).rows) == 30 - TRAINED_ON
 
 
 def test_a_worse_model_is_said_to_be_worse_and_an_equal_one_is_not_judged(session, base, records):
@@ -102,24 +102,24 @@ def test_a_worse_model_is_said_to_be_worse_and_an_equal_one_is_not_judged(sessio
 
 
 def test_what_cannot_be_told_is_said_with_the_reason(session, base, records, tmp_path):
-    few = replace(records, tested=np.arange(TRACKS) < LEARNT + 8)
+    few = replace(records, tested=np.arange(TRACKS) < TRAINED_ON + 8)
     offer = make_offer(find_tracks(session, "test-model@1", few), LABELS, few)
     assert (offer["verdict"], offer["tracks"], offer["low"]) == ("undecided", 8, None)
     assert offer["difference"] is not None
     assert offer["reason"] == "The tracks are by 8 artists; at least 10 are needed."
-    nothing = replace(records, tested=np.arange(TRACKS) < LEARNT)
+    nothing = replace(records, tested=np.arange(TRACKS) < TRAINED_ON)
     offer = make_offer(find_tracks(session, "test-model@1", nothing), LABELS, nothing)
     assert offer["reason"] == "No corrected track is new to both models."
-    assert (offer["tracks"], offer["learnt"]) == (0, 5)
+    assert (offer["tracks"], offer["trained_on"]) == (0, 5)
     other = make_offer(find_tracks(session, "test-model@1", records), ("w", "x", "y", "z"), records)
     assert other["reason"] == "The two models have no label in common."
     (tmp_path / TRACKS_FILE).write_bytes(b"damaged")
     offer = make_offer(find_tracks(session, "test-model@1", records), LABELS, records)
     assert (offer["verdict"], offer["tracks"]) == ("undecided", 0)
-    assert offer["reason"] == "The record of the tracks that test-model@1 has learnt from is damaged."
+    assert offer["reason"] == "The record of the tracks that test-model@1 was trained on is damaged."
     (tmp_path / TRACKS_FILE).unlink()
     offer = make_offer(find_tracks(session, "test-model@1", records), LABELS, records)
-    assert offer["reason"] == "It is not recorded which tracks test-model@1 has learnt from."
+    assert offer["reason"] == "It is not recorded which tracks test-model@1 was trained on."
     gone = make_offer(find_tracks(session, "gone@1", records), LABELS, records)
     assert (gone["verdict"], gone["reason"]) == ("undecided", "gone@1 has been deleted.")
 
@@ -129,15 +129,15 @@ def test_tracks_that_were_picked_because_the_old_model_was_unsure_or_wrong_give_
 ):
     for table in (Correction, CorrectionEntry, Review):
         session.execute(delete(table))
-    say(session, range(LEARNT, 40), at_random=False)
+    say(session, range(TRAINED_ON, 40), at_random=False)
     offer = make_offer(find_tracks(session, "test-model@1", records), LABELS, records)
-    assert (offer["verdict"], offer["tracks"], offer["not_random"]) == ("undecided", 0, 40 - LEARNT)
+    assert (offer["verdict"], offer["tracks"], offer["not_random"]) == ("undecided", 0, 40 - TRAINED_ON)
     assert offer["reason"].startswith("30 corrected tracks are left out, as they were picked because")
     assert offer["reason"].endswith(ADVICE)
     say(session, range(40, 45), at_random=True)
-    say(session, range(LEARNT, 40), "rock", at_random=True)  # they had been corrected before
+    say(session, range(TRAINED_ON, 40), "rock", at_random=True)  # they had been corrected before
     offer = make_offer(find_tracks(session, "test-model@1", records), LABELS, records)
-    assert (offer["verdict"], offer["tracks"], offer["not_random"]) == ("undecided", 5, 40 - LEARNT)
+    assert (offer["verdict"], offer["tracks"], offer["not_random"]) == ("undecided", 5, 40 - TRAINED_ON)
     assert offer["reason"].startswith("The tracks are by 5 artists; at least 10 are needed. 30 corrected")
 
 
@@ -164,8 +164,8 @@ def test_tracks_that_a_head_has_not_labelled_are_labelled_from_their_embeddings(
 ):
     session.execute(delete(Prediction))
     found = find_tracks(session, "test-model@1", records)
-    labelled = TRACKS - LEARNT - UNLABELLED
-    assert (len(found.rows), found.not_labelled) == (0, TRACKS - LEARNT)
+    labelled = TRACKS - TRAINED_ON - UNLABELLED
+    assert (len(found.rows), found.not_labelled) == (0, TRACKS - TRAINED_ON)
     assert "has no labels: label their library with it" in make_offer(found, LABELS, records)["reason"]
     session.execute(update(Model).values(kind="transfer"))
     monkeypatch.setattr(comparison, "get_tagger", lambda *_, **__: Tagger())
@@ -181,4 +181,4 @@ def test_tracks_that_a_head_has_not_labelled_are_labelled_from_their_embeddings(
     monkeypatch.setattr(comparison, "get_tagger", damaged)
     found = find_tracks(session, "test-model@1", records)
     label_embedded(found)
-    assert (found.rows, found.not_labelled) == ([], TRACKS - LEARNT)
+    assert (found.rows, found.not_labelled) == ([], TRACKS - TRAINED_ON)

@@ -20,7 +20,7 @@ from core.pretrained.smoke_data import write_clips
 from core.services.retraining import retrain_if_due, set_up
 from core.settings import Settings
 from core.states import JobState, Verdict
-from core.store.corrections import NewCorrection, write_corrections
+from core.store.correction_changes import NewCorrection, write_corrections
 from core.store.registry import promote_model, register_artifact
 from core.store.session import transaction
 from core.store.tables import Embedding, Job, JobItem, JobUnit, Model, Prediction, Review, Run, Track
@@ -271,8 +271,8 @@ def test_only_tracks_that_the_training_learns_from_are_prepared(mine, monkeypatc
         assert session.scalar(select(func.count()).where(JobItem.job_id == job_id)) == 6
 
 
-def test_a_head_is_trained_again_on_corrections_and_compared_on_what_neither_has_learnt(mine, monkeypatch):
-    """Tracks are added to the folder that the first has learnt, and all of it is corrected after that."""
+def test_a_head_is_trained_again_on_corrections_and_compared_on_tracks_new_to_both(mine, monkeypatch):
+    """Tracks are added to the folder that the first was trained on, and all of it is corrected after that."""
     monkeypatch.setattr(analysis, "get_settings", lambda: mine.settings)
     words = ["high", "low", "noisy", "pulsing"]
     by_words = {"kind": "library", "library": "music", "labels_from": "words", "vocabulary": words}
@@ -305,7 +305,7 @@ def test_a_head_is_trained_again_on_corrections_and_compared_on_what_neither_has
         made = session.get_one(Model, trained.model_id)
     assert (made.name, made.version) == ("head", 2)
     assert made.offer is not None
-    assert [made.offer[name] for name in ("against", "tracks", "learnt", "not_labelled")] == [
+    assert [made.offer[name] for name in ("against", "tracks", "trained_on", "not_labelled")] == [
         "head@1",
         12,
         8,

@@ -23,12 +23,12 @@ from core.ml.models.zoo import build
 from core.services import preview as preview_jobs
 from core.services.changes import delete_model
 from core.states import JobState, Verdict
-from core.store.corrections import NewCorrection, write_corrections
+from core.store.correction_changes import NewCorrection, write_corrections
 from core.store.embeddings import NewEmbedding, save_embeddings
-from core.store.learnt_tracks import save_learnt_tracks
 from core.store.registry import promote_model, register_artifact, resolve_model
 from core.store.session import SessionFactory, transaction
 from core.store.tables import Embedding
+from core.store.training_tracks import save_training_tracks
 from tests.support.builders import make_library, make_model, make_prediction, make_track
 from tests.support.planned import expire, make_due, read_job, read_unit, reap
 from tests.support.worker import open_units, run, work_off
@@ -132,7 +132,7 @@ def test_corrections_stand_and_evaluate_both_models(sessions):
     jazz = next(each for each in evaluated.labels if each.label == "jazz")
     assert jazz.against is not None
     assert (jazz.yes, jazz.no, jazz.against.precision, jazz.against.f1) == (0, 1, 0.0, None)
-    assert (evaluated.learnt.model, evaluated.learnt.against) == (True, False)
+    assert (evaluated.trained_on_corrections.model, evaluated.trained_on_corrections.against) == (True, False)
     assert "mine@2 was trained on corrections" in " ".join(found.warnings)
     assert "so their precision says nothing: rock." in " ".join(found.warnings)
 
@@ -151,14 +151,14 @@ def test_the_means_of_both_models_are_of_the_same_labels(sessions):
     assert evaluated.macro.against.precision == pytest.approx((0.5 + 1.0) / 2)
 
 
-def test_what_a_model_has_learnt_does_not_evaluate_it(sessions):
+def test_what_a_model_was_trained_on_does_not_evaluate_it(sessions):
     """Of `b` there are scores of a fold, of `a` there are none; both are those of another version."""
     for digest in (b"a", b"b", b"c"):
         correct(sessions, digest, rock=Verdict.YES, jazz=Verdict.NO)
     with transaction(sessions) as session:
         new = resolve_model(session, "mine@2")
         tuned = make_model(session, alias=None, name="tuned", sha256=new.sha256)
-        save_learnt_tracks(session, tuned, {b"a": None, b"b": [0.9, 0.1]})
+        save_training_tracks(session, tuned, {b"a": None, b"b": [0.9, 0.1]})
     found = result_of(sessions, submit(sessions, library="home"))
     evaluated = found.corrections
     assert (found.corrected, evaluated.tracks, evaluated.not_evaluated) == (3, 2, 1)
@@ -169,13 +169,16 @@ def test_what_a_model_has_learnt_does_not_evaluate_it(sessions):
     assert "was trained on corrections" not in told
 
 
-def test_that_it_cannot_be_told_what_a_model_has_learnt_is_said(sessions, tmp_path):
+def test_that_it_cannot_be_told_what_a_model_was_trained_on_is_said(sessions, tmp_path):
     correct(sessions, b"a", rock=Verdict.YES)
     with transaction(sessions) as session:
         whole = make_model(session, alias=None, name="whole", artifact_url=(tmp_path / "gone").as_uri())
         make_prediction(session, whole, b"a", scores=[0.9, 0.2, 0.1])
     found = result_of(sessions, submit(sessions, model="whole"))
-    assert (found.corrections.learnt.model, found.corrections.learnt.against) == (None, False)
+    assert (
+        found.corrections.trained_on_corrections.model,
+        found.corrections.trained_on_corrections.against,
+    ) == (None, False)
     assert "It cannot be told whether whole@1 was trained on corrections" in " ".join(found.warnings)
 
 

@@ -27,10 +27,10 @@ from core.ml.training.context import TrainingStopped
 from core.ml.training.reports import EpochReport, TrainingResult
 from core.settings import Settings
 from core.states import Activity, JobState, UnitState, Verdict
-from core.store.corrections import NewCorrection, write_corrections
+from core.store.correction_changes import NewCorrection, write_corrections
 from core.store.label_sets import SetLabel, create_label_set, delete_label_set
 from core.store.session import transaction
-from core.store.tables import Epoch, Job, LearntTrack, Model, Run, Track
+from core.store.tables import Epoch, Job, Model, Run, Track, TrainingTrack
 from tests.integration.workers.music import Music
 from tests.support.planned import expire, make_due, read_job, read_unit, reap, skip_preparation
 from tests.support.worker import WORKER, open_units, run, until
@@ -305,7 +305,7 @@ def test_a_library_that_was_never_analysed_cannot_be_trained_on(music, trainer, 
     assert "label the library first" in str(job.error_detail)
 
 
-def test_what_was_learnt_is_stored_and_a_retrained_model_is_offered_with_its_comparison(
+def test_training_tracks_are_stored_and_a_retrained_model_is_offered_with_its_comparison(
     listed, trainer, submit, monkeypatch
 ):
     with listed.sessions() as session:
@@ -317,7 +317,7 @@ def test_what_was_learnt_is_stored_and_a_retrained_model_is_offered_with_its_com
             "contents": np.array([list(content) for content in contents], np.uint8),
             "groups": np.arange(2),
             "targets": np.eye(2, dtype=bool),
-            "learnt": np.array([True, False]),
+            "trained_on": np.array([True, False]),
             "scores": np.array([[0.9, 0.1], [np.nan, np.nan]], np.float32),
             "tested": np.array([True, True]),
             "decisions": np.eye(2, dtype=bool),
@@ -333,7 +333,7 @@ def test_what_was_learnt_is_stored_and_a_retrained_model_is_offered_with_its_com
         write_corrections(session, said, author="local", origin="track")
     unit_id = unit_of(listed, second)
     with monkeypatch.context() as patch:
-        patch.setattr(training, "save_learnt", die)  # the model is registered by then
+        patch.setattr(training, "store_training_tracks", die)  # the model is registered by then
         with pytest.raises(Killed):
             run(listed.sessions, unit_id, training.train_model)
     expire(listed.sessions, unit_id)
@@ -343,13 +343,13 @@ def test_what_was_learnt_is_stored_and_a_retrained_model_is_offered_with_its_com
     assert len(trainer.datasets) == 2
     with listed.sessions() as session:
         old, new = (session.get_one(Model, session.get_one(Run, each).model_id) for each in (first, second))
-        learnt = session.scalars(select(LearntTrack).where(LearntTrack.model_id == new.id)).all()
+        learnt = session.scalars(select(TrainingTrack).where(TrainingTrack.model_id == new.id)).all()
     assert [(each.content_hash, each.scores) for each in learnt] == [(contents[0], pytest.approx([0.9, 0.1]))]
     assert old.offer is None
     assert new.offer is not None
-    # The first has learnt from one track, and labelled none.
+    # The first was trained on one track, and labelled none.
     assert (new.offer["against"], new.offer["verdict"]) == ("mine@1", "undecided")
-    assert [new.offer[name] for name in ("tracks", "learnt", "not_random")] == [0, 1, 1]
+    assert [new.offer[name] for name in ("tracks", "trained_on", "not_random")] == [0, 1, 1]
 
 
 def test_a_training_may_take_longer_than_other_units(listed, trainer, submit, monkeypatch):

@@ -108,8 +108,8 @@ def test_the_models_own_decisions_are_evaluated_on_each_audio_once():
     assert comparison.false_alarms.tolist() == [[0, 1], [0, 0]]
 
 
-def test_a_model_is_evaluated_by_scores_of_models_that_have_not_learnt_from_the_audio():
-    """The new model has learnt from the first and the third track, the old one from none."""
+def test_a_model_is_evaluated_by_scores_of_models_that_were_not_trained_on_the_audio():
+    """The new model was trained on the first and the third track, the old one from none."""
     comparison: Comparison[int] = Comparison(labelling(("a", "b"), False), labelling(("b", "a"), False))
     new, old = [[0.9, 0.1]] * 3, [[0.1, 0.1]] * 3
     found = page(new, old, {"a": YES}, {"a": YES}, {"a": YES})

@@ -106,23 +106,23 @@ def test_a_training_leaves_a_model_that_serves_and_its_records(clips, cache_dir,
 
 
 @pytest.mark.parametrize("split", [{"folds": 3}, {"folds": 1, "validation": 0.2, "test": 0.2}])
-def test_it_is_recorded_which_tracks_were_learnt_from(clips, cache_dir, models_dir, tmp_path, split):
-    """Under cross-validation all, and each is tested; else those of the test part are not learnt from."""
+def test_training_tracks_are_recorded(clips, cache_dir, models_dir, tmp_path, split):
+    """Under cross-validation all, and each is tested; else all but those of the test part."""
     result = run(clips, tmp_path / "run", cache_dir, models_dir, model=LOGISTIC, split=split)
     records = read_track_records(tmp_path / "run")
     assert records is not None
     count = len(clips.examples)
     tested = count if split["folds"] > 1 else result.results["tracks"]["test"]
-    assert records.learnt.sum() == (count if split["folds"] > 1 else count - tested)
+    assert records.trained_on.sum() == (count if split["folds"] > 1 else count - tested)
     assert records.tested.sum() == tested
-    assert (records.learnt | records.tested).all()
+    assert (records.trained_on | records.tested).all()
     truth, given = records.targets[records.tested], records.decisions[records.tested]
     metrics = measure(truth, given.astype(float), result.labels, 0.5).summary()
     assert metrics["f1_macro"] == pytest.approx(result.metrics["f1_macro"])
-    slices = list(records.learnt_scores(7))
+    slices = list(records.training_scores(7))
     assert max(map(len, slices)) <= 7
     scores = {content: each for found in slices for content, each in found.items()}
-    assert set(scores) == {records.contents[row] for row in np.flatnonzero(records.learnt)}
+    assert set(scores) == {records.contents[row] for row in np.flatnonzero(records.trained_on)}
     assert all(each is not None and sum(each) == pytest.approx(1, abs=1e-5) for each in scores.values())
 
 

@@ -1,4 +1,4 @@
-"""Which audio models have learnt from, so that nothing is measured on training data."""
+"""Which audio models were trained on, so that nothing is measured on training data."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -6,18 +6,18 @@ from sqlalchemy import LargeBinary, any_, cast, exists, select
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.orm import Session
 
-from core.store.tables import LearntTrack, Model
+from core.store.tables import Model, TrainingTrack
 
 
-def save_learnt_tracks(
+def save_training_tracks(
     session: Session, model: Model, scores: Mapping[bytes, Sequence[float] | None]
 ) -> None:
-    """Store audio that a model has learnt from, by content hash; what is stored of it is replaced.
+    """Store audio that a model was trained on, by content hash; what is stored of it is replaced.
 
     Scores (L,) are those of models that were not trained on the audio; None if there is none.
     """
-    statement = insert(LearntTrack)
-    keys = [LearntTrack.model_id, LearntTrack.content_hash]
+    statement = insert(TrainingTrack)
+    keys = [TrainingTrack.model_id, TrainingTrack.content_hash]
     again = statement.on_conflict_do_update(index_elements=keys, set_={"scores": statement.excluded.scores})
     rows = [
         {"model_id": model.id, "content_hash": digest, "scores": scores[digest]} for digest in sorted(scores)
@@ -26,24 +26,24 @@ def save_learnt_tracks(
         session.execute(again, rows)
 
 
-def knows_what_it_learnt(session: Session, model: Model) -> bool:
-    """Whether it is stored which audio the model, or another version with its weights, has learnt from."""
-    equal = (LearntTrack.model_id == Model.id) & (Model.sha256 == model.sha256)
+def has_training_tracks(session: Session, model: Model) -> bool:
+    """Whether it is stored which audio the model, or another version with its weights, was trained on."""
+    equal = (TrainingTrack.model_id == Model.id) & (Model.sha256 == model.sha256)
     return bool(session.scalar(select(exists().where(equal))))
 
 
-def find_learnt(
+def find_training_tracks(
     session: Session, model: Model, content_hashes: Iterable[bytes]
 ) -> dict[bytes, Sequence[float] | None]:
-    """Which of the audio the model, or another version with its weights, has learnt from.
+    """Which of the audio the model, or another version with its weights, was trained on.
 
     With scores (L,) of models that were not trained on it; None if there are none.
     """
     digests = cast(list(content_hashes), ARRAY(LargeBinary))
     query = (
-        select(LearntTrack.content_hash, LearntTrack.scores)
-        .join(Model, Model.id == LearntTrack.model_id)
-        .where(Model.sha256 == model.sha256, LearntTrack.content_hash == any_(digests))
-        .order_by(LearntTrack.model_id == model.id)  # its own last, which then counts
+        select(TrainingTrack.content_hash, TrainingTrack.scores)
+        .join(Model, Model.id == TrainingTrack.model_id)
+        .where(Model.sha256 == model.sha256, TrainingTrack.content_hash == any_(digests))
+        .order_by(TrainingTrack.model_id == model.id)  # its own last, which then counts
     )
     return {digest: scores for digest, scores in session.execute(query)}
