@@ -100,10 +100,9 @@ def was_trained_on_corrections(model: Model) -> bool | None:
     """Whether a model was trained on corrections, by its card, which outlives its run; None if unreadable."""
     try:
         card = read_card(artifact_folder(model))
-        dataset = json.loads(card.provenance.get("config", "{}")).get("dataset", {})
+        return reads_corrections(json.loads(card.provenance.get("config", "{}")))
     except (OSError, ValueError):
         return None
-    return reads_corrections(dataset)
 
 
 def _labelling(model: Model) -> Labelling:

@@ -8,6 +8,7 @@ import typer
 from api import schemas
 from api.client import display
 from api.client.connection import connect
+from api.client.http import UsageError
 from api.client.options import Json, Yes
 
 app = typer.Typer(help="List the libraries; rename, move or remove one.")
@@ -17,6 +18,8 @@ Name = Annotated[str, typer.Argument(help="Name of the library.")]
 @app.callback(invoke_without_command=True)
 def libraries(context: typer.Context, as_json: Json = False) -> None:
     """List the libraries; rename, move or remove one."""
+    if as_json and context.invoked_subcommand:
+        raise UsageError(f"Write --json after `{context.invoked_subcommand}`, if that takes it.")
     if context.invoked_subcommand is None:
         with connect() as client:
             show_libraries(client.list_libraries(), as_json=as_json)

@@ -18,6 +18,8 @@ app = typer.Typer(help="List the models; show, preview, compare, promote, retrai
 @app.callback(invoke_without_command=True)
 def models(context: typer.Context, as_json: Json = False) -> None:
     """List the models; show, promote or remove one."""
+    if as_json and context.invoked_subcommand:
+        raise UsageError(f"Write --json after `{context.invoked_subcommand}`, if that takes it.")
     if context.invoked_subcommand is None:
         with connect() as client:
             found = client.list_models()

@@ -153,8 +153,9 @@ DatasetConfig = Annotated[
 ]
 
 
-def reads_corrections(dataset: Mapping[str, Any]) -> bool:
-    """Whether a training on this dataset, as it is stored in a run or a model card, has read corrections."""
+def reads_corrections(experiment: Mapping[str, Any]) -> bool:
+    """Whether a training of this experiment, as runs and model cards store it, has read corrections."""
+    dataset = experiment.get("dataset", {})
     return dataset.get("kind") == "corrections" or bool(dataset.get("corrections"))
 
 

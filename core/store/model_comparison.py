@@ -55,7 +55,7 @@ def _compared(session: Session, model: Model) -> ComparedModel:
         model=model,
         run=run,
         is_own_run=run is not None and run.model_id == model.id,
-        trained_on_corrections=None if run is None else reads_corrections(run.config["dataset"]),
+        trained_on_corrections=None if run is None else reads_corrections(run.config),
         size=_size(artifact_folder(model) / WEIGHTS_FILE),
     )
 

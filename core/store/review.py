@@ -181,7 +181,7 @@ def may_hide_errors(session: Session, model: Model) -> bool:
     of_model = select(TrainingTrack.model_id).where(TrainingTrack.model_id == model.id)
     if session.scalar(of_model.limit(1)) is None:
         run = find_training(session, model)
-        return run is not None and reads_corrections(run.config["dataset"])
+        return run is not None and reads_corrections(run.config)
     corrected = exists().where(
         Correction.content_hash == TrainingTrack.content_hash, Correction.verdict.is_not(None)
     )

@@ -58,6 +58,11 @@ def answers(monkeypatch) -> Callable[[httpx.Response], None]:
         ("train --config a.yaml --labels folder", "--labels does not go with --config"),
         ("train --config nope.yaml", "There is no file nope.yaml."),
         ("label no/folder", "There is no folder"),
+        ("jobs last --delete --json", "--json does not go with --delete"),
+        ("runs last --save . --json", "--json does not go with --delete and --save"),
+        ("studies last --delete --json", "--json does not go with --delete"),
+        ("models --json promote m", "Write --json after `promote`"),
+        ("libraries --json remove m", "Write --json after `remove`"),
         ("models retrain m --after 100000000", "less than or equal to 1000000"),
     ],
 )  # fmt: skip
