@@ -38,13 +38,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Torch calculates with one thread, also in processes that tests start: several processes with as many
-    threads as there are cores spend most of their time waiting for each other. librosa, a reference for a few
-    numbers, is not compiled: that would take half a minute.
+    threads as there are cores spend most of their time waiting for each other.
 
     Temporary files lie in a folder of this run: every other pytest that starts closes the usual one to other
     users, and Postgres and some workers are such.
     """
-    os.environ |= {"OMP_NUM_THREADS": "1", "NUMBA_DISABLE_JIT": "1"}
+    os.environ["OMP_NUM_THREADS"] = "1"
     register_kinds()
     if config.option.basetemp is None:
         config.option.basetemp = tempfile.mkdtemp(prefix="mfa-pytest-")
