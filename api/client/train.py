@@ -12,12 +12,12 @@ import yaml
 from api import schemas
 from api.client import display
 from api.client.connection import connect
-from api.client.http import Client, ClientError, UsageError
+from api.client.http import Client, UsageError
 from api.client.options import Json, refuse_others
-from api.client.progress import follow
+from api.client.progress import follow, result_of
 from core.config.dataset import InLibrary
 from core.config.experiment import ExperimentConfig, load_experiment, parse_experiment
-from core.states import JobState
+from core.output.measures import TITLES
 
 MOST_NAME = 80  # characters of the name of a model
 DATA_DIR = ".mfa"  # how a configuration names the server's data folder
@@ -115,16 +115,13 @@ def follow_training(client: Client, job: schemas.Job, *, as_json: bool = False) 
     job = follow(client, job)
     if as_json:
         display.show_json(job)
-    if job.state == JobState.CANCELLED:
-        raise ClientError("The training was cancelled.")
-    if not isinstance(job.result, schemas.TrainingOutcome):
-        raise ClientError(f"The training failed: {job.error.detail if job.error else 'no reason is known.'}")
+    outcome = result_of(job, schemas.TrainingOutcome, "training")
     if as_json:
         return
-    show_outcome(job.result)
+    show_outcome(outcome)
     display.say(
-        f"Next: `mfa models promote {job.result.model}`, then `mfa label FOLDER`; "
-        f"`mfa runs {job.result.run_id}` shows the run."
+        f"Next: `mfa models promote {outcome.model}`, then `mfa label FOLDER`; "
+        f"`mfa runs {outcome.run_id}` shows the run."
     )
 
 
@@ -133,7 +130,10 @@ def show_outcome(outcome: schemas.TrainingOutcome) -> None:
     display.show_table(
         f"{outcome.model}, {way}",
         ("measure", "value", "low (95 %)", "high (95 %)"),
-        ((name, interval.value, interval.low, interval.high) for name, interval in outcome.intervals.items()),
+        (
+            (TITLES.get(name, name), interval.value, interval.low, interval.high)
+            for name, interval in outcome.intervals.items()
+        ),
     )
     display.show_table(
         "Per label",
