@@ -240,6 +240,10 @@ class LabelSetExists(Conflict):
     """A label set of this name exists with other labels."""
 
 
+class SessionNotNeeded(Conflict):
+    """This server asks for no API keys, so there is nothing to log in to."""
+
+
 class ChangeNotFound(NotFound):
     """There is no change of corrections with this id; `GET /api/v1/corrections` lists them."""
 
