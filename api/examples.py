@@ -19,6 +19,7 @@ TRACK = {
     "size": 7340032,
     "tags": {"title": "Blue", "artist": "Somebody"},
     "tags_error": None,
+    "playable": True,
     "missing": False,
     "prediction": PREDICTION,
 }

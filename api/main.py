@@ -32,6 +32,7 @@ from api.routes import (
     review,
     runs,
     studies,
+    track_files,
     tracks,
 )
 from api.security.access import allowed_rate, is_guarded, is_open_to_others
@@ -56,6 +57,7 @@ ROUTERS = (
     analysis,
     libraries,
     tracks,
+    track_files,
     corrections,
     review,
     retrainings,

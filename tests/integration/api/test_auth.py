@@ -36,6 +36,7 @@ READ = {
     "GET /api/v1/libraries/{name}",
     "GET /api/v1/tracks",
     "GET /api/v1/tracks/{track_id}",
+    "GET /api/v1/tracks/{track_id}/audio",
     "GET /api/v1/tracks/{track_id}/similar",
     "GET /api/v1/tracks/{track_id}/embedding",
     "GET /api/v1/tracks/{track_id}/labels",
@@ -95,7 +96,8 @@ ADMIN = {
     "POST /api/v1/keys",
     "DELETE /api/v1/keys/{key_id}",
 }
-HEADS = {"HEAD /healthz", "HEAD /readyz", "HEAD /metrics"}  # as their GET; see test_health
+# As their GET; see test_health and test_audio.
+HEADS = {"HEAD /healthz", "HEAD /readyz", "HEAD /metrics", "HEAD /api/v1/tracks/{track_id}/audio"}
 NEEDS = dict.fromkeys(READ, "read") | dict.fromkeys(WRITE, "write") | dict.fromkeys(ADMIN, "admin")
 SCOPES = ["read", "write", "admin"]
 OWNED = {"job_id"}
