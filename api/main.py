@@ -26,12 +26,14 @@ from api.routes import (
     keys,
     label_sets,
     libraries,
+    me,
     models,
     results,
     retrainings,
     review,
     runs,
     studies,
+    system,
     track_files,
     tracks,
 )
@@ -42,6 +44,7 @@ from api.security.rates import RateLimit
 from core import VERSION
 from core.logs import configure_logging
 from core.services.kinds import register_kinds
+from core.services.library_totals import KnownTotals
 from core.settings import Settings, get_settings
 from core.store.session import create_database_engine, create_session_factory
 
@@ -68,6 +71,8 @@ ROUTERS = (
     runs,
     studies,
     keys,
+    me,
+    system,
     health,
     docs,
 )
@@ -99,6 +104,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = settings
     app.state.sessions = create_session_factory(engine)
     app.state.reads = create_session_factory(engine.execution_options(isolation_level="AUTOCOMMIT"))
+    app.state.totals = KnownTotals(app.state.reads)
     app.state.registry = CollectorRegistry()
     for module in ROUTERS:
         app.include_router(module.router)

@@ -19,7 +19,7 @@ class Track(Response):
     playable: bool | None = Field(
         None,
         description="whether common browsers play the format that the suffix of the file names; null if it "
-        "names none"
+        "names none",
     )
     missing: bool = Field(description="whether the file was gone when the library was last listed")
     labels: list[Label] = Field(

@@ -59,6 +59,8 @@ READ = {
     "GET /api/v1/studies/{study_id}",
     "GET /api/v1/studies/{study_id}/plots/{name}.png",
     "GET /api/v1/studies/{study_id}/trials",
+    "GET /api/v1/system",
+    "GET /api/v1/me",
     "GET /metrics",
 }
 WRITE = {
