@@ -60,8 +60,8 @@ def _metrics(results: Mapping[str, Any]) -> list[str]:
     rows = ["| measure | value | 95 % interval |", "|---|---|---|"]
     for name, title in NAMES.items():
         interval = results["intervals"].get(name)
-        between = f"{_number(interval['low'])} to {_number(interval['high'])}" if interval else ""
-        rows.append(f"| {title} | {_number(results['metrics'].get(name))} | {between} |")
+        between = f"{number_of(interval['low'])} to {number_of(interval['high'])}" if interval else ""
+        rows.append(f"| {title} | {number_of(results['metrics'].get(name))} | {between} |")
     if results["unscored"]:
         rows += [
             "",
@@ -73,7 +73,7 @@ def _metrics(results: Mapping[str, Any]) -> list[str]:
 def _groups(results: Mapping[str, Any]) -> list[str]:
     rows = ["| labels | number | ROC-AUC | PR-AUC | F1 |", "|---|---|---|---|---|"]
     for name, means in results["groups"].items():
-        measured = " | ".join(_number(means[measure]) for measure in ("roc_auc", "pr_auc", "f1"))
+        measured = " | ".join(number_of(means[measure]) for measure in ("roc_auc", "pr_auc", "f1"))
         rows.append(f"| {GROUPS[name]} | {means['labels']:.0f} | {measured} |")
     return ["## Metrics by group of labels", "", *rows, ""]
 
@@ -83,7 +83,7 @@ def _labels(results: Mapping[str, Any]) -> list[str]:
     rows = ["| label | " + " | ".join(name.replace("_", " ") for name in columns) + " |"]
     rows.append("|---" * (len(columns) + 1) + "|")
     for one in results["per_label"]:
-        rows.append(f"| {one['label']} | " + " | ".join(_number(one[name]) for name in columns) + " |")
+        rows.append(f"| {one['label']} | " + " | ".join(number_of(one[name]) for name in columns) + " |")
     return ["## Metrics by label", "", *rows, ""]
 
 
@@ -104,7 +104,8 @@ def _origin(card: ModelCard, results: Mapping[str, Any]) -> list[str]:
     return [*lines, ""]
 
 
-def _number(value: float | int | None) -> str:
+def number_of(value: float | int | None) -> str:
+    """Three decimals of a float, a dash for None."""
     if value is None:
         return "-"
     return str(value) if isinstance(value, int) else f"{value:.3f}"
