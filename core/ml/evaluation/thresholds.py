@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from core.ml.evaluation.arrays import Bools, Floats, checked
 
+DEFAULT_THRESHOLD = 0.5  # where no track says anything of the label
 _RESAMPLES = 40
 
 
@@ -21,12 +22,12 @@ def choose_thresholds(
 
     One is the best if the scores were exact probabilities; the other the mean over bootstrap resamples of the
     tracks of the best of each. The first is steady for rare labels, the second right for uncalibrated scores.
-    Only `known` scores (N, L) count; a label without positives among them gets 0.5.
+    Only `known` scores (N, L) count; a label without positives among them gets `DEFAULT_THRESHOLD`.
     """
     truth, given = checked(targets, scores)
     used = np.ones_like(truth) if known is None else known
     random = np.random.default_rng(seed)
-    chosen = np.full(truth.shape[1], 0.5)
+    chosen = np.full(truth.shape[1], DEFAULT_THRESHOLD)
     for label in range(truth.shape[1]):
         rows = used[:, label]
         if not truth[rows, label].any():
