@@ -28,7 +28,7 @@ from core.states import TERMINAL_JOB_STATES
 def jobs(
     job: Reference = None,
     cancel: Annotated[bool, typer.Option("--cancel", help="Stop it; what is done is kept.")] = False,
-    retry: Annotated[bool, typer.Option("--retry", help="Submit its failed items again.")] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Submit what failed or was left undone.")] = False,
     delete: Annotated[bool, typer.Option("--delete", help="Delete it; its labels stay.")] = False,
     csv: Annotated[
         Path | None,
@@ -162,5 +162,5 @@ def cancel_job(client: Client, job_id: UUID, *, as_json: bool) -> None:
 
 def retry_job(client: Client, job_id: UUID, *, as_json: bool) -> None:
     job = client.retry_job(job_id)
-    sentence = f"What failed is submitted as job {job.id}; `mfa jobs {job.id}` shows it."
+    sentence = f"The rest is submitted as job {job.id}; `mfa jobs {job.id}` shows it."
     display.show_answer(job, sentence, as_json=as_json)

@@ -88,6 +88,11 @@ def show_run(run: schemas.RunDetails) -> None:
     show_metrics(run.metrics or {}, results.get("intervals", {}))
     show_groups(results.get("groups", {}))
     show_labels(results.get("per_label", []))
+    show_measured(
+        (run.metrics or {}).get("measured_labels"),
+        len(results.get("per_label", [])),
+        results.get("unmeasured", {}),
+    )
     show_notes(results)
     show_epochs(run)
     if run.artifacts:
@@ -112,7 +117,7 @@ def show_metrics(
     if not metrics:
         return
     known = [name for name in TITLES if name in metrics]
-    rest = [name for name in metrics if name not in TITLES]
+    rest = [name for name in metrics if name not in (*TITLES, "measured_labels")]
     display.show_table(
         "Metrics",
         ("measure", "value", "low (95 %)", "high (95 %)"),
@@ -129,16 +134,22 @@ def show_groups(groups: Mapping[str, Mapping[str, float | None]]) -> None:
     if groups:
         display.show_table(
             "By group of labels",
-            ("labels with", "labels", "ROC-AUC", "PR-AUC", "F1"),
+            ("labels with", "measured", "ROC-AUC", "PR-AUC", "F1"),
             (
                 (
                     GROUPS.get(name, name),
-                    int(means.get("labels") or 0),
+                    measured_in(means),
                     *(means.get(measure) for measure in ("roc_auc", "pr_auc", "f1")),
                 )
                 for name, means in groups.items()
             ),
         )
+
+
+def measured_in(means: Mapping[str, float | None]) -> str:
+    """`3 of 5`: labels of a group that its means are of, and all."""
+    labels, measured = (means.get(name) or 0 for name in ("labels", "measured"))
+    return f"{measured if 'measured' in means else labels:.0f} of {labels:.0f}"
 
 
 def show_labels(labels: Sequence[Mapping[str, Any]]) -> None:
@@ -156,9 +167,16 @@ def show_labels(labels: Sequence[Mapping[str, Any]]) -> None:
         )
 
 
+def show_measured(measured: float | None, labels: int, unmeasured: Mapping[str, str]) -> None:
+    """How many labels the means are of, and why the others are part of none; earlier versions noted less."""
+    if measured is None:
+        return
+    display.say(f"Means over labels are of the {measured:.0f} of {labels} labels that can be measured.")
+    for label, reason in unmeasured.items():
+        display.say(f"{label} cannot be measured: {reason}.")
+
+
 def show_notes(results: Mapping[str, Any]) -> None:
-    if unscored := results.get("unscored"):
-        display.say(f"Not part of any mean, as all or no tracks have them: {', '.join(unscored)}.")
     if dropped := results.get("dropped"):
         display.say(f"{len(dropped)} tracks could not be read and were left out.")
     for warning in results.get("warnings", []):

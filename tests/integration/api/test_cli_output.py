@@ -138,6 +138,7 @@ def test_json_is_the_answer_of_rest(mfa, http, track, command, path):
 def test_verbs_answer_in_json_too(mfa, http, db, track, tmp_path):
     with db.begin() as session:
         make_model(session, alias=None, name="mine")
+        job_id = make_job(session).id
     api = "/api/v1"
 
     def answer(*command: object) -> Any:
@@ -150,7 +151,7 @@ def test_verbs_answer_in_json_too(mfa, http, db, track, tmp_path):
     assert answer("models", "remove", "mine@1", "--yes") is None
     assert answer("libraries", "rename", "home", "away")["name"] == "away"
     assert answer("libraries", "move", "away", tmp_path)["path"] == str(tmp_path)
-    assert answer("jobs", "last", "--cancel")["kind"] == "training"
+    assert answer("jobs", job_id, "--cancel")["id"] == str(job_id)
     assert answer("libraries", "remove", "away", "--yes") is None
 
 

@@ -128,7 +128,7 @@ def test_a_run_shows_what_its_model_card_shows(mfa, db):
     assert "base models: musicnn-msd-1" in shown
     assert "5-fold cross-validation" in shown
     assert "ROC-AUC, mean over labels\t0.9\t0.8\t0.95\nPR-AUC of guessing\t0.025\t\t\n" in shown
-    assert "fewer than 20 training tracks\t3\t0.8\t0.6\t0.5" in shown
+    assert "fewer than 20 training tracks\t3 of 3\t0.8\t0.6\t0.5" in shown
     assert "jazz\t3\t0.9\t0.7\t0.025\n" in shown
     assert "jazz\t0.4\t\t\t\n" in shown
 
