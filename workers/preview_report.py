@@ -183,8 +183,8 @@ def _training_warnings(
 def _threshold_warnings(comparison: Comparison[UUID], models: tuple[Model, Model]) -> list[str]:
     """Models whose thresholds were chosen on scores that they are evaluated by."""
     return [
-        f"The thresholds of {model.reference} were chosen on the out-of-fold scores by which {count:,} of the "
-        "evaluated tracks are judged: its precision and recall there are a little too high."
+        f"The thresholds of {model.reference} were chosen on the out-of-fold scores by which {count:,} of "
+        "the evaluated tracks are judged: its precision and recall there are a little too high."
         for model, count in zip(models, comparison.out_of_fold.tolist(), strict=True)
         if count and not model.single_label
     ]
