@@ -209,7 +209,7 @@ class JobAlreadyEnded(Conflict):
 
 
 class NothingToRetry(Conflict):
-    """No item of this job has failed."""
+    """Nothing in this job has failed or was left undone."""
 
 
 class UploadGone(Conflict):
@@ -222,6 +222,18 @@ class IdempotencyKeyReused(Conflict):
 
 class TrackNotFound(NotFound):
     """There is no track with this id."""
+
+
+class FileMissing(NotFound):
+    """The file of this track is not in its library's folder any more, or not where this server can see it."""
+
+
+class FileChanged(Conflict):
+    """The file of this track has changed since it was listed: analyse its library again."""
+
+
+class FileInaccessible(Conflict):
+    """The server may not read the file of this track; check its permissions and the disk."""
 
 
 class TrackNotAnalysed(Conflict):
@@ -238,6 +250,10 @@ class LabelSetNotFound(NotFound):
 
 class LabelSetExists(Conflict):
     """A label set of this name exists with other labels."""
+
+
+class SessionNotNeeded(Conflict):
+    """This server asks for no API keys, so there is nothing to log in to."""
 
 
 class ChangeNotFound(NotFound):

@@ -94,7 +94,7 @@ def _origin(card: ModelCard, results: Mapping[str, Any]) -> list[str]:
         "",
         f"- dataset: {card.provenance['dataset']} ({tracks})",
         f"- fingerprint of the dataset: {card.provenance['dataset_sha256']}",
-        f"- code: {card.provenance['code_version']}, seed {card.provenance['seed']}",
+        f"- code: version {card.provenance['code_version']}; seed {card.provenance['seed']}",
         f"- base models: {card.provenance['built_on'] or 'none, trained from scratch'}",
         f"- trained in {card.metrics['duration_s']:.0f} s",
         *(f"- note: {warning}" for warning in results["warnings"]),

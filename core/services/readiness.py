@@ -1,0 +1,28 @@
+"""What the server still waits for before it can do its work, in sentences."""
+
+from sqlalchemy.orm import Session
+
+from core.errors import Unavailable
+from core.jobs.kinds import serving_queues
+from core.jobs.queue import ping
+from core.jobs.workers import DISPATCHER, is_alive, slots_by_queue
+from core.services.monitoring import is_migrated
+from core.settings import Settings
+
+
+def missing_in_database(session: Session) -> list[str]:
+    """Migrations, the dispatcher, workers for every queue that must be served."""
+    if not is_migrated(session):
+        return ["The database has not had every migration: run `alembic upgrade head`."]
+    served = slots_by_queue(session)
+    missing = [] if is_alive(session, DISPATCHER) else ["No dispatcher runs."]
+    unserved = [queue for queue in serving_queues() if not served.get(queue)]
+    return [*missing, *(f"No worker takes from the queue `{queue}`." for queue in unserved)]
+
+
+def missing_broker(settings: Settings) -> list[str]:
+    try:
+        ping(settings)
+    except Unavailable:
+        return ["The broker does not answer."]
+    return []
