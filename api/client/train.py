@@ -123,9 +123,19 @@ def follow_training(client: Client, job: schemas.Job, *, as_json: bool = False) 
     if as_json:
         return
     show_outcome(job.result)
-    display.say(
-        f"Next: `mfa models promote {job.result.model}`, then `mfa label FOLDER`; "
-        f"`mfa runs {job.result.run_id}` shows the run."
+    display.say(next_of(job.result))
+
+
+def next_of(outcome: schemas.TrainingOutcome) -> str:
+    """How to go on; of a model of which nothing is known, not with it."""
+    if outcome.measured_labels == 0:
+        return (
+            "No label can be measured, so nothing is known of how good the model is: add tracks by other "
+            f"artists. `mfa runs {outcome.run_id}` shows the run."
+        )
+    return (
+        f"Next: `mfa models promote {outcome.model}`, then `mfa label FOLDER`; "
+        f"`mfa runs {outcome.run_id}` shows the run."
     )
 
 
