@@ -60,7 +60,18 @@ def show_preview(found: schemas.PreviewOutcome) -> None:
     show_corrections(found)
     for warning in found.warnings:
         display.say(f"Note: {warning}")
-    display.say(f"Nothing was changed. `mfa models promote {found.model}` makes it the default model.")
+    display.say(f"Nothing was changed. {next_of(found)}")
+
+
+def next_of(found: schemas.PreviewOutcome) -> str:
+    """How to promote the model, unless it decides worse where people did."""
+    new, old = found.corrections.macro.model.f1, found.corrections.macro.against.f1
+    if new is not None and old is not None and new < old:
+        return (
+            f"Against corrections of {found.corrections.tracks} tracks, the F1 of {found.model} is lower "
+            f"than that of {found.against}: {new:.3f} and {old:.3f}."
+        )
+    return f"`mfa models promote {found.model}` makes it the default model."
 
 
 def show_corrections(found: schemas.PreviewOutcome) -> None:

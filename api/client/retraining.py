@@ -44,7 +44,8 @@ def show_all(retrainings: list[schemas.Retraining], models: list[schemas.Model])
         if model.offer is not None and not model.aliases:
             name = f"{model.name}@{model.version}"
             display.note(f"{name} is offered: {verdict_of(model.offer)}")
-            display.note(f"`mfa models promote {name}` makes it the default model.")
+            if model.offer.verdict != "worse":
+                display.note(f"`mfa models promote {name}` makes it the default model.")
 
 
 def state_of(each: schemas.Retraining) -> str:

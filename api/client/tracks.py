@@ -107,7 +107,11 @@ def why_none(client: Client) -> str:
 def labels_of(track: schemas.Track) -> str:
     if not track.labels and track.prediction is None:
         return "not analysed"
-    return ", ".join(map(display.label_of, track.labels[: display.TOP_LABELS])) or "no label"
+    said = ", ".join(map(display.label_of, track.labels[: display.TOP_LABELS])) or "no label"
+    given = {label.label for label in track.labels}
+    scores = (track.prediction.scores or {}).items() if track.prediction else ()
+    asked = [f"{label} {score:.2f}" for label, score in scores if label not in given]
+    return f"{said}; not given: {', '.join(asked)}" if asked else said
 
 
 def export(

@@ -120,7 +120,17 @@ def follow_training(client: Client, job: schemas.Job, *, as_json: bool = False) 
     if as_json:
         return
     show_outcome(outcome)
-    display.say(
+    display.say(next_of(outcome))
+
+
+def next_of(outcome: schemas.TrainingOutcome) -> str:
+    """How to go on; of a model of which nothing is known, not with it."""
+    if outcome.measured_labels == 0:
+        return (
+            "No label can be measured, so nothing is known of how good the model is: add tracks by other "
+            f"artists. `mfa runs {outcome.run_id}` shows the run."
+        )
+    return (
         f"Next: `mfa models promote {outcome.model}`, then `mfa label FOLDER`; "
         f"`mfa runs {outcome.run_id}` shows the run."
     )
