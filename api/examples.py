@@ -304,6 +304,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "compared": 1200,
     },
     "Embedding": {"track_id": TRACK_ID, "model": MODEL, "embedding": [0.12, -0.03, 0.88]},
+    "Peaks": {"track_id": TRACK_ID, "duration_s": 184.3, "peaks": [12, 201, 188], "rms": [4, 90, 71]},
     "Model": {
         "name": "musicnn-msd",
         "version": 1,

@@ -64,7 +64,7 @@ from api.schemas.system import (
     SystemWorker,
 )
 from api.schemas.thresholds import LabelThreshold, ThresholdOutcome, ThresholdPoint, ThresholdsRequest
-from api.schemas.tracks import Embedding, SimilarTrack, SimilarTracks, Track
+from api.schemas.tracks import Embedding, Peaks, SimilarTrack, SimilarTracks, Track
 from api.schemas.training import Interval, LabelOutcome, TrainingOutcome, TrainingRequest
 
 __all__ = [
@@ -128,6 +128,7 @@ __all__ = [
     "Offer",
     "Outcome",
     "Page",
+    "Peaks",
     "Prediction",
     "PreviewOptions",
     "PreviewOutcome",

@@ -1,6 +1,6 @@
 """Tracks of a library, their embeddings and their neighbours."""
 
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import Field
@@ -40,6 +40,18 @@ class SimilarTracks(Response):
     track_id: UUID
     model: str
     items: list[SimilarTrack]
+
+
+Levels = list[Annotated[int, Field(ge=0, le=255)]]
+
+
+class Peaks(Response):
+    """How loud a track is in equal parts of its duration; 255 is full scale."""
+
+    track_id: UUID
+    duration_s: float
+    peaks: Levels = Field(description="the highest absolute sample of each part")
+    rms: Levels = Field(description="the root of the mean square of each part")
 
 
 class Embedding(Response):
