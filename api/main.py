@@ -14,6 +14,9 @@ from prometheus_client import CollectorRegistry
 from api import docs
 from api.errors import add_error_handlers
 from api.openapi import DESCRIPTION, describe
+from api.pages import home, login, static_files
+from api.pages import jobs as job_pages
+from api.pages.problem_pages import ProblemPages
 from api.requests import RequestLog, make_durations
 from api.routes import (
     analysis,
@@ -33,6 +36,7 @@ from api.routes import (
     retrainings,
     review,
     runs,
+    sessions,
     studies,
     system,
     track_files,
@@ -42,6 +46,7 @@ from api.security.access import allowed_rate, is_guarded, is_open_to_others
 from api.security.hosts import LoopbackOnly
 from api.security.limits import MB, BodyLimit
 from api.security.rates import RateLimit
+from api.watch import Watch
 from core import VERSION
 from core.logs import configure_logging
 from core.services.kinds import register_kinds
@@ -73,10 +78,15 @@ ROUTERS = (
     runs,
     studies,
     keys,
+    sessions,
     me,
     system,
     health,
     docs,
+    static_files,
+    login,
+    home,
+    job_pages,
 )
 
 
@@ -106,6 +116,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = settings
     app.state.sessions = create_session_factory(engine)
     app.state.reads = create_session_factory(engine.execution_options(isolation_level="AUTOCOMMIT"))
+    app.state.watch = Watch(app.state.reads, settings)
     app.state.totals = KnownTotals(app.state.reads)
     app.state.registry = CollectorRegistry()
     for module in ROUTERS:
@@ -125,4 +136,5 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         },
     )
     app.add_middleware(RequestLog, durations=make_durations(app.state.registry))
+    app.add_middleware(ProblemPages)
     return app

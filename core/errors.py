@@ -209,7 +209,7 @@ class JobAlreadyEnded(Conflict):
 
 
 class NothingToRetry(Conflict):
-    """No item of this job has failed."""
+    """Nothing in this job has failed or was left undone."""
 
 
 class UploadGone(Conflict):
@@ -250,6 +250,10 @@ class LabelSetNotFound(NotFound):
 
 class LabelSetExists(Conflict):
     """A label set of this name exists with other labels."""
+
+
+class SessionNotNeeded(Conflict):
+    """This server asks for no API keys, so there is nothing to log in to."""
 
 
 class ChangeNotFound(NotFound):

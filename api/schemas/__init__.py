@@ -19,6 +19,7 @@ from api.schemas.corrections import (
     TrackQuery,
 )
 from api.schemas.duplicates import DuplicateGroup, DuplicateKind, Duplicates, DuplicateTrack
+from api.schemas.events import JobChange, JobChanges
 from api.schemas.experiments import Epoch, Experiment, ExperimentRuns, Run, RunComparison, RunDetails
 from api.schemas.health import Health, Readiness
 from api.schemas.jobs import OUTCOMES, CurrentActivity, Item, Job, JobRequest, Outcome, Progress
@@ -42,6 +43,7 @@ from api.schemas.preview import (
 from api.schemas.problems import FieldError, JobError, Problem
 from api.schemas.retrainings import Retraining, RetrainingRequest
 from api.schemas.review import ReleaseRequest, ReviewBatch, ReviewForecast, ReviewProgress, ReviewQuestion
+from api.schemas.sessions import Session, SessionRequest
 from api.schemas.studies import (
     BestRequest,
     BestTrial,
@@ -105,6 +107,8 @@ __all__ = [
     "Interval",
     "Item",
     "Job",
+    "JobChange",
+    "JobChanges",
     "JobError",
     "JobRequest",
     "Label",
@@ -153,6 +157,8 @@ __all__ = [
     "RunComparison",
     "RunDetails",
     "ScoreChange",
+    "Session",
+    "SessionRequest",
     "SetLabel",
     "SimilarTrack",
     "SimilarTracks",
