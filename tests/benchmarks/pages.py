@@ -47,7 +47,7 @@ FILL = (
     """INSERT INTO prediction_labels (content_hash, model_id, label, score)
        SELECT content_hash, model_id, 'label ' || place, 0.1 + 0.9 * random()
        FROM predictions, LATERAL (SELECT DISTINCT floor(50 * power(random(), 2))::int AS place
-                                  FROM generate_series(1, 3) WHERE content_hash IS NOT NULL) AS some""",
+                                  FROM generate_series(1, 3) WHERE content_hash IS NOT NULL) AS drawn""",
     """INSERT INTO correction_changes (id, author, origin) VALUES (gen_random_uuid(), 'local', 'track')""",
     """INSERT INTO corrections (content_hash, label, label_key, verdict, change_id)
        SELECT content_hash, 'label 1', 'label 1',
