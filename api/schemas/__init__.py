@@ -66,7 +66,7 @@ from api.schemas.system import (
     SystemWorker,
 )
 from api.schemas.thresholds import LabelThreshold, ThresholdOutcome, ThresholdPoint, ThresholdsRequest
-from api.schemas.tracks import Embedding, SimilarTrack, SimilarTracks, Track
+from api.schemas.tracks import Embedding, LabelCount, Peaks, SimilarTrack, SimilarTracks, Track, TrackFacets
 from api.schemas.training import Interval, LabelOutcome, TrainingOutcome, TrainingRequest
 
 __all__ = [
@@ -113,6 +113,7 @@ __all__ = [
     "JobRequest",
     "Label",
     "LabelChange",
+    "LabelCount",
     "LabelInSet",
     "LabelOutcome",
     "LabelSet",
@@ -132,6 +133,7 @@ __all__ = [
     "Offer",
     "Outcome",
     "Page",
+    "Peaks",
     "Prediction",
     "PreviewOptions",
     "PreviewOutcome",
@@ -171,6 +173,7 @@ __all__ = [
     "ThresholdPoint",
     "ThresholdsRequest",
     "Track",
+    "TrackFacets",
     "TrackLabels",
     "TrackQuery",
     "TrainingOutcome",

@@ -19,13 +19,14 @@ from sqlalchemy import (
     exists,
     false,
     func,
+    literal_column,
     or_,
     select,
     text,
     true,
     tuple_,
 )
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from core.errors import Invalid, InvalidCursor
 from core.spelling import name_key
@@ -41,7 +42,7 @@ DECIDED = (Verdict.YES, Verdict.NO)
 
 @dataclass(frozen=True)
 class TrackFilter:
-    """Which tracks are meant; all that is given must hold, and missing tracks are never meant."""
+    """Which tracks are meant: all that is given must hold."""
 
     genre: str | None = None  # a label
     min_score: float | None = None  # of each genre, unless a person gave it; None: what its threshold is
@@ -53,6 +54,16 @@ class TrackFilter:
     genres_too: tuple[str, ...] = ()  # further labels that they have
     not_genres: tuple[str, ...] = ()  # labels that they have not
     id_prefix: str | None = None
+    words: tuple[str, ...] = ()  # beginnings of words of the path and the tags, all of which they have
+    suffix: str | None = None  # in lower case, with its dot
+    year: str | None = None  # four digits
+    corrected: bool | None = None  # whether somebody said something of their labels
+    unsure: bool = False  # of which people could not tell some label
+    missing: bool = False  # those whose file is gone, instead of those that are there
+
+    @property
+    def genres(self) -> list[str]:
+        return [] if self.genre is None else [self.genre, *self.genres_too]
 
 
 EVERYTHING = TrackFilter()
@@ -345,7 +356,42 @@ def _besides_genre(session: Session, model: Model, wanted: TrackFilter) -> list[
         where.append(id_starts_with(Track.id, wanted.id_prefix))
     where += [_has_label(session, model, genre, wanted) for genre in wanted.genres_too]
     where += [~_has_label(session, model, genre, EVERYTHING) for genre in wanted.not_genres]
-    return [*where, Track.missing_at.is_(None)]
+    where += _of_file(wanted) + _by_verdicts(wanted)
+    return [*where, Track.missing_at.is_not(None) if wanted.missing else Track.missing_at.is_(None)]
+
+
+def _of_file(wanted: TrackFilter) -> list[ColumnElement[bool]]:
+    where: list[ColumnElement[bool]] = []
+    if wanted.words:
+        beginnings = " & ".join(f"'{word}':*" for word in wanted.words)
+        query = func.to_tsquery(literal_column("'simple'"), beginnings)
+        where.append(func.track_words(Track.path, Track.tags).bool_op("@@")(query))
+    if wanted.suffix is not None:
+        where.append(suffix_of_path(Track.path) == wanted.suffix)
+    if wanted.year is not None:
+        where.append(year_of_tags(Track.tags) == wanted.year)
+    return where
+
+
+def _by_verdicts(wanted: TrackFilter) -> list[ColumnElement[bool]]:
+    of_audio = Correction.content_hash == Track.content_hash
+    where: list[ColumnElement[bool]] = []
+    if wanted.corrected is not None:
+        said = exists().where(of_audio, Correction.verdict.is_not(None)).correlate(Track)
+        where.append(said if wanted.corrected else ~said)
+    if wanted.unsure:
+        where.append(exists().where(of_audio, Correction.verdict == Verdict.UNSURE).correlate(Track))
+    return where
+
+
+def suffix_of_path(path: ColumnElement[str] | InstrumentedAttribute[str]) -> ColumnElement[str]:
+    """In lower case, with its dot; NULL if it has none. As in the index `ix_tracks_suffix`."""
+    return func.substring(func.lower(path), literal_column(r"'\.[a-z0-9_~+-]{1,10}$'"))
+
+
+def year_of_tags(tags: InstrumentedAttribute[dict[str, Any] | None]) -> ColumnElement[str]:
+    """The four digits that the date begins with, else NULL. As in the index `ix_tracks_year`."""
+    return func.substring(tags.op("->>")(literal_column("'date'")), literal_column("'^[0-9]{4}'"))
 
 
 def _at_path(session: Session, path: str, where: Sequence[ColumnElement[bool]]) -> ColumnElement[bool]:

@@ -40,6 +40,8 @@ READ = {
     "GET /api/v1/tracks",
     "GET /api/v1/tracks/{track_id}",
     "GET /api/v1/tracks/{track_id}/audio",
+    "GET /api/v1/tracks/facets",
+    "GET /api/v1/tracks/{track_id}/peaks",
     "GET /api/v1/tracks/{track_id}/similar",
     "GET /api/v1/tracks/{track_id}/embedding",
     "GET /api/v1/tracks/{track_id}/labels",
