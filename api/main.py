@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
-from api import docs
+from api import docs, views
 from api.errors import add_error_handlers
 from api.openapi import DESCRIPTION, describe
 from api.requests import RequestLog, make_durations
@@ -39,6 +39,7 @@ from api.security.hosts import LoopbackOnly
 from api.security.limits import MB, BodyLimit
 from api.security.rates import RateLimit
 from core import VERSION
+from core.jobs.space import SpaceCheck
 from core.logs import configure_logging
 from core.services.kinds import register_kinds
 from core.settings import Settings, get_settings
@@ -95,8 +96,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.settings = settings
-    app.state.sessions = create_session_factory(engine)
-    app.state.reads = create_session_factory(engine.execution_options(isolation_level="AUTOCOMMIT"))
+    app.state.space = SpaceCheck(settings, create_session_factory(engine))
+    asked = {views.FIND_SHORTAGE: app.state.space.find_shortage}
+    app.state.sessions = create_session_factory(engine, **asked)
+    app.state.reads = create_session_factory(engine.execution_options(isolation_level="AUTOCOMMIT"), **asked)
     app.state.registry = CollectorRegistry()
     for module in ROUTERS:
         app.include_router(module.router)

@@ -1,6 +1,7 @@
 """Liveness, readiness and metrics, for those who run the server."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -10,12 +11,13 @@ from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
 from api import schemas
-from api.deps import READ, SessionDep, SessionsDep, SettingsDep
+from api.deps import READ, SessionDep, SessionsDep, SettingsDep, SpaceDep
 from api.routes import GUARDED
 from core import VERSION
 from core.errors import Unavailable
 from core.jobs.kinds import queues, serving_queues
 from core.jobs.queue import ping
+from core.jobs.space import SpaceCheck, measure_free
 from core.jobs.workers import DISPATCHER, is_alive, slots_by_queue
 from core.services.monitoring import RECENT_S, QueueSnapshot, is_migrated, measure_queue
 from core.settings import Settings
@@ -36,9 +38,14 @@ async def check_health() -> schemas.Health:
 
 @router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses={503: {"model": schemas.Readiness, "description": "Not ready"}})
-def check_readiness(sessions: SessionsDep, settings: SettingsDep, response: Response) -> schemas.Readiness:
-    """Readiness: the database is migrated, the broker answers, every queue is dispatched and has a worker."""
-    missing = [*_missing_in_database(sessions), *_missing_broker(settings)]
+def check_readiness(
+    sessions: SessionsDep, settings: SettingsDep, space: SpaceDep, response: Response
+) -> schemas.Readiness:
+    """Readiness: there is disk space, the database is migrated, the broker answers, every queue is
+    dispatched and has a worker.
+    """
+    shortage = space.find_shortage()
+    missing = [*_missing_in_database(sessions), *_missing_broker(settings), *([shortage] if shortage else [])]
     if missing:
         response.status_code = 503
     return schemas.Readiness(ready=not missing, missing=missing)
@@ -67,10 +74,13 @@ def _missing_broker(settings: Settings) -> list[str]:
 
 @router.head("/metrics", dependencies=[READ], include_in_schema=False)
 @router.get("/metrics", dependencies=[READ], response_class=Response, responses=GUARDED)
-def get_metrics(request: Request, session: SessionDep) -> Response:
-    """What Prometheus scrapes: the queue as the database knows it, and this process' request durations."""
+def get_metrics(request: Request, session: SessionDep, settings: SettingsDep, space: SpaceDep) -> Response:
+    """What Prometheus scrapes: the queue as the database knows it, disk space, and this process' request
+    durations.
+    """
     registry = CollectorRegistry()
     registry.register(ActivityCollector(measure_queue(session)))
+    registry.register(SpaceCollector(settings, space))
     text = generate_latest(registry) + generate_latest(request.app.state.registry)
     return Response(text, media_type=CONTENT_TYPE_LATEST)
 
@@ -121,6 +131,18 @@ class ActivityCollector(Collector):
         }
         for name, (meaning, value) in single.items():
             yield GaugeMetricFamily(name, meaning, value=value)
+
+
+class SpaceCollector(Collector):
+    def __init__(self, settings: Settings, space: SpaceCheck) -> None:
+        self._settings, self._space = settings, space
+
+    def collect(self) -> Iterable[Metric]:
+        with suppress(OSError):  # a folder that cannot be reached is a shortage
+            free = measure_free(self._settings.data_dir)
+            yield GaugeMetricFamily("mfa_data_free_bytes", "Free space of the data folder", value=free)
+        meaning = "Whether jobs wait because there is too little disk space"
+        yield GaugeMetricFamily("mfa_space_shortage", meaning, value=self._space.find_shortage() is not None)
 
 
 def labelled(
