@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select, update
 from typer.testing import CliRunner
 
-from api.client import connection, display, label, local, progress
+from api.client import cli, connection, display, label, local, progress
 from api.client.cli import app
 from api.client.http import Client
 from core.local import PortInUse
@@ -44,7 +44,8 @@ def mfa(open_url: str, db: SessionFactory, tmp_path: Path, monkeypatch: pytest.M
 def runner(url: str, data_dir: Path, monkeypatch: pytest.MonkeyPatch, **overrides: Any) -> Run:
     address = httpx.URL(url)
     settings = Settings(host=address.host, port=address.port, data_dir=data_dir, **overrides)
-    monkeypatch.setattr(connection, "get_settings", lambda: settings)
+    for module in (connection, cli):
+        monkeypatch.setattr(module, "get_settings", lambda: settings)
     monkeypatch.setattr(display.console, "width", 200)
     monkeypatch.chdir(data_dir)
     return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
