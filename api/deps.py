@@ -12,6 +12,8 @@ from sqlalchemy.orm import Session
 
 from api.queries import check_query
 from api.security.access import allowed_open_jobs, needs_api_keys
+from api.security.cookies import get_token
+from api.security.origins import check_origin
 from core.errors import Forbidden, Unauthenticated
 from core.failpoints import failpoint
 from core.jobs.kinds import SubmissionContext
@@ -19,6 +21,7 @@ from core.jobs.space import SpaceCheck
 from core.scopes import Scope
 from core.settings import Settings
 from core.store.api_keys import find_api_key
+from core.store.browser_sessions import find_key_of_session
 from core.store.session import SessionFactory, transaction
 from core.store.tables import ApiKey
 
@@ -70,10 +73,15 @@ class Caller:
     owner: str  # of the jobs they submit
     visible_to: str | None  # whose jobs they may see; None: everybody's
     key_id: UUID | None = None  # of the key that was sent; None: the server asks for none
+    scopes: frozenset[str] = frozenset(Scope)
 
     @property
     def is_admin(self) -> bool:
         return self.visible_to is None
+
+    def may(self, scope: str) -> bool:
+        """Whether routes that need this scope are open to them."""
+        return scope in self.scopes
 
 
 bearer = HTTPBearer(auto_error=False, scheme_name="ApiKey", description="An API key: `mfa_...`")
@@ -91,11 +99,16 @@ async def get_caller(
     A key that is not valid is refused also where none is needed: it would fail on every other server.
     """
     is_needed = needs_api_keys(settings)
+    token = get_token(request) if is_needed and credentials is None else None
+    if credentials is None:
+        check_origin(request, has_cookie=token is not None)
     if credentials is None and not is_needed:
         return Caller(LOCAL_OWNER, None)
-    if credentials is None:
+    if credentials is None and token is None:
         raise Unauthenticated
-    key = await run_in_threadpool(_find_key, reads, credentials.credentials)
+    key = await run_in_threadpool(_find_key, reads, credentials, token)
+    if key is None and token is not None:
+        raise Unauthenticated("The session has ended: log in again.")
     if key is None:
         raise Unauthenticated(None if is_needed else NOT_NEEDED)
     if not is_needed:
@@ -103,12 +116,17 @@ async def get_caller(
     request.state.key_is_valid = True
     if not set(needed.scopes) <= set(key.scopes):
         raise Forbidden(f"This API key lacks the scope `{needed.scope_str}`.")
-    return Caller(str(key.id), None if Scope.ADMIN in key.scopes else str(key.id), key.id)
+    visible_to = None if Scope.ADMIN in key.scopes else str(key.id)
+    return Caller(str(key.id), visible_to, key.id, frozenset(key.scopes))
 
 
-def _find_key(reads: SessionFactory, secret: str) -> ApiKey | None:
+def _find_key(
+    reads: SessionFactory, credentials: HTTPAuthorizationCredentials | None, token: str | None
+) -> ApiKey | None:
     with reads() as session:
-        return find_api_key(session, secret)
+        if credentials is not None:
+            return find_api_key(session, credentials.credentials)
+        return find_key_of_session(session, token or "")
 
 
 async def check_caller(request: Request, caller: Annotated[Caller, Security(get_caller)]) -> Caller:

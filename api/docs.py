@@ -3,7 +3,7 @@
 from importlib.resources import files
 
 from fastapi import APIRouter
-from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from fastapi.responses import FileResponse, HTMLResponse, Response
 
 from core.errors import NotFound
 
@@ -37,12 +37,6 @@ HEADERS = {
     ),
     "Referrer-Policy": "no-referrer",
 }
-
-
-@router.get("/")
-async def lead_to_docs() -> RedirectResponse:
-    """A browser that was given the address alone."""
-    return RedirectResponse("docs")  # relative: a proxy may serve all this below a path of its own
 
 
 @router.get("/docs")

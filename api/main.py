@@ -11,9 +11,12 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
-from api import docs, views
+from api import docs
 from api.errors import add_error_handlers
 from api.openapi import DESCRIPTION, describe
+from api.pages import home, login, static_files
+from api.pages import jobs as job_pages
+from api.pages.problem_pages import ProblemPages
 from api.requests import RequestLog, make_durations
 from api.routes import (
     analysis,
@@ -26,22 +29,28 @@ from api.routes import (
     keys,
     label_sets,
     libraries,
+    me,
     models,
     results,
     retrainings,
     review,
     runs,
+    sessions,
     studies,
+    system,
+    track_files,
     tracks,
 )
 from api.security.access import allowed_rate, is_guarded, is_open_to_others
 from api.security.hosts import LoopbackOnly
 from api.security.limits import MB, BodyLimit
 from api.security.rates import RateLimit
+from api.watch import Watch
 from core import VERSION
-from core.jobs.space import SpaceCheck
+from core.jobs.space import FIND_SHORTAGE, SpaceCheck
 from core.logs import configure_logging
 from core.services.kinds import register_kinds
+from core.services.library_totals import KnownTotals
 from core.settings import Settings, get_settings
 from core.store.session import create_database_engine, create_session_factory
 
@@ -57,6 +66,7 @@ ROUTERS = (
     analysis,
     libraries,
     tracks,
+    track_files,
     corrections,
     review,
     retrainings,
@@ -67,8 +77,15 @@ ROUTERS = (
     runs,
     studies,
     keys,
+    sessions,
+    me,
+    system,
     health,
     docs,
+    static_files,
+    login,
+    home,
+    job_pages,
 )
 
 
@@ -97,9 +114,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = settings
     app.state.space = SpaceCheck(settings, create_session_factory(engine))
-    asked = {views.FIND_SHORTAGE: app.state.space.find_shortage}
+    asked = {FIND_SHORTAGE: app.state.space.find_shortage}
     app.state.sessions = create_session_factory(engine, **asked)
     app.state.reads = create_session_factory(engine.execution_options(isolation_level="AUTOCOMMIT"), **asked)
+    app.state.watch = Watch(app.state.reads, settings)
+    app.state.totals = KnownTotals(app.state.reads)
     app.state.registry = CollectorRegistry()
     for module in ROUTERS:
         app.include_router(module.router)
@@ -118,4 +137,5 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         },
     )
     app.add_middleware(RequestLog, durations=make_durations(app.state.registry))
+    app.add_middleware(ProblemPages)
     return app

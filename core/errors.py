@@ -228,6 +228,18 @@ class TrackNotFound(NotFound):
     """There is no track with this id."""
 
 
+class FileMissing(NotFound):
+    """The file of this track is not in its library's folder any more, or not where this server can see it."""
+
+
+class FileChanged(Conflict):
+    """The file of this track has changed since it was listed: analyse its library again."""
+
+
+class FileInaccessible(Conflict):
+    """The server may not read the file of this track; check its permissions and the disk."""
+
+
 class TrackNotAnalysed(Conflict):
     """The track has no result of this model yet: submit an analysis job first."""
 
@@ -242,6 +254,10 @@ class LabelSetNotFound(NotFound):
 
 class LabelSetExists(Conflict):
     """A label set of this name exists with other labels."""
+
+
+class SessionNotNeeded(Conflict):
+    """This server asks for no API keys, so there is nothing to log in to."""
 
 
 class ChangeNotFound(NotFound):

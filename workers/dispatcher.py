@@ -38,6 +38,7 @@ from core.services.kinds import register_kinds
 from core.services.retention import BATCH, delete_old_jobs
 from core.services.retraining import find_enabled, note_failure, retrain_if_due
 from core.settings import Settings, get_settings
+from core.store.browser_sessions import delete_expired_sessions
 from core.store.session import SessionFactory, create_database_engine, create_session_factory, transaction
 from core.store.tables import Job
 from workers.leftovers import remove_job_folders, remove_staging
@@ -147,6 +148,7 @@ class Dispatcher:
         """Housekeeping that may be late: rows of dead workers, files that no open job needs."""
         with transaction(self.sessions) as session:
             remove_dead_workers(session)
+            delete_expired_sessions(session)
             wanted = set(session.scalars(select(Job.id).where(Job.state.in_(OPEN_JOB_STATES))))
             temporary = set(session.scalars(select(Job.id).where(Job.kind.in_(_without_checkpoints()))))
         for upload in self.uploads_dir.glob("*"):

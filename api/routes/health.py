@@ -14,12 +14,10 @@ from api import schemas
 from api.deps import READ, SessionDep, SessionsDep, SettingsDep, SpaceDep
 from api.routes import GUARDED
 from core import VERSION
-from core.errors import Unavailable
-from core.jobs.kinds import queues, serving_queues
-from core.jobs.queue import ping
+from core.jobs.kinds import queues
 from core.jobs.space import SpaceCheck, measure_free
-from core.jobs.workers import DISPATCHER, is_alive, slots_by_queue
-from core.services.monitoring import RECENT_S, QueueSnapshot, is_migrated, measure_queue
+from core.services.monitoring import RECENT_S, QueueSnapshot, measure_queue
+from core.services.readiness import missing_broker, missing_in_database
 from core.settings import Settings
 from core.states import UnitState
 from core.store.session import SessionFactory, transaction
@@ -44,32 +42,19 @@ def check_readiness(
     """Readiness: there is disk space, the database is migrated, the broker answers, every queue is
     dispatched and has a worker.
     """
-    shortage = space.find_shortage()
-    missing = [*_missing_in_database(sessions), *_missing_broker(settings), *([shortage] if shortage else [])]
+    missing = [*_missing_in_database(sessions, space), *missing_broker(settings)]
     if missing:
         response.status_code = 503
     return schemas.Readiness(ready=not missing, missing=missing)
 
 
-def _missing_in_database(sessions: SessionFactory) -> list[str]:
+def _missing_in_database(sessions: SessionFactory, space: SpaceCheck) -> list[str]:
     try:
         with transaction(sessions) as session:
-            if not is_migrated(session):
-                return ["The database has not had every migration: run `alembic upgrade head`."]
-            served = slots_by_queue(session)
-            missing = [] if is_alive(session, DISPATCHER) else ["No dispatcher runs."]
+            return missing_in_database(session)
     except SQLAlchemyError:
-        return ["The database does not answer."]
-    unserved = [queue for queue in serving_queues() if not served.get(queue)]
-    return [*missing, *(f"No worker takes from the queue `{queue}`." for queue in unserved)]
-
-
-def _missing_broker(settings: Settings) -> list[str]:
-    try:
-        ping(settings)
-    except Unavailable:
-        return ["The broker does not answer."]
-    return []
+        shortage = space.find_shortage()
+        return ["The database does not answer.", *([shortage] if shortage else [])]
 
 
 @router.head("/metrics", dependencies=[READ], include_in_schema=False)

@@ -19,6 +19,7 @@ from api.schemas.corrections import (
     TrackQuery,
 )
 from api.schemas.duplicates import DuplicateGroup, DuplicateKind, Duplicates, DuplicateTrack
+from api.schemas.events import JobChange, JobChanges
 from api.schemas.experiments import Epoch, Experiment, ExperimentRuns, Run, RunComparison, RunDetails
 from api.schemas.health import Health, Readiness
 from api.schemas.jobs import OUTCOMES, CurrentActivity, Item, Job, JobRequest, Outcome, Progress
@@ -42,6 +43,7 @@ from api.schemas.preview import (
 from api.schemas.problems import FieldError, JobError, Problem
 from api.schemas.retrainings import Retraining, RetrainingRequest
 from api.schemas.review import ReleaseRequest, ReviewBatch, ReviewForecast, ReviewProgress, ReviewQuestion
+from api.schemas.sessions import Session, SessionRequest
 from api.schemas.studies import (
     BestRequest,
     BestTrial,
@@ -53,6 +55,15 @@ from api.schemas.studies import (
     TrialPoint,
     TuningOutcome,
     TuningRequest,
+)
+from api.schemas.system import (
+    Failure,
+    LibraryTotals,
+    Me,
+    QueueState,
+    System,
+    SystemVersions,
+    SystemWorker,
 )
 from api.schemas.thresholds import LabelThreshold, ThresholdOutcome, ThresholdPoint, ThresholdsRequest
 from api.schemas.tracks import Embedding, SimilarTrack, SimilarTracks, Track
@@ -88,6 +99,7 @@ __all__ = [
     "Epoch",
     "Experiment",
     "ExperimentRuns",
+    "Failure",
     "FieldError",
     "Health",
     "ImportOutcome",
@@ -95,6 +107,8 @@ __all__ = [
     "Interval",
     "Item",
     "Job",
+    "JobChange",
+    "JobChanges",
     "JobError",
     "JobRequest",
     "Label",
@@ -108,7 +122,9 @@ __all__ = [
     "Library",
     "LibraryChange",
     "LibraryRequest",
+    "LibraryTotals",
     "ListedChange",
+    "Me",
     "Model",
     "ModelComparison",
     "NewApiKey",
@@ -123,6 +139,7 @@ __all__ = [
     "Problem",
     "Progress",
     "PromotionRequest",
+    "QueueState",
     "Readiness",
     "ReleaseRequest",
     "Request",
@@ -139,11 +156,16 @@ __all__ = [
     "RunComparison",
     "RunDetails",
     "ScoreChange",
+    "Session",
+    "SessionRequest",
     "SetLabel",
     "SimilarTrack",
     "SimilarTracks",
     "Study",
     "StudyDetails",
+    "System",
+    "SystemVersions",
+    "SystemWorker",
     "TagsImportRequest",
     "ThresholdOutcome",
     "ThresholdPoint",

@@ -8,9 +8,11 @@ from ipaddress import IPv6Address, ip_address
 
 from fastapi.security.utils import get_authorization_scheme_param
 from starlette.datastructures import Headers
+from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.errors import TooManyRequests, problem_of
+from api.security.cookies import NAME as COOKIE
 
 BURST_S = 10.0  # after this long without requests, a caller has its full burst again
 MAX_CALLERS = 10_000  # remembered at a time; the one that was silent for longest goes first
@@ -58,9 +60,7 @@ class RateLimit:
         if scope["type"] != "http" or scope["path"] == FREE:
             await self.app(scope, receive, send)
             return
-        # The key as the routes read it: however its header is spelled, its bucket is the same.
-        _, credential = get_authorization_scheme_param(Headers(scope=scope).get("authorization"))
-        key = hashlib.sha256(credential.encode()).digest()
+        key = hashlib.sha256(_credential(scope).encode()).digest()
         caller = key if key in self.buckets else _address(scope)
         wait_s = self.buckets.take(caller, time.monotonic())
         if wait_s:
@@ -70,6 +70,13 @@ class RateLimit:
         await self.app(scope, receive, send)
         if scope.get("state", {}).get("key_is_valid"):
             self.buckets.add(key)
+
+
+def _credential(scope: Scope) -> str:
+    """The key, or the token of a session, as the routes read it: however it is spelled, its bucket is one."""
+    headers = Headers(scope=scope)
+    _, key = get_authorization_scheme_param(headers.get("authorization"))
+    return key or cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
 
 
 def _address(scope: Scope) -> bytes:

@@ -1,13 +1,12 @@
 """Rows as response shapes."""
 
 from api.views.experiments import comparison, experiment, run, run_details
-from api.views.jobs import FIND_SHORTAGE, RETRY_AFTER_S, item, job, job_list, job_prediction, read_job
+from api.views.jobs import RETRY_AFTER_S, item, job, job_list, job_prediction, read_job
 from api.views.models import SCORE_DIGITS, model, retraining
 from api.views.studies import study, study_details, trials
 from api.views.tracks import library, prediction, result, track
 
 __all__ = [
-    "FIND_SHORTAGE",
     "RETRY_AFTER_S",
     "SCORE_DIGITS",
     "comparison",

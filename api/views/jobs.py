@@ -16,6 +16,7 @@ from core.jobs.items import ItemRow
 from core.jobs.jobs import get_job
 from core.jobs.kinds import Progress
 from core.jobs.progress import get_progress
+from core.jobs.space import shortage_of
 from core.services.studies import (
     MOST_BEST,
     find_trials,
@@ -30,7 +31,6 @@ from core.store.predictions import find_prediction, find_predictions
 from core.store.session import SessionFactory
 
 RETRY_AFTER_S = "1"
-FIND_SHORTAGE = "find_shortage"  # in the `info` of sessions: says why jobs wait, None if they do not
 
 
 def job_prediction(session: Session, job: tables.Job, *, all_scores: bool) -> schemas.Prediction | None:
@@ -74,8 +74,7 @@ def job_list(session: Session, rows: Sequence[tables.Job]) -> list[schemas.Job]:
 
 def _why_waiting(session: Session, rows: Sequence[tables.Job]) -> str | None:
     """Why open jobs do not go on now, if one of these is open."""
-    find = session.info.get(FIND_SHORTAGE)
-    return find() if find is not None and any(row.state in WAITING_STATES for row in rows) else None
+    return shortage_of(session) if any(row.state in WAITING_STATES for row in rows) else None
 
 
 WAITING_STATES = (JobState.QUEUED, JobState.RUNNING)

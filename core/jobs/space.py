@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from core.settings import Settings
 from core.store.session import SessionFactory, transaction
@@ -18,6 +19,7 @@ from core.store.session import SessionFactory, transaction
 MB = 1_000_000
 PROBE = b"\0" * 4096
 MEASURE_EVERY_S = 2.0
+FIND_SHORTAGE = "find_shortage"  # in the `info` of sessions whose users are told why jobs wait
 DISK_FULL = "53100"  # SQLSTATE
 
 # A result larger than work_mem goes through a temporary file of the server: 8 MB, which are never flushed.
@@ -90,3 +92,9 @@ class SpaceCheck:
             finally:
                 self._lock.release()
         return self._found
+
+
+def shortage_of(session: Session) -> str | None:
+    """Why jobs wait, as found by the check that the session was made with; None if they do not."""
+    find = session.info.get(FIND_SHORTAGE)
+    return None if find is None else find()

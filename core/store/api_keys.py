@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from core.errors import ApiKeyNotFound
 from core.scopes import Scope
-from core.store.tables import ApiKey
+from core.store.tables import ApiKey, BrowserSession
 
 
 def create_api_key(
@@ -54,16 +54,17 @@ def find_api_key(session: Session, secret: str) -> ApiKey | None:
     key = session.scalars(select(ApiKey).where(ApiKey.prefix == parts[1])).one_or_none()
     if key is None or not hmac.compare_digest(key.digest, _digest(secret)):
         return None
-    return key if _is_valid(key) else None
+    return key if is_usable(key) else None
 
 
 def is_valid(session: Session, key_id: UUID) -> bool:
     """Whether a key is still valid."""
     key = session.get(ApiKey, key_id)
-    return key is not None and _is_valid(key)
+    return key is not None and is_usable(key)
 
 
-def _is_valid(key: ApiKey) -> bool:
+def is_usable(key: ApiKey) -> bool:
+    """Whether a key has neither expired nor been revoked."""
     expired = key.expires_at is not None and key.expires_at <= datetime.now(UTC)
     return not expired and key.revoked_at is None
 
@@ -73,8 +74,10 @@ def list_api_keys(session: Session) -> Iterable[ApiKey]:
 
 
 def revoke_api_key(session: Session, key_id: UUID) -> ApiKey:
+    """Refuse a key from now on, and end the sessions that were begun with it."""
     key = session.get(ApiKey, key_id)
     if key is None:
         raise ApiKeyNotFound
     key.revoked_at = key.revoked_at or datetime.now(UTC)
+    session.execute(delete(BrowserSession).where(BrowserSession.key_id == key_id))
     return key

@@ -1,6 +1,6 @@
 """Every table. Postgres is the truth: what is not written here did not happen."""
 
-from core.store.tables.api_keys import ApiKey
+from core.store.tables.api_keys import ApiKey, BrowserSession
 from core.store.tables.corrections import Correction, CorrectionChange, CorrectionEntry, LabelSet, Review
 from core.store.tables.experiments import Epoch, Experiment, Run, Study, Trial
 from core.store.tables.jobs import Job, JobItem, JobUnit, Worker
@@ -10,6 +10,7 @@ from core.store.tables.results import Embedding, Prediction, PredictionLabel
 
 __all__ = [
     "ApiKey",
+    "BrowserSession",
     "Correction",
     "CorrectionChange",
     "CorrectionEntry",

@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from starlette.routing import BaseRoute
 
 from api.main import ROUTERS, create_app
+from api.pages.static_files import digest
 from core.states import JobState
 from core.store.session import SessionFactory
 from core.store.tables import Job
@@ -25,7 +26,9 @@ from tests.support.builders import (
 )
 
 OPEN = {"/healthz", "/readyz"}
-PAGES = {"/", "/docs", "/docs/start.js", "/docs/{name}"}
+PAGES = {"/docs", "/docs/start.js", "/docs/{name}", "/static/{version}/{name}", "/login"}
+# To log in and out takes no scope; see tests/integration/pages/test_login.py.
+SESSIONS = {"POST /api/v1/session", "DELETE /api/v1/session", "POST /login", "POST /logout"}
 READ = {
     "GET /api/v1/jobs",
     "GET /api/v1/jobs/{job_id}",
@@ -36,6 +39,7 @@ READ = {
     "GET /api/v1/libraries/{name}",
     "GET /api/v1/tracks",
     "GET /api/v1/tracks/{track_id}",
+    "GET /api/v1/tracks/{track_id}/audio",
     "GET /api/v1/tracks/{track_id}/similar",
     "GET /api/v1/tracks/{track_id}/embedding",
     "GET /api/v1/tracks/{track_id}/labels",
@@ -58,7 +62,12 @@ READ = {
     "GET /api/v1/studies/{study_id}",
     "GET /api/v1/studies/{study_id}/plots/{name}.png",
     "GET /api/v1/studies/{study_id}/trials",
+    "GET /api/v1/events",
+    "GET /api/v1/system",
+    "GET /api/v1/me",
     "GET /metrics",
+    "GET /",
+    "GET /jobs",
 }
 WRITE = {
     "POST /api/v1/jobs",
@@ -95,7 +104,8 @@ ADMIN = {
     "POST /api/v1/keys",
     "DELETE /api/v1/keys/{key_id}",
 }
-HEADS = {"HEAD /healthz", "HEAD /readyz", "HEAD /metrics"}  # as their GET; see test_health
+# As their GET; see test_health and test_audio.
+HEADS = {"HEAD /healthz", "HEAD /readyz", "HEAD /metrics", "HEAD /api/v1/tracks/{track_id}/audio"}
 NEEDS = dict.fromkeys(READ, "read") | dict.fromkeys(WRITE, "write") | dict.fromkeys(ADMIN, "admin")
 SCOPES = ["read", "write", "admin"]
 OWNED = {"job_id"}
@@ -118,14 +128,17 @@ def all_routes() -> list[str]:
 def routes() -> list[str]:
     """Every route but the open ones."""
     named = [name for name in all_routes() if name not in HEADS]
-    return [name for name in named if name.partition(" ")[2] not in OPEN | PAGES]
+    return [name for name in named if name not in SESSIONS and name.partition(" ")[2] not in OPEN | PAGES]
 
 
 def call(http: httpx.Client, route: str, headers: dict[str, str]) -> httpx.Response:
     method, path = route.split()
     for name in ("job_id", "track_id", "change_id", "key_id", "run_id", "study_id", "name"):
         path = path.replace(f"{{{name}}}", str(uuid4()))
-    return http.request(method, path, headers=headers)
+    with http.stream(method, path, headers=headers) as response:
+        if not response.headers.get("content-type", "").startswith("text/event-stream"):
+            response.read()  # a stream of events may be long
+    return response
 
 
 @pytest.fixture
@@ -137,7 +150,7 @@ def keys(db: SessionFactory) -> dict[str, str]:
 
 def test_the_tables_name_every_route():
     """Also a WebSocket, a mount or a route of Starlette's, which no other test would see."""
-    assert set(all_routes()) == set(NEEDS) | {f"GET {path}" for path in OPEN | PAGES} | HEADS
+    assert set(all_routes()) == set(NEEDS) | {f"GET {path}" for path in OPEN | PAGES} | HEADS | SESSIONS
 
 
 def test_no_route_stands_outside_of_the_routers(open_settings):
@@ -164,7 +177,10 @@ def test_a_route_opens_to_its_scope_and_to_no_lesser_one(keyed_http, keys, route
 @pytest.mark.parametrize("path", [*sorted(OPEN | PAGES), "/openapi.json"])
 def test_health_and_documentation_are_open(keyed_http, path):
     status = 503 if path == "/readyz" else 200  # there are no workers here
-    answer = keyed_http.get(path.format(name="swagger-ui.css"), follow_redirects=True)
+    answer = keyed_http.get(
+        path.format(version=digest(), name="style.css" if "static" in path else "swagger-ui.css"),
+        follow_redirects=True,
+    )
     assert answer.status_code == status
 
 

@@ -40,9 +40,3 @@ def test_the_page_may_load_nothing_from_elsewhere_nor_be_framed(http):
 def test_nothing_else_lies_there(http):
     for name in ("redoc.standalone.js", "..%2F__init__.py", "x"):
         assert problem_of(http.get(f"/docs/{name}"), 404) == "not_found"
-
-
-def test_the_address_alone_leads_to_the_documentation(http):
-    response = http.get("/", follow_redirects=True)
-    assert response.url.path == "/docs"
-    assert response.status_code == 200
