@@ -16,7 +16,7 @@ from api.client.cli import app
 from api.client.http import Client
 from core.local import PortInUse
 from core.local.command import free_port
-from core.settings import Settings
+from core.settings import Settings, get_settings
 from core.states import JobState
 from core.store.session import SessionFactory
 from core.store.tables import ApiKey, Job, Library
@@ -211,9 +211,10 @@ def test_without_a_gateway_the_command_says_how_to_start_one(tmp_path, monkeypat
 
 
 def test_settings_that_are_wrong_are_named(monkeypatch):
-    monkeypatch.setattr(connection, "get_settings", lambda: Settings(port=0))
+    monkeypatch.setenv("MFA_PORT", "0")
+    monkeypatch.setattr(connection, "get_settings", get_settings.__wrapped__)
     result = CliRunner().invoke(app, ["models"])
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "MFA_PORT" in result.stderr
 
 
