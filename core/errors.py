@@ -88,6 +88,10 @@ class Unavailable(MFAError):
     """A service this needs does not answer; try again shortly."""
 
 
+class NoDiskSpace(Unavailable):
+    """There is too little disk space."""
+
+
 class InvalidConfig(Invalid):
     """The configuration cannot be used."""
 

@@ -68,6 +68,9 @@ class Settings(BaseSettings):
     )
     max_duration_s: float = Field(default=4 * 3600, gt=0, description="longest track in seconds")
     feature_store_gb: float = Field(default=100, gt=0, description="size of all log-mel frames in GB")
+    min_free_mb: int = Field(
+        default=1000, ge=0, description="jobs wait while less is free in the data folder, in MB"
+    )
     lease_s: float = Field(default=90, gt=0, description="a unit not renewed for so long is given away")
     failpoints_dir: Path | None = Field(default=None, description="for fault tests only: see core.failpoints")
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")

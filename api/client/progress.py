@@ -72,6 +72,8 @@ def reading_of(progress: schemas.Progress) -> str:
 
 def state_of(job: schemas.Job) -> str:
     """What a job is doing now, in one line."""
+    if job.waiting is not None:
+        return f"waiting: {job.waiting}"
     if job.state == JobState.QUEUED:
         return "waiting for a worker"
     done = job.progress.done + job.progress.failed + job.progress.skipped

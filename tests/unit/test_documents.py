@@ -31,7 +31,10 @@ from workers.datasets import app as mfa_datasets
 README = (PROJECT / "README.md").read_text()
 RECORDS = sorted((PROJECT / "docs" / "decisions").glob("[0-9]*.md"))
 FOLDERS = {"api", "configs", "core", "docker", "docs", "migrations", "notebooks", "tests", "workers"}
-MADE_BY_THE_READER = {"docker/.env", "docker/secrets", "docker/first.yml", "docker/further.yml"}
+SECRETS = ("postgres_password", "valkey_conf", "mfa_database_url", "mfa_broker_url")
+MADE_BY_THE_READER = {"docker/.env", "docker/secrets", "docker/first.yml", "docker/further.yml"} | {
+    f"docker/secrets/{name}" for name in SECRETS
+}
 OTHER_PROGRAMS = {"--nproc-per-node", "--scale", "--timeout"}  # of torchrun, Docker Compose and pytest
 README_PROGRAMS = {"make", "docker", "echo", "mfa", "curl", "api=http://127.0.0.1:8000/api/v1"}
 each_record = pytest.mark.parametrize("record", RECORDS, ids=lambda path: path.name)
