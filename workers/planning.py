@@ -219,7 +219,7 @@ def _plan_retry(lease: Lease, library: Library, params: AnalysisParams, cursor: 
         write = partial(_plan_again, lease=lease, params=params, failed=failed)
         lease.write(partial(write, cursor=cursor, next_cursor=next_cursor))
         cursor = next_cursor
-    place = cursor if "pass" in cursor else {"retry_of": cursor["retry_of"], "pass": "paths"}
+    place = cursor if "pass" in cursor else {**_without_place(cursor), "pass": "paths"}
     while failed := _next_failed(lease, place):
         entries, place = _page_again(Path(library.path), failed, place)
         _write_page(lease, library, params, entries, cursor, place)
@@ -231,12 +231,17 @@ def _next_failed(lease: Lease, cursor: dict[str, str]) -> list[FailedItem]:
     """The next failed items of the pass that the cursor is in."""
     retried, are_tracks = UUID(cursor["retry_of"]), "pass" not in cursor
     after = (int(cursor["unit"]), int(cursor["pos"])) if "unit" in cursor else None
-    return lease.transact(lambda session: list_failed_items(session, retried, after, PAGE, are_tracks))
+    code = cursor.get("code")
+    return lease.transact(lambda session: list_failed_items(session, retried, after, PAGE, are_tracks, code))
 
 
 def _after_item(item: FailedItem, cursor: dict[str, str]) -> dict[str, str]:
-    kept = {key: cursor[key] for key in ("retry_of", "pass") if key in cursor}
-    return kept | {"unit": str(item.unit_id), "pos": str(item.pos)}
+    return _without_place(cursor) | {"unit": str(item.unit_id), "pos": str(item.pos)}
+
+
+def _without_place(cursor: dict[str, str]) -> dict[str, str]:
+    """Whose failed items are planned again, for which reason (`code`, if only for one), and in which pass."""
+    return {key: cursor[key] for key in ("retry_of", "code", "pass") if key in cursor}
 
 
 def _page_again(

@@ -1,6 +1,7 @@
 """Jobs that label the tracks of a library: a unit lists them, and adds units that label them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -36,9 +37,18 @@ def retry_analysis(session: Session, old: Job) -> NewJob:
     If the listing failed, the library is listed again as a whole; what has a result by then is skipped,
     unless `force` is set.
     """
+    return _retry(session, old, _retry_payload)
+
+
+def retry_group(session: Session, old: Job, code: str) -> NewJob:
+    """Label only the items again that failed for one reason."""
+    return _retry(session, old, partial(_group_payload, code=code))
+
+
+def _retry(session: Session, old: Job, find_payload: Callable[[Session, Job], dict[str, str]]) -> NewJob:
     if not has_library(session, old):
         raise LibraryNotFound("The library of this job has been deleted.")
-    payload = _retry_payload(session, old)
+    payload = find_payload(session, old)
     check_model_kept(old)
     return NewJob(
         JobKind.ANALYSIS,
@@ -55,11 +65,18 @@ def _retry_payload(session: Session, old: Job) -> dict[str, str]:
     of_job = select(JobUnit).where(JobUnit.job_id == old.id, JobUnit.kind == PLAN.name)
     plan = session.scalars(of_job.order_by(JobUnit.seq).limit(1)).one_or_none()
     if plan is not None and plan.state == UnitState.FAILED:
-        return {"retry_of": plan.payload["retry_of"]} if "retry_of" in plan.payload else {}
+        return {key: plan.payload[key] for key in ("retry_of", "code") if key in plan.payload}
     failed = exists().where(JobItem.job_id == old.id, JobItem.state == ItemState.FAILED)
     if not session.scalar(select(failed)):
         raise NothingToRetry
     return {"retry_of": str(old.id)}
+
+
+def _group_payload(session: Session, old: Job, code: str) -> dict[str, str]:
+    failed = exists().where(JobItem.job_id == old.id, JobItem.state == ItemState.FAILED)
+    if not session.scalar(select(failed.where(JobItem.error_code == code))):
+        raise NothingToRetry(f"No item of this job has failed with the code {code!r}.")
+    return {"retry_of": str(old.id), "code": code}
 
 
 def check_library(session: Session, job: Job) -> None:
@@ -87,6 +104,7 @@ ANALYSIS = JobSpec(
     further_units=(ANALYSE,),
     prepare=prepare_analysis,
     retry=retry_analysis,
+    retry_group=retry_group,
     hold_references=hold_library_and_model,
     describe_progress=_describe_progress,
     expires=True,

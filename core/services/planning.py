@@ -108,11 +108,16 @@ class FailedItem:
 
 
 def list_failed_items(
-    session: Session, job_id: UUID, after: tuple[int, int] | None, limit: int, are_tracks: bool
+    session: Session,
+    job_id: UUID,
+    after: tuple[int, int] | None,
+    limit: int,
+    are_tracks: bool,
+    code: str | None = None,
 ) -> list[FailedItem]:
     """The failed items of a job behind the position `after` (unit id, position in the unit), in order.
 
-    Either those of tracks, or those of paths that were no track.
+    Either those of tracks, or those of paths that were no track; with `code` only those of one reason.
     """
     path, size = func.coalesce(JobItem.path, Track.path), func.coalesce(Track.size, 0)
     kind = JobItem.track_id.is_not(None) if are_tracks else JobItem.track_id.is_(None)
@@ -123,6 +128,8 @@ def list_failed_items(
         .order_by(JobItem.unit_id, JobItem.pos)
         .limit(limit)
     )
+    if code is not None:
+        query = query.where(JobItem.error_code == code)
     if after is not None:
         query = query.where(tuple_(JobItem.unit_id, JobItem.pos) > after)
     return [FailedItem(*row) for row in session.execute(query)]

@@ -24,5 +24,7 @@ def newest(noun: str) -> Callable[[httpx.Client], str]:
 PAGES = (
     Page("home", ""),
     Page("jobs", "jobs"),
+    Page("job", newest("jobs")),
+    Page("new-job", "jobs/new"),
     Page("problem", "no/such/page"),
 )
