@@ -91,7 +91,7 @@ RUN = {
     "model": "my-genres@1",
     "seed": 0,
     "dataset_sha256": "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
-    "code_version": "0.2.0",
+    "code_version": "0.2.0, commit 6b2f6e8b1c2d",
     "metrics": {"roc_auc_macro": 0.91},
     "duration_s": 53.2,
     "created_at": WHEN,

@@ -209,7 +209,7 @@ class JobAlreadyEnded(Conflict):
 
 
 class NothingToRetry(Conflict):
-    """No item of this job has failed."""
+    """Nothing in this job has failed or was left undone."""
 
 
 class UploadGone(Conflict):

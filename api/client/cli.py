@@ -24,11 +24,12 @@ from api.client import (
     train,
     tune,
 )
-from api.client.connection import connect, load_settings
+from api.client.connection import connect
 from api.client.http import ClientError
 from api.client.signed_words import SignedWords
 from core import VERSION
 from core.output.command_group import Commands
+from core.settings import get_settings
 
 app = typer.Typer(
     cls=Commands,
@@ -90,7 +91,7 @@ def serve(
     ] = False,
 ) -> None:
     """Run the whole stack on this machine until Ctrl-C."""
-    local.serve(load_settings(), reload=reload)
+    local.serve(get_settings(), reload=reload)
 
 
 @app.command()
@@ -100,7 +101,7 @@ def demo(
     ] = None,
 ) -> None:
     """Label a folder with a stack that is stopped afterwards."""
-    local.demo(load_settings(), music)
+    local.demo(get_settings(), music)
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ class Refused(ClientError):
 
     def __init__(self, problem: schemas.Problem) -> None:
         fields = [f"{error.location}: {error.detail}" for error in problem.errors or ()]
-        super().__init__(" ".join([problem.detail, "; ".join(fields)]).strip())
+        super().__init__(f"The request is not valid: {' '.join(fields)}" if fields else problem.detail)
         self.problem = problem
 
 

@@ -30,7 +30,7 @@ ITEMS_PER_PAGE = 1000
 def jobs(
     job: Reference = None,
     cancel: Annotated[bool, typer.Option("--cancel", help="Stop it; what is done is kept.")] = False,
-    retry: Annotated[bool, typer.Option("--retry", help="Submit its failed items again.")] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Submit what failed or was left undone.")] = False,
     delete: Annotated[bool, typer.Option("--delete", help="Delete it; its labels stay.")] = False,
     csv: Annotated[
         Path | None,
@@ -184,4 +184,4 @@ def retry_job(client: Client, job_id: UUID, *, as_json: bool) -> None:
     if as_json:
         display.show_json(job)
     else:
-        display.say(f"What failed is submitted as job {job.id}; `mfa jobs {job.id}` shows it.")
+        display.say(f"The rest is submitted as job {job.id}; `mfa jobs {job.id}` shows it.")

@@ -74,7 +74,11 @@ def verdict_of(offer: schemas.Offer) -> str:
     )
     labels = "".join(
         f"; {what}: {', '.join(names)}"
-        for what, names in (("labels lost", offer.lost_labels), ("new labels", offer.new_labels))
+        for what, names in (
+            ("labels lost", offer.lost_labels),
+            ("new labels", offer.new_labels),
+            ("labels not compared, as they cannot be measured", offer.unmeasured_labels),
+        )
         if names
     )
     on = f"on {offer.tracks} corrected tracks new to both" + (f" (left out: {left_out})" if left_out else "")

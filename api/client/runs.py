@@ -1,5 +1,6 @@
 """The `runs` command: trainings, and what their model cards say."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
@@ -87,6 +88,11 @@ def show_run(run: schemas.RunDetails) -> None:
     show_metrics(run.metrics or {}, results.get("intervals", {}))
     show_groups(results.get("groups", {}))
     show_labels(results.get("per_label", []))
+    show_measured(
+        (run.metrics or {}).get("measured_labels"),
+        len(results.get("per_label", [])),
+        results.get("unmeasured", {}),
+    )
     show_notes(results)
     show_epochs(run)
     if run.artifacts:
@@ -115,12 +121,18 @@ def show_groups(groups: dict[str, dict[str, float | None]]) -> None:
     if groups:
         display.show_table(
             "By group of labels",
-            ("group", "labels", "ROC-AUC", "PR-AUC", "F1"),
+            ("group", "measured", "ROC-AUC", "PR-AUC", "F1"),
             (
-                (name, *(means.get(measure) for measure in ("labels", "roc_auc", "pr_auc", "f1")))
+                (name, measured_in(means), *(means.get(measure) for measure in ("roc_auc", "pr_auc", "f1")))
                 for name, means in groups.items()
             ),
         )
+
+
+def measured_in(means: Mapping[str, float | None]) -> str:
+    """`3 of 5`: labels of a group that its means are of, and all."""
+    labels, measured = (means.get(name) or 0 for name in ("labels", "measured"))
+    return f"{measured if 'measured' in means else labels:.0f} of {labels:.0f}"
 
 
 def show_labels(labels: list[dict[str, Any]]) -> None:
@@ -132,9 +144,16 @@ def show_labels(labels: list[dict[str, Any]]) -> None:
         )
 
 
+def show_measured(measured: float | None, labels: int, unmeasured: Mapping[str, str]) -> None:
+    """How many labels the means are of, and why the others are part of none; earlier versions noted less."""
+    if measured is None:
+        return
+    display.say(f"Means over labels are of the {measured:.0f} of {labels} labels that can be measured.")
+    for label, reason in unmeasured.items():
+        display.say(f"{label} cannot be measured: {reason}.")
+
+
 def show_notes(results: dict[str, Any]) -> None:
-    if unscored := results.get("unscored"):
-        display.say(f"Not part of any mean, as all or no tracks have them: {', '.join(unscored)}.")
     if dropped := results.get("dropped"):
         display.say(f"{len(dropped)} tracks could not be read and were left out.")
     for warning in results.get("warnings", []):

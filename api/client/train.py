@@ -15,6 +15,7 @@ from api.client.connection import connect
 from api.client.http import Client, ClientError, UsageError
 from api.client.options import Json, refuse_others
 from api.client.progress import follow
+from api.client.runs import show_measured
 from core.config.dataset import InLibrary
 from core.config.experiment import ExperimentConfig, load_experiment, parse_experiment
 from core.states import JobState
@@ -129,17 +130,21 @@ def follow_training(client: Client, job: schemas.Job, *, as_json: bool = False) 
 
 
 def show_outcome(outcome: schemas.TrainingOutcome) -> None:
+    measures = outcome.intervals or {
+        name: schemas.Interval(value=value, low=None, high=None) for name, value in outcome.metrics.items()
+    }
     way = "cross-validated" if outcome.evaluated_on == "out_of_fold" else "on test tracks"
     display.show_table(
         f"{outcome.model}, {way}",
         ("measure", "value", "low (95 %)", "high (95 %)"),
-        ((name, interval.value, interval.low, interval.high) for name, interval in outcome.intervals.items()),
+        ((name, interval.value, interval.low, interval.high) for name, interval in measures.items()),
     )
     display.show_table(
         "Per label",
         ("label", "tracks", "ROC-AUC", "PR-AUC", "F1"),
         ((each.label, each.support, each.roc_auc, each.pr_auc, each.f1) for each in outcome.labels),
     )
+    show_measured(outcome.measured_labels, len(outcome.labels), outcome.unmeasured)
     if outcome.dropped:
         display.say(f"{outcome.dropped} tracks could not be read and were left out.")
     for warning in outcome.warnings:

@@ -112,7 +112,7 @@ def tune_thresholds(client: Client, params: ThresholdParams, *, as_json: bool) -
 def show_thresholds(outcome: schemas.ThresholdOutcome) -> None:
     display.show_table(
         "On the validation tracks",
-        ("label", "tracks", "threshold", "before", "precision", "recall"),
+        ("label", "tracks", "threshold", "before", "given", "precision", "recall"),
         ((each.label, each.support, *_figures(each)) for each in outcome.labels),
     )
     if not outcome.cross_fitted:
@@ -121,11 +121,32 @@ def show_thresholds(outcome: schemas.ThresholdOutcome) -> None:
             "that the thresholds were chosen on, and too high.",
             "red",
         )
-    if outcome.unreached:
-        display.say(f"No threshold is precise enough for: {', '.join(outcome.unreached)}.", "red")
+    for each in outcome.labels:
+        if each.kept:
+            display.say(f"{each.label} keeps its threshold: {each.kept}.", "red")
+    if outcome.measure is not None:
+        display.say(
+            f"The {outcome.measure}: {display.number_of(outcome.value)}, with the former thresholds "
+            f"{display.number_of(outcome.value_before)}."
+        )
+    show_next(outcome)
+
+
+def show_next(outcome: schemas.ThresholdOutcome) -> None:
+    """To promote is proposed only after a gain."""
+    name = outcome.model.partition("@")[0]
+    if outcome.verdict == "unchanged":
+        display.say(f"No threshold is another one: there is no reason to promote {outcome.model}.", "bold")
+        return
     display.say(f"The same weights with these thresholds are {outcome.model}.", "bold")
-    display.say(f"Next: `mfa models promote {outcome.model}`, then `mfa label FOLDER`.")
+    if outcome.verdict == "better":
+        display.say(f"Next: `mfa models promote {outcome.model}`, then `mfa label FOLDER`.")
+    else:
+        display.say(
+            f"No gain is shown: nothing is to be done, and {name} stays as it is. "
+            f"`mfa models preview {outcome.model}` shows what would change in the libraries."
+        )
 
 
 def _figures(label: schemas.LabelThreshold) -> tuple[float | None, ...]:
-    return label.threshold, label.before, label.precision, label.recall
+    return label.threshold, label.before, label.given, label.precision, label.recall

@@ -173,11 +173,11 @@ def retry_job(
     response: Response,
     code: ErrorCode = None,
 ) -> schemas.Job:
-    """A new job over the failed items of a job that has ended; a training goes on from its last checkpoint.
+    """A new job over what failed, or was left undone, in a job that has ended.
 
-    Folders that could not be listed are listed again, as is a library whose listing failed. An upload is
-    labelled again while its file is kept: for an hour. With `code`, only what has failed in an analysis with
-    this error code.
+    A training goes on from its last checkpoint. Folders that could not be listed are listed again, as is a
+    library whose listing failed or was cancelled. An upload is labelled again while its file is kept: for an
+    hour. With `code`, only what has failed in an analysis with this error code.
     """
     submission = submissions.retry_job(session, job_id, context, code, visible_to=caller.visible_to)
     if submission.job.kind == JobKind.PREDICT and not submission.replayed:

@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 
 from api.client.cli import app as mfa
 from api.main import create_app
-from core.settings import PROJECT, Settings
+from core.settings import PROJECT, Settings, variable_of
 from tests.support.documents import (
     DOCUMENTS,
     all_commands,
@@ -111,13 +111,13 @@ def test_options_that_stand_alone_exist() -> None:
 
 def test_settings_exist_and_are_explained() -> None:
     compose = "".join(file.read_text() for file in (PROJECT / "docker").glob("*.yml"))
-    known = {f"MFA_{name.upper()}" for name in Settings.model_fields} | {"MFA_SECRETS_DIR"}
+    known = {variable_of(name) for name in Settings.model_fields} | {"MFA_SECRETS_DIR"}
     known |= set(re.findall(r"\bMFA_[A-Z_]+\b", compose))
     assert wrong(lambda text: re.findall(r"\bMFA_[A-Z_]+\b", text), known.__contains__) == []
     explained = (PROJECT / "docs" / "SETTINGS.md").read_text()
     fields = Settings.model_fields.items()
     public = [name for name, field in fields if "fault tests only" not in (field.description or "")]
-    assert [name for name in public if f"`MFA_{name.upper()}`" not in explained] == []
+    assert [name for name in public if f"`{variable_of(name)}`" not in explained] == []
 
 
 def test_modules_exist() -> None:

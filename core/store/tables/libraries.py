@@ -45,6 +45,7 @@ class Track(Base):
         UniqueConstraint("library_id", "path"),
         Index("ix_tracks_content_hash", "content_hash", postgresql_where=text("content_hash IS NOT NULL")),
         Index("ix_tracks_file_hash", "file_hash", postgresql_where=text("file_hash IS NOT NULL")),
+        Index("ix_tracks_mtime_ns_id", "mtime_ns", "id"),
         Index("ix_tracks_tags_error", "library_id", "id", postgresql_where=text("tags_error IS NOT NULL")),
     )
 

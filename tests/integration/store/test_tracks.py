@@ -12,10 +12,11 @@ from core.library.content import TAGS_VERSION
 from core.services.changes import delete_library
 from core.services.monitoring import count_unreadable_tags
 from core.states import TrackOrder
+from core.store.cursor import Page
 from core.store.embeddings import get_vector
 from core.store.tables import Library, Model, Prediction, PredictionLabel, Track
 from core.store.track_pages import TrackFilter, list_tracks
-from core.store.tracks import AnalysedFile, SeenFile, get_track, save_analysed, upsert_tracks
+from core.store.tracks import AnalysedFile, SeenFile, TrackRow, get_track, save_analysed, upsert_tracks
 from tests.support.builders import make_analysed_track, make_library, make_model, make_track
 from tests.support.query_plans import explain
 
@@ -197,7 +198,7 @@ def many(session: Session, library: Library, model: Model) -> list[UUID]:
     count = 5000
     hashes = [uuid4().bytes * 2 for _ in range(count)]
     tracks = [
-        {"library_id": library.id, "path": f"{number}", "size": 1, "mtime_ns": 1, "content_hash": digest}
+        {"library_id": library.id, "path": f"{number}", "size": 1, "mtime_ns": number, "content_hash": digest}
         for number, digest in enumerate(hashes)
     ]
     session.execute(insert(Track), tracks)
@@ -238,6 +239,24 @@ def test_a_page_by_path_and_one_of_several_genres_are_read_from_indexes(session,
     both = TrackFilter(genre="rock", genres_too=("jazz",), not_genres=("ambient",))
     several = explain(session, lambda: list_tracks(session, model, both, limit=20))
     assert "Seq Scan on prediction_labels" not in several
+
+
+def test_a_page_by_date_is_read_from_the_index_wherever_it_starts(session, model, many):
+    def query(cursor: str | None = None) -> Page[TrackRow]:
+        return list_tracks(session, model, order=TrackOrder.DATE, cursor=cursor, limit=20)
+
+    first = explain(session, query)
+    assert "Index Scan Backward using ix_tracks_mtime_ns_id" in first
+    assert "Sort" not in first
+    later = explain(session, lambda: query(query().next_cursor))
+    assert "Index Cond: (ROW(mtime_ns, id) <" in later
+    assert "Sort" not in later
+
+
+def test_a_page_of_a_rare_label_by_path_is_read_from_the_index_of_labels(session, model, many):
+    rare = TrackFilter(genre="rock", min_score=0.999)
+    plan = explain(session, lambda: list_tracks(session, model, rare, order=TrackOrder.PATH, limit=20))
+    assert "Seq Scan on prediction_labels" not in plan
 
 
 def test_a_later_page_starts_in_the_middle_of_the_index(session, model, many):
