@@ -53,9 +53,7 @@ def press(browser: Chrome, key: str):
     return browser.switch_to.active_element
 
 
-def test_a_page_follows_the_server_and_says_when_it_is_away(
-    browser: Chrome, site: str, rest: httpx.Client, filled: SessionFactory
-):
+def test_a_page_follows_the_server(browser: Chrome, site: str, rest: httpx.Client, filled: SessionFactory):
     job = rest.get("/jobs", params={"state": "queued"}).json()["items"][0]["id"]
     browser.get(f"{site}/jobs")
     row = browser.find_element(By.ID, f"job-{job}")
