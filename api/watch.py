@@ -25,7 +25,7 @@ from core.store.tables import Job
 log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 1.0
-REST = 9.0  # at least this many times as long as a look took, there is none
+REST = 4.0  # at least this many times as long as a look took, there is none
 READINESS_EVERY_S = 2.0  # so that a full disk is told within 5 s
 DATABASE_AWAY = "The database does not answer."
 MOST_OPEN = 100  # jobs: of more, the oldest are not watched

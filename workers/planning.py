@@ -250,7 +250,10 @@ def _next_unfinished(lease: Lease, cursor: dict[str, Any]) -> list[UnfinishedIte
     """The next unfinished items of the pass that the cursor is in."""
     retried, are_tracks = UUID(cursor["retry_of"]), "pass" not in cursor
     after = (int(cursor["unit"]), int(cursor["pos"])) if "unit" in cursor else None
-    return lease.transact(lambda session: list_unfinished_items(session, retried, after, PAGE, are_tracks))
+    code = cursor.get("code")
+    return lease.transact(
+        lambda session: list_unfinished_items(session, retried, after, PAGE, are_tracks, code)
+    )
 
 
 def _after_item(item: UnfinishedItem, cursor: dict[str, Any]) -> dict[str, Any]:
@@ -258,7 +261,7 @@ def _after_item(item: UnfinishedItem, cursor: dict[str, Any]) -> dict[str, Any]:
 
 
 def _without_position(cursor: dict[str, Any]) -> dict[str, Any]:
-    return {key: cursor[key] for key in ("retry_of", "continues", "pass") if key in cursor}
+    return {key: cursor[key] for key in ("retry_of", "code", "continues", "pass") if key in cursor}
 
 
 def _continued(cursor: dict[str, Any]) -> list[UUID]:

@@ -22,7 +22,18 @@ from api.schemas.duplicates import DuplicateGroup, DuplicateKind, Duplicates, Du
 from api.schemas.events import JobChange, JobChanges
 from api.schemas.experiments import Epoch, Experiment, ExperimentRuns, Run, RunComparison, RunDetails
 from api.schemas.health import Health, Readiness
-from api.schemas.jobs import OUTCOMES, CurrentActivity, Item, Job, JobRequest, Outcome, Progress
+from api.schemas.jobs import (
+    OUTCOMES,
+    CurrentActivity,
+    FailureGroup,
+    Item,
+    Job,
+    JobActivity,
+    JobFailures,
+    JobRequest,
+    Outcome,
+    Progress,
+)
 from api.schemas.keys import ApiKey, ApiKeyRequest, NewApiKey
 from api.schemas.label_sets import LabelInSet, LabelSet, LabelSetChange, LabelSetRequest, SetLabel
 from api.schemas.libraries import Library, LibraryChange, LibraryRequest
@@ -100,6 +111,7 @@ __all__ = [
     "Experiment",
     "ExperimentRuns",
     "Failure",
+    "FailureGroup",
     "FieldError",
     "Health",
     "ImportOutcome",
@@ -107,9 +119,11 @@ __all__ = [
     "Interval",
     "Item",
     "Job",
+    "JobActivity",
     "JobChange",
     "JobChanges",
     "JobError",
+    "JobFailures",
     "JobRequest",
     "Label",
     "LabelChange",

@@ -116,11 +116,16 @@ def unfinished_states(job: Job) -> tuple[ItemState, ...]:
 
 
 def list_unfinished_items(
-    session: Session, job_id: UUID, after: tuple[int, int] | None, limit: int, are_tracks: bool
+    session: Session,
+    job_id: UUID,
+    after: tuple[int, int] | None,
+    limit: int,
+    are_tracks: bool,
+    code: str | None = None,
 ) -> list[UnfinishedItem]:
     """The unfinished items of a job behind the position `after` (unit id, position in the unit), in order.
 
-    Either those of tracks, or those of paths that were no track.
+    Either those of tracks, or those of paths that were no track; with `code` only those of one reason.
     """
     path, size = func.coalesce(JobItem.path, Track.path), func.coalesce(Track.size, 0)
     content_hash = case((JobItem.state == ItemState.PENDING, JobItem.content_hash))
@@ -133,6 +138,8 @@ def list_unfinished_items(
         .order_by(JobItem.unit_id, JobItem.pos)
         .limit(limit)
     )
+    if code is not None:
+        query = query.where(JobItem.error_code == code)
     if after is not None:
         query = query.where(tuple_(JobItem.unit_id, JobItem.pos) > after)
     return [UnfinishedItem(*row) for row in session.execute(query)]

@@ -457,9 +457,27 @@ def test_a_retry_of_mixed_failures_reads_whole_pages(music, monkeypatch):
     ]  # tracks, paths, and again those not committed
 
 
-def retried(music: Music, job_id: UUID) -> UUID:
+def test_a_retry_of_one_reason_leaves_the_others_alone_also_after_a_crash(music):
+    music.add(*(f"bad{number}.mp3" for number in range(7)))
+    (music.root / "link.mp3").symlink_to("nowhere")
+    first = music.label()
+    assert set(music.outcomes(first).values()) == {"corrupt", "outside_library"}
+    retry = retried(music, first, "corrupt")
+    unit_id = plan_unit(music, retry)
+    with pytest.raises(Killed):
+        run(music.sessions, unit_id, dies_after(pages=1))
+    expire(music.sessions, unit_id)
+    reap(music.sessions)
+    work_off(music.sessions, retry)
+    assert sorted(music.outcomes(retry)) == [f"bad{number}.mp3" for number in range(7)]
+    again = retried(music, retry)
+    work_off(music.sessions, again)
+    assert len(music.outcomes(again)) == 7
+
+
+def retried(music: Music, job_id: UUID, code: str | None = None) -> UUID:
     with transaction(music.sessions) as session:
-        return retry_job(session, job_id, SubmissionContext("tests")).job.id
+        return retry_job(session, job_id, SubmissionContext("tests"), code).job.id
 
 
 def test_a_library_that_could_not_be_listed_at_all_is_listed_by_a_retry(music):
