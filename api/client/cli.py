@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from api.client import (
+    changes,
     correct,
     datasets,
     display,
@@ -79,6 +80,7 @@ app.command("studies")(studies.studies)
 app.add_typer(keys.app, name="keys")
 app.command("datasets", **datasets.AS_IT_IS)(datasets.run)
 app.command("correct", cls=SignedWords, context_settings=SignedWords.SETTINGS)(correct.correct)
+app.command("changes")(changes.changes)
 app.command("review")(review.review)
 app.command("train")(train.train)
 app.command("tune")(tune.tune)

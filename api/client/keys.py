@@ -71,8 +71,9 @@ def state_of(key: schemas.ApiKey) -> str:
 @app.command()
 def revoke(
     key_id: Annotated[str, typer.Argument(metavar="ID", help=f"{HELP}.")],
+    as_json: Json = False,
 ) -> None:
     """Refuse a key from now on."""
     with connect() as client:
         key = client.revoke_key(find_key(client, key_id))
-    display.say(f"The key {key.name} is revoked.")
+    display.show_answer(key, f"The key {key.name} is revoked.", as_json=as_json)

@@ -42,9 +42,19 @@ def list_tracks(
         list[LabelName], Query(max_length=MOST_GENRES, description="labels that the tracks do not have")
     ] = NO_LABELS,
     min_score: Annotated[
-        float, Query(ge=0, le=1, description="only with `genre`, of labels that the model gave")
-    ] = 0.0,
-    max_score: Annotated[float, Query(ge=0, le=1, description="like `min_score`")] = 1.0,
+        float | None,
+        Query(
+            ge=0,
+            le=1,
+            description="only with `genre`: its score by the model, unless a person gave it. The scores of "
+            "all labels are stored, down to 0, so with a score below the label's threshold tracks are found, "
+            "too, that the model does not give the label; by default only those that have it. Labels that "
+            "exclude each other have no thresholds: a track is found by that of its highest score",
+        ),
+    ] = None,
+    max_score: Annotated[
+        float, Query(ge=0, le=1, description="only with `genre`: like `min_score`, the highest score")
+    ] = 1.0,
     library: LibraryName = None,
     path: Annotated[str | None, Query(max_length=4096, description="relative to the library")] = None,
     q: Annotated[str | None, Query(max_length=200, description="part of the path, ignoring case")] = None,
@@ -61,7 +71,10 @@ def list_tracks(
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> schemas.Page[schemas.Track]:
-    """Tracks of all libraries. With a genre only those that have the label, the most certain first."""
+    """Tracks of all libraries. With a genre only those that have the label, the most certain first.
+
+    With `min_score`, `prediction.scores` has the score of each `genre`, as `labels` need not have it.
+    """
     said_by = resolve_model(session, model)
     wanted = service.TrackFilter(
         genre=genre[0] if genre else None,
@@ -76,7 +89,8 @@ def list_tracks(
         id_prefix=id_prefix,
     )
     page = service.list_tracks(session, said_by, wanted, order=sort, cursor=cursor, limit=limit)
-    items = [views.track(said_by, row, all_scores=False) for row in page.items]
+    shown = genre if min_score is not None else NO_LABELS
+    items = [views.track(said_by, row, all_scores=False, scores_of=shown) for row in page.items]
     return schemas.Page(items=items, next_cursor=page.next_cursor)
 
 

@@ -5,22 +5,7 @@ from typing import Any
 
 from core.config.models import is_single_label
 from core.ml.models.artifact import ModelCard
-
-NAMES = {
-    "roc_auc_macro": "ROC-AUC, mean over labels",
-    "pr_auc_macro": "PR-AUC, mean over labels",
-    "pr_auc_chance": "PR-AUC of guessing",
-    "f1_micro": "F1, over all decisions",
-    "f1_macro": "F1, mean over labels",
-    "f1_samples": "F1, mean over tracks",
-}
-GROUPS = {
-    "head": "100 or more training tracks",
-    "middle": "20 to 99 training tracks",
-    "tail": "fewer than 20 training tracks",
-    "roots": "roots of the label tree",
-    "leaves": "leaves of the label tree",
-}
+from core.output.measures import GROUPS, INTERVALS, TITLES, way_of
 
 
 def write_card(card: ModelCard, results: Mapping[str, Any]) -> str:
@@ -30,13 +15,6 @@ def write_card(card: ModelCard, results: Mapping[str, Any]) -> str:
 
 
 def _head(card: ModelCard, results: Mapping[str, Any]) -> list[str]:
-    way = (
-        f"Measured out of fold in a {results['folds']}-fold cross-validation; the model itself was trained "
-        "on all tracks. The thresholds for a fold's F1 were chosen on the other folds."
-        if results["folds"]
-        else "Measured on tracks, and where known artists, that the model was not trained on; thresholds and "
-        "calibration were chosen on a separate validation part."
-    )
     decision = (
         "A track gets exactly one of them, that with the highest score; the scores of a track add up to 1."
         if is_single_label(card.model)
@@ -50,15 +28,15 @@ def _head(card: ModelCard, results: Mapping[str, Any]) -> list[str]:
         "",
         "## Metrics",
         "",
-        way,
-        "The intervals say how much the measures of this very model would differ on other tracks.",
+        way_of(results["folds"]),
+        INTERVALS,
         "",
     ]
 
 
 def _metrics(results: Mapping[str, Any]) -> list[str]:
     rows = ["| measure | value | 95 % interval |", "|---|---|---|"]
-    for name, title in NAMES.items():
+    for name, title in TITLES.items():
         interval = results["intervals"].get(name)
         is_known = interval is not None and interval["low"] is not None
         between = f"{number_of(interval['low'])} to {number_of(interval['high'])}" if is_known else "-"

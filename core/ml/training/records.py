@@ -60,7 +60,13 @@ def draw(prepared: PreparedDataset, fitted: Fitted, evaluation: ModelEvaluation)
 
     return {
         CURVES_FILE: plots.training_curves(fitted.history),
-        CO_OCCURRENCE_FILE: plots.co_occurrence(evaluation.co_occurrence, prepared.labels),
+        CO_OCCURRENCE_FILE: plots.co_occurrence(
+            evaluation.co_occurrence,
+            [
+                label if learnt else f"{label} (not measured)"
+                for label, learnt in zip(prepared.labels, evaluation.learnt.tolist(), strict=True)
+            ],
+        ),
     }
 
 

@@ -1,10 +1,13 @@
-"""What the command says of tuned thresholds."""
+"""What the command proposes after a result: a promotion only if nothing speaks against it."""
 
+from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from api import schemas
+from api.client import preview, train
 from api.client.tune import show_thresholds
 
 KEPT = "of the tracks that a threshold chosen without them gives it to, 5 of 9 have it"
@@ -45,3 +48,20 @@ def test_a_promotion_is_proposed_only_after_a_gain(capsys, verdict, sentence):
 def test_an_outcome_of_an_earlier_version_proposes_nothing(capsys):
     show_thresholds(outcome(verdict=None, measure=None))
     assert "mfa models promote" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("measured", "is_proposed"), [(4, True), (0, False), (None, True)])
+def test_of_a_training_on_which_nothing_could_be_measured_no_promotion_is_proposed(measured, is_proposed):
+    outcome: Any = SimpleNamespace(model="mine@2", run_id=UUID(int=1), measured_labels=measured)
+    assert ("mfa models promote mine@2" in train.next_of(outcome)) == is_proposed
+
+
+@pytest.mark.parametrize(("new", "is_proposed"), [(0.7, True), (0.6, True), (0.5, False), (None, True)])
+def test_after_a_preview_no_model_is_proposed_that_decides_worse_where_people_did(new, is_proposed):
+    macro = SimpleNamespace(model=SimpleNamespace(f1=new), against=SimpleNamespace(f1=0.6))
+    found: Any = SimpleNamespace(
+        model="mine@2", against="mine@1", corrections=SimpleNamespace(tracks=9, macro=macro)
+    )
+    said = preview.next_of(found)
+    assert ("mfa models promote mine@2" in said) == is_proposed
+    assert ("lower than that of mine@1: 0.500 and 0.600" in said) != is_proposed
