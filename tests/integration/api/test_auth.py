@@ -90,6 +90,10 @@ WRITE = {
     "DELETE /api/v1/label-sets/{name}",
     "POST /api/v1/studies/{study_id}/resume",
     "POST /api/v1/studies/{study_id}/train-best",
+    "GET /review",
+    "POST /review",
+    "GET /review/{track_id}",
+    "POST /review/{track_id}",
 }
 ADMIN = {
     "POST /api/v1/libraries",
