@@ -17,6 +17,7 @@ from api.openapi import DESCRIPTION, describe
 from api.pages import home, login, static_files
 from api.pages import jobs as job_pages
 from api.pages import review as review_pages
+from api.pages import settings as settings_pages
 from api.pages.problem_pages import ProblemPages
 from api.requests import RequestLog, make_durations
 from api.routes import (
@@ -87,6 +88,7 @@ ROUTERS = (
     home,
     job_pages,
     review_pages,
+    settings_pages,
 )
 
 

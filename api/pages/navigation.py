@@ -20,4 +20,5 @@ ENTRIES = (
     Entry("Home", ""),
     Entry("Jobs", "jobs"),
     Entry("Review", "review", Scope.WRITE),
+    Entry("Settings", "settings"),
 )

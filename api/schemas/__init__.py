@@ -57,6 +57,7 @@ from api.schemas.studies import (
     TuningRequest,
 )
 from api.schemas.system import (
+    EffectiveSetting,
     Failure,
     LibraryTotals,
     Me,
@@ -95,6 +96,7 @@ __all__ = [
     "DuplicateKind",
     "DuplicateTrack",
     "Duplicates",
+    "EffectiveSetting",
     "Embedding",
     "Epoch",
     "Experiment",

@@ -68,6 +68,7 @@ READ = {
     "GET /metrics",
     "GET /",
     "GET /jobs",
+    "GET /settings",
 }
 WRITE = {
     "POST /api/v1/jobs",
@@ -107,6 +108,12 @@ ADMIN = {
     "GET /api/v1/keys",
     "POST /api/v1/keys",
     "DELETE /api/v1/keys/{key_id}",
+    "GET /api/v1/system/settings",
+    "POST /settings/libraries",
+    "POST /settings/libraries/change",
+    "POST /settings/libraries/remove",
+    "POST /settings/keys",
+    "POST /settings/keys/{key_id}/revoke",
 }
 # As their GET; see test_health and test_audio.
 HEADS = {"HEAD /healthz", "HEAD /readyz", "HEAD /metrics", "HEAD /api/v1/tracks/{track_id}/audio"}
