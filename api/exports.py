@@ -8,16 +8,19 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from api import schemas, views
 from core.errors import ModelNotFound
+from core.jobs.items import list_items
 from core.jobs.jobs import get_job
 from core.output.spreadsheets import guard
 from core.services.analysis import check_library
 from core.services.results import BEFORE_ALL, ResultRow, list_results
+from core.states import ItemState
 from core.store.session import SessionFactory, transaction
 from core.store.similarity import SimilarTrack, nearest_of_each
 from core.store.tables import Job, Model
@@ -36,6 +39,11 @@ MEDIA_TYPES = {
     ExportFormat.JSON: "application/json",
     ExportFormat.JSONL: "application/x-ndjson",
     ExportFormat.CSV: "text/csv; charset=utf-8; header=present",
+}
+
+
+CSV: dict[int | str, dict[str, Any]] = {
+    200: {"description": "CSV", "content": {"text/csv": {"schema": {"type": "string"}}}}
 }
 
 
@@ -160,3 +168,18 @@ def _to_csv(rows: Iterable[Iterable[object]]) -> str:
     text = io.StringIO()
     csv.writer(text).writerows(rows)
     return text.getvalue()
+
+
+def export_failed_items(sessions: SessionFactory, job_id: UUID, code: str | None) -> Iterator[str]:
+    """The failed items of a job as CSV, page by page; with `code` only those of one reason."""
+    yield _to_csv([("path", "code", "detail")])
+    cursor: str | None = None
+    while True:
+        with transaction(sessions) as session:
+            page = list_items(session, job_id, ItemState.FAILED, cursor, PAGE, code)
+        yield _to_csv(
+            (guard(row.path), row.error_code or "", guard(row.error_detail or "")) for row in page.items
+        )
+        cursor = page.next_cursor
+        if cursor is None:
+            return

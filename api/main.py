@@ -33,6 +33,7 @@ from api.routes import (
     libraries,
     me,
     models,
+    peaks,
     results,
     retrainings,
     review,
@@ -49,6 +50,7 @@ from api.security.limits import MB, BodyLimit
 from api.security.rates import RateLimit
 from api.watch import Watch
 from core import VERSION
+from core.jobs.space import FIND_SHORTAGE, SpaceCheck
 from core.logs import configure_logging
 from core.services.kinds import register_kinds
 from core.services.library_totals import KnownTotals
@@ -68,6 +70,7 @@ ROUTERS = (
     libraries,
     tracks,
     track_files,
+    peaks,
     corrections,
     review,
     retrainings,
@@ -116,8 +119,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.settings = settings
-    app.state.sessions = create_session_factory(engine)
-    app.state.reads = create_session_factory(engine.execution_options(isolation_level="AUTOCOMMIT"))
+    app.state.space = SpaceCheck(settings, create_session_factory(engine))
+    asked = {FIND_SHORTAGE: app.state.space.find_shortage}
+    app.state.sessions = create_session_factory(engine, **asked)
+    app.state.reads = create_session_factory(engine.execution_options(isolation_level="AUTOCOMMIT"), **asked)
     app.state.watch = Watch(app.state.reads, settings)
     app.state.totals = KnownTotals(app.state.reads)
     app.state.registry = CollectorRegistry()

@@ -88,6 +88,10 @@ class Unavailable(MFAError):
     """A service this needs does not answer; try again shortly."""
 
 
+class NoDiskSpace(Unavailable):
+    """There is too little disk space."""
+
+
 class InvalidConfig(Invalid):
     """The configuration cannot be used."""
 
@@ -209,7 +213,7 @@ class JobAlreadyEnded(Conflict):
 
 
 class NothingToRetry(Conflict):
-    """No item of this job has failed."""
+    """Nothing in this job has failed or was left undone."""
 
 
 class UploadGone(Conflict):

@@ -25,7 +25,8 @@ def serve(settings: Settings, *, reload: bool = False) -> None:
     plan = full_plan(settings)
     try:
         with local_stack(settings, with_reload(plan) if reload else plan) as stack:
-            display.say(f"Gateway        {stack.url}/api/v1", "bold")
+            display.say(f"In a browser   {stack.url}", "bold")
+            display.say(f"REST           {stack.url}/api/v1")
             display.say(f"Documentation  {stack.url}/docs")
             display.say(f"Readiness      {stack.url}/readyz")
             display.say(f"Metrics        {stack.url}/metrics")
@@ -68,7 +69,7 @@ def demo(settings: Settings, music: Path | None) -> None:
         check_outcome(job)
         display.say(summary(job, audio_s), "bold")
         display.say(f"All scores are in {RESULTS.resolve()}")
-    display.say("Everything is stopped; `make serve` keeps it running.")
+    display.say(f"Everything is stopped. To see it in a browser: `make serve`, then open {stack.url}")
 
 
 def client_of(settings: Settings, stack: Stack) -> Client:

@@ -1,6 +1,15 @@
-"""What forms send, which is always text."""
+"""What forms send, which is always text, and what is wrong with it."""
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, ValidationError
 
 # For parameters and fields that may be None: a form sends an empty text for what was not filled in.
 Blank = BeforeValidator(lambda value: None if value == "" else value)
+
+
+def mistakes_by_field(error: ValidationError) -> dict[str, str]:
+    """A sentence for each field that is wrong, by the name of the field; "" has what is wrong as a whole."""
+    mistakes: dict[str, str] = {}
+    for each in error.errors(include_input=False, include_url=False):
+        names = [str(part) for part in each["loc"]]
+        mistakes.setdefault(names[-1] if names else "", f"{each['msg']}.")
+    return mistakes

@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from api.deps import Caller
-from api.pages import wording
+from api.pages import job_titles, wording
 from api.pages.addresses import path_of, root_of, with_query
 from api.pages.navigation import ENTRIES
 from api.pages.policy import PAGE_HEADERS
@@ -34,6 +34,8 @@ templates.filters.update(
         "span": wording.span,
     }
 )
+templates.filters.update({"title_of": job_titles.title_of, "kind_of": job_titles.kind_of})
+templates.filters["subject_of"] = job_titles.subject_of
 templates.globals["version"] = VERSION
 
 

@@ -26,7 +26,7 @@ router = APIRouter(prefix=API, responses=GUARDED)
 LOOK_EVERY_S = 1.0
 MAX_STREAM_S = 600.0  # a client that wants more connects again
 MAX_STREAMS = 100  # in this process
-CHECK_KEY_EVERY_S = 10.0
+CHECK_KEY_EVERY_S = 5.0
 RECONNECT_AFTER_MS = 2000
 streams = asyncio.Semaphore(MAX_STREAMS)
 

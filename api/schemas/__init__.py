@@ -22,7 +22,18 @@ from api.schemas.duplicates import DuplicateGroup, DuplicateKind, Duplicates, Du
 from api.schemas.events import JobChange, JobChanges
 from api.schemas.experiments import Epoch, Experiment, ExperimentRuns, Run, RunComparison, RunDetails
 from api.schemas.health import Health, Readiness
-from api.schemas.jobs import OUTCOMES, CurrentActivity, Item, Job, JobRequest, Outcome, Progress
+from api.schemas.jobs import (
+    OUTCOMES,
+    CurrentActivity,
+    FailureGroup,
+    Item,
+    Job,
+    JobActivity,
+    JobFailures,
+    JobRequest,
+    Outcome,
+    Progress,
+)
 from api.schemas.keys import ApiKey, ApiKeyRequest, NewApiKey
 from api.schemas.label_sets import LabelInSet, LabelSet, LabelSetChange, LabelSetRequest, SetLabel
 from api.schemas.libraries import Library, LibraryChange, LibraryRequest
@@ -67,7 +78,7 @@ from api.schemas.system import (
     SystemWorker,
 )
 from api.schemas.thresholds import LabelThreshold, ThresholdOutcome, ThresholdPoint, ThresholdsRequest
-from api.schemas.tracks import Embedding, SimilarTrack, SimilarTracks, Track
+from api.schemas.tracks import Embedding, LabelCount, Peaks, SimilarTrack, SimilarTracks, Track, TrackFacets
 from api.schemas.training import Interval, LabelOutcome, TrainingOutcome, TrainingRequest
 
 __all__ = [
@@ -102,6 +113,7 @@ __all__ = [
     "Experiment",
     "ExperimentRuns",
     "Failure",
+    "FailureGroup",
     "FieldError",
     "Health",
     "ImportOutcome",
@@ -109,12 +121,15 @@ __all__ = [
     "Interval",
     "Item",
     "Job",
+    "JobActivity",
     "JobChange",
     "JobChanges",
     "JobError",
+    "JobFailures",
     "JobRequest",
     "Label",
     "LabelChange",
+    "LabelCount",
     "LabelInSet",
     "LabelOutcome",
     "LabelSet",
@@ -134,6 +149,7 @@ __all__ = [
     "Offer",
     "Outcome",
     "Page",
+    "Peaks",
     "Prediction",
     "PreviewOptions",
     "PreviewOutcome",
@@ -173,6 +189,7 @@ __all__ = [
     "ThresholdPoint",
     "ThresholdsRequest",
     "Track",
+    "TrackFacets",
     "TrackLabels",
     "TrackQuery",
     "TrainingOutcome",

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import Field
 
 from api.schemas.analysis import LEFT_OUT, AnalysisOutcome, AnalysisRequest
-from api.schemas.base import Response
+from api.schemas.base import Response, example
 from api.schemas.predictions import Prediction
 from api.schemas.preview import PreviewOutcome, PreviewRequest
 from api.schemas.problems import JobError
@@ -58,6 +58,9 @@ class Job(Response):
     id: UUID
     kind: JobKind
     state: JobState
+    waiting: str | None = Field(
+        None, description="why an open job does not go on now, in a sentence: too little disk space"
+    )
     progress: Progress
     created_at: datetime
     started_at: datetime | None
@@ -67,6 +70,44 @@ class Job(Response):
         description="set when the job has ended; the labels of an analysis are at `/results`"
     )
     error: JobError | None
+
+
+class JobActivity(Response):
+    """What is going on in a job."""
+
+    model_config = example(
+        {
+            "units": {"ready": 12},
+            "waits_for": ["No worker takes from the queue 'batch'."],
+            "stage_s": {"cnn": 17.2, "decode": 6.1},
+            "measured_units": 5,
+        }
+    )
+
+    units: dict[str, int] = Field(description="pieces of work that have not ended, by state")
+    waits_for: list[str] = Field(description="why nothing is being done for it, in sentences")
+    stage_s: dict[str, float] = Field(description="seconds of work by stage, of the first ended pieces")
+    measured_units: int = Field(description="the pieces that `stage_s` is of")
+
+
+class FailureGroup(Response):
+    """The items of a job that failed for one reason."""
+
+    code: str
+    detail: str | None = Field(description="the sentence of one of them")
+    items: int
+
+
+class JobFailures(Response):
+    model_config = example(
+        {
+            "groups": [{"code": "not_audio", "detail": "The content is not audio.", "items": 4}],
+            "complete": True,
+        }
+    )
+
+    groups: list[FailureGroup] = Field(description="the largest first")
+    complete: bool = Field(description="false if only the first 20,000 failed items are counted")
 
 
 class Item(Response):

@@ -75,9 +75,14 @@ def record_outcomes(session: Session, claim: Claim, outcomes: Sequence[Outcome])
 
 
 def list_items(
-    session: Session, job_id: UUID, state: ItemState | None, cursor: str | None, limit: int
+    session: Session,
+    job_id: UUID,
+    state: ItemState | None,
+    cursor: str | None,
+    limit: int,
+    code: str | None = None,
 ) -> Page[ItemRow]:
-    """In the order of the library."""
+    """In the order of the library; with `code` only those that failed with this error code."""
     query = (
         items_in_order(job_id, limit + 1)
         .add_columns(
@@ -91,6 +96,8 @@ def list_items(
     )
     if state is not None:
         query = query.where(JobItem.state == state)
+    if code is not None:
+        query = query.where(JobItem.state == ItemState.FAILED, JobItem.error_code == code)
     if cursor is not None:
         query = after_position(query, decode_cursor(cursor, int, int))
     page = cut_page(session.execute(query).all(), limit, lambda row: row[:2])

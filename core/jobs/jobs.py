@@ -51,6 +51,8 @@ def list_jobs(
     limit: int,
     state: JobState | None = None,
     *,
+    kind: str | None = None,
+    library_id: UUID | None = None,
     visible_to: str | None = None,
     id_prefix: str | None = None,
 ) -> Page[Job]:
@@ -62,6 +64,10 @@ def list_jobs(
         query = query.where(Job.owner == visible_to)
     if state is not None:
         query = query.where(Job.state == state)
+    if kind is not None:
+        query = query.where(Job.kind == kind)
+    if library_id is not None:
+        query = query.where(Job.library_id == library_id)
     if cursor is not None:
         key = decode_cursor(cursor, datetime.fromisoformat, UUID)
         query = query.where(tuple_(Job.created_at, Job.id) < key)

@@ -93,6 +93,8 @@ class JobSpec:
     params: type[BaseModel]
     first_unit: UnitSpec
     retry: Callable[[Session, Job], NewJob]  # raises NothingToRetry
+    # Of the items with one error code only; None: its items do not fail for reasons of their own.
+    retry_group: Callable[[Session, Job, str], NewJob] | None = None
     # None: it needs more than parameters, and its own service submits it.
     prepare: Callable[[Session, Any, SubmissionContext], NewJob] | None = None
     opening_units: tuple[UnitSpec, ...] = ()  # added together with the first one, which may wait for them

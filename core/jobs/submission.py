@@ -12,7 +12,7 @@ from sqlalchemy import exists, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from core.errors import IdempotencyKeyReused, JobNotFinished, TooManyJobs
+from core.errors import IdempotencyKeyReused, JobHasNoItems, JobNotFinished, TooManyJobs
 from core.jobs.jobs import OPEN_JOB_STATES, get_job, notify_dispatcher
 from core.jobs.kinds import NewJob, SubmissionContext, job_spec, spec_of_params
 from core.states import TERMINAL_JOB_STATES, JobState
@@ -38,17 +38,30 @@ def submit_job(session: Session, params: BaseModel, context: SubmissionContext) 
 
 
 def retry_job(
-    session: Session, job_id: UUID, context: SubmissionContext, *, visible_to: str | None = None
+    session: Session,
+    job_id: UUID,
+    context: SubmissionContext,
+    code: str | None = None,
+    *,
+    visible_to: str | None = None,
 ) -> Submission:
-    """Submit a new job that takes up what an ended one has left undone."""
+    """Submit a new job that takes up what an ended one has left undone; with `code` only what has failed with
+    this error code.
+    """
 
     def prepare() -> NewJob:
         old = get_job(session, job_id, visible_to=visible_to, hold=True)
         if old.state not in TERMINAL_JOB_STATES:
             raise JobNotFinished
-        return job_spec(old.kind).retry(session, old)
+        spec = job_spec(old.kind)
+        if code is None:
+            return spec.retry(session, old)
+        if spec.retry_group is None:
+            raise JobHasNoItems(f"A job of kind {old.kind} has no tracks to retry by their code.")
+        return spec.retry_group(session, old, code)
 
-    return submit(session, context, ("retry", str(job_id)), prepare)
+    content = ("retry", str(job_id)) if code is None else ("retry", str(job_id), code)
+    return submit(session, context, content, prepare)
 
 
 def submit(

@@ -1,6 +1,7 @@
 """Jobs that label the tracks of a library: a unit lists them, and adds units that label them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from core.config.params import AnalysisParams, JobKind
 from core.errors import LibraryNotFound, NothingToRetry
 from core.jobs.kinds import JobSpec, NewJob, Progress, SubmissionContext, UnitSpec
 from core.services import queues
+from core.services.planning import unfinished_states
 from core.services.references import check_model_kept, has_library, hold_library_and_model
 from core.states import ItemState, UnitState
 from core.store.findings import findings_of
@@ -31,14 +33,23 @@ def prepare_analysis(session: Session, params: AnalysisParams, _context: Submiss
 
 
 def retry_analysis(session: Session, old: Job) -> NewJob:
-    """Label the failed items again.
+    """Label again what failed, and what a cancelled job has left undone.
 
-    If the listing failed, the library is listed again as a whole; what has a result by then is skipped,
-    unless `force` is set.
+    If the listing failed or was cancelled, it starts again; what has a result by then is skipped, and so is
+    what the job has done itself, also with `force`.
     """
+    return _retry(session, old, _retry_payload)
+
+
+def retry_group(session: Session, old: Job, code: str) -> NewJob:
+    """Label only the items again that failed for one reason."""
+    return _retry(session, old, partial(_group_payload, code=code))
+
+
+def _retry(session: Session, old: Job, find_payload: Callable[[Session, Job], dict[str, Any]]) -> NewJob:
     if not has_library(session, old):
         raise LibraryNotFound("The library of this job has been deleted.")
-    payload = _retry_payload(session, old)
+    payload = find_payload(session, old)
     check_model_kept(old)
     return NewJob(
         JobKind.ANALYSIS,
@@ -50,16 +61,27 @@ def retry_analysis(session: Session, old: Job) -> NewJob:
     )
 
 
-def _retry_payload(session: Session, old: Job) -> dict[str, str]:
-    """Where the listing of a retry starts: at the failed items, or where one began that failed itself."""
+def _retry_payload(session: Session, old: Job) -> dict[str, Any]:
+    """Where the listing of a retry starts: at the unfinished items, or where an incomplete one began itself.
+
+    `continues` names the jobs whose work is not to be repeated.
+    """
     of_job = select(JobUnit).where(JobUnit.job_id == old.id, JobUnit.kind == PLAN.name)
     plan = session.scalars(of_job.order_by(JobUnit.seq).limit(1)).one_or_none()
-    if plan is not None and plan.state == UnitState.FAILED:
-        return {"retry_of": plan.payload["retry_of"]} if "retry_of" in plan.payload else {}
-    failed = exists().where(JobItem.job_id == old.id, JobItem.state == ItemState.FAILED)
-    if not session.scalar(select(failed)):
+    if plan is not None and plan.state != UnitState.DONE:
+        origin = {key: plan.payload[key] for key in ("retry_of", "code") if key in plan.payload}
+        return origin | {"continues": [str(old.id), *plan.payload.get("continues", [])]}
+    unfinished = exists().where(JobItem.job_id == old.id, JobItem.state.in_(unfinished_states(old)))
+    if not session.scalar(select(unfinished)):
         raise NothingToRetry
     return {"retry_of": str(old.id)}
+
+
+def _group_payload(session: Session, old: Job, code: str) -> dict[str, Any]:
+    failed = exists().where(JobItem.job_id == old.id, JobItem.state == ItemState.FAILED)
+    if not session.scalar(select(failed.where(JobItem.error_code == code))):
+        raise NothingToRetry(f"No item of this job has failed with the code {code!r}.")
+    return {"retry_of": str(old.id), "code": code}
 
 
 def check_library(session: Session, job: Job) -> None:
@@ -87,6 +109,7 @@ ANALYSIS = JobSpec(
     further_units=(ANALYSE,),
     prepare=prepare_analysis,
     retry=retry_analysis,
+    retry_group=retry_group,
     hold_references=hold_library_and_model,
     describe_progress=_describe_progress,
     expires=True,

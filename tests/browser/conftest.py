@@ -1,0 +1,93 @@
+"""One gateway with some jobs, and one browser, for all tests of this folder."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from selenium.webdriver import Chrome
+
+from api.main import create_app
+from core.settings import Settings, get_settings
+from core.states import JobState
+from core.store.session import SessionFactory
+from tests.integration.api.conftest import keyed_url, open_settings
+from tests.integration.api.gateway import running
+from tests.support.builders import (
+    make_finished_job,
+    make_job,
+    make_library,
+    make_model,
+    make_track,
+    make_unit,
+)
+from tests.support.chromium import chromium, complaints, find_programs, resize
+
+__all__ = ["keyed_url", "open_settings"]
+
+HOSTILE = '<img src=x onerror=alert(1)> & "quotes" \'.mp3'
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "tests/browser/" in item.path.as_posix():
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(scope="session")
+def chrome() -> Iterator[Chrome]:
+    programs = find_programs()
+    if programs is None:
+        pytest.skip("chromium and chromedriver are not installed: no browser tests")
+    with chromium(programs) as browser:
+        yield browser
+
+
+@pytest.fixture
+def browser(chrome: Chrome) -> Iterator[Chrome]:
+    """Logged out, on a desktop; its console must stay silent."""
+    chrome.delete_all_cookies()
+    resize(chrome, 1440)
+    complaints(chrome)
+    yield chrome
+    said = complaints(chrome)
+    chrome.get("about:blank")
+    assert said == []
+
+
+@pytest.fixture
+def filled(clean_database: SessionFactory) -> SessionFactory:
+    """A library, a model, and a job of each state, one with failed tracks of hostile names."""
+    with clean_database.begin() as session:
+        library, model = make_library(session, name="music"), make_model(session)
+        tracks = [make_track(session, library, path=f"jazz/{number}.mp3") for number in range(3)]
+        failed = make_track(session, library, path=HOSTILE)
+        make_finished_job(session, library, model, tracks, [failed])
+        running = make_job(
+            session, state=JobState.RUNNING, total=10, library_id=library.id, model_id=model.id
+        )
+        make_unit(session, running, done=4)
+        make_job(session, state=JobState.FAILED, error_code="job_failed", error_detail="It failed.")
+        make_job(session)
+    return clean_database
+
+
+@pytest.fixture(scope="session")
+def site(open_settings: Settings) -> Iterator[str]:
+    """The address of the gateway."""
+    with running(create_app(open_settings)) as url:
+        yield url
+
+
+@pytest.fixture
+def rest(site: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=f"{site}/api/v1", timeout=20, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The script of axe-core."""
+    script = get_settings().data_dir / "browser" / "axe.min.js"
+    if not script.is_file():
+        pytest.skip("axe-core is not installed: `make axe` fetches it")
+    return script.read_text()

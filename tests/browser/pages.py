@@ -1,0 +1,30 @@
+"""Every page, for the tests that hold for all of them and for `make screenshots`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import httpx
+
+
+@dataclass(frozen=True)
+class Page:
+    name: str
+    # Its address below that of the server; a function finds it through a client of `/api/v1`.
+    address: str | Callable[[httpx.Client], str]
+
+    def find(self, rest: httpx.Client) -> str:
+        return self.address if isinstance(self.address, str) else self.address(rest)
+
+
+def newest(noun: str) -> Callable[[httpx.Client], str]:
+    """The page of the first of `GET /api/v1/<noun>`."""
+    return lambda rest: f"{noun}/{rest.get(f'/{noun}').raise_for_status().json()['items'][0]['id']}"
+
+
+PAGES = (
+    Page("home", ""),
+    Page("jobs", "jobs"),
+    Page("job", newest("jobs")),
+    Page("new-job", "jobs/new"),
+    Page("problem", "no/such/page"),
+)

@@ -1,0 +1,43 @@
+"""The first page: empty, at work, with failures."""
+
+import httpx
+
+from core.states import JobState
+from tests.support.builders import (
+    make_finished_job,
+    make_job,
+    make_library,
+    make_model,
+    make_track,
+    make_unit,
+)
+from tests.support.stack import eventually
+
+HTML = {"Accept": "text/html"}
+
+
+def test_a_new_server_shows_three_steps_and_what_it_waits_for(http):
+    page = http.get("/", headers=HTML).text
+    assert "in three steps" in page
+    assert "No dispatcher runs." in page
+    assert "Not ready" in page
+    assert "Nothing is running." in page
+
+
+def without_steps(http: httpx.Client) -> str:
+    page = http.get("/", headers=HTML).text
+    return "" if "in three steps" in page else page
+
+
+def test_a_server_at_work_shows_jobs_failures_and_totals(http, db):
+    with db.begin() as session:
+        library, model = make_library(session, name="music"), make_model(session)
+        tracks = [make_track(session, library) for _ in range(3)]
+        failed = make_finished_job(session, library, model, tracks, [make_track(session, library)])
+        job = make_job(session, state=JobState.RUNNING, total=10, library_id=library.id)
+        make_unit(session, job, done=4)
+    page = eventually(lambda: without_steps(http))  # totals are counted now and then
+    assert f'id="job-{job.id}"' in page
+    assert "4 of 10" in page
+    assert "not_audio" in page
+    assert f"jobs/{failed.id}#failures" in page
