@@ -140,6 +140,7 @@ WRITE = Security(check_caller, scopes=[str(Scope.WRITE)])
 ADMIN = Security(check_caller, scopes=[str(Scope.ADMIN)])
 Reader = Annotated[Caller, READ]
 Writer = Annotated[Caller, WRITE]
+Admin = Annotated[Caller, ADMIN]
 
 IdPrefix = Annotated[
     str | None,

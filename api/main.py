@@ -16,6 +16,8 @@ from api.errors import add_error_handlers
 from api.openapi import DESCRIPTION, describe
 from api.pages import home, login, static_files
 from api.pages import jobs as job_pages
+from api.pages import review as review_pages
+from api.pages import settings as settings_pages
 from api.pages.problem_pages import ProblemPages
 from api.requests import RequestLog, make_durations
 from api.routes import (
@@ -88,6 +90,8 @@ ROUTERS = (
     login,
     home,
     job_pages,
+    review_pages,
+    settings_pages,
 )
 
 

@@ -19,4 +19,6 @@ class Entry:
 ENTRIES = (
     Entry("Home", ""),
     Entry("Jobs", "jobs"),
+    Entry("Review", "review", Scope.WRITE),
+    Entry("Settings", "settings"),
 )

@@ -7,10 +7,11 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from api import schemas, views
-from api.deps import READ, Reader, SessionDep, SettingsDep
+from api.deps import ADMIN, READ, Reader, SessionDep, SettingsDep
 from api.routes import make_router
 from core import VERSION
 from core.services.activity import list_failures, list_open_jobs, list_workers, measure_queues
+from core.services.effective_settings import list_settings
 from core.services.library_totals import KnownTotals
 from core.services.monitoring import applied_migration
 from core.services.readiness import missing_broker, missing_in_database
@@ -46,11 +47,19 @@ def get_system(
         failures=[schemas.Failure.model_validate(each) for each in failures],
         failures_complete=is_complete,
         library=schemas.LibraryTotals.model_validate(totals),
-        versions=_versions(session),
+        versions=read_versions(session),
     )
 
 
-def _versions(session: Session) -> schemas.SystemVersions:
+@router.get("/settings", dependencies=[ADMIN])
+def get_settings(settings: SettingsDep) -> schemas.Page[schemas.EffectiveSetting]:
+    """The settings that the gateway runs with; of those that are secret only whether they are set."""
+    items = [schemas.EffectiveSetting.model_validate(each) for each in list_settings(settings)]
+    return schemas.Page(items=items)
+
+
+def read_versions(session: Session) -> schemas.SystemVersions:
+    """Of what is running."""
     return schemas.SystemVersions(
         server=VERSION,
         python=platform.python_version(),

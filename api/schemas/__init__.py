@@ -68,6 +68,7 @@ from api.schemas.studies import (
     TuningRequest,
 )
 from api.schemas.system import (
+    EffectiveSetting,
     Failure,
     LibraryTotals,
     Me,
@@ -106,6 +107,7 @@ __all__ = [
     "DuplicateKind",
     "DuplicateTrack",
     "Duplicates",
+    "EffectiveSetting",
     "Embedding",
     "Epoch",
     "Experiment",

@@ -17,6 +17,16 @@ class SystemVersions(Response):
     migration: str | None = Field(description="the last one that the database has had")
 
 
+class EffectiveSetting(Response):
+    """A setting of the gateway, which the environment or `.env` may set."""
+
+    variable: str = Field(examples=["MFA_PORT"])
+    description: str
+    value: str | None = Field(description="null if it is secret, or not set")
+    is_secret: bool
+    is_set: bool = Field(description="whether it differs from the default")
+
+
 class SystemWorker(Response):
     name: str
     is_dispatcher: bool = Field(description="whether it hands out work instead of doing any")

@@ -65,28 +65,39 @@ def take_questions(sessions: SessionFactory, asked: Asked, reviewer: str) -> Bat
     Others who take questions wait for the first transaction: what takes longer has one of its own.
     """
     with transaction(sessions) as session:
-        model = resolve_model(session, asked.model)
-        label = None if asked.label is None else find_label(session, model, asked.label)
-        if asked.label is not None and label is None:
-            raise Invalid(f"The model {model.reference} has no label {asked.label!r}.")
-        compares = asked.strategy == Strategy.DISAGREEMENT
-        questions = store.take_questions(
-            session,
-            model,
-            asked.strategy,
-            asked.n,
-            reviewer=reviewer,
-            lease_s=asked.lease_s,
-            label=label,
-            library=asked.library,
-            other=resolve_model(session, asked.other) if compares else None,
-        )
+        model, label, questions = lease_questions(session, asked, reviewer)
     with transaction(sessions) as session:
         progress = store.count_progress(session, model, label, asked.library)
         hides = asked.strategy == Strategy.SUSPECT and store.may_hide_errors(session, model)
         return Batch(
             model, label, questions, progress, forecast(session, model, asked.library), [TRAINED_ON] * hides
         )
+
+
+def lease_questions(
+    session: Session, asked: Asked, reviewer: str
+) -> tuple[Model, str | None, list[Question]]:
+    """Lease tracks to ask about: the model, its spelling of the label, and the questions.
+
+    Others who take questions wait until the transaction ends. Raises as `take_questions` does.
+    """
+    model = resolve_model(session, asked.model)
+    label = None if asked.label is None else find_label(session, model, asked.label)
+    if asked.label is not None and label is None:
+        raise Invalid(f"The model {model.reference} has no label {asked.label!r}.")
+    compares = asked.strategy == Strategy.DISAGREEMENT
+    questions = store.take_questions(
+        session,
+        model,
+        asked.strategy,
+        asked.n,
+        reviewer=reviewer,
+        lease_s=asked.lease_s,
+        label=label,
+        library=asked.library,
+        other=resolve_model(session, asked.other) if compares else None,
+    )
+    return model, label, questions
 
 
 def forecast(session: Session, model: Model, library: str | None) -> Forecast:

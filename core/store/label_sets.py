@@ -94,6 +94,11 @@ class Vocabulary:
         self._spellings = spellings  # by key
         self._refusals: dict[str, str] = {}  # sentences by key
 
+    @property
+    def labels(self) -> list[str]:
+        """All of them, in alphabetical order."""
+        return sorted(self._spellings.values(), key=name_key)
+
     def spell(self, label: str) -> str | None:
         """The known spelling; None for an unknown label."""
         return self._spellings.get(name_key(label))

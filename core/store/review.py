@@ -160,6 +160,19 @@ def count_progress(session: Session, model: Model, label: str | None, library: s
     return Progress(of_decided, total - of_decided, of_leased)
 
 
+def count_decided(session: Session) -> int:
+    """Pieces of audio of which somebody has said something that stands, of any library."""
+    decided = select(Correction.content_hash).where(Correction.verdict.is_not(None)).distinct()
+    return session.scalar(select(func.count()).select_from(decided.subquery())) or 0
+
+
+def find_leased(session: Session, track_ids: Sequence[UUID], reviewer: str, left_s: float) -> set[UUID]:
+    """Those of these tracks about which this reviewer is being asked for so many seconds more, at least."""
+    mine = (Review.reviewer == reviewer, Review.leased_until > func.clock_timestamp() + seconds(left_s))
+    query = select(Track.id).join(Review, Review.content_hash == Track.content_hash)
+    return set(session.scalars(query.where(Track.id.in_(track_ids), Track.missing_at.is_(None), *mine)))
+
+
 def release(session: Session, track_ids: Sequence[UUID], reviewer: str) -> None:
     """End the leases of this reviewer on the audio of these tracks.
 

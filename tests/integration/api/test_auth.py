@@ -74,6 +74,7 @@ READ = {
     "GET /",
     "GET /jobs",
     "GET /jobs/{job_id}",
+    "GET /settings",
 }
 WRITE = {
     "POST /api/v1/jobs",
@@ -100,6 +101,10 @@ WRITE = {
     "DELETE /api/v1/label-sets/{name}",
     "POST /api/v1/studies/{study_id}/resume",
     "POST /api/v1/studies/{study_id}/train-best",
+    "GET /review",
+    "POST /review",
+    "GET /review/{track_id}",
+    "POST /review/{track_id}",
 }
 ADMIN = {
     "POST /api/v1/libraries",
@@ -113,6 +118,12 @@ ADMIN = {
     "GET /api/v1/keys",
     "POST /api/v1/keys",
     "DELETE /api/v1/keys/{key_id}",
+    "GET /api/v1/system/settings",
+    "POST /settings/libraries",
+    "POST /settings/libraries/change",
+    "POST /settings/libraries/remove",
+    "POST /settings/keys",
+    "POST /settings/keys/{key_id}/revoke",
 }
 # As their GET; see test_health and test_audio.
 HEADS = {"HEAD /healthz", "HEAD /readyz", "HEAD /metrics", "HEAD /api/v1/tracks/{track_id}/audio"}
