@@ -21,7 +21,8 @@ from core.store.label_sets import list_label_sets
 from core.store.tables import Correction, Library, Model, Prediction, PredictionLabel, Track
 from core.store.track_pages import DECIDED, TrackFilter, matching, suffix_of_path, year_of_tags
 
-SAMPLE = 8000  # tracks
+MOST_COUNTED = 16_000  # of no more tracks all are counted
+SAMPLE = 2000  # tracks
 ENOUGH = 30  # tracks of the sample that match; of fewer all that match are counted
 MOST_VALUES = 200  # of a facet
 MOST_MISSING = 10_000  # that are counted
@@ -64,7 +65,7 @@ def count_facets(session: Session, model: Model, wanted: TrackFilter) -> Facets:
     """Raises LibraryNotFound, and Invalid for a genre that nothing has."""
     where = matching(session, model, wanted)
     known = float(session.scalar(ESTIMATED_TRACKS) or 0)
-    share = SAMPLE / known if known > 2 * SAMPLE else 1.0
+    share = SAMPLE / known if known > MOST_COUNTED else 1.0
     if share < 1:
         bound = UUID(int=int(share * 2**128))
         session.execute(WITHOUT_OTHER_INDEXES)
