@@ -16,6 +16,7 @@ from api.errors import add_error_handlers
 from api.openapi import DESCRIPTION, describe
 from api.pages import home, login, static_files
 from api.pages import jobs as job_pages
+from api.pages import models as model_pages
 from api.pages.problem_pages import ProblemPages
 from api.requests import RequestLog, make_durations
 from api.routes import (
@@ -78,6 +79,7 @@ ROUTERS = (
     login,
     home,
     job_pages,
+    model_pages,
 )
 
 

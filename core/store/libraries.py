@@ -94,6 +94,11 @@ def count_tracks(session: Session, library: Library) -> int:
     return session.scalar(query) or 0
 
 
+def list_library_names(session: Session) -> list[str]:
+    """For a choice: without counting their tracks."""
+    return list(session.scalars(select(Library.name).order_by(Library.name)))
+
+
 def list_libraries(session: Session) -> list[tuple[Library, int]]:
     """All libraries by name, each with its number of present tracks."""
     present = (Track.library_id == Library.id) & Track.missing_at.is_(None)

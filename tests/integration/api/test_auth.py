@@ -65,6 +65,10 @@ READ = {
     "GET /metrics",
     "GET /",
     "GET /jobs",
+    "GET /models",
+    "GET /models/compare",
+    "GET /models/{name}",
+    "GET /models/{name}/preview",
 }
 WRITE = {
     "POST /api/v1/jobs",
@@ -87,6 +91,7 @@ WRITE = {
     "DELETE /api/v1/label-sets/{name}",
     "POST /api/v1/studies/{study_id}/resume",
     "POST /api/v1/studies/{study_id}/train-best",
+    "POST /models/{name}/preview",
 }
 ADMIN = {
     "POST /api/v1/libraries",
@@ -100,6 +105,8 @@ ADMIN = {
     "GET /api/v1/keys",
     "POST /api/v1/keys",
     "DELETE /api/v1/keys/{key_id}",
+    "POST /models/{name}/promote",
+    "POST /models/rollback",
 }
 HEADS = {"HEAD /healthz", "HEAD /readyz", "HEAD /metrics"}  # as their GET; see test_health
 NEEDS = dict.fromkeys(READ, "read") | dict.fromkeys(WRITE, "write") | dict.fromkeys(ADMIN, "admin")
