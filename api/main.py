@@ -17,6 +17,7 @@ from api.openapi import DESCRIPTION, describe
 from api.pages import home, login, static_files
 from api.pages import jobs as job_pages
 from api.pages import models as model_pages
+from api.pages import training as training_pages
 from api.pages.problem_pages import ProblemPages
 from api.requests import RequestLog, make_durations
 from api.routes import (
@@ -80,6 +81,7 @@ ROUTERS = (
     home,
     job_pages,
     model_pages,
+    training_pages,
 )
 
 

@@ -20,4 +20,5 @@ ENTRIES = (
     Entry("Home", ""),
     Entry("Jobs", "jobs"),
     Entry("Models", "models"),
+    Entry("Training", "training"),
 )

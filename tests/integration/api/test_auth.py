@@ -69,6 +69,9 @@ READ = {
     "GET /models/compare",
     "GET /models/{name}",
     "GET /models/{name}/preview",
+    "GET /training",
+    "GET /training/compare",
+    "GET /training/{run_id}",
 }
 WRITE = {
     "POST /api/v1/jobs",
@@ -92,6 +95,8 @@ WRITE = {
     "POST /api/v1/studies/{study_id}/resume",
     "POST /api/v1/studies/{study_id}/train-best",
     "POST /models/{name}/preview",
+    "GET /training/new",
+    "POST /training",
 }
 ADMIN = {
     "POST /api/v1/libraries",
