@@ -2,13 +2,14 @@
 
     MFA_DATABASE_URL=postgresql://user:password@host/database python -m api.bootstrap
 
-prints a new key with the scope `admin`, even if others exist, in case they are lost. With
-`--if-none` it prints one only when no valid key has that scope. `mfa serve` does that for its own database.
+prints a new key with the scope `admin`, even if others exist. With `--if-none` it prints one only when no
+valid key has that scope; `mfa serve` does that for its own database. With `--reset` all others of that scope
+are revoked, as one that is lost may have been found; `mfa keys reset` does that.
 """
 
 import sys
 
-from sqlalchemy import any_, func, or_, select
+from sqlalchemy import ColumnElement, and_, any_, func, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -19,6 +20,7 @@ from core.store.session import create_database_engine, create_session_factory, t
 from core.store.tables import ApiKey
 
 IF_NONE = "--if-none"
+RESET = "--reset"
 
 
 def create_admin_key(session: Session) -> str:
@@ -28,29 +30,39 @@ def create_admin_key(session: Session) -> str:
 
 def has_admin_key(session: Session) -> bool:
     """Whether there is a valid one."""
-    valid = select(ApiKey.id).where(
+    return session.scalar(select(select(ApiKey.id).where(_is_valid_admin_key()).exists())) or False
+
+
+def reset_admin_keys(session: Session) -> str:
+    """Revoke all keys with the scope `admin`; returns a new one."""
+    session.execute(update(ApiKey).where(_is_valid_admin_key()).values(revoked_at=func.now()))
+    return create_admin_key(session)
+
+
+def _is_valid_admin_key() -> ColumnElement[bool]:
+    return and_(
         any_(ApiKey.scopes) == str(Scope.ADMIN),
         ApiKey.revoked_at.is_(None),
         or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > func.now()),
     )
-    return session.scalar(select(valid.exists())) or False
 
 
 def main() -> None:
     arguments = sys.argv[1:]
-    if arguments not in ([], [IF_NONE]):
-        raise SystemExit(f"Usage: python -m api.bootstrap [{IF_NONE}]")
+    if arguments not in ([], [IF_NONE], [RESET]):
+        raise SystemExit(f"Usage: python -m api.bootstrap [{IF_NONE} | {RESET}]")
     url = get_settings().database_url
     if not url:
         raise SystemExit(
             "MFA_DATABASE_URL is not set: it names the database of the server. "
             "`mfa serve` makes the first key of the embedded one."
         )
-    if_none = arguments == [IF_NONE]
+    make = reset_admin_keys if arguments == [RESET] else create_admin_key
     engine = create_database_engine(url, pool_size=1)
     try:
         with transaction(create_session_factory(engine)) as session:
-            key = "" if if_none and has_admin_key(session) else f"{create_admin_key(session)}\n"
+            is_needed = arguments != [IF_NONE] or not has_admin_key(session)
+            key = f"{make(session)}\n" if is_needed else ""
     except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", error)).splitlines()[0]
         raise SystemExit(f"The database cannot be used: {reason}") from None

@@ -17,6 +17,7 @@ from api.security.origins import check_origin
 from core.errors import Forbidden, Unauthenticated
 from core.failpoints import failpoint
 from core.jobs.kinds import SubmissionContext
+from core.jobs.space import SpaceCheck
 from core.scopes import Scope
 from core.settings import Settings
 from core.store.api_keys import find_api_key
@@ -56,6 +57,12 @@ async def get_settings(request: Request) -> Settings:
     return settings
 
 
+async def get_space(request: Request) -> SpaceCheck:
+    space: SpaceCheck = request.app.state.space
+    return space
+
+
+SpaceDep = Annotated[SpaceCheck, Depends(get_space)]
 SessionsDep = Annotated[SessionFactory, Depends(get_sessions)]
 ReadsDep = Annotated[SessionFactory, Depends(get_reads)]
 SettingsDep = Annotated[Settings, Depends(get_settings)]

@@ -13,8 +13,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from api.mistakes import read_mistakes
 from api.schemas import FieldError, Problem
-from core.config.params import JobKind
 from core.errors import (
     Conflict,
     Forbidden,
@@ -47,6 +47,10 @@ class ForeignHost(MFAError):
     """This server answers without API keys, so only to requests addressed to this machine itself."""
 
 
+class RangeNotSatisfiable(MFAError):
+    """The file has none of the bytes that `Range` names."""
+
+
 class TooManyRequests(MFAError):
     """This caller asks too often; try again after `Retry-After` seconds."""
 
@@ -63,6 +67,7 @@ STATUS: dict[type[MFAError], int] = {
     BodyTooSlow: 408,
     Conflict: 409,
     BodyTooLarge: 413,
+    RangeNotSatisfiable: 416,
     ForeignHost: 421,
     Invalid: 422,
     ItemError: 422,
@@ -115,21 +120,11 @@ async def answer_error(_: Request, error: Any) -> Response:
 
 
 async def answer_invalid(_: Request, error: Any) -> Response:
-    """Name the wrong fields, without the values that came in: they may be secret, huge or not JSON."""
-    fields = [
-        FieldError(location=_location(each), code=each["type"], detail=each["msg"]) for each in error.errors()
-    ]
-    return problem("invalid", 422, "The request is not valid; `errors` says where.", fields)
-
-
-def _location(mistake: dict[str, Any]) -> str:
-    """Where the client wrote it: the discriminator that pydantic adds is not a key of the body."""
-    parts = [str(part) for part in mistake["loc"]]
-    if parts[0] == "body" and len(parts) > 1 and parts[1] in tuple(JobKind):
-        del parts[1]
-    if mistake["type"].startswith("union_tag"):
-        parts.append("kind")
-    return ".".join(parts)
+    """Say what is wrong with the first field, and with each in `errors`."""
+    fields = read_mistakes(error)
+    more = f" {len(fields)} fields are wrong, as `errors` says." if len(fields) > 1 else ""
+    detail = f"The request is not valid: {fields[0].location}: {fields[0].detail}{more}"
+    return problem("invalid", 422, detail, fields)
 
 
 async def answer_http(_: Request, error: Any) -> Response:

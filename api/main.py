@@ -31,13 +31,17 @@ from api.routes import (
     keys,
     label_sets,
     libraries,
+    me,
     models,
+    peaks,
     results,
     retrainings,
     review,
     runs,
     sessions,
     studies,
+    system,
+    track_files,
     tracks,
 )
 from api.security.access import allowed_rate, is_guarded, is_open_to_others
@@ -46,8 +50,10 @@ from api.security.limits import MB, BodyLimit
 from api.security.rates import RateLimit
 from api.watch import Watch
 from core import VERSION
+from core.jobs.space import FIND_SHORTAGE, SpaceCheck
 from core.logs import configure_logging
 from core.services.kinds import register_kinds
+from core.services.library_totals import KnownTotals
 from core.settings import Settings, get_settings
 from core.store.session import create_database_engine, create_session_factory
 
@@ -63,6 +69,8 @@ ROUTERS = (
     analysis,
     libraries,
     tracks,
+    track_files,
+    peaks,
     corrections,
     review,
     retrainings,
@@ -74,6 +82,8 @@ ROUTERS = (
     studies,
     keys,
     sessions,
+    me,
+    system,
     health,
     docs,
     static_files,
@@ -109,9 +119,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.settings = settings
-    app.state.sessions = create_session_factory(engine)
-    app.state.reads = create_session_factory(engine.execution_options(isolation_level="AUTOCOMMIT"))
+    app.state.space = SpaceCheck(settings, create_session_factory(engine))
+    asked = {FIND_SHORTAGE: app.state.space.find_shortage}
+    app.state.sessions = create_session_factory(engine, **asked)
+    app.state.reads = create_session_factory(engine.execution_options(isolation_level="AUTOCOMMIT"), **asked)
     app.state.watch = Watch(app.state.reads, settings)
+    app.state.totals = KnownTotals(app.state.reads)
     app.state.registry = CollectorRegistry()
     for module in ROUTERS:
         app.include_router(module.router)

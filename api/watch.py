@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 1.0
 REST = 9.0  # at least this many times as long as a look took, there is none
-READINESS_EVERY_S = 5.0
+READINESS_EVERY_S = 2.0  # so that a full disk is told within 5 s
 DATABASE_AWAY = "The database does not answer."
 MOST_OPEN = 100  # jobs: of more, the oldest are not watched
 MOST_RECENT = 50  # jobs, whatever their state: one may begin and end between two looks

@@ -88,6 +88,10 @@ class Unavailable(MFAError):
     """A service this needs does not answer; try again shortly."""
 
 
+class NoDiskSpace(Unavailable):
+    """There is too little disk space."""
+
+
 class InvalidConfig(Invalid):
     """The configuration cannot be used."""
 
@@ -209,7 +213,7 @@ class JobAlreadyEnded(Conflict):
 
 
 class NothingToRetry(Conflict):
-    """No item of this job has failed."""
+    """Nothing in this job has failed or was left undone."""
 
 
 class UploadGone(Conflict):
@@ -222,6 +226,18 @@ class IdempotencyKeyReused(Conflict):
 
 class TrackNotFound(NotFound):
     """There is no track with this id."""
+
+
+class FileMissing(NotFound):
+    """The file of this track is not in its library's folder any more, or not where this server can see it."""
+
+
+class FileChanged(Conflict):
+    """The file of this track has changed since it was listed: analyse its library again."""
+
+
+class FileInaccessible(Conflict):
+    """The server may not read the file of this track; check its permissions and the disk."""
 
 
 class TrackNotAnalysed(Conflict):

@@ -1,16 +1,39 @@
 """Process settings, the only reader of the environment."""
 
+import difflib
 import os
 import sys
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
-from pydantic import Field
+from dotenv import dotenv_values
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT = Path(__file__).resolve().parents[1]
+PREFIX = "MFA_"
+SECRETS_DIR = "MFA_SECRETS_DIR"
+ENV_FILE = Path(".env")
+# Read by docker/compose.yml or the supervisor, and no setting of a process.
+OTHER_VARIABLES = frozenset(
+    (
+        SECRETS_DIR,
+        "MFA_STACK",
+        "MFA_MUSIC",
+        "MFA_BIND",
+        "MFA_VERSION",
+        "MFA_WORKERS",
+        "MFA_TMP",
+        "MFA_WORKER_MEMORY",
+        "MFA_TRAIN_MEMORY",
+        "MFA_TRIAL_MEMORY",
+        "MFA_POSTGRES_MEMORY",
+    )
+)
+WRONG_SETTINGS = 2  # exit code
 MIN_PASSWORD = 16  # characters
 PLACEHOLDER = "changeme"
 SECRETS = ("database_url", "broker_url")
@@ -19,7 +42,7 @@ SECRETS = ("database_url", "broker_url")
 class Settings(BaseSettings):
     """Set any of these as `MFA_<NAME>` in the environment or in `.env`."""
 
-    model_config = SettingsConfigDict(env_prefix="MFA_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=ENV_FILE, extra="ignore", frozen=True)
 
     database_url: str = Field(default="", description="Postgres with pgvector; empty: the embedded one")
     broker_url: str = Field(default="", description="Redis or Valkey; empty: the embedded one")
@@ -45,6 +68,9 @@ class Settings(BaseSettings):
     )
     max_duration_s: float = Field(default=4 * 3600, gt=0, description="longest track in seconds")
     feature_store_gb: float = Field(default=100, gt=0, description="size of all log-mel frames in GB")
+    min_free_mb: int = Field(
+        default=1000, ge=0, description="jobs wait while less is free in the data folder, in MB"
+    )
     lease_s: float = Field(default=90, gt=0, description="a unit not renewed for so long is given away")
     failpoints_dir: Path | None = Field(default=None, description="for fault tests only: see core.failpoints")
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
@@ -79,27 +105,56 @@ class Settings(BaseSettings):
 
 @cache
 def get_settings() -> Settings:
-    """Those of this process.
+    """Those of this process, which ends with one sentence if they cannot be used.
 
-    With MFA_SECRETS_DIR, what the environment does not say comes from the files `mfa_<name>` in there, and a
-    process whose database or broker has no real password ends at once, with the exit code EX_CONFIG.
+    A variable that begins with `MFA_` and is no setting, or a value that is not valid, ends it with
+    WRONG_SETTINGS. With MFA_SECRETS_DIR, what the environment does not say comes from the files `mfa_<name>`
+    in there, and a process whose database or broker has no real password ends with EX_CONFIG.
     """
-    folder = os.environ.get("MFA_SECRETS_DIR")
+    if unknown := " ".join(_unknown_variables()):
+        refuse(unknown, WRONG_SETTINGS)
+    folder = os.environ.get(SECRETS_DIR)
     if not folder:
-        return Settings()
+        return _read_settings()
     if not os.access(folder, os.R_OK | os.X_OK):
-        refuse(f"MFA_SECRETS_DIR is {folder}, which is no folder that this process may read.")
+        refuse(f"{SECRETS_DIR} is {folder}, which is no folder that this process may read.")
     try:
-        settings = Settings(_secrets_dir=folder)
+        settings = _read_settings(_secrets_dir=folder)
     except PermissionError as error:
         refuse(f"The secret {error.filename} may not be read by this process.")
     for name in SECRETS:
         if not has_password(getattr(settings, name)):
             refuse(
-                f"MFA_{name.upper()} (or the file mfa_{name} in {folder}) needs a password of {MIN_PASSWORD} "
-                f"characters or more, not {PLACEHOLDER!r}: `make secrets` makes one."
+                f"{variable_of(name)} (or the file mfa_{name} in {folder}) needs a password of "
+                f"{MIN_PASSWORD} characters or more, not {PLACEHOLDER!r}: `make secrets` makes one."
             )
     return settings
+
+
+def variable_of(name: str) -> str:
+    """`MFA_PORT` of the setting `port`."""
+    return f"{PREFIX}{name.upper()}"
+
+
+def _unknown_variables() -> Iterator[str]:
+    """A sentence for each variable of the environment or of `.env` that looks like a setting and is none."""
+    known = {variable_of(name) for name in Settings.model_fields} | OTHER_VARIABLES
+    in_file = dotenv_values(ENV_FILE) if ENV_FILE.is_file() else {}
+    for name in sorted(in_file.keys() | os.environ.keys()):
+        variable = name.upper()
+        if variable.startswith(PREFIX) and variable not in known:
+            where = "" if name in os.environ else f" in {ENV_FILE.absolute()}"
+            near = difflib.get_close_matches(variable, sorted(known), n=1)
+            meant = f"did you mean {near[0]}?" if near else "docs/SETTINGS.md lists all."
+            yield f"{name}{where} is no setting: {meant}"
+
+
+def _read_settings(**sources: str) -> Settings:
+    try:
+        return Settings(**sources)  # type: ignore[arg-type]
+    except ValidationError as error:
+        wrong = "; ".join(f"{variable_of(str(each['loc'][0]))}: {each['msg']}" for each in error.errors())
+        refuse(f"The settings are not valid: {wrong}.", WRONG_SETTINGS)
 
 
 def has_password(url: str) -> bool:
@@ -108,6 +163,6 @@ def has_password(url: str) -> bool:
     return len(password) >= MIN_PASSWORD and PLACEHOLDER not in password.lower()
 
 
-def refuse(reason: str) -> NoReturn:
+def refuse(reason: str, code: int = os.EX_CONFIG) -> NoReturn:
     sys.stderr.write(f"{reason}\n")
-    raise SystemExit(os.EX_CONFIG)
+    raise SystemExit(code)

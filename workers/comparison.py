@@ -123,15 +123,20 @@ def make_offer(found: Compared, labels: Sequence[str], records: TrackRecords) ->
         "not_random": found.not_random,
         "not_labelled": found.not_labelled,
         "lost_labels": [label for key, label in own.items() if key not in new],
+        "unmeasured_labels": [],
         "new_labels": [] if found.base is None else [label for key, label in new.items() if key not in own],
     }
     if found.base is None:
         return offer | {"reason": f"{found.against} has been deleted."}
     if found.unknown is not None:
         return offer | {"reason": found.unknown}
-    shared = [place for place, label in enumerate(labels) if name_key(label) in own]
-    if not shared:
+    common = [place for place, label in enumerate(labels) if name_key(label) in own]
+    if not common:
         return offer | {"reason": "The two models have no label in common."}
+    shared = [place for place in common if records.learnt[place]]
+    offer["unmeasured_labels"] = [labels[place] for place in common if not records.learnt[place]]
+    if not shared:
+        return offer | {"reason": "No label that both models have can be measured out of fold."}
     if not found.rows:
         return offer | {"reason": _why_none(found)}
     keys = [name_key(labels[place]) for place in shared]

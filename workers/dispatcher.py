@@ -31,6 +31,7 @@ from core.jobs.jobs import OPEN_JOB_STATES, UNITS_CHANNEL
 from core.jobs.kinds import job_specs, queues
 from core.jobs.queue import Broker, make_celery, publish
 from core.jobs.reaping import cancel_waiting, reap_expired
+from core.jobs.space import SpaceCheck
 from core.jobs.workers import DISPATCHER, record_heartbeat, remove_dead_workers, remove_worker, slots_by_queue
 from core.logs import configure_logging
 from core.services.kinds import register_kinds
@@ -67,6 +68,8 @@ class Dispatcher:
         self.models_dir = settings.models_dir
         self.data_dir = settings.data_dir
         self.keep_jobs_days = settings.keep_jobs_days
+        self.space = SpaceCheck(settings, self.sessions)
+        self.shortage: str | None = None
         self.sweeper = Sweeper(self.sessions, settings)
         self.is_behind = False  # with removing what has been deleted
         self.name = f"{DISPATCHER}{os.getpid()}@{socket.gethostname()}"
@@ -81,6 +84,8 @@ class Dispatcher:
 
     def _publish(self) -> None:
         self._requeue_lost()
+        if self._is_short_of_space():
+            return
         for message in self._take_ready():
             # What cannot be published counts as lost a few seconds later and is requeued.
             failpoint("dispatcher-marked")
@@ -88,6 +93,15 @@ class Dispatcher:
             if message.is_urgent:
                 self.broker.move_to_front(message.queue)
             failpoint("dispatcher-published")
+
+    def _is_short_of_space(self) -> bool:
+        """Whether work must wait; every change is logged."""
+        before, self.shortage = self.shortage, self.space.find_shortage()
+        if self.shortage is not None and before is None:
+            log.warning("nothing is published: %s", self.shortage)
+        elif self.shortage is None and before is not None:
+            log.info("there is disk space again")
+        return self.shortage is not None
 
     def _settle(self) -> None:
         with transaction(self.sessions) as session:

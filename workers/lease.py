@@ -16,6 +16,7 @@ from core.errors import LeaseLost
 from core.failpoints import failpoint
 from core.jobs.claims import Claim, hold_lease, is_cancelling, mark_current, renew_lease
 from core.jobs.kinds import unit_spec
+from core.jobs.space import is_full
 from core.jobs.workers import is_draining
 from core.store.session import SessionFactory, transaction
 
@@ -37,6 +38,7 @@ class Stop(StrEnum):
     CANCELLED = "the job was cancelled"
     DRAINING = "the worker shuts down"
     TIME_IS_UP = "the unit has had its time"
+    NO_SPACE = "there is too little disk space"
     LEASE_LOST = "another worker holds the unit"
 
 
@@ -44,14 +46,28 @@ class Stopped(Exception):
     """A body ended early because it was asked to."""
 
 
-class Lease:
-    """Use as a context manager around the work; `stop` is set when the work should end."""
+def find_nothing() -> None:
+    """For work that needs no disk space."""
 
-    def __init__(self, claim: Claim, worker: str, sessions: SessionFactory) -> None:
+
+class Lease:
+    """Use as a context manager around the work; `stop` is set when the work should end.
+
+    `find_shortage` says why nothing more should be written to the disk, None if there is room.
+    """
+
+    def __init__(
+        self,
+        claim: Claim,
+        worker: str,
+        sessions: SessionFactory,
+        find_shortage: Callable[[], str | None] = find_nothing,
+    ) -> None:
         self.claim = claim
         self.sessions = sessions
         self.stop: Stop | None = None
         self._worker = worker
+        self._find_shortage = find_shortage
         self._can_be_cut = unit_spec(claim.kind).can_be_cut
         self._started = self._progressed = self._renewed = time.monotonic()
         self._ended = threading.Event()
@@ -109,7 +125,10 @@ class Lease:
         return answer
 
     def transact(self, work: Callable[[Session], T]) -> T:
-        """Run `work` in one transaction that needs no lease; retried in an outage of the database."""
+        """Run `work` in one transaction that needs no lease; retried in an outage of the database.
+
+        Raises Stopped when the database has no disk space left, unless the unit is ending because of it.
+        """
         delay_s = 0.2
         while True:
             try:
@@ -120,9 +139,16 @@ class Lease:
                     raise
                 if not self._is_surely_held():
                     raise LeaseLost from error
+                if is_full(error) and self.stop is not Stop.NO_SPACE:
+                    self.stop_for_space(str(error.orig))
+                    raise Stopped(self.stop) from error
                 log.warning("unit %s: trying again after: %s", self.claim.unit_id, error.orig)
                 time.sleep(delay_s * random.uniform(0.5, 1.5))  # noqa: S311, jitter
                 delay_s = min(delay_s * 2, 5.0)
+
+    def stop_for_space(self, reason: str) -> None:
+        log.warning("unit %s stops: %s", self.claim.unit_id, reason)
+        self.stop = Stop.NO_SPACE
 
     def _is_surely_held(self) -> bool:
         """Whether the lease certainly still holds: by a local clock, with a margin."""
@@ -143,11 +169,15 @@ class Lease:
         now = time.monotonic()
         stall_s = STALL_S if self._can_be_cut else LONG_STALL_S
         due = now - self._renewed > self.claim.lease_s * 2 / 9 and now - self._progressed < stall_s
+        if self.stop is not Stop.NO_SPACE and (shortage := self._find_shortage()):
+            self.stop_for_space(shortage)
         with transaction(self.sessions) as session:
             if due:
                 renew_lease(session, self.claim)
             if is_cancelling(session, self.claim):
                 self.stop = Stop.CANCELLED
+            elif self.stop is Stop.NO_SPACE:
+                pass
             elif is_draining(session, self._worker):
                 self.stop = Stop.DRAINING
             elif now - self._started > MAX_UNIT_S and self._can_be_cut:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path, PurePosixPath
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -20,7 +21,14 @@ from core.library.left_out import as_text
 from core.library.paths import find_beneath
 from core.library.scan import Entry, FoundFile, LeftOut, scan, scan_again
 from core.services.analysis import ANALYSE
-from core.services.planning import FailedItem, PlannedItem, PlannedUnit, add_page, list_failed_items
+from core.services.planning import (
+    PlannedItem,
+    PlannedUnit,
+    UnfinishedItem,
+    add_page,
+    find_finished,
+    list_unfinished_items,
+)
 from core.states import ItemState
 from core.store.embeddings import find_embedded
 from core.store.findings import add_warning, count_missing, findings_of
@@ -68,13 +76,13 @@ def plan_library(lease: Lease) -> None:
         log.info("job %s: left out: %s", lease.claim.job_id, as_text(found.left_out))
 
 
-def _plan_files(lease: Lease, library: Library, params: AnalysisParams, cursor: dict[str, str]) -> None:
+def _plan_files(lease: Lease, library: Library, params: AnalysisParams, cursor: dict[str, Any]) -> None:
     root = Path(library.path)
     try:
         under = find_beneath(root, params.path)
         with closing(scan(root, under, cursor.get("after"))) as found:
             while entries := list(islice(found, PAGE)):
-                next_cursor = {"after": entries[-1].path}
+                next_cursor = cursor | {"after": entries[-1].path}
                 _write_page(lease, library, params, entries, cursor, next_cursor)
                 cursor = next_cursor
         is_empty = _is_empty(root, under)
@@ -91,15 +99,15 @@ def _write_page(
     library: Library,
     params: AnalysisParams,
     entries: Sequence[Entry],
-    cursor: dict[str, str],
-    next_cursor: dict[str, str],
+    cursor: dict[str, Any],
+    next_cursor: dict[str, Any],
 ) -> None:
     """Write the units of one page of a listing, and the counts of entries left out."""
     files = [entry for entry in entries if isinstance(entry, FoundFile)]
     left_out = Counter(entry.reason for entry in entries if isinstance(entry, LeftOut))
 
     def write(session: Session) -> None:
-        items = _known_outcomes(session, lease, library, params, files)
+        items = _known_outcomes(session, lease, library, params, files, _continued(cursor))
         units = _units(session, items, [_work_s(file.path, file.size, params) for file in files])
         add_page(session, lease.claim, units, cursor=cursor, next_cursor=next_cursor, left_out=left_out)
 
@@ -108,11 +116,17 @@ def _write_page(
 
 
 def _known_outcomes(
-    session: Session, lease: Lease, library: Library, params: AnalysisParams, files: Sequence[FoundFile]
+    session: Session,
+    lease: Lease,
+    library: Library,
+    params: AnalysisParams,
+    files: Sequence[FoundFile],
+    continued: Sequence[UUID],
 ) -> list[PlannedItem]:
     """Items for the files. Unchanged files with a sufficient result are skipped without opening them.
 
-    Entries that are not tracks become failed items with their path.
+    So are those that one of the `continued` jobs has labelled. Entries that are not tracks become failed
+    items with their path.
     """
     errors = [_error_of(file) for file in files]
     seen = [
@@ -123,10 +137,12 @@ def _known_outcomes(
     tracks = upsert_tracks(session, library.id, seen)
     hashes = [track.content_hash for track in tracks if track.content_hash and not params.force]
     model = session.get(Model, lease.claim.model_id) if hashes else None
-    stored = _StoredResults(params)
+    finished = find_finished(session, continued, [track.id for track in tracks])
+    stored = _StoredResults(params, finished)
     if model is not None:
         stored = _StoredResults(
             params,
+            finished,
             find_coverages(session, hashes, model.id),
             find_embedded(session, hashes, model, params.coverage),
         )
@@ -153,6 +169,7 @@ class _StoredResults:
     """Stored results by content hash."""
 
     params: AnalysisParams
+    finished: Mapping[UUID, bytes]  # tracks that the continued jobs have labelled, with their audio
     coverages: Mapping[bytes, str] = field(default_factory=dict)  # of the model's own results
     embedded: Set[bytes] = frozenset()  # audio with a stored embedding that the model can use
 
@@ -161,6 +178,8 @@ def _item(track: Track, stored: _StoredResults) -> PlannedItem:
     if track.tags_version < TAGS_VERSION:
         return PlannedItem(track.id)  # its tags must be read
     content = track.content_hash
+    if track.id in stored.finished:
+        return PlannedItem(track.id, ItemState.SKIPPED, content_hash=content)
     coverage = stored.coverages.get(content) if content else None
     if coverage is not None and is_covered(coverage, stored.params.coverage):
         return PlannedItem(track.id, ItemState.SKIPPED, content_hash=content)
@@ -208,47 +227,55 @@ def _mark_all_missing(lease: Lease, under: str) -> None:
         lease.check()
 
 
-def _plan_retry(lease: Lease, library: Library, params: AnalysisParams, cursor: dict[str, str]) -> None:
-    """Plan the failed items of an earlier job: first its tracks, then the paths that were not tracks.
+def _plan_retry(lease: Lease, library: Library, params: AnalysisParams, cursor: dict[str, Any]) -> None:
+    """Plan the unfinished items of an earlier job: first its tracks, then the paths that were not tracks.
 
     The cursor of the second pass has the key `pass`.
     """
-    while "pass" not in cursor and (failed := _next_failed(lease, cursor)):
+    while "pass" not in cursor and (unfinished := _next_unfinished(lease, cursor)):
         lease.check()
-        next_cursor = _after_item(failed[-1], cursor)
-        write = partial(_plan_again, lease=lease, params=params, failed=failed)
+        next_cursor = _after_item(unfinished[-1], cursor)
+        write = partial(_plan_again, lease=lease, params=params, unfinished=unfinished)
         lease.write(partial(write, cursor=cursor, next_cursor=next_cursor))
         cursor = next_cursor
-    place = cursor if "pass" in cursor else {"retry_of": cursor["retry_of"], "pass": "paths"}
-    while failed := _next_failed(lease, place):
-        entries, place = _page_again(Path(library.path), failed, place)
+    place = cursor if "pass" in cursor else _without_position(cursor) | {"pass": "paths"}
+    while unfinished := _next_unfinished(lease, place):
+        entries, place = _page_again(Path(library.path), unfinished, place)
         _write_page(lease, library, params, entries, cursor, place)
         cursor = place
     lease.write(lambda session: count_missing(session, lease.claim.job_id, 0))
 
 
-def _next_failed(lease: Lease, cursor: dict[str, str]) -> list[FailedItem]:
-    """The next failed items of the pass that the cursor is in."""
+def _next_unfinished(lease: Lease, cursor: dict[str, Any]) -> list[UnfinishedItem]:
+    """The next unfinished items of the pass that the cursor is in."""
     retried, are_tracks = UUID(cursor["retry_of"]), "pass" not in cursor
     after = (int(cursor["unit"]), int(cursor["pos"])) if "unit" in cursor else None
-    return lease.transact(lambda session: list_failed_items(session, retried, after, PAGE, are_tracks))
+    return lease.transact(lambda session: list_unfinished_items(session, retried, after, PAGE, are_tracks))
 
 
-def _after_item(item: FailedItem, cursor: dict[str, str]) -> dict[str, str]:
-    kept = {key: cursor[key] for key in ("retry_of", "pass") if key in cursor}
-    return kept | {"unit": str(item.unit_id), "pos": str(item.pos)}
+def _after_item(item: UnfinishedItem, cursor: dict[str, Any]) -> dict[str, Any]:
+    return _without_position(cursor) | {"unit": str(item.unit_id), "pos": str(item.pos)}
+
+
+def _without_position(cursor: dict[str, Any]) -> dict[str, Any]:
+    return {key: cursor[key] for key in ("retry_of", "continues", "pass") if key in cursor}
+
+
+def _continued(cursor: dict[str, Any]) -> list[UUID]:
+    """The jobs whose work is not to be repeated."""
+    return [UUID(job_id) for job_id in cursor.get("continues", ())]
 
 
 def _page_again(
-    root: Path, failed: Sequence[FailedItem], cursor: dict[str, str]
+    root: Path, unfinished: Sequence[UnfinishedItem], cursor: dict[str, Any]
 ) -> tuple[list[Entry], dict[str, str]]:
-    """A page of the current entries at the paths of failed items, and the next cursor.
+    """A page of the current entries at the paths of unfinished items, and the next cursor.
 
     A cursor within a folder names the previous item, and the last path in `after`.
     """
     entries: list[Entry] = []
     before, after = {key: cursor[key] for key in cursor if key != "after"}, cursor.get("after")
-    for item in failed:
+    for item in unfinished:
         with closing(scan_again(root, item.path, after)) as found:
             entries += islice(found, PAGE - len(entries))
         if len(entries) == PAGE:
@@ -261,14 +288,22 @@ def _plan_again(
     session: Session,
     lease: Lease,
     params: AnalysisParams,
-    failed: Sequence[FailedItem],
-    cursor: dict[str, str],
-    next_cursor: dict[str, str],
+    unfinished: Sequence[UnfinishedItem],
+    cursor: dict[str, Any],
+    next_cursor: dict[str, Any],
 ) -> None:
     """Write the units of one page of tracks."""
-    items = [PlannedItem(item.track_id) for item in failed]
-    units = _units(session, items, [_work_s(item.path, item.size, params) for item in failed])
+    tracks = [item.track_id for item in unfinished if item.track_id is not None]
+    finished = find_finished(session, _continued(cursor), tracks)
+    items = [_item_again(item, finished) for item in unfinished]
+    units = _units(session, items, [_work_s(item.path, item.size, params) for item in unfinished])
     add_page(session, lease.claim, units, cursor=cursor, next_cursor=next_cursor)
+
+
+def _item_again(item: UnfinishedItem, finished: Mapping[UUID, bytes]) -> PlannedItem:
+    if item.track_id is not None and (content := finished.get(item.track_id)) is not None:
+        return PlannedItem(item.track_id, ItemState.SKIPPED, content_hash=content)
+    return PlannedItem(item.track_id, content_hash=item.content_hash)
 
 
 def _work_s(path: str, size: int, params: AnalysisParams) -> float:

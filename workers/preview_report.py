@@ -72,6 +72,7 @@ def describe(
             *([] if comparison.common.any() else ["The models have no label in common."]),
             *_unrefused(comparison),
             *_training_warnings(comparison, names, learning),
+            *_threshold_warnings(comparison, models),
         ],
     }
 
@@ -177,6 +178,16 @@ def _training_warnings(
                 "too high."
             )
     return warnings
+
+
+def _threshold_warnings(comparison: Comparison[UUID], models: tuple[Model, Model]) -> list[str]:
+    """Models whose thresholds were chosen on scores that they are evaluated by."""
+    return [
+        f"The thresholds of {model.reference} were chosen on the out-of-fold scores by which {count:,} of "
+        "the evaluated tracks are judged: its precision and recall there are a little too high."
+        for model, count in zip(models, comparison.out_of_fold.tolist(), strict=True)
+        if count and not model.single_label
+    ]
 
 
 def _unrefused(comparison: Comparison[UUID]) -> list[str]:

@@ -12,12 +12,14 @@ from core.config.models import Coverage, coverage_name
 from core.errors import Empty, ItemError
 from core.jobs.items import Outcome, WorkItem, record_outcomes
 from core.library.content import identity_without_audio
+from core.ml.audio.waveform import Waveform
 from core.ml.inference.tagger import Analysis
 from core.states import ItemState
 from core.store.embeddings import NewEmbedding, hold_embeddings, save_embeddings
 from core.store.predictions import NewPrediction, hold_predictions, save_predictions
 from core.store.tables import Model
 from core.store.tracks import AnalysedFile, save_analysed
+from core.store.waveforms import save_waveforms
 from workers.lease import Lease
 
 log = logging.getLogger(__name__)
@@ -40,6 +42,7 @@ class Recorder:
         self._outcomes: list[Outcome] = []
         self._files: list[AnalysedFile] = []
         self._predictions: list[NewPrediction] = []
+        self._waveforms: dict[bytes, Waveform] = {}
 
     def fail(self, item: WorkItem, error: ItemError, file: AnalysedFile | None = None) -> None:
         """Record a failure, with the hashes and tags of a `file` that could be opened."""
@@ -59,10 +62,15 @@ class Recorder:
         for warning in analysis.warnings:
             log.warning("%.300r is labelled despite missing audio: %s", item.path, warning)
         prediction = new_prediction(file.content_hash, self._coverage, analysis)
-        self._add(Outcome(item.pos, ItemState.DONE, file.content_hash), file, prediction)
+        done = Outcome(item.pos, ItemState.DONE, file.content_hash)
+        self._add(done, file, prediction, analysis.waveform)
 
     def _add(
-        self, outcome: Outcome, file: AnalysedFile | None = None, prediction: NewPrediction | None = None
+        self,
+        outcome: Outcome,
+        file: AnalysedFile | None = None,
+        prediction: NewPrediction | None = None,
+        waveform: Waveform | None = None,
     ) -> None:
         with self._lock:
             self._outcomes.append(outcome)
@@ -70,6 +78,8 @@ class Recorder:
                 self._files.append(file)
             if prediction is not None:
                 self._predictions.append(prediction)
+            if file is not None and waveform is not None:
+                self._waveforms[file.content_hash] = waveform
             if self._is_due(len(self._outcomes), time.monotonic() - self._written):
                 self._flush()
 
@@ -86,12 +96,13 @@ class Recorder:
         if self._outcomes:
             self._lease.write(self._write)
             self.store_s += time.monotonic() - start
-        self._outcomes, self._files, self._predictions = [], [], []
+        self._outcomes, self._files, self._predictions, self._waveforms = [], [], [], {}
         self._written = time.monotonic()
 
     def _write(self, session: Session) -> None:
         known = [done.content_hash for done in self._outcomes if done.state is ItemState.SKIPPED]
         self._save_results(session, {digest for digest in known if digest is not None})
+        save_waveforms(session, self._waveforms)
         save_analysed(session, self._files)
         record_outcomes(session, self._lease.claim, self._outcomes)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pkgutil import resolve_name
 
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from core.errors import LeaseLost, MFAError, Unavailable
@@ -13,15 +14,18 @@ from core.failpoints import failpoint
 from core.jobs.claims import Claim, claim_unit
 from core.jobs.endings import cancel_unit, fail_unit, finish_unit, release_unit
 from core.jobs.kinds import UnitSpec
+from core.jobs.space import find_data_shortage, is_full
 from core.logs import working_on
 from core.settings import get_settings
 from core.store.session import SessionFactory, create_database_engine, create_session_factory, transaction
-from workers.lease import Lease, Stop, Stopped
+from workers.lease import Lease, Stop, Stopped, find_nothing
 
 log = logging.getLogger(__name__)
 
 Body = Callable[[Lease], None]
+FindShortage = Callable[[], str | None]
 MAX_CAUSE = 2000  # characters
+SPACE_DELAY_S = 5.0  # until a unit that found too little disk space is tried again
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,9 @@ class Ending:
 
     name: str
     write: Callable[[Session, Claim], None]
+
+
+NO_SPACE = Ending("released for want of disk space", partial(release_unit, delay_s=SPACE_DELAY_S))
 
 
 @cache
@@ -44,7 +51,10 @@ def run_unit(spec: UnitSpec, unit_id: int, *, task_id: str, worker: str) -> None
     The body is imported under the claim: a broken installation costs attempts and is reported to the user,
     instead of being published forever.
     """
-    sessions = get_sessions()
+    sessions, find_shortage = get_sessions(), partial(find_data_shortage, get_settings())
+    if shortage := find_shortage():
+        log.info("unit %s is not claimed: %s", unit_id, shortage)  # its message counts as lost
+        return
     with transaction(sessions) as session:
         claim = claim_unit(session, unit_id, task_id, get_settings().lease_s, spec.name)
     if claim is None:
@@ -52,17 +62,27 @@ def run_unit(spec: UnitSpec, unit_id: int, *, task_id: str, worker: str) -> None
         return
     with working_on(job=claim.job_id, unit=claim.unit_id):
         failpoint(f"{claim.kind}-claimed")
-        run_claim(claim, worker, sessions, lambda lease: resolve_name(spec.body)(lease))
+        run_claim(claim, worker, sessions, lambda lease: resolve_name(spec.body)(lease), find_shortage)
 
 
-def run_claim(claim: Claim, worker: str, sessions: SessionFactory, body: Body) -> None:
+def run_claim(
+    claim: Claim,
+    worker: str,
+    sessions: SessionFactory,
+    body: Body,
+    find_shortage: FindShortage = find_nothing,
+) -> None:
     """Run the body and write how it ended; whatever it raises ends here."""
     log.info("unit %s of job %s: %s starts", claim.unit_id, claim.job_id, claim.kind)
     try:
-        with Lease(claim, worker, sessions) as lease:
-            ending = _run_body(lease, body)
+        with Lease(claim, worker, sessions, find_shortage) as lease:
+            ending = _run_body(lease, body, find_shortage)
             failpoint(f"{claim.kind}-done")
-            lease.write(partial(_write_ending, ending=ending, claim=claim))
+            try:
+                lease.write(partial(_write_ending, ending=ending, claim=claim))
+            except Stopped:
+                ending = NO_SPACE
+                lease.write(partial(_write_ending, ending=ending, claim=claim))
             failpoint(f"{claim.kind}-ended")
     except LeaseLost:
         log.warning("unit %s: the lease is lost, nothing more is written", claim.unit_id)
@@ -75,7 +95,7 @@ def _write_ending(session: Session, ending: Ending, claim: Claim) -> None:
     failpoint(f"{claim.kind}-ending")
 
 
-def _run_body(lease: Lease, body: Body) -> Ending:
+def _run_body(lease: Lease, body: Body, find_shortage: FindShortage) -> Ending:
     try:
         body(lease)
     except LeaseLost:
@@ -83,6 +103,8 @@ def _run_body(lease: Lease, body: Body) -> Ending:
     except Stopped:
         if lease.stop is Stop.LEASE_LOST:
             raise LeaseLost from None
+        if lease.stop is Stop.NO_SPACE:
+            return NO_SPACE
         is_cancelled = lease.stop is Stop.CANCELLED
         return Ending("cancelled", cancel_unit) if is_cancelled else Ending("released", release_unit)
     except MFAError as error:
@@ -92,6 +114,14 @@ def _run_body(lease: Lease, body: Body) -> Ending:
             partial(fail_unit, code=error.code, detail=error.detail, permanent=is_permanent),
         )
     except Exception as error:
+        if (
+            lease.stop is Stop.NO_SPACE
+            or (isinstance(error, DBAPIError) and is_full(error))
+            or find_shortage()
+        ):
+            log.warning("unit %s lacks disk space: %s", lease.claim.unit_id, error)
+            lease.stop = Stop.NO_SPACE
+            return NO_SPACE
         # What an unforeseen error says (a statement, a folder) is for the operator only.
         log.exception("unit %s failed", lease.claim.unit_id)
         detail = f"An internal error; the worker's log tells more under unit {lease.claim.unit_id}."

@@ -3,7 +3,6 @@
 import logging
 import shutil
 import time
-from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,17 +14,14 @@ from sqlalchemy.orm import Session
 from core.config.params import ThresholdParams
 from core.jobs.claims import Claim
 from core.jobs.counters import count_unit_itself, save_progress
-from core.ml.evaluation.thresholds import (
-    choose_thresholds,
-    cross_fitted,
-    precision_recall_front,
-    thresholds_for_precision,
-)
+from core.ml.evaluation.thresholds import precision_recall_front
+from core.ml.evaluation.tuned_thresholds import Aim, TunedThresholds, tune
 from core.ml.inference.tagger import postprocess_scores
 from core.ml.models import artifact
 from core.ml.models.artifact import ModelCard, StoredCard
 from core.ml.training.json_values import finite_or_null
-from core.ml.training.records import VALIDATION_FILE, ValidationScores, read_validation
+from core.ml.training.records import README_FILE, VALIDATION_FILE, read_validation
+from core.ml.training.threshold_card import write_threshold_card
 from core.ml.training.track_records import TRACKS_FILE, UnreadableRecords, read_track_records
 from core.settings import get_settings
 from core.store.experiments import reserve_version
@@ -67,23 +63,20 @@ def _make_version(lease: Lease, source: Model) -> Model:
     assert isinstance(stored.card, StoredCard)
     held_out = read_validation(artifact_folder(source))
     scores = postprocess_scores(stored.card, held_out.scores).astype(np.float64)
-    chosen = choose(params, held_out, scores, np.arange(len(scores)))
-    folds = held_out.folds(FOLDS)
-    decided = cross_fitted(held_out.targets, scores, folds, partial(choose, params, held_out, scores))
-    labels = describe(stored.card, held_out, scores, chosen, decided)
-    result: dict[str, Any] = {
-        "labels": [finite_or_null(label) for label in labels],
-        "unreached": unreached(params, labels),
-        "cross_fitted": len(set(folds)) > 1,
-    }
+    truth, folds = held_out.targets.astype(bool), held_out.folds(FOLDS)
+    aim = Aim(params.beta or 1.0, params.min_precision)
+    tuned = tune(aim, truth, scores, held_out.known, folds, stored.card.thresholds)
+    result = describe(stored.card, aim, tuned, truth, scores) | {"cross_fitted": len(set(folds)) > 1}
     lease.record_step()
     version = lease.write(partial(_reserve_version, claim=lease.claim, name=source.name))
-    card = new_card(stored.card, params, chosen, version)
+    card = new_card(stored.card, aim, tuned.thresholds, version)
     settings = get_settings()
     # Under the job's name, so that the dispatcher removes what a kill leaves of it.
     staging = settings.training_dir / str(lease.claim.job_id)
     try:
-        artifact.save(card, stored.model, staging / "model", _records(artifact_folder(source)))
+        records = _records(artifact_folder(source))
+        records[README_FILE] = write_threshold_card(card, result).encode()
+        artifact.save(card, stored.model, staging / "model", records)
         lease.record_step()
         installed = install(staging / "model", settings.models_dir / f"{card.name}-{version}")
         return lease.write(partial(_register, claim=lease.claim, folder=installed, result=result))
@@ -109,51 +102,47 @@ def _register(session: Session, claim: Claim, folder: Path, result: dict[str, An
     return model
 
 
-def choose(
-    params: ThresholdParams, held_out: ValidationScores, scores: Scores, rows: npt.NDArray[np.intp]
-) -> Scores:
-    """A threshold per label (L,), chosen on these tracks."""
-    targets, known = held_out.targets[rows], held_out.known[rows]
-    if params.min_precision is not None:
-        return thresholds_for_precision(targets, scores[rows], params.min_precision, known)
-    return choose_thresholds(targets, scores[rows], known, beta=params.beta or 1.0)
-
-
-def unreached(params: ThresholdParams, labels: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Labels without the precision that was asked for; also those that no validation track has."""
-    if params.min_precision is None:
-        return []
-    return [each["label"] for each in labels if not each["precision"] >= params.min_precision]
-
-
 def describe(
-    card: ModelCard,
-    held_out: ValidationScores,
-    scores: Scores,
-    chosen: Scores,
-    given: npt.NDArray[np.bool_],
-) -> list[dict[str, Any]]:
-    """Per label the new threshold, and what thresholds chosen in this way give on other tracks.
+    card: ModelCard, aim: Aim, tuned: TunedThresholds, truth: npt.NDArray[np.bool_], scores: Scores
+) -> dict[str, Any]:
+    """What is found, as `api.schemas.ThresholdOutcome` holds it.
 
-    `given` (N, L) are decisions on tracks by thresholds chosen without them, if there are several folds. The
-    `front` is of the tracks that the threshold is chosen on.
+    The `front` of a label is of the tracks that its threshold is chosen on.
     """
-    truth = held_out.targets.astype(bool)
-    hits = (given & truth).sum(0)
-    with np.errstate(invalid="ignore"):
-        precision, recall = hits / given.sum(0), hits / truth.sum(0)
-    return [
+    labels = [
         {
             "label": label,
-            "threshold": float(chosen[at]),
+            "threshold": float(tuned.thresholds[at]),
             "before": card.thresholds[at],
             "support": int(truth[:, at].sum()),
-            "precision": float(precision[at]),
-            "recall": float(recall[at]),
-            "front": _front(truth[:, at], scores[:, at]),
+            "given": int(tuned.counts.given[at]) if tuned.measured[at] else None,
+            **_figures(tuned, at),
+            "kept": tuned.kept[at],
+            "front": _front(truth[:, at], scores[:, at]) if tuned.measured[at] else [],
         }
         for at, label in enumerate(card.labels)
     ]
+    found = {
+        "labels": labels,
+        "unreached": [label for label, missed in zip(card.labels, tuned.unreached, strict=True) if missed],
+        "unmeasured": [label for label, known in zip(card.labels, tuned.measured, strict=True) if not known],
+        "measure": aim.describe(int(tuned.measured.sum())),
+        "verdict": tuned.verdict(card.thresholds),
+        "value_before": tuned.value_before,
+        "value": tuned.value,
+    }
+    return dict(finite_or_null(found))
+
+
+def _figures(tuned: TunedThresholds, at: int) -> dict[str, float | None]:
+    """Precision and recall of a label; None if it cannot be measured."""
+    values = {
+        "precision": tuned.counts.precision,
+        "recall": tuned.counts.recall,
+        "precision_before": tuned.before.precision,
+        "recall_before": tuned.before.recall,
+    }
+    return {name: float(of[at]) if tuned.measured[at] else None for name, of in values.items()}
 
 
 def _front(truth: npt.NDArray[np.bool_], scores: Scores) -> list[dict[str, float]]:
@@ -163,13 +152,9 @@ def _front(truth: npt.NDArray[np.bool_], scores: Scores) -> list[dict[str, float
     return [dict(zip(("threshold", "precision", "recall"), points[at], strict=True)) for at in places]
 
 
-def new_card(card: StoredCard, params: ThresholdParams, chosen: Scores, version: int) -> ModelCard:
+def new_card(card: StoredCard, aim: Aim, chosen: Scores, version: int) -> ModelCard:
     """The same model with other thresholds. What was measured with the old ones is left out."""
-    aim = (
-        f"beta {params.beta or 1:g}"
-        if params.min_precision is None
-        else f"precision {params.min_precision:g}"
-    )
+    wanted = f"beta {aim.beta:g}" if aim.min_precision is None else f"precision {aim.min_precision:g}"
     content = card.model_dump(exclude={"weights_sha256"}) | {
         "version": version,
         "thresholds": tuple(map(float, chosen)),
@@ -177,7 +162,7 @@ def new_card(card: StoredCard, params: ThresholdParams, chosen: Scores, version:
         "provenance": {
             **card.provenance,
             "thresholds_of": f"{card.name}@{card.version}",
-            "thresholds_for": aim,
+            "thresholds_for": wanted,
         },
     }
     return ModelCard.model_validate(content)

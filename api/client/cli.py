@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from api.client import (
+    changes,
     correct,
     datasets,
     display,
@@ -24,11 +25,12 @@ from api.client import (
     train,
     tune,
 )
-from api.client.connection import connect, load_settings
+from api.client.connection import connect
 from api.client.http import ClientError
 from api.client.signed_words import SignedWords
 from core import VERSION
 from core.output.command_group import Commands
+from core.settings import get_settings
 
 app = typer.Typer(
     cls=Commands,
@@ -78,6 +80,7 @@ app.command("studies")(studies.studies)
 app.add_typer(keys.app, name="keys")
 app.command("datasets", **datasets.AS_IT_IS)(datasets.run)
 app.command("correct", cls=SignedWords, context_settings=SignedWords.SETTINGS)(correct.correct)
+app.command("changes")(changes.changes)
 app.command("review")(review.review)
 app.command("train")(train.train)
 app.command("tune")(tune.tune)
@@ -90,7 +93,7 @@ def serve(
     ] = False,
 ) -> None:
     """Run the whole stack on this machine until Ctrl-C."""
-    local.serve(load_settings(), reload=reload)
+    local.serve(get_settings(), reload=reload)
 
 
 @app.command()
@@ -100,7 +103,7 @@ def demo(
     ] = None,
 ) -> None:
     """Label a folder with a stack that is stopped afterwards."""
-    local.demo(load_settings(), music)
+    local.demo(get_settings(), music)
 
 
 if __name__ == "__main__":

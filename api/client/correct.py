@@ -12,6 +12,7 @@ from api.client import display
 from api.client.connection import connect
 from api.client.http import Client, UsageError
 from api.client.options import Json, refuse_others
+from api.client.references import find_change
 from api.client.track_names import find_track
 from core.library.correction_files import signed
 from core.states import Verdict
@@ -36,7 +37,14 @@ def correct(
         bool, typer.Option("--from-tags", help="Instead: take over the genre tags of a library.")
     ] = False,
     library: Annotated[str | None, typer.Option(help="Of --csv and --from-tags.")] = None,
-    undo: Annotated[UUID | None, typer.Option(help="Instead: take back this change.")] = None,
+    undo: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CHANGE",
+            help="Instead: take back this change, by its id, the beginning of it, or `last`; "
+            "`mfa changes` lists them.",
+        ),
+    ] = None,
     allow_new: Annotated[
         bool, typer.Option("--allow-new", help="Also labels that no label set and no model has.")
     ] = False,
@@ -57,7 +65,7 @@ def correct(
     if undo is not None:
         refuse_others(context, "--undo", {"undo", "as_json"})
         with connect() as client:
-            undo_change(client, undo, as_json=as_json)
+            undo_change(client, find_change(client, undo), as_json=as_json)
         return
     mode = "csv" if csv is not None else "from_tags"
     refuse_others(
@@ -153,5 +161,5 @@ def show_outcome(done: schemas.CorrectionOutcome) -> None:
 def show_labels(track: schemas.Track) -> None:
     display.say(f"{track.path} in {track.library}", "bold")
     given = ", ".join(map(display.label_of, track.labels[:SHOWN_LABELS])) or "no label"
-    refused = [label for label, verdict in track.corrections.items() if verdict == Verdict.NO]
-    display.say(given + (f"; not {', '.join(refused)}" if refused else ""))
+    refused = display.refused_of(track)
+    display.say(given + (f"; not {refused}" if refused else ""))

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from api import schemas
 from core.output.tables import Cell, Name, show_table
 from core.output.terminal import complain, console, errors, note, say
-from core.states import LabelSource
+from core.states import LabelSource, Verdict
 
 __all__ = ["Cell", "Name", "complain", "console", "errors", "note", "say", "show_table"]
 
@@ -21,6 +21,21 @@ def show_json(answer: BaseModel | Sequence[BaseModel]) -> None:
     shape = answer if isinstance(answer, BaseModel) else schemas.Page[BaseModel](items=list(answer))
     shown = shape.model_dump(mode="json", serialize_as_any=True)
     console.file.write(json.dumps(shown, indent=2, ensure_ascii=False) + "\n")
+
+
+def show_answer(answer: BaseModel | None, sentence: str, *, as_json: bool) -> None:
+    """The answer of REST as JSON, `null` where it has no content; else a sentence."""
+    if not as_json:
+        say(sentence)
+    elif answer is None:
+        console.file.write("null\n")
+    else:
+        show_json(answer)
+
+
+def refused_of(track: schemas.Track) -> str:
+    """Labels that people said a track does not have."""
+    return ", ".join(label for label, verdict in track.corrections.items() if verdict == Verdict.NO)
 
 
 def labels_of(prediction: schemas.Prediction, top: int = TOP_LABELS) -> str:
@@ -61,7 +76,3 @@ def time_left(seconds: float) -> str:
 
 def number_of(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
-
-
-def interval_of(interval: schemas.Interval) -> str:
-    return f"{number_of(interval.low)} to {number_of(interval.high)}"

@@ -1,7 +1,6 @@
 """The `duplicates` command: groups of tracks that probably hold the same recording."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
@@ -11,6 +10,7 @@ from api.client import display
 from api.client.connection import connect
 from api.client.http import Client
 from api.client.options import Json, OptionalLibrary
+from api.client.progress import status
 
 SHOWN_GROUPS = 50
 
@@ -48,7 +48,7 @@ def compare(
     kept: list[schemas.DuplicateGroup] = []
     count = compared = 0
     cursor: str | None = None
-    with status() as tell:
+    with status("comparing tracks") as tell:
         while True:
             page = client.list_duplicates(kind, library, cursor)
             count, compared = count + len(page.items), compared + page.compared
@@ -57,16 +57,6 @@ def compare(
             if cursor is None:
                 return schemas.Duplicates(items=kept, compared=compared), count
             tell(f"{compared} tracks compared, {count} groups found")
-
-
-@contextmanager
-def status() -> Iterator[Callable[[str], None]]:
-    """A line that says how far it is, on a terminal only."""
-    if not display.errors.is_terminal:
-        yield lambda _: None
-        return
-    with display.errors.status("comparing tracks", spinner="line") as line:
-        yield line.update
 
 
 def _rows(number: int, group: schemas.DuplicateGroup) -> Iterator[list[display.Cell]]:

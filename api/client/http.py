@@ -51,7 +51,7 @@ class Refused(ClientError):
 
     def __init__(self, problem: schemas.Problem) -> None:
         fields = [f"{error.location}: {error.detail}" for error in problem.errors or ()]
-        super().__init__(" ".join([problem.detail, "; ".join(fields)]).strip())
+        super().__init__(f"The request is not valid: {' '.join(fields)}" if fields else problem.detail)
         self.problem = problem
 
 
@@ -115,28 +115,30 @@ class Client:
     def train_best(self, study_id: UUID, trial: int | None) -> schemas.Job:
         return self._post(schemas.Job, f"/studies/{study_id}/train-best", {"trial": trial})
 
-    def list_studies(self, limit: int, id_prefix: str | None = None) -> schemas.Page[schemas.Study]:
-        query = {"limit": limit, "id_prefix": id_prefix}
+    def list_studies(
+        self, limit: int, cursor: str | None = None, id_prefix: str | None = None
+    ) -> schemas.Page[schemas.Study]:
+        query = {"limit": limit, "cursor": cursor, "id_prefix": id_prefix}
         return self._get(schemas.Page[schemas.Study], "/studies", query)
 
     def get_study(self, study_id: UUID) -> schemas.StudyDetails:
         return self._get(schemas.StudyDetails, f"/studies/{study_id}")
 
-    def iterate_trials(self, study_id: UUID) -> Iterator[schemas.TrialDetails]:
-        """All trials of a study with their curves."""
-        query: dict[str, Any] = {"curves": True}
-        while True:
-            page = self._get(schemas.Page[schemas.TrialDetails], f"/studies/{study_id}/trials", query)
-            yield from page.items
-            if page.next_cursor is None:
-                return
-            query["cursor"] = page.next_cursor
+    def list_trials(
+        self, study_id: UUID, limit: int, cursor: str | None
+    ) -> schemas.Page[schemas.TrialDetails]:
+        """With their curves."""
+        query = {"curves": True, "limit": limit, "cursor": cursor}
+        return self._get(schemas.Page[schemas.TrialDetails], f"/studies/{study_id}/trials", query)
 
     def get_job(self, job_id: UUID) -> schemas.Job:
         return self._get(schemas.Job, f"/jobs/{job_id}")
 
-    def list_jobs(self, limit: int, id_prefix: str | None = None) -> schemas.Page[schemas.Job]:
-        return self._get(schemas.Page[schemas.Job], "/jobs", {"limit": limit, "id_prefix": id_prefix})
+    def list_jobs(
+        self, limit: int, cursor: str | None = None, id_prefix: str | None = None
+    ) -> schemas.Page[schemas.Job]:
+        query = {"limit": limit, "cursor": cursor, "id_prefix": id_prefix}
+        return self._get(schemas.Page[schemas.Job], "/jobs", query)
 
     def cancel_job(self, job_id: UUID) -> schemas.Job:
         return self._post(schemas.Job, f"/jobs/{job_id}/cancel")
@@ -178,10 +180,6 @@ class Client:
         """A page of tracks; `query` as in `GET /tracks`."""
         return self._get(schemas.Page[schemas.Track], "/tracks", query)
 
-    def find_tracks(self, path: str, library: str | None = None) -> list[schemas.Track]:
-        query = {"path": path, "library": library}
-        return self._get(schemas.Page[schemas.Track], "/tracks", query).items
-
     def get_track(self, track_id: UUID, model: str | None = None) -> schemas.Track:
         return self._get(schemas.Track, f"/tracks/{track_id}", {"model": model})
 
@@ -200,6 +198,16 @@ class Client:
     def import_tags(self, library: str, *, allow_new: bool, dry_run: bool) -> schemas.ImportOutcome:
         body = {"library": library, "allow_new": allow_new, "dry_run": dry_run}
         return self._post(schemas.ImportOutcome, "/corrections/from-tags", body)
+
+    def get_labels(self, track_id: UUID) -> schemas.TrackLabels:
+        """What people said of a track, and in which changes."""
+        return self._get(schemas.TrackLabels, f"/tracks/{track_id}/labels")
+
+    def list_changes(
+        self, limit: int, cursor: str | None = None, id_prefix: str | None = None
+    ) -> schemas.Page[schemas.ListedChange]:
+        query = {"limit": limit, "cursor": cursor, "id_prefix": id_prefix}
+        return self._get(schemas.Page[schemas.ListedChange], "/corrections", query)
 
     def undo_correction(self, change: UUID) -> schemas.CorrectionOutcome:
         return self._post(schemas.CorrectionOutcome, f"/corrections/{change}/undo")
@@ -222,9 +230,9 @@ class Client:
         self._request("POST", "/review/release", json={"tracks": list(map(str, track_ids))})
 
     def list_similar(
-        self, track_id: UUID, limit: int, library: str | None = None, *, duplicates: bool = False
+        self, track_id: UUID, limit: int, library: str | None, model: str | None, *, duplicates: bool
     ) -> schemas.SimilarTracks:
-        query = {"limit": limit, "library": library, "duplicates": duplicates}
+        query = {"limit": limit, "library": library, "model": model, "duplicates": duplicates}
         return self._get(schemas.SimilarTracks, f"/tracks/{track_id}/similar", query)
 
     def list_duplicates(
@@ -263,8 +271,11 @@ class Client:
     def delete_study(self, study_id: UUID) -> None:
         self._delete(f"/studies/{study_id}")
 
-    def list_runs(self, limit: int, id_prefix: str | None = None) -> schemas.Page[schemas.Run]:
-        return self._get(schemas.Page[schemas.Run], "/runs", {"limit": limit, "id_prefix": id_prefix})
+    def list_runs(
+        self, limit: int, cursor: str | None = None, id_prefix: str | None = None
+    ) -> schemas.Page[schemas.Run]:
+        query = {"limit": limit, "cursor": cursor, "id_prefix": id_prefix}
+        return self._get(schemas.Page[schemas.Run], "/runs", query)
 
     def get_run(self, run_id: UUID) -> schemas.RunDetails:
         return self._get(schemas.RunDetails, f"/runs/{run_id}")

@@ -1,6 +1,6 @@
 """The `jobs` command."""
 
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
@@ -12,6 +12,7 @@ from api.client import display
 from api.client.connection import connect
 from api.client.http import Client, UsageError
 from api.client.label import show_failures, show_findings
+from api.client.lists import Limit, Pages, check_limit, most_of, show_list
 from api.client.options import Json
 from api.client.preview import show_preview
 from api.client.progress import progress_of, state_of
@@ -20,17 +21,14 @@ from api.client.studies import show_study
 from api.client.train import show_outcome
 from api.client.tune import show_thresholds
 from core.config.params import JobKind
-from core.output.files import check_file, write_csv
+from core.output.files import check_file, csv_file
 from core.states import TERMINAL_JOB_STATES
-
-SHOWN_JOBS = 20
-ITEMS_PER_PAGE = 1000
 
 
 def jobs(
     job: Reference = None,
     cancel: Annotated[bool, typer.Option("--cancel", help="Stop it; what is done is kept.")] = False,
-    retry: Annotated[bool, typer.Option("--retry", help="Submit its failed items again.")] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Submit what failed or was left undone.")] = False,
     delete: Annotated[bool, typer.Option("--delete", help="Delete it; its labels stay.")] = False,
     csv: Annotated[
         Path | None,
@@ -40,6 +38,7 @@ def jobs(
         Path | None,
         typer.Option(metavar="FILE", callback=check_file, help="Write what failed, and why, as CSV."),
     ] = None,
+    limit: Limit = None,
     as_json: Json = False,
 ) -> None:
     """List jobs, or show, export, cancel, retry or delete one."""
@@ -48,11 +47,12 @@ def jobs(
         raise UsageError("Name the job: `mfa jobs ID --cancel`, or `mfa jobs last --csv FILE`.")
     if cancel + retry + delete + is_export > 1:
         raise UsageError("One thing at a time: cancel, retry, delete or export a job.")
-    if as_json and (delete or is_export):
-        raise UsageError("--json does not go with --delete, --csv and --errors.")
+    if as_json and is_export:
+        raise UsageError("--json does not go with --csv and --errors.")
+    check_limit(limit, job)
     with connect() as client:
         if job is None:
-            show_jobs(client, as_json=as_json)
+            show_jobs(Pages(client.list_jobs, most_of(limit)), as_json=as_json)
             return
         job_id = find_job(client, job)
         if cancel:
@@ -61,38 +61,29 @@ def jobs(
             retry_job(client, job_id, as_json=as_json)
         elif delete:
             client.delete_job(job_id)
-            display.say(f"Job {job_id} is deleted; the labels of its tracks stay.")
+            sentence = f"Job {job_id} is deleted; the labels of its tracks stay."
+            display.show_answer(None, sentence, as_json=as_json)
         elif is_export:
             export(client, job_id, csv, errors)
         else:
             show_job(client, job_id, as_json=as_json)
 
 
-def show_jobs(client: Client, *, as_json: bool) -> None:
-    page = client.list_jobs(SHOWN_JOBS)
-    if as_json:
-        display.show_json(page)
-        return
-    if not page.items:
-        display.note("There are no jobs yet: `mfa label FOLDER` makes one.")
-        return
-    display.show_table(
-        "",
+def show_jobs(found: Pages[schemas.Job], *, as_json: bool) -> None:
+    show_list(
+        found,
         ("id", "kind", "of", "state", "progress", "submitted"),
-        (
-            (
-                job.id,
-                display.Name(job.kind),
-                subject_of(job),
-                display.Name(job.state),
-                progress_of(job),
-                job.created_at,
-            )
-            for job in page.items
+        lambda job: (
+            job.id,
+            display.Name(job.kind),
+            subject_of(job),
+            display.Name(job.state),
+            progress_of(job),
+            job.created_at,
         ),
+        as_json=as_json,
+        when_empty=lambda: "There are no jobs yet: `mfa label FOLDER` makes one.",
     )
-    if page.next_cursor:
-        display.note(f"These are the newest {len(page.items)}; `GET /api/v1/jobs` lists all.")
 
 
 def subject_of(job: schemas.Job) -> str:
@@ -152,18 +143,11 @@ def export(client: Client, job_id: UUID, csv: Path | None, errors: Path | None) 
         display.say(f"The labels and scores are in {csv}.")
     if errors is not None:
         columns = ("path", "track_id", "code", "detail")
-        count = write_csv(errors, columns, map(failure_row, iterate_failed(client, job_id)))
-        display.say(f"{count} failed items are in {errors}.")
-
-
-def iterate_failed(client: Client, job_id: UUID) -> Iterator[schemas.Item]:
-    cursor: str | None = None
-    while True:
-        page = client.list_failed(job_id, ITEMS_PER_PAGE, cursor)
-        yield from page.items
-        cursor = page.next_cursor
-        if cursor is None:
-            return
+        failed = Pages(partial(client.list_failed, job_id))
+        with csv_file(errors, columns) as add:
+            for item in failed:
+                add(failure_row(item))
+        display.say(f"{failed.count} failed items are in {errors}.")
 
 
 def failure_row(item: schemas.Item) -> tuple[str, str, str, str]:
@@ -173,15 +157,10 @@ def failure_row(item: schemas.Item) -> tuple[str, str, str, str]:
 
 def cancel_job(client: Client, job_id: UUID, *, as_json: bool) -> None:
     job = client.cancel_job(job_id)
-    if as_json:
-        display.show_json(job)
-    else:
-        display.say(f"Job {job.id} is {job.state}; what is done is kept.")
+    display.show_answer(job, f"Job {job.id} is {job.state}; what is done is kept.", as_json=as_json)
 
 
 def retry_job(client: Client, job_id: UUID, *, as_json: bool) -> None:
     job = client.retry_job(job_id)
-    if as_json:
-        display.show_json(job)
-    else:
-        display.say(f"What failed is submitted as job {job.id}; `mfa jobs {job.id}` shows it.")
+    sentence = f"The rest is submitted as job {job.id}; `mfa jobs {job.id}` shows it."
+    display.show_answer(job, sentence, as_json=as_json)

@@ -7,13 +7,15 @@ import typer
 from api import schemas
 from api.client import display
 from api.client.connection import connect
+from api.client.first_key import reset_key
 from api.client.options import Json
 from api.client.references import HELP, find_key
 from core.scopes import Scope
+from core.settings import get_settings
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Create, list and revoke API keys. The first one: `python -m api.bootstrap` on the server.",
+    help="Create, list and revoke API keys. The first one: `mfa keys reset` on the server.",
 )
 
 
@@ -71,8 +73,17 @@ def state_of(key: schemas.ApiKey) -> str:
 @app.command()
 def revoke(
     key_id: Annotated[str, typer.Argument(metavar="ID", help=f"{HELP}.")],
+    as_json: Json = False,
 ) -> None:
     """Refuse a key from now on."""
     with connect() as client:
         key = client.revoke_key(find_key(client, key_id))
-    display.say(f"The key {key.name} is revoked.")
+    display.show_answer(key, f"The key {key.name} is revoked.", as_json=as_json)
+
+
+@app.command()
+def reset() -> None:
+    """On the server, without a key: print a new one with the scope admin, and revoke all others of it."""
+    key = reset_key(get_settings())
+    display.errors.print("All other keys with the scope admin are revoked. Set this one as MFA_API_KEY.")
+    display.say(key)

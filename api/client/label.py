@@ -223,7 +223,7 @@ def summary(job: schemas.Job, audio_s: float | None) -> str:
     took_s = (job.finished_at - job.started_at).total_seconds()
     text += f" in {took_s:.1f} s" if took_s < 60 else f" in {display.duration_of(took_s)}"
     if audio_s is not None:
-        text += f", {audio_s:.0f} s of audio"
+        text += f", {display.duration_of(audio_s)} of audio"
         if took_s > 0 and not progress.skipped:  # what was skipped took no time
             text += f", {audio_s / took_s:.0f} times real time"
     return text + "."

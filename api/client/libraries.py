@@ -19,7 +19,7 @@ Name = Annotated[str, typer.Argument(help="Name of the library.")]
 def libraries(context: typer.Context, as_json: Json = False) -> None:
     """List the libraries; rename, move or remove one."""
     if as_json and context.invoked_subcommand:
-        raise UsageError(f"Write --json after `{context.invoked_subcommand}`, if that takes it.")
+        raise UsageError(f"Write --json after `{context.invoked_subcommand}`.")
     if context.invoked_subcommand is None:
         with connect() as client:
             show_libraries(client.list_libraries(), as_json=as_json)
@@ -40,29 +40,35 @@ def show_libraries(found: list[schemas.Library], *, as_json: bool) -> None:
 
 @app.command()
 def rename(
-    name: Name, new_name: Annotated[str, typer.Argument(metavar="NEW", help="Its name from now on.")]
+    name: Name,
+    new_name: Annotated[str, typer.Argument(metavar="NEW", help="Its name from now on.")],
+    as_json: Json = False,
 ) -> None:
     """Give a library another name; its tracks and labels stay."""
     with connect() as client:
         library = client.change_library(name, schemas.LibraryChange(name=new_name))
-    display.say(f"The library {name} is called {library.name} now.")
+    display.show_answer(library, f"The library {name} is called {library.name} now.", as_json=as_json)
 
 
 @app.command()
 def move(
-    name: Name, path: Annotated[Path, typer.Argument(help="Where its folder is now, on the server.")]
+    name: Name,
+    path: Annotated[Path, typer.Argument(help="Where its folder is now, on the server.")],
+    as_json: Json = False,
 ) -> None:
     """Say where the folder of a library has moved to; nothing is analysed again."""
     with connect() as client:
         library = client.change_library(name, schemas.LibraryChange(path=str(path.expanduser().absolute())))
-    display.say(f"The library {library.name} is the folder {library.path} now.")
+    sentence = f"The library {library.name} is the folder {library.path} now."
+    display.show_answer(library, sentence, as_json=as_json)
 
 
 @app.command()
-def remove(name: Name, yes: Yes = False) -> None:
+def remove(name: Name, yes: Yes = False, as_json: Json = False) -> None:
     """Forget a library, its tracks and their labels; the music itself is not touched."""
     with connect() as client:
         if not yes:
-            typer.confirm(f"Forget the library {name} with the labels of its tracks?", abort=True)
+            typer.confirm(f"Forget the library {name} with the labels of its tracks?", abort=True, err=True)
         client.delete_library(name)
-    display.say(f"The library {name} is removed; its music is still where it was.")
+    sentence = f"The library {name} is removed; its music is still where it was."
+    display.show_answer(None, sentence, as_json=as_json)

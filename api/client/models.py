@@ -19,7 +19,7 @@ app = typer.Typer(help="List the models; show, preview, compare, promote, retrai
 def models(context: typer.Context, as_json: Json = False) -> None:
     """List the models; show, promote or remove one."""
     if as_json and context.invoked_subcommand:
-        raise UsageError(f"Write --json after `{context.invoked_subcommand}`, if that takes it.")
+        raise UsageError(f"Write --json after `{context.invoked_subcommand}`.")
     if context.invoked_subcommand is None:
         with connect() as client:
             found = client.list_models()
@@ -107,6 +107,7 @@ def find_model(models: list[schemas.Model], reference: str) -> schemas.Model:
 @app.command()
 def promote(
     model: Annotated[str, typer.Argument(help="`name`, which means its newest version, or `name@version`.")],
+    as_json: Json = False,
 ) -> None:
     """Make a model the default one; `mfa models rollback` takes it back."""
     name, _, version = model.partition("@")
@@ -114,8 +115,11 @@ def promote(
         raise UsageError(f"{model} names no model: write `name` or `name@version`.")
     with connect() as client:
         promoted = client.promote_model(name, int(version) if version else None)
-    display.say(f"{promoted.name}@{promoted.version} is the default model now.")
-    display.say("`mfa label` labels with it; where only its head is new, no file is opened again.")
+    sentence = (
+        f"{promoted.name}@{promoted.version} is the default model now. `mfa label` labels with it; where "
+        "only its head is new, no file is opened again."
+    )
+    display.show_answer(promoted, sentence, as_json=as_json)
 
 
 app.command("retrain")(retraining.retrain)
@@ -125,18 +129,20 @@ app.command("retrain")(retraining.retrain)
 def remove(
     model: Annotated[str, typer.Argument(help="`name@version`.")],
     yes: Yes = False,
+    as_json: Json = False,
 ) -> None:
     """Delete one version of a model with its files and all that it says of any track."""
     with connect() as client:
         if not yes:
-            typer.confirm(f"Delete the model {model} with its labels of all tracks?", abort=True)
+            typer.confirm(f"Delete the model {model} with its labels of all tracks?", abort=True, err=True)
         client.delete_model(model)
-    display.say(f"The model {model} is deleted.")
+    display.show_answer(None, f"The model {model} is deleted.", as_json=as_json)
 
 
 @app.command()
-def rollback() -> None:
+def rollback(as_json: Json = False) -> None:
     """Make the model the default again that was it before."""
     with connect() as client:
         model = client.roll_back()
-    display.say(f"{model.name}@{model.version} is the default model again.")
+    sentence = f"{model.name}@{model.version} is the default model again."
+    display.show_answer(model, sentence, as_json=as_json)

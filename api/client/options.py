@@ -7,14 +7,12 @@ from typing import Annotated
 import typer
 
 from api.client.http import UsageError
-from core.output.files import check_file, check_folder
+from core.output.files import check_folder
 
 Json = Annotated[bool, typer.Option("--json", help="Print the answer of the REST interface.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 OptionalLibrary = Annotated[str | None, typer.Option(help="Name of a library: only its tracks.")]
-CsvFile = Annotated[
-    Path | None, typer.Option("--csv", metavar="FILE", callback=check_file, help="Write a CSV file.")
-]
+Model = Annotated[str | None, typer.Option(help="What this model says, not the default one.")]
 SaveFolder = Annotated[
     Path | None,
     typer.Option(

@@ -1,21 +1,27 @@
 """Playlists in the extended M3U format, in UTF-8."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 from api import schemas
+from core.output.files import whole_file
 
 UNKNOWN_LENGTH = -1
 
 
-def write_m3u(out: BinaryIO, tracks: Iterable[schemas.Track], folders: Mapping[str, Path]) -> None:
-    """Absolute paths; `folders`: those of the libraries by name."""
-    out.write(b"#EXTM3U\n")
-    for track in tracks:
-        length = round(track.prediction.duration_s) if track.prediction else UNKNOWN_LENGTH
-        file = folders.get(track.library, Path()) / track.path
-        out.write(f"#EXTINF:{length},{_in_one_line(title_of(track))}\n{file}\n".encode())
+@contextmanager
+def m3u_file(file: Path, folders: Mapping[str, Path]) -> Iterator[Callable[[schemas.Track], None]]:
+    """A function that adds a track, by its absolute path; `folders`: those of the libraries by name."""
+    with whole_file(file) as out:
+        out.write(b"#EXTM3U\n")
+
+        def add(track: schemas.Track) -> None:
+            length = round(track.prediction.duration_s) if track.prediction else UNKNOWN_LENGTH
+            place = folders.get(track.library, Path()) / track.path
+            out.write(f"#EXTINF:{length},{_in_one_line(title_of(track))}\n{place}\n".encode())
+
+        yield add
 
 
 def title_of(track: schemas.Track) -> str:

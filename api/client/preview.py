@@ -1,13 +1,12 @@
 """The `models preview` and `models compare` commands."""
 
-from collections.abc import Sequence
+from itertools import chain
 
 from api import schemas
 from api.client import display
-from api.client.http import Client, ClientError
-from api.client.progress import follow
+from api.client.http import Client
+from api.client.progress import follow, result_of
 from core.config.params import PreviewParams
-from core.output.tables import Cell
 
 SHOWN_LABELS = 30
 SHOWN_WARNINGS = 3  # of each training
@@ -15,12 +14,13 @@ SHOWN_WARNINGS = 3  # of each training
 
 def preview(client: Client, params: PreviewParams, *, as_json: bool) -> None:
     job = follow(client, client.submit_preview(params))
-    if not isinstance(job.result, schemas.PreviewOutcome):
-        raise ClientError(f"Nothing came of it: {job.error.detail if job.error else job.state}")
+    if as_json and not isinstance(job.result, schemas.PreviewOutcome):
+        display.show_json(job)
+    outcome = result_of(job, schemas.PreviewOutcome, "preview")
     if as_json:
-        display.show_json(job.result)
+        display.show_json(outcome)
     else:
-        show_preview(job.result)
+        show_preview(outcome)
 
 
 def show_preview(found: schemas.PreviewOutcome) -> None:
@@ -36,7 +36,7 @@ def show_preview(found: schemas.PreviewOutcome) -> None:
             "Tracks that would get or lose a label",
             ("label", "gained", "lost", "kept", "agreement"),
             (
-                (each.label, each.gained, each.lost, each.kept, _share(each.agreement))
+                (each.label, each.gained, each.lost, each.kept, each.agreement)
                 for each in changed[:SHOWN_LABELS]
             ),
         )
@@ -44,14 +44,15 @@ def show_preview(found: schemas.PreviewOutcome) -> None:
         display.note(f"and {len(changed) - SHOWN_LABELS} more labels; `--json` shows all.")
     if found.changes:
         display.show_table(
-            "Largest changes of scores",
-            ("track", "label", found.against, found.model),
+            f"Largest changes of scores, from {found.against} to {found.model}",
+            ("track", "label", "before", "after", "label is"),
             (
                 (
                     display.Name(each.path if found.library else f"{each.library}/{each.path}"),
                     each.label,
-                    _score(each.scores.against, given=each.given.against),
-                    _score(each.scores.model, given=each.given.model),
+                    each.scores.against,
+                    each.scores.model,
+                    _fate(given_before=each.given.against, given_after=each.given.model),
                 )
                 for each in found.changes
             ),
@@ -59,7 +60,18 @@ def show_preview(found: schemas.PreviewOutcome) -> None:
     show_corrections(found)
     for warning in found.warnings:
         display.say(f"Note: {warning}")
-    display.say(f"Nothing was changed. `mfa models promote {found.model}` makes it the default model.")
+    display.say(f"Nothing was changed. {next_of(found)}")
+
+
+def next_of(found: schemas.PreviewOutcome) -> str:
+    """How to promote the model, unless it decides worse where people did."""
+    new, old = found.corrections.macro.model.f1, found.corrections.macro.against.f1
+    if new is not None and old is not None and new < old:
+        return (
+            f"Against corrections of {found.corrections.tracks} tracks, the F1 of {found.model} is lower "
+            f"than that of {found.against}: {new:.3f} and {old:.3f}."
+        )
+    return f"`mfa models promote {found.model}` makes it the default model."
 
 
 def show_corrections(found: schemas.PreviewOutcome) -> None:
@@ -78,18 +90,16 @@ def show_corrections(found: schemas.PreviewOutcome) -> None:
         f"Against corrections of {evaluated.tracks} tracks, mean over {evaluated.macro_labels} labels",
         ("model", "precision", "recall", "F1"),
         (
-            (name, *map(display.number_of, (each.precision, each.recall, each.f1)))
+            (display.Name(name), each.precision, each.recall, each.f1)
             for name, each in ((found.against, evaluated.macro.against), (found.model, evaluated.macro.model))
         ),
     )
 
 
-def _share(share: float | None) -> str:
-    return "–" if share is None else f"{share:.1%}"
-
-
-def _score(score: float, *, given: bool) -> str:
-    return f"{score:.2f}{' given' if given else ''}"
+def _fate(*, given_before: bool, given_after: bool) -> str | None:
+    if given_before:
+        return "kept" if given_after else "lost"
+    return "gained" if given_after else None
 
 
 def compare(client: Client, models: list[str], *, as_json: bool) -> None:
@@ -101,22 +111,42 @@ def compare(client: Client, models: list[str], *, as_json: bool) -> None:
 
 
 def show_comparison(found: schemas.ModelComparison) -> None:
-    names = [each.model for each in found.models]
-    rows: dict[str, Sequence[Cell]] = {
-        "also called": [", ".join(each.aliases) for each in found.models],
-        "kind": [each.kind for each in found.models],
-        "labels": [each.labels for each in found.models],
-        "tracks": [(each.tracks or {}).get("all") for each in found.models],
-        "measured": [_way(each) for each in found.models],
-        "made": [each.created_at for each in found.models],
-        "weights": ["–" if each.size is None else f"{each.size / 1e6:.1f} MB" for each in found.models],
-    }
-    rows |= {name: [_measure(each) for each in of_models] for name, of_models in found.metrics.items()}
-    display.show_table("", ("", *names), ((name, *cells) for name, cells in rows.items()))
+    """Models are numbered in the other tables, whose columns would be too wide for names."""
+    numbers = range(1, len(found.models) + 1)
+    display.show_table(
+        "",
+        ("", "model", "also called", "kind", "labels", "tracks", "measured", "MB"),
+        (
+            (
+                number,
+                display.Name(each.model),
+                ", ".join(each.aliases) or None,
+                each.kind,
+                each.labels,
+                (each.tracks or {}).get("all"),
+                _way(each),
+                None if each.size is None else each.size / 1e6,
+            )
+            for number, each in zip(numbers, found.models, strict=True)
+        ),
+    )
+    if found.metrics:
+        display.show_table(
+            "Measures",
+            ("measure", "model", "value", "low (95 %)", "high (95 %)"),
+            (
+                (name, number, *_bounds(interval))
+                for name, of_models in found.metrics.items()
+                for number, interval in zip(numbers, of_models, strict=True)
+            ),
+        )
     display.show_table(
         "F1 of each label, and its threshold",
-        ("label", *names),
-        ((each.label, *map(_decision, each.f1, each.thresholds)) for each in found.labels[:SHOWN_LABELS]),
+        ("label", *(f"{what} {number}" for number in numbers for what in ("F1", "threshold"))),
+        (
+            (each.label, *chain.from_iterable(zip(each.f1, each.thresholds, strict=True)))
+            for each in found.labels[:SHOWN_LABELS]
+        ),
     )
     if len(found.labels) > SHOWN_LABELS:
         display.note(f"and {len(found.labels) - SHOWN_LABELS} more labels; `--json` shows all.")
@@ -125,26 +155,15 @@ def show_comparison(found: schemas.ModelComparison) -> None:
     for each in found.models:
         for warning in each.warnings[:SHOWN_WARNINGS]:
             display.say(f"Note on {each.model}: {warning}")
-    display.say(
-        f"`mfa models preview {names[0]} --against {names[1]}` compares what they say of your tracks."
-    )
+    first, second = found.models[0].model, found.models[1].model
+    display.say(f"`mfa models preview {first} --against {second}` compares what they say of your tracks.")
 
 
-def _way(model: schemas.ComparedModel) -> str:
+def _way(model: schemas.ComparedModel) -> str | None:
     if model.evaluated_on is None:
-        return "not known"
+        return None
     return f"{model.folds} folds" if model.folds else "test part"
 
 
-def _measure(interval: schemas.Interval | None) -> str:
-    if interval is None:
-        return "–"
-    if interval.low is None:
-        return display.number_of(interval.value)
-    return f"{display.number_of(interval.value)} ({display.interval_of(interval)})"
-
-
-def _decision(f1: float | None, threshold: float | None) -> str:
-    if threshold is None:
-        return "–"
-    return f"{display.number_of(f1)} at {threshold:.2f}"
+def _bounds(interval: schemas.Interval | None) -> tuple[float | None, float | None, float | None]:
+    return (None, None, None) if interval is None else (interval.value, interval.low, interval.high)

@@ -1,10 +1,12 @@
 """The progress of a job in words, and as a bar on a terminal; follows a job to its end."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import typer
+from pydantic import BaseModel
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from api import schemas
@@ -14,6 +16,7 @@ from core.config.params import JobKind
 from core.output.command_group import INTERRUPTED
 from core.states import TERMINAL_JOB_STATES, Activity, JobState
 
+R = TypeVar("R", bound=BaseModel)
 LOOK_EVERY_S = 0.5
 PATIENCE_S = 60.0  # with a gateway that restarts while a job runs
 
@@ -69,6 +72,8 @@ def reading_of(progress: schemas.Progress) -> str:
 
 def state_of(job: schemas.Job) -> str:
     """What a job is doing now, in one line."""
+    if job.waiting is not None:
+        return f"waiting: {job.waiting}"
     if job.state == JobState.QUEUED:
         return "waiting for a worker"
     done = job.progress.done + job.progress.failed + job.progress.skipped
@@ -106,6 +111,16 @@ def job_bar() -> Iterator[JobBar]:
         yield JobBar(bars, bars.add_task("", total=None, text="submitted"))
 
 
+@contextmanager
+def status(first: str) -> Iterator[Callable[[str], None]]:
+    """A line that says how far it is, on a terminal only."""
+    if not display.errors.is_terminal:
+        yield lambda _: None
+        return
+    with display.errors.status(first, spinner="line") as line:
+        yield line.update
+
+
 def follow(client: Client, job: schemas.Job, parting: str | None = None) -> schemas.Job:
     """Show the progress of a job until it has ended.
 
@@ -136,6 +151,15 @@ def _follow(client: Client, job: schemas.Job) -> schemas.Job:
                 if not is_passing(error) or time.monotonic() - last_answer > PATIENCE_S:
                     raise
                 bar.note("the gateway does not answer, trying again")
+
+
+def result_of(job: schemas.Job, shape: type[R], noun: str) -> R:
+    """What an ended job has found out. Raises ClientError if it did not succeed."""
+    if job.state == JobState.CANCELLED:
+        raise ClientError(f"The {noun} was cancelled; what is done is kept.")
+    if not isinstance(job.result, shape):
+        raise ClientError(f"The {noun} failed: {job.error.detail if job.error else 'no reason is known.'}")
+    return job.result
 
 
 def is_passing(error: ClientError) -> bool:

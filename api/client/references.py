@@ -9,6 +9,7 @@ import typer
 
 from api import schemas
 from api.client.http import Client, ClientError, UsageError
+from api.client.lists import Pages
 
 LAST = "last"
 PREFIX = re.compile(r"[0-9a-f][0-9a-f-]{3,35}", re.IGNORECASE)
@@ -17,7 +18,7 @@ Reference = Annotated[
     str | None, typer.Argument(metavar="[ID]", help=f"{HELP}; without it, list the newest.")
 ]
 
-Listing = Callable[[int, str | None], schemas.Page[Any]]  # of a limit and the beginning of an id
+Listing = Callable[[int, str | None, str | None], schemas.Page[Any]]  # limit, cursor, beginning of an id
 
 
 def find_job(client: Client, name: str) -> UUID:
@@ -33,12 +34,22 @@ def find_study(client: Client, name: str) -> UUID:
 
 
 def find_key(client: Client, name: str) -> UUID:
-    def listing(limit: int, prefix: str | None) -> schemas.Page[schemas.ApiKey]:
+    def listing(limit: int, _: str | None, prefix: str | None) -> schemas.Page[schemas.ApiKey]:
         keys = [key for key in client.list_keys() if str(key.id).startswith((prefix or "").lower())]
         newest_first = sorted(keys, key=lambda key: key.created_at, reverse=True)
         return schemas.Page(items=newest_first[:limit])
 
     return _find("key", name, listing)
+
+
+def find_change(client: Client, name: str) -> UUID:
+    """Of corrections; `last` is the newest that stands and is no undo: one can go back step by step."""
+    if name != LAST:
+        return _find("change", name, client.list_changes)
+    for change in Pages(client.list_changes):
+        if change.standing and change.origin != "undo":
+            return change.id
+    raise ClientError("There is no change that could be taken back.")
 
 
 def _find(noun: str, name: str, listing: Listing) -> UUID:
@@ -47,7 +58,7 @@ def _find(noun: str, name: str, listing: Listing) -> UUID:
     except ValueError:
         pass
     if name == LAST:
-        newest = listing(1, None).items
+        newest = listing(1, None, None).items
         if not newest:
             raise ClientError(f"There is no {noun} yet.")
         return UUID(str(newest[0].id))
@@ -55,7 +66,7 @@ def _find(noun: str, name: str, listing: Listing) -> UUID:
         raise UsageError(
             f"{name!r} names no {noun}: give its id, four or more characters of it, or `{LAST}`."
         )
-    return only_one(noun, name, [each.id for each in listing(2, name).items])
+    return only_one(noun, name, [each.id for each in listing(2, None, name).items])
 
 
 def only_one(noun: str, prefix: str, ids: list[UUID]) -> UUID:

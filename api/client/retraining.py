@@ -8,6 +8,7 @@ from api import schemas
 from api.client import display
 from api.client.connection import connect
 from api.client.http import UsageError
+from api.client.options import Json
 
 
 def retrain(
@@ -19,6 +20,7 @@ def retrain(
         str | None, typer.Option(help="Whose corrections count; by default that of the last training.")
     ] = None,
     off: Annotated[bool, typer.Option("--off", help="Turn automatic retraining of this model off.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Retrain a model automatically after N corrected tracks; the new one is offered, not promoted."""
     if off == (after is not None) or (off and library is not None):
@@ -26,10 +28,12 @@ def retrain(
     with connect() as client:
         if after is None:
             client.turn_off_retraining(model)
-            display.say(f"{model} is no longer retrained automatically.")
+            sentence = f"{model} is no longer retrained automatically."
+            display.show_answer(None, sentence, as_json=as_json)
             return
         request = schemas.RetrainingRequest(after_tracks=after, library=library)
-        display.say(state_of(client.set_up_retraining(model, request)))
+        retraining = client.set_up_retraining(model, request)
+        display.show_answer(retraining, state_of(retraining), as_json=as_json)
 
 
 def show_all(retrainings: list[schemas.Retraining], models: list[schemas.Model]) -> None:
@@ -40,7 +44,8 @@ def show_all(retrainings: list[schemas.Retraining], models: list[schemas.Model])
         if model.offer is not None and not model.aliases:
             name = f"{model.name}@{model.version}"
             display.note(f"{name} is offered: {verdict_of(model.offer)}")
-            display.note(f"`mfa models promote {name}` makes it the default model.")
+            if model.offer.verdict != "worse":
+                display.note(f"`mfa models promote {name}` makes it the default model.")
 
 
 def state_of(each: schemas.Retraining) -> str:
@@ -74,7 +79,11 @@ def verdict_of(offer: schemas.Offer) -> str:
     )
     labels = "".join(
         f"; {what}: {', '.join(names)}"
-        for what, names in (("labels lost", offer.lost_labels), ("new labels", offer.new_labels))
+        for what, names in (
+            ("labels lost", offer.lost_labels),
+            ("new labels", offer.new_labels),
+            ("labels not compared, as they cannot be measured", offer.unmeasured_labels),
+        )
         if names
     )
     on = f"on {offer.tracks} corrected tracks new to both" + (f" (left out: {left_out})" if left_out else "")

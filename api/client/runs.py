@@ -1,5 +1,6 @@
 """The `runs` command: trainings, and what their model cards say."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
@@ -10,19 +11,24 @@ from api import schemas
 from api.client import display
 from api.client.connection import connect
 from api.client.http import Client, ClientError, UsageError
+from api.client.lists import Limit, Pages, check_limit, most_of, show_list
 from api.client.options import Json, SaveFolder
 from api.client.references import Reference, find_run
 from core.output.files import whole_file
+from core.output.measures import GROUPS, INTERVALS, TITLES, way_of
 
-SHOWN_RUNS, SHOWN_EPOCHS = 20, 20
+SHOWN_EPOCHS = 20
 HEADLINE = ("pr_auc_macro", "PR-AUC")  # the measure of a list; `mfa runs ID` shows all
-LABEL_MEASURES = ("support", "roc_auc", "pr_auc", "precision", "recall", "f1", "threshold")
+BOUNDS = ("low", "high")
+RANKING = ("support", "roc_auc", "pr_auc", "chance")
+DECISIONS = ("threshold", "precision", "recall", "f1")
 
 
 def runs(
     run: Reference = None,
     save: SaveFolder = None,
     delete: Annotated[bool, typer.Option("--delete", help="Delete it; its model stays.")] = False,
+    limit: Limit = None,
     as_json: Json = False,
 ) -> None:
     """List training runs; show, save or delete one."""
@@ -30,16 +36,17 @@ def runs(
         raise UsageError("Name the run: `mfa runs ID --delete`, or `mfa runs last --save FOLDER`.")
     if delete and save is not None:
         raise UsageError("One thing at a time: save the files of a run, or delete it.")
-    if as_json and (delete or save is not None):
-        raise UsageError("--json does not go with --delete and --save.")
+    if as_json and save is not None:
+        raise UsageError("--json does not go with --save.")
+    check_limit(limit, run)
     with connect() as client:
         if run is None:
-            show_runs(client, as_json=as_json)
+            show_runs(Pages(client.list_runs, most_of(limit)), as_json=as_json)
             return
         run_id = find_run(client, run)
         if delete:
             client.delete_run(run_id)
-            display.say(f"Run {run_id} is deleted; its model stays.")
+            display.show_answer(None, f"Run {run_id} is deleted; its model stays.", as_json=as_json)
         elif save is not None:
             save_files(client, run_id, save)
         elif as_json:
@@ -48,31 +55,23 @@ def runs(
             show_run(client.get_run(run_id))
 
 
-def show_runs(client: Client, *, as_json: bool) -> None:
-    page = client.list_runs(SHOWN_RUNS)
-    if as_json:
-        display.show_json(page)
-        return
-    if not page.items:
-        display.note("There are no runs yet: `mfa train LIBRARY`, or `mfa train --config FILE`, makes one.")
-        return
-    display.show_table(
-        "",
+def show_runs(found: Pages[schemas.Run], *, as_json: bool) -> None:
+    show_list(
+        found,
         ("id", "experiment", "state", "model", HEADLINE[1], "submitted"),
-        (
-            (
-                run.id,
-                run.experiment,
-                display.Name(run.state or ""),
-                run.model and display.Name(run.model),
-                (run.metrics or {}).get(HEADLINE[0]),
-                run.created_at,
-            )
-            for run in page.items
+        lambda run: (
+            run.id,
+            run.experiment,
+            display.Name(run.state or ""),
+            run.model and display.Name(run.model),
+            (run.metrics or {}).get(HEADLINE[0]),
+            run.created_at,
+        ),
+        as_json=as_json,
+        when_empty=lambda: (
+            "There are no runs yet: `mfa train LIBRARY`, or `mfa train --config FILE`, makes one."
         ),
     )
-    if page.next_cursor:
-        display.note(f"These are the newest {len(page.items)}; `GET /api/v1/runs` lists all.")
 
 
 def show_run(run: schemas.RunDetails) -> None:
@@ -82,59 +81,102 @@ def show_run(run: schemas.RunDetails) -> None:
         took = "" if run.duration_s is None else f", trained in {display.duration_of(run.duration_s)}"
         display.say(f"model {run.model}{took}, seed {run.seed}")
     results = run.results or {}
-    if evaluated_on := results.get("evaluated_on"):
-        display.say(way_of(evaluated_on, results.get("folds")))
+    display.say(f"dataset: {dataset_of(run.config.get('dataset', {}), results.get('tracks', {}))}")
+    display.say(f"base models: {bases_of(run.config.get('model', {})) or 'none, trained from scratch'}")
+    if results.get("evaluated_on"):
+        display.say(way_of(results.get("folds")))
     show_metrics(run.metrics or {}, results.get("intervals", {}))
     show_groups(results.get("groups", {}))
     show_labels(results.get("per_label", []))
+    show_measured(
+        (run.metrics or {}).get("measured_labels"),
+        len(results.get("per_label", [])),
+        results.get("unmeasured", {}),
+    )
     show_notes(results)
     show_epochs(run)
     if run.artifacts:
         display.say(f"Files: {', '.join(run.artifacts)}; `mfa runs {run.id} --save FOLDER` saves them.")
 
 
-def way_of(evaluated_on: str, folds: int | None) -> str:
-    if evaluated_on == "out_of_fold":
-        return f"Measured out of fold{f' in {folds} folds' if folds else ''}, on tracks not trained on."
-    return "Measured on test tracks, on which neither weights nor thresholds were chosen."
+def dataset_of(dataset: Mapping[str, Any], tracks: Mapping[str, int]) -> str:
+    """`corrections, home (300 all, 60 test)`: its kind, its library or folder, and tracks by part."""
+    names = [str(dataset[key]) for key in ("kind", "library", "root") if dataset.get(key)]
+    counts = ", ".join(f"{count} {part}" for part, count in tracks.items())
+    return ", ".join(names) + (f" ({counts} tracks)" if counts else "")
 
 
-def show_metrics(metrics: dict[str, float | None], intervals: dict[str, dict[str, float | None]]) -> None:
-    if metrics:
-        display.show_table(
-            "Metrics",
-            ("measure", "value", "low (95 %)", "high (95 %)"),
-            (
-                (name, value, intervals.get(name, {}).get("low"), intervals.get(name, {}).get("high"))
-                for name, value in metrics.items()
-            ),
-        )
+def bases_of(model: Mapping[str, Any]) -> str:
+    return ", ".join(filter(None, (model.get("backbone"), *model.get("members", ()))))
 
 
-def show_groups(groups: dict[str, dict[str, float | None]]) -> None:
+def show_metrics(
+    metrics: Mapping[str, float | None], intervals: Mapping[str, Mapping[str, float | None]]
+) -> None:
+    """In the order of the model card."""
+    if not metrics:
+        return
+    known = [name for name in TITLES if name in metrics]
+    rest = [name for name in metrics if name not in (*TITLES, "measured_labels")]
+    display.show_table(
+        "Metrics",
+        ("measure", "value", "low (95 %)", "high (95 %)"),
+        (
+            (TITLES.get(name, name), metrics[name], *(intervals.get(name, {}).get(end) for end in BOUNDS))
+            for name in (*known, *rest)
+        ),
+    )
+    if intervals:
+        display.say(INTERVALS)
+
+
+def show_groups(groups: Mapping[str, Mapping[str, float | None]]) -> None:
     if groups:
         display.show_table(
             "By group of labels",
-            ("group", "labels", "ROC-AUC", "PR-AUC", "F1"),
+            ("labels with", "measured", "ROC-AUC", "PR-AUC", "F1"),
             (
-                (name, *(means.get(measure) for measure in ("labels", "roc_auc", "pr_auc", "f1")))
+                (
+                    GROUPS.get(name, name),
+                    measured_in(means),
+                    *(means.get(measure) for measure in ("roc_auc", "pr_auc", "f1")),
+                )
                 for name, means in groups.items()
             ),
         )
 
 
-def show_labels(labels: list[dict[str, Any]]) -> None:
+def measured_in(means: Mapping[str, float | None]) -> str:
+    """`3 of 5`: labels of a group that its means are of, and all."""
+    labels, measured = (means.get(name) or 0 for name in ("labels", "measured"))
+    return f"{measured if 'measured' in means else labels:.0f} of {labels:.0f}"
+
+
+def show_labels(labels: Sequence[Mapping[str, Any]]) -> None:
+    """Two tables, so that names of labels are whole at 80 columns: how they rank tracks, and decisions."""
     if labels:
         display.show_table(
-            "By label",
-            ("label", "tracks", "ROC-AUC", "PR-AUC", "prec.", "recall", "F1", "thresh."),
-            ((each["label"], *(each.get(name) for name in LABEL_MEASURES)) for each in labels),
+            "By label: the order of the tracks",
+            ("label", "tracks", "ROC-AUC", "PR-AUC", "PR-AUC of guessing"),
+            ((each["label"], *(each.get(name) for name in RANKING)) for each in labels),
+        )
+        display.show_table(
+            "By label: the decisions",
+            ("label", "threshold", "precision", "recall", "F1"),
+            ((each["label"], *(each.get(name) for name in DECISIONS)) for each in labels),
         )
 
 
-def show_notes(results: dict[str, Any]) -> None:
-    if unscored := results.get("unscored"):
-        display.say(f"Not part of any mean, as all or no tracks have them: {', '.join(unscored)}.")
+def show_measured(measured: float | None, labels: int, unmeasured: Mapping[str, str]) -> None:
+    """How many labels the means are of, and why the others are part of none; earlier versions noted less."""
+    if measured is None:
+        return
+    display.say(f"Means over labels are of the {measured:.0f} of {labels} labels that can be measured.")
+    for label, reason in unmeasured.items():
+        display.say(f"{label} cannot be measured: {reason}.")
+
+
+def show_notes(results: Mapping[str, Any]) -> None:
     if dropped := results.get("dropped"):
         display.say(f"{len(dropped)} tracks could not be read and were left out.")
     for warning in results.get("warnings", []):

@@ -6,7 +6,7 @@ import typer
 
 from api.client import display
 from api.client.connection import connect
-from api.client.options import Json, OptionalLibrary
+from api.client.options import Json, Model, OptionalLibrary
 from api.client.track_names import TrackName, find_track
 
 
@@ -14,13 +14,14 @@ def similar(
     track: TrackName,
     limit: Annotated[int, typer.Option(min=1, max=100, help="How many tracks to list.")] = 10,
     library: OptionalLibrary = None,
+    model: Model = None,
     duplicates: Annotated[bool, typer.Option("--duplicates", help="Also list its duplicates.")] = False,
     as_json: Json = False,
 ) -> None:
     """List the tracks that sound most like one."""
     with connect() as client:
-        found = find_track(client, track)
-        near = client.list_similar(found.id, limit, library, duplicates=duplicates)
+        found = find_track(client, track, model)
+        near = client.list_similar(found.id, limit, library, model, duplicates=duplicates)
     if as_json:
         display.show_json(near)
         return

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
@@ -14,13 +15,14 @@ from api import schemas
 from api.client import display
 from api.client.connection import connect
 from api.client.http import Client, ClientError, UsageError
+from api.client.lists import Limit, Pages, check_limit, most_of, show_list
 from api.client.options import Json, SaveFolder
 from api.client.references import Reference, find_study
 from api.client.train import follow_training
 from core.output.files import whole_file
 from core.states import TrialState
 
-SHOWN_STUDIES, SHOWN_TRIALS = 20, 15
+SHOWN_TRIALS = 15
 FEW_TRIALS = 50  # with fewer complete ones, importances are rough
 
 
@@ -39,6 +41,7 @@ def studies(
         str | None,
         typer.Option(metavar="URL", help="Write it into an Optuna storage, such as sqlite:///studies.db."),
     ] = None,
+    limit: Limit = None,
     as_json: Json = False,
 ) -> None:
     """List studies; show, save or delete one, train its best."""
@@ -48,18 +51,20 @@ def studies(
         raise UsageError("Name the study: `mfa studies ID --train-best`.")
     if actions > 1:
         raise UsageError("One thing at a time: train the best of a study, save, export or delete it.")
-    if as_json and actions and not is_training:
-        raise UsageError("--json does not go with --delete, --save and --export-optuna.")
+    if as_json and (save is not None or export_optuna is not None):
+        raise UsageError("--json does not go with --save and --export-optuna.")
+    check_limit(limit, study)
     with connect() as client:
         if study is None:
-            show_studies(client, as_json=as_json)
+            show_studies(Pages(client.list_studies, most_of(limit)), as_json=as_json)
             return
         study_id = find_study(client, study)
         if export_optuna is not None:
             export_study(client, study_id, export_optuna)
         elif delete:
             client.delete_study(study_id)
-            display.say(f"Study {study_id} is deleted; models trained from it stay.")
+            sentence = f"Study {study_id} is deleted; models trained from it stay."
+            display.show_answer(None, sentence, as_json=as_json)
         elif is_training:
             follow_training(client, client.train_best(study_id, trial), as_json=as_json)
         elif save is not None:
@@ -70,30 +75,20 @@ def studies(
             show_study(client, study_id)
 
 
-def show_studies(client: Client, *, as_json: bool) -> None:
-    page = client.list_studies(SHOWN_STUDIES)
-    if as_json:
-        display.show_json(page)
-        return
-    if not page.items:
-        display.note("There are no studies yet: `mfa tune --config FILE` makes one.")
-        return
-    display.show_table(
-        "",
+def show_studies(found: Pages[schemas.Study], *, as_json: bool) -> None:
+    show_list(
+        found,
         ("id", "study", "state", "trials", "submitted"),
-        (
-            (
-                study.id,
-                study.name,
-                display.Name(study.state or ""),
-                counts_of(study.counts),
-                study.created_at,
-            )
-            for study in page.items
+        lambda study: (
+            study.id,
+            study.name,
+            display.Name(study.state or ""),
+            counts_of(study.counts),
+            study.created_at,
         ),
+        as_json=as_json,
+        when_empty=lambda: "There are no studies yet: `mfa tune --config FILE` makes one.",
     )
-    if page.next_cursor:
-        display.note(f"These are the newest {len(page.items)}; `GET /api/v1/studies` lists all.")
 
 
 def counts_of(counts: Mapping[TrialState, int]) -> str:
@@ -166,7 +161,7 @@ def export_study(client: Client, study_id: UUID, url: str) -> None:
     content = {
         "name": f"{study.name} {study.id}",
         "config": study.config,
-        "trials": [trial.model_dump(mode="json") for trial in client.iterate_trials(study_id)],
+        "trials": [trial.model_dump(mode="json") for trial in Pages(partial(client.list_trials, study.id))],
     }
     command = (sys.executable, "-m", "core.ml.tuning.export", url)
     if subprocess.run(command, input=json.dumps(content), text=True, check=False).returncode:

@@ -1,6 +1,8 @@
 """The `tracks` and `track` commands: search the tracks, export what is found, show one."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,14 +12,15 @@ from api import schemas
 from api.client import display
 from api.client.connection import connect
 from api.client.http import Client, UsageError
-from api.client.options import Json, OptionalLibrary
-from api.client.playlists import write_m3u
+from api.client.lists import PAGE, Pages, most_of, show_list
+from api.client.options import Json, Model, OptionalLibrary
+from api.client.playlists import m3u_file
+from api.client.progress import status
 from api.client.track_names import TrackName, find_track
-from core.output.files import check_file, whole_file, write_csv
-from core.states import TrackOrder, Verdict
+from core.output.files import check_file, csv_file
+from core.states import TrackOrder
 
 SHOWN_TRACKS = 50
-PAGE = 1000
 CSV_COLUMNS = ("track_id", "library", "path", "duration_s", "labels", "model", "warnings")
 
 
@@ -46,7 +49,7 @@ def tracks(
         int | None,
         typer.Option(min=1, help=f"How many; not given: {SHOWN_TRACKS} on a terminal, else all."),
     ] = None,
-    model: Annotated[str | None, typer.Option(help="What this model says, not the default one.")] = None,
+    model: Model = None,
     m3u: Annotated[
         Path | None,
         typer.Option("--m3u", metavar="FILE", callback=check_file, help="Write a playlist of them."),
@@ -73,51 +76,26 @@ def tracks(
         "sort": sort,
         "model": model,
     }
-    goes_on = limit is None and (m3u is not None or csv is not None or not display.console.is_terminal)
+    to_file = m3u is not None or csv is not None
+    most = limit if to_file else most_of(limit, SHOWN_TRACKS)
     with connect() as client:
-        found = Found(client, query, None if goes_on else limit or SHOWN_TRACKS)
-        if m3u is None and csv is None and not as_json:
-            show_tracks(found, client)
+        found = Pages(partial(read_page, client, query), most)
+        if to_file:
+            export(client, found, m3u, csv, as_json=as_json)
             return
-        items = list(found)
-        for sentence in export(client, items, m3u, csv):
-            if not as_json:
-                display.say(sentence)
-        if as_json:
-            display.show_json(schemas.Page(items=items, next_cursor=found.next_cursor))
+        show_list(
+            found,
+            ("id", "track", "library", "labels"),
+            lambda track: (track.id, track.path, track.library, labels_of(track)),
+            as_json=as_json,
+            when_empty=lambda: why_none(client),
+        )
 
 
-class Found:
-    """The tracks of a query, page by page; at most `most` of them, and then where the rest begins."""
-
-    def __init__(self, client: Client, query: dict[str, Any], most: int | None) -> None:
-        self._client, self._query, self._most = client, query, most
-        self.next_cursor: str | None = None
-
-    def __iter__(self) -> Iterator[schemas.Track]:
-        count = 0
-        while self._most is None or count < self._most:
-            limit = PAGE if self._most is None else min(PAGE, self._most - count)
-            page = self._client.list_tracks({**self._query, "limit": limit, "cursor": self.next_cursor})
-            count += len(page.items)
-            self.next_cursor = page.next_cursor
-            yield from page.items
-            if page.next_cursor is None:
-                return
-
-
-def show_tracks(found: Found, client: Client) -> None:
-    items = list(found)
-    if not items:
-        display.note(why_none(client))
-        return
-    display.show_table(
-        "",
-        ("id", "track", "library", "labels"),
-        ((track.id, track.path, track.library, labels_of(track)) for track in items),
-    )
-    if found.next_cursor:
-        display.note(f"These are the first {len(items)} tracks; `--limit NUMBER` shows more.")
+def read_page(
+    client: Client, query: dict[str, Any], limit: int, cursor: str | None
+) -> schemas.Page[schemas.Track]:
+    return client.list_tracks({**query, "limit": limit, "cursor": cursor})
 
 
 def why_none(client: Client) -> str:
@@ -129,19 +107,36 @@ def why_none(client: Client) -> str:
 def labels_of(track: schemas.Track) -> str:
     if not track.labels and track.prediction is None:
         return "not analysed"
-    return ", ".join(map(display.label_of, track.labels[: display.TOP_LABELS])) or "no label"
+    said = ", ".join(map(display.label_of, track.labels[: display.TOP_LABELS])) or "no label"
+    given = {label.label for label in track.labels}
+    scores = (track.prediction.scores or {}).items() if track.prediction else ()
+    asked = [f"{label} {score:.2f}" for label, score in scores if label not in given]
+    return f"{said}; not given: {', '.join(asked)}" if asked else said
 
 
-def export(client: Client, found: list[schemas.Track], m3u: Path | None, csv: Path | None) -> Iterator[str]:
-    """Write the files; a sentence on each."""
-    if m3u is not None:
-        folders = {library.name: Path(library.path) for library in client.list_libraries()}
-        with whole_file(m3u) as out:
-            write_m3u(out, found, folders)
-        yield f"{len(found)} tracks are in the playlist {m3u}."
-    if csv is not None:
-        count = write_csv(csv, CSV_COLUMNS, map(csv_row, found))
-        yield f"{count} tracks are in {csv}."
+def export(
+    client: Client, found: Pages[schemas.Track], m3u: Path | None, csv: Path | None, *, as_json: bool
+) -> None:
+    """Write the files track by track; they appear when all are written."""
+    kept: list[schemas.Track] = []
+    with ExitStack() as files, status("writing the tracks") as tell:
+        writers: list[Callable[[schemas.Track], object]] = [kept.append] if as_json else []
+        if m3u is not None:
+            folders = {library.name: Path(library.path) for library in client.list_libraries()}
+            writers.append(files.enter_context(m3u_file(m3u, folders)))
+        if csv is not None:
+            write_row = files.enter_context(csv_file(csv, CSV_COLUMNS))
+            writers.append(lambda track: write_row(csv_row(track)))
+        for number, track in enumerate(found, 1):
+            for write in writers:
+                write(track)
+            if number % PAGE == 0:
+                tell(f"{number} tracks written")
+    if as_json:
+        display.show_json(schemas.Page(items=kept, next_cursor=found.next_cursor))
+        return
+    for file in filter(None, (m3u, csv)):
+        display.say(f"{found.count} tracks are in {'the playlist ' if file == m3u else ''}{file}.")
 
 
 def csv_row(track: schemas.Track) -> tuple[object, ...]:
@@ -157,18 +152,16 @@ def csv_row(track: schemas.Track) -> tuple[object, ...]:
     )
 
 
-def track(
-    name: TrackName,
-    model: Annotated[str | None, typer.Option(help="What this model says, not the default one.")] = None,
-    as_json: Json = False,
-) -> None:
+def track(name: TrackName, model: Model = None, as_json: Json = False) -> None:
     """Show the labels, scores, corrections and tags of a track."""
     with connect() as client:
         found = find_track(client, name, model)
         if as_json:
             display.show_json(found)
-        else:
-            show_track(found)
+            return
+        show_track(found)
+        if found.corrections:
+            show_corrections(client.get_labels(found.id))
 
 
 def show_track(found: schemas.Track) -> None:
@@ -183,9 +176,8 @@ def show_track(found: schemas.Track) -> None:
         for warning in said.warnings:
             display.say(f"Warning: {warning}", "yellow")
     display.say(f"labels: {', '.join(map(display.label_of, found.labels)) or 'none'}")
-    refused = [label for label, verdict in found.corrections.items() if verdict == Verdict.NO]
-    if refused:
-        display.say(f"refused by a person: {', '.join(refused)}")
+    if refused := display.refused_of(found):
+        display.say(f"refused by a person: {refused}")
     if found.tags_error:
         display.say(f"Tags: {found.tags_error}", "yellow")
     for key, value in (found.tags or {}).items():
@@ -193,3 +185,15 @@ def show_track(found: schemas.Track) -> None:
     if said is not None and said.scores:
         by_score = sorted(said.scores.items(), key=lambda each: -each[1])
         display.show_table("Scores", ("label", "score"), by_score)
+
+
+def show_corrections(said: schemas.TrackLabels) -> None:
+    """What people said; `mfa correct --undo CHANGE` takes it back."""
+    display.show_table(
+        "Corrections",
+        ("label", "verdict", "change", "by", "made"),
+        (
+            (each.label, each.verdict, each.change.id, each.change.author, each.change.created_at)
+            for each in said.corrections
+        ),
+    )

@@ -12,12 +12,13 @@ import yaml
 from api import schemas
 from api.client import display
 from api.client.connection import connect
-from api.client.http import Client, ClientError, UsageError
+from api.client.http import Client, UsageError
 from api.client.options import Json, refuse_others
-from api.client.progress import follow
+from api.client.progress import follow, result_of
+from api.client.runs import show_measured
 from core.config.dataset import InLibrary
 from core.config.experiment import ExperimentConfig, load_experiment, parse_experiment
-from core.states import JobState
+from core.output.measures import TITLES
 
 MOST_NAME = 80  # characters of the name of a model
 DATA_DIR = ".mfa"  # how a configuration names the server's data folder
@@ -115,31 +116,45 @@ def follow_training(client: Client, job: schemas.Job, *, as_json: bool = False) 
     job = follow(client, job)
     if as_json:
         display.show_json(job)
-    if job.state == JobState.CANCELLED:
-        raise ClientError("The training was cancelled.")
-    if not isinstance(job.result, schemas.TrainingOutcome):
-        raise ClientError(f"The training failed: {job.error.detail if job.error else 'no reason is known.'}")
+    outcome = result_of(job, schemas.TrainingOutcome, "training")
     if as_json:
         return
-    show_outcome(job.result)
-    display.say(
-        f"Next: `mfa models promote {job.result.model}`, then `mfa label FOLDER`; "
-        f"`mfa runs {job.result.run_id}` shows the run."
+    show_outcome(outcome)
+    display.say(next_of(outcome))
+
+
+def next_of(outcome: schemas.TrainingOutcome) -> str:
+    """How to go on; of a model of which nothing is known, not with it."""
+    if outcome.measured_labels == 0:
+        return (
+            "No label can be measured, so nothing is known of how good the model is: add tracks by other "
+            f"artists. `mfa runs {outcome.run_id}` shows the run."
+        )
+    return (
+        f"Next: `mfa models promote {outcome.model}`, then `mfa label FOLDER`; "
+        f"`mfa runs {outcome.run_id}` shows the run."
     )
 
 
 def show_outcome(outcome: schemas.TrainingOutcome) -> None:
+    measures = outcome.intervals or {
+        name: schemas.Interval(value=value, low=None, high=None) for name, value in outcome.metrics.items()
+    }
     way = "cross-validated" if outcome.evaluated_on == "out_of_fold" else "on test tracks"
     display.show_table(
         f"{outcome.model}, {way}",
         ("measure", "value", "low (95 %)", "high (95 %)"),
-        ((name, interval.value, interval.low, interval.high) for name, interval in outcome.intervals.items()),
+        (
+            (TITLES.get(name, name), interval.value, interval.low, interval.high)
+            for name, interval in measures.items()
+        ),
     )
     display.show_table(
         "Per label",
         ("label", "tracks", "ROC-AUC", "PR-AUC", "F1"),
         ((each.label, each.support, each.roc_auc, each.pr_auc, each.f1) for each in outcome.labels),
     )
+    show_measured(outcome.measured_labels, len(outcome.labels), outcome.unmeasured)
     if outcome.dropped:
         display.say(f"{outcome.dropped} tracks could not be read and were left out.")
     for warning in outcome.warnings:

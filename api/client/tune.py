@@ -8,9 +8,9 @@ import typer
 from api import schemas
 from api.client import display
 from api.client.connection import connect
-from api.client.http import Client, ClientError, UsageError
+from api.client.http import Client, UsageError
 from api.client.options import Json, refuse_others
-from api.client.progress import follow
+from api.client.progress import follow, result_of
 from api.client.references import find_study
 from api.client.studies import show_study
 from api.client.train import place_root
@@ -18,7 +18,6 @@ from core.config.experiment import parse_experiment
 from core.config.params import ThresholdParams
 from core.config.search_space import explicit_fields
 from core.config.tuning import TuningConfig, load_tuning
-from core.states import JobState
 
 HEEDED = {  # options by what is tuned
     "config": ("trials", "max_parallel"),
@@ -86,16 +85,13 @@ def follow_study(client: Client, job: schemas.Job, *, as_json: bool) -> None:
     job = follow(client, job)
     if as_json:
         display.show_json(job)
-    if job.state == JobState.CANCELLED:
-        raise ClientError("The study was cancelled; its finished trials are kept.")
-    if not isinstance(job.result, schemas.TuningOutcome):
-        raise ClientError(f"The study failed: {job.error.detail if job.error else 'no reason is known.'}")
+    study_id = result_of(job, schemas.TuningOutcome, "study").study_id
     if as_json:
         return
-    show_study(client, job.result.study_id)
+    show_study(client, study_id)
     display.say(
-        f"Next: `mfa studies {job.result.study_id} --train-best` trains the best for all epochs; "
-        f"`mfa tune --resume {job.result.study_id} --trials 20` goes on."
+        f"Next: `mfa studies {study_id} --train-best` trains the best for all epochs; "
+        f"`mfa tune --resume {study_id} --trials 20` goes on."
     )
 
 
@@ -103,16 +99,15 @@ def tune_thresholds(client: Client, params: ThresholdParams, *, as_json: bool) -
     job = follow(client, client.submit_thresholds(params))
     if as_json:
         display.show_json(job)
-    if not isinstance(job.result, schemas.ThresholdOutcome):
-        raise ClientError(f"Nothing came of it: {job.error.detail if job.error else job.state}")
+    outcome = result_of(job, schemas.ThresholdOutcome, "tuning of thresholds")
     if not as_json:
-        show_thresholds(job.result)
+        show_thresholds(outcome)
 
 
 def show_thresholds(outcome: schemas.ThresholdOutcome) -> None:
     display.show_table(
         "On the validation tracks",
-        ("label", "tracks", "threshold", "before", "precision", "recall"),
+        ("label", "tracks", "threshold", "before", "given", "precision", "recall"),
         ((each.label, each.support, *_figures(each)) for each in outcome.labels),
     )
     if not outcome.cross_fitted:
@@ -121,11 +116,32 @@ def show_thresholds(outcome: schemas.ThresholdOutcome) -> None:
             "that the thresholds were chosen on, and too high.",
             "red",
         )
-    if outcome.unreached:
-        display.say(f"No threshold is precise enough for: {', '.join(outcome.unreached)}.", "red")
+    for each in outcome.labels:
+        if each.kept:
+            display.say(f"{each.label} keeps its threshold: {each.kept}.", "red")
+    if outcome.measure is not None:
+        display.say(
+            f"The {outcome.measure}: {display.number_of(outcome.value)}, with the former thresholds "
+            f"{display.number_of(outcome.value_before)}."
+        )
+    show_next(outcome)
+
+
+def show_next(outcome: schemas.ThresholdOutcome) -> None:
+    """To promote is proposed only after a gain."""
+    name = outcome.model.partition("@")[0]
+    if outcome.verdict == "unchanged":
+        display.say(f"No threshold is another one: there is no reason to promote {outcome.model}.", "bold")
+        return
     display.say(f"The same weights with these thresholds are {outcome.model}.", "bold")
-    display.say(f"Next: `mfa models promote {outcome.model}`, then `mfa label FOLDER`.")
+    if outcome.verdict == "better":
+        display.say(f"Next: `mfa models promote {outcome.model}`, then `mfa label FOLDER`.")
+    else:
+        display.say(
+            f"No gain is shown: nothing is to be done, and {name} stays as it is. "
+            f"`mfa models preview {outcome.model}` shows what would change in the libraries."
+        )
 
 
 def _figures(label: schemas.LabelThreshold) -> tuple[float | None, ...]:
-    return label.threshold, label.before, label.precision, label.recall
+    return label.threshold, label.before, label.given, label.precision, label.recall

@@ -13,13 +13,14 @@ from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 
 from api import schemas, views
-from api.deps import ContextDep, ReadsDep, Scores, SessionsDep, SettingsDep
+from api.deps import ContextDep, ReadsDep, Scores, SessionsDep, SettingsDep, SpaceDep
 from api.routes import API, make_router, problems
 from api.uploads import accept, display_name
 from api.waiting import NOT_DONE_YET, Prefer, answer_in_time
 from core.config.params import PredictParams
-from core.errors import Invalid, Unavailable
+from core.errors import Invalid, NoDiskSpace, Unavailable
 from core.jobs.kinds import SubmissionContext
+from core.jobs.space import SpaceCheck
 from core.jobs.submission import check_room
 from core.store.session import SessionFactory
 
@@ -66,6 +67,7 @@ async def predict(
     reads: ReadsDep,
     settings: SettingsDep,
     context: ContextDep,
+    space: SpaceDep,
     prefer: Prefer = None,
     scores: Scores = None,
 ) -> schemas.Prediction | schemas.Job:
@@ -74,7 +76,7 @@ async def predict(
     When too many requests wait already, the answer is a 202 at once.
     A file that cannot be labelled is a 422 whose `type` says why, for example `urn:mfa:error:not_audio`.
     """
-    await run_in_threadpool(refuse_early, reads, context)
+    await run_in_threadpool(refuse_early, reads, context, space)
     if uploads.locked():
         raise Unavailable("Too many files are being uploaded at the moment.")
     async with uploads, received_form(request) as fields:
@@ -86,8 +88,10 @@ async def predict(
     return await answer_in_time(reads, submission, prefer, response, read)
 
 
-def refuse_early(reads: SessionFactory, context: SubmissionContext) -> None:
-    """Raise TooManyJobs before anything is received or stored for the new job."""
+def refuse_early(reads: SessionFactory, context: SubmissionContext, space: SpaceCheck) -> None:
+    """Raise TooManyJobs or NoDiskSpace before anything is received or stored for the new job."""
+    if shortage := space.find_shortage():
+        raise NoDiskSpace(shortage)
     with reads() as session:
         check_room(session, context)
 

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from api import schemas
-from api.deps import READ, Cursor, Limit, SessionDep, Writer
+from api.deps import READ, Cursor, IdPrefix, Limit, SessionDep, Writer
 from api.routes import API, make_router, problems
 from core.library.correction_files import read_rows
 from core.services import corrections as service
@@ -18,10 +18,10 @@ CSV_LIMIT = 25_000_000  # bytes of a request
 
 @router.get("", dependencies=[READ])
 def list_corrections(
-    session: SessionDep, cursor: Cursor = None, limit: Limit = 100
+    session: SessionDep, cursor: Cursor = None, limit: Limit = 100, id_prefix: IdPrefix = None
 ) -> schemas.Page[schemas.ListedChange]:
     """All changes of corrections, the newest first: what one request has written, on one track or on many."""
-    page = list_changes(session, cursor, limit)
+    page = list_changes(session, cursor, limit, id_prefix)
     items = [_listed(row) for row in page.items]
     return schemas.Page(items=items, next_cursor=page.next_cursor)
 

@@ -1,6 +1,7 @@
 """Liveness, readiness and metrics, for those who run the server."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -10,12 +11,14 @@ from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
 from api import schemas
-from api.deps import READ, SessionDep, SessionsDep, SettingsDep
+from api.deps import READ, SessionDep, SessionsDep, SettingsDep, SpaceDep
 from api.routes import GUARDED
 from core import VERSION
 from core.jobs.kinds import queues
+from core.jobs.space import SpaceCheck, measure_free
 from core.services.monitoring import RECENT_S, QueueSnapshot, measure_queue
 from core.services.readiness import missing_broker, missing_in_database
+from core.settings import Settings
 from core.states import UnitState
 from core.store.session import SessionFactory, transaction
 
@@ -33,28 +36,36 @@ async def check_health() -> schemas.Health:
 
 @router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses={503: {"model": schemas.Readiness, "description": "Not ready"}})
-def check_readiness(sessions: SessionsDep, settings: SettingsDep, response: Response) -> schemas.Readiness:
-    """Readiness: the database is migrated, the broker answers, every queue is dispatched and has a worker."""
-    missing = [*_missing_in_database(sessions), *missing_broker(settings)]
+def check_readiness(
+    sessions: SessionsDep, settings: SettingsDep, space: SpaceDep, response: Response
+) -> schemas.Readiness:
+    """Readiness: there is disk space, the database is migrated, the broker answers, every queue is
+    dispatched and has a worker.
+    """
+    missing = [*_missing_in_database(sessions, space), *missing_broker(settings)]
     if missing:
         response.status_code = 503
     return schemas.Readiness(ready=not missing, missing=missing)
 
 
-def _missing_in_database(sessions: SessionFactory) -> list[str]:
+def _missing_in_database(sessions: SessionFactory, space: SpaceCheck) -> list[str]:
     try:
         with transaction(sessions) as session:
             return missing_in_database(session)
     except SQLAlchemyError:
-        return ["The database does not answer."]
+        shortage = space.find_shortage()
+        return ["The database does not answer.", *([shortage] if shortage else [])]
 
 
 @router.head("/metrics", dependencies=[READ], include_in_schema=False)
 @router.get("/metrics", dependencies=[READ], response_class=Response, responses=GUARDED)
-def get_metrics(request: Request, session: SessionDep) -> Response:
-    """What Prometheus scrapes: the queue as the database knows it, and this process' request durations."""
+def get_metrics(request: Request, session: SessionDep, settings: SettingsDep, space: SpaceDep) -> Response:
+    """What Prometheus scrapes: the queue as the database knows it, disk space, and this process' request
+    durations.
+    """
     registry = CollectorRegistry()
     registry.register(ActivityCollector(measure_queue(session)))
+    registry.register(SpaceCollector(settings, space))
     text = generate_latest(registry) + generate_latest(request.app.state.registry)
     return Response(text, media_type=CONTENT_TYPE_LATEST)
 
@@ -105,6 +116,18 @@ class ActivityCollector(Collector):
         }
         for name, (meaning, value) in single.items():
             yield GaugeMetricFamily(name, meaning, value=value)
+
+
+class SpaceCollector(Collector):
+    def __init__(self, settings: Settings, space: SpaceCheck) -> None:
+        self._settings, self._space = settings, space
+
+    def collect(self) -> Iterable[Metric]:
+        with suppress(OSError):  # a folder that cannot be reached is a shortage
+            free = measure_free(self._settings.data_dir)
+            yield GaugeMetricFamily("mfa_data_free_bytes", "Free space of the data folder", value=free)
+        meaning = "Whether jobs wait because there is too little disk space"
+        yield GaugeMetricFamily("mfa_space_shortage", meaning, value=self._space.find_shortage() is not None)
 
 
 def labelled(

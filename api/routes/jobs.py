@@ -117,10 +117,11 @@ def retry_job(
     context: ContextDep,
     response: Response,
 ) -> schemas.Job:
-    """A new job over the failed items of a job that has ended; a training goes on from its last checkpoint.
+    """A new job over what failed, or was left undone, in a job that has ended.
 
-    Folders that could not be listed are listed again, as is a library whose listing failed. An upload is
-    labelled again while its file is kept: for an hour.
+    A training goes on from its last checkpoint. Folders that could not be listed are listed again, as is a
+    library whose listing failed or was cancelled. An upload is labelled again while its file is kept: for an
+    hour.
     """
     submission = submissions.retry_job(session, job_id, context, visible_to=caller.visible_to)
     if submission.job.kind == JobKind.PREDICT and not submission.replayed:

@@ -18,7 +18,7 @@ BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 FILES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The file",
-        "content": dict.fromkeys(("application/json", "image/png", "text/markdown"), BINARY),
+        "content": dict.fromkeys(("application/json", "image/png", "text/markdown", "text/csv"), BINARY),
     }
 }
 
@@ -71,6 +71,6 @@ def get_artifact(
     name: Annotated[str, Path(max_length=100, examples=["training_curves.png"])],
     session: SessionDep,
 ) -> Response:
-    """A file that a finished run has left: its curves, its results or its model card, not its weights."""
+    """A file that a finished run has left: curves, results, predictions or model card, not its weights."""
     content = service.read_artifact(session, run_id, name)
     return Response(content, media_type=service.ARTIFACTS[name])

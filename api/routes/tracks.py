@@ -4,12 +4,12 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Query
-from pydantic import Field
 from sqlalchemy.orm import Session
 
 from api import schemas, views
-from api.deps import READ, Cursor, IdPrefix, Limit, ModelName, SessionDep, Writer
+from api.deps import READ, Cursor, Limit, ModelName, SessionDep, Writer
 from api.routes import make_router, problems
+from api.track_filters import LibraryName, WantedTracks
 from core.services.corrections import correct_track
 from core.states import TrackOrder
 from core.store import track_pages as service
@@ -17,39 +17,17 @@ from core.store import tracks
 from core.store.correction_changes import get_history
 from core.store.corrections import get_content_hash
 from core.store.embeddings import get_vector
+from core.store.facets import count_facets
 from core.store.registry import resolve_model
 from core.store.similarity import nearest_recordings, nearest_tracks
 
 router = make_router("tracks", dependencies=[READ])
 
-MOST_GENRES = 20
-NO_LABELS: list[str] = []
-LabelName = Annotated[str, Field(max_length=200)]
-LibraryName = Annotated[str | None, Query(max_length=200, description="name of a library")]
-
 
 @router.get("", responses=problems(404))
 def list_tracks(
     session: SessionDep,
-    genre: Annotated[
-        list[LabelName],
-        Query(
-            max_length=MOST_GENRES,
-            description="a label of the model, a label set or a correction; of several, tracks have all",
-        ),
-    ] = NO_LABELS,
-    not_genre: Annotated[
-        list[LabelName], Query(max_length=MOST_GENRES, description="labels that the tracks do not have")
-    ] = NO_LABELS,
-    min_score: Annotated[
-        float, Query(ge=0, le=1, description="only with `genre`, of labels that the model gave")
-    ] = 0.0,
-    max_score: Annotated[float, Query(ge=0, le=1, description="like `min_score`")] = 1.0,
-    library: LibraryName = None,
-    path: Annotated[str | None, Query(max_length=4096, description="relative to the library")] = None,
-    q: Annotated[str | None, Query(max_length=200, description="part of the path, ignoring case")] = None,
-    unreadable_tags: Annotated[bool, Query(description="only files whose tags cannot all be read")] = False,
-    id_prefix: IdPrefix = None,
+    wanted: WantedTracks,
     sort: Annotated[
         TrackOrder | None,
         Query(
@@ -61,23 +39,28 @@ def list_tracks(
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> schemas.Page[schemas.Track]:
-    """Tracks of all libraries. With a genre only those that have the label, the most certain first."""
+    """Tracks of all libraries. With a genre only those that have the label, the most certain first.
+
+    With `min_score`, `prediction.scores` has the score of each `genre`, as `labels` need not have it.
+    """
     said_by = resolve_model(session, model)
-    wanted = service.TrackFilter(
-        genre=genre[0] if genre else None,
-        genres_too=tuple(genre[1:]),
-        not_genres=tuple(not_genre),
-        min_score=min_score,
-        max_score=max_score,
-        library=library,
-        path=path,
-        q=q,
-        unreadable_tags=unreadable_tags,
-        id_prefix=id_prefix,
-    )
     page = service.list_tracks(session, said_by, wanted, order=sort, cursor=cursor, limit=limit)
-    items = [views.track(said_by, row, all_scores=False) for row in page.items]
+    shown = [] if wanted.min_score is None else wanted.genres
+    items = [views.track(said_by, row, all_scores=False, scores_of=shown) for row in page.items]
     return schemas.Page(items=items, next_cursor=page.next_cursor)
+
+
+@router.get("/facets", responses=problems(404))
+def get_facets(
+    session: SessionDep, wanted: WantedTracks, model: ModelName = "default"
+) -> schemas.TrackFacets:
+    """How many of the tracks that `GET /tracks` lists have each label, suffix, year and library.
+
+    Of more than some ten thousand tracks the counts are estimates from a random sample, unless few match:
+    `exact` says which. Tracks are counted, not pieces of audio.
+    """
+    said_by = resolve_model(session, model)
+    return schemas.TrackFacets.model_validate(count_facets(session, said_by, wanted))
 
 
 @router.get("/{track_id}", responses=problems(404))

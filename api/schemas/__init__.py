@@ -56,8 +56,17 @@ from api.schemas.studies import (
     TuningOutcome,
     TuningRequest,
 )
+from api.schemas.system import (
+    Failure,
+    LibraryTotals,
+    Me,
+    QueueState,
+    System,
+    SystemVersions,
+    SystemWorker,
+)
 from api.schemas.thresholds import LabelThreshold, ThresholdOutcome, ThresholdPoint, ThresholdsRequest
-from api.schemas.tracks import Embedding, SimilarTrack, SimilarTracks, Track
+from api.schemas.tracks import Embedding, LabelCount, Peaks, SimilarTrack, SimilarTracks, Track, TrackFacets
 from api.schemas.training import Interval, LabelOutcome, TrainingOutcome, TrainingRequest
 
 __all__ = [
@@ -90,6 +99,7 @@ __all__ = [
     "Epoch",
     "Experiment",
     "ExperimentRuns",
+    "Failure",
     "FieldError",
     "Health",
     "ImportOutcome",
@@ -103,6 +113,7 @@ __all__ = [
     "JobRequest",
     "Label",
     "LabelChange",
+    "LabelCount",
     "LabelInSet",
     "LabelOutcome",
     "LabelSet",
@@ -112,7 +123,9 @@ __all__ = [
     "Library",
     "LibraryChange",
     "LibraryRequest",
+    "LibraryTotals",
     "ListedChange",
+    "Me",
     "Model",
     "ModelComparison",
     "NewApiKey",
@@ -120,6 +133,7 @@ __all__ = [
     "Offer",
     "Outcome",
     "Page",
+    "Peaks",
     "Prediction",
     "PreviewOptions",
     "PreviewOutcome",
@@ -127,6 +141,7 @@ __all__ = [
     "Problem",
     "Progress",
     "PromotionRequest",
+    "QueueState",
     "Readiness",
     "ReleaseRequest",
     "Request",
@@ -150,11 +165,15 @@ __all__ = [
     "SimilarTracks",
     "Study",
     "StudyDetails",
+    "System",
+    "SystemVersions",
+    "SystemWorker",
     "TagsImportRequest",
     "ThresholdOutcome",
     "ThresholdPoint",
     "ThresholdsRequest",
     "Track",
+    "TrackFacets",
     "TrackLabels",
     "TrackQuery",
     "TrainingOutcome",

@@ -46,7 +46,7 @@ class TrackQuery(Request):
     """Which tracks are meant, as for `GET /tracks`; all that is given must hold."""
 
     genre: str | None = Field(default=None, max_length=200)
-    min_score: float = Field(default=0.0, ge=0, le=1)
+    min_score: float | None = Field(default=None, ge=0, le=1)
     library: str | None = Field(default=None, max_length=200)
     path: str | None = Field(default=None, max_length=4096)
     q: str | None = Field(default=None, max_length=200)

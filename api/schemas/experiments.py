@@ -28,7 +28,7 @@ class Run(Response):
     model: str | None = Field(description="`name@version`; null until it has succeeded")
     seed: int
     dataset_sha256: str | None = Field(description="SHA-256 of the tracks, their labels and contents")
-    code_version: str | None
+    code_version: str | None = Field(description="release, and commit or digest of the sources")
     metrics: dict[str, float | None] | None
     duration_s: float | None
     created_at: datetime

@@ -58,6 +58,9 @@ class Job(Response):
     id: UUID
     kind: JobKind
     state: JobState
+    waiting: str | None = Field(
+        None, description="why an open job does not go on now, in a sentence: too little disk space"
+    )
     progress: Progress
     created_at: datetime
     started_at: datetime | None

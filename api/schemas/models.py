@@ -34,6 +34,11 @@ class Offer(Response):
     )
     lost_labels: list[str] = Field(description="that the old model has and the new one has not")
     new_labels: list[str]
+    unmeasured_labels: list[str] = Field(
+        default=[],
+        description="labels of both that no model of the new one's cross-validation had learnt when it was "
+        "tested on them, as all their tracks are of one artist; they are not compared",
+    )
     artists: int | None = Field(
         default=None, description="of the tracks, those without one counted as one each: what is resampled"
     )

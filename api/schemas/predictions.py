@@ -7,7 +7,9 @@ from pydantic import Field
 from api.schemas.base import Response
 from core.states import LabelSource, Verdict
 
-Scores = Annotated[dict[str, float], Field(description="score of every label of the model, 0 to 1")]
+Scores = Annotated[
+    dict[str, float], Field(description="score of every label of the model that is asked for, 0 to 1")
+]
 
 
 class Label(Response):

@@ -92,7 +92,8 @@ class CorrectionScores(Response):
         "and no scores without that are stored"
     )
     out_of_fold: OfBoth[int] = Field(
-        description="evaluated audio that the model was trained on, by out-of-fold scores"
+        description="evaluated audio that the model was trained on, by out-of-fold scores of labels that the "
+        "models of the folds had learnt; its thresholds were chosen on them, which flatters it a little"
     )
     macro_labels: int = Field(description="common labels that people gave, of which `macro` is the mean")
     macro: OfBoth[DecisionScores] = Field(

@@ -26,11 +26,24 @@ class LabelThreshold(Response):
 
     label: str
     threshold: float
-    before: float = Field(description="the previous threshold")
+    before: float = Field(description="the former threshold")
     support: int = Field(description="validation tracks that have the label")
-    precision: float | None
-    recall: float | None
-    front: list[ThresholdPoint] = Field(description="Pareto front of precision and recall")
+    given: int | None = Field(
+        default=None, description="validation tracks that are given it: `precision` is a share of them"
+    )
+    precision: float | None = Field(description="null if the label is never given, or cannot be measured")
+    recall: float | None = Field(description="null if the label cannot be measured")
+    precision_before: float | None = Field(
+        default=None,
+        description="with the former threshold, on the same tracks; if it was chosen on them, it is too high",
+    )
+    recall_before: float | None = Field(default=None, description="like `precision_before`")
+    kept: str | None = Field(
+        default=None, description="why the label keeps its former threshold; null if it gets another one"
+    )
+    front: list[ThresholdPoint] = Field(
+        description="Pareto front of precision and recall; empty if the label cannot be measured"
+    )
 
 
 class ThresholdOutcome(Response):
@@ -40,10 +53,26 @@ class ThresholdOutcome(Response):
     labels: list[LabelThreshold]
     unreached: list[str] = Field(
         default=[],
-        description="labels for which no threshold reaches `min_precision`; they get the nearest one",
+        description="labels whose precision is lower than `min_precision` on tracks that their threshold was "
+        "chosen without, or not known there; they keep their former threshold",
+    )
+    unmeasured: list[str] = Field(
+        default=[],
+        description="labels of which no validation track was scored by a model that had learnt them; they "
+        "keep their former threshold and are part of no mean",
     )
     cross_fitted: bool = Field(
         default=True,
         description="whether precision and recall are measured on tracks that the thresholds were chosen "
         "without; false if all validation tracks are of one artist or album: then they are too high",
     )
+    measure: str | None = Field(default=None, description="what `value` and `value_before` are")
+    verdict: Literal["better", "not_better", "unchanged"] | None = Field(
+        default=None,
+        description="whether `value` is higher than `value_before`; `unchanged` if every threshold is",
+    )
+    value_before: float | None = Field(
+        default=None,
+        description="with the former thresholds, on the same tracks; if they were chosen on these, too high",
+    )
+    value: float | None = None

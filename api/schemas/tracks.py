@@ -1,6 +1,6 @@
 """Tracks of a library, their embeddings and their neighbours."""
 
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import Field
@@ -16,6 +16,11 @@ class Track(Response):
     size: int = Field(description="bytes")
     tags: dict[str, Any] | None = Field(description="as read from the file; null until it is analysed")
     tags_error: str | None = Field(description="why some or all tags cannot be read; else null")
+    playable: bool | None = Field(
+        None,
+        description="whether common browsers play the format that the suffix of the file names; null if it "
+        "names none",
+    )
     missing: bool = Field(description="whether the file was gone when the library was last listed")
     labels: list[Label] = Field(
         [], description="as in the prediction; without one, only those that people gave"
@@ -35,6 +40,42 @@ class SimilarTracks(Response):
     track_id: UUID
     model: str
     items: list[SimilarTrack]
+
+
+class LabelCount(Response):
+    label: str
+    facet: str | None = Field(description="what kind of label it is, such as `genre`, if a label set says so")
+    count: int
+
+
+class TrackFacets(Response):
+    """How many tracks have what; of each kind the most frequent values, at most 200."""
+
+    exact: bool = Field(description="whether all tracks were counted; else the counts are estimates")
+    sampled: int | None = Field(description="on how many tracks the estimates are based; null if exact")
+    tracks: int = Field(description="all that match")
+    missing: int = Field(
+        description="further ones whose file is gone; exact up to 10,000, no more are counted"
+    )
+    analysed: int = Field(description="that the model has labelled")
+    corrected: int = Field(description="of whose labels people said something")
+    unsure: int = Field(description="of which somebody could not tell whether they have a label")
+    labels: list[LabelCount] = Field(description="as tracks have them: with corrections")
+    suffixes: dict[str, int]
+    years: dict[str, int] = Field(description="of the tag `date`")
+    libraries: dict[str, int]
+
+
+Levels = list[Annotated[int, Field(ge=0, le=255)]]
+
+
+class Peaks(Response):
+    """How loud a track is in equal parts of its duration; 255 is full scale."""
+
+    track_id: UUID
+    duration_s: float
+    peaks: Levels = Field(description="the highest absolute sample of each part")
+    rms: Levels = Field(description="the root of the mean square of each part")
 
 
 class Embedding(Response):

@@ -38,13 +38,14 @@ class Interval(Response):
 
 
 class LabelOutcome(Response):
-    """Metrics of one label on held-out tracks."""
+    """Metrics of one label on held-out tracks; all are null if it cannot be measured."""
 
     label: str
     support: int = Field(description="tracks that have the label")
     roc_auc: float | None
     pr_auc: float | None
     f1: float | None
+    unmeasured: str | None = Field(default=None, description="why the label cannot be measured")
 
 
 class TrainingOutcome(Response):
@@ -57,5 +58,11 @@ class TrainingOutcome(Response):
     metrics: dict[str, float | None]
     intervals: dict[str, Interval] = Field(description="bootstrapped over artists if they are known")
     labels: list[LabelOutcome]
+    measured_labels: int | None = Field(
+        default=None, description="that the means over labels in `metrics` and `intervals` are of"
+    )
+    unmeasured: dict[str, str] = Field(
+        default={}, description="labels that cannot be measured, each with the reason"
+    )
     dropped: int = Field(description="number of tracks that could not be read")
     warnings: list[str]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from api import schemas
 from core.states import JobState
 from core.store import tables
-from core.store.experiments import ARTIFACTS, NO_FOLD, Comparison, RunRow
+from core.store.experiments import NO_FOLD, Comparison, RunRow, list_artifacts
 
 
 def training_outcome(row: RunRow) -> schemas.TrainingOutcome | None:
@@ -21,6 +21,8 @@ def training_outcome(row: RunRow) -> schemas.TrainingOutcome | None:
         metrics=row.run.metrics or {},
         intervals=results["intervals"],
         labels=[schemas.LabelOutcome.model_validate(label) for label in results["per_label"]],
+        measured_labels=(row.run.metrics or {}).get("measured_labels"),
+        unmeasured=results.get("unmeasured", {}),
         dropped=len(results["dropped"]),
         warnings=results["warnings"],
     )
@@ -53,7 +55,7 @@ def run_details(row: RunRow, epochs: Sequence[tables.Epoch]) -> schemas.RunDetai
         config=row.run.config,
         results=row.run.results,
         epochs=[schemas.Epoch.model_validate(each.metrics | place_of(each)) for each in epochs],
-        artifacts=list(ARTIFACTS) if row.model else [],
+        artifacts=list_artifacts(row),
     )
 
 

@@ -16,6 +16,7 @@ from core.jobs.items import ItemRow
 from core.jobs.jobs import get_job
 from core.jobs.kinds import Progress
 from core.jobs.progress import get_progress
+from core.jobs.space import shortage_of
 from core.services.studies import (
     MOST_BEST,
     find_trials,
@@ -63,9 +64,20 @@ def job_list(session: Session, rows: Sequence[tables.Job]) -> list[schemas.Job]:
     """Without those deleted since they were read; in a constant number of statements."""
     progress = get_progress(session, list(rows))
     outcomes = _outcomes(session, rows)
-    return [_job(row, progress[row.id], outcomes.get(row.id)) for row in rows if row.id in progress]
+    waiting = _why_waiting(session, rows)
+    return [
+        _job(row, progress[row.id], outcomes.get(row.id), waiting if row.state in WAITING_STATES else None)
+        for row in rows
+        if row.id in progress
+    ]
 
 
+def _why_waiting(session: Session, rows: Sequence[tables.Job]) -> str | None:
+    """Why open jobs do not go on now, if one of these is open."""
+    return shortage_of(session) if any(row.state in WAITING_STATES for row in rows) else None
+
+
+WAITING_STATES = (JobState.QUEUED, JobState.RUNNING)
 Outcomes = dict[UUID, schemas.Outcome | None]
 
 
@@ -140,11 +152,14 @@ def _as_stored(rows: Sequence[tables.Job]) -> Outcomes:
     return {row.id: shapes[row.kind].model_validate(row.result) for row in rows if row.kind in shapes}
 
 
-def _job(row: tables.Job, progress: Progress, found: schemas.Outcome | None) -> schemas.Job:
+def _job(
+    row: tables.Job, progress: Progress, found: schemas.Outcome | None, waiting: str | None
+) -> schemas.Job:
     return schemas.Job(
         id=row.id,
         kind=JobKind(row.kind),
         state=JobState(row.state),
+        waiting=waiting,
         progress=schemas.Progress.model_validate({**vars(progress), **progress.details}),
         created_at=row.created_at,
         started_at=row.started_at,

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 from api import schemas
 from api.views.models import SCORE_DIGITS
+from core.library.media_types import is_playable
 from core.services.results import ResultRow
+from core.spelling import name_key
 from core.store import tables
 from core.store.corrections import Corrections
 from core.store.predictions import Label, given_labels, true_labels
@@ -53,9 +55,22 @@ def result(
     )
 
 
-def track(model: tables.Model, row: TrackRow, *, all_scores: bool) -> schemas.Track:
+def track(
+    model: tables.Model, row: TrackRow, *, all_scores: bool, scores_of: Sequence[str] = ()
+) -> schemas.Track:
+    """`scores_of`: labels in any spelling whose scores are shown, if not those of all are."""
     found, corrected = row.prediction, row.corrections
     said = given_labels(model, found.scores) if found else []
+    shown = None
+    if found:
+        with_scores = all_scores or bool(scores_of)
+        shown = prediction(
+            model, found.scores, found.duration_s, found.warnings, corrected, all_scores=with_scores
+        )
+        if not all_scores and shown.scores is not None:
+            keys = set(map(name_key, scores_of))
+            scores = {label: score for label, score in shown.scores.items() if name_key(label) in keys}
+            shown = shown.model_copy(update={"scores": scores})
     return schemas.Track(
         id=row.track.id,
         library=row.library,
@@ -63,14 +78,11 @@ def track(model: tables.Model, row: TrackRow, *, all_scores: bool) -> schemas.Tr
         size=row.track.size,
         tags=row.track.tags,
         tags_error=row.track.tags_error,
+        playable=is_playable(row.track.path),
         missing=row.track.missing_at is not None,
         labels=labels(true_labels(model, said, corrected)),
         corrections=dict(corrected),
-        prediction=prediction(
-            model, found.scores, found.duration_s, found.warnings, corrected, all_scores=all_scores
-        )
-        if found
-        else None,
+        prediction=shown,
     )
 
 

@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 from typing import Annotated, Any, Self
+from uuid import UUID
 
 from pydantic import Field, model_validator
 
@@ -16,6 +17,7 @@ class JobKind(StrEnum):
     TUNING = "tuning"
     THRESHOLDS = "thresholds"
     PREVIEW = "preview"
+    PEAKS = "peaks"
 
 
 class AnalysisParams(Config):
@@ -38,6 +40,14 @@ class PredictParams(Config):
 
     filename: str = Field(max_length=1000)
     model: str = Field(default="default", max_length=200)
+
+
+class PeaksParams(Config):
+    """Compute the waveform of one track."""
+
+    track_id: UUID
+    library: str = Field(max_length=200)
+    path: str = Field(max_length=4096)
 
 
 class TrainingOverrides(Config):

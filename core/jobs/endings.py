@@ -29,10 +29,10 @@ def cancel_unit(session: Session, claim: Claim) -> None:
     _end_unit(session, claim.unit_id, UnitState.CANCELLED)
 
 
-def release_unit(session: Session, claim: Claim) -> None:
-    """Hand an unfinished unit back (drain, time is up); that is no failed attempt."""
+def release_unit(session: Session, claim: Claim, delay_s: float = 0) -> None:
+    """Hand an unfinished unit back (drain, time is up, no disk space); that is no failed attempt."""
     hold_lease(session, claim)
-    requeue_unit(session, claim.unit_id, delay_s=0, attempt=JobUnit.attempt - 1)
+    requeue_unit(session, claim.unit_id, delay_s=delay_s, attempt=JobUnit.attempt - 1)
 
 
 def fail_unit(

@@ -19,7 +19,6 @@ from core.local.errors import (
     DataDirInUse,
     DataDirNotWritable,
     ModelMissing,
-    NoDiskSpace,
     PortInUse,
     StackFailed,
 )
@@ -32,7 +31,6 @@ __all__ = [
     "DataDirInUse",
     "DataDirNotWritable",
     "ModelMissing",
-    "NoDiskSpace",
     "Plan",
     "PortInUse",
     "Stack",

@@ -6,20 +6,21 @@ import socket
 import tempfile
 from pathlib import Path
 
-from core.local.errors import AddressNotUsable, DataDirNotWritable, ModelMissing, NoDiskSpace, PortInUse
+from core.errors import NoDiskSpace
+from core.local.errors import AddressNotUsable, DataDirNotWritable, ModelMissing, PortInUse
 
-MIN_FREE_BYTES = 1_000_000_000
+MB = 1_000_000
 
 
-def check_data_dir(data_dir: Path) -> None:
-    """Check that the data folder can be created, is writable and has free space."""
+def check_data_dir(data_dir: Path, min_free_mb: int) -> None:
+    """Check that the data folder can be created, is writable and has as much free space as jobs need."""
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(data_dir).free
-        if free < MIN_FREE_BYTES:
+        free_mb = shutil.disk_usage(data_dir).free // MB
+        if free_mb < min_free_mb:
             raise NoDiskSpace(
-                f"Only {free / 1e9:.1f} GB are free where {data_dir} is, and at least "
-                f"{MIN_FREE_BYTES / 1e9:.0f} GB is needed; make room or set MFA_DATA_DIR to another disk."
+                f"Only {free_mb} MB are free where {data_dir} is, and {min_free_mb} MB are needed "
+                "(MFA_MIN_FREE_MB); make room or set MFA_DATA_DIR to another disk."
             )
         with tempfile.TemporaryFile(dir=data_dir):
             pass

@@ -7,7 +7,7 @@ import sys
 
 from pydantic import BaseModel, ConfigDict
 
-from core.settings import PROJECT, Settings
+from core.settings import PROJECT, Settings, variable_of
 
 
 class Command(BaseModel):
@@ -80,7 +80,7 @@ def cores() -> int:
 def environment_of(settings: Settings) -> dict[str, str]:
     """Environment variables that give a child process the same settings."""
     values = settings.model_dump(mode="json")
-    return {f"MFA_{name.upper()}": str(value) for name, value in values.items() if value is not None}
+    return {variable_of(name): str(value) for name, value in values.items() if value is not None}
 
 
 def free_port(host: str = "127.0.0.1") -> int:

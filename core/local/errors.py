@@ -19,10 +19,6 @@ class DataDirNotWritable(errors.Invalid):
     """The data folder cannot be written to; set MFA_DATA_DIR to a folder of yours."""
 
 
-class NoDiskSpace(errors.Unavailable):
-    """The disk is nearly full."""
-
-
 class ModelMissing(errors.Invalid):
     """No model is installed: run `make setup`."""
 
@@ -36,7 +32,7 @@ KINDS = (
     AddressNotUsable,
     DataDirInUse,
     DataDirNotWritable,
-    NoDiskSpace,
+    errors.NoDiskSpace,
     ModelMissing,
     StackFailed,
 )

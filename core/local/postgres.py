@@ -106,6 +106,15 @@ def url(root: Path, port: int) -> str:
     return f"postgresql+psycopg://mfa:{password}@127.0.0.1:{port}/postgres"
 
 
+def running_url(root: Path) -> str | None:
+    """The value of `MFA_DATABASE_URL` for the server that runs in `root`; None if none does."""
+    try:
+        pid, _, _, port, *_ = (root / "cluster" / "postmaster.pid").read_text().splitlines()
+        return url(root, int(port)) if is_ready(root, int(pid)) and psutil.pid_exists(int(pid)) else None
+    except (FileNotFoundError, ValueError):
+        return None
+
+
 def is_ready(root: Path, pid: int) -> bool:
     """Whether the server with this pid accepts connections."""
     try:

@@ -19,10 +19,10 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from itertools import groupby
 
-from core.errors import MFAError
+from core.errors import MFAError, NoDiskSpace
 from core.local import checks, postgres, record, valkey
 from core.local.command import Command, Plan, environment_of, free_port
-from core.local.errors import StackFailed
+from core.local.errors import DataDirNotWritable, StackFailed
 from core.local.service import Service, stop_together
 from core.settings import Settings, get_settings
 
@@ -60,7 +60,7 @@ class Supervisor:
     def run(self) -> None:
         """Lock the data folder, and run the stack until StopRequested."""
         data_dir = self.settings.data_dir
-        checks.check_data_dir(data_dir)
+        checks.check_data_dir(data_dir, self.settings.min_free_mb)
         with closing(record.lock(data_dir, self.wait)) as lock:
             record.clean_up(data_dir)
             if self.plan.gateway:
@@ -186,14 +186,24 @@ class Supervisor:
         """Schedule the restart of a service that exited. Raises StackFailed after too many rapid exits."""
         now, name = time.monotonic(), service.command.name
         is_rapid = now - service.started_at < RAPID_EXIT_S
-        # a SIGKILL comes from outside and is not the service's fault
-        service.rapid_exits = service.rapid_exits + 1 if is_rapid and code != -signal.SIGKILL else 0
+        # neither a SIGKILL, which comes from outside, nor a full disk is the service's fault
+        is_full = self.is_short_of_space()
+        is_excused = is_full or code == -signal.SIGKILL
+        service.rapid_exits = service.rapid_exits + 1 if is_rapid and not is_excused else 0
         service.kill_group()
         self.write_record()
         if service.rapid_exits >= MAX_RAPID_EXITS:
             raise StackFailed(f"`{name}` died {MAX_RAPID_EXITS} times in a row. {log_excerpt(service)}")
-        service.restart_at = now + (0.1 * 2**service.rapid_exits if service.rapid_exits > 1 else 0)
+        delay_s = 0.1 * 2**service.rapid_exits if service.rapid_exits > 1 else 0
+        service.restart_at = now + (RETRY_S if is_rapid and is_full else delay_s)
         logger.warning("%s died (%s), restarting it", name, exit_reason(code))
+
+    def is_short_of_space(self) -> bool:
+        try:
+            checks.check_data_dir(self.settings.data_dir, self.settings.min_free_mb)
+        except (NoDiskSpace, DataDirNotWritable):
+            return True
+        return False
 
     def stop(self) -> None:
         """Stop all services in the order of `stop_order`."""

@@ -3,7 +3,7 @@
 import csv
 import io
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
@@ -64,13 +64,14 @@ def whole_file(file: Path) -> Iterator[BinaryIO]:
         partial.unlink(missing_ok=True)
 
 
-def write_csv(file: Path, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> int:
-    """RFC 4180 in UTF-8, with texts that a spreadsheet would calculate marked; the number of rows."""
-    count = 0
+@contextmanager
+def csv_file(file: Path, columns: Iterable[str]) -> Iterator[Callable[[Iterable[object]], None]]:
+    """A function that adds a row: RFC 4180 in UTF-8, texts that a spreadsheet would calculate marked."""
     with whole_file(file) as out, io.TextIOWrapper(out, encoding="utf-8", newline="") as text:
         writer = csv.writer(text)
         writer.writerow(columns)
-        for row in rows:
+
+        def add(row: Iterable[object]) -> None:
             writer.writerow([guard(value) if isinstance(value, str) else value for value in row])
-            count += 1
-    return count
+
+        yield add

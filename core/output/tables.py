@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from uuid import UUID
 
 from rich.table import Table
@@ -25,13 +26,13 @@ Cell = str | int | float | UUID | datetime | None
 def show_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Cell]]) -> None:
     """Print values: on a terminal shortened to what people read, else as they are.
 
-    A table without a title comes first or alone: through a pipe it is a header and rows, nothing else.
+    A table without a title comes first or alone: through a pipe it is a header and rows, nothing else. There
+    each row is written when it has come.
     """
-    found = [list(row) for row in rows]
     if console.is_terminal:
-        _print_boxed(title, list(columns), found)
+        _print_boxed(title, list(columns), [list(row) for row in rows])
     else:
-        _write_tsv(title, list(columns), found)
+        _write_tsv(title, columns, rows)
 
 
 def _print_boxed(title: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
@@ -56,10 +57,10 @@ def _print_boxed(title: str, columns: Sequence[str], rows: Sequence[Sequence[Cel
     console.print(table)
 
 
-def _write_tsv(title: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
+def _write_tsv(title: str, columns: Iterable[str], rows: Iterable[Iterable[Cell]]) -> None:
     if title:
         console.file.write(f"\n{printable(title)}\n")
-    for row in (columns, *rows):
+    for row in chain([columns], rows):
         console.file.write("\t".join(map(tsv_value, row)) + "\n")
 
 

@@ -11,8 +11,9 @@ from core.config.params import AnalysisParams, JobKind
 from core.errors import LibraryNotFound, NothingToRetry
 from core.jobs.kinds import JobSpec, NewJob, Progress, SubmissionContext, UnitSpec
 from core.services import queues
+from core.services.planning import unfinished_states
 from core.services.references import check_model_kept, has_library, hold_library_and_model
-from core.states import ItemState, UnitState
+from core.states import UnitState
 from core.store.findings import findings_of
 from core.store.libraries import check_folder, get_library_by_name
 from core.store.registry import resolve_model
@@ -31,10 +32,10 @@ def prepare_analysis(session: Session, params: AnalysisParams, _context: Submiss
 
 
 def retry_analysis(session: Session, old: Job) -> NewJob:
-    """Label the failed items again.
+    """Label again what failed, and what a cancelled job has left undone.
 
-    If the listing failed, the library is listed again as a whole; what has a result by then is skipped,
-    unless `force` is set.
+    If the listing failed or was cancelled, it starts again; what has a result by then is skipped, and so is
+    what the job has done itself, also with `force`.
     """
     if not has_library(session, old):
         raise LibraryNotFound("The library of this job has been deleted.")
@@ -50,14 +51,18 @@ def retry_analysis(session: Session, old: Job) -> NewJob:
     )
 
 
-def _retry_payload(session: Session, old: Job) -> dict[str, str]:
-    """Where the listing of a retry starts: at the failed items, or where one began that failed itself."""
+def _retry_payload(session: Session, old: Job) -> dict[str, Any]:
+    """Where the listing of a retry starts: at the unfinished items, or where an incomplete one began itself.
+
+    `continues` names the jobs whose work is not to be repeated.
+    """
     of_job = select(JobUnit).where(JobUnit.job_id == old.id, JobUnit.kind == PLAN.name)
     plan = session.scalars(of_job.order_by(JobUnit.seq).limit(1)).one_or_none()
-    if plan is not None and plan.state == UnitState.FAILED:
-        return {"retry_of": plan.payload["retry_of"]} if "retry_of" in plan.payload else {}
-    failed = exists().where(JobItem.job_id == old.id, JobItem.state == ItemState.FAILED)
-    if not session.scalar(select(failed)):
+    if plan is not None and plan.state != UnitState.DONE:
+        origin = {"retry_of": plan.payload["retry_of"]} if "retry_of" in plan.payload else {}
+        return origin | {"continues": [str(old.id), *plan.payload.get("continues", [])]}
+    unfinished = exists().where(JobItem.job_id == old.id, JobItem.state.in_(unfinished_states(old)))
+    if not session.scalar(select(unfinished)):
         raise NothingToRetry
     return {"retry_of": str(old.id)}
 

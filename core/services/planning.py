@@ -3,16 +3,17 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, insert, select, tuple_, update
+from sqlalchemy import case, func, insert, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from core.jobs.claims import Claim, hold_lease
 from core.jobs.counters import replace_payload
 from core.jobs.jobs import notify_dispatcher
 from core.jobs.kinds import UnitSpec
-from core.states import ItemState, UnitState
+from core.states import ItemState, JobState, UnitState
 from core.store.findings import count_left_out
 from core.store.tables import Job, JobItem, JobUnit, Track
 
@@ -40,8 +41,8 @@ def add_page(
     claim: Claim,
     units: Sequence[PlannedUnit],
     *,
-    cursor: dict[str, str],
-    next_cursor: dict[str, str],
+    cursor: dict[str, Any],
+    next_cursor: dict[str, Any],
     left_out: Mapping[str, int] | None = None,
 ) -> None:
     """Add the units of the page at `cursor` and store where the next one starts, all or nothing.
@@ -97,32 +98,57 @@ def add_items(session: Session, job_id: UUID, unit_id: int, items: Sequence[Plan
 
 
 @dataclass(frozen=True)
-class FailedItem:
-    """What a job could not label: a track, or a path that was no track."""
+class UnfinishedItem:
+    """What a job has not labelled: a track, or a path that was no track."""
 
     unit_id: int
     pos: int
     track_id: UUID | None
     path: str
     size: int  # bytes; 0 where there is no track
+    content_hash: bytes | None = None  # of a pending item that needs no look at the file
 
 
-def list_failed_items(
+def unfinished_states(job: Job) -> tuple[ItemState, ...]:
+    """The states of the items that a retry of this ended job takes up."""
+    is_cancelled = job.state == JobState.CANCELLED
+    return (ItemState.FAILED, ItemState.PENDING) if is_cancelled else (ItemState.FAILED,)
+
+
+def list_unfinished_items(
     session: Session, job_id: UUID, after: tuple[int, int] | None, limit: int, are_tracks: bool
-) -> list[FailedItem]:
-    """The failed items of a job behind the position `after` (unit id, position in the unit), in order.
+) -> list[UnfinishedItem]:
+    """The unfinished items of a job behind the position `after` (unit id, position in the unit), in order.
 
     Either those of tracks, or those of paths that were no track.
     """
     path, size = func.coalesce(JobItem.path, Track.path), func.coalesce(Track.size, 0)
+    content_hash = case((JobItem.state == ItemState.PENDING, JobItem.content_hash))
     kind = JobItem.track_id.is_not(None) if are_tracks else JobItem.track_id.is_(None)
+    states = unfinished_states(session.get_one(Job, job_id))
     query = (
-        select(JobItem.unit_id, JobItem.pos, JobItem.track_id, path, size)
+        select(JobItem.unit_id, JobItem.pos, JobItem.track_id, path, size, content_hash)
         .outerjoin(Track, Track.id == JobItem.track_id)
-        .where(JobItem.job_id == job_id, JobItem.state == ItemState.FAILED, kind)
+        .where(JobItem.job_id == job_id, JobItem.state.in_(states), kind)
         .order_by(JobItem.unit_id, JobItem.pos)
         .limit(limit)
     )
     if after is not None:
         query = query.where(tuple_(JobItem.unit_id, JobItem.pos) > after)
-    return [FailedItem(*row) for row in session.execute(query)]
+    return [UnfinishedItem(*row) for row in session.execute(query)]
+
+
+def find_finished(session: Session, job_ids: Sequence[UUID], track_ids: Sequence[UUID]) -> dict[UUID, bytes]:
+    """The tracks that one of these jobs has labelled or skipped, with their audio if that is the same now."""
+    if not job_ids:
+        return {}
+    finished = (
+        select(Track.id, Track.content_hash)
+        .join(JobItem, (JobItem.track_id == Track.id) & (JobItem.content_hash == Track.content_hash))
+        .where(
+            Track.id.in_(track_ids),
+            JobItem.job_id.in_(job_ids),
+            JobItem.state.in_((ItemState.DONE, ItemState.SKIPPED)),
+        )
+    )
+    return {track_id: content for track_id, content in session.execute(finished) if content is not None}

@@ -31,6 +31,7 @@ from core.store.tables import (
     Study,
     Track,
     TrainingTrack,
+    Waveform,
 )
 
 PIECE = 2000  # rows
@@ -146,6 +147,7 @@ def forget_audio(session: Session, content_hashes: Collection[bytes]) -> tuple[S
     ):
         keys = [key for key in locked if key[0] not in referenced]
         swept += _swept(table, _delete(session, table, tuple_(table.content_hash, maker_id).in_(keys)))
+    swept += _swept(Waveform, _delete(session, Waveform, Waveform.content_hash.in_(forgotten)))
     return swept, forgotten
 
 

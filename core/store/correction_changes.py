@@ -39,6 +39,7 @@ from core.errors import ChangeNotFound
 from core.spelling import name_key
 from core.states import Verdict
 from core.store.cursor import Page, cut_page, decode_cursor
+from core.store.ids import id_starts_with
 from core.store.tables import (
     Correction,
     CorrectionChange,
@@ -292,8 +293,10 @@ def _entries(session: Session, query: Select[*tuple[Any, ...]]) -> list[Entry]:
     ]
 
 
-def list_changes(session: Session, cursor: str | None = None, limit: int = 100) -> Page[ChangeRow]:
-    """All changes of corrections, the newest first."""
+def list_changes(
+    session: Session, cursor: str | None = None, limit: int = 100, id_prefix: str | None = None
+) -> Page[ChangeRow]:
+    """Changes of corrections, the newest first."""
     of_change = CorrectionEntry.change_id == CorrectionChange.id
     entries = select(func.count()).where(of_change).scalar_subquery()
     standing = select(func.count()).where(Correction.change_id == CorrectionChange.id).scalar_subquery()
@@ -301,6 +304,8 @@ def list_changes(session: Session, cursor: str | None = None, limit: int = 100) 
     query = select(CorrectionChange, entries, standing).order_by(
         CorrectionChange.created_at.desc(), CorrectionChange.id.desc()
     )
+    if id_prefix is not None:
+        query = query.where(id_starts_with(CorrectionChange.id, id_prefix))
     if cursor is not None:
         query = query.where(key < tuple_(*map(literal, decode_cursor(cursor, datetime.fromisoformat, UUID))))
     rows = [ChangeRow(*row) for row in session.execute(query.limit(limit + 1))]

@@ -27,6 +27,7 @@ ARTIFACTS = {
     "training_curves.png": "image/png",
     "co_occurrence.png": "image/png",
     "MODEL_CARD.md": "text/markdown; charset=utf-8",
+    "predictions.csv": "text/csv; charset=utf-8; header=present",
 }
 MAX_COMPARED = 20
 
@@ -200,6 +201,14 @@ def read_artifact(session: Session, run_id: UUID, name: str) -> bytes:
         return (artifact_folder(row.model) / name).read_bytes()
     except OSError as error:
         raise ArtifactNotFound(f"The file {name} of this run has been deleted.") from error
+
+
+def list_artifacts(row: RunRow) -> list[str]:
+    """The files that `read_artifact` finds; earlier versions have left fewer."""
+    if row.model is None:
+        return []
+    folder = artifact_folder(row.model)
+    return [name for name in ARTIFACTS if (folder / name).is_file()]
 
 
 def find_training(session: Session, model: Model) -> Run | None:

@@ -57,10 +57,10 @@ def near_neighbours(
     Only audio of tracks that satisfy `there` is considered, and only equal coverages are compared.
     """
     one = aliased(Embedding)
-    distance: Any = _vector(Embedding, model).cosine_distance(_vector(one, model))
+    distance: Any = vector_of(Embedding, model).cosine_distance(vector_of(one, model))
     nearest = (
         select(Embedding.content_hash, Embedding.coverage, Embedding.duration_s, distance.label("distance"))
-        .where(_of_encoder(model))
+        .where(of_encoder(model))
         .order_by(distance)
         .limit(NEIGHBOURS)
         .lateral("nearest")
@@ -88,7 +88,7 @@ def near_pairs(
     """The pairs of near audio among all pairs of these content hashes."""
     one, other = aliased(Embedding), aliased(Embedding)
     wanted = func.any(literal(list(content_hashes), ARRAY(LargeBinary)))
-    distance: Any = _vector(one, model).cosine_distance(_vector(other, model))
+    distance: Any = vector_of(one, model).cosine_distance(vector_of(other, model))
     pairs = select(one.content_hash, other.content_hash).join(
         other, (one.content_hash < other.content_hash) & (one.coverage == other.coverage)
     )
@@ -118,7 +118,7 @@ def similarities(
         .table_valued("first", "second")
         .render_derived()
     )
-    distance: Any = _vector(one, model).cosine_distance(_vector(other, model))
+    distance: Any = vector_of(one, model).cosine_distance(vector_of(other, model))
     query = (
         select(asked.c.first, asked.c.second, 1 - distance)
         .join(one, (one.content_hash == asked.c.first) & (one.encoder_id == model.encoder_id))
@@ -127,10 +127,11 @@ def similarities(
     return {(first, second): cosine for first, second, cosine in session.execute(query)}
 
 
-def _vector(embedding: Any, model: Model) -> Any:
+def vector_of(embedding: Any, model: Model) -> Any:
+    """The vector of a row of embeddings, with the encoder's size as in its index."""
     return cast(embedding.vector, VECTOR(model.embedding_size))
 
 
-def _of_encoder(model: Model) -> ColumnElement[bool]:
+def of_encoder(model: Model) -> ColumnElement[bool]:
     """A condition with the encoder as a literal, so that the planner uses the encoder's partial index."""
     return Embedding.encoder_id == literal_column(f"{model.encoder_id:d}")

@@ -218,7 +218,8 @@ def _margin(model: Model, label: str | None) -> TextClause:
 def _suspects(model: Model, label: str | None) -> Select[*tuple[Any, ...]]:
     """Corrected audio by the model's least confidence in what people said, unless it has been confirmed.
 
-    Where the model was trained on the audio, by out-of-fold scores, if stored.
+    Where the model was trained on the audio, by out-of-fold scores, if stored; nothing is suspected of labels
+    that the models of the folds had not learnt.
     """
     keys = [name_key(each) for each in model.labels]
     scores = func.coalesce(TrainingTrack.scores, Prediction.scores, type_=ARRAY(Float))
@@ -242,6 +243,7 @@ def _suspects(model: Model, label: str | None) -> Select[*tuple[Any, ...]]:
             ~confirmed,
         )
         .group_by(Prediction.content_hash)
+        .having(func.min(confidence).is_not(None))
         .order_by(text("value"))
     )
 

@@ -7,6 +7,7 @@ option `include_deleted` returns them.
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.orm import ORMExecuteState, Session, sessionmaker, with_loader_criteria
@@ -37,8 +38,9 @@ def create_database_engine(url: str, pool_size: int = 5) -> Engine:
     )
 
 
-def create_session_factory(engine: Engine) -> SessionFactory:
-    factory = sessionmaker(engine, expire_on_commit=False)
+def create_session_factory(engine: Engine, **info: Any) -> SessionFactory:
+    """`info` is that of every session, for what is not in the database."""
+    factory = sessionmaker(engine, expire_on_commit=False, info=info)
     event.listen(factory, "do_orm_execute", _leave_out_deleted)
     return factory
 

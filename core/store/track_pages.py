@@ -1,6 +1,7 @@
 """Which tracks are meant by a query, and pages of them.
 
-Those of a genre come in two parts: those that people gave the label, then the most certain of the model.
+Those of a genre come in parts: those that people gave the label, then the most certain of the model, in the
+end those whose score is below the label's threshold, if they are asked for.
 """
 
 import unicodedata
@@ -9,8 +10,23 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import REAL, ColumnElement, Select, cast, exists, false, func, or_, select, text, true, tuple_
-from sqlalchemy.orm import Session
+from sqlalchemy import (
+    REAL,
+    ColumnElement,
+    Select,
+    SQLColumnExpression,
+    cast,
+    exists,
+    false,
+    func,
+    literal_column,
+    or_,
+    select,
+    text,
+    true,
+    tuple_,
+)
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from core.errors import Invalid, InvalidCursor
 from core.spelling import name_key
@@ -18,7 +34,7 @@ from core.states import TrackOrder, Verdict
 from core.store.cursor import Page, cut_page, decode_cursor
 from core.store.ids import id_starts_with
 from core.store.libraries import get_library_by_name
-from core.store.tables import Correction, LabelSet, Library, Model, PredictionLabel, Track
+from core.store.tables import Correction, LabelSet, Library, Model, Prediction, PredictionLabel, Track
 from core.store.tracks import TrackRow, track_row, tracks_with
 
 DECIDED = (Verdict.YES, Verdict.NO)
@@ -26,18 +42,28 @@ DECIDED = (Verdict.YES, Verdict.NO)
 
 @dataclass(frozen=True)
 class TrackFilter:
-    """Which tracks are meant; all that is given must hold, and missing tracks are never meant."""
+    """Which tracks are meant: all that is given must hold."""
 
     genre: str | None = None  # a label
-    min_score: float = 0.0  # only with a genre, of labels that a model gave
+    min_score: float | None = None  # of each genre, unless a person gave it; None: what its threshold is
     library: str | None = None
     path: str | None = None
     q: str | None = None  # part of the path, ignoring case
     unreadable_tags: bool = False
-    max_score: float = 1.0  # like `min_score`
+    max_score: float = 1.0  # of each genre, unless a person gave it
     genres_too: tuple[str, ...] = ()  # further labels that they have
     not_genres: tuple[str, ...] = ()  # labels that they have not
     id_prefix: str | None = None
+    words: tuple[str, ...] = ()  # beginnings of words of the path and the tags, all of which they have
+    suffix: str | None = None  # in lower case, with its dot
+    year: str | None = None  # four digits
+    corrected: bool | None = None  # whether somebody said something of their labels
+    unsure: bool = False  # of which people could not tell some label
+    missing: bool = False  # those whose file is gone, instead of those that are there
+
+    @property
+    def genres(self) -> list[str]:
+        return [] if self.genre is None else [self.genre, *self.genres_too]
 
 
 EVERYTHING = TrackFilter()
@@ -112,7 +138,10 @@ def _labelled_page(
     cursor: str | None,
     limit: int,
 ) -> Page[TrackRow]:
-    """Both parts are read from an index where the page starts: the first by audio, the second by score."""
+    """Each part goes on where the page starts: the first by audio, the others by score.
+
+    Only scores below the threshold are in no index: those of all audio are looked through.
+    """
     label = find_label(session, model, genre)
     after, below = _positions(cursor)
     rows: list[tuple[TrackRow, tuple[Any, ...]]] = []
@@ -120,8 +149,9 @@ def _labelled_page(
         for *row, digest in session.execute(_confirmed(tracks, genre, after).limit(limit + 1)):
             found = track_row(*row)
             rows.append((found, (str(Verdict.YES), digest.hex(), found.track.id)))
-    if len(rows) <= limit and label is not None:
-        query = _predicted(tracks, model, label, wanted, below)
+    for query in [] if label is None else _predicted(tracks, model, label, wanted, below):
+        if len(rows) > limit:
+            break
         for *row, score in session.execute(query.limit(limit + 1 - len(rows))):
             found = track_row(*row)
             rows.append((found, (score, found.track.id)))
@@ -130,25 +160,46 @@ def _labelled_page(
 
 
 def _has_label(session: Session, model: Model, genre: str, wanted: TrackFilter) -> ColumnElement[bool]:
-    """Whether a track has the label, for a person or, if nobody said more, for the model, so certain."""
+    """Whether a track has the label for a person or, if nobody said more, such a score by the model."""
     label = find_label(session, model, genre)
     confirmed = exists().where(*_of_track(genre), Correction.verdict == Verdict.YES).correlate(Track)
     if label is None:
         return confirmed
-    given = PredictionLabel
-    predicted = exists().where(
-        given.content_hash == Track.content_hash,
-        given.model_id == model.id,
-        given.label == label,
-        *_score_between(wanted),
-    )
+    if _reaches_below(model, label, wanted):
+        of_track = (Prediction.content_hash == Track.content_hash, Prediction.model_id == model.id)
+        predicted = exists().where(*of_track, *_between(_stored_score(model, label), wanted))
+    else:
+        given = PredictionLabel
+        predicted = exists().where(
+            given.content_hash == Track.content_hash,
+            given.model_id == model.id,
+            given.label == label,
+            *_between(given.score, wanted),
+        )
     return or_(confirmed, predicted.correlate(Track) & _is_undecided(model, label))
 
 
-def _score_between(wanted: TrackFilter) -> tuple[ColumnElement[bool], ...]:
-    score = PredictionLabel.score
-    least = score >= cast(wanted.min_score, REAL)
-    return (least,) if wanted.max_score >= 1 else (least, score <= cast(wanted.max_score, REAL))
+def _between(score: SQLColumnExpression[Any], wanted: TrackFilter) -> list[ColumnElement[bool]]:
+    least = score >= cast(wanted.min_score or 0.0, REAL)
+    return [least] if wanted.max_score >= 1 else [least, score <= cast(wanted.max_score, REAL)]
+
+
+def _reaches_below(model: Model, label: str, wanted: TrackFilter) -> bool:
+    """Whether scores are asked for with which the model does not give the label: rows of labels lack them.
+
+    Exclusive labels have no thresholds: a track has only the one with the highest score.
+    """
+    if wanted.min_score is None or model.single_label:
+        return False
+    return wanted.min_score < _threshold(model, label)
+
+
+def _threshold(model: Model, label: str) -> float:
+    return model.thresholds[model.labels.index(label)]
+
+
+def _stored_score(model: Model, label: str) -> ColumnElement[float]:
+    return Prediction.scores[model.labels.index(label) + 1]
 
 
 def find_label(session: Session, model: Model, name: str) -> str | None:
@@ -208,20 +259,68 @@ def _predicted(
     label: str,
     wanted: TrackFilter,
     below: tuple[float, UUID] | None,
+) -> list[Select[*tuple[Any, ...]]]:
+    """Tracks by the model's scores of which nobody said more, the highest first, query after query."""
+    given = _given(tracks, model, label, wanted, below)
+    if not _reaches_below(model, label, wanted):
+        return [given]
+    return [given, _scored_below(tracks, model, label, wanted, below)]
+
+
+def _given(
+    tracks: Select[*tuple[Any, ...]],
+    model: Model,
+    label: str,
+    wanted: TrackFilter,
+    below: tuple[float, UUID] | None,
 ) -> Select[*tuple[Any, ...]]:
-    """Tracks that the model gave the label and of which nobody said more, the most certain first."""
+    """Tracks that the model gave the label, out of the index."""
     given = PredictionLabel
     query = (
         tracks.join(given, (given.content_hash == Track.content_hash) & (given.model_id == model.id))
-        .where(given.label == label, *_score_between(wanted), _is_undecided(model, label))
+        .where(given.label == label, *_between(given.score, wanted), _is_undecided(model, label))
         .order_by(given.score.desc(), Track.id)
         .add_columns(given.score)
     )
+    return query.where(*_after(given.score, below))
+
+
+def _scored_below(
+    tracks: Select[*tuple[Any, ...]],
+    model: Model,
+    label: str,
+    wanted: TrackFilter,
+    below: tuple[float, UUID] | None,
+) -> Select[*tuple[Any, ...]]:
+    """Tracks whose score is below the threshold.
+
+    The scores are sorted before the tracks are looked up, so that a page looks up few.
+    """
+    score = _stored_score(model, label)
+    rows = select(Prediction.content_hash, score.label("score")).where(
+        Prediction.model_id == model.id,
+        *_between(score, wanted),
+        score < cast(_threshold(model, label), REAL),
+    )
+    if below is not None:
+        rows = rows.where(score <= cast(below[0], REAL))
+    scored = rows.order_by(score.desc()).subquery()
+    query = (
+        tracks.join(scored, scored.c.content_hash == Track.content_hash)
+        .where(_is_undecided(model, label))
+        .order_by(scored.c.score.desc(), Track.id)
+        .add_columns(scored.c.score)
+    )
+    return query.where(*_after(scored.c.score, below))
+
+
+def _after(score: SQLColumnExpression[Any], below: tuple[float, UUID] | None) -> list[ColumnElement[bool]]:
+    """Behind the last track of a page."""
     if below is None:
-        return query
+        return []
     last = cast(below[0], REAL)
     # A bound on the score alone lets the index scan start where the page does.
-    return query.where(given.score <= last, or_(given.score < last, Track.id > below[1]))
+    return [score <= last, or_(score < last, Track.id > below[1])]
 
 
 def _is_undecided(model: Model, label: str) -> ColumnElement[bool]:
@@ -257,7 +356,42 @@ def _besides_genre(session: Session, model: Model, wanted: TrackFilter) -> list[
         where.append(id_starts_with(Track.id, wanted.id_prefix))
     where += [_has_label(session, model, genre, wanted) for genre in wanted.genres_too]
     where += [~_has_label(session, model, genre, EVERYTHING) for genre in wanted.not_genres]
-    return [*where, Track.missing_at.is_(None)]
+    where += _of_file(wanted) + _by_verdicts(wanted)
+    return [*where, Track.missing_at.is_not(None) if wanted.missing else Track.missing_at.is_(None)]
+
+
+def _of_file(wanted: TrackFilter) -> list[ColumnElement[bool]]:
+    where: list[ColumnElement[bool]] = []
+    if wanted.words:
+        beginnings = " & ".join(f"'{word}':*" for word in wanted.words)
+        query = func.to_tsquery(literal_column("'simple'"), beginnings)
+        where.append(func.track_words(Track.path, Track.tags).bool_op("@@")(query))
+    if wanted.suffix is not None:
+        where.append(suffix_of_path(Track.path) == wanted.suffix)
+    if wanted.year is not None:
+        where.append(year_of_tags(Track.tags) == wanted.year)
+    return where
+
+
+def _by_verdicts(wanted: TrackFilter) -> list[ColumnElement[bool]]:
+    of_audio = Correction.content_hash == Track.content_hash
+    where: list[ColumnElement[bool]] = []
+    if wanted.corrected is not None:
+        said = exists().where(of_audio, Correction.verdict.is_not(None)).correlate(Track)
+        where.append(said if wanted.corrected else ~said)
+    if wanted.unsure:
+        where.append(exists().where(of_audio, Correction.verdict == Verdict.UNSURE).correlate(Track))
+    return where
+
+
+def suffix_of_path(path: ColumnElement[str] | InstrumentedAttribute[str]) -> ColumnElement[str]:
+    """In lower case, with its dot; NULL if it has none. As in the index `ix_tracks_suffix`."""
+    return func.substring(func.lower(path), literal_column(r"'\.[a-z0-9_~+-]{1,10}$'"))
+
+
+def year_of_tags(tags: InstrumentedAttribute[dict[str, Any] | None]) -> ColumnElement[str]:
+    """The four digits that the date begins with, else NULL. As in the index `ix_tracks_year`."""
+    return func.substring(tags.op("->>")(literal_column("'date'")), literal_column("'^[0-9]{4}'"))
 
 
 def _at_path(session: Session, path: str, where: Sequence[ColumnElement[bool]]) -> ColumnElement[bool]:

@@ -10,11 +10,12 @@ from core.store.tables import Model, TrainingTrack
 
 
 def save_training_tracks(
-    session: Session, model: Model, scores: Mapping[bytes, Sequence[float] | None]
+    session: Session, model: Model, scores: Mapping[bytes, Sequence[float | None] | None]
 ) -> None:
     """Store audio that a model was trained on, by content hash; what is stored of it is replaced.
 
-    Scores (L,) are those of models that were not trained on the audio; None if there is none.
+    Scores (L,) are those of models that were not trained on the audio; None if there is none, or if they had
+    not learnt the label.
     """
     statement = insert(TrainingTrack)
     keys = [TrainingTrack.model_id, TrainingTrack.content_hash]
@@ -34,10 +35,10 @@ def has_training_tracks(session: Session, model: Model) -> bool:
 
 def find_training_tracks(
     session: Session, model: Model, content_hashes: Iterable[bytes]
-) -> dict[bytes, Sequence[float] | None]:
+) -> dict[bytes, Sequence[float | None] | None]:
     """Which of the audio the model, or another version with its weights, was trained on.
 
-    With scores (L,) of models that were not trained on it; None if there are none.
+    With scores (L,) as `save_training_tracks` stores them.
     """
     digests = cast(list(content_hashes), ARRAY(LargeBinary))
     query = (

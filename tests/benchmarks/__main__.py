@@ -10,5 +10,6 @@ for benchmark in ("engine", "sandbox", "stack", "bombs", "relabelling", "learnin
     print(f"== {benchmark}", flush=True)
     arguments = (str(settings.models_dir / "musicnn-msd-1"), str(settings.data_dir / "samples"))
     subprocess.run([sys.executable, "-m", f"tests.benchmarks.{benchmark}", *arguments], check=True)
-print("== life cycle", flush=True)
-subprocess.run([sys.executable, "-m", "tests.benchmarks.life_cycle"], check=True)
+for benchmark in ("pages", "life_cycle"):
+    print(f"== {benchmark}", flush=True)
+    subprocess.run([sys.executable, "-m", f"tests.benchmarks.{benchmark}"], check=True)

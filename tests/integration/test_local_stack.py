@@ -17,8 +17,10 @@ import pytest
 import redis
 
 from core import local as stacks
+from core.errors import NoDiskSpace
 from core.local import SERVERS_ONLY, Plan, checks, local_stack
-from core.local.command import free_port
+from core.local.command import free_port, python
+from core.local.supervisor import MAX_RAPID_EXITS, Supervisor
 from tests.support.stack import (
     GATEWAY,
     STUBBORN,
@@ -160,10 +162,24 @@ def test_an_unusable_data_folder_is_named(tmp_path: Path) -> None:
         pass
 
 
-def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "MIN_FREE_BYTES", 10**18)
-    with pytest.raises(stacks.NoDiskSpace, match=r"^Only [\d.]+ GB are free where .* is"):
-        checks.check_data_dir(tmp_path)
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    with pytest.raises(NoDiskSpace, match=r"^Only \d+ MB are free where .*, and 1000000000000 MB are needed"):
+        checks.check_data_dir(tmp_path, 10**12)
+
+
+def test_a_service_that_dies_for_want_of_disk_space_is_started_until_it_lives(tmp_path: Path) -> None:
+    settings = external(tmp_path).model_copy(update={"min_free_mb": 10**12})
+    supervisor = Supervisor(settings, SERVERS_ONLY)
+    (tmp_path / "logs").mkdir()
+    service = supervisor.launch(python("dies", "no_such_module"))
+    for _ in range(2 * MAX_RAPID_EXITS):
+        supervisor.handle_exit(service, 1)
+    assert service.rapid_exits == 0
+    supervisor.settings = settings.model_copy(update={"min_free_mb": 0})
+    for _ in range(MAX_RAPID_EXITS - 1):
+        supervisor.handle_exit(service, 1)
+    with pytest.raises(stacks.StackFailed, match="died 5 times in a row"):
+        supervisor.handle_exit(service, 1)
 
 
 def test_a_second_stack_in_the_same_folder_is_refused(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from core.config.models import Coverage
 from core.errors import Corrupt, ItemError
 from core.jobs.jobs import OPEN_UNIT_STATES
 from core.jobs.kinds import unit_spec
+from core.ml.audio.waveform import Waveform
 from core.ml.inference.tagger import Analysis
 from core.ml.inference.timings import StageTimings
 from core.store.session import SessionFactory
@@ -83,4 +84,11 @@ class StubTagger:
 def analysis_of(content: bytes) -> Analysis:
     digest = np.frombuffer(hashlib.sha256(content).digest(), np.uint8).astype(np.float32)
     warnings = ("Some of it is missing.",) if content.startswith(b"damaged") else ()
-    return Analysis(60.0, digest[: len(LABELS)] / 255, digest[-EMBEDDING_SIZE:] / 255, warnings)
+    levels = digest[:8].astype(np.uint8).tobytes()
+    return Analysis(
+        60.0,
+        digest[: len(LABELS)] / 255,
+        digest[-EMBEDDING_SIZE:] / 255,
+        warnings,
+        Waveform(60.0, 7.5, levels, levels),
+    )

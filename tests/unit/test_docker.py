@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from core.jobs.kinds import queues
-from core.settings import PROJECT, Settings, has_password
+from core.local.record import MARK
+from core.settings import OTHER_VARIABLES, PROJECT, SECRETS_DIR, Settings, has_password, variable_of
 from tests.support.compose import DOCKER, FILE, VARIABLE, Missing, dependencies, load, packages_of_image
 
 COMPOSE = load(MFA_MUSIC="/home/me/Music")
@@ -138,11 +139,20 @@ def test_servers_are_pinned_and_the_broker_keeps_what_it_is_told():
 
 
 def test_every_setting_of_the_file_exists():
-    known = {f"MFA_{name.upper()}" for name in Settings.model_fields} | {"MFA_SECRETS_DIR"}
+    known = {variable_of(name) for name in Settings.model_fields} | {"MFA_SECRETS_DIR"}
     uvicorn = {"gateway": {"FORWARDED_ALLOW_IPS"}}
     for name in OURS:
         assert set(SERVICES[name]["environment"]) <= known | uvicorn.get(name, set()), name
     assert SERVICES["gateway"]["environment"]["FORWARDED_ALLOW_IPS"] == "127.0.0.1"
+
+
+def test_processes_read_the_names_of_the_settings_file_and_know_them_all():
+    assert all({"path": ".env", "required": False} in SERVICES[name]["env_file"] for name in OURS)
+    own = {match[1] for match in VARIABLE.finditer(FILE.read_text()) if (match[1] or "").startswith("MFA_")}
+    assert own - {variable_of(name) for name in Settings.model_fields} == OTHER_VARIABLES - {
+        SECRETS_DIR,
+        MARK,
+    }
 
 
 def test_every_variable_of_the_file_is_explained():

@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 
 from api.client.cli import app as mfa
 from api.main import create_app
-from core.settings import PROJECT, Settings
+from core.settings import PROJECT, Settings, variable_of
 from tests.support.documents import (
     DOCUMENTS,
     all_commands,
@@ -31,7 +31,10 @@ from workers.datasets import app as mfa_datasets
 README = (PROJECT / "README.md").read_text()
 RECORDS = sorted((PROJECT / "docs" / "decisions").glob("[0-9]*.md"))
 FOLDERS = {"api", "configs", "core", "docker", "docs", "migrations", "notebooks", "tests", "workers"}
-MADE_BY_THE_READER = {"docker/.env", "docker/secrets", "docker/first.yml", "docker/further.yml"}
+SECRETS = ("postgres_password", "valkey_conf", "mfa_database_url", "mfa_broker_url")
+MADE_BY_THE_READER = {"docker/.env", "docker/secrets", "docker/first.yml", "docker/further.yml"} | {
+    f"docker/secrets/{name}" for name in SECRETS
+}
 OTHER_PROGRAMS = {"--nproc-per-node", "--scale", "--timeout"}  # of torchrun, Docker Compose and pytest
 README_PROGRAMS = {"make", "docker", "echo", "mfa", "curl", "api=http://127.0.0.1:8000/api/v1"}
 each_record = pytest.mark.parametrize("record", RECORDS, ids=lambda path: path.name)
@@ -111,13 +114,13 @@ def test_options_that_stand_alone_exist() -> None:
 
 def test_settings_exist_and_are_explained() -> None:
     compose = "".join(file.read_text() for file in (PROJECT / "docker").glob("*.yml"))
-    known = {f"MFA_{name.upper()}" for name in Settings.model_fields} | {"MFA_SECRETS_DIR"}
+    known = {variable_of(name) for name in Settings.model_fields} | {"MFA_SECRETS_DIR"}
     known |= set(re.findall(r"\bMFA_[A-Z_]+\b", compose))
     assert wrong(lambda text: re.findall(r"\bMFA_[A-Z_]+\b", text), known.__contains__) == []
     explained = (PROJECT / "docs" / "SETTINGS.md").read_text()
     fields = Settings.model_fields.items()
     public = [name for name, field in fields if "fault tests only" not in (field.description or "")]
-    assert [name for name in public if f"`MFA_{name.upper()}`" not in explained] == []
+    assert [name for name in public if f"`{variable_of(name)}`" not in explained] == []
 
 
 def test_modules_exist() -> None:

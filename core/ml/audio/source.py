@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from core.errors import Corrupt, UnsupportedFormat
+from core.ml.audio.waveform import Waveform
 
 Samples = npt.NDArray[np.float32]
 
@@ -69,6 +70,7 @@ class Decoded:
 
     duration_s: float
     warnings: tuple[str, ...] = ()  # sentences about missing audio
+    waveform: Waveform | None = None  # if it was asked for
 
 
 def block_frames(sample_rate: int, channels: int) -> int:

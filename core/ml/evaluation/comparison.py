@@ -18,7 +18,7 @@ from core.states import Verdict
 MOST_CHANGES = 20
 Scores = npt.NDArray[np.float32]
 Verdicts = Mapping[str, Verdict]  # by label
-Unseen = Mapping[bytes, Sequence[float] | None]
+Unseen = Mapping[bytes, Sequence[float | None] | None]
 K = TypeVar("K")
 V = TypeVar("V", bound=np.generic)
 
@@ -32,9 +32,9 @@ class Labelling:
     exclusive: bool
 
     def decisions(self, scores: Scores) -> Bools:
-        """Whether a track with these scores (N, L) gets a label (N, L)."""
+        """Whether a track with these scores (N, L), NaN where there is none, gets a label (N, L)."""
         if self.exclusive:
-            return argmax_decisions(scores)
+            return argmax_decisions(np.nan_to_num(scores, nan=-1.0))
         return np.asarray(scores >= np.asarray(self.thresholds, np.float32))
 
 
@@ -42,8 +42,8 @@ class Labelling:
 class Page(Generic[K]):
     """Tracks with the scores of both models; `audio` is equal for tracks that hold the same.
 
-    `unseen`: the audio that each model was trained on, with out-of-fold scores (L,); None if there
-    are none.
+    `unseen`: the audio that each model was trained on, with out-of-fold scores (L,); None if there are none,
+    or none of a label.
     """
 
     tracks: Sequence[K]
@@ -53,12 +53,12 @@ class Page(Generic[K]):
     unseen: tuple[Unseen, Unseen] = field(default_factory=lambda: ({}, {}))
 
     def unseen_scores(self, which: int) -> Scores:
-        """The scores (N, L) of a model; out-of-fold scores of tracks that it was trained on."""
+        """The scores (N, L) of a model; out-of-fold scores of tracks that it was trained on, NaN without."""
         known = self.unseen[which]
         scores = self.scores[which].copy() if known else self.scores[which]
         for row, audio in enumerate(self.audio):
             if (found := known.get(audio)) is not None:
-                scores[row] = found
+                scores[row] = np.array(found, np.float32)
         return scores
 
 
@@ -109,13 +109,17 @@ class Comparison(Generic[K]):
 
     def add(self, page: Page[K]) -> None:
         served = [self._decide(which, page.scores[which]) for which in (0, 1)]
-        unseen = [self._decide(which, page.unseen_scores(which)) for which in (0, 1)]
+        scores = [page.unseen_scores(which) for which in (0, 1)]
+        unseen = [self._decide(which, of_model) for which, of_model in enumerate(scores)]
+        unknown = [self._by_label(which, np.isnan(of_model)) for which, of_model in enumerate(scores)]
         is_fixed = np.zeros_like(served[0])
         for row, verdicts in enumerate(page.verdicts):
             if verdicts:
                 truth = self._truth(verdicts)
                 self._correct(truth, row, served, is_fixed)
-                self._evaluate(page, row, truth, [each[row] for each in unseen])
+                self._evaluate(
+                    page, row, truth, [each[row] for each in unseen], [each[row] for each in unknown]
+                )
         new, old = served
         self.tracks += len(page.tracks)
         self.corrected_tracks += int(is_fixed.any(axis=1).sum())
@@ -160,24 +164,29 @@ class Comparison(Generic[K]):
                 given[row, place] = said
         is_fixed[row, list(truth)] = True
 
-    def _evaluate(self, page: Page[K], row: int, truth: Mapping[int, bool], decided: Sequence[Bools]) -> None:
+    def _evaluate(
+        self,
+        page: Page[K],
+        row: int,
+        truth: Mapping[int, bool],
+        decided: Sequence[Bools],
+        unknown: Sequence[Bools],
+    ) -> None:
         """Count what the models decide themselves, on each piece of audio once.
 
         A yes refuses the other labels only if both models have exclusive ones. Not evaluated is audio that a
-        model was trained on if there are no other scores.
+        model was trained on if there are no other scores: none at all, or none of the labels in question.
         """
         audio = page.audio[row]
         if not truth or audio in self._evaluated:
             return
         self._evaluated.add(audio)
-        if any(audio in known and known[audio] is None for known in page.unseen):
+        known = self._decidable(truth, unknown)
+        if not known or any(audio in each and each[audio] is None for each in page.unseen):
             self.not_evaluated += 1
             return
         self.evaluated += 1
-        self.out_of_fold += [audio in known for known in page.unseen]
-        known = dict(truth)
-        if all(model.exclusive for model in self._models) and any(truth.values()):
-            known = dict.fromkeys(range(len(self.labels)), False) | known
+        self.out_of_fold += [audio in each for each in page.unseen]
         places = np.fromiter(known, np.intp)
         said = np.fromiter(known.values(), bool)
         self.positives[places] += said
@@ -185,6 +194,20 @@ class Comparison(Generic[K]):
         for which, given in enumerate(decided):
             self.hits[which, places] += given[places] & said
             self.false_alarms[which, places] += given[places] & ~said
+
+    def _decidable(self, truth: Mapping[int, bool], unknown: Sequence[Bools]) -> dict[int, bool]:
+        """What is right, by column, of the labels that both models could decide on; `unknown` (U,) of each.
+
+        A model of exclusive labels decides on all of them at once: on none if it lacks the right one.
+        """
+        said = dict(truth)
+        if all(model.exclusive for model in self._models) and any(truth.values()):
+            said = dict.fromkeys(range(len(self.labels)), False) | said
+        for model, lacks in zip(self._models, unknown, strict=True):
+            if model.exclusive and any(lacks[place] for place, is_right in said.items() if is_right):
+                return {}
+            said = {place: is_right for place, is_right in said.items() if not lacks[place]}
+        return said
 
     def _note_changes(self, page: Page[K], served: Sequence[Bools], is_fixed: Bools) -> None:
         """Keep the largest changes of scores of common labels that nobody has decided, one per audio."""

@@ -42,8 +42,8 @@ def confidence_intervals(
 ) -> dict[str, Interval]:
     """95 % confidence intervals of `INTERVAL_METRICS`, resampling `groups` (N,), the artist of each track.
 
-    AUCs are computed from scores (N, L), F1 from decisions (N, L). `on_batch` is called every few resamples
-    with the number of finished ones.
+    AUCs are computed from scores (N, L), F1 from decisions (N, L), of labels that the model had learnt.
+    `on_batch` is called every few resamples with the number of finished ones.
     """
     sample = _Sample(targets, scores, decisions)
     values = sample.measures(np.ones((1, len(groups))))[0]
@@ -78,12 +78,12 @@ class _Sample:
         truth = weights @ self._truth
         both = truth + weights @ self._decided
         f1 = np.divide(2 * hits, both, out=np.zeros_like(hits), where=both > 0)
-        f1[truth == 0] = np.nan
+        f1[(truth == 0) | (truth == weights.sum(axis=1, keepdims=True))] = np.nan
         whole = both.sum(axis=1)
         columns = [
             [nan_mean(row) for row in roc],
             [nan_mean(row) for row in precision],
-            np.divide(2 * hits.sum(axis=1), whole, out=np.zeros(len(weights)), where=whole > 0),
+            np.divide(2 * hits.sum(axis=1), whole, out=np.full(len(weights), np.nan), where=whole > 0),
             [nan_mean(row) for row in f1],
             weights @ self._of_track / weights.sum(axis=1),
         ]

@@ -14,27 +14,30 @@ from core.ml.evaluation.ranking import Ranking
 class LabelMetrics:
     label: str
     support: int  # tracks with the label
-    chance: float  # PR-AUC of random scores: the share of tracks with the label
-    roc_auc: float | None  # None if no track or every track has the label
+    chance: float | None  # PR-AUC of random scores: the share of tracks with the label
+    roc_auc: float | None  # all but support and threshold are None if the label cannot be measured
     pr_auc: float | None
-    precision: float
-    recall: float
-    f1: float
+    precision: float | None  # None also if no track is given the label
+    recall: float | None
+    f1: float | None
     threshold: float
 
 
 @dataclass(frozen=True)
 class Metrics:
-    roc_auc_macro: float | None  # over labels with a defined AUC; None if there are none
+    """Averages; None if nothing can be measured."""
+
+    roc_auc_macro: float | None  # the three means over labels are over those that can be measured
     pr_auc_macro: float | None
     pr_auc_chance: float | None  # of random scores, over the same labels
-    f1_micro: float
-    f1_macro: float  # over labels with at least one track
-    f1_samples: float
+    f1_micro: float | None
+    f1_macro: float | None
+    f1_samples: float | None
     accuracy: float | None  # top-1; None unless every track has exactly one label
     tracks: int
+    measured_labels: int  # that the means over labels are of
     per_label: tuple[LabelMetrics, ...]
-    unscored: tuple[str, ...]  # labels of no track or every track, which have no AUC
+    unmeasured: tuple[str, ...]  # labels of no track or every track, and those that no model had learnt
 
     def summary(self) -> dict[str, float]:
         """The defined averages by name."""
@@ -49,46 +52,55 @@ def evaluate(
     thresholds: npt.ArrayLike,
     decisions: npt.ArrayLike | None = None,
     postprocessed: npt.ArrayLike | None = None,
+    learnt: Bools | None = None,
 ) -> Metrics:
     """Metrics of scores (N, L) in [0, 1] against targets (N, L) of 0 and 1, with thresholds (L,).
 
     `decisions` (N, L) replace comparing scores with thresholds. `postprocessed` scores (N, L), if given, are
-    those that users get, from which the accuracy is computed.
+    those that users get, from which the accuracy is computed. Labels that are not `learnt` (L,) are left out
+    of every average (`core.ml.evaluation.measurable`).
     """
     truth, given = checked(targets, scores)
     limits = np.broadcast_to(np.asarray(thresholds, np.float64), (len(labels),))
     decided = given >= limits if decisions is None else checked(decisions, scores)[0]
+    counted = np.ones(len(labels), bool) if learnt is None else learnt
     roc, precision_area = Ranking(truth, given).roc_auc_and_average_precision()
     chance = truth.mean(axis=0)
     precision, recall, f1 = precision_recall_f1(truth, decided)
-    scored = ~np.isnan(roc)
+    measured = np.asarray(~np.isnan(roc) & counted)
+    is_given = np.asarray(decided.any(axis=0))
     per_label = tuple(
         LabelMetrics(
             label=label,
             support=int(truth[:, column].sum()),
-            chance=float(chance[column]),
-            roc_auc=float(roc[column]) if scored[column] else None,
-            pr_auc=float(precision_area[column]) if scored[column] else None,
-            precision=float(precision[column]),
-            recall=float(recall[column]),
-            f1=float(f1[column]),
+            chance=float(chance[column]) if measured[column] else None,
+            roc_auc=float(roc[column]) if measured[column] else None,
+            pr_auc=float(precision_area[column]) if measured[column] else None,
+            precision=float(precision[column]) if measured[column] and is_given[column] else None,
+            recall=float(recall[column]) if measured[column] else None,
+            f1=float(f1[column]) if measured[column] else None,
             threshold=float(limits[column]),
         )
         for column, label in enumerate(labels)
     )
+
+    def mean(values: Floats) -> float | None:
+        return float(values[measured].mean()) if measured.any() else None
+
     return Metrics(
-        roc_auc_macro=_mean(roc),
-        pr_auc_macro=_mean(precision_area),
-        pr_auc_chance=_mean(np.where(scored, chance, np.nan)),
-        f1_micro=_micro_f1(truth, decided),
-        f1_macro=nan_mean(np.where(truth.any(axis=0), f1, np.nan)) if truth.any() else 0.0,
-        f1_samples=float(track_f1(truth, decided).mean()),
+        roc_auc_macro=mean(roc),
+        pr_auc_macro=mean(precision_area),
+        pr_auc_chance=mean(chance),
+        f1_micro=_micro_f1(truth[:, counted], decided[:, counted]),
+        f1_macro=mean(f1),
+        f1_samples=float(track_f1(truth[:, counted], decided[:, counted]).mean()) if counted.any() else None,
         accuracy=_accuracy(truth, given if postprocessed is None else checked(targets, postprocessed)[1])
-        if (truth.sum(axis=1) == 1).all()
+        if counted.any() and (truth.sum(axis=1) == 1).all()
         else None,
         tracks=len(truth),
+        measured_labels=int(measured.sum()),
         per_label=per_label,
-        unscored=tuple(label for label, known in zip(labels, scored, strict=True) if not known),
+        unmeasured=tuple(label for label, known in zip(labels, measured, strict=True) if not known),
     )
 
 
@@ -124,9 +136,10 @@ def mean_metrics(metrics: Metrics, labels: Collection[str]) -> dict[str, float]:
 
     return {
         "labels": float(len(chosen)),
+        "measured": float(sum(one.f1 is not None for one in chosen)),
         "roc_auc": mean([one.roc_auc for one in chosen]),
         "pr_auc": mean([one.pr_auc for one in chosen]),
-        "f1": mean([one.f1 if one.support else None for one in chosen]),
+        "f1": mean([one.f1 for one in chosen]),
     }
 
 
@@ -142,15 +155,10 @@ def _accuracy(truth: Bools, given: Floats) -> float:
     return float(truth[np.arange(len(truth)), given.argmax(axis=1)].mean())
 
 
-def _micro_f1(truth: Bools, decided: Bools) -> float:
+def _micro_f1(truth: Bools, decided: Bools) -> float | None:
     whole = int(truth.sum() + decided.sum())
-    return float(2 * (truth & decided).sum() / whole) if whole else 0.0
+    return float(2 * (truth & decided).sum() / whole) if whole else None
 
 
 def _ratio(part: npt.NDArray[np.int64], whole: npt.NDArray[np.int64]) -> Floats:
     return np.divide(part, whole, out=np.zeros(len(whole)), where=whole > 0)
-
-
-def _mean(values: Floats) -> float | None:
-    mean = nan_mean(values)
-    return None if np.isnan(mean) else mean

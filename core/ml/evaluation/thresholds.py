@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from core.ml.evaluation.arrays import Bools, Floats, checked
 
+DEFAULT_THRESHOLD = 0.5  # where no track says anything of the label
 _RESAMPLES = 40
 
 
@@ -21,12 +22,12 @@ def choose_thresholds(
 
     One is the best if the scores were exact probabilities; the other the mean over bootstrap resamples of the
     tracks of the best of each. The first is steady for rare labels, the second right for uncalibrated scores.
-    Only `known` scores (N, L) count; a label without positives among them gets 0.5.
+    Only `known` scores (N, L) count; a label without positives among them gets `DEFAULT_THRESHOLD`.
     """
     truth, given = checked(targets, scores)
     used = np.ones_like(truth) if known is None else known
     random = np.random.default_rng(seed)
-    chosen = np.full(truth.shape[1], 0.5)
+    chosen = np.full(truth.shape[1], DEFAULT_THRESHOLD)
     for label in range(truth.shape[1]):
         rows = used[:, label]
         if not truth[rows, label].any():
@@ -88,15 +89,13 @@ def thresholds_for_precision(
 ) -> Floats:
     """The lowest threshold per label (L,) with at least the precision `least`, for maximum recall.
 
-    If no threshold reaches it, the one with the highest precision. Only `known` scores (N, L) count; a label
-    without positives among them gets the common threshold with the best F1.
+    If no threshold reaches it, the one with the highest precision. Only `known` scores (N, L) count; NaN for
+    a label without positives among them.
     """
     truth, given = checked(targets, scores)
     used = np.ones_like(truth) if known is None else known
-    common = common_threshold(truth, given)
     columns = zip(truth.T, given.T, used.T, strict=True)
-    own = [_threshold_for_precision(of[rows], scored[rows], least) for of, scored, rows in columns]
-    return np.where(np.isnan(own), common, own)
+    return np.array([_threshold_for_precision(of[rows], scored[rows], least) for of, scored, rows in columns])
 
 
 def _threshold_for_precision(truth: Bools, scores: Floats, least: float) -> float:
@@ -126,13 +125,6 @@ def precision_recall_front(truth: Bools, scores: Floats) -> list[tuple[float, fl
     return [
         (_between(ranked, int(ends[place])), float(precision[place]), float(recall[place])) for place in kept
     ]
-
-
-def common_threshold(targets: npt.ArrayLike, scores: npt.ArrayLike, beta: float = 1.0) -> float:
-    """The threshold for all labels that maximises micro-averaged F-beta; 0.5 without positives."""
-    truth, given = checked(targets, scores)
-    best = best_f_threshold(truth.ravel(), given.ravel(), beta)
-    return 0.5 if np.isnan(best) else best
 
 
 def best_f_threshold(truth: Bools, scores: Floats, beta: float = 1.0) -> float:

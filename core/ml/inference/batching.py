@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from core.ml.audio.waveform import Waveform
 from core.ml.inference.patches import RunningMean
 from core.ml.inference.timings import StageTimings
 
@@ -49,6 +50,7 @@ class PendingTrack(Generic[K]):
     queued: int = 0  # unique patches without a prediction
     duration_s: float | None = None  # None until the track is decoded to its end
     warnings: tuple[str, ...] = ()  # likewise
+    waveform: Waveform | None = None  # of a track that is decoded as a whole
 
     @property
     def complete(self) -> bool:

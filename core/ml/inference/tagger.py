@@ -16,6 +16,7 @@ from core.errors import ItemError
 from core.ml.audio.features import LogMel
 from core.ml.audio.sandbox import CpuTime, stream, stream_windows
 from core.ml.audio.source import Decoded
+from core.ml.audio.waveform import Waveform, with_waveform
 from core.ml.evaluation.calibration import calibrate, normalise
 from core.ml.evaluation.hierarchy import enforce_hierarchy
 from core.ml.inference.batching import Batcher, PatchExtractor, PendingTrack
@@ -40,6 +41,7 @@ class Analysis:
     scores: np.ndarray  # (L,) float32 probabilities
     embedding: np.ndarray  # (D,) float32
     warnings: tuple[str, ...] = ()  # sentences about audio that could not be decoded
+    waveform: Waveform | None = None  # of a track that was decoded as a whole
 
 
 class Tagger:
@@ -103,7 +105,8 @@ class Tagger:
         rate = features.sample_rate
 
         def whole(file: BinaryIO, cpu_time: CpuTime) -> Generator[np.ndarray, None, Decoded]:
-            return (yield from stream(file, rate, max_duration_s=max_duration_s, cpu_time=cpu_time))
+            pieces = stream(file, rate, max_duration_s=max_duration_s, cpu_time=cpu_time)
+            return (yield from with_waveform(pieces, rate))
 
         def windows(file: BinaryIO, cpu_time: CpuTime, count: int) -> Generator[np.ndarray, None, Decoded]:
             window_s = patch_samples(features, frames) / rate
@@ -138,6 +141,7 @@ class Tagger:
                     yield message.track.key, message.outcome
                     continue
                 message.track.warnings = message.outcome.warnings
+                message.track.waveform = message.outcome.waveform
                 completed = batcher.end(message.track, message.outcome.duration_s)
             yield from map(self._analysis, completed)
             while batcher.delays_a_track() and channel.would_wait():
@@ -155,7 +159,7 @@ class Tagger:
         assert track.duration_s is not None
         self.timings.tracks += 1
         self.timings.audio_s += track.duration_s
-        return track.key, Analysis(track.duration_s, scores, embedding, track.warnings)
+        return track.key, Analysis(track.duration_s, scores, embedding, track.warnings, track.waveform)
 
 
 def decoding_threads(device: torch.device, sequential: bool) -> int:

@@ -13,12 +13,14 @@ from threadpoolctl import threadpool_limits
 from core.config.models import TransferConfig, is_single_label
 from core.ml.evaluation.arrays import Bools, Floats, argmax_decisions
 from core.ml.evaluation.learning_curve import LearningCurve, fit_learning_curve
+from core.ml.evaluation.measurable import learnt_labels, measured_tracks
 from core.ml.evaluation.thresholds import expected_f_threshold
 from core.ml.models.transfer import MIN_SCALE
 from core.ml.training.context import TrainingContext
 from core.ml.training.fitting import Fitted
 from core.ml.training.logistic_head import C_OF_FEW, FEW_TRACKS
 from core.ml.training.logistic_regression import Design
+from core.ml.training.prediction import HeldOutScores
 from core.ml.training.prepared_dataset import PreparedDataset
 from core.states import Activity
 
@@ -36,7 +38,8 @@ def measure_learning_curve(
 
     In every fold, heads learn from random tracks of the others, more and more of them, with the penalty of
     the fold, and decide on its tracks: by the highest score or, if tracks have several labels, by the
-    thresholds that are best if scores are probabilities. Raises TrainingStopped.
+    thresholds that are best if scores are probabilities. Labels that cannot be measured out of fold are left
+    out. Raises TrainingStopped.
     """
     model = context.config.model
     if len(prepared.splits) == 1 or not isinstance(model, TransferConfig) or model.head != "logistic":
@@ -65,7 +68,14 @@ def measure_learning_curve(
                     context.note(Activity.MEASURING, done, total)
                     decisions[place, repeat, inside] = learner.decide(int(fold), order[:size], inside)
                     done += 1
-    return asdict(fit_learning_curve(sizes, learner.targets, decisions, groups, seed))
+    held_out = HeldOutScores(rows.tolist(), np.zeros(learner.targets.shape), chosen.tolist())
+    learnt = learnt_labels(learner.targets, held_out.learnt(learner.targets.astype(float)))
+    if not learnt.any():
+        return asdict(LearningCurve([], [], reason="All tracks of each label are by one artist."))
+    kept = np.flatnonzero(measured_tracks(learner.targets, learnt))
+    artists = [groups[row] for row in kept]
+    measured = decisions[:, :, kept][..., learnt]
+    return asdict(fit_learning_curve(sizes, learner.targets[kept][:, learnt], measured, artists, seed))
 
 
 def _sizes(most: int, labels: int) -> list[int]:

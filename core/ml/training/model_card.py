@@ -5,22 +5,7 @@ from typing import Any
 
 from core.config.models import is_single_label
 from core.ml.models.artifact import ModelCard
-
-NAMES = {
-    "roc_auc_macro": "ROC-AUC, mean over labels",
-    "pr_auc_macro": "PR-AUC, mean over labels",
-    "pr_auc_chance": "PR-AUC of guessing",
-    "f1_micro": "F1, over all decisions",
-    "f1_macro": "F1, mean over labels",
-    "f1_samples": "F1, mean over tracks",
-}
-GROUPS = {
-    "head": "100 or more training tracks",
-    "middle": "20 to 99 training tracks",
-    "tail": "fewer than 20 training tracks",
-    "roots": "roots of the label tree",
-    "leaves": "leaves of the label tree",
-}
+from core.output.measures import GROUPS, INTERVALS, TITLES, way_of
 
 
 def write_card(card: ModelCard, results: Mapping[str, Any]) -> str:
@@ -30,13 +15,6 @@ def write_card(card: ModelCard, results: Mapping[str, Any]) -> str:
 
 
 def _head(card: ModelCard, results: Mapping[str, Any]) -> list[str]:
-    way = (
-        f"Measured out of fold in a {results['folds']}-fold cross-validation; the model itself was trained "
-        "on all tracks. The thresholds for a fold's F1 were chosen on the other folds."
-        if results["folds"]
-        else "Measured on tracks, and where known artists, that the model was not trained on; thresholds and "
-        "calibration were chosen on a separate validation part."
-    )
     decision = (
         "A track gets exactly one of them, that with the highest score; the scores of a track add up to 1."
         if is_single_label(card.model)
@@ -50,31 +28,31 @@ def _head(card: ModelCard, results: Mapping[str, Any]) -> list[str]:
         "",
         "## Metrics",
         "",
-        way,
-        "The intervals say how much the measures of this very model would differ on other tracks.",
+        way_of(results["folds"]),
+        INTERVALS,
         "",
     ]
 
 
 def _metrics(results: Mapping[str, Any]) -> list[str]:
     rows = ["| measure | value | 95 % interval |", "|---|---|---|"]
-    for name, title in NAMES.items():
+    for name, title in TITLES.items():
         interval = results["intervals"].get(name)
-        between = f"{_number(interval['low'])} to {_number(interval['high'])}" if interval else ""
-        rows.append(f"| {title} | {_number(results['metrics'].get(name))} | {between} |")
-    if results["unscored"]:
-        rows += [
-            "",
-            f"Not part of any mean, as all or no tracks have them: {', '.join(results['unscored'])}.",
-        ]
+        is_known = interval is not None and interval["low"] is not None
+        between = f"{number_of(interval['low'])} to {number_of(interval['high'])}" if is_known else "-"
+        rows.append(f"| {title} | {number_of(results['metrics'].get(name))} | {between} |")
+    labels, measured = len(results["per_label"]), int(results["metrics"]["measured_labels"])
+    rows += ["", f"Means over labels are of the {measured} of {labels} labels that can be measured."]
+    rows += [f"- {label} cannot be measured: {reason}." for label, reason in results["unmeasured"].items()]
     return [*rows, ""]
 
 
 def _groups(results: Mapping[str, Any]) -> list[str]:
-    rows = ["| labels | number | ROC-AUC | PR-AUC | F1 |", "|---|---|---|---|---|"]
+    rows = ["| labels | measured | ROC-AUC | PR-AUC | F1 |", "|---|---|---|---|---|"]
     for name, means in results["groups"].items():
-        measured = " | ".join(_number(means[measure]) for measure in ("roc_auc", "pr_auc", "f1"))
-        rows.append(f"| {GROUPS[name]} | {means['labels']:.0f} | {measured} |")
+        measured = " | ".join(number_of(means[measure]) for measure in ("roc_auc", "pr_auc", "f1"))
+        count = f"{means['measured']:.0f} of {means['labels']:.0f}"
+        rows.append(f"| {GROUPS[name]} | {count} | {measured} |")
     return ["## Metrics by group of labels", "", *rows, ""]
 
 
@@ -83,7 +61,7 @@ def _labels(results: Mapping[str, Any]) -> list[str]:
     rows = ["| label | " + " | ".join(name.replace("_", " ") for name in columns) + " |"]
     rows.append("|---" * (len(columns) + 1) + "|")
     for one in results["per_label"]:
-        rows.append(f"| {one['label']} | " + " | ".join(_number(one[name]) for name in columns) + " |")
+        rows.append(f"| {one['label']} | " + " | ".join(number_of(one[name]) for name in columns) + " |")
     return ["## Metrics by label", "", *rows, ""]
 
 
@@ -94,7 +72,7 @@ def _origin(card: ModelCard, results: Mapping[str, Any]) -> list[str]:
         "",
         f"- dataset: {card.provenance['dataset']} ({tracks})",
         f"- fingerprint of the dataset: {card.provenance['dataset_sha256']}",
-        f"- code: {card.provenance['code_version']}, seed {card.provenance['seed']}",
+        f"- code: version {card.provenance['code_version']}; seed {card.provenance['seed']}",
         f"- base models: {card.provenance['built_on'] or 'none, trained from scratch'}",
         f"- trained in {card.metrics['duration_s']:.0f} s",
         *(f"- note: {warning}" for warning in results["warnings"]),
@@ -104,7 +82,8 @@ def _origin(card: ModelCard, results: Mapping[str, Any]) -> list[str]:
     return [*lines, ""]
 
 
-def _number(value: float | int | None) -> str:
+def number_of(value: float | int | None) -> str:
+    """Three decimals of a float, a dash for None."""
     if value is None:
         return "-"
     return str(value) if isinstance(value, int) else f"{value:.3f}"

@@ -1,6 +1,6 @@
 """Chooses thresholds and calibration on validation tracks, and measures the model on test tracks."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -13,7 +13,8 @@ from core.ml.datasets.examples import Part
 from core.ml.evaluation.arrays import argmax_decisions
 from core.ml.evaluation.calibration import calibrate, fit_calibration, fit_softmax_temperature, normalise
 from core.ml.evaluation.hierarchy import enforce_hierarchy, leaves, roots
-from core.ml.evaluation.intervals import confidence_intervals
+from core.ml.evaluation.intervals import Interval, confidence_intervals
+from core.ml.evaluation.measurable import learnt_labels, measured_tracks, why_not_measured
 from core.ml.evaluation.metrics import co_occurrence, evaluate, frequency_bands, mean_metrics
 from core.ml.evaluation.thresholds import choose_thresholds
 from core.ml.training.bases import Resolved
@@ -35,7 +36,9 @@ class ModelEvaluation:
     metrics: dict[str, float]
     results: dict[str, Any]  # the content of test_results.json
     co_occurrence: npt.NDArray[np.int64]  # (L, L): tracks with label i that were given label j
-    decisions: Decisions  # of the test tracks, or out of fold
+    scores: Scores  # of the test tracks, or out of fold, as users would get them by a rule chosen on others
+    decisions: Decisions  # of the same tracks
+    learnt: npt.NDArray[np.bool_]  # (L,): whether the models that scored tracks with a label had learnt it
     held_out: Scores  # of the validation tracks, or out of fold, as users would get them
 
 
@@ -84,28 +87,55 @@ def evaluate_model(
         decisions = argmax_decisions(final_scores)
     # Ranking metrics use uncalibrated scores: calibration may tie scores that differ.
     truth, scores = targets[fitted.test.rows], make_consistent(fitted.test.scores)
-    metrics = evaluate(truth, scores, prepared.labels, rule.thresholds, decisions, final_scores)
+    learnt = learnt_labels(truth > 0, fitted.test.learnt(truth))
+    kept = np.flatnonzero(measured_tracks(truth > 0, learnt))
+    metrics = evaluate(
+        truth[kept],
+        scores[kept],
+        prepared.labels,
+        rule.thresholds,
+        decisions[kept],
+        final_scores[kept],
+        learnt,
+    )
     groups = [prepared.groups[row] for row in fitted.test.rows]
     repeats = config.evaluation.bootstrap
 
     def note(done: int) -> None:
         context.note(Activity.MEASURING, done, repeats)
 
-    intervals = (
-        confidence_intervals(truth, scores, decisions, groups, repeats, config.seed, note) if repeats else {}
-    )
+    intervals: Mapping[str, Interval] = {}
+    if repeats and learnt.any():
+        cells, artists = np.ix_(kept, np.flatnonzero(learnt)), [groups[place] for place in kept]
+        intervals = confidence_intervals(
+            truth[cells], scores[cells], decisions[cells], artists, repeats, config.seed, note
+        )
     counts = co_occurrence(truth, decisions)
     means = {name: mean_metrics(metrics, labels) for name, labels in _groups(prepared).items()}
+    unmeasured = why_not_measured(truth > 0, learnt, prepared.labels, groups)
     return ModelEvaluation(
         thresholds=tuple(map(float, rule.thresholds)),
         calibration=rule.calibration,
         metrics=metrics.summary(),
         results=make_results(
-            resolved, prepared, metrics, means, intervals, (truth, final_scores), counts, searched=searched
+            resolved,
+            prepared,
+            metrics,
+            means,
+            intervals,
+            (truth[kept], final_scores[kept]),
+            counts,
+            supports=truth.sum(axis=0).astype(int).tolist(),
+            unmeasured=unmeasured,
+            left_out=len(truth) - len(kept),
+            by_default=[] if exclusive else _undecided(prepared, fitted.validation),
+            searched=searched,
         ),
         co_occurrence=counts,
+        scores=final_scores,
         decisions=decisions,
         held_out=rule.postprocess(fitted.validation.scores),
+        learnt=learnt,
     )
 
 
@@ -157,6 +187,13 @@ def _out_of_fold_decisions(
         scores[inside] = fold_rule.postprocess(test.scores[inside])
         decisions[inside] = scores[inside] >= fold_rule.thresholds
     return scores, decisions
+
+
+def _undecided(prepared: PreparedDataset, validation: HeldOutScores) -> list[str]:
+    """Labels whose threshold no validation track has decided."""
+    truth = prepared.tracks.targets.numpy()[validation.rows].astype(np.float64)
+    shown = (truth > 0) & validation.learnt(truth)
+    return [label for column, label in enumerate(prepared.labels) if not shown[:, column].any()]
 
 
 def _groups(prepared: PreparedDataset) -> dict[str, Collection[str]]:

@@ -15,6 +15,7 @@ from core.ml.models.artifact import CARD_FILE, ModelCard, StoredCard
 from core.ml.training.fitting import Fitted
 from core.ml.training.model_card import write_card
 from core.ml.training.model_evaluation import ModelEvaluation
+from core.ml.training.predictions_file import PREDICTIONS_FILE, make_predictions
 from core.ml.training.prepared_dataset import PreparedDataset
 from core.ml.training.reports import EpochReport, TrainingResult
 from core.ml.training.track_records import TRACKS_FILE, make_track_records
@@ -49,6 +50,7 @@ def make_records(
         README_FILE: write_card(card, evaluation.results).encode(),
         VALIDATION_FILE: _held_out(prepared, fitted),
         TRACKS_FILE: make_track_records(prepared, fitted, evaluation),
+        PREDICTIONS_FILE: make_predictions(prepared, fitted, evaluation),
     }
 
 
@@ -58,7 +60,13 @@ def draw(prepared: PreparedDataset, fitted: Fitted, evaluation: ModelEvaluation)
 
     return {
         CURVES_FILE: plots.training_curves(fitted.history),
-        CO_OCCURRENCE_FILE: plots.co_occurrence(evaluation.co_occurrence, prepared.labels),
+        CO_OCCURRENCE_FILE: plots.co_occurrence(
+            evaluation.co_occurrence,
+            [
+                label if learnt else f"{label} (not measured)"
+                for label, learnt in zip(prepared.labels, evaluation.learnt.tolist(), strict=True)
+            ],
+        ),
     }
 
 

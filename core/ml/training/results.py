@@ -1,7 +1,7 @@
 """The evaluation of a model, as `test_results.json` holds it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -14,6 +14,7 @@ from core.ml.datasets.spellings import merged_note
 from core.ml.evaluation.calibration import brier_score, calibration_error
 from core.ml.evaluation.intervals import Interval
 from core.ml.evaluation.metrics import Metrics
+from core.ml.evaluation.thresholds import DEFAULT_THRESHOLD
 from core.ml.training.bases import BaseArtifact, Resolved
 from core.ml.training.json_values import finite_or_null
 from core.ml.training.prediction import Scores
@@ -33,9 +34,18 @@ def make_results(
     postprocessed: tuple[Scores, Scores],
     co_occurrence: npt.NDArray[np.int64],
     *,
+    supports: Sequence[int],
+    unmeasured: Mapping[str, str],
+    left_out: int,
+    by_default: Sequence[str],
     searched: bool = False,
 ) -> dict[str, Any]:
-    """`postprocessed`: targets, and scores (N, L) as users get them; `co_occurrence`: counts (L, L)."""
+    """`postprocessed`: targets, and scores (N, L) as users get them; `co_occurrence`: counts (L, L).
+
+    `supports` (L,): held-out tracks with each label; `unmeasured`: why labels cannot be measured; `left_out`:
+    how many tracks have only labels that the model which scored them had not learnt, and are not measured on;
+    `by_default`: labels whose threshold no validation track has decided.
+    """
     splits = prepared.splits
     errors, squares = calibration_error(*postprocessed), brier_score(*postprocessed)
     parts = {part.value: len(splits[0].part(part)) for part in Part} if len(splits) == 1 else None
@@ -48,7 +58,8 @@ def make_results(
     warnings += prepared.dataset.notes
     if note := merged_note(prepared.dataset.merged):
         warnings.append(note)
-    warnings += _uncertain(prepared)
+    warnings += few_tracks(prepared)
+    warnings += unmeasured_notes(unmeasured, left_out, by_default)
     if intervals and any(math.isnan(interval.low) for interval in intervals.values()):
         warnings.append("Too few artists are known for confidence intervals.")
     if intervals and (unknown := splits[0].report.grouped_by.get("track", 0)):
@@ -69,11 +80,17 @@ def make_results(
         "metrics": metrics.summary(),
         "intervals": {name: asdict(interval) for name, interval in intervals.items()},
         "per_label": [
-            {**asdict(one), "calibration_error": float(error), "brier_score": float(square)}
-            for one, error, square in zip(metrics.per_label, errors, squares, strict=True)
+            asdict(one)
+            | {
+                "support": support,
+                "calibration_error": None if one.label in unmeasured else float(error),
+                "brier_score": None if one.label in unmeasured else float(square),
+                "unmeasured": unmeasured.get(one.label),
+            }
+            for one, support, error, square in zip(metrics.per_label, supports, errors, squares, strict=True)
         ],
         "groups": groups,
-        "unscored": list(metrics.unscored),
+        "unmeasured": dict(unmeasured),
         "co_occurrence": co_occurrence.tolist(),
         "tracks": {"all": len(prepared.dataset.examples), **(parts or {})},
         "split": splits[0].report.origin,
@@ -84,33 +101,42 @@ def make_results(
     return dict(finite_or_null(found))
 
 
-def _uncertain(prepared: PreparedDataset) -> list[str]:
-    """How far measures of labels with few tracks, or tracks by one artist only, can be trusted."""
-    targets = prepared.tracks.targets.numpy() > 0
-    groups = np.asarray(prepared.groups)
-    counts = dict(zip(prepared.labels, targets.sum(axis=0).tolist(), strict=True))
+def few_tracks(prepared: PreparedDataset) -> list[str]:
+    """How far measures of labels with few tracks can be trusted."""
+    counts = dict(zip(prepared.labels, (prepared.tracks.targets > 0).sum(0).tolist(), strict=True))
     few = {label: count for label, count in sorted(counts.items(), key=lambda item: item[1]) if count < FEW}
-    warnings = []
-    if few:
-        named = ", ".join(f"{label} ({count})" for label, count in list(few.items())[:MOST_NAMED])
-        more = f" and {len(few) - MOST_NAMED} more labels" if len(few) > MOST_NAMED else ""
-        error = 0.5 / math.sqrt(min(few.values()))
-        warnings.append(
-            f"These labels have fewer than {FEW} tracks: {named}{more}. The standard error of a recall "
-            f"measured on {min(few.values())} tracks is up to {error:.2f}, and every further "
-            "track improves the model."
-        )
-    alone = [
-        label
-        for label, column in zip(prepared.labels, targets.T, strict=True)
-        if len(set(groups[column])) == 1 and len(prepared.splits) > 1
+    if not few:
+        return []
+    named = ", ".join(f"{label} ({count})" for label, count in list(few.items())[:MOST_NAMED])
+    more = f" and {len(few) - MOST_NAMED} more labels" if len(few) > MOST_NAMED else ""
+    error = 0.5 / math.sqrt(min(few.values()))
+    return [
+        f"These labels have fewer than {FEW} tracks: {named}{more}. The standard error of a recall "
+        f"measured on {min(few.values())} tracks is up to {error:.2f}, and every further "
+        "track improves the model."
     ]
-    if alone:
-        warnings.append(
-            f"All tracks of {', '.join(alone[:MOST_NAMED])} are of one artist or album: no model could be "
-            "measured on others, so that the scores are those of models that do not know the label."
+
+
+def unmeasured_notes(unmeasured: Mapping[str, str], left_out: int, by_default: Sequence[str]) -> list[str]:
+    """Which labels cannot be measured, why, and what follows; whose thresholds no track has decided."""
+    notes = []
+    if unmeasured:
+        named = "; ".join(f"{label}: {reason}" for label, reason in unmeasured.items())
+        notes.append(
+            f"These labels cannot be measured ({named}). They are part of no mean and of no interval, and "
+            "how well the model gives them is not known; tracks of them by other artists would tell."
         )
-    return warnings
+    if left_out:
+        notes.append(
+            "Held-out tracks with none but such labels, on which nothing is measured either as no model that "
+            f"scored them had learnt their labels: {left_out}."
+        )
+    if by_default:
+        notes.append(
+            f"No validation track shows where these thresholds should be, which are {DEFAULT_THRESHOLD:g}: "
+            f"{', '.join(by_default)}."
+        )
+    return notes
 
 
 def may_be_trained_on_test_tracks(base: BaseArtifact, resolved: Resolved, prepared: PreparedDataset) -> bool:

@@ -16,6 +16,7 @@ from safetensors.numpy import save as save_arrays
 
 from core.ml.evaluation.arrays import Bools
 from core.ml.training.fitting import Fitted
+from core.ml.training.json_values import finite_or_null
 from core.ml.training.model_evaluation import ModelEvaluation
 from core.ml.training.prepared_dataset import PreparedDataset
 
@@ -28,23 +29,24 @@ class UnreadableRecords(ValueError):
 
 @dataclass(frozen=True)
 class TrackRecords:
-    """The tracks of a training, in the order of its dataset."""
+    """The tracks of a training, in the order of its dataset; scores that there are not are NaN."""
 
     contents: list[bytes]  # audio hash of each
     groups: list[int]  # tracks of a group are not independent
     targets: Bools  # (N, L)
     trained_on: Bools  # (N,): whether weights or thresholds depend on the track
-    scores: npt.NDArray[np.floating[Any]]  # (N, L): by models not trained on the track, or NaN
+    scores: npt.NDArray[np.floating[Any]]  # (N, L): by models that had learnt the label, but not the track
     tested: Bools  # (N,): whether there are decisions
     decisions: Bools  # (N, L): by models and thresholds that do not depend on the track
+    learnt: Bools  # (L,): False if no model that decided on tracks with a label had learnt it
 
-    def training_scores(self, size: int) -> Iterator[dict[bytes, list[float] | None]]:
-        """Scores (L,), None if there are none, by the audio trained on; `size` tracks at a time."""
+    def training_scores(self, size: int) -> Iterator[dict[bytes, list[float | None] | None]]:
+        """Scores (L,), None of labels or tracks without, by the audio trained on; `size` tracks at a time."""
         trained_on = np.flatnonzero(self.trained_on)
         for start in range(0, len(trained_on), size):
             rows = trained_on[start : start + size]
-            known = np.isfinite(self.scores[rows].min(axis=1))
-            values = self.scores[rows].tolist()
+            known = np.isfinite(self.scores[rows]).any(axis=1)
+            values = finite_or_null(self.scores[rows].tolist())
             yield {
                 self.contents[row]: scores if is_known else None
                 for row, scores, is_known in zip(rows, values, known, strict=True)
@@ -59,7 +61,8 @@ def make_track_records(prepared: PreparedDataset, fitted: Fitted, evaluation: Mo
     if len(prepared.splits) == 1:
         trained_on[fitted.test.rows] = False
     scores, decisions = np.full(targets.shape, np.nan, np.float32), np.zeros(targets.shape, bool)
-    scores[fitted.validation.rows] = evaluation.held_out
+    learnt = fitted.validation.learnt(targets[fitted.validation.rows].astype(np.float64))
+    scores[fitted.validation.rows] = np.where(learnt, evaluation.held_out, np.nan)
     decisions[fitted.test.rows] = evaluation.decisions
     arrays: dict[str, npt.NDArray[Any]] = {
         "contents": np.frombuffer(b"".join(prepared.contents), np.uint8).reshape(len(targets), -1),
@@ -69,6 +72,7 @@ def make_track_records(prepared: PreparedDataset, fitted: Fitted, evaluation: Mo
         "scores": scores,
         "tested": tested,
         "decisions": decisions,
+        "learnt": evaluation.learnt,
     }
     return bytes(save_arrays(arrays))
 
@@ -89,6 +93,7 @@ def read_track_records(folder: Path) -> TrackRecords | None:
             scores=arrays["scores"],
             tested=arrays["tested"],
             decisions=arrays["decisions"],
+            learnt=arrays.get("learnt", np.ones(arrays["targets"].shape[1], bool)),
         )
     except FileNotFoundError:
         return None

@@ -13,6 +13,7 @@ from core.ml.datasets.examples import Dataset
 from core.ml.models import artifact
 from core.ml.models.artifact import ModelCard
 from core.ml.training.bases import Resolved, resolve
+from core.ml.training.code_version import code_version, sources_digest
 from core.ml.training.context import OnActivity, OnTrack, TrainingContext, ignore_activity, ignore_progress
 from core.ml.training.embedding_cache import FindStored, find_nothing
 from core.ml.training.fitting import fit_all
@@ -25,8 +26,6 @@ from core.ml.training.records import draw, make_records, read_result
 from core.ml.training.reports import EpochReport, TrainingResult
 from core.settings import get_settings
 from core.states import Activity
-
-ML = Path(__file__).resolve().parents[1]
 
 
 def train(
@@ -136,21 +135,12 @@ def _card(
             "config": config.model_dump_json(),
             "dataset": prepared.dataset.name,
             "code_version": code_version(),
+            "code_sha256": sources_digest(),
             "seed": str(config.seed),
             "built_on": ", ".join(base.name for base in resolved.bases),
         },
         licence="\n\n".join(dict.fromkeys(base.card.licence for base in resolved.bases)),
     )
-
-
-def code_version() -> str:
-    """A digest of the sources that determine a training's result; works without a Git repository."""
-    return hashlib.sha256(b"".join(path.read_bytes() for path in training_sources())).hexdigest()[:16]
-
-
-def training_sources() -> list[Path]:
-    """Every module of `core.ml` except those that only choose parameters."""
-    return sorted(path for path in ML.rglob("*.py") if path.relative_to(ML).parts[0] != "tuning")
 
 
 def _embedding(resolved: Resolved, version: int) -> str:

@@ -8,6 +8,7 @@ from torch import nn
 from core.config.models import is_single_label
 from core.ml.evaluation.arrays import argmax_decisions
 from core.ml.evaluation.metrics import evaluate
+from core.ml.evaluation.thresholds import DEFAULT_THRESHOLD
 from core.ml.training.context import Tracks, TrainingContext
 from core.ml.training.losses import Loss
 from core.ml.training.prediction import predict
@@ -15,13 +16,15 @@ from core.ml.training.processes import world_size
 from core.states import Activity
 
 MIN_PROBABILITY = 1e-7
-DEFAULT_THRESHOLD = 0.5  # thresholds are chosen after the training
 
 
 def validate(
     model: nn.Module, tracks: Tracks, rows: Sequence[int], context: TrainingContext, loss_of: Loss
 ) -> tuple[float | None, dict[str, float]]:
-    """Training loss of the tracks' mean probabilities, and metrics; None and empty without rows."""
+    """Training loss of the tracks' mean probabilities, and metrics; None and empty without rows.
+
+    Thresholds are chosen after the training: the metrics are those of the default one.
+    """
     if not rows:
         return None, {}
     training = context.config.training

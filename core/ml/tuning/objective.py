@@ -16,6 +16,7 @@ from core.errors import NotMeasurable
 from core.ml.evaluation.arrays import Bools, Floats, argmax_decisions
 from core.ml.evaluation.calibration import normalise
 from core.ml.evaluation.hierarchy import enforce_hierarchy
+from core.ml.evaluation.measurable import learnt_labels, measured_tracks
 from core.ml.evaluation.metrics import evaluate
 from core.ml.evaluation.thresholds import choose_thresholds, cross_fitted
 from core.ml.inference.tagger import postprocess_scores
@@ -39,7 +40,12 @@ def measure(result: TrainingResult, metrics: Sequence[str]) -> tuple[float, ...]
     given = held_out.scores
     scores = normalise(given) if exclusive else enforce_hierarchy(given, result.labels, card.parents)
     decisions = argmax_decisions(scores) if exclusive else _decisions(card, held_out)
-    values = evaluate(held_out.targets, scores, result.labels, card.thresholds, decisions).summary()
+    truth = held_out.targets > 0
+    learnt = learnt_labels(truth, held_out.known)
+    kept = measured_tracks(truth, learnt)
+    values = evaluate(
+        truth[kept], scores[kept], result.labels, card.thresholds, decisions[kept], learnt=learnt
+    ).summary()
     best = [report for report in result.history if report.is_best]
     if best and best[-1].validation_loss is not None:
         values["validation_loss"] = best[-1].validation_loss

@@ -54,13 +54,16 @@ def draw(
     def colour_of(value: float) -> Any:
         return colours.to_rgba(np.array([value]))[0]
 
+    has_gaps = False
     for value, given in sorted(zip(values, params, strict=True), key=lambda each: each[0]):
         points = [(0, result.place(value))]
         for number, (key, axis) in enumerate(axes_of.items(), 1):
             if key in given:
                 points.append((number, axis.place(given[key])))
         for start, end in pairwise(points):
-            style = "-" if end[0] == start[0] + 1 else ":"
+            is_gap = end[0] > start[0] + 1
+            has_gaps |= is_gap
+            style = ":" if is_gap else "-"
             axes.plot(*zip(start, end, strict=True), style, color=colour_of(value), linewidth=1.2)
     for number, axis in enumerate((result, *axes_of.values())):
         axes.axvline(number, color="0.3", linewidth=0.8)
@@ -71,7 +74,7 @@ def draw(
             )  # fmt: skip
     axes.set_xticks(range(len(keys) + 1), [objective, *keys], rotation=25, ha="right", parse_math=False)
     axes.set(xlim=(-0.2, len(keys) + 0.8), ylim=(-0.06, 1.06), yticks=[])
-    if any(key not in given for given in params for key in keys):
+    if has_gaps:
         axes.plot([], [], ":", color="0.3", label="past parameters that the trial does not have")
         figure.legend(loc="outside upper left", fontsize=8)
     figure.colorbar(colours, ax=axes, label=objective)

@@ -6,7 +6,7 @@ from core.store.tables.experiments import Epoch, Experiment, Run, Study, Trial
 from core.store.tables.jobs import Job, JobItem, JobUnit, Worker
 from core.store.tables.libraries import Library, Track
 from core.store.tables.models import Encoder, Model, ModelAlias, Retraining, TrainingTrack
-from core.store.tables.results import Embedding, Prediction, PredictionLabel
+from core.store.tables.results import Embedding, Prediction, PredictionLabel, Waveform
 
 __all__ = [
     "ApiKey",
@@ -34,5 +34,6 @@ __all__ = [
     "Track",
     "TrainingTrack",
     "Trial",
+    "Waveform",
     "Worker",
 ]

@@ -45,6 +45,11 @@ class Track(Base):
         UniqueConstraint("library_id", "path"),
         Index("ix_tracks_content_hash", "content_hash", postgresql_where=text("content_hash IS NOT NULL")),
         Index("ix_tracks_file_hash", "file_hash", postgresql_where=text("file_hash IS NOT NULL")),
+        Index("ix_tracks_mtime_ns_id", "mtime_ns", "id"),
+        Index("ix_tracks_words", text("track_words(path, tags)"), postgresql_using="gin"),
+        Index("ix_tracks_suffix", text(r"substring(lower(path), '\.[a-z0-9_~+-]{1,10}$')"), "id"),
+        Index("ix_tracks_year", text("substring(tags ->> 'date', '^[0-9]{4}')"), "id"),
+        Index("ix_tracks_missing", "library_id", "id", postgresql_where=text("missing_at IS NOT NULL")),
         Index("ix_tracks_tags_error", "library_id", "id", postgresql_where=text("tags_error IS NOT NULL")),
     )
 

@@ -69,14 +69,15 @@ class ModelAlias(Base):
 class TrainingTrack(Base):
     """A piece of audio that a model was trained on, if the training has stored which these are.
 
-    `scores` are those of a model that was not trained on it, such as that of a fold; NULL if there is none.
+    `scores` are those of a model that was not trained on it, such as that of a fold; NULL if there is none,
+    or of a label that it had not learnt.
     """
 
     __tablename__ = "training_tracks"
 
     model_id: Mapped[int] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"), primary_key=True)
     content_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
-    scores: Mapped[list[float] | None] = mapped_column(ARRAY(REAL))
+    scores: Mapped[list[float | None] | None] = mapped_column(ARRAY(REAL))
 
 
 class Retraining(Base):

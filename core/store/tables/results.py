@@ -49,6 +49,18 @@ class PredictionLabel(Base):
     score: Mapped[float] = mapped_column(REAL)
 
 
+class Waveform(Base):
+    """How loud a piece of audio is from beginning to end, whichever model has listened to it."""
+
+    __tablename__ = "waveforms"
+
+    content_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    duration_s: Mapped[float] = mapped_column(REAL)
+    bin_s: Mapped[float] = mapped_column(REAL)
+    peaks: Mapped[bytes] = mapped_column(LargeBinary)  # a byte per bin, 255 for full scale
+    rms: Mapped[bytes] = mapped_column(LargeBinary)
+
+
 class Embedding(Base):
     """Where a piece of audio lies in the space of an encoder, for every model that listens with it."""
 

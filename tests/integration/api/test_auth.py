@@ -39,6 +39,9 @@ READ = {
     "GET /api/v1/libraries/{name}",
     "GET /api/v1/tracks",
     "GET /api/v1/tracks/{track_id}",
+    "GET /api/v1/tracks/{track_id}/audio",
+    "GET /api/v1/tracks/facets",
+    "GET /api/v1/tracks/{track_id}/peaks",
     "GET /api/v1/tracks/{track_id}/similar",
     "GET /api/v1/tracks/{track_id}/embedding",
     "GET /api/v1/tracks/{track_id}/labels",
@@ -62,6 +65,8 @@ READ = {
     "GET /api/v1/studies/{study_id}/plots/{name}.png",
     "GET /api/v1/studies/{study_id}/trials",
     "GET /api/v1/events",
+    "GET /api/v1/system",
+    "GET /api/v1/me",
     "GET /metrics",
     "GET /",
     "GET /jobs",
@@ -113,7 +118,8 @@ ADMIN = {
     "POST /models/{name}/promote",
     "POST /models/rollback",
 }
-HEADS = {"HEAD /healthz", "HEAD /readyz", "HEAD /metrics"}  # as their GET; see test_health
+# As their GET; see test_health and test_audio.
+HEADS = {"HEAD /healthz", "HEAD /readyz", "HEAD /metrics", "HEAD /api/v1/tracks/{track_id}/audio"}
 NEEDS = dict.fromkeys(READ, "read") | dict.fromkeys(WRITE, "write") | dict.fromkeys(ADMIN, "admin")
 SCOPES = ["read", "write", "admin"]
 OWNED = {"job_id"}

@@ -1,5 +1,6 @@
 """The `mfa` command against a real gateway."""
 
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,12 +12,12 @@ import pytest
 from sqlalchemy import select, update
 from typer.testing import CliRunner
 
-from api.client import connection, display, label, local, progress
+from api.client import cli, connection, display, label, local, progress
 from api.client.cli import app
 from api.client.http import Client
 from core.local import PortInUse
 from core.local.command import free_port
-from core.settings import Settings
+from core.settings import PROJECT, Settings, get_settings
 from core.states import JobState
 from core.store.session import SessionFactory
 from core.store.tables import ApiKey, Job, Library
@@ -44,7 +45,8 @@ def mfa(open_url: str, db: SessionFactory, tmp_path: Path, monkeypatch: pytest.M
 def runner(url: str, data_dir: Path, monkeypatch: pytest.MonkeyPatch, **overrides: Any) -> Run:
     address = httpx.URL(url)
     settings = Settings(host=address.host, port=address.port, data_dir=data_dir, **overrides)
-    monkeypatch.setattr(connection, "get_settings", lambda: settings)
+    for module in (connection, cli):
+        monkeypatch.setattr(module, "get_settings", lambda: settings)
     monkeypatch.setattr(display.console, "width", 200)
     monkeypatch.chdir(data_dir)
     return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
@@ -209,10 +211,36 @@ def test_without_a_gateway_the_command_says_how_to_start_one(tmp_path, monkeypat
     assert len(result.stderr.splitlines()) == 1
 
 
+def test_describe_asks_the_server_where_a_library_is(mfa, db, tmp_path, monkeypatch):
+    started: list[tuple[str, ...]] = []
+
+    def start(command: tuple[str, ...], **_: Any) -> subprocess.CompletedProcess[str]:
+        started.append(command[3:])
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr("api.client.datasets.subprocess.run", start)
+    example = PROJECT / "configs" / "datasets" / "library.yaml"
+    unknown = mfa("datasets", "describe", "--config", example)
+    assert (unknown.exit_code, unknown.stderr) == (1, "The server has no library 'music'; known are: none.\n")
+    with db.begin() as session:
+        library = make_library(session, name="music", path=str(tmp_path))
+    assert mfa("datasets", "describe", f"--config={example}").exit_code == 0
+    assert started == [("describe", f"--config={example}", "--root", str(tmp_path))]
+    given = ("describe", "--config", str(example), "--root", "elsewhere")
+    assert mfa("datasets", *given).exit_code == 0
+    assert started[1:] == [given]
+    with db.begin() as session:
+        session.get_one(Library, library.id).path = "/nowhere/at/all"
+    away = mfa("datasets", "describe", "--config", example)
+    assert away.exit_code == 1
+    assert "which is no folder here: add --root." in away.stderr
+
+
 def test_settings_that_are_wrong_are_named(monkeypatch):
-    monkeypatch.setattr(connection, "get_settings", lambda: Settings(port=0))
+    monkeypatch.setenv("MFA_PORT", "0")
+    monkeypatch.setattr(connection, "get_settings", get_settings.__wrapped__)
     result = CliRunner().invoke(app, ["models"])
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "MFA_PORT" in result.stderr
 
 

@@ -61,7 +61,9 @@ def track(db: SessionFactory, tmp_path: Path) -> Track:
         return track
 
 
-@pytest.mark.parametrize("command", ["jobs", "tracks", "runs", "models", "libraries", "keys list"])
+@pytest.mark.parametrize(
+    "command", ["jobs", "tracks", "runs", "models", "libraries", "keys list", "changes", "runs last"]
+)
 def test_a_table_fits_80_columns_and_breaks_no_id(terminal, db, track, command):
     result = terminal(*command.split())
     assert result.exit_code == 0, result.output
@@ -119,6 +121,7 @@ def test_control_characters_of_a_file_name_are_escaped(mfa, terminal, db, tmp_pa
         (["runs", "last"], "/runs/{run}"),
         (["studies"], "/studies"),
         (["keys", "list"], "/keys"),
+        (["changes"], "/corrections"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -130,6 +133,41 @@ def test_json_is_the_answer_of_rest(mfa, http, track, command, path):
     assert result.exit_code == 0, result.output
     answer = http.get(api + path.format(job=job, run=run, track=track.id)).json()
     assert json.loads(result.stdout) == answer
+
+
+def test_verbs_answer_in_json_too(mfa, http, db, track, tmp_path):
+    with db.begin() as session:
+        make_model(session, alias=None, name="mine")
+        job_id = make_job(session).id
+    api = "/api/v1"
+
+    def answer(*command: object) -> Any:
+        result = mfa(*command, "--json")
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    assert answer("models", "promote", "mine") == http.get(f"{api}/models").json()["items"][0]
+    assert answer("models", "rollback")["name"] == "test-model"
+    assert answer("models", "remove", "mine@1", "--yes") is None
+    assert answer("libraries", "rename", "home", "away")["name"] == "away"
+    assert answer("libraries", "move", "away", tmp_path)["path"] == str(tmp_path)
+    assert answer("jobs", job_id, "--cancel")["id"] == str(job_id)
+    assert answer("libraries", "remove", "away", "--yes") is None
+
+
+@pytest.mark.usefixtures("db")
+def test_through_a_pipe_all_jobs_are_listed_and_on_a_terminal_the_first(mfa, db, terminal, monkeypatch):
+    with db.begin() as session:
+        for _ in range(5):
+            make_job(session)
+    monkeypatch.setattr("api.client.lists.PAGE", 2)
+    shown = terminal("jobs", "--limit", 3)
+    assert "These are the first 3; `--limit NUMBER` shows more." in shown.stdout
+    limited = json.loads(terminal("jobs", "--limit", 3, "--json").stdout)
+    assert (len(limited["items"]), bool(limited["next_cursor"])) == (3, True)
+    monkeypatch.setattr(display.console, "_force_terminal", False)
+    listed = mfa("jobs").stdout.splitlines()
+    assert len({line.split("\t")[0] for line in listed}) == 1 + 5
 
 
 @pytest.mark.usefixtures("track")
@@ -146,7 +184,7 @@ def test_an_id_may_be_cut_short_or_be_the_last(mfa, db, track):
     assert job_id in mfa("jobs", "last").stdout
     assert job_id in mfa("jobs", job_id[:6].upper()).stdout
     assert str(track.id) in mfa("track", str(track.id)[:8]).stdout
-    assert "roc_auc_macro" in mfa("runs", "last").stdout
+    assert "ROC-AUC, mean over labels\t0.9" in mfa("runs", "last").stdout
 
 
 @pytest.mark.parametrize(
@@ -159,6 +197,7 @@ def test_an_id_may_be_cut_short_or_be_the_last(mfa, db, track):
         ("runs", "mfa train"),
         ("studies", "mfa tune"),
         ("keys list", "mfa keys create"),
+        ("changes", "mfa correct TRACK"),
     ],
 )
 def test_an_empty_list_says_what_to_do_next(mfa, db, command, hint):

@@ -26,6 +26,7 @@ from api.main import create_app
 from core.config.params import TuningParams
 from core.jobs.kinds import SubmissionContext
 from core.jobs.submission import submit_job
+from core.ml.audio.waveform import Waveform
 from core.services.retraining import set_up
 from core.settings import Settings
 from core.states import Verdict
@@ -33,6 +34,7 @@ from core.store.correction_changes import NewCorrection, write_corrections
 from core.store.label_sets import SetLabel, create_label_set
 from core.store.session import SessionFactory
 from core.store.tables import Epoch
+from core.store.waveforms import save_waveforms
 from tests.integration.api.gateway import running
 from tests.integration.api.test_auth import NEEDS, OPEN, SCOPES
 from tests.integration.api.test_studies import STUDY, finish
@@ -92,7 +94,21 @@ def known(db: SessionFactory, music: Path, tmp_path: Path, open_settings: Settin
     folder.mkdir(parents=True)
     (folder / "history.png").write_bytes(b"\x89PNG")
     with db.begin() as session:
-        track = make_analysed_track(session, library, model, "a.mp3", [0.6, 0.2, 0.05], [1.0, 0.0, 0.0, 0.0])
+        (music / "a.mp3").write_bytes(b"\xff\xfb" * 500)
+        status = (music / "a.mp3").stat()
+        track = make_analysed_track(
+            session,
+            library,
+            model,
+            "a.mp3",
+            [0.6, 0.2, 0.05],
+            [1.0, 0.0, 0.0, 0.0],
+            size=status.st_size,
+            mtime_ns=status.st_mtime_ns,
+        )
+        save_waveforms(
+            session, {track.content_hash or b"": Waveform(180.0, 0.25, b"\x07" * 720, b"\x03" * 720)}
+        )
         job = make_finished_job(session, library, model, [track])
         run = make_run(session, model_id=mine.id, metrics={"roc_auc_macro": 0.9}, results=RESULTS)
         set_up(session, "mine", 50, "home", "local")

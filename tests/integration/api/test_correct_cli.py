@@ -1,5 +1,6 @@
 """The commands around corrections, against a real gateway."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,26 @@ def test_a_track_is_corrected_and_that_taken_back(mfa):
     wrong = mfa("correct", "a.mp3", "+jaz")
     assert wrong.exit_code == 1
     assert "did you mean 'jazz'?" in wrong.stderr
+
+
+def test_changes_are_listed_and_taken_back_step_by_step(mfa):
+    mfa("correct", "a.mp3", "+jazz")
+    mfa("correct", "a.mp3", "-rock", "--note", "by ear")
+    rows = [line.split("\t") for line in mfa("changes").stdout.splitlines()]
+    assert [row[1:6] for row in rows] == [
+        ["by", "from", "labels", "standing", "note"],
+        ["local", "track", "1", "1", "by ear"],
+        ["local", "track", "1", "1", ""],
+    ]
+    newest = rows[1][0]
+    assert f"rock\tno\t{newest}\tlocal\t" in mfa("track", "a.mp3").stdout
+    assert json.loads(mfa("changes", "--limit", 1, "--json").stdout)["items"][0]["id"] == newest
+    assert "1 labels changed" in mfa("correct", "--undo", newest[:8]).stdout
+    assert "jazz (corrected)" in mfa("track", "a.mp3").stdout
+    assert "1 labels changed" in mfa("correct", "--undo", "last").stdout
+    assert "corrected" not in mfa("track", "a.mp3").stdout
+    nothing = mfa("correct", "--undo", "last")
+    assert (nothing.exit_code, nothing.stderr) == (1, "There is no change that could be taken back.\n")
 
 
 def test_a_file_and_tags_are_imported_with_what_is_left_out(mfa, tmp_path):

@@ -74,9 +74,68 @@ def test_a_wrong_value_is_not_sent_back(http):
         {
             "location": "query.limit",
             "code": "int_parsing",
-            "detail": "Input should be a valid integer, unable to parse string as an integer",
+            "detail": "Input should be a valid integer, unable to parse string as an integer.",
         }
     ]
+
+
+LABELS = "/api/v1/tracks/0b9a6c1e-6f0f-4b7e-9a53-0d5d1f9f2a11/labels"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "location", "detail"),
+    [
+        (
+            "GET",
+            "/api/v1/tracks?sort=scor",
+            None,
+            "query.sort",
+            "One of `score`, `path` and `date` is expected; did you mean `score`?",
+        ),
+        (
+            "PUT",
+            LABELS,
+            {"labels": {"jazz": "maybe"}},
+            "body.labels.jazz",
+            "One of `yes`, `no` and `unsure` is expected.",
+        ),
+        (
+            "POST",
+            "/api/v1/jobs",
+            {"kind": "tunning"},
+            "body.kind",
+            "One of `analysis`, `training`, `tuning`, `thresholds` and `preview` is expected; "
+            "did you mean `tuning`?",
+        ),
+        ("POST", "/api/v1/jobs", {"params": {}}, "body.kind", "It is missing."),
+        (
+            "POST",
+            "/api/v1/jobs",
+            {"kind": "analysis", "params": {"library": "home", "coverage": "half"}},
+            "body.params.coverage",
+            "`full` is expected. Or: A JSON object is expected.",
+        ),
+        ("PUT", LABELS, {"labels": {" ": "yes"}}, "body.labels. ", "A label needs a visible character."),
+        ("POST", "/api/v1/libraries", [], "body", "A JSON object is expected."),
+    ],
+)
+def test_a_wrong_field_is_named_where_it_was_written_and_explained(
+    http, method, path, body, location, detail
+):
+    response = http.request(method, path, json=body) if body is not None else http.get(path)
+    assert problem_of(response, 422) == "invalid"
+    problem = response.json()
+    assert [(each["location"], each["detail"]) for each in problem["errors"]] == [(location, detail)]
+    assert problem["detail"] == f"The request is not valid: {location}: {detail}"
+
+
+@pytest.mark.parametrize("kind", [None, "text/plain", "application/x-www-form-urlencoded"])
+def test_a_body_that_is_not_declared_as_json_is_told_how(http, kind):
+    headers = {"Content-Type": kind} if kind else {}
+    response = http.post("/api/v1/libraries", content=b'{"name": "music"}', headers=headers)
+    assert problem_of(response, 422) == "invalid"
+    assert [each["code"] for each in response.json()["errors"]] == ["content_type"]
+    assert "`Content-Type: application/json`" in response.json()["detail"]
 
 
 def _cursor(*key: object) -> str:

@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 
 from api import bootstrap
 from api.bootstrap import has_admin_key
-from api.client import connection, local
+from api.client import cli, connection, keys, local
 from api.client.cli import app
-from core.local import Plan
+from core.local import Plan, postgres
 from core.settings import PROJECT, Settings
 from core.store.session import SessionFactory
 from core.store.tables import ApiKey
@@ -60,7 +60,8 @@ def mfa(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mfa:
 
     def run(*arguments: object, **settings: Any) -> Any:
         embedded: dict[str, Any] = {"database_url": "", "broker_url": "", "data_dir": tmp_path, "api_key": ""}
-        monkeypatch.setattr(connection, "get_settings", lambda: Settings(**embedded | settings))
+        for module in (connection, cli):
+            monkeypatch.setattr(module, "get_settings", lambda: Settings(**embedded | settings))
         return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
     return run
@@ -97,7 +98,7 @@ def test_a_first_key_that_cannot_be_made_is_one_line(mfa, stack):
     stack.database_url = "postgresql://127.0.0.1:1/x"
     result = mfa("serve", host="0.0.0.0")
     assert result.exit_code == 1
-    assert "The first API key cannot be made. The database cannot be used" in result.stderr
+    assert "The API key cannot be made. The database cannot be used" in result.stderr
     assert len(result.stderr.splitlines()) == 1
 
 
@@ -156,8 +157,35 @@ def test_whoever_reaches_the_database_gets_a_key_however_many_there_are(
     assert count_keys(db) == 2
 
 
+def test_a_lost_key_is_replaced_on_the_server_and_the_old_ones_are_refused(
+    stack, db, open_settings, monkeypatch
+):
+    with db.begin() as session:
+        lost, other = (make_api_key(session, scope)[1] for scope in ("admin", "write"))
+    monkeypatch.setattr(keys, "get_settings", lambda: open_settings)
+    outcome = CliRunner().invoke(app, ["keys", "reset"])
+    assert outcome.exit_code == 0, outcome.stderr
+    (key,) = outcome.stdout.split()
+
+    def status(secret: str) -> int:
+        return httpx.get(f"{stack.url}/api/v1/models", headers=bearer(secret), trust_env=False).status_code
+
+    assert [status(each) for each in (key, lost, other)] == [200, 401, 200]
+
+
+def test_a_key_is_reset_only_where_the_database_is(tmp_path, monkeypatch):
+    elsewhere = Settings(database_url="", broker_url="", data_dir=tmp_path)
+    monkeypatch.setattr(keys, "get_settings", lambda: elsewhere)
+    outcome = CliRunner().invoke(app, ["keys", "reset"])
+    assert outcome.exit_code == 1
+    assert "There is no database in" in outcome.stderr
+    (tmp_path / "postgres" / "cluster").mkdir(parents=True)
+    (tmp_path / "postgres" / "cluster" / "postmaster.pid").write_text("1\n/x\n1\n5432\n\n\n\nstopping\n")
+    assert postgres.running_url(tmp_path / "postgres") is None
+
+
 def test_bootstrap_says_how_it_is_used():
     argv = (sys.executable, "-m", "api.bootstrap", "--help")
     outcome = subprocess.run(argv, cwd=PROJECT, capture_output=True, text=True)
     assert outcome.returncode == 1
-    assert "python -m api.bootstrap [--if-none]" in outcome.stderr
+    assert "python -m api.bootstrap [--if-none | --reset]" in outcome.stderr

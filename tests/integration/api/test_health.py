@@ -1,5 +1,6 @@
 """Liveness, readiness, metrics, and what happens when a service is away."""
 
+import json
 from functools import partial
 from pathlib import Path
 
@@ -8,7 +9,9 @@ import pytest
 from sqlalchemy import text
 
 from api.main import create_app
+from api.routes import events
 from core import VERSION
+from core.jobs import space
 from core.jobs.kinds import serving_queues
 from core.jobs.workers import DISPATCHER, record_heartbeat
 from core.local.command import free_port
@@ -26,6 +29,7 @@ from tests.conftest import create_database
 from tests.integration.api.gateway import problem_of, running
 from tests.support.builders import make_job, make_library, make_track, make_unit, make_worker
 from tests.support.query_plans import explain
+from tests.support.small_disk import fill, small_disk
 
 
 @pytest.fixture
@@ -226,3 +230,47 @@ def test_head_answers_as_get_does_without_a_body(http, path):
 
 def test_head_of_the_metrics_needs_a_key_as_get_does(keyed_http):
     assert keyed_http.head("/metrics").status_code == 401
+
+
+def test_a_full_disk_is_told_wherever_somebody_looks(open_settings, db, tmp_path, monkeypatch):
+    """By readiness, jobs, events, metrics and to uploads; no longer as soon as there is room again."""
+    monkeypatch.setattr(space, "MEASURE_EVERY_S", 0.0)
+    monkeypatch.setattr(events, "LOOK_EVERY_S", 0.2)
+    with db.begin() as session:
+        job = make_job(session, state=JobState.RUNNING, unit={"state": "running"})
+        ended = make_job(session, state=JobState.SUCCEEDED, unit={"state": "done"})
+    with (
+        small_disk(tmp_path / "disk", megabytes=4) as disk,
+        running(create_app(open_settings.model_copy(update={"data_dir": disk, "min_free_mb": 2}))) as url,
+        httpx.Client(base_url=url, timeout=20, trust_env=False) as client,
+    ):
+
+        def shortages() -> set[str | None]:
+            missing = [each for each in client.get("/readyz").json()["missing"] if "MB are free" in each]
+            return {client.get(f"/api/v1/jobs/{job.id}").json()["waiting"], *(missing or [None])}
+
+        def metric(name: str) -> float:
+            lines = client.get("/metrics").text.splitlines()
+            return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
+
+        assert shortages() == {None}
+        assert (metric("mfa_space_shortage"), metric("mfa_data_free_bytes")) == (0, 4 * 2**20)
+        with httpx.stream("GET", f"{url}/api/v1/jobs/{job.id}/events", timeout=20, trust_env=False) as stream:
+            data = (line[6:] for line in stream.iter_lines() if line.startswith("data: "))
+            told = (json.loads(line)["waiting"] for line in data)
+            assert next(told) is None
+            everything = fill(disk)
+            (sentence,) = shortages()
+            assert sentence is not None
+            assert sentence.startswith("Only 0 MB are free in the data folder, and 2 MB are needed")
+            assert next(each for each in told if each) == sentence
+            everything.unlink()
+            assert next(told) is None
+        everything = fill(disk)
+        assert (metric("mfa_space_shortage"), metric("mfa_data_free_bytes")) == (1, 0)
+        upload = client.post("/api/v1/analysis/predict", files={"file": b"x"})
+        assert problem_of(upload, 503) == "no_disk_space"
+        assert client.get(f"/api/v1/jobs/{ended.id}").json()["waiting"] is None
+        assert {each["waiting"] for each in client.get("/api/v1/jobs").json()["items"]} == {sentence, None}
+        everything.unlink()
+        assert shortages() == {None}

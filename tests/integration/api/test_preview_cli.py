@@ -84,6 +84,18 @@ def test_a_preview_in_json_is_the_whole_answer_and_nothing_else(mfa, db):
     assert (found["compared"], found["unchanged"]) == (2, 1)
 
 
+def test_through_a_pipe_numbers_have_columns_of_their_own_and_all_is_ascii(mfa, db, monkeypatch):
+    monkeypatch.setattr(display.console, "_force_terminal", False)
+    with worker(db):
+        preview = mfa("models", "preview", "my-own-genres").stdout
+    assert "\tambient\t0.05\t0.9\tgained\n" in preview
+    assert "\nrock\t0\t1\t1\t0.5\n" in preview
+    compared = mfa("models", "compare", "my-own-genres", "test-model").stdout
+    assert "1\tmy-own-genres@1\t\t" in compared
+    assert "f1_macro\t1\t0.9\t\t\nf1_macro\t2\t\t\t\n" in compared
+    assert (preview + compared).isascii()
+
+
 def test_what_cannot_be_previewed_is_said_in_one_line(mfa):
     result = mfa("models", "preview", "test-model")
     assert result.exit_code == 1

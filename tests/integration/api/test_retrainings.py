@@ -100,11 +100,12 @@ def test_a_failed_training_and_an_offered_model_are_shown(http, mine, db, open_u
     with db.begin() as session:
         better = make_model(session, name="mine", version=2, alias=None, offer=OFFER)
         make_model(session, name="mine", version=3, alias=None, offer=UNDECIDED)
+        make_model(session, name="mine", version=4, alias=None, offer=OFFER | {"verdict": "worse"})
         run = make_run(session, model_id=better.id)
         job = session.get_one(Job, run.id)
         job.model_id = better.id
         session.get_one(Retraining, "mine").job_id = job.id
-    assert http.get("/api/v1/models/mine").json()["items"][1]["offer"] == OFFER
+    assert http.get("/api/v1/models/mine").json()["items"][2]["offer"] == OFFER | {"unmeasured_labels": []}
     assert http.get(f"{RETRAININGS}/mine").json()["offered"] == "mine@2"
     shown = " ".join(mfa("models").stderr.split())  # through a pipe the table alone is the output
     assert (
@@ -114,6 +115,9 @@ def test_a_failed_training_and_an_offered_model_are_shown(http, mine, db, open_u
     )
     assert "mine@3 is offered: whether it is better than mine@1 cannot be told on 8 corrected tracks" in shown
     assert "at least 10 are needed." in shown
+    assert "`mfa models promote mine@3`" in shown
+    assert "mine@4 is offered: worse" in shown
+    assert "`mfa models promote mine@4`" not in shown
     with db.begin() as session:
         for state in (JobState.RUNNING, JobState.FAILED):
             failed = session.get_one(Job, job.id)

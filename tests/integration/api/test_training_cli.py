@@ -54,7 +54,7 @@ def test_train_shows_scores_with_intervals_and_the_new_model(mfa, db):
     result = mfa("train", "--config", "mine.yaml", "--epochs", 3, "--lr", 0.1, "--experiment-name", "short")
     assert result.exit_code == 0, result.output
     assert "short@1, cross-validated" in result.stdout
-    assert "roc_auc_macro\t0.9\t0.8\t0.95" in result.stdout
+    assert "ROC-AUC, mean over labels\t0.9\t0.8\t0.95" in result.stdout
     assert "Note: few artists" in result.stdout
     assert "mfa models promote short@1" in result.stdout
     with db() as session:
@@ -108,8 +108,33 @@ def test_models_are_promoted_and_rolled_back(mfa, db):
     assert "test-model@1 is the default model again." in mfa("models", "rollback").stdout
 
 
+def test_a_run_shows_what_its_model_card_shows(mfa, db):
+    results = RESULTS | {
+        "evaluated_on": "out_of_fold",
+        "folds": 5,
+        "tracks": {"all": 120},
+        "groups": {"tail": {"labels": 3.0, "roc_auc": 0.8, "pr_auc": 0.6, "f1": 0.5}},
+    }
+    results["per_label"] = [results["per_label"][0] | {"chance": 0.025, "threshold": 0.4}]
+    config = {
+        "dataset": {"kind": "corrections", "library": "home"},
+        "model": {"kind": "transfer", "backbone": "musicnn-msd-1"},
+    }
+    with db.begin() as session:
+        metrics = {"roc_auc_macro": 0.9, "pr_auc_chance": 0.025}
+        run_id = make_run(session, config=config, results=results, metrics=metrics).id
+    shown = mfa("runs", run_id).stdout
+    assert "dataset: corrections, home (120 all tracks)" in shown
+    assert "base models: musicnn-msd-1" in shown
+    assert "5-fold cross-validation" in shown
+    assert "ROC-AUC, mean over labels\t0.9\t0.8\t0.95\nPR-AUC of guessing\t0.025\t\t\n" in shown
+    assert "fewer than 20 training tracks\t3 of 3\t0.8\t0.6\t0.5" in shown
+    assert "jazz\t3\t0.9\t0.7\t0.025\n" in shown
+    assert "jazz\t0.4\t\t\t\n" in shown
+
+
 def test_runs_are_listed_and_shown(mfa, db):
     with db.begin() as session:
         run_id = make_run(session, metrics={"roc_auc_macro": 0.8, "pr_auc_macro": 0.9}).id
     assert "\t0.9\t" in mfa("runs").stdout
-    assert "roc_auc_macro" in mfa("runs", run_id).stdout
+    assert "ROC-AUC, mean over labels" in mfa("runs", run_id).stdout

@@ -12,6 +12,7 @@ from core.errors import ArtifactNotFound, ExperimentNotFound, Invalid, RunNotFou
 from core.jobs.claims import Claim, claim_unit
 from core.ml.models.artifact import CARD_FILE
 from core.ml.training import records
+from core.ml.training.predictions_file import PREDICTIONS_FILE
 from core.services.changes import delete_run
 from core.services.runs import record_epochs
 from core.store import experiments as service
@@ -151,6 +152,8 @@ def test_only_listed_files_of_a_finished_run_are_found(session, tmp_path):
     model = make_model(session, artifact_url=tmp_path.as_uri())
     finished, unfinished = make_run(session, model_id=model.id), make_run(session)
     assert service.read_artifact(session, finished.id, "history.json") == b"{}"
+    listed = [service.list_artifacts(service.get_run(session, each.id)) for each in (finished, unfinished)]
+    assert listed == [["history.json"], []]
     wrong: list[tuple[UUID, str]] = [
         (finished.id, "model.safetensors"),
         (finished.id, "MODEL_CARD.md"),  # deleted
@@ -169,6 +172,7 @@ def test_the_files_that_may_be_read_are_those_that_a_training_leaves():
         records.CURVES_FILE,
         records.CO_OCCURRENCE_FILE,
         records.README_FILE,
+        PREDICTIONS_FILE,
         CARD_FILE,
     }
     assert set(ARTIFACTS) == left

@@ -134,6 +134,18 @@ def test_suspects_are_found_by_scores_of_models_that_were_not_trained_on_them(se
     assert take(session, model, Strategy.SUSPECT) == ["new", "known"]
 
 
+def test_nothing_is_suspected_of_a_label_that_the_model_of_the_fold_had_not_learnt(session):
+    model, library = make_model(session), make_library(session)
+    scores: dict[str, list[float | None]] = {"a": [None, 0.9, 0.0], "b": [None, 0.2, 0.0]}
+    for path, of_fold in scores.items():
+        track = make_analysed_track(session, library, model, path, [0.9, 0.9, 0.0])
+        say(session, track, "rock", YES)
+        if path == "b":
+            say(session, track, "jazz", YES)
+        save_training_tracks(session, model, {track.content_hash or b"": of_fold})
+    assert take(session, model, Strategy.SUSPECT) == ["b"]
+
+
 def test_what_a_reviewer_gives_back_is_asked_again_at_once_and_nothing_else(session):
     model, library = make_model(session), make_library(session)
     tracks = {path: make_analysed_track(session, library, model, path) for path in ("a", "b", "c")}

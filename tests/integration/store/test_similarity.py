@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from core.errors import TrackNotAnalysed
 from core.store.near_audio import MEASURED, Limits, near_neighbours
 from core.store.registry import EMBEDDING_INDEX_PREFIX, _embedding_index_ddl
-from core.store.similarity import nearest_recordings, nearest_tracks
+from core.store.similarity import nearest_of_each, nearest_recordings, nearest_tracks
 from core.store.tables import Embedding, Library, Model, Track
 from tests.support.builders import make_analysed_track, make_library, make_model, make_prediction, make_track
 from tests.support.query_plans import explain
@@ -114,6 +114,31 @@ def test_as_many_recordings_as_asked_for_are_found_behind_many_duplicates(sessio
     assert recordings(session, wanted, musicnn, 3) == ["song 0", "song 1", "song 2"]
 
 
+def test_the_neighbours_of_many_tracks_are_different_recordings(session, library, model, musicnn):
+    """However many copies of a neighbour there are, in every encoding."""
+    song = make_analysed_track(session, library, musicnn, "song", embedding=[1.0, 0.0, 0.0, 0.0])
+    other = make_analysed_track(session, library, musicnn, "other", embedding=[0.0, 1.0, 0.0, 0.0])
+    for number in range(30):
+        embedding = [0.5, 1.0, number / 1e4, 0.0]
+        make_analysed_track(session, library, musicnn, f"hit {number}", embedding=embedding)
+    make_track(session, library, path="a copy", content_hash=other.content_hash)
+    make_analysed_track(session, library, musicnn, "third", embedding=[0.3, 0.2, 1.0, 0.0])
+    found = nearest_of_each(session, [song.id, other.id], musicnn, library.id, 3)
+    assert found == {
+        track.id: nearest_recordings(session, track.id, musicnn, 3, library.name) for track in (song, other)
+    }
+    (hit, *of_song), (other_hit, *of_other) = ([each.path for each in near] for near in found.values())
+    assert hit.startswith("hit")
+    assert other_hit.startswith("hit")
+    assert {tuple(of_song), tuple(of_other)} == {("third", "a copy"), ("third", "song")}
+    unmeasured = make_analysed_track(session, library, model, "unmeasured", embedding=[1.0, 0.0, 0.0, 0.0])
+    nearest = make_analysed_track(session, library, model, "near", embedding=[1.0, 0.1, 0.0, 0.0])
+    make_track(session, library, path="near again", content_hash=nearest.content_hash)
+    make_analysed_track(session, library, model, "far", embedding=[0.0, 0.0, 0.0, 1.0])
+    only = nearest_of_each(session, [unmeasured.id], model, library.id, 2)[unmeasured.id]
+    assert [each.path for each in only] == ["near", "far"]
+
+
 def test_a_head_finds_neighbours_by_the_embeddings_of_its_backbone(session, library, model):
     wanted = make_analysed_track(session, library, model, "wanted")
     make_analysed_track(session, library, model, "near")
@@ -163,6 +188,7 @@ def test_neighbours_come_from_the_index_of_the_model(session, model, many):
     for call in (
         lambda: nearest_tracks(session, many.id, model, 10),
         lambda: nearest_recordings(session, many.id, model, 10),
+        lambda: nearest_of_each(session, [many.id], model, many.library_id, 10),
         lambda: near_neighbours(session, hashes, model, Limits(0.02, 1.5), []),
     ):
         assert f"Index Scan using {EMBEDDING_INDEX_PREFIX}{model.encoder_id}" in explain(session, call)

@@ -4,18 +4,20 @@ from dataclasses import replace
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import insert, select, text
+from sqlalchemy import delete, insert, select, text
 from sqlalchemy.orm import Session
 
 from core.errors import Invalid, InvalidCursor, LibraryNotFound, TrackNotAnalysed, TrackNotFound
 from core.library.content import TAGS_VERSION
 from core.services.changes import delete_library
 from core.services.monitoring import count_unreadable_tags
-from core.states import TrackOrder
+from core.states import TrackOrder, Verdict
+from core.store.correction_changes import NewCorrection, write_corrections
+from core.store.cursor import Page, encode_cursor
 from core.store.embeddings import get_vector
 from core.store.tables import Library, Model, Prediction, PredictionLabel, Track
 from core.store.track_pages import TrackFilter, list_tracks
-from core.store.tracks import AnalysedFile, SeenFile, get_track, save_analysed, upsert_tracks
+from core.store.tracks import AnalysedFile, SeenFile, TrackRow, get_track, save_analysed, upsert_tracks
 from tests.support.builders import make_analysed_track, make_library, make_model, make_track
 from tests.support.query_plans import explain
 
@@ -69,6 +71,42 @@ def test_tracks_have_all_labels_asked_for_and_none_of_the_others(session, librar
     assert paths(session, model, genre="rock", genres_too=("jazz",), min_score=0.6) == ["a", "d"]
     assert paths(session, model, genre="rock", min_score=0.65, max_score=0.85) == ["b", "c"]
     assert sorted(paths(session, model, not_genres=("rock", "jazz"))) == ["e"]
+
+
+def test_a_score_below_the_threshold_finds_tracks_by_their_stored_scores(session, library, model):
+    scores = {"a": 0.9, "b": 0.1, "c": 0.09, "d": 0.05, "e": 0.05, "f": 0.05, "g": 0.01, "h": 0.0}
+    for path, rock in scores.items():
+        make_analysed_track(session, library, model, path, scores=[rock, 0.0, 0.5])
+    make_track(session, library, path="not analysed")
+    assert paths(session, model, genre="rock") == ["a", "b"]
+    for least, found in ((0.1, "ab"), (0.09, "abc"), (0.05, "abcdef"), (0.02, "abcdef"), (0.0, "abcdefgh")):
+        listed = paths(session, model, genre="rock", min_score=least)
+        assert (sorted(listed), listed[:3], listed[6:]) == (list(found), list(found[:3]), list(found[6:]))
+        by_path = paths(session, model, TrackOrder.PATH, genre="rock", min_score=least)
+        assert by_path == sorted(listed)
+        assert sorted(paths(session, model, genre="ambient", genres_too=("rock",), min_score=least)) == [
+            path for path in found if least <= 0.5
+        ]
+    assert sorted(paths(session, model, genre="rock", min_score=0.02, max_score=0.05)) == ["d", "e", "f"]
+    assert paths(session, model, genre="jazz", max_score=0.05) == []
+
+
+def test_what_people_said_outranks_scores_below_the_threshold(session, library, model):
+    tracks = {
+        path: make_analysed_track(session, library, model, path, scores=[0.05, 0.5, 0.0]) for path in "abc"
+    }
+    for path, verdict in (("a", Verdict.NO), ("b", Verdict.YES)):
+        said = NewCorrection(tracks[path].content_hash or b"", "rock", verdict)
+        write_corrections(session, [said], author="me", origin="track")
+    assert paths(session, model, genre="rock", min_score=0.02) == ["b", "c"]
+
+
+def test_of_exclusive_labels_a_track_has_only_that_of_the_highest_score(session, library):
+    model = make_model(session, name="exclusive", single_label=True, thresholds=[0.0] * 3)
+    for path, rock, jazz in (("a", 0.6, 0.4), ("b", 0.4, 0.5), ("c", 0.45, 0.25), ("d", 0.1, 0.9)):
+        make_analysed_track(session, library, model, path, scores=[rock, jazz, 1 - rock - jazz])
+    for least, found in ((None, ["a", "c"]), (0.3, ["a", "c"]), (0.5, ["a"])):
+        assert paths(session, model, genre="rock", min_score=least) == found
 
 
 def test_tracks_are_listed_by_path_and_by_date(session, library, model):
@@ -197,7 +235,7 @@ def many(session: Session, library: Library, model: Model) -> list[UUID]:
     count = 5000
     hashes = [uuid4().bytes * 2 for _ in range(count)]
     tracks = [
-        {"library_id": library.id, "path": f"{number}", "size": 1, "mtime_ns": 1, "content_hash": digest}
+        {"library_id": library.id, "path": f"{number}", "size": 1, "mtime_ns": number, "content_hash": digest}
         for number, digest in enumerate(hashes)
     ]
     session.execute(insert(Track), tracks)
@@ -230,6 +268,22 @@ def test_a_page_of_a_genre_is_read_from_the_index(session, model, many):
     assert "Seq Scan on prediction_labels" not in first
 
 
+def test_a_page_below_the_threshold_sorts_the_scores_before_it_looks_up_tracks(session, model, many):
+    model.thresholds = [0.6] * 3
+    session.execute(delete(PredictionLabel).where(PredictionLabel.score < 0.6))
+    session.execute(text("UPDATE predictions SET scores = ARRAY[random(), 0.5, 0.5]::real[]"))
+    session.execute(text("ANALYZE predictions, prediction_labels"))
+    wanted = TrackFilter(genre="rock", min_score=0.2)
+    page = list_tracks(session, model, wanted, limit=20)
+    assert page.next_cursor is not None
+    cursor = encode_cursor(0.5, UUID(int=0))
+    plan = explain(session, lambda: list_tracks(session, model, wanted, limit=20, cursor=cursor))
+    assert "scores[1] <= '0.5'::real" in plan
+    assert "Presorted Key" in plan
+    assert "Seq Scan on tracks" not in plan
+    assert "Hash" not in plan
+
+
 def test_a_page_by_path_and_one_of_several_genres_are_read_from_indexes(session, model, many):
     music = TrackFilter(library="music")
     by_path = explain(session, lambda: list_tracks(session, model, music, order=TrackOrder.PATH, limit=20))
@@ -238,6 +292,24 @@ def test_a_page_by_path_and_one_of_several_genres_are_read_from_indexes(session,
     both = TrackFilter(genre="rock", genres_too=("jazz",), not_genres=("ambient",))
     several = explain(session, lambda: list_tracks(session, model, both, limit=20))
     assert "Seq Scan on prediction_labels" not in several
+
+
+def test_a_page_by_date_is_read_from_the_index_wherever_it_starts(session, model, many):
+    def query(cursor: str | None = None) -> Page[TrackRow]:
+        return list_tracks(session, model, order=TrackOrder.DATE, cursor=cursor, limit=20)
+
+    first = explain(session, query)
+    assert "Index Scan Backward using ix_tracks_mtime_ns_id" in first
+    assert "Sort" not in first
+    later = explain(session, lambda: query(query().next_cursor))
+    assert "Index Cond: (ROW(mtime_ns, id) <" in later
+    assert "Sort" not in later
+
+
+def test_a_page_of_a_rare_label_by_path_is_read_from_the_index_of_labels(session, model, many):
+    rare = TrackFilter(genre="rock", min_score=0.999)
+    plan = explain(session, lambda: list_tracks(session, model, rare, order=TrackOrder.PATH, limit=20))
+    assert "Seq Scan on prediction_labels" not in plan
 
 
 def test_a_later_page_starts_in_the_middle_of_the_index(session, model, many):

@@ -11,7 +11,7 @@ from core.config.models import Windows
 from core.jobs.claims import expire_lease
 from core.states import JobState, UnitState
 from core.store.session import transaction
-from core.store.tables import Embedding, JobItem, JobUnit, Prediction, PredictionLabel
+from core.store.tables import Embedding, JobItem, JobUnit, Prediction, PredictionLabel, Waveform
 from tests.integration.workers.music import Music
 from tests.support import sounds
 from tests.support.planned import claim, expire, make_due, read_job, read_unit, reap
@@ -74,6 +74,17 @@ def test_every_track_gets_an_outcome_and_good_ones_a_result(music, tagger):
     assert prediction.scores == pytest.approx(expected.scores.tolist())
     assert (prediction.coverage, prediction.duration_s) == ("full", 60.0)
     assert track.tags == {}
+
+
+def test_waveforms_are_stored_once_per_audio_and_not_replaced(music, tagger):
+    music.add("a.mp3", "b.mp3", "bad.mp3", content=None)
+    music.add("copy.mp3", content=b"a.mp3")
+    music.label()
+    music.label(force=True)
+    with music.sessions() as session:
+        stored = {row.content_hash: row.peaks for row in session.scalars(select(Waveform))}
+    expected = {path: analysis_of(path.encode()).waveform for path in ("a.mp3", "b.mp3")}
+    assert stored == {music.track(path).content_hash: each and each.peaks for path, each in expected.items()}
 
 
 def test_the_same_audio_under_two_names_is_one_result(music, tagger):

@@ -73,6 +73,7 @@ def records() -> TrackRecords:
         scores=np.zeros((TRACKS, 4)),
         tested=np.ones(TRACKS, bool),
         decisions=decisions,
+        learnt=np.ones(4, bool),
     )
 
 
@@ -150,6 +151,16 @@ def test_a_model_that_has_lost_labels_is_not_called_better(session, base, record
         "undecided",
         "It is better on the labels that both have, but no longer gives ambient.",
     )
+
+
+def test_labels_that_cannot_be_measured_are_named_and_not_compared(session, base, records):
+    found = find_tracks(session, "test-model@1", records)
+    unlearnt = replace(records, learnt=np.array([True, False, True, True]))
+    offer = make_offer(found, LABELS, unlearnt)
+    assert (offer["unmeasured_labels"], offer["labels"], offer["verdict"]) == (["rock"], 1, "better")
+    nothing = make_offer(found, LABELS, replace(records, learnt=np.zeros(4, bool)))
+    assert (nothing["verdict"], nothing["tracks"]) == ("undecided", 46)
+    assert nothing["reason"] == "No label that both models have can be measured out of fold."
 
 
 class Tagger:

@@ -112,6 +112,19 @@ def test_only_a_window_of_messages_is_published(dispatcher, redis, clean_databas
     assert queued(redis) == unit_ids[2 : 2 + WINDOW_PER_SLOT]
 
 
+def test_nothing_is_published_while_there_is_too_little_disk_space(
+    make_dispatcher, redis, clean_database, monkeypatch
+):
+    dispatcher = make_dispatcher()
+    (unit_id,) = plan_job(clean_database, 1).unit_ids
+    monkeypatch.setattr(dispatcher.space, "find_shortage", lambda: "Only 3 MB are free.")
+    assert dispatcher.tick()
+    assert (queued(redis), states(clean_database)) == ([], ["ready"])
+    monkeypatch.setattr(dispatcher.space, "find_shortage", lambda: None)
+    assert dispatcher.tick()
+    assert queued(redis) == [unit_id]
+
+
 def test_the_window_grows_with_the_slots_of_the_living_workers(dispatcher, redis, clean_database):
     plan_job(clean_database, *[1] * 40)
     with transaction(clean_database) as session:

@@ -11,14 +11,18 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from core.config.models import Windows
-from core.errors import Unreadable
+from core.errors import JobBeingRetried, Unreadable
 from core.jobs.dispatch import take_ready
+from core.jobs.endings import finish_complete_jobs
+from core.jobs.jobs import cancel_job
 from core.jobs.kinds import SubmissionContext
+from core.jobs.reaping import cancel_waiting
 from core.jobs.submission import retry_job
 from core.jobs.workers import record_heartbeat
 from core.library.paths import open_subfolder
 from core.services.analysis import ANALYSE
-from core.services.planning import FailedItem, PlannedItem, PlannedUnit, add_page, list_failed_items
+from core.services.changes import delete_job
+from core.services.planning import PlannedItem, PlannedUnit, UnfinishedItem, add_page, list_unfinished_items
 from core.states import JobState, UnitState
 from core.store.session import transaction
 from core.store.tables import Job, JobItem, JobUnit, Library, Track
@@ -426,11 +430,11 @@ def test_a_retry_of_mixed_failures_reads_whole_pages(music, monkeypatch):
         music.add(f"{number}-bad.mp3", f"{number}-link.mp3")
     pages: list[int] = []
 
-    def list_page(*arguments: Any) -> list[FailedItem]:
-        pages.append(len(page := list_failed_items(*arguments)))
+    def list_page(*arguments: Any) -> list[UnfinishedItem]:
+        pages.append(len(page := list_unfinished_items(*arguments)))
         return page
 
-    monkeypatch.setattr(planning, "list_failed_items", list_page)
+    monkeypatch.setattr(planning, "list_unfinished_items", list_page)
     retry = retried(music, first)
     unit_id = plan_unit(music, retry)
     with pytest.raises(Killed):
@@ -532,6 +536,91 @@ def test_a_retry_takes_up_every_failed_item_once_and_page_by_page(music):
     job = read_job(music.sessions, retry_id)
     assert (job.state, job.total) == (JobState.SUCCEEDED, 7)
     assert set(music.outcomes(job_id).values()) == {"done", "corrupt"}
+
+
+def cancel(music: Music, job_id: UUID) -> None:
+    """Cancel a job that no worker is at, and let it end."""
+    with transaction(music.sessions) as session:
+        cancel_job(session, job_id)
+        cancel_waiting(session)
+        finish_complete_jobs(session)
+    assert read_job(music.sessions, job_id).state == JobState.CANCELLED
+
+
+def analyse_one_unit(music: Music, job_id: UUID) -> None:
+    unit = next(unit for unit in open_units(music.sessions, job_id) if unit.kind == ANALYSE.name)
+    run(music.sessions, unit.id)
+
+
+def test_a_retry_of_a_cancelled_job_takes_up_what_it_left_and_what_failed(music, tagger):
+    music.add(*PATHS, "a/bad.mp3")
+    (music.root / "a" / "bad.mp3").write_bytes(b"bad")
+    job_id = music.submit(force=True)
+    run(music.sessions, plan_unit(music, job_id))
+    analyse_one_unit(music, job_id)
+    analyse_one_unit(music, job_id)
+    cancel(music, job_id)
+    finished = {path for path, outcome in music.outcomes(job_id).items() if outcome == "done"}
+    assert 0 < len(finished) < len(PATHS)
+    retry_id = retried(music, job_id)
+    work_off(music.sessions, retry_id)
+    assert music.outcomes(retry_id) == dict.fromkeys(set(PATHS) - finished, "done") | {"a/bad.mp3": "corrupt"}
+    assert len(tagger.analysed) == len(PATHS) + 2  # only the corrupt one twice
+
+
+def test_a_job_that_was_cancelled_before_it_began_is_retried_as_a_whole(music):
+    music.add(*PATHS)
+    job_id = music.submit()
+    cancel(music, job_id)
+    retry_id = retried(music, job_id)
+    work_off(music.sessions, retry_id)
+    assert music.outcomes(retry_id) == dict.fromkeys(PATHS, "done")
+
+
+def cancel_planning(music: Music, job_id: UUID, pages: int) -> None:
+    """Cancel a job whose planner has written some pages, of which one unit is worked off."""
+    unit_id = plan_unit(music, job_id)
+    with pytest.raises(Killed):
+        run(music.sessions, unit_id, dies_after(pages))
+    expire(music.sessions, unit_id)
+    assert reap(music.sessions) == 1
+    analyse_one_unit(music, job_id)
+    cancel(music, job_id)
+
+
+def test_a_retry_of_a_cancelled_listing_lists_again_and_repeats_no_analysis(music, tagger):
+    music.add(*PATHS, "a/1.jpg")
+    first = music.submit(force=True)
+    cancel_planning(music, first, pages=2)
+    second = retried(music, first)
+    cancel_planning(music, second, pages=3)
+    third = retried(music, second)
+    with transaction(music.sessions) as session, pytest.raises(JobBeingRetried):
+        delete_job(session, first)
+    (music.root / "a" / "0.mp3").write_bytes(b"other audio")  # labelled by the first job
+    work_off(music.sessions, third)
+    outcomes = music.outcomes(third)
+    assert sorted(outcomes) == PATHS
+    assert outcomes["a/0.mp3"] == "done"
+    assert outcomes["a/1.mp3"] == "skipped"
+    assert len(tagger.analysed) == len(PATHS) + 1  # the changed one twice
+    job = read_job(music.sessions, third)
+    assert (job.state, job.total) == (JobState.SUCCEEDED, len(PATHS))
+    assert job.result == {"left_out": {".jpg": 1}, "missing": 0, "warnings": []}
+
+
+def test_a_cancelled_retry_is_taken_up_again_without_what_it_had_done(music, tagger):
+    music.add(*(f"bad{number}.mp3" for number in range(7)))
+    first = music.label(force=True)
+    for number in range(7):
+        music.add(f"bad{number}.mp3", content=f"good {number}".encode())
+    analysed = len(tagger.analysed)
+    second = retried(music, first)
+    cancel_planning(music, second, pages=2)
+    third = retried(music, second)
+    work_off(music.sessions, third)
+    assert sorted(music.outcomes(third)) == [f"bad{number}.mp3" for number in range(7)]
+    assert len(tagger.analysed) == analysed + 7
 
 
 def test_a_small_library_is_cut_so_that_every_slot_has_work(music, monkeypatch):

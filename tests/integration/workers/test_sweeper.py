@@ -12,6 +12,7 @@ from sqlalchemy import event, func, select, text
 from sqlalchemy.orm import Session
 
 from core.errors import ModelBeingDeleted, ResultDeleted
+from core.ml.audio import waveform
 from core.ml.training.cache_paths import EMBEDDINGS, cache_path
 from core.services import sweep
 from core.services.changes import change_library, delete_job, delete_library, delete_model, delete_run
@@ -36,7 +37,9 @@ from core.store.tables import (
     Study,
     Track,
     Trial,
+    Waveform,
 )
+from core.store.waveforms import save_waveforms
 from tests.integration.workers.music import Music
 from tests.support.builders import (
     make_analysed_track,
@@ -150,6 +153,9 @@ def test_a_library_goes_in_pieces_and_shared_audio_stays(db, sweeper, settings, 
         model = make_model(session)
         home, other = make_library(session, name="home"), make_library(session)
         tracks = [make_analysed_track(session, home, model, f"{number}.mp3") for number in range(20)]
+        save_waveforms(
+            session, {audio_of(track): waveform.Waveform(1.0, 1.0, b"1", b"1") for track in tracks}
+        )
         shared, uploaded = tracks[0], tracks[1]
         make_track(session, other, content_hash=shared.content_hash, missing_at="2026-01-01T00:00:00Z")
         result = {"content_hash": audio_of(uploaded).hex()}
@@ -171,6 +177,7 @@ def test_a_library_goes_in_pieces_and_shared_audio_stays(db, sweeper, settings, 
         assert set(session.scalars(select(Prediction.content_hash))) == kept
         assert set(session.scalars(select(PredictionLabel.content_hash))) == kept
         assert set(session.scalars(select(Embedding.content_hash))) == kept
+        assert set(session.scalars(select(Waveform.content_hash))) == kept
         assert set(session.scalars(select(Job.library_id))) == {None}
     # A death right after a commit leaves cached files: they go with their version.
     assert {file.stem for file in features.rglob("*.npy")} >= {digest.hex() for digest in kept}

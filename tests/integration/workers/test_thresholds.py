@@ -22,7 +22,7 @@ from core.jobs.submission import submit_job
 from core.ml.models import artifact
 from core.ml.models.artifact import ModelCard
 from core.ml.models.zoo import build
-from core.ml.training.records import VALIDATION_FILE
+from core.ml.training.records import README_FILE, VALIDATION_FILE
 from core.settings import Settings
 from core.states import JobState
 from core.store.predictions import NewPrediction, copy_predictions, save_predictions
@@ -98,12 +98,19 @@ def test_the_answer_names_the_labels_that_are_not_precise_enough(learned, proces
     run(learned.sessions, unit_id, thresholds.tune_thresholds)
     result = answer(learned, job_id)
     assert result["model"] == "mine@2"
-    assert result["unreached"] == ["jazz", "folk"]
+    assert (result["unreached"], result["unmeasured"]) == (["jazz", "folk"], ["folk"])
+    rock, jazz, folk = result["labels"]
+    assert (rock["kept"], rock["precision"]) == (None, 1.0)
+    assert (jazz["threshold"], folk["threshold"]) == (0.5, 0.5)
+    assert (folk["precision"], folk["recall"], folk["front"]) == (None, None, [])
     assert result["cross_fitted"] is True
     assert versions(learned) == [1, 2]
     card = artifact.load(process_settings.models_dir / "mine-2").card
     assert card.thresholds == pytest.approx([each["threshold"] for each in result["labels"]])
     assert card.metrics == {"roc_auc_macro": 0.7}
+    text = (process_settings.models_dir / "mine-2" / README_FILE).read_text()
+    assert f"- jazz keeps its threshold: {jazz['kept']}." in text
+    assert "| folk | 0.500 | 0.500 | 0 | - | - | - |" in text
 
 
 @pytest.mark.parametrize("place", ["install", "register_artifact", "_relabel"])

@@ -102,9 +102,12 @@ def test_only_the_top_labels_are_shown():
 @pytest.mark.parametrize(
     ("counts", "text"),
     [
-        ({}, "4 tracks labelled in 10.0 s, 200 s of audio, 20 times real time."),
-        ({"failed": 1}, "4 tracks labelled, 1 not labelled in 10.0 s, 200 s of audio, 20 times real time."),
-        ({"skipped": 5}, "4 tracks labelled, 5 known already in 10.0 s, 200 s of audio."),
+        ({}, "4 tracks labelled in 10.0 s, 3 min 20 s of audio, 20 times real time."),
+        (
+            {"failed": 1},
+            "4 tracks labelled, 1 not labelled in 10.0 s, 3 min 20 s of audio, 20 times real time.",
+        ),
+        ({"skipped": 5}, "4 tracks labelled, 5 known already in 10.0 s, 3 min 20 s of audio."),
     ],
 )
 def test_a_job_is_summed_up_without_counting_what_took_no_time(counts, text):

@@ -58,9 +58,13 @@ def answers(monkeypatch) -> Callable[[httpx.Response], None]:
         ("train --config a.yaml --labels folder", "--labels does not go with --config"),
         ("train --config nope.yaml", "There is no file nope.yaml."),
         ("label no/folder", "There is no folder"),
-        ("jobs last --delete --json", "--json does not go with --delete"),
-        ("runs last --save . --json", "--json does not go with --delete and --save"),
-        ("studies last --delete --json", "--json does not go with --delete"),
+        ("jobs last --errors a.csv --json", "--json does not go with --csv and --errors"),
+        ("runs last --save . --json", "--json does not go with --save"),
+        ("studies last --save . --json", "--json does not go with --save"),
+        ("jobs last --limit 3", "--limit goes with a list"),
+        ("runs last --limit 3", "--limit goes with a list"),
+        ("studies last --limit 3", "--limit goes with a list"),
+        ("correct --undo x", "four or more characters"),
         ("models --json promote m", "Write --json after `promote`"),
         ("libraries --json remove m", "Write --json after `remove`"),
         ("models retrain m --after 100000000", "less than or equal to 1000000"),
@@ -115,7 +119,8 @@ def test_a_key_of_other_characters_is_refused(mfa, tmp_path, monkeypatch):
 def test_a_question_that_is_not_answered_with_yes_ends_the_command(mfa, typed):
     result = CliRunner().invoke(app, ["libraries", "remove", "home"], input=typed)
     assert result.exit_code == 1
-    assert result.stderr.splitlines()[-1] == "Aborted."
+    assert "Forget" not in result.stdout
+    assert result.stderr.partition("[y/N]:")[2].strip() == "Aborted."
 
 
 class InterruptedInput:

@@ -1,8 +1,10 @@
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from core.config.dataset import DatasetConfig
 from core.config.experiment import OVERRIDES, load_experiment, parse_experiment, unused_keys
 from core.errors import InvalidConfig
 
@@ -19,6 +21,16 @@ LEAST: dict[str, Any] = {
 def test_every_shipped_configuration_is_valid(path):
     config = load_experiment(path)
     assert config.experiment_name.replace("-", "_") == path.stem
+
+
+@pytest.mark.parametrize("source", get_args(get_args(DatasetConfig)[0]), ids=lambda source: source.__name__)
+def test_every_source_of_labels_has_an_example_that_names_all_its_keys(source):
+    kind = source.model_fields["kind"].default
+    path = CONFIGS / "datasets" / f"{kind}.yaml"
+    config = load_experiment(path)
+    assert config.dataset.kind == kind
+    missing = [name for name in source.model_fields if not re.search(rf"\b{name}\b", path.read_text())]
+    assert missing == []
 
 
 def test_the_named_ones_are_shipped():

@@ -145,3 +145,20 @@ def test_no_tracks_are_no_error():
     empty = np.zeros((0, 1), np.float32)
     comparison.add(Page([], [], (empty, empty), []))
     assert (comparison.tracks, comparison.evaluated, comparison.changes) == (0, 0, [])
+
+
+@pytest.mark.parametrize("single", [False, True])
+def test_labels_that_the_model_of_a_fold_had_not_learnt_are_not_evaluated(single):
+    labels = ("a", "b")
+    comparison: Comparison[int] = Comparison(labelling(labels, single), labelling(labels, single))
+    both = page([[0.9, 0.1]] * 3, [[0.9, 0.1]] * 3, {"a": YES}, {"b": YES, "a": NO}, {"a": YES, "b": NO})
+    unseen = {bytes([0]): [None, 0.8], bytes([1]): [None, 0.8]}
+    comparison.add(replace(both, unseen=(unseen, {})))
+    if single:
+        assert (comparison.evaluated, comparison.not_evaluated) == (2, 1)
+        assert list(comparison.positives) == [1, 1]
+    else:
+        assert (comparison.evaluated, comparison.not_evaluated) == (2, 1)
+        assert (list(comparison.positives), list(comparison.negatives)) == ([1, 1], [0, 1])
+    assert list(comparison.hits[0]) == [1, 1]
+    assert list(comparison.out_of_fold) == [1, 0]

@@ -78,20 +78,38 @@ def test_labels_that_cannot_be_scored_are_listed_and_left_out_of_the_means():
     targets, scores = made_up()
     targets[:, 0], targets[:, 2] = 0, 1
     found = evaluate(targets, scores, LABELS, 0.5)
-    assert found.unscored == ("blues", "pop")
+    assert (found.unmeasured, found.measured_labels) == (("blues", "pop"), 2)
     assert found.per_label[0].roc_auc is found.per_label[2].pr_auc is None
+    assert found.per_label[0].f1 is found.per_label[0].precision is found.per_label[2].recall is None
     known = roc_auc_score(targets[:, [1, 3]], scores[:, [1, 3]])
     assert found.roc_auc_macro == pytest.approx(known)
     assert found.pr_auc_chance == pytest.approx(targets[:, [1, 3]].mean())
-    f1 = f1_score(targets[:, 1:], scores[:, 1:] >= 0.5, average="macro")
+    f1 = f1_score(targets[:, [1, 3]], scores[:, [1, 3]] >= 0.5, average="macro")
     assert found.f1_macro == pytest.approx(f1)
 
 
 def test_nothing_that_can_be_scored_is_no_error():
     found = evaluate(np.zeros((3, 2)), np.zeros((3, 2)), ("a", "b"), 0.5)
     assert found.roc_auc_macro is found.pr_auc_chance is None
-    assert (found.f1_micro, found.f1_macro, found.f1_samples) == (0, 0, 1)
-    assert found.summary() == {"f1_micro": 0, "f1_macro": 0, "f1_samples": 1, "tracks": 3}
+    assert (found.f1_micro, found.f1_macro, found.f1_samples) == (None, None, 1)
+    assert found.summary() == {"f1_samples": 1, "tracks": 3, "measured_labels": 0}
+
+
+def test_labels_that_no_model_had_learnt_are_part_of_no_average():
+    targets, scores = made_up()
+    learnt = np.array([False, True, True, True])
+    found = evaluate(targets, scores, LABELS, 0.5, learnt=learnt)
+    rest = evaluate(targets[:, 1:], scores[:, 1:], LABELS[1:], 0.5)
+    assert found.unmeasured == ("blues",)
+    assert found.summary() == pytest.approx(rest.summary())
+    assert found.per_label[1:] == rest.per_label
+    nothing = evaluate(targets, scores, LABELS, 0.5, learnt=np.zeros(4, bool))
+    assert nothing.summary() == {"tracks": len(targets), "measured_labels": 0}
+
+
+def test_a_label_that_is_never_given_has_no_precision():
+    found = evaluate([[1, 0], [0, 1]], [[0.1, 0.9], [0.2, 0.8]], "ab", 0.5)
+    assert (found.per_label[0].precision, found.per_label[0].recall, found.per_label[0].f1) == (None, 0, 0)
 
 
 def test_a_score_equal_to_the_threshold_gives_the_label():
@@ -113,7 +131,8 @@ def test_labels_are_grouped_by_their_number_of_training_tracks():
     means = {name: mean_metrics(found, labels) for name, labels in bands.items()}
     assert {name: of_band["labels"] for name, of_band in means.items()} == {"head": 1, "middle": 2, "tail": 1}
     assert means["head"]["f1"] == blues.f1
-    assert means["middle"]["f1"] == pytest.approx((jazz.f1 + pop.f1) / 2)
+    assert means["middle"]["f1"] == pytest.approx(np.mean([jazz.f1, pop.f1]))
+    assert (means["tail"]["labels"], means["tail"]["measured"]) == (1, 0)
     assert np.isnan(means["tail"]["pr_auc"])
 
 

@@ -130,10 +130,11 @@ def test_a_precision_is_reached_with_the_most_recall():
     assert thresholds_for_precision(truth, scores, 0.75) == pytest.approx([0.55])
     assert thresholds_for_precision(truth, scores, 0.5) == pytest.approx([0.4])
     unreachable = np.array([[0], [1], [0], [1]])
-    assert thresholds_for_precision(
-        unreachable, np.array([[0.9], [0.8], [0.7], [0.6]]), 0.9
-    ) == pytest.approx([0.6])
-    assert thresholds_for_precision(np.array([[0, 1], [0, 1]]), np.full((2, 2), 0.5), 0.9)[0] == 0.5
+    given = np.array([[0.9], [0.8], [0.7], [0.6]])
+    assert thresholds_for_precision(unreachable, given, 0.9) == pytest.approx([0.6])
+    (absent, sure) = thresholds_for_precision(np.array([[0, 1], [0, 1]]), np.full((2, 2), 0.5), 0.9)
+    assert np.isnan(absent)
+    assert sure == 0.5
 
 
 def test_the_front_of_precision_against_recall_holds_what_nothing_beats():

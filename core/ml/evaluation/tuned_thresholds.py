@@ -1,0 +1,191 @@
+"""Other thresholds for a model, and what they are worth on tracks that they were chosen without.
+
+Shapes: N tracks, L labels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from core.ml.evaluation.arrays import Bools, Floats, nan_mean
+from core.ml.evaluation.thresholds import choose_thresholds, cross_fitted, thresholds_for_precision
+
+Folds = npt.NDArray[np.int64]  # (N,)
+Verdict = Literal["better", "not_better", "unchanged"]
+STEPS = 6
+NOT_LEARNT = "no validation track that has it was scored by a model that had learnt it"
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What thresholds are chosen for: the most recall at a precision or, without one, the highest F-beta."""
+
+    beta: float = 1.0
+    min_precision: float | None = None
+
+    def describe(self, labels: int) -> str:
+        """What `TunedThresholds.value` is, measured over this number of labels."""
+        if self.min_precision is None:
+            return f"mean F{self.beta:g} of {labels} labels"
+        return f"mean recall of {labels} labels, 0 for those with a precision below {self.min_precision:g}"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Decisions per label (L,) on the tracks that count for it."""
+
+    hits: npt.NDArray[np.int64]
+    given: npt.NDArray[np.int64]
+    positives: npt.NDArray[np.int64]
+
+    @property
+    def precision(self) -> Floats:
+        """NaN for a label that is never given."""
+        return _shares(self.hits, self.given)
+
+    @property
+    def recall(self) -> Floats:
+        """NaN for a label that no track has."""
+        return _shares(self.hits, self.positives)
+
+
+def _shares(parts: npt.NDArray[np.int64], wholes: npt.NDArray[np.int64]) -> Floats:
+    return np.asarray(np.divide(parts, wholes, out=np.full(len(parts), np.nan), where=wholes > 0))
+
+
+@dataclass(frozen=True)
+class TunedThresholds:
+    """Thresholds (L,) with their decisions and those of the former ones, on the same tracks.
+
+    Labels that keep their former threshold have the former decisions. The others have decisions by thresholds
+    that were chosen without the track, if there are several folds; the former thresholds may have been chosen
+    on these very tracks, which flatters them.
+    """
+
+    thresholds: Floats
+    counts: Counts
+    before: Counts
+    kept: tuple[str | None, ...]  # why a label keeps its threshold; None if it gets another one
+    measured: Bools  # (L,): whether a model that had learnt the label has scored tracks that have it
+    unreached: Bools  # (L,): labels without the precision that was asked for
+    value_before: float  # of the aim, a mean over the measured labels; NaN without any
+    value: float
+
+    def verdict(self, before: Sequence[float]) -> Verdict:
+        """Whether the aim is shown to be reached better than by the thresholds `before` (L,)."""
+        if np.allclose(self.thresholds, before, rtol=0, atol=1e-6):
+            return "unchanged"
+        return "better" if self.value > self.value_before else "not_better"
+
+
+def tune(
+    aim: Aim, targets: Bools, scores: Floats, known: Bools, folds: Sequence[int], former: Sequence[float]
+) -> TunedThresholds:
+    """Choose thresholds on scores (N, L), of which only `known` ones count, in place of `former` ones (L,).
+
+    A label that cannot be measured, or whose precision on tracks of other `folds` (N,) is lower than asked
+    for, keeps its former threshold. With a single fold nothing is known of other tracks, so that no label is
+    taken to reach a precision.
+    """
+    limits = np.asarray(former, float)
+    numbers = np.asarray(folds)
+    chosen = _choose(aim, targets, scores, known, numbers)
+
+    def choose(rows: npt.NDArray[np.intp]) -> Floats:
+        return _choose(aim, targets[rows], scores[rows], known[rows], numbers[rows])
+
+    new = _count(targets, cross_fitted(targets, scores, folds, choose), known)
+    before = _count(targets, scores >= limits, known)
+    measured = before.positives > 0
+    is_single = len(set(folds)) == 1
+    fitted = _count(targets, scores >= chosen, known)
+    kept = tuple(
+        NOT_LEARNT if not measured[place] else _reason(aim, fitted, new, place, is_single=is_single)
+        for place in range(len(limits))
+    )
+    keeps = np.array([reason is not None for reason in kept])
+    counts = Counts(
+        np.where(keeps, before.hits, new.hits), np.where(keeps, before.given, new.given), before.positives
+    )
+    return TunedThresholds(
+        thresholds=np.where(keeps, limits, chosen),
+        counts=counts,
+        before=before,
+        kept=kept,
+        measured=measured,
+        unreached=keeps if aim.min_precision is not None else np.zeros(len(limits), bool),
+        value_before=_value(aim, before, measured),
+        value=_value(aim, counts, measured),
+    )
+
+
+def _choose(aim: Aim, targets: Bools, scores: Floats, known: Bools, folds: Folds) -> Floats:
+    if aim.min_precision is None:
+        return choose_thresholds(targets, scores, known, beta=aim.beta)
+    return _for_precision(aim.min_precision, targets, scores, known, folds)
+
+
+def _for_precision(least: float, targets: Bools, scores: Floats, known: Bools, folds: Folds) -> Floats:
+    """Thresholds (L,) that reach a precision on tracks of other folds, as far as these can tell.
+
+    The lowest threshold that reaches it on the tracks it is chosen on does so barely, and on others half of
+    the time. So of `STEPS` higher precisions the least is asked for with which it is reached on other folds
+    by a standard error or, if there is none, that with which it is missed least.
+    """
+    asked = np.linspace(least, 1, STEPS)
+
+    def choose(rows: npt.NDArray[np.intp], precision: float) -> Floats:
+        return thresholds_for_precision(targets[rows], scores[rows], precision, known[rows])
+
+    decided = (cross_fitted(targets, scores, folds, partial(choose, precision=each)) for each in asked)
+    margins = np.array([_margin(_count(targets, each, known), least) for each in decided])  # (STEPS, L)
+    first = np.where((margins >= 0).any(axis=0), (margins >= 0).argmax(axis=0), margins.argmax(axis=0))
+    everything = np.arange(len(scores))
+    thresholds = np.array([choose(everything, each) for each in asked])
+    return np.asarray(thresholds[first, np.arange(len(first))])
+
+
+def _margin(counts: Counts, least: float) -> Floats:
+    """By how much more than a standard error a precision is reached (L,); -1 for labels never given."""
+    error = np.sqrt(counts.precision * (1 - counts.precision) / np.maximum(counts.given, 1))
+    return np.nan_to_num(counts.precision - error - least, nan=-1.0)
+
+
+def _count(targets: Bools, decisions: Bools, known: Bools) -> Counts:
+    truth, given = targets & known, decisions & known
+    return Counts((truth & given).sum(axis=0), given.sum(axis=0), truth.sum(axis=0))
+
+
+def _reason(aim: Aim, fitted: Counts, new: Counts, place: int, *, is_single: bool) -> str | None:
+    """Why a label keeps its former threshold; None if it gets the chosen one.
+
+    `fitted`: decisions by the chosen threshold on the tracks it was chosen on, `new` on others.
+    """
+    least = aim.min_precision
+    if least is None:
+        return None
+    if is_single:
+        return "all validation tracks are of one artist or album, so its precision on others is not known"
+    if fitted.precision[place] < least:
+        return f"no threshold has a precision of {least:g}"
+    if not new.given[place]:
+        return f"thresholds for a precision of {least:g} give it to no other track"
+    if new.precision[place] < least:
+        shown = f"{new.hits[place]} of {new.given[place]}"
+        return f"of the tracks that a threshold chosen without them gives it to, {shown} have it"
+    return None
+
+
+def _value(aim: Aim, counts: Counts, measured: Bools) -> float:
+    """The mean F-beta, or the mean recall at the precision, which is 0 for labels that do not reach it."""
+    if aim.min_precision is not None:
+        reached = np.nan_to_num(counts.precision) >= aim.min_precision
+        return nan_mean(np.where(measured, np.where(reached, counts.recall, 0.0), np.nan))
+    weight = aim.beta**2
+    whole = counts.given + weight * counts.positives
+    f = np.divide((1 + weight) * counts.hits, whole, out=np.zeros(len(whole)), where=whole > 0)
+    return nan_mean(np.where(measured, f, np.nan))

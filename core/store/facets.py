@@ -1,0 +1,187 @@
+"""How many of the tracks that are meant have each label, suffix, year and library.
+
+Of many tracks the counts are estimates from a sample. Ids of tracks are random, so those below a bound are a
+fair sample of all, whatever order the tracks came in, and are read from an index.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, and_, exists, func, literal, select, text, union_all, values
+from sqlalchemy import Text as TextType
+from sqlalchemy import column as named_column
+from sqlalchemy.orm import Session
+
+from core.spelling import name_key
+from core.states import Verdict
+from core.store.label_sets import list_label_sets
+from core.store.tables import Correction, Library, Model, Prediction, PredictionLabel, Track
+from core.store.track_pages import DECIDED, TrackFilter, matching, suffix_of_path, year_of_tags
+
+SAMPLE = 8000  # tracks
+ENOUGH = 30  # tracks of the sample that match; of fewer all that match are counted
+MOST_VALUES = 200  # of a facet
+MOST_MISSING = 10_000  # that are counted
+
+# As the planner does: the density at the last (auto)vacuum, and the size of now.
+ESTIMATED_TRACKS = text(
+    "SELECT pg_relation_size(oid) / 8192.0 * CASE WHEN reltuples > 0 THEN reltuples / greatest(relpages, 1)"
+    " ELSE 20 END FROM pg_class WHERE oid = to_regclass('tracks')"
+)
+# An index of words or labels could bring a million tracks, of which few are in the sample.
+WITHOUT_OTHER_INDEXES = text("SET LOCAL enable_bitmapscan = off")
+WITH_ALL_INDEXES = text("SET LOCAL enable_bitmapscan = on")
+
+
+@dataclass(frozen=True)
+class LabelCount:
+    label: str
+    facet: str | None  # what kind of label it is, if a label set says so
+    count: int
+
+
+@dataclass(frozen=True)
+class Facets:
+    """Counts of tracks; of each value at most `MOST_VALUES`, the most frequent first."""
+
+    exact: bool
+    sampled: int | None  # tracks of the sample that match; None where all were counted
+    tracks: int
+    missing: int  # that match but for their file being gone, up to `MOST_MISSING`
+    analysed: int  # by the model
+    corrected: int
+    unsure: int  # of which people could not tell some label
+    labels: Sequence[LabelCount]
+    suffixes: Mapping[str, int]
+    years: Mapping[str, int]
+    libraries: Mapping[str, int]
+
+
+def count_facets(session: Session, model: Model, wanted: TrackFilter) -> Facets:
+    """Raises LibraryNotFound, and Invalid for a genre that nothing has."""
+    where = matching(session, model, wanted)
+    known = float(session.scalar(ESTIMATED_TRACKS) or 0)
+    share = SAMPLE / known if known > 2 * SAMPLE else 1.0
+    if share < 1:
+        bound = UUID(int=int(share * 2**128))
+        session.execute(WITHOUT_OTHER_INDEXES)
+        found = _count(session, model, [*where, Track.id < bound])
+        session.execute(WITH_ALL_INDEXES)
+        seen = found["all", ""]
+        if seen >= ENOUGH:
+            scaled = Counter({key: round(count / share) for key, count in found.items()})
+            return _facets(session, model, wanted, scaled, seen)
+    return _facets(session, model, wanted, _count(session, model, where), None)
+
+
+Counts = Counter[tuple[str, str]]  # by kind and value
+
+
+def _count(session: Session, model: Model, where: Sequence[ColumnElement[bool]]) -> Counts:
+    """One statement, so that the tracks are looked for once."""
+    said = and_(Correction.content_hash == Track.content_hash, Correction.verdict.is_not(None))
+    said_unsure = and_(Correction.content_hash == Track.content_hash, Correction.verdict == Verdict.UNSURE)
+    analysed = and_(Prediction.content_hash == Track.content_hash, Prediction.model_id == model.id)
+    meant = (
+        select(
+            Track.content_hash,
+            Library.name.label("library"),
+            func.coalesce(suffix_of_path(Track.path), "").label("suffix"),
+            func.coalesce(year_of_tags(Track.tags), "").label("year"),
+            exists().where(said).label("corrected"),
+            exists().where(said_unsure).label("unsure"),
+            exists().where(analysed).label("analysed"),
+        )
+        .join(Library, Library.id == Track.library_id)
+        .where(*where)
+        .cte("meant")
+    )
+    nothing = literal("", TextType)
+    parts = [select(literal("all", TextType), nothing, func.count()).select_from(meant)]
+    for name in ("corrected", "unsure", "analysed"):
+        parts.append(select(literal(name, TextType), nothing, func.count()).where(meant.c[name]))
+    for name in ("library", "suffix", "year"):
+        value = meant.c[name]
+        parts.append(select(literal(name, TextType), value, func.count()).group_by(value))
+    parts += _labels(model, meant.c.content_hash)
+    counts: Counts = Counter()
+    for kind, found, count in session.execute(union_all(*parts)):
+        counts[str(kind), str(found)] += count
+    return counts
+
+
+def _labels(model: Model, content_hash: ColumnElement[bytes]) -> list[Any]:
+    """Labels that the model gave and nobody decided on, and those that people gave."""
+    keys = values(named_column("label", TextType), named_column("label_key", TextType), name="keys").data(
+        [(label, name_key(label)) for label in model.labels]
+    )
+    decided = Correction.verdict.in_(DECIDED) & (Correction.label_key == keys.c.label_key)
+    if model.single_label:
+        own = [name_key(label) for label in model.labels]
+        decided |= (Correction.verdict == Verdict.YES) & Correction.label_key.in_(own)
+    contradicted = exists().where(Correction.content_hash == content_hash, decided)
+    given = (
+        select(literal("label", TextType), PredictionLabel.label, func.count())
+        .join_from(PredictionLabel, keys, keys.c.label == PredictionLabel.label)
+        .where(
+            PredictionLabel.content_hash == content_hash,
+            PredictionLabel.model_id == model.id,
+            ~contradicted,
+        )
+        .group_by(PredictionLabel.label)
+    )
+    confirmed = (
+        select(literal("confirmed", TextType), Correction.label, func.count())
+        .where(Correction.content_hash == content_hash, Correction.verdict == Verdict.YES)
+        .group_by(Correction.label)
+    )
+    return [given, confirmed]
+
+
+def _facets(
+    session: Session, model: Model, wanted: TrackFilter, counts: Counts, sampled: int | None
+) -> Facets:
+    def values_of(kind: str) -> dict[str, int]:
+        found = Counter({value: count for (of, value), count in counts.items() if of == kind and value})
+        return dict(found.most_common(MOST_VALUES))
+
+    return Facets(
+        exact=sampled is None,
+        sampled=sampled,
+        tracks=counts["all", ""],
+        missing=_count_missing(session, model, wanted),
+        analysed=counts["analysed", ""],
+        corrected=counts["corrected", ""],
+        unsure=counts["unsure", ""],
+        labels=_label_counts(session, model, counts),
+        suffixes=values_of("suffix"),
+        years=values_of("year"),
+        libraries=values_of("library"),
+    )
+
+
+def _count_missing(session: Session, model: Model, wanted: TrackFilter) -> int:
+    where = matching(session, model, replace(wanted, missing=True))
+    some = select(Track.id).join(Library, Library.id == Track.library_id).where(*where).limit(MOST_MISSING)
+    return session.scalar(select(func.count()).select_from(some.subquery())) or 0
+
+
+def _label_counts(session: Session, model: Model, counts: Counts) -> list[LabelCount]:
+    """Spelt as the model does, if it has the label."""
+    own = {name_key(label): label for label in model.labels}
+    totals: Counter[str] = Counter()
+    for (kind, label), count in counts.items():
+        if kind in ("label", "confirmed"):
+            totals[own.get(name_key(label), label)] += count
+    facets = {
+        name_key(each["label"]): each.get("facet")
+        for label_set in reversed(list_label_sets(session))
+        for each in label_set.labels
+    }
+    return [
+        LabelCount(label, facets.get(name_key(label)), count)
+        for label, count in totals.most_common(MOST_VALUES)
+    ]

@@ -1,0 +1,219 @@
+"""How many tracks have what, and filters by words, suffix, year and verdicts."""
+
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from core.states import Verdict
+from core.store import facets
+from core.store.correction_changes import NewCorrection, write_corrections
+from core.store.label_sets import SetLabel, create_label_set
+from core.store.session import SessionFactory
+from core.store.tables import Track
+from core.store.track_pages import EVERYTHING, TrackFilter, list_tracks
+from tests.integration.api.gateway import problem_of
+from tests.support.builders import make_analysed_track, make_library, make_model, make_track
+from tests.support.query_plans import explain
+
+TRACKS = "/api/v1/tracks"
+GONE = "2026-01-01T00:00:00Z"
+
+
+def say(session: Any, track: Track, **verdicts: str) -> None:
+    said = [
+        NewCorrection(track.content_hash or b"", label, Verdict(each)) for label, each in verdicts.items()
+    ]
+    write_corrections(session, said, author="local", origin="track")
+
+
+@pytest.fixture
+def tracks(db: SessionFactory) -> None:
+    """Three analysed tracks of one library, two of which were corrected, and further ones."""
+    with db.begin() as session:
+        model = make_model(session)
+        home, away = make_library(session, name="home"), make_library(session, name="away")
+        both, rock, jazz = [0.9, 0.8, 0.0], [0.9, 0.0, 0.0], [0.0, 0.8, 0.0]
+        tags = {"title": "Götterdämmerung", "artist": "R.E.M.", "date": "1984-05-06", "genre": ["Hip-Hop"]}
+        first = make_analysed_track(session, home, model, "Björk/first_one.mp3", both, tags=tags)
+        second = make_analysed_track(session, home, model, "second.FLAC", rock, tags={"date": "1984"})
+        make_analysed_track(session, home, model, "third.mp3", jazz, tags={"date": "soon"})
+        make_track(session, away, path="01.Overture", content_hash=first.content_hash)
+        make_track(session, away, path="new.mp3")
+        make_track(session, home, path="gone.mp3", missing_at=GONE, content_hash=first.content_hash)
+        make_track(session, make_library(session, deleted_at=GONE), path="deleted.mp3")
+        say(session, first, rock="no", dub="yes")
+        say(session, second, jazz="unsure")
+        create_label_set(
+            session, "mine", [SetLabel("Rock", "genre"), SetLabel("dub", "style")], exclusive=False
+        )
+
+
+def ask(http: httpx.Client, **query: Any) -> dict[str, Any]:
+    answer = http.get(f"{TRACKS}/facets", params=query)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def counts(found: dict[str, Any]) -> dict[str, int]:
+    return {each["label"]: each["count"] for each in found["labels"]}
+
+
+def paths(http: httpx.Client, **query: Any) -> set[str]:
+    return {track["path"] for track in http.get(TRACKS, params=query).json()["items"]}
+
+
+def test_facets_count_what_tracks_have(http, tracks):
+    found = ask(http)
+    assert found == {
+        "exact": True,
+        "sampled": None,
+        "tracks": 5,
+        "missing": 1,
+        "analysed": 4,
+        "corrected": 3,
+        "unsure": 1,
+        "labels": found["labels"],
+        "suffixes": {".mp3": 3, ".flac": 1, ".overture": 1},
+        "years": {"1984": 2},
+        "libraries": {"home": 3, "away": 2},
+    }
+    assert counts(found) == {"jazz": 3, "dub": 2, "rock": 1}  # the copy shares what was said
+    assert {each["label"]: each["facet"] for each in found["labels"]} == {
+        "jazz": None,
+        "dub": "style",
+        "rock": "genre",
+    }
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"genre": "jazz"},
+        {"genre": ["jazz", "dub"]},
+        {"not_genre": "rock"},
+        {"library": "away"},
+        {"suffix": "mp3"},
+        {"suffix": ".FLAC"},
+        {"year": 1984},
+        {"corrected": True},
+        {"corrected": False},
+        {"unsure": True},
+        {"text": "bjork"},
+        {"q": "first"},
+        {"missing": True},
+        {"genre": "jazz", "text": "overture"},
+    ],
+    ids=str,
+)
+def test_facets_are_of_the_tracks_that_are_listed(http, tracks, query):
+    listed = http.get(TRACKS, params=query).json()["items"]
+    found = ask(http, **query)
+    labels = [label["label"] for track in listed for label in track["labels"]]
+    assert listed
+    assert found["tracks"] == len(listed)
+    assert counts(found) == {label: labels.count(label) for label in labels}
+    assert sum(found["libraries"].values()) == len(listed)
+
+
+def test_a_single_label_model_loses_its_label_to_one_that_people_gave(http, db):
+    with db.begin() as session:
+        model, home = make_model(session, single_label=True), make_library(session)
+        track = make_analysed_track(session, home, model, "a.mp3", [0.7, 0.2, 0.1])
+        make_analysed_track(session, home, model, "b.mp3", [0.7, 0.2, 0.1])
+        say(session, track, jazz="yes")
+    assert counts(ask(http)) == {"rock": 1, "jazz": 1}
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("BJÖRK", {"Björk/first_one.mp3"}),
+        ("bjork one", {"Björk/first_one.mp3"}),
+        ("gotterd", {"Björk/first_one.mp3"}),
+        ("r.e.m", {"Björk/first_one.mp3"}),
+        ("hip hop 1984", {"Björk/first_one.mp3"}),
+        ("FLAC", {"second.FLAC"}),
+        ("overt", {"01.Overture"}),
+        ("third one", set()),
+        ("irst", set()),
+        ("' | & ! :* second <->", {"second.FLAC"}),
+    ],
+)
+def test_words_are_found_in_paths_and_tags(http, tracks, words, found):
+    assert paths(http, text=words) == found
+
+
+@pytest.mark.parametrize("words", ["", "...", " '& "])
+def test_a_text_without_words_is_refused(http, tracks, words):
+    assert problem_of(http.get(TRACKS, params={"text": words}), 422) == "invalid"
+
+
+def test_too_many_words_are_refused(http, tracks):
+    many = " ".join(map(str, range(21)))
+    assert problem_of(http.get(f"{TRACKS}/facets", params={"text": many}), 422) == "invalid"
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "name"),
+    [
+        ({"genre": "polka"}, 422, "invalid"),
+        ({"library": "nope"}, 404, "library_not_found"),
+        ({"year": 10_000}, 422, "invalid"),
+        ({"suffix": "a b"}, 422, "invalid"),
+        ({"sort": "path"}, 422, "invalid"),
+    ],
+)
+def test_wrong_filters_are_explained(http, tracks, query, status, name):
+    assert problem_of(http.get(f"{TRACKS}/facets", params=query), status) == name
+
+
+@pytest.fixture
+def many(session):
+    """A model that gives `rock` to a quarter of 20,000 tracks; a hundred are of one year."""
+    model, library = make_model(session), make_library(session)
+    statements = (
+        """INSERT INTO tracks (library_id, path, size, mtime_ns, content_hash, tags)
+           SELECT :library, 'a/' || n || '.mp3', 1, 1, sha256(n::text::bytea),
+                  CASE WHEN n <= 10 THEN '{"date": "1984"}'::jsonb ELSE '{"title": "common"}' END
+           FROM generate_series(1, 20000) AS n""",
+        """INSERT INTO prediction_labels (content_hash, model_id, label, score)
+           SELECT sha256(n::text::bytea), :model, 'rock', 0.9 FROM generate_series(4, 20000, 4) AS n""",
+    )
+    for statement in statements:
+        session.execute(text(statement), {"library": library.id, "model": model.id})
+    for table in ("tracks", "prediction_labels"):
+        session.execute(text(f"ANALYZE {table}"))
+    return model
+
+
+def test_counts_of_many_tracks_are_estimates_from_a_fair_sample(session, many, monkeypatch):
+    monkeypatch.setattr(facets, "SAMPLE", 4000)
+    found = facets.count_facets(session, many, EVERYTHING)
+    assert found.exact is False
+    assert found.tracks == pytest.approx(20_000, rel=0.1)
+    assert found.sampled == pytest.approx(4000, rel=0.1)
+    assert found.labels[0].count == pytest.approx(5000, rel=0.2)
+    of_label = facets.count_facets(session, many, TrackFilter(genre="rock"))
+    assert of_label.tracks == pytest.approx(5000, rel=0.2)
+
+
+def test_few_tracks_among_many_are_counted_exactly(session, many, monkeypatch):
+    monkeypatch.setattr(facets, "SAMPLE", 1000)
+    found = facets.count_facets(session, many, TrackFilter(year="1984"))
+    assert (found.exact, found.sampled, found.tracks) == (True, None, 10)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        (TrackFilter(words=("common", "7777")), "ix_tracks_words"),
+        (TrackFilter(year="1984"), "ix_tracks_year"),
+        (TrackFilter(suffix=".wv"), "ix_tracks_suffix"),
+        (TrackFilter(missing=True), "ix_tracks_missing"),
+    ],
+)
+def test_rare_tracks_are_found_in_an_index(session, many, wanted, index):
+    assert index in explain(session, lambda: list_tracks(session, many, wanted))

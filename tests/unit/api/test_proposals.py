@@ -1,0 +1,67 @@
+"""What the command proposes after a result: a promotion only if nothing speaks against it."""
+
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from api import schemas
+from api.client import preview, train
+from api.client.tune import show_thresholds
+
+KEPT = "of the tracks that a threshold chosen without them gives it to, 5 of 9 have it"
+
+
+def outcome(**changes: Any) -> schemas.ThresholdOutcome:
+    label = {"label": "jazz", "threshold": 0.4, "before": 0.5, "support": 9, "front": []}
+    measured = {"given": 9, "precision": 5 / 9, "recall": 5 / 9}
+    content = {
+        "model": "mine@2",
+        "labels": [label | measured, label | measured | {"label": "folk", "threshold": 0.5, "kept": KEPT}],
+        "unreached": ["folk"],
+        "measure": "mean F1 of 2 labels",
+        "verdict": "better",
+        "value": 0.6,
+        "value_before": 0.5,
+    }
+    return schemas.ThresholdOutcome.model_validate(content | changes)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "sentence"),
+    [
+        ("better", "Next: `mfa models promote mine@2`"),
+        ("not_better", "No gain is shown"),
+        ("unchanged", "there is no reason to promote mine@2"),
+    ],
+)
+def test_a_promotion_is_proposed_only_after_a_gain(capsys, verdict, sentence):
+    show_thresholds(outcome(verdict=verdict))
+    said = capsys.readouterr().out
+    assert sentence in said
+    assert ("mfa models promote" in said) == (verdict == "better")
+    assert "folk keeps its threshold: of the tracks" in said.replace("\n", " ")
+    assert "0.600, with the former thresholds 0.500" in said.replace("\n", " ")
+
+
+def test_an_outcome_of_an_earlier_version_proposes_nothing(capsys):
+    show_thresholds(outcome(verdict=None, measure=None))
+    assert "mfa models promote" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("measured", "is_proposed"), [(4, True), (0, False), (None, True)])
+def test_of_a_training_on_which_nothing_could_be_measured_no_promotion_is_proposed(measured, is_proposed):
+    outcome: Any = SimpleNamespace(model="mine@2", run_id=UUID(int=1), measured_labels=measured)
+    assert ("mfa models promote mine@2" in train.next_of(outcome)) == is_proposed
+
+
+@pytest.mark.parametrize(("new", "is_proposed"), [(0.7, True), (0.6, True), (0.5, False), (None, True)])
+def test_after_a_preview_no_model_is_proposed_that_decides_worse_where_people_did(new, is_proposed):
+    macro = SimpleNamespace(model=SimpleNamespace(f1=new), against=SimpleNamespace(f1=0.6))
+    found: Any = SimpleNamespace(
+        model="mine@2", against="mine@1", corrections=SimpleNamespace(tracks=9, macro=macro)
+    )
+    said = preview.next_of(found)
+    assert ("mfa models promote mine@2" in said) == is_proposed
+    assert ("lower than that of mine@1: 0.500 and 0.600" in said) != is_proposed

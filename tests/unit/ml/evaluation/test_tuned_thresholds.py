@@ -1,0 +1,79 @@
+"""A label gets another threshold only if that is shown to be worth it on other tracks."""
+
+import numpy as np
+import pytest
+
+from core.ml.evaluation.tuned_thresholds import NOT_LEARNT, Aim, tune
+
+FORMER = (0.6, 0.6, 0.6)
+FOLDS = [number % 5 for number in range(60)]
+
+
+def made_up(tracks: int = 60, seed: int = 0):
+    """Scores that tell the first label from the rest, and say nothing of the second; nobody has the third."""
+    random = np.random.default_rng(seed)
+    targets = np.zeros((tracks, 3), bool)
+    targets[:, 0], targets[:, 1] = np.arange(tracks) % 3 == 0, random.random(tracks) < 0.3
+    scores = random.random((tracks, 3))
+    scores[:, 0] = np.where(targets[:, 0], 0.5 + scores[:, 0] / 2, scores[:, 0] / 2)
+    return targets, scores, np.ones_like(targets)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_label_that_does_not_reach_the_precision_keeps_its_threshold(seed):
+    targets, scores, known = made_up(seed=seed)
+    tuned = tune(Aim(min_precision=0.8), targets, scores, known, FOLDS, FORMER)
+    assert 0.35 < tuned.thresholds[0] < 0.55
+    assert tuned.thresholds[1:].tolist() == [0.6, 0.6]
+    assert tuned.unreached.tolist() == [False, True, True]
+    assert tuned.measured.tolist() == [True, True, False]
+    assert tuned.kept[0] is None
+    assert tuned.kept[1]
+    assert tuned.kept[2] == NOT_LEARNT
+    assert tuned.counts.precision[1] == tuned.before.precision[1]
+    assert tuned.counts.recall[0] > tuned.before.recall[0]
+    assert tuned.value > tuned.value_before
+    assert tuned.verdict(FORMER) == "better"
+
+
+@pytest.mark.parametrize("least", [0.5, 0.7, 0.9])
+def test_what_gets_a_threshold_reaches_the_precision_on_tracks_it_was_chosen_without(least):
+    for seed in range(5):
+        random = np.random.default_rng(seed)
+        logits = random.normal(-1, 1.5, (80, 4))
+        scores = 1 / (1 + np.exp(-logits))
+        targets = random.random(scores.shape) < scores
+        known = np.ones_like(targets)
+        tuned = tune(Aim(min_precision=least), targets, scores, known, [n % 5 for n in range(80)], [0.5] * 4)
+        changed = np.array([reason is None for reason in tuned.kept])
+        assert (tuned.counts.precision[changed] >= least).all()
+        assert (tuned.thresholds[~changed] == 0.5).all()
+        assert (tuned.unreached == ~changed).all()
+
+
+def test_labels_that_no_model_had_learnt_keep_their_threshold_and_count_in_no_mean():
+    targets, scores, known = made_up()
+    known[:, 0] = ~targets[:, 0]
+    tuned = tune(Aim(beta=2), targets, scores, known, FOLDS, FORMER)
+    assert tuned.measured.tolist() == [False, True, False]
+    assert tuned.thresholds[[0, 2]].tolist() == [0.6, 0.6]
+    assert tuned.thresholds[1] < 0.6
+    hits, given, positives = (each[1] for each in (tuned.counts.hits, tuned.counts.given, targets.sum(0)))
+    assert tuned.value == pytest.approx(5 * hits / (given + 4 * positives))
+
+
+def test_of_one_artist_no_precision_is_taken_for_reached():
+    targets, scores, known = made_up()
+    tuned = tune(Aim(min_precision=0.5), targets, scores, known, [0] * 60, FORMER)
+    assert tuned.thresholds.tolist() == list(FORMER)
+    assert tuned.verdict(FORMER) == "unchanged"
+    assert "one artist" in str(tuned.kept[0])
+
+
+def test_other_thresholds_without_a_gain_are_not_called_better():
+    targets, scores, known = made_up()
+    best = tune(Aim(), targets, scores, known, FOLDS, FORMER).thresholds.tolist()
+    near = [best[0] + 0.01, *best[1:]]
+    again = tune(Aim(), targets, scores, known, FOLDS, near)
+    assert again.value <= again.value_before
+    assert again.verdict(near) == "not_better"
