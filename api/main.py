@@ -16,8 +16,10 @@ from api.errors import add_error_handlers
 from api.openapi import DESCRIPTION, describe
 from api.pages import home, login, static_files
 from api.pages import jobs as job_pages
+from api.pages import models as model_pages
 from api.pages import review as review_pages
 from api.pages import settings as settings_pages
+from api.pages import training as training_pages
 from api.pages.problem_pages import ProblemPages
 from api.requests import RequestLog, make_durations
 from api.routes import (
@@ -92,6 +94,8 @@ ROUTERS = (
     job_pages,
     review_pages,
     settings_pages,
+    model_pages,
+    training_pages,
 )
 
 

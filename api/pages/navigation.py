@@ -20,5 +20,7 @@ ENTRIES = (
     Entry("Home", ""),
     Entry("Jobs", "jobs"),
     Entry("Review", "review", Scope.WRITE),
+    Entry("Models", "models"),
+    Entry("Training", "training"),
     Entry("Settings", "settings"),
 )

@@ -31,6 +31,9 @@ templates.filters.update(
         "exact": wording.exact,
         "iso": wording.iso,
         "percent": wording.percent,
+        "score": wording.score,
+        "share": wording.share,
+        "short": wording.short,
         "span": wording.span,
     }
 )

@@ -16,6 +16,28 @@ def percent(value: float | None) -> str:
     return "–" if value is None else f"{value:.0f}{THIN_SPACE}%"
 
 
+def score(value: float | None, digits: int = 2) -> str:
+    """A number around 0 to 1; a dash if it is not known."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def share(value: float | None) -> str:
+    """A number of 0 to 1 in percent: `93 %`, `0.4 %`; a dash if it is not known."""
+    if value is None:
+        return "–"
+    digits = 1 if 0 < value < 0.1 or 0.99 < value < 1 else 0
+    return f"{100 * value:.{digits}f}{THIN_SPACE}%"
+
+
+def short(value: object) -> str:
+    """A value of a configuration: numbers to four digits, None as a dash."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(short, value))
+    return "–" if value is None else str(value)
+
+
 def span(seconds: float | None) -> str:
     """A duration in its two largest units: `2 h 5 min`, `12 s`; a dash if it is not known."""
     if seconds is None:

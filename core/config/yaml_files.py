@@ -13,19 +13,28 @@ _NO_TEXT = "is not a text file in UTF-8; a configuration is written in YAML"
 def read_mapping(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file. Raises InvalidConfig for any other content."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise InvalidConfig(f"There is no file {path}.") from error
     except OSError as error:
         raise InvalidConfig(f"{path} cannot be read: {error.strerror}.") from error
-    except (UnicodeDecodeError, yaml.reader.ReaderError) as error:
+    except UnicodeDecodeError as error:
         raise InvalidConfig(f"{path} {_NO_TEXT}.") from error
+    return parse_mapping(text, str(path))
+
+
+def parse_mapping(text: str, name: str) -> dict[str, Any]:
+    """The mapping in a text, which errors call `name`. Raises InvalidConfig for any other content."""
+    try:
+        content = yaml.safe_load(text)
+    except yaml.reader.ReaderError as error:
+        raise InvalidConfig(f"{name} {_NO_TEXT}.") from error
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number that cannot be
-        raise InvalidConfig(f"{path} is not YAML: {_explain(error)}.") from error
+        raise InvalidConfig(f"{name} is not YAML: {_explain(error)}.") from error
     except RecursionError as error:
-        raise InvalidConfig(f"{path} is nested too deeply.") from error
+        raise InvalidConfig(f"{name} is nested too deeply.") from error
     if not isinstance(content, dict):
-        raise InvalidConfig(f"{path} must hold keys and values.")
+        raise InvalidConfig(f"{name} must hold keys and values.")
     return content
 
 

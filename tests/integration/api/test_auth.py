@@ -75,6 +75,13 @@ READ = {
     "GET /jobs",
     "GET /jobs/{job_id}",
     "GET /settings",
+    "GET /models",
+    "GET /models/compare",
+    "GET /models/{name}",
+    "GET /models/{name}/preview",
+    "GET /training",
+    "GET /training/compare",
+    "GET /training/{run_id}",
 }
 WRITE = {
     "POST /api/v1/jobs",
@@ -105,6 +112,9 @@ WRITE = {
     "POST /review",
     "GET /review/{track_id}",
     "POST /review/{track_id}",
+    "POST /models/{name}/preview",
+    "GET /training/new",
+    "POST /training",
 }
 ADMIN = {
     "POST /api/v1/libraries",
@@ -124,6 +134,8 @@ ADMIN = {
     "POST /settings/libraries/remove",
     "POST /settings/keys",
     "POST /settings/keys/{key_id}/revoke",
+    "POST /models/{name}/promote",
+    "POST /models/rollback",
 }
 # As their GET; see test_health and test_audio.
 HEADS = {"HEAD /healthz", "HEAD /readyz", "HEAD /metrics", "HEAD /api/v1/tracks/{track_id}/audio"}
