@@ -47,6 +47,10 @@ class ForeignHost(MFAError):
     """This server answers without API keys, so only to requests addressed to this machine itself."""
 
 
+class RangeNotSatisfiable(MFAError):
+    """The file has none of the bytes that `Range` names."""
+
+
 class TooManyRequests(MFAError):
     """This caller asks too often; try again after `Retry-After` seconds."""
 
@@ -63,6 +67,7 @@ STATUS: dict[type[MFAError], int] = {
     BodyTooSlow: 408,
     Conflict: 409,
     BodyTooLarge: 413,
+    RangeNotSatisfiable: 416,
     ForeignHost: 421,
     Invalid: 422,
     ItemError: 422,

@@ -19,6 +19,7 @@ TRACK = {
     "size": 7340032,
     "tags": {"title": "Blue", "artist": "Somebody"},
     "tags_error": None,
+    "playable": True,
     "missing": False,
     "prediction": PREDICTION,
 }
@@ -120,6 +121,73 @@ STUDY = {
 }
 
 TRIAL = BEST | {"state": "complete", "error": None, "started_at": WHEN, "finished_at": WHEN}
+JOB = {
+    "id": JOB_ID,
+    "kind": "analysis",
+    "state": "running",
+    "progress": PROGRESS,
+    "created_at": WHEN,
+    "started_at": WHEN,
+    "finished_at": None,
+    "params": {
+        "library": "home",
+        "path": "",
+        "model": "default",
+        "coverage": "full",
+        "force": False,
+        "confirm_empty": False,
+    },
+    "result": None,
+    "error": None,
+}
+SYSTEM = {
+    "ready": True,
+    "missing": [],
+    "workers": [
+        {
+            "name": "batch@host",
+            "is_dispatcher": False,
+            "queues": ["plan", "batch"],
+            "slots": 2,
+            "draining": False,
+            "alive": True,
+            "started_at": WHEN,
+            "seen_at": WHEN,
+        }
+    ],
+    "queues": [{"name": "batch", "slots": 2, "running": 2, "waiting": 40, "oldest_waiting_s": 81.5}],
+    "open_jobs": {"queued": 0, "running": 1, "cancelling": 0},
+    "jobs": [JOB],
+    "failures": [
+        {
+            "code": "not_audio",
+            "detail": "The content is not audio, regardless of the file's name.",
+            "tracks": 2,
+            "jobs": 0,
+            "last_job": JOB_ID,
+        }
+    ],
+    "failures_complete": True,
+    "library": {
+        "libraries": 1,
+        "tracks": 1200,
+        "bytes": 8912896000,
+        "missing": 3,
+        "duplicates": 14,
+        "labelled": 310,
+        "hours": 20.4,
+        "model": MODEL,
+        "counted_at": WHEN,
+    },
+    "versions": {"server": VERSION, "python": "3.12.7", "postgres": "18.1", "migration": "0016"},
+}
+ME = {
+    "needs_key": True,
+    "key_id": API_KEY["id"],
+    "name": API_KEY["name"],
+    "scopes": API_KEY["scopes"],
+    "expires_at": None,
+}
 EXAMPLES: dict[str, dict[str, Any]] = {
     "Study": STUDY,
     "StudyDetails": STUDY
@@ -138,25 +206,9 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "TrialDetails": TRIAL | {"curve": []},
     "ResumeRequest": {"n_trials": 20},
     "BestRequest": {"trial": None},
-    "Job": {
-        "id": JOB_ID,
-        "kind": "analysis",
-        "state": "running",
-        "progress": PROGRESS,
-        "created_at": WHEN,
-        "started_at": WHEN,
-        "finished_at": None,
-        "params": {
-            "library": "home",
-            "path": "",
-            "model": "default",
-            "coverage": "full",
-            "force": False,
-            "confirm_empty": False,
-        },
-        "result": None,
-        "error": None,
-    },
+    "Job": JOB,
+    "System": SYSTEM,
+    "Me": ME,
     "Prediction": PREDICTION,
     "Item": {
         "track_id": TRACK_ID,

@@ -29,6 +29,7 @@ from api.routes import (
     keys,
     label_sets,
     libraries,
+    me,
     models,
     results,
     retrainings,
@@ -36,6 +37,8 @@ from api.routes import (
     runs,
     sessions,
     studies,
+    system,
+    track_files,
     tracks,
 )
 from api.security.access import allowed_rate, is_guarded, is_open_to_others
@@ -46,6 +49,7 @@ from api.watch import Watch
 from core import VERSION
 from core.logs import configure_logging
 from core.services.kinds import register_kinds
+from core.services.library_totals import KnownTotals
 from core.settings import Settings, get_settings
 from core.store.session import create_database_engine, create_session_factory
 
@@ -61,6 +65,7 @@ ROUTERS = (
     analysis,
     libraries,
     tracks,
+    track_files,
     corrections,
     review,
     retrainings,
@@ -72,6 +77,8 @@ ROUTERS = (
     studies,
     keys,
     sessions,
+    me,
+    system,
     health,
     docs,
     static_files,
@@ -108,6 +115,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.sessions = create_session_factory(engine)
     app.state.reads = create_session_factory(engine.execution_options(isolation_level="AUTOCOMMIT"))
     app.state.watch = Watch(app.state.reads, settings)
+    app.state.totals = KnownTotals(app.state.reads)
     app.state.registry = CollectorRegistry()
     for module in ROUTERS:
         app.include_router(module.router)

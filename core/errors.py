@@ -224,6 +224,18 @@ class TrackNotFound(NotFound):
     """There is no track with this id."""
 
 
+class FileMissing(NotFound):
+    """The file of this track is not in its library's folder any more, or not where this server can see it."""
+
+
+class FileChanged(Conflict):
+    """The file of this track has changed since it was listed: analyse its library again."""
+
+
+class FileInaccessible(Conflict):
+    """The server may not read the file of this track; check its permissions and the disk."""
+
+
 class TrackNotAnalysed(Conflict):
     """The track has no result of this model yet: submit an analysis job first."""
 

@@ -16,6 +16,7 @@ MEANINGS = {
     404: ("not_found", "It does not exist, or it belongs to another API key."),
     409: ("conflict", "That contradicts what is already there."),
     413: ("body_too_large", "The request body is too large."),
+    416: ("range_not_satisfiable", "The file has none of the bytes that `Range` names."),
     422: ("invalid", "The request is not valid; `errors` says where."),
     429: ("too_many_requests", "Too many requests or open jobs; try again after `Retry-After` seconds."),
     500: ("internal", "Something went wrong on the server."),

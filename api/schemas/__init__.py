@@ -56,6 +56,15 @@ from api.schemas.studies import (
     TuningOutcome,
     TuningRequest,
 )
+from api.schemas.system import (
+    Failure,
+    LibraryTotals,
+    Me,
+    QueueState,
+    System,
+    SystemVersions,
+    SystemWorker,
+)
 from api.schemas.thresholds import LabelThreshold, ThresholdOutcome, ThresholdPoint, ThresholdsRequest
 from api.schemas.tracks import Embedding, SimilarTrack, SimilarTracks, Track
 from api.schemas.training import Interval, LabelOutcome, TrainingOutcome, TrainingRequest
@@ -90,6 +99,7 @@ __all__ = [
     "Epoch",
     "Experiment",
     "ExperimentRuns",
+    "Failure",
     "FieldError",
     "Health",
     "ImportOutcome",
@@ -112,7 +122,9 @@ __all__ = [
     "Library",
     "LibraryChange",
     "LibraryRequest",
+    "LibraryTotals",
     "ListedChange",
+    "Me",
     "Model",
     "ModelComparison",
     "NewApiKey",
@@ -127,6 +139,7 @@ __all__ = [
     "Problem",
     "Progress",
     "PromotionRequest",
+    "QueueState",
     "Readiness",
     "ReleaseRequest",
     "Request",
@@ -150,6 +163,9 @@ __all__ = [
     "SimilarTracks",
     "Study",
     "StudyDetails",
+    "System",
+    "SystemVersions",
+    "SystemWorker",
     "TagsImportRequest",
     "ThresholdOutcome",
     "ThresholdPoint",

@@ -16,6 +16,11 @@ class Track(Response):
     size: int = Field(description="bytes")
     tags: dict[str, Any] | None = Field(description="as read from the file; null until it is analysed")
     tags_error: str | None = Field(description="why some or all tags cannot be read; else null")
+    playable: bool | None = Field(
+        None,
+        description="whether common browsers play the format that the suffix of the file names; null if it "
+        "names none",
+    )
     missing: bool = Field(description="whether the file was gone when the library was last listed")
     labels: list[Label] = Field(
         [], description="as in the prediction; without one, only those that people gave"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from api import schemas
 from api.views.models import SCORE_DIGITS
+from core.library.media_types import is_playable
 from core.services.results import ResultRow
 from core.store import tables
 from core.store.corrections import Corrections
@@ -63,6 +64,7 @@ def track(model: tables.Model, row: TrackRow, *, all_scores: bool) -> schemas.Tr
         size=row.track.size,
         tags=row.track.tags,
         tags_error=row.track.tags_error,
+        playable=is_playable(row.track.path),
         missing=row.track.missing_at is not None,
         labels=labels(true_labels(model, said, corrected)),
         corrections=dict(corrected),

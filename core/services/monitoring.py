@@ -58,11 +58,17 @@ def newest_revision() -> str | None:
     return ScriptDirectory(str(MIGRATIONS)).get_current_head()
 
 
+def applied_migration(session: Session) -> str | None:
+    """The last migration that the database has had."""
+    if session.scalar(select(func.to_regclass("alembic_version"))) is None:
+        return None
+    applied: str | None = session.scalar(text("SELECT version_num FROM alembic_version"))
+    return applied
+
+
 def is_migrated(session: Session) -> bool:
     """Whether the database has every migration that this code knows."""
-    if session.scalar(select(func.to_regclass("alembic_version"))) is None:
-        return False
-    return bool(session.scalar(text("SELECT version_num FROM alembic_version")) == newest_revision())
+    return applied_migration(session) == newest_revision()
 
 
 def measure_queue(session: Session) -> QueueSnapshot:

@@ -181,6 +181,16 @@ def save_analysed(session: Session, files: Sequence[AnalysedFile]) -> None:
         )
 
 
+def get_located_track(session: Session, track_id: UUID) -> tuple[Track, str]:
+    """A track, and the folder of its library. Raises TrackNotFound."""
+    query = select(Track, Library.path).join(Library, Library.id == Track.library_id)
+    row = session.execute(query.where(Track.id == track_id)).one_or_none()
+    if row is None:
+        raise TrackNotFound
+    track, root = row
+    return track, root
+
+
 def get_track(session: Session, track_id: UUID, model: Model) -> TrackRow:
     row = session.execute(tracks_with(model).where(Track.id == track_id)).one_or_none()
     if row is None:

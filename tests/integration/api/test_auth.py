@@ -39,6 +39,7 @@ READ = {
     "GET /api/v1/libraries/{name}",
     "GET /api/v1/tracks",
     "GET /api/v1/tracks/{track_id}",
+    "GET /api/v1/tracks/{track_id}/audio",
     "GET /api/v1/tracks/{track_id}/similar",
     "GET /api/v1/tracks/{track_id}/embedding",
     "GET /api/v1/tracks/{track_id}/labels",
@@ -62,6 +63,8 @@ READ = {
     "GET /api/v1/studies/{study_id}/plots/{name}.png",
     "GET /api/v1/studies/{study_id}/trials",
     "GET /api/v1/events",
+    "GET /api/v1/system",
+    "GET /api/v1/me",
     "GET /metrics",
     "GET /",
     "GET /jobs",
@@ -101,7 +104,8 @@ ADMIN = {
     "POST /api/v1/keys",
     "DELETE /api/v1/keys/{key_id}",
 }
-HEADS = {"HEAD /healthz", "HEAD /readyz", "HEAD /metrics"}  # as their GET; see test_health
+# As their GET; see test_health and test_audio.
+HEADS = {"HEAD /healthz", "HEAD /readyz", "HEAD /metrics", "HEAD /api/v1/tracks/{track_id}/audio"}
 NEEDS = dict.fromkeys(READ, "read") | dict.fromkeys(WRITE, "write") | dict.fromkeys(ADMIN, "admin")
 SCOPES = ["read", "write", "admin"]
 OWNED = {"job_id"}

@@ -92,7 +92,18 @@ def known(db: SessionFactory, music: Path, tmp_path: Path, open_settings: Settin
     folder.mkdir(parents=True)
     (folder / "history.png").write_bytes(b"\x89PNG")
     with db.begin() as session:
-        track = make_analysed_track(session, library, model, "a.mp3", [0.6, 0.2, 0.05], [1.0, 0.0, 0.0, 0.0])
+        (music / "a.mp3").write_bytes(b"\xff\xfb" * 500)
+        status = (music / "a.mp3").stat()
+        track = make_analysed_track(
+            session,
+            library,
+            model,
+            "a.mp3",
+            [0.6, 0.2, 0.05],
+            [1.0, 0.0, 0.0, 0.0],
+            size=status.st_size,
+            mtime_ns=status.st_mtime_ns,
+        )
         job = make_finished_job(session, library, model, [track])
         run = make_run(session, model_id=mine.id, metrics={"roc_auc_macro": 0.9}, results=RESULTS)
         set_up(session, "mine", 50, "home", "local")

@@ -1,0 +1,59 @@
+"""The state of the whole system in one answer."""
+
+import platform
+
+from fastapi import BackgroundTasks, Request
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from api import schemas, views
+from api.deps import READ, Reader, SessionDep, SettingsDep
+from api.routes import make_router
+from core import VERSION
+from core.services.activity import list_failures, list_open_jobs, list_workers, measure_queues
+from core.services.library_totals import KnownTotals
+from core.services.monitoring import applied_migration
+from core.services.readiness import missing_broker, missing_in_database
+
+router = make_router("system", dependencies=[READ])
+
+MOST_JOBS = 20
+
+
+@router.get("")
+def get_system(
+    request: Request, caller: Reader, session: SessionDep, settings: SettingsDep, later: BackgroundTasks
+) -> schemas.System:
+    """Is it healthy, what is it doing, what failed in the last seven days, and what do the libraries hold?
+
+    Counting more than some hundred thousand tracks takes seconds, so `library` may be some minutes old, or
+    from the time when it was asked for last; then it is counted anew behind the answer.
+    """
+    missing = [*missing_in_database(session), *missing_broker(settings)]
+    known: KnownTotals = request.app.state.totals
+    totals, is_old = known.get()
+    if is_old:
+        later.add_task(known.count)
+    jobs, open_jobs = list_open_jobs(session, caller.visible_to, MOST_JOBS)
+    failures, is_complete = list_failures(session, caller.visible_to)
+    return schemas.System(
+        ready=not missing,
+        missing=missing,
+        workers=[schemas.SystemWorker.model_validate(each) for each in list_workers(session)],
+        queues=[schemas.QueueState.model_validate(each) for each in measure_queues(session)],
+        open_jobs=open_jobs,
+        jobs=views.job_list(session, jobs),
+        failures=[schemas.Failure.model_validate(each) for each in failures],
+        failures_complete=is_complete,
+        library=schemas.LibraryTotals.model_validate(totals),
+        versions=_versions(session),
+    )
+
+
+def _versions(session: Session) -> schemas.SystemVersions:
+    return schemas.SystemVersions(
+        server=VERSION,
+        python=platform.python_version(),
+        postgres=str(session.scalar(text("SHOW server_version"))),
+        migration=applied_migration(session),
+    )
