@@ -134,9 +134,9 @@ def as_csv(
     """RFC 4180, with a column per label of `labels` behind the others."""
     similar = ["similar"] if with_similar else []
     fixed = ["track_id", "path", "duration_s", "labels", "model", "warnings", "corrections"]
-    yield _to_csv([[*fixed, *similar, *map(guard, labels)]])
+    yield to_csv([[*fixed, *similar, *map(guard, labels)]])
     for page in pages:
-        yield _to_csv(
+        yield to_csv(
             [
                 str(result.track_id),
                 guard(result.path),
@@ -156,7 +156,7 @@ def _similar_cell(result: schemas.Result) -> str:
     return guard("; ".join(f"{near.path}={near.similarity:.4f}" for near in result.similar or ()))
 
 
-def _to_csv(rows: Iterable[Iterable[object]]) -> str:
+def to_csv(rows: Iterable[Iterable[object]]) -> str:
     text = io.StringIO()
     csv.writer(text).writerows(rows)
     return text.getvalue()

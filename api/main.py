@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from api import docs
 from api.errors import add_error_handlers
 from api.openapi import DESCRIPTION, describe
-from api.pages import home, login, static_files
+from api.pages import home, library, login, static_files, track
 from api.pages import jobs as job_pages
 from api.pages.problem_pages import ProblemPages
 from api.requests import RequestLog, make_durations
@@ -85,6 +85,8 @@ ROUTERS = (
     login,
     home,
     job_pages,
+    library,
+    track,
 )
 
 

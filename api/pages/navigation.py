@@ -19,4 +19,5 @@ class Entry:
 ENTRIES = (
     Entry("Home", ""),
     Entry("Jobs", "jobs"),
+    Entry("Library", "library"),
 )

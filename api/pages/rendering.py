@@ -27,10 +27,13 @@ templates = Environment(
 templates.filters.update(
     {
         "ago": wording.ago,
+        "clock": wording.clock,
         "count": wording.count,
         "exact": wording.exact,
         "iso": wording.iso,
         "percent": wording.percent,
+        "score": wording.score,
+        "size": wording.size,
         "span": wording.span,
     }
 )

@@ -66,7 +66,14 @@ from api.schemas.system import (
     SystemWorker,
 )
 from api.schemas.thresholds import LabelThreshold, ThresholdOutcome, ThresholdPoint, ThresholdsRequest
-from api.schemas.tracks import Embedding, SimilarTrack, SimilarTracks, Track
+from api.schemas.tracks import (
+    Embedding,
+    SimilarTrack,
+    SimilarTracks,
+    StoredPrediction,
+    Track,
+    TrackPredictions,
+)
 from api.schemas.training import Interval, LabelOutcome, TrainingOutcome, TrainingRequest
 
 __all__ = [
@@ -161,6 +168,7 @@ __all__ = [
     "SetLabel",
     "SimilarTrack",
     "SimilarTracks",
+    "StoredPrediction",
     "Study",
     "StudyDetails",
     "System",
@@ -172,6 +180,7 @@ __all__ = [
     "ThresholdsRequest",
     "Track",
     "TrackLabels",
+    "TrackPredictions",
     "TrackQuery",
     "TrainingOutcome",
     "TrainingRequest",

@@ -1,7 +1,7 @@
 """Label sets: vocabularies of one's own, and which labels may be corrected."""
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,6 +93,10 @@ class Vocabulary:
     def __init__(self, spellings: Mapping[str, str]) -> None:
         self._spellings = spellings  # by key
         self._refusals: dict[str, str] = {}  # sentences by key
+
+    @property
+    def labels(self) -> Collection[str]:
+        return self._spellings.values()
 
     def spell(self, label: str) -> str | None:
         """The known spelling; None for an unknown label."""

@@ -1,6 +1,7 @@
 """Libraries: named folders of music on the server."""
 
 import os
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from sqlalchemy import func, select
@@ -92,6 +93,16 @@ def count_tracks(session: Session, library: Library) -> int:
     """Number of present tracks of a library."""
     query = select(func.count()).where(Track.library_id == library.id, Track.missing_at.is_(None))
     return session.scalar(query) or 0
+
+
+def list_names(session: Session) -> Sequence[str]:
+    """The names of all libraries in alphabetical order."""
+    return [library.name for library in session.scalars(select(Library).order_by(Library.name))]
+
+
+def find_folders(session: Session, names: Collection[str]) -> dict[str, str]:
+    """The folders of those of these libraries that exist, by name."""
+    return {row.name: row.path for row in session.scalars(select(Library).where(Library.name.in_(names)))}
 
 
 def list_libraries(session: Session) -> list[tuple[Library, int]]:

@@ -26,7 +26,7 @@ DECIDED = (Verdict.YES, Verdict.NO)
 
 @dataclass(frozen=True)
 class TrackFilter:
-    """Which tracks are meant; all that is given must hold, and missing tracks are never meant."""
+    """Which tracks are meant; all that is given must hold."""
 
     genre: str | None = None  # a label
     min_score: float = 0.0  # only with a genre, of labels that a model gave
@@ -38,6 +38,8 @@ class TrackFilter:
     genres_too: tuple[str, ...] = ()  # further labels that they have
     not_genres: tuple[str, ...] = ()  # labels that they have not
     id_prefix: str | None = None
+    missing: bool = False  # the files that are gone instead of those that are there
+    corrected: bool = False  # only those of which people have said something
 
 
 EVERYTHING = TrackFilter()
@@ -248,16 +250,23 @@ def _besides_genre(session: Session, model: Model, wanted: TrackFilter) -> list[
         else []
     )
     if wanted.path is not None:
-        where.append(_at_path(session, wanted.path, where))
+        where.append(_at_path(session, wanted.path, [*where, _is_there(wanted)]))
     if wanted.q is not None:
         where.append(Track.path.icontains(wanted.q, autoescape=True))
     if wanted.unreadable_tags:
         where.append(Track.tags_error.is_not(None))
     if wanted.id_prefix is not None:
         where.append(id_starts_with(Track.id, wanted.id_prefix))
+    if wanted.corrected:
+        said = (Correction.content_hash == Track.content_hash, Correction.verdict.is_not(None))
+        where.append(exists().where(*said).correlate(Track))
     where += [_has_label(session, model, genre, wanted) for genre in wanted.genres_too]
     where += [~_has_label(session, model, genre, EVERYTHING) for genre in wanted.not_genres]
-    return [*where, Track.missing_at.is_(None)]
+    return [*where, _is_there(wanted)]
+
+
+def _is_there(wanted: TrackFilter) -> ColumnElement[bool]:
+    return Track.missing_at.is_not(None) if wanted.missing else Track.missing_at.is_(None)
 
 
 def _at_path(session: Session, path: str, where: Sequence[ColumnElement[bool]]) -> ColumnElement[bool]:
@@ -271,7 +280,7 @@ def _at_path(session: Session, path: str, where: Sequence[ColumnElement[bool]]) 
         return exact
     composed, decomposed = (unicodedata.normalize(form, path) for form in ("NFC", "NFD"))
     for spelled in (exact, Track.path.in_((composed, decomposed))):
-        found = select(Track.id).join(Library).where(*where, spelled, Track.missing_at.is_(None)).limit(1)
+        found = select(Track.id).join(Library).where(*where, spelled).limit(1)
         if session.scalar(found) is not None:
             return spelled
     return func.normalize(Track.path, text("NFC")) == composed

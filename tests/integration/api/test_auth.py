@@ -38,7 +38,9 @@ READ = {
     "GET /api/v1/libraries",
     "GET /api/v1/libraries/{name}",
     "GET /api/v1/tracks",
+    "GET /api/v1/tracks/export",
     "GET /api/v1/tracks/{track_id}",
+    "GET /api/v1/tracks/{track_id}/predictions",
     "GET /api/v1/tracks/{track_id}/audio",
     "GET /api/v1/tracks/{track_id}/similar",
     "GET /api/v1/tracks/{track_id}/embedding",
@@ -68,6 +70,8 @@ READ = {
     "GET /metrics",
     "GET /",
     "GET /jobs",
+    "GET /library",
+    "GET /tracks/{track_id}",
 }
 WRITE = {
     "POST /api/v1/jobs",
@@ -90,6 +94,10 @@ WRITE = {
     "DELETE /api/v1/label-sets/{name}",
     "POST /api/v1/studies/{study_id}/resume",
     "POST /api/v1/studies/{study_id}/train-best",
+    "POST /library/correct",
+    "POST /library/undo",
+    "POST /tracks/{track_id}/labels",
+    "POST /tracks/{track_id}/undo",
 }
 ADMIN = {
     "POST /api/v1/libraries",
