@@ -20,9 +20,12 @@ TRACK = {
     "tags": {"title": "Blue", "artist": "Somebody"},
     "tags_error": None,
     "playable": True,
+    "modified_at": WHEN,
     "missing": False,
+    "failure": None,
     "prediction": PREDICTION,
 }
+STORED_PREDICTION = PREDICTION | {"created_at": WHEN, "coverage": "full"}
 CHANGE = {
     "id": "3f0b6a52-7c1d-4d6e-8f7a-1b2c3d4e5f60",
     "author": "local",
@@ -266,6 +269,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "LabelSetRequest": LABEL_SET,
     "LabelSetChange": {"name": "genres-and-moods"},
     "LabelSet": LABEL_SET | {"created_at": WHEN, "updated_at": WHEN},
+    "StoredPrediction": STORED_PREDICTION,
+    "TrackPredictions": {"track_id": TRACK_ID, "items": [STORED_PREDICTION]},
     "SimilarTracks": {
         "track_id": TRACK_ID,
         "model": MODEL,

@@ -142,9 +142,9 @@ def as_csv(
     """RFC 4180, with a column per label of `labels` behind the others."""
     similar = ["similar"] if with_similar else []
     fixed = ["track_id", "path", "duration_s", "labels", "model", "warnings", "corrections"]
-    yield _to_csv([[*fixed, *similar, *map(guard, labels)]])
+    yield to_csv([[*fixed, *similar, *map(guard, labels)]])
     for page in pages:
-        yield _to_csv(
+        yield to_csv(
             [
                 str(result.track_id),
                 guard(result.path),
@@ -164,7 +164,7 @@ def _similar_cell(result: schemas.Result) -> str:
     return guard("; ".join(f"{near.path}={near.similarity:.4f}" for near in result.similar or ()))
 
 
-def _to_csv(rows: Iterable[Iterable[object]]) -> str:
+def to_csv(rows: Iterable[Iterable[object]]) -> str:
     text = io.StringIO()
     csv.writer(text).writerows(rows)
     return text.getvalue()
@@ -172,12 +172,12 @@ def _to_csv(rows: Iterable[Iterable[object]]) -> str:
 
 def export_failed_items(sessions: SessionFactory, job_id: UUID, code: str | None) -> Iterator[str]:
     """The failed items of a job as CSV, page by page; with `code` only those of one reason."""
-    yield _to_csv([("path", "code", "detail")])
+    yield to_csv([("path", "code", "detail")])
     cursor: str | None = None
     while True:
         with transaction(sessions) as session:
             page = list_items(session, job_id, ItemState.FAILED, cursor, PAGE, code)
-        yield _to_csv(
+        yield to_csv(
             (guard(row.path), row.error_code or "", guard(row.error_detail or "")) for row in page.items
         )
         cursor = page.next_cursor

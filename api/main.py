@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from api import docs
 from api.errors import add_error_handlers
 from api.openapi import DESCRIPTION, describe
-from api.pages import home, login, static_files
+from api.pages import home, library, login, static_files, track
 from api.pages import jobs as job_pages
 from api.pages import models as model_pages
 from api.pages import review as review_pages
@@ -96,6 +96,8 @@ ROUTERS = (
     settings_pages,
     model_pages,
     training_pages,
+    library,
+    track,
 )
 
 

@@ -9,12 +9,20 @@ from pydantic import Field
 
 from api.deps import IdPrefix
 from core.errors import Invalid
+from core.states import TrackOrder
 from core.store.track_pages import TrackFilter
 
 MOST_GENRES = 20
 MOST_WORDS = 20
 NO_LABELS: list[str] = []
 LabelName = Annotated[str, Field(max_length=200)]
+Order = Annotated[
+    TrackOrder | None,
+    Query(
+        description="`score` of the first `genre`, `path` within the library, or `date` of the last "
+        "change of the file, the newest first; by default `score` with a `genre`, else any order"
+    ),
+]
 LibraryName = Annotated[str | None, Query(max_length=200, description="name of a library")]
 
 

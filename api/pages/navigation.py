@@ -19,6 +19,7 @@ class Entry:
 ENTRIES = (
     Entry("Home", ""),
     Entry("Jobs", "jobs"),
+    Entry("Library", "library"),
     Entry("Review", "review", Scope.WRITE),
     Entry("Models", "models"),
     Entry("Training", "training"),

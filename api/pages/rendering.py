@@ -27,6 +27,7 @@ templates = Environment(
 templates.filters.update(
     {
         "ago": wording.ago,
+        "clock": wording.clock,
         "count": wording.count,
         "exact": wording.exact,
         "iso": wording.iso,
@@ -34,6 +35,7 @@ templates.filters.update(
         "score": wording.score,
         "share": wording.share,
         "short": wording.short,
+        "size": wording.size,
         "span": wording.span,
     }
 )

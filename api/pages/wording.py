@@ -53,6 +53,24 @@ def span(seconds: float | None) -> str:
     return " ".join(parts[:2])
 
 
+def clock(seconds: float | None) -> str:
+    """The length of a track: `3:07`, `1:02:09`; a dash if it is not known."""
+    if seconds is None:
+        return "–"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def size(count: float) -> str:
+    """Bytes in the unit in which they are easy to read: `4.2 MB`."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
 def ago(moment: datetime, now: datetime) -> str:
     """`just now`, `5 min ago`, `3 h ago`, `2 d ago`; the date of what is older than a month."""
     seconds = (now - moment).total_seconds()

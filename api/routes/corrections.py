@@ -43,7 +43,7 @@ def correct_tracks(
     done = service.correct_matching(
         session,
         resolve_model(session, query.model),
-        TrackFilter(**query.model_dump(exclude={"model"})),
+        _wanted(query),
         body.labels,
         author=caller.owner,
         note=body.note,
@@ -51,6 +51,16 @@ def correct_tracks(
         dry_run=body.dry_run,
     )
     return schemas.BulkOutcome(tracks=done.tracks, not_analysed=done.not_analysed, **_outcome(done.written))
+
+
+def _wanted(query: schemas.TrackQuery) -> TrackFilter:
+    genres = [query.genre] if isinstance(query.genre, str) else query.genre or []
+    return TrackFilter(
+        genre=genres[0] if genres else None,
+        genres_too=tuple(genres[1:]),
+        not_genres=tuple(query.not_genre),
+        **query.model_dump(exclude={"model", "genre", "not_genre"}),
+    )
 
 
 @router.post("/from-csv", responses=problems(400, 404, 413))

@@ -4,37 +4,39 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Query
+from fastapi.responses import StreamingResponse
 from sqlalchemy.orm import Session
 
 from api import schemas, views
-from api.deps import READ, Cursor, Limit, ModelName, SessionDep, Writer
+from api.deps import READ, Cursor, Limit, ModelName, SessionDep, SessionsDep, Writer
 from api.routes import make_router, problems
-from api.track_filters import LibraryName, WantedTracks
+from api.track_exports import TRACK_MEDIA_TYPES, TrackExportFormat, export
+from api.track_filters import LibraryName, Order, WantedTracks
+from core.jobs.items import find_failure
 from core.services.corrections import correct_track
-from core.states import TrackOrder
 from core.store import track_pages as service
 from core.store import tracks
 from core.store.correction_changes import get_history
 from core.store.corrections import get_content_hash
 from core.store.embeddings import get_vector
 from core.store.facets import count_facets
+from core.store.predictions import list_predictions
 from core.store.registry import resolve_model
 from core.store.similarity import nearest_recordings, nearest_tracks
 
 router = make_router("tracks", dependencies=[READ])
+
+TEXT: dict[str, Any] = {"schema": {"type": "string"}}
+FORMATS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The tracks", "content": {"text/csv": TEXT, "audio/x-mpegurl": TEXT}}
+}
 
 
 @router.get("", responses=problems(404))
 def list_tracks(
     session: SessionDep,
     wanted: WantedTracks,
-    sort: Annotated[
-        TrackOrder | None,
-        Query(
-            description="`score` of the first `genre`, `path` within the library, or `date` of the last "
-            "change of the file, the newest first; by default `score` with a `genre`, else any order"
-        ),
-    ] = None,
+    sort: Order = None,
     model: ModelName = "default",
     cursor: Cursor = None,
     limit: Limit = 100,
@@ -63,11 +65,44 @@ def get_facets(
     return schemas.TrackFacets.model_validate(count_facets(session, said_by, wanted))
 
 
+@router.get("/export", response_class=StreamingResponse, responses=FORMATS | problems(404))
+def export_tracks(
+    session: SessionDep,
+    sessions: SessionsDep,
+    wanted: WantedTracks,
+    form: Annotated[TrackExportFormat, Query(alias="format")] = TrackExportFormat.CSV,
+    sort: Order = None,
+    model: ModelName = "default",
+) -> StreamingResponse:
+    """All tracks that `GET /tracks` lists on its pages, as CSV or as an extended M3U playlist.
+
+    In CSV, text that a spreadsheet would take for a formula has a `'` in front. The playlist has the paths of
+    the files on the server. Tracks that change while it is read may be in it twice or not at all. The answer
+    breaks off when the model is deleted meanwhile.
+    """
+    said_by = resolve_model(session, model)
+    service.list_tracks(session, said_by, wanted, order=sort, limit=1)  # what is wrong is said before
+    return StreamingResponse(
+        export(sessions, said_by.reference, wanted, sort, form),
+        media_type=TRACK_MEDIA_TYPES[form],
+        headers={"Content-Disposition": f'attachment; filename="tracks.{form}"'},
+    )
+
+
 @router.get("/{track_id}", responses=problems(404))
 def get_track(track_id: UUID, session: SessionDep, model: ModelName = "default") -> schemas.Track:
     """A track with its labels, the score of every label, and the tags read from the file."""
     said_by = resolve_model(session, model)
-    return views.track(said_by, tracks.get_track(session, track_id, said_by), all_scores=True)
+    row = tracks.get_track(session, track_id, said_by)
+    return views.track(said_by, row, all_scores=True, failure=find_failure(session, track_id))
+
+
+@router.get("/{track_id}/predictions", responses=problems(404, 409))
+def list_track_predictions(track_id: UUID, session: SessionDep) -> schemas.TrackPredictions:
+    """What all models say of a track. What people say of it is in `GET /tracks/{id}`, not in these labels."""
+    stored = list_predictions(session, get_content_hash(session, track_id))
+    items = [views.stored_prediction(model, row) for model, row in stored]
+    return schemas.TrackPredictions(track_id=track_id, items=items)
 
 
 @router.get("/{track_id}/labels", responses=problems(404, 409))

@@ -78,7 +78,17 @@ from api.schemas.system import (
     SystemWorker,
 )
 from api.schemas.thresholds import LabelThreshold, ThresholdOutcome, ThresholdPoint, ThresholdsRequest
-from api.schemas.tracks import Embedding, LabelCount, Peaks, SimilarTrack, SimilarTracks, Track, TrackFacets
+from api.schemas.tracks import (
+    Embedding,
+    LabelCount,
+    Peaks,
+    SimilarTrack,
+    SimilarTracks,
+    StoredPrediction,
+    Track,
+    TrackFacets,
+    TrackPredictions,
+)
 from api.schemas.training import Interval, LabelOutcome, TrainingOutcome, TrainingRequest
 
 __all__ = [
@@ -179,6 +189,7 @@ __all__ = [
     "SetLabel",
     "SimilarTrack",
     "SimilarTracks",
+    "StoredPrediction",
     "Study",
     "StudyDetails",
     "System",
@@ -191,6 +202,7 @@ __all__ = [
     "Track",
     "TrackFacets",
     "TrackLabels",
+    "TrackPredictions",
     "TrackQuery",
     "TrainingOutcome",
     "TrainingRequest",

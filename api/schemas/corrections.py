@@ -42,15 +42,24 @@ class CorrectionRequest(Request):
     allow_new: AllowNew = False
 
 
+Genres = Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=20)]
+
+
 class TrackQuery(Request):
     """Which tracks are meant, as for `GET /tracks`; all that is given must hold."""
 
-    genre: str | None = Field(default=None, max_length=200)
+    genre: Annotated[str, Field(max_length=200)] | Genres | None = Field(
+        default=None, description="one label, or several, all of which the tracks have"
+    )
+    not_genre: Genres = Field(default=[])
     min_score: float | None = Field(default=None, ge=0, le=1)
+    max_score: float = Field(default=1.0, ge=0, le=1)
     library: str | None = Field(default=None, max_length=200)
     path: str | None = Field(default=None, max_length=4096)
     q: str | None = Field(default=None, max_length=200)
     unreadable_tags: bool = False
+    missing: bool = False
+    corrected: bool | None = None
     model: str = Field(default="default", max_length=200)
 
 

@@ -1,5 +1,6 @@
 """Tracks of a library, their embeddings and their neighbours."""
 
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -7,6 +8,7 @@ from pydantic import Field
 
 from api.schemas.base import Response
 from api.schemas.predictions import Corrections, Label, Prediction
+from api.schemas.problems import JobError
 
 
 class Track(Response):
@@ -21,7 +23,14 @@ class Track(Response):
         description="whether common browsers play the format that the suffix of the file names; null if it "
         "names none",
     )
+    modified_at: datetime | None = Field(
+        None, description="last change of the file; null if it is no date of the calendar"
+    )
     missing: bool = Field(description="whether the file was gone when the library was last listed")
+    failure: JobError | None = Field(
+        None,
+        description="of a single track: why the last job that dealt with it could not label it; else null",
+    )
     labels: list[Label] = Field(
         [], description="as in the prediction; without one, only those that people gave"
     )
@@ -76,6 +85,18 @@ class Peaks(Response):
     duration_s: float
     peaks: Levels = Field(description="the highest absolute sample of each part")
     rms: Levels = Field(description="the root of the mean square of each part")
+
+
+class StoredPrediction(Prediction):
+    """What one model says of the audio of a track, whatever people say of it."""
+
+    created_at: datetime = Field(description="when the model has first labelled the audio")
+    coverage: str = Field(description="`full`, or how many windows of the audio the model has heard")
+
+
+class TrackPredictions(Response):
+    track_id: UUID
+    items: list[StoredPrediction] = Field(description="one of each model, the newest first")
 
 
 class Embedding(Response):

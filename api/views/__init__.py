@@ -4,7 +4,7 @@ from api.views.experiments import comparison, experiment, run, run_details
 from api.views.jobs import RETRY_AFTER_S, item, job, job_list, job_prediction, read_job
 from api.views.models import SCORE_DIGITS, model, retraining
 from api.views.studies import study, study_details, trials
-from api.views.tracks import library, prediction, result, track
+from api.views.tracks import library, prediction, result, stored_prediction, track
 
 __all__ = [
     "RETRY_AFTER_S",
@@ -23,6 +23,7 @@ __all__ = [
     "retraining",
     "run",
     "run_details",
+    "stored_prediction",
     "study",
     "study_details",
     "track",

@@ -1,9 +1,12 @@
 """Tracks, what is said of them, and libraries."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from api import schemas
+from api.views.errors import job_error
 from api.views.models import SCORE_DIGITS
+from core.jobs.items import ItemRow
 from core.library.media_types import is_playable
 from core.services.results import ResultRow
 from core.spelling import name_key
@@ -56,7 +59,12 @@ def result(
 
 
 def track(
-    model: tables.Model, row: TrackRow, *, all_scores: bool, scores_of: Sequence[str] = ()
+    model: tables.Model,
+    row: TrackRow,
+    *,
+    all_scores: bool,
+    scores_of: Sequence[str] = (),
+    failure: ItemRow | None = None,
 ) -> schemas.Track:
     """`scores_of`: labels in any spelling whose scores are shown, if not those of all are."""
     found, corrected = row.prediction, row.corrections
@@ -79,11 +87,26 @@ def track(
         tags=row.track.tags,
         tags_error=row.track.tags_error,
         playable=is_playable(row.track.path),
+        modified_at=_as_date(row.track.mtime_ns),
         missing=row.track.missing_at is not None,
+        failure=job_error(failure.error_code, failure.error_detail) if failure else None,
         labels=labels(true_labels(model, said, corrected)),
         corrections=dict(corrected),
         prediction=shown,
     )
+
+
+def _as_date(mtime_ns: int) -> datetime | None:
+    """None for a time that no calendar has: file systems store what they are told."""
+    try:
+        return datetime.fromtimestamp(mtime_ns // 1_000_000_000, UTC)
+    except (OverflowError, ValueError, OSError):
+        return None
+
+
+def stored_prediction(model: tables.Model, row: tables.Prediction) -> schemas.StoredPrediction:
+    said = prediction(model, row.scores, row.duration_s, row.warnings, {}, all_scores=True)
+    return schemas.StoredPrediction(**dict(said), created_at=row.created_at, coverage=row.coverage)
 
 
 def library(row: tables.Library, tracks: int) -> schemas.Library:

@@ -104,6 +104,22 @@ def list_items(
     return Page([ItemRow(*row[2:]) for row in page.items], page.next_cursor)
 
 
+def find_failure(session: Session, track_id: UUID) -> ItemRow | None:
+    """The outcome of the last job that has dealt with a track, if the track failed."""
+    outcomes = (
+        select(JobItem.track_id, Track.path, JobItem.state, JobItem.error_code, JobItem.error_detail)
+        .join(Track, Track.id == JobItem.track_id)
+        .join(Job, Job.id == JobItem.job_id)
+        .where(JobItem.track_id == track_id, JobItem.state != ItemState.PENDING)
+        .order_by(Job.created_at.desc(), JobItem.unit_id.desc())
+        .limit(1)
+    )
+    for known_id, path, state, code, detail in session.execute(outcomes):
+        if state == ItemState.FAILED:
+            return ItemRow(known_id, path, ItemState.FAILED, code, detail)
+    return None
+
+
 def items_in_order(job_id: UUID, limit: int) -> Select[*tuple[Any, ...]]:
     """Nothing of a job that has been deleted since it was read: some of its items may be gone."""
     query = (

@@ -312,6 +312,16 @@ def list_changes(
     return cut_page(rows, limit, lambda row: (row.change.created_at, row.change.id))
 
 
+def find_change(session: Session, change_id: UUID) -> ChangeRow:
+    """Raises ChangeNotFound."""
+    change = session.get(CorrectionChange, change_id)
+    if change is None:
+        raise ChangeNotFound(f"There is no change of corrections {change_id}.")
+    entries = session.scalar(select(func.count()).where(CorrectionEntry.change_id == change_id))
+    standing = session.scalar(select(func.count()).where(Correction.change_id == change_id))
+    return ChangeRow(change, entries or 0, standing or 0)
+
+
 def move_corrections(session: Session, old: bytes, new: bytes) -> None:
     """Move corrections and their history from one key of some audio to another.
 

@@ -1,6 +1,7 @@
 """Libraries: named folders of music on the server."""
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 from sqlalchemy import func, select
@@ -97,6 +98,11 @@ def count_tracks(session: Session, library: Library) -> int:
 def list_library_names(session: Session) -> list[str]:
     """In alphabetical order; spares counting the tracks."""
     return list(session.scalars(select(Library.name).order_by(Library.name)))
+
+
+def find_folders(session: Session, names: Collection[str]) -> dict[str, str]:
+    """The folders of those of these libraries that exist, by name."""
+    return {row.name: row.path for row in session.scalars(select(Library).where(Library.name.in_(names)))}
 
 
 def list_libraries(session: Session) -> list[tuple[Library, int]]:

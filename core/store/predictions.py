@@ -85,6 +85,14 @@ def find_prediction(session: Session, content_hash: bytes, model_id: int) -> Pre
     return session.get(Prediction, (content_hash, model_id))
 
 
+def list_predictions(session: Session, content_hash: bytes) -> list[tuple[Model, Prediction]]:
+    """What every model says of some audio, the newest prediction first."""
+    query = select(Model, Prediction).join(Prediction, Prediction.model_id == Model.id)
+    of_audio = query.where(Prediction.content_hash == content_hash)
+    newest = of_audio.order_by(Prediction.created_at.desc(), Model.id.desc())
+    return [(model, prediction) for model, prediction in session.execute(newest)]
+
+
 def list_scores(session: Session, model: Model, content_hashes: Sequence[bytes]) -> dict[bytes, list[float]]:
     """The scores (L,) by a model of each piece of audio that it has labelled."""
     query = select(Prediction.content_hash, Prediction.scores).where(

@@ -347,7 +347,7 @@ def _besides_genre(session: Session, model: Model, wanted: TrackFilter) -> list[
         else []
     )
     if wanted.path is not None:
-        where.append(_at_path(session, wanted.path, where))
+        where.append(_at_path(session, wanted.path, [*where, _is_there(wanted)]))
     if wanted.q is not None:
         where.append(Track.path.icontains(wanted.q, autoescape=True))
     if wanted.unreadable_tags:
@@ -357,7 +357,11 @@ def _besides_genre(session: Session, model: Model, wanted: TrackFilter) -> list[
     where += [_has_label(session, model, genre, wanted) for genre in wanted.genres_too]
     where += [~_has_label(session, model, genre, EVERYTHING) for genre in wanted.not_genres]
     where += _of_file(wanted) + _by_verdicts(wanted)
-    return [*where, Track.missing_at.is_not(None) if wanted.missing else Track.missing_at.is_(None)]
+    return [*where, _is_there(wanted)]
+
+
+def _is_there(wanted: TrackFilter) -> ColumnElement[bool]:
+    return Track.missing_at.is_not(None) if wanted.missing else Track.missing_at.is_(None)
 
 
 def _of_file(wanted: TrackFilter) -> list[ColumnElement[bool]]:
@@ -405,7 +409,7 @@ def _at_path(session: Session, path: str, where: Sequence[ColumnElement[bool]]) 
         return exact
     composed, decomposed = (unicodedata.normalize(form, path) for form in ("NFC", "NFD"))
     for spelled in (exact, Track.path.in_((composed, decomposed))):
-        found = select(Track.id).join(Library).where(*where, spelled, Track.missing_at.is_(None)).limit(1)
+        found = select(Track.id).join(Library).where(*where, spelled).limit(1)
         if session.scalar(found) is not None:
             return spelled
     return func.normalize(Track.path, text("NFC")) == composed

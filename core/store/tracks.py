@@ -1,6 +1,6 @@
 """Tracks of a library: the files that were found, and their predictions."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Collection, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -196,6 +196,12 @@ def get_track(session: Session, track_id: UUID, model: Model) -> TrackRow:
     if row is None:
         raise TrackNotFound
     return track_row(*row)
+
+
+def get_tracks(session: Session, track_ids: Collection[UUID], model: Model) -> dict[UUID, TrackRow]:
+    """Those of these tracks that exist, by id."""
+    rows = session.execute(tracks_with(model).where(Track.id.in_(track_ids)))
+    return {row.track.id: row for row in (track_row(*row) for row in rows)}
 
 
 def tracks_with(model: Model) -> Select[*tuple[Any, ...]]:

@@ -41,7 +41,9 @@ READ = {
     "GET /api/v1/libraries",
     "GET /api/v1/libraries/{name}",
     "GET /api/v1/tracks",
+    "GET /api/v1/tracks/export",
     "GET /api/v1/tracks/{track_id}",
+    "GET /api/v1/tracks/{track_id}/predictions",
     "GET /api/v1/tracks/{track_id}/audio",
     "GET /api/v1/tracks/facets",
     "GET /api/v1/tracks/{track_id}/peaks",
@@ -82,6 +84,8 @@ READ = {
     "GET /training",
     "GET /training/compare",
     "GET /training/{run_id}",
+    "GET /library",
+    "GET /tracks/{track_id}",
 }
 WRITE = {
     "POST /api/v1/jobs",
@@ -115,6 +119,10 @@ WRITE = {
     "POST /models/{name}/preview",
     "GET /training/new",
     "POST /training",
+    "POST /library/correct",
+    "POST /library/undo",
+    "POST /tracks/{track_id}/labels",
+    "POST /tracks/{track_id}/undo",
 }
 ADMIN = {
     "POST /api/v1/libraries",
