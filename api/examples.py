@@ -212,6 +212,13 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "Job": JOB,
     "System": SYSTEM,
     "Me": ME,
+    "EffectiveSetting": {
+        "variable": "MFA_PORT",
+        "description": "port of the gateway",
+        "value": "8000",
+        "is_secret": False,
+        "is_set": False,
+    },
     "Prediction": PREDICTION,
     "Item": {
         "track_id": TRACK_ID,

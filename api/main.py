@@ -106,6 +106,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or get_settings()
     register_kinds()
     engine = create_database_engine(settings.database_url, POOL_SIZE)
+    # Asked within transactions: it must not wait for the connections of those who wait for their locks.
+    engine_of_space = create_database_engine(settings.database_url, 1)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -114,6 +116,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             log.warning(OPEN_TO_OTHERS, settings.host)
         yield
         engine.dispose()
+        engine_of_space.dispose()
 
     app = FastAPI(
         title="Music Feature Analysis",
@@ -125,7 +128,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.settings = settings
-    app.state.space = SpaceCheck(settings, create_session_factory(engine))
+    app.state.space = SpaceCheck(settings, create_session_factory(engine_of_space))
     asked = {FIND_SHORTAGE: app.state.space.find_shortage}
     app.state.sessions = create_session_factory(engine, **asked)
     app.state.reads = create_session_factory(engine.execution_options(isolation_level="AUTOCOMMIT"), **asked)

@@ -19,14 +19,14 @@ from api.pages.forms import Blank
 from api.pages.rendering import render
 from api.titles import title_and_artist
 from api.track_filters import MOST_GENRES, NO_LABELS, LabelName
-from core.errors import ChangeNotFound, Invalid, NotFound
+from core.errors import ChangeNotFound, Invalid, ModelNotFound, NotFound
 from core.services.corrections import Bulk, correct_matching
 from core.spelling import name_key
 from core.states import TrackOrder, Verdict
 from core.store.correction_changes import ChangeRow, find_change, undo_change
 from core.store.label_sets import read_vocabulary
 from core.store.libraries import list_library_names
-from core.store.registry import resolve_model
+from core.store.registry import DEFAULT_ALIAS, resolve_model
 from core.store.session import transaction
 from core.store.tables import Model
 from core.store.track_pages import TrackFilter, list_tracks
@@ -35,6 +35,7 @@ router = APIRouter(prefix="/library", include_in_schema=False)
 
 ON_A_PAGE = 50
 SHOWN_LABELS = 4
+NO_MODEL = "There is no model yet that labels tracks: promote one on the page of models."
 NamedOnes = BeforeValidator(lambda values: [value for value in values if value])
 Score = Annotated[Annotated[float, Field(ge=0, le=1)] | None, Blank, Query()]
 Text = Annotated[Annotated[str, Field(max_length=200)] | None, Blank, Query()]
@@ -242,6 +243,9 @@ def _show(
         tracks = [views.track(model, row, all_scores=False, scores_of=shown) for row in page.items]
         rows = [_row(track, choice) for track in tracks]
         next_cursor = page.next_cursor
+    except ModelNotFound as wrong:
+        is_named = choice.model != DEFAULT_ALIAS
+        error, status = (wrong.detail, status_of(wrong)) if is_named else (NO_MODEL, status)
     except (Invalid, NotFound) as wrong:
         error, status = wrong.detail, status_of(wrong)
     return render(

@@ -73,18 +73,16 @@ def dependencies(*extras: str) -> set[str]:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
     optional = [project["optional-dependencies"][extra] for extra in extras]
     waiting = [Requirement(line) for line in chain(project["dependencies"], *optional)]
-    found: set[str] = set()
+    found: set[tuple[str, str]] = set()  # packages, each with an extra or none
     while waiting:
         wanted = waiting.pop()
         name = canonicalize_name(wanted.name)
-        if name in found:
-            continue
-        found.add(name)
-        extras = ("", *wanted.extras)
+        more = {(name, extra) for extra in ("", *wanted.extras)} - found
+        found |= more
         for need in map(Requirement, importlib.metadata.requires(name) or []):
-            if not need.marker or any(need.marker.evaluate({"extra": extra}) for extra in extras):
+            if any(not need.marker or need.marker.evaluate({"extra": extra}) for _, extra in more):
                 waiting.append(need)
-    return found
+    return {name for name, _ in found}
 
 
 def foreign_modules(*extras: str) -> list[str]:

@@ -137,7 +137,7 @@ def test_a_study_or_thresholds_are_to_be_named(http):
     two_aims = {"model": "default", "beta": 2, "min_precision": 0.9}
     response = http.post(JOBS, json={"kind": "tuning", "params": {"thresholds": two_aims}})
     assert problem_of(response, 422) == "invalid"
-    assert "name beta or min_precision, not both" in response.text
+    assert "Name beta or min_precision, not both" in response.text
     only = http.post(JOBS, json={"kind": "tuning", "params": {"thresholds": {"model": "default"}}})
     assert problem_of(only, 422) == "invalid_config"
     assert "model: test-model@1 has no scores of validation tracks" in only.json()["detail"]

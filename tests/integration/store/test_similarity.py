@@ -114,6 +114,11 @@ def test_as_many_recordings_as_asked_for_are_found_behind_many_duplicates(sessio
     assert recordings(session, wanted, musicnn, 3) == ["song 0", "song 1", "song 2"]
 
 
+def without_number(path: str) -> str:
+    """The path without the number of a copy: copies are equally near within the accuracy of the index."""
+    return path.rstrip("0123456789").rstrip()
+
+
 def test_the_neighbours_of_many_tracks_are_different_recordings(session, library, model, musicnn):
     """However many copies of a neighbour there are, in every encoding."""
     song = make_analysed_track(session, library, musicnn, "song", embedding=[1.0, 0.0, 0.0, 0.0])
@@ -124,13 +129,13 @@ def test_the_neighbours_of_many_tracks_are_different_recordings(session, library
     make_track(session, library, path="a copy", content_hash=other.content_hash)
     make_analysed_track(session, library, musicnn, "third", embedding=[0.3, 0.2, 1.0, 0.0])
     found = nearest_of_each(session, [song.id, other.id], musicnn, library.id, 3)
-    assert found == {
-        track.id: nearest_recordings(session, track.id, musicnn, 3, library.name) for track in (song, other)
-    }
-    (hit, *of_song), (other_hit, *of_other) = ([each.path for each in near] for near in found.values())
-    assert hit.startswith("hit")
-    assert other_hit.startswith("hit")
-    assert {tuple(of_song), tuple(of_other)} == {("third", "a copy"), ("third", "song")}
+    expected = {song.id: ["hit", "third", "a copy"], other.id: ["hit", "third", "song"]}
+    assert {
+        track_id: [without_number(each.path) for each in near] for track_id, near in found.items()
+    } == expected
+    for track_id, paths in expected.items():
+        one_by_one = nearest_recordings(session, track_id, musicnn, 3, library.name)
+        assert [without_number(each.path) for each in one_by_one] == paths
     unmeasured = make_analysed_track(session, library, model, "unmeasured", embedding=[1.0, 0.0, 0.0, 0.0])
     nearest = make_analysed_track(session, library, model, "near", embedding=[1.0, 0.1, 0.0, 0.0])
     make_track(session, library, path="near again", content_hash=nearest.content_hash)
