@@ -1,9 +1,14 @@
 """What forms send, which is always text, and what is wrong with it."""
 
+from typing import Annotated
+
+from fastapi import Form
 from pydantic import BeforeValidator, ValidationError
 
 # For parameters and fields that may be None: a form sends an empty text for what was not filled in.
 Blank = BeforeValidator(lambda value: None if value == "" else value)
+# Of a form that submits a job: sent twice, it is one job.
+Once = Annotated[str, Form(max_length=100, pattern=r"^[\x21-\x7e]*$")]
 
 
 def mistakes_by_field(error: ValidationError) -> dict[str, str]:

@@ -12,6 +12,7 @@ KINDS = {
     JobKind.TUNING: "Study",
     JobKind.THRESHOLDS: "Thresholds",
     JobKind.PREVIEW: "Preview",
+    JobKind.PEAKS: "Waveform",
 }
 
 
@@ -22,7 +23,7 @@ def kind_of(job: schemas.Job) -> str:
 def subject_of(job: schemas.Job) -> str:
     """What a job is about: a library and folder, a file, an experiment, a study, a model."""
     params = job.params
-    if job.kind is JobKind.ANALYSIS:
+    if job.kind in (JobKind.ANALYSIS, JobKind.PEAKS):
         return "/".join(part for part in (_text(params, "library"), _text(params, "path")) if part)
     if job.kind is JobKind.PREDICT:
         return _text(params, "filename")

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from api import schemas, views
 from api.deps import ContextDep, Cursor, Reader, SessionDep, SessionsDep, SettingsDep, Writer
 from api.pages.addresses import redirect
-from api.pages.forms import Blank, mistakes_by_field
+from api.pages.forms import Blank, Once, mistakes_by_field
 from api.pages.job_titles import KINDS
 from api.pages.rendering import render
 from api.routes import jobs as rest
@@ -85,9 +85,8 @@ def submit_analysis(
     model: Annotated[str, Form()] = "default",
     force: Annotated[bool, Form()] = False,
     confirm_empty: Annotated[bool, Form()] = False,
-    once: Annotated[str, Form(max_length=100, pattern=r"^[\x21-\x7e]*$")] = "",
+    once: Once = "",
 ) -> Response:
-    """`once` makes a form that is sent twice one job."""
     values = {
         "library": library,
         "path": path,

@@ -1,6 +1,6 @@
 """Measures of models under the names that people know, with their intervals."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ NAMES = {
     "roc_auc_macro": "ROC-AUC, mean of labels",
     "macro_roc_auc": "ROC-AUC, mean of labels",
 }
-NO_SCORE = ("tracks", "duration_s")  # numbers that stand among the measures
+NO_SCORE = ("tracks", "measured_labels", "duration_s")  # numbers that stand among the measures
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,11 @@ class Measure:
 
 def name_of(measure: str) -> str:
     return NAMES.get(measure, measure.replace("_", " "))
+
+
+def names_of(measures: Iterable[str]) -> dict[str, str]:
+    """Of those that are scores, by how they are called in results."""
+    return {measure: name_of(measure) for measure in measures if measure not in NO_SCORE}
 
 
 def measures_of(metrics: Mapping[str, Any], intervals: Mapping[str, Mapping[str, Any]]) -> list[Measure]:

@@ -1,11 +1,11 @@
 """Models: versions, what they were trained on and reach, what would change, promotion and its undoing."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import quote
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, Response
@@ -14,8 +14,8 @@ from api import schemas, views
 from api.deps import ADMIN, ContextDep, Reader, SessionDep
 from api.model_comparison import side_by_side
 from api.pages.addresses import redirect
-from api.pages.forms import Blank
-from api.pages.measures import Measure, headline, measures_of, name_of
+from api.pages.forms import Blank, Once
+from api.pages.measures import Measure, headline, measures_of, names_of
 from api.pages.rendering import render
 from core.config.dataset import reads_corrections
 from core.config.params import JobKind, PreviewParams
@@ -108,7 +108,7 @@ def show_comparison(
         "model_comparison.html",
         caller,
         found=found,
-        names={name: name_of(name) for name in found.metrics},
+        names=names_of(found.metrics),
         most_labels=MOST_LABELS,
     )
 
@@ -142,6 +142,7 @@ def show_model(request: Request, name: str, caller: Reader, session: SessionDep)
         is_default=serving is not None and serving.id == row.id,
         previous=previous.reference if previous is not None else None,
         libraries=list_library_names(session),
+        once=str(uuid4()),
     )
 
 
@@ -153,10 +154,11 @@ def start_preview(
     context: ContextDep,
     against: Annotated[str, Form(max_length=200)] = registry.DEFAULT_ALIAS,
     library: Library = None,
+    once: Once = "",
 ) -> Response:
     model = registry.resolve_model(session, name)
     params = PreviewParams(model=model.reference, against=against, library=library)
-    job = submit_job(session, params, context).job
+    job = submit_job(session, params, replace(context, idempotency_key=once or None)).job
     return redirect(request, f"{_address(model)}/preview?job={job.id}")
 
 

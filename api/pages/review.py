@@ -20,7 +20,6 @@ from api.pages.review_labels import agreed, check, list_choices, read_said, read
 from api.pages.review_sitting import Sitting, SittingDep, lead_on
 from core.errors import Invalid, MFAError, ModelNotFound
 from core.services.corrections import correct_track
-from core.services.retraining import list_retrainings
 from core.services.review import TRAINED_ON, forecast
 from core.spelling import name_key
 from core.store.correction_changes import undo_change
@@ -140,7 +139,6 @@ def _start(
         sitting=sitting,
         decided=count_decided(session),
         forecast=forecast(session, model, None),
-        retrainings=[views.retraining(session, row) for row in list_retrainings(session)],
         strategies=STRATEGIES,
         labels=[("", "All labels"), *((label, label) for label in sorted(model.labels, key=name_key))],
         libraries=[("", "All libraries"), *((name, name) for name in list_library_names(session))],

@@ -1,8 +1,9 @@
 """Trainings: their runs with curves, runs side by side, and the start of one."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, Response
@@ -11,7 +12,8 @@ from api import schemas, views
 from api.deps import WRITE, ContextDep, Cursor, Reader, SessionDep, SessionsDep, Writer
 from api.pages.addresses import redirect
 from api.pages.charts import Chart, line_chart
-from api.pages.measures import headline, measures_of, name_of
+from api.pages.forms import Once
+from api.pages.measures import headline, measures_of, name_of, names_of
 from api.pages.rendering import render
 from api.schemas.base import refuse_unstorable
 from core.config.params import TrainingParams
@@ -53,7 +55,7 @@ def show_runs(request: Request, caller: Reader, session: SessionDep, cursor: Cur
 
 @router.get("/new", dependencies=[WRITE])
 def show_form(request: Request, caller: Writer) -> HTMLResponse:
-    return render(request, "new_training.html", caller, text=EXAMPLE, error="")
+    return render(request, "new_training.html", caller, text=EXAMPLE, error="", once=str(uuid4()))
 
 
 @router.post("")
@@ -63,6 +65,7 @@ def start(
     sessions: SessionsDep,
     context: ContextDep,
     text: Annotated[str, Form(max_length=LONGEST_TEXT)] = "",
+    once: Once = "",
 ) -> Response:
     """The run has the id of its job."""
     try:
@@ -72,9 +75,15 @@ def start(
         except ValueError as error:
             raise Invalid(f"The {error}.") from error
         with transaction(sessions) as session:
-            job_id = submit_job(session, TrainingParams(experiment=experiment), context).job.id
+            params, context = (
+                TrainingParams(experiment=experiment),
+                replace(context, idempotency_key=once or None),
+            )
+            job_id = submit_job(session, params, context).job.id
     except Invalid as error:
-        return render(request, "new_training.html", caller, 422, text=text, error=error.detail)
+        return render(
+            request, "new_training.html", caller, 422, text=text, error=error.detail, once=str(uuid4())
+        )
     return redirect(request, f"training/{job_id}")
 
 
@@ -86,7 +95,7 @@ def show_comparison(
     ids: Annotated[list[UUID] | None, Query(max_length=service.MAX_COMPARED)] = None,
 ) -> HTMLResponse:
     found = views.comparison(service.compare_runs(session, ids or []))
-    names = {name: name_of(name) for name in found.metrics}
+    names = names_of(found.metrics)
     return render(request, "run_comparison.html", caller, found=found, names=names)
 
 

@@ -34,7 +34,7 @@ def get_system(
     known: KnownTotals = request.app.state.totals
     totals, is_old = known.get()
     if is_old:
-        later.add_task(known.count)
+        later.add_task(known.renew)
     jobs, open_jobs = list_open_jobs(session, caller.visible_to, MOST_JOBS)
     failures, is_complete = list_failures(session, caller.visible_to)
     return schemas.System(

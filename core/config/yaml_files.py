@@ -26,6 +26,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
 def parse_mapping(text: str, name: str) -> dict[str, Any]:
     """The mapping in a text, which errors call `name`. Raises InvalidConfig for any other content."""
     try:
+        _refuse_aliases(text)
         content = yaml.safe_load(text)
     except yaml.reader.ReaderError as error:
         raise InvalidConfig(f"{name} {_NO_TEXT}.") from error
@@ -35,7 +36,17 @@ def parse_mapping(text: str, name: str) -> dict[str, Any]:
         raise InvalidConfig(f"{name} is nested too deeply.") from error
     if not isinstance(content, dict):
         raise InvalidConfig(f"{name} must hold keys and values.")
+    if other := [key for key in content if not isinstance(key, str)]:
+        raise InvalidConfig(f"{name} has the key {other[0]!r}, which is no text.")
     return content
+
+
+def _refuse_aliases(text: str) -> None:
+    """A few of them make a mapping that is endless, or larger than the memory. Raises YAMLError."""
+    for event in yaml.parse(text, yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            place = "" if event.start_mark is None else f" (line {event.start_mark.line + 1})"
+            raise yaml.YAMLError(f"the alias *{event.anchor} must be written out{place}")
 
 
 def _explain(error: yaml.YAMLError | ValueError) -> str:

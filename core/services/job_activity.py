@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.jobs.jobs import OPEN_JOB_STATES, OPEN_UNIT_STATES
+from core.jobs.space import shortage_of
 from core.jobs.workers import DISPATCHER, is_alive, slots_by_queue
 from core.states import UnitState
 from core.store.tables import Job, JobUnit
@@ -50,6 +51,9 @@ def _open_units(session: Session, job_id: UUID) -> Iterator[Any]:
 
 
 def _explain(session: Session, waiting: list[Any]) -> Iterator[str]:
+    if shortage := shortage_of(session):
+        yield shortage
+        return
     if not is_alive(session, DISPATCHER):
         yield "No dispatcher runs, which hands work to the workers."
         return

@@ -96,11 +96,17 @@ class KnownTotals:
         self._took_s = self._counted = 0.0  # of the monotonic clock
 
     def get(self) -> tuple[LibraryTotals, bool]:
-        """The totals, and whether they are to be counted anew by `count`, when nobody waits for it."""
+        """The totals, and whether they are to be counted anew by `renew`, when nobody waits for it."""
         known = self._known
         if known is None or (self._is_old() and self._took_s <= INLINE_S):
             known = self.count()
         return known, self._is_old()
+
+    def renew(self) -> None:
+        """Count, unless another thread is at it."""
+        if self._counting.acquire(blocking=False):
+            self._counting.release()
+            self.count()
 
     def count(self) -> LibraryTotals:
         """Count, unless another thread has just done so."""

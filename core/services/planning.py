@@ -128,7 +128,8 @@ def list_unfinished_items(
     Either those of tracks, or those of paths that were no track; with `code` only those of one reason.
     """
     path, size = func.coalesce(JobItem.path, Track.path), func.coalesce(Track.size, 0)
-    content_hash = case((JobItem.state == ItemState.PENDING, JobItem.content_hash))
+    is_unchanged = (JobItem.state == ItemState.PENDING) & (JobItem.content_hash == Track.content_hash)
+    content_hash = case((is_unchanged, JobItem.content_hash))
     kind = JobItem.track_id.is_not(None) if are_tracks else JobItem.track_id.is_(None)
     states = unfinished_states(session.get_one(Job, job_id))
     query = (

@@ -10,6 +10,7 @@ class Connection extends HTMLElement {
   connectedCallback() {
     events.addEventListener("away", () => this.#show(true, this.#missing));
     events.addEventListener("back", () => this.#show(false, this.#missing));
+    if (document.querySelector("nav")) events.start(); // where nobody is logged in there is none
     events.addEventListener("readiness", ({ detail }) => this.#show(this.#isAway, detail.missing));
   }
 

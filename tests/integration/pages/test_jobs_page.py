@@ -8,6 +8,8 @@ import httpx
 import pytest
 from sqlalchemy import select
 
+from api.pages.job_titles import KINDS
+from core.config.params import JobKind
 from core.states import ItemState, JobState, UnitState
 from core.store.tables import Job, JobUnit
 from tests.integration.api.gateway import bearer, problem_of
@@ -53,6 +55,10 @@ def failed_job(db) -> Job:
 def test_without_jobs_the_list_says_what_a_job_is(http):
     assert "There are no jobs yet" in page_of(http, "/jobs")
     assert "No job fits." in page_of(http, "/jobs?state=failed&kind=&library=")
+
+
+def test_each_kind_of_job_has_a_name():
+    assert KINDS.keys() == set(JobKind)
 
 
 def test_the_list_is_filtered_and_paged_by_its_address(http, db):

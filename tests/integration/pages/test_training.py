@@ -41,7 +41,9 @@ def test_a_run_shows_its_curves_while_it_is_at_work(http, db):
     assert http.get(f"/training/compare?ids={before}", headers=HTML).status_code == 200
 
 
-@pytest.mark.parametrize("text", ["", "a: [", "experiment_name: x\nmodel: {kind: nope}", 'a: "\\0"'])
+@pytest.mark.parametrize(
+    "text", ["", "a: [", "experiment_name: x\nmodel: {kind: nope}", 'a: "\\0"', "a: &a [*a]", "1: 2"]
+)
 def test_a_wrong_experiment_is_shown_again_with_the_reason(http, text):
     answer = http.post("/training", data={"text": text}, headers=HTML)
     assert answer.status_code == 422
