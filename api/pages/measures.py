@@ -16,7 +16,7 @@ NAMES = {
     "roc_auc_macro": "ROC-AUC, mean of labels",
     "macro_roc_auc": "ROC-AUC, mean of labels",
 }
-NO_SCORE = ("tracks", "duration_s")  # numbers that stand among the measures
+NO_SCORE = ("tracks", "duration_s", "measured_labels")  # numbers that stand among the measures
 
 
 @dataclass(frozen=True)
