@@ -51,7 +51,8 @@ def line_chart(title: str, series: Mapping[str, Points]) -> Chart | None:
         [
             Line(
                 name,
-                " ".join(f"{across(x):.1f},{up(y):.1f}" for x, y in points),
+                # A single point is a line to itself, which is drawn as a dot.
+                " ".join(f"{across(x):.1f},{up(y):.1f}" for x, y in [points[0], *(points[1:] or points)]),
                 number,
                 f"{points[-1][1]:.4g}",
             )

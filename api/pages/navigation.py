@@ -10,16 +10,18 @@ class Entry:
     title: str
     path: str  # below the address of the server, without the leading slash
     scope: str = Scope.READ  # callers without it are not shown the entry
+    also: str = ""  # where further pages of the entry begin
 
     def leads_to(self, path: str) -> bool:
         """Whether a page at this path, without the leading slash, belongs to the entry."""
-        return path == self.path or (self.path != "" and path.startswith(f"{self.path}/"))
+        places = [place for place in (self.path, self.also) if place]
+        return path == self.path or any(path.startswith(f"{place}/") for place in places)
 
 
 ENTRIES = (
     Entry("Home", ""),
     Entry("Jobs", "jobs"),
-    Entry("Library", "library"),
+    Entry("Library", "library", also="tracks"),
     Entry("Review", "review", Scope.WRITE),
     Entry("Models", "models"),
     Entry("Training", "training"),

@@ -1,6 +1,7 @@
 """One gateway with some jobs, and one browser, for all tests of this folder."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -13,14 +14,17 @@ from core.store.session import SessionFactory
 from tests.integration.api.conftest import keyed_url, open_settings
 from tests.integration.api.gateway import running
 from tests.support.builders import (
+    make_analysed_track,
     make_finished_job,
     make_job,
     make_library,
     make_model,
+    make_run,
     make_track,
     make_unit,
 )
 from tests.support.chromium import chromium, complaints, find_programs, resize
+from tests.support.sounds import tone, write
 
 __all__ = ["keyed_url", "open_settings"]
 
@@ -55,11 +59,16 @@ def browser(chrome: Chrome) -> Iterator[Chrome]:
 
 
 @pytest.fixture
-def filled(clean_database: SessionFactory) -> SessionFactory:
-    """A library, a model, and a job of each state, one with failed tracks of hostile names."""
+def filled(clean_database: SessionFactory, tmp_path: Path) -> SessionFactory:
+    """A library of labelled tracks, a model, a run, and a job of each state, one with failed tracks."""
+    (tmp_path / "jazz").mkdir()
     with clean_database.begin() as session:
-        library, model = make_library(session, name="music"), make_model(session)
-        tracks = [make_track(session, library, path=f"jazz/{number}.mp3") for number in range(3)]
+        library, model = make_library(session, name="music", path=str(tmp_path)), make_model(session)
+        tracks = []
+        for number in range(3):
+            path = f"jazz/{number}.wav"
+            write(tmp_path / path, tone(220, 1))
+            tracks.append(make_analysed_track(session, library, model, path))
         failed = make_track(session, library, path=HOSTILE)
         make_finished_job(session, library, model, tracks, [failed])
         running = make_job(
@@ -67,6 +76,7 @@ def filled(clean_database: SessionFactory) -> SessionFactory:
         )
         make_unit(session, running, done=4)
         make_job(session, state=JobState.FAILED, error_code="job_failed", error_detail="It failed.")
+        make_run(session)
         make_job(session)
     return clean_database
 

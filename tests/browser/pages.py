@@ -16,6 +16,11 @@ class Page:
         return self.address if isinstance(self.address, str) else self.address(rest)
 
 
+def newest_model(rest: httpx.Client) -> str:
+    model = rest.get("/models").raise_for_status().json()["items"][0]
+    return f"models/{model['name']}@{model['version']}"
+
+
 def newest(noun: str) -> Callable[[httpx.Client], str]:
     """The page of the first of `GET /api/v1/<noun>`."""
     return lambda rest: f"{noun}/{rest.get(f'/{noun}').raise_for_status().json()['items'][0]['id']}"
@@ -26,5 +31,12 @@ PAGES = (
     Page("jobs", "jobs"),
     Page("job", newest("jobs")),
     Page("new-job", "jobs/new"),
+    Page("library", "library"),
+    Page("track", newest("tracks")),
+    Page("review", "review"),
+    Page("models", "models"),
+    Page("model", newest_model),
+    Page("training", "training"),
+    Page("settings", "settings"),
     Page("problem", "no/such/page"),
 )

@@ -86,7 +86,7 @@ class Player extends HTMLElement {
     this.#audio.play().catch(() => this.#show());
   }
 
-  #load({ track, title, artist, duration, unplayable }, isNamed) {
+  #load({ track, title, artist, duration, unplayable, unread }, isNamed) {
     this.#track = { id: track, duration: Number(duration) || 0, isUnplayable: unplayable !== undefined };
     const address = `${this.dataset.tracks}${track}`;
     if (this.#audio.getAttribute("src") !== `${address}/audio`) this.#audio.src = `${address}/audio`;
@@ -97,11 +97,12 @@ class Player extends HTMLElement {
     this.#asked?.abort();
     this.#asked = new AbortController();
     this.#waveform.peaks = null;
+    this.hidden = false;
+    if (unread !== undefined) return; // the server knows no peaks of a file that was not analysed
     fetchPeaks(address, this.#asked.signal).then(
       (peaks) => (this.#waveform.peaks = peaks),
       () => {}, // aborted for another track, or the server is away: the line stays even
     );
-    this.hidden = false;
   }
 
   #onClick(event) {
