@@ -265,6 +265,7 @@ def _show(
         done=done,
         query=choice.query(),
         export_query=choice.query(sort=choice.order),
+        ranked_address=f"?{choice.query(min_score=0.0)}" if choice.genres and not choice.min_score else None,
     )
 
 

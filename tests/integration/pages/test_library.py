@@ -1,6 +1,7 @@
 """The page of all tracks: what the address chooses, how it is exported and corrected, who may do what."""
 
 import csv
+import html
 import io
 import re
 
@@ -71,6 +72,15 @@ def test_what_cannot_be_chosen_is_said_in_the_page(http, ids):
     assert page.status_code == 422
     assert "has no label &#39;polka&#39;" in page.text
     assert http.get("/library?library=nowhere", headers=HTML).status_code == 404
+
+
+def test_where_no_track_has_a_label_all_can_be_ranked_by_its_score(http, ids):
+    nothing = http.get("/library?genre=rock&genre=ambient", headers=HTML)
+    assert titles(nothing) == []
+    address = re.search(r'href="(\?[^"]*min_score=0\.0[^"]*)"', nothing.text)
+    assert address is not None
+    ranked = http.get(f"/library{html.unescape(address[1])}", headers=HTML)
+    assert titles(ranked) == ["rock.mp3", "&lt;b&gt;&amp;", "jazz.mp3"]
 
 
 def test_an_empty_library_says_so(http, db):
