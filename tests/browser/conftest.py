@@ -8,9 +8,11 @@ import pytest
 from selenium.webdriver import Chrome
 
 from api.main import create_app
+from core.ml.audio.waveform import Waveform
 from core.settings import Settings, get_settings
 from core.states import JobState
 from core.store.session import SessionFactory
+from core.store.waveforms import save_waveforms
 from tests.integration.api.conftest import keyed_url, open_settings
 from tests.integration.api.gateway import running
 from tests.support.builders import (
@@ -69,6 +71,8 @@ def filled(clean_database: SessionFactory, tmp_path: Path) -> SessionFactory:
             path = f"jazz/{number}.wav"
             write(tmp_path / path, tone(220, 1))
             tracks.append(make_analysed_track(session, library, model, path))
+        waveform = Waveform(1.0, 0.25, bytes([40, 90, 200, 120]), bytes([20, 50, 110, 60]))
+        save_waveforms(session, {track.content_hash or b"": waveform for track in tracks})
         failed = make_track(session, library, path=HOSTILE)
         make_finished_job(session, library, model, tracks, [failed])
         running = make_job(
