@@ -26,8 +26,8 @@ def read_mapping(path: Path) -> dict[str, Any]:
 def parse_mapping(text: str, name: str) -> dict[str, Any]:
     """The mapping in a text, which errors call `name`. Raises InvalidConfig for any other content."""
     try:
-        _refuse_aliases(text)
         content = yaml.safe_load(text)
+        _refuse_aliases(text)
     except yaml.reader.ReaderError as error:
         raise InvalidConfig(f"{name} {_NO_TEXT}.") from error
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number that cannot be

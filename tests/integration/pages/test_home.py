@@ -29,7 +29,8 @@ def without_steps(http: httpx.Client) -> str:
     return "" if "in three steps" in page else page
 
 
-def test_a_server_at_work_shows_jobs_failures_and_totals(http, db):
+def test_a_server_at_work_shows_jobs_failures_and_totals(http, db, monkeypatch):
+    monkeypatch.setattr("core.services.library_totals.IDLE_PER_WORK", 0)
     with db.begin() as session:
         library, model = make_library(session, name="music"), make_model(session)
         tracks = [make_track(session, library) for _ in range(3)]
