@@ -89,7 +89,7 @@ def suggest_retry(response: Response, job: schemas.Job) -> None:
         response.headers["Retry-After"] = views.RETRY_AFTER_S
 
 
-@router.get("")
+@router.get("", responses=problems(404))
 def list_jobs(
     session: SessionDep,
     caller: Reader,
