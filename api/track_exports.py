@@ -5,21 +5,20 @@ Every page is read in a short transaction of its own: a client may take an hour 
 
 from collections.abc import Iterator
 from enum import StrEnum
-from pathlib import PurePosixPath
 
 from api import schemas, views
 from api.exports import to_csv
-from api.titles import title_of
+from api.playlists import M3U_HEADER, m3u_entry
 from core.output.spreadsheets import guard
 from core.states import TrackOrder
 from core.store.libraries import find_folders
 from core.store.registry import resolve_model
 from core.store.session import SessionFactory, transaction
-from core.store.track_pages import TrackFilter, list_tracks
+from core.store.track_filters import TrackFilter
+from core.store.track_pages import list_tracks
 
 PAGE = 500
 COLUMNS = ("track_id", "library", "path", "duration_s", "labels", "corrections", "model", "warnings")
-UNKNOWN_LENGTH = -1
 
 
 class TrackExportFormat(StrEnum):
@@ -85,14 +84,9 @@ def _csv_row(track: schemas.Track) -> tuple[object, ...]:
 
 def as_m3u(sessions: SessionFactory, pages: Iterator[list[schemas.Track]]) -> Iterator[str]:
     """Extended M3U with the absolute paths of the files."""
-    yield "#EXTM3U\n"
+    yield M3U_HEADER
     for page in pages:
         with transaction(sessions) as session:
             folders = find_folders(session, {track.library for track in page})
         # Without the tracks of a library that has been deleted since the page was read.
-        yield "".join(_m3u_entry(track, folders[track.library]) for track in page if track.library in folders)
-
-
-def _m3u_entry(track: schemas.Track, folder: str) -> str:
-    length = round(track.prediction.duration_s) if track.prediction else UNKNOWN_LENGTH
-    return f"#EXTINF:{length},{' '.join(title_of(track).split())}\n{PurePosixPath(folder) / track.path}\n"
+        yield "".join(m3u_entry(track, folders[track.library]) for track in page if track.library in folders)

@@ -2,15 +2,16 @@
 
 import re
 import unicodedata
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Query
 from pydantic import Field
 
 from api.deps import IdPrefix
+from api.schemas.corrections import SUFFIX
 from core.errors import Invalid
 from core.states import TrackOrder
-from core.store.track_pages import TrackFilter
+from core.store.track_filters import TrackFilter
 
 MOST_GENRES = 20
 MOST_WORDS = 20
@@ -26,7 +27,7 @@ Order = Annotated[
 LibraryName = Annotated[str | None, Query(max_length=200, description="name of a library")]
 
 
-def get_wanted_tracks(
+async def get_wanted_tracks(
     genre: Annotated[
         list[LabelName],
         Query(
@@ -65,7 +66,7 @@ def get_wanted_tracks(
     ] = None,
     suffix: Annotated[
         str | None,
-        Query(pattern=r"^\.?[A-Za-z0-9_~+-]{1,10}$", description="of the file, such as `.flac`"),
+        Query(pattern=SUFFIX, description="of the file, such as `.flac`"),
     ] = None,
     year: Annotated[int | None, Query(ge=0, le=9999, description="that the tag `date` begins with")] = None,
     corrected: Annotated[
@@ -90,15 +91,22 @@ def get_wanted_tracks(
         library=library,
         path=path,
         q=q,
-        words=() if words is None else split_words(words),
-        suffix=None if suffix is None else f".{suffix.removeprefix('.').lower()}",
-        year=None if year is None else f"{year:04}",
+        **of_file(words, suffix, year),
         corrected=corrected,
         unsure=unsure,
         missing=missing,
         unreadable_tags=unreadable_tags,
         id_prefix=id_prefix,
     )
+
+
+def of_file(words: str | None, suffix: str | None, year: int | None) -> dict[str, Any]:
+    """Fields of a TrackFilter in the form that indexes have. Raises Invalid for a text without words."""
+    return {
+        "words": () if words is None else split_words(words),
+        "suffix": None if suffix is None else f".{suffix.removeprefix('.').lower()}",
+        "year": None if year is None else f"{year:04}",
+    }
 
 
 WantedTracks = Annotated[TrackFilter, Depends(get_wanted_tracks)]

@@ -29,7 +29,8 @@ from core.store.libraries import list_library_names
 from core.store.registry import DEFAULT_ALIAS, resolve_model
 from core.store.session import transaction
 from core.store.tables import Model
-from core.store.track_pages import TrackFilter, list_tracks
+from core.store.track_filters import TrackFilter
+from core.store.track_pages import list_tracks
 
 router = APIRouter(prefix="/library", include_in_schema=False)
 

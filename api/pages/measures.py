@@ -4,17 +4,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# The averages that trainings store, the most telling first; pretrained models name some the other way round.
-NAMES = {
-    "f1_macro": "F1, mean of labels",
-    "f1_micro": "F1, all decisions",
-    "f1_samples": "F1, mean of tracks",
+from core.output.measures import TITLES
+
+# The most telling measures first. Published figures of pretrained models name two the other way round.
+ORDER = ("f1_macro", "f1_micro", "f1_samples", "accuracy", "pr_auc_macro", "pr_auc_chance", "roc_auc_macro")
+NAMES = TITLES | {
     "accuracy": "Accuracy",
-    "pr_auc_macro": "PR-AUC, mean of labels",
-    "macro_pr_auc": "PR-AUC, mean of labels",
-    "pr_auc_chance": "PR-AUC of random scores",
-    "roc_auc_macro": "ROC-AUC, mean of labels",
-    "macro_roc_auc": "ROC-AUC, mean of labels",
+    "macro_pr_auc": TITLES["pr_auc_macro"],
+    "macro_roc_auc": TITLES["roc_auc_macro"],
 }
 NO_SCORE = ("tracks", "measured_labels", "duration_s")  # numbers that stand among the measures
 
@@ -39,8 +36,8 @@ def names_of(measures: Iterable[str]) -> dict[str, str]:
 
 
 def measures_of(metrics: Mapping[str, Any], intervals: Mapping[str, Mapping[str, Any]]) -> list[Measure]:
-    """In the order of `NAMES`; further ones after them."""
-    order = [*NAMES, *(name for name in metrics if name not in NAMES)]
+    """In the order of `ORDER`; further ones after them."""
+    order = [*ORDER, *(name for name in metrics if name not in ORDER)]
     found = [name for name in order if name not in NO_SCORE and metrics.get(name) is not None]
     return [_measure(name, metrics[name], intervals.get(name, {})) for name in found]
 

@@ -5,11 +5,12 @@ from uuid import UUID
 from api import schemas
 from api.deps import READ, Cursor, IdPrefix, Limit, SessionDep, Writer
 from api.routes import API, make_router, problems
+from api.track_filters import of_file
 from core.library.correction_files import read_rows
 from core.services import corrections as service
 from core.store.correction_changes import ChangeRow, Written, list_changes, undo_change
 from core.store.registry import resolve_model
-from core.store.track_pages import TrackFilter
+from core.store.track_filters import TrackFilter
 
 router = make_router("corrections")
 CSV_PATH = f"{API}/corrections/from-csv"
@@ -59,7 +60,8 @@ def _wanted(query: schemas.TrackQuery) -> TrackFilter:
         genre=genres[0] if genres else None,
         genres_too=tuple(genres[1:]),
         not_genres=tuple(query.not_genre),
-        **query.model_dump(exclude={"model", "genre", "not_genre"}),
+        **of_file(query.text, query.suffix, query.year),
+        **query.model_dump(exclude={"model", "genre", "not_genre", "text", "suffix", "year"}),
     )
 
 

@@ -8,11 +8,8 @@ from api import schemas
 from api.deps import SessionDep, SettingsDep
 from api.routes import API, problems
 from api.security.access import needs_api_keys
-from api.security.cookies import get_token, remove_token, set_token
-from api.security.origins import check_origin
-from core.errors import SessionNotNeeded, Unauthenticated
-from core.store.api_keys import find_api_key
-from core.store.browser_sessions import begin_browser_session, end_browser_session
+from api.security.browser_sessions import log_in, log_out
+from core.errors import SessionNotNeeded
 
 ENDED: dict[int | str, dict[str, Any]] = {204: {"description": "Ended"}}
 router = APIRouter(prefix=f"{API}/session", tags=["session"])
@@ -32,22 +29,13 @@ def begin_session(
     With a cookie, writes need `Origin` or `Sec-Fetch-Site`, which browsers send, and which must name this
     server. Programs send the key itself.
     """
-    check_origin(request, has_cookie=False)
     if not needs_api_keys(settings):
         raise SessionNotNeeded
-    key = find_api_key(session, body.key)
-    if key is None:
-        raise Unauthenticated("This API key is not valid.")
-    row, token = begin_browser_session(session, key)
-    set_token(request, response, token, row.expires_at)
+    key, row = log_in(request, response, session, body.key)
     return schemas.Session(scopes=key.scopes, expires_at=row.expires_at)
 
 
 @router.delete("", status_code=204, responses=ENDED | problems(403, 422, 429, 503))
 def end_session(request: Request, response: Response, session: SessionDep) -> None:
     """End the session of the cookie that is sent; without one there is nothing to end."""
-    token = get_token(request)
-    check_origin(request, has_cookie=token is not None)
-    if token is not None:
-        end_browser_session(session, token)
-    remove_token(request, response)
+    log_out(request, response, session)

@@ -27,8 +27,8 @@ def get_system(
 ) -> schemas.System:
     """Is it healthy, what is it doing, what failed in the last seven days, and what do the libraries hold?
 
-    Counting more than some hundred thousand tracks takes seconds, so `library` may be some minutes old, or
-    from the time when it was asked for last; then it is counted anew behind the answer.
+    Counting more than some hundred thousand tracks takes seconds. The totals in `library` are therefore
+    cached, and an expired cache is refreshed after the response: `counted_at` says how old they are.
     """
     missing = [*missing_in_database(session), *missing_broker(settings)]
     known: KnownTotals = request.app.state.totals

@@ -45,6 +45,9 @@ class CorrectionRequest(Request):
 Genres = Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=20)]
 
 
+SUFFIX = r"^\.?[A-Za-z0-9_~+-]{1,10}$"
+
+
 class TrackQuery(Request):
     """Which tracks are meant, as for `GET /tracks`; all that is given must hold."""
 
@@ -57,9 +60,13 @@ class TrackQuery(Request):
     library: str | None = Field(default=None, max_length=200)
     path: str | None = Field(default=None, max_length=4096)
     q: str | None = Field(default=None, max_length=200)
+    text: str | None = Field(default=None, max_length=200)
+    suffix: str | None = Field(default=None, pattern=SUFFIX)
+    year: int | None = Field(default=None, ge=0, le=9999)
     unreadable_tags: bool = False
     missing: bool = False
     corrected: bool | None = None
+    unsure: bool = False
     model: str = Field(default="default", max_length=200)
 
 

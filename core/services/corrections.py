@@ -21,7 +21,7 @@ from core.store.corrections import get_content_hash
 from core.store.label_sets import read_vocabulary
 from core.store.libraries import get_library_by_name
 from core.store.tables import Library, Model, Track
-from core.store.track_pages import TrackFilter, matching
+from core.store.track_filters import TrackFilter, matching
 
 MOST_TRACKS = 100_000  # of one request
 MOST_VERDICTS = 200_000  # of one request: tracks times labels

@@ -96,17 +96,19 @@ class KnownTotals:
         self._took_s = self._counted = 0.0  # of the monotonic clock
 
     def get(self) -> tuple[LibraryTotals, bool]:
-        """The totals, and whether they are to be counted anew by `renew`, when nobody waits for it."""
+        """The cached totals, and whether the caller should refresh them with `renew` after its response."""
         known = self._known
         if known is None or (self._is_old() and self._took_s <= INLINE_S):
             known = self.count()
         return known, self._is_old()
 
     def renew(self) -> None:
-        """Count, unless another thread is at it."""
+        """Count, unless another thread is counting."""
         if self._counting.acquire(blocking=False):
-            self._counting.release()
-            self.count()
+            try:
+                self._measure()
+            finally:
+                self._counting.release()
 
     def count(self) -> LibraryTotals:
         """Count, unless another thread has just done so."""
@@ -114,12 +116,15 @@ class KnownTotals:
         with self._counting:
             if self._known is not None and self._counted > asked:
                 return self._known
-            start = time.monotonic()
-            with self._sessions() as session:
-                self._known = count_totals(session)
-            self._counted = time.monotonic()
-            self._took_s = self._counted - start
-            return self._known
+            return self._measure()
+
+    def _measure(self) -> LibraryTotals:
+        start = time.monotonic()
+        with self._sessions() as session:
+            self._known = totals = count_totals(session)
+        self._counted = time.monotonic()
+        self._took_s = self._counted - start
+        return totals
 
     def _is_old(self) -> bool:
         return time.monotonic() - self._counted > IDLE_PER_WORK * self._took_s

@@ -16,7 +16,7 @@ from core.services.track_files import open_track
 from core.store.tables import Job, Library, Track
 
 PEAKS_UNIT = UnitSpec("peaks", queues.INTERACTIVE, "workers.peaks:compute_peaks", is_one_item=True)
-REMEMBERED = timedelta(hours=1)  # a file that could not be decoded is not tried again for so long
+REMEMBERED = timedelta(hours=1)  # how long the error of a file that cannot be decoded is cached
 
 
 def submit_peaks(session: Session, track_id: UUID, context: SubmissionContext) -> Submission:

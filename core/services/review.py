@@ -14,7 +14,7 @@ from core.store.registry import resolve_model
 from core.store.review import Progress, Question, Strategy
 from core.store.session import SessionFactory, transaction
 from core.store.tables import Model
-from core.store.track_pages import find_label
+from core.store.track_filters import find_label
 
 TRAINED_ON = (
     "The model was trained on some of these tracks, so its scores may agree with labels that are wrong."

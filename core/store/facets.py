@@ -19,7 +19,7 @@ from core.spelling import name_key
 from core.states import Verdict
 from core.store.label_sets import list_label_sets
 from core.store.tables import Correction, Library, Model, Prediction, PredictionLabel, Track
-from core.store.track_pages import DECIDED, TrackFilter, matching, suffix_of_path, year_of_tags
+from core.store.track_filters import DECIDED, TrackFilter, matching, suffix_of_path, year_of_tags
 
 MOST_COUNTED = 16_000  # of no more tracks all are counted
 SAMPLE = 2000  # tracks

@@ -167,7 +167,7 @@ def count_decided(session: Session) -> int:
 
 
 def find_leased(session: Session, track_ids: Sequence[UUID], reviewer: str, left_s: float) -> set[UUID]:
-    """Those of these tracks about which this reviewer is being asked for so many seconds more, at least."""
+    """Those of these tracks that this reviewer holds a lease on for at least `left_s` more seconds."""
     mine = (Review.reviewer == reviewer, Review.leased_until > func.clock_timestamp() + seconds(left_s))
     query = select(Track.id).join(Review, Review.content_hash == Track.content_hash)
     return set(session.scalars(query.where(Track.id.in_(track_ids), Track.missing_at.is_(None), *mine)))

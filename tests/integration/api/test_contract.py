@@ -129,7 +129,8 @@ def known(db: SessionFactory, music: Path, tmp_path: Path, open_settings: Settin
 
 @pytest.fixture
 def url(open_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A gateway that asks for keys, however fast, and does not wait for workers that there are not."""
+    """A gateway that asks for keys, however fast, and waits neither for workers nor for changes."""
+    monkeypatch.setattr("api.routes.events.MAX_STREAM_S", 0)
     monkeypatch.setattr("api.waiting.DEFAULT_WAIT_S", 0)
     monkeypatch.setattr("api.waiting.MAX_WAIT_S", 0)
     changes = {"require_api_keys": True, "max_requests_per_s": 0.0, "max_open_jobs": 0}

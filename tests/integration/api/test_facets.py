@@ -12,7 +12,8 @@ from core.store.correction_changes import NewCorrection, write_corrections
 from core.store.label_sets import SetLabel, create_label_set
 from core.store.session import SessionFactory
 from core.store.tables import Track
-from core.store.track_pages import EVERYTHING, TrackFilter, list_tracks
+from core.store.track_filters import EVERYTHING, TrackFilter
+from core.store.track_pages import list_tracks
 from tests.integration.api.gateway import problem_of
 from tests.support.builders import make_analysed_track, make_library, make_model, make_track
 from tests.support.query_plans import explain

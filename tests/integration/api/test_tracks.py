@@ -8,7 +8,8 @@ from sqlalchemy import select, text
 
 from core.store.session import SessionFactory
 from core.store.tables import Library
-from core.store.track_pages import TrackFilter, list_tracks
+from core.store.track_filters import TrackFilter
+from core.store.track_pages import list_tracks
 from tests.integration.api.gateway import problem_of
 from tests.support.builders import make_analysed_track, make_library, make_model, make_track
 from tests.support.query_plans import explain

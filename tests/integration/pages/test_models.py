@@ -97,7 +97,7 @@ def test_versions_are_listed_with_their_aliases_and_what_they_reach(http, two_ve
     listed = page(http, "/models")
     assert listed.index("test-model@2") < listed.index("test-model@1")
     assert '<span class="state ready">default</span>' in listed
-    assert "F1, mean of labels" in listed
+    assert "F1, mean over labels" in listed
     assert "Roll back" not in listed
 
 
@@ -154,7 +154,7 @@ def test_models_stand_side_by_side(http, two_versions):
     shown = page(http, "/models/compare?models=test-model%402&models=test-model%401")
     assert "These figures do not compare" in shown
     assert "It is not known what test-model@1 was measured on" in shown
-    assert "F1, mean of labels" in shown
+    assert "F1, mean over labels" in shown
 
 
 def test_a_preview_is_started_and_followed(http, db, two_versions):

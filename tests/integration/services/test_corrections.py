@@ -12,7 +12,7 @@ from core.services import corrections as service
 from core.services.corrections import Import, correct_matching, import_rows, import_tags
 from core.states import Verdict
 from core.store.registry import resolve_model
-from core.store.track_pages import TrackFilter
+from core.store.track_filters import TrackFilter
 from tests.support.builders import make_analysed_track, make_library, make_model
 
 OPTIONS: dict[str, Any] = {"author": "me", "note": None, "dry_run": False}

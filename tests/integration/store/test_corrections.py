@@ -26,7 +26,8 @@ from core.store.label_sets import SetLabel, create_label_set
 from core.store.predictions import given_labels, true_labels
 from core.store.session import transaction
 from core.store.tables import Correction, CorrectionChange, CorrectionEntry, Review, Track
-from core.store.track_pages import TrackFilter, list_tracks, matching
+from core.store.track_filters import TrackFilter, matching
+from core.store.track_pages import list_tracks
 from tests.support.builders import make_analysed_track, make_library, make_model, make_track
 from tests.support.query_plans import explain
 

@@ -16,7 +16,8 @@ from core.store.correction_changes import NewCorrection, write_corrections
 from core.store.cursor import Page, encode_cursor
 from core.store.embeddings import get_vector
 from core.store.tables import Library, Model, Prediction, PredictionLabel, Track
-from core.store.track_pages import TrackFilter, list_tracks
+from core.store.track_filters import TrackFilter
+from core.store.track_pages import list_tracks
 from core.store.tracks import AnalysedFile, SeenFile, TrackRow, get_track, save_analysed, upsert_tracks
 from tests.support.builders import make_analysed_track, make_library, make_model, make_track
 from tests.support.query_plans import explain

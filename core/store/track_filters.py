@@ -1,0 +1,224 @@
+"""Which tracks are meant by a query, as conditions on rows of tracks."""
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    REAL,
+    ColumnElement,
+    SQLColumnExpression,
+    cast,
+    exists,
+    false,
+    func,
+    literal_column,
+    or_,
+    select,
+    text,
+    true,
+)
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from core.errors import Invalid
+from core.spelling import name_key
+from core.states import Verdict
+from core.store.ids import id_starts_with
+from core.store.libraries import get_library_by_name
+from core.store.tables import Correction, LabelSet, Library, Model, Prediction, PredictionLabel, Track
+
+DECIDED = (Verdict.YES, Verdict.NO)
+
+
+@dataclass(frozen=True)
+class TrackFilter:
+    """Which tracks are meant: all that is given must hold."""
+
+    genre: str | None = None  # a label
+    min_score: float | None = None  # of each genre, unless a person gave it; None: what its threshold is
+    library: str | None = None
+    path: str | None = None
+    q: str | None = None  # part of the path, ignoring case
+    unreadable_tags: bool = False
+    max_score: float = 1.0  # of each genre, unless a person gave it
+    genres_too: tuple[str, ...] = ()  # further labels that they have
+    not_genres: tuple[str, ...] = ()  # labels that they have not
+    id_prefix: str | None = None
+    words: tuple[str, ...] = ()  # beginnings of words of the path and the tags, all of which they have
+    suffix: str | None = None  # in lower case, with its dot
+    year: str | None = None  # four digits
+    corrected: bool | None = None  # whether somebody said something of their labels
+    unsure: bool = False  # of which people could not tell some label
+    missing: bool = False  # those whose file is gone, instead of those that are there
+
+    @property
+    def genres(self) -> list[str]:
+        return [] if self.genre is None else [self.genre, *self.genres_too]
+
+
+EVERYTHING = TrackFilter()
+
+
+def matching(session: Session, model: Model, wanted: TrackFilter) -> list[ColumnElement[bool]]:
+    """What holds of the tracks that `list_tracks` lists on all its pages; raises the same errors."""
+    where = besides_genre(session, model, wanted)
+    if wanted.genre is None:
+        return where
+    return [*where, _has_label(session, model, wanted.genre, wanted)]
+
+
+def besides_genre(session: Session, model: Model, wanted: TrackFilter) -> list[ColumnElement[bool]]:
+    """What holds of the tracks that are meant, besides their first genre."""
+    where = (
+        [Track.library_id == get_library_by_name(session, wanted.library).id]
+        if wanted.library is not None
+        else []
+    )
+    if wanted.path is not None:
+        where.append(_at_path(session, wanted.path, [*where, _is_there(wanted)]))
+    if wanted.q is not None:
+        where.append(Track.path.icontains(wanted.q, autoescape=True))
+    if wanted.unreadable_tags:
+        where.append(Track.tags_error.is_not(None))
+    if wanted.id_prefix is not None:
+        where.append(id_starts_with(Track.id, wanted.id_prefix))
+    where += [_has_label(session, model, genre, wanted) for genre in wanted.genres_too]
+    where += [~_has_label(session, model, genre, EVERYTHING) for genre in wanted.not_genres]
+    where += _of_file(wanted) + _by_verdicts(wanted)
+    return [*where, _is_there(wanted)]
+
+
+def _is_there(wanted: TrackFilter) -> ColumnElement[bool]:
+    return Track.missing_at.is_not(None) if wanted.missing else Track.missing_at.is_(None)
+
+
+def _of_file(wanted: TrackFilter) -> list[ColumnElement[bool]]:
+    where: list[ColumnElement[bool]] = []
+    if wanted.words:
+        beginnings = " & ".join(f"'{word}':*" for word in wanted.words)
+        query = func.to_tsquery(literal_column("'simple'"), beginnings)
+        where.append(func.track_words(Track.path, Track.tags).bool_op("@@")(query))
+    if wanted.suffix is not None:
+        where.append(suffix_of_path(Track.path) == wanted.suffix)
+    if wanted.year is not None:
+        where.append(year_of_tags(Track.tags) == wanted.year)
+    return where
+
+
+def _by_verdicts(wanted: TrackFilter) -> list[ColumnElement[bool]]:
+    of_audio = Correction.content_hash == Track.content_hash
+    where: list[ColumnElement[bool]] = []
+    if wanted.corrected is not None:
+        said = exists().where(of_audio, Correction.verdict.is_not(None)).correlate(Track)
+        where.append(said if wanted.corrected else ~said)
+    if wanted.unsure:
+        where.append(exists().where(of_audio, Correction.verdict == Verdict.UNSURE).correlate(Track))
+    return where
+
+
+def suffix_of_path(path: ColumnElement[str] | InstrumentedAttribute[str]) -> ColumnElement[str]:
+    """In lower case, with its dot; NULL if it has none. As in the index `ix_tracks_suffix`."""
+    return func.substring(func.lower(path), literal_column(r"'\.[a-z0-9_~+-]{1,10}$'"))
+
+
+def year_of_tags(tags: InstrumentedAttribute[dict[str, Any] | None]) -> ColumnElement[str]:
+    """The four digits that the date begins with, else NULL. As in the index `ix_tracks_year`."""
+    return func.substring(tags.op("->>")(literal_column("'date'")), literal_column("'^[0-9]{4}'"))
+
+
+def _at_path(session: Session, path: str, where: Sequence[ColumnElement[bool]]) -> ColumnElement[bool]:
+    """Tracks at a path: exact matches if there are any, else those that differ only in Unicode form.
+
+    The normal forms of the whole path are looked up in the index; a path whose parts have different forms
+    needs a scan of all tracks.
+    """
+    exact = Track.path == path
+    if path.isascii():
+        return exact
+    composed, decomposed = (unicodedata.normalize(form, path) for form in ("NFC", "NFD"))
+    for spelled in (exact, Track.path.in_((composed, decomposed))):
+        found = select(Track.id).join(Library).where(*where, spelled).limit(1)
+        if session.scalar(found) is not None:
+            return spelled
+    return func.normalize(Track.path, text("NFC")) == composed
+
+
+def find_label(session: Session, model: Model, name: str) -> str | None:
+    """The model's spelling of a label, ignoring case, white space and Unicode form.
+
+    None for a label that only a label set or some track, by correction, has. Raises Invalid for any other.
+    """
+    for label in model.labels:
+        if name_key(label) == name_key(name):
+            return label
+    confirmed = Correction.verdict == Verdict.YES
+    corrected = select(Correction.label).where(Correction.label_key == name_key(name), confirmed).limit(1)
+    listed = session.scalars(select(LabelSet.labels))
+    in_a_set = any(name_key(each["label"]) == name_key(name) for labels in listed for each in labels)
+    if in_a_set or session.scalar(corrected) is not None:
+        return None
+    raise Invalid(f"The model {model.reference} has no label {name!r}.")
+
+
+def _has_label(session: Session, model: Model, genre: str, wanted: TrackFilter) -> ColumnElement[bool]:
+    """Whether a track has the label for a person or, if nobody said more, such a score by the model."""
+    label = find_label(session, model, genre)
+    confirmed = exists().where(*of_label(genre), Correction.verdict == Verdict.YES).correlate(Track)
+    if label is None:
+        return confirmed
+    if reaches_below(model, label, wanted):
+        of_track = (Prediction.content_hash == Track.content_hash, Prediction.model_id == model.id)
+        predicted = exists().where(*of_track, *score_between(stored_score(model, label), wanted))
+    else:
+        given = PredictionLabel
+        predicted = exists().where(
+            given.content_hash == Track.content_hash,
+            given.model_id == model.id,
+            given.label == label,
+            *score_between(given.score, wanted),
+        )
+    return or_(confirmed, predicted.correlate(Track) & is_undecided(model, label))
+
+
+def of_label(genre: str) -> tuple[ColumnElement[bool], ...]:
+    return Correction.content_hash == Track.content_hash, Correction.label_key == name_key(genre)
+
+
+def is_undecided(model: Model, label: str) -> ColumnElement[bool]:
+    """Whether the model's label of a track stands, as in `core.store.predictions.true_labels`."""
+    contradicts = (Correction.label_key == name_key(label)) & Correction.verdict.in_(DECIDED)
+    if model.single_label:
+        keys = [name_key(each) for each in model.labels]
+        contradicts |= Correction.label_key.in_(keys) & (Correction.verdict == Verdict.YES)
+    found = (
+        select(true())
+        .where(Correction.content_hash == Track.content_hash, contradicts)
+        .limit(1)
+        .correlate(Track)
+    )
+    # A scalar: the planner would make an anti-join of NOT EXISTS, whose size it guesses far too small.
+    return ~func.coalesce(found.scalar_subquery(), false())
+
+
+def score_between(score: SQLColumnExpression[Any], wanted: TrackFilter) -> list[ColumnElement[bool]]:
+    least = score >= cast(wanted.min_score or 0.0, REAL)
+    return [least] if wanted.max_score >= 1 else [least, score <= cast(wanted.max_score, REAL)]
+
+
+def reaches_below(model: Model, label: str, wanted: TrackFilter) -> bool:
+    """Whether scores are asked for with which the model does not give the label: rows of labels lack them.
+
+    Exclusive labels have no thresholds: a track has only the one with the highest score.
+    """
+    if wanted.min_score is None or model.single_label:
+        return False
+    return wanted.min_score < threshold_of(model, label)
+
+
+def threshold_of(model: Model, label: str) -> float:
+    return model.thresholds[model.labels.index(label)]
+
+
+def stored_score(model: Model, label: str) -> ColumnElement[float]:
+    return Prediction.scores[model.labels.index(label) + 1]
