@@ -84,7 +84,7 @@ class JobActivity(Response):
         }
     )
 
-    units: dict[str, int] = Field(description="pieces of work that have not ended, by state")
+    units: dict[str, int] = Field(description="units that have not ended, by state")
     waits_for: list[str] = Field(description="why nothing is being done for it, in sentences")
     stage_s: dict[str, float] = Field(description="seconds of work by stage, of the first ended pieces")
     measured_units: int = Field(description="the pieces that `stage_s` is of")

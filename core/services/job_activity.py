@@ -69,7 +69,7 @@ def _explain(session: Session, waiting: list[Any]) -> Iterator[str]:
         elif until_s > 0:
             yield f"It is tried again in {until_s:.0f} s."
         elif ahead := _count_ahead(session, queue):
-            yield f"All workers of the queue {queue!r} are busy: they are at {ahead} other pieces of work."
+            yield f"All workers of the queue {queue!r} are busy. Other units running: {ahead}."
         else:
             yield f"It is about to begin: a worker of the queue {queue!r} is free."
 

@@ -159,7 +159,7 @@ def test_a_job_says_why_it_waits(http, db):
     assert reason() == ["It is about to begin: a worker of the queue 'batch' is free."]
     with db.begin() as session:
         make_unit(session, make_job(session), state=UnitState.RUNNING)
-    assert reason() == ["All workers of the queue 'batch' are busy: they are at 1 other pieces of work."]
+    assert reason() == ["All workers of the queue 'batch' are busy. Other units running: 1."]
     with db.begin() as session:
         row = session.get_one(JobUnit, unit.id)
         row.run_after, row.last_error = datetime.now(UTC) + timedelta(hours=1), "The disk is full."
