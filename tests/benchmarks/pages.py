@@ -43,8 +43,8 @@ LIBRARIES = (
               'file:///x', 'e', id, '{}' FROM encoders""",
     "INSERT INTO model_aliases (alias, model_id) SELECT 'default', id FROM models",
 )
-# One in fifty tracks has the audio of another one, one in a thousand is missing. They have up to three labels, of
-# which some are far more frequent than others; every tenth has none.
+# One in fifty tracks has the audio of another one, one in a thousand is missing. Most have one to three
+# labels, some of which are far more frequent than others.
 TRACKS = (
     """INSERT INTO tracks (library_id, path, size, mtime_ns, content_hash, tags, missing_at)
        SELECT (SELECT array_agg(id ORDER BY name) FROM libraries)[1 + n % 3],
