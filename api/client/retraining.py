@@ -51,7 +51,7 @@ def show_all(retrainings: list[schemas.Retraining], models: list[schemas.Model])
 def state_of(each: schemas.Retraining) -> str:
     """One line on a retraining."""
     if not each.enabled:
-        line = f"{each.model} is no longer retrained automatically."
+        line = f"{each.model} is not retrained automatically."
     elif each.corrected is None and each.error is not None:
         return f"{each.model} is not retrained automatically: {each.error.detail}"
     else:

@@ -52,7 +52,7 @@ from api.schemas.preview import (
     ScoreChange,
 )
 from api.schemas.problems import FieldError, JobError, Problem
-from api.schemas.retrainings import Retraining, RetrainingRequest
+from api.schemas.retrainings import Retraining, RetrainingProgress, RetrainingRequest
 from api.schemas.review import ReleaseRequest, ReviewBatch, ReviewForecast, ReviewProgress, ReviewQuestion
 from api.schemas.sessions import Session, SessionRequest
 from api.schemas.studies import (
@@ -175,6 +175,7 @@ __all__ = [
     "Result",
     "ResumeRequest",
     "Retraining",
+    "RetrainingProgress",
     "RetrainingRequest",
     "ReviewBatch",
     "ReviewForecast",

@@ -2,7 +2,7 @@
 
 from api.views.experiments import comparison, experiment, run, run_details
 from api.views.jobs import RETRY_AFTER_S, item, job, job_list, job_prediction, read_job
-from api.views.models import SCORE_DIGITS, model, retraining
+from api.views.models import SCORE_DIGITS, model, retraining, retraining_progress
 from api.views.studies import study, study_details, trials
 from api.views.tracks import library, prediction, result, stored_prediction, track
 
@@ -21,6 +21,7 @@ __all__ = [
     "read_job",
     "result",
     "retraining",
+    "retraining_progress",
     "run",
     "run_details",
     "stored_prediction",

@@ -24,6 +24,7 @@ ARTIFACTS = {
     "model.json": "application/json",
     "history.json": "application/json",
     "test_results.json": "application/json",
+    "score_counts.json": "application/json",
     "training_curves.png": "image/png",
     "co_occurrence.png": "image/png",
     "MODEL_CARD.md": "text/markdown; charset=utf-8",
