@@ -20,7 +20,16 @@ from api.schemas.corrections import (
 )
 from api.schemas.duplicates import DuplicateGroup, DuplicateKind, Duplicates, DuplicateTrack
 from api.schemas.events import JobChange, JobChanges
-from api.schemas.experiments import Epoch, Experiment, ExperimentRuns, Run, RunComparison, RunDetails
+from api.schemas.experiments import (
+    Epoch,
+    Experiment,
+    ExperimentRuns,
+    Run,
+    RunComparison,
+    RunDetails,
+    RunLog,
+    RunLogLine,
+)
 from api.schemas.health import Health, Readiness
 from api.schemas.jobs import (
     OUTCOMES,
@@ -184,6 +193,8 @@ __all__ = [
     "Run",
     "RunComparison",
     "RunDetails",
+    "RunLog",
+    "RunLogLine",
     "ScoreChange",
     "Session",
     "SessionRequest",

@@ -186,6 +186,12 @@ def get_run(session: Session, run_id: UUID) -> RunRow:
     return RunRow(*row)
 
 
+def has_run(session: Session, run_id: UUID) -> bool:
+    """Whether this run of an experiment is known; trials of studies have none."""
+    query = select(Run.id).where(Run.id == run_id, Run.experiment_id.is_not(None))
+    return session.scalar(query) is not None
+
+
 def get_runs(session: Session, run_ids: Sequence[UUID]) -> list[RunRow]:
     """Those of these runs that exist, in any order."""
     if not run_ids:

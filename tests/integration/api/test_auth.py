@@ -65,6 +65,7 @@ READ = {
     "GET /api/v1/runs",
     "GET /api/v1/runs/compare",
     "GET /api/v1/runs/{run_id}",
+    "GET /api/v1/runs/{run_id}/log",
     "GET /api/v1/runs/{run_id}/artifacts/{name}",
     "GET /api/v1/studies",
     "GET /api/v1/studies/{study_id}",

@@ -1,6 +1,5 @@
 """Pages of models: what each state shows, and who may promote and roll back."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from core.store.registry import list_aliases, resolve_model
 from core.store.tables import Job
 from tests.integration.api.gateway import bearer
 from tests.support.builders import (
-    LABELS,
     make_analysed_track,
     make_api_key,
     make_job,
@@ -22,27 +20,9 @@ from tests.support.builders import (
     make_model,
     make_run,
 )
+from tests.support.held_out import RESULTS, write_held_out
 
 HTML = {"Accept": "text/html"}
-RESULTS: dict[str, Any] = {
-    "evaluated_on": "out_of_fold",
-    "folds": 5,
-    "intervals": {"f1_macro": {"value": 0.8, "low": 0.72, "high": 0.88}},
-    "per_label": [
-        {
-            "label": label,
-            "support": 4,
-            "precision": 0.81,
-            "recall": 0.77,
-            "f1": 0.79,
-            "pr_auc": 0.9,
-            "calibration_error": 0.031,
-        }
-        for label in LABELS
-    ],
-    "tracks": {"all": 120},
-    "warnings": ["Some <b>labels</b> are rare."],
-}
 OUTCOME: dict[str, Any] = {
     "model": "test-model@2",
     "against": "test-model@1",
@@ -98,26 +78,7 @@ def two_versions(db) -> None:
 @pytest.fixture
 def scored(db, tmp_path: Path) -> Path:
     """The files of the second version's training."""
-    bins = [[4, 0.05, 1], *[[0, None, 0]] * 8, [4, 0.95, 3]]
-    counts = [[50, 3, 1], [412, 1, 0], [950, 1, 2]]
-    files = {
-        "score_counts.json": {
-            "steps": 1000,
-            "tracks": 8,
-            "bins_of": "scores",
-            "bins": bins,
-            "calibration_error": 0.2,
-            "labels": [
-                {"label": "rock", "counts": counts, "bins": bins, "calibration_error": 0.2},
-                {"label": "jazz", "counts": [[1000, 0, 8]], "bins": bins, "calibration_error": 0.1},
-                {"label": "ambient"},
-            ],
-        },
-        "test_results.json": {"co_occurrence": [[2, 1, 0], [0, 4, 0], [0, 0, 0]]},
-    }
-    for name, content in files.items():
-        (tmp_path / name).write_text(json.dumps(content))
-    (tmp_path / "co_occurrence.png").write_bytes(b"")
+    write_held_out(tmp_path)
     with db.begin() as session:
         resolve_model(session, "test-model@2").artifact_url = tmp_path.as_uri()
     return tmp_path
