@@ -37,6 +37,8 @@ NEITHER_GATHER_NOR_SORT = select(
 GATHER_AND_SORT = select(
     func.set_config("enable_bitmapscan", "on", True), func.set_config("enable_sort", "on", True)
 )
+# Until the transaction ends: some thousand tracks are looked up in an index rather than found in all.
+LOOK_UP = select(func.set_config("random_page_cost", "1.1", True))
 MOST_COMPARED = 20_000  # rows of a label; one that has fewer is rare
 
 
@@ -83,6 +85,7 @@ def gather(
     start = _rarest_label(session, model, wanted, genres)
     if not start and not _has_index(wanted):
         return None
+    session.execute(LOOK_UP)
     found = select(*columns).join(Library, Library.id == Track.library_id).where(*start, *where)
     return found.cte("found").prefix_with("MATERIALIZED")
 
