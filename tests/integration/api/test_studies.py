@@ -11,7 +11,7 @@ import optuna
 import pytest
 import yaml
 from optuna.distributions import FloatDistribution
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from api.client.http import Client
 from core.settings import Settings
@@ -68,7 +68,7 @@ def finish(db: SessionFactory, study_id: str) -> None:
                 trial.state, trial.values = "failed", None
                 trial.error_code, trial.error_detail = "training_diverged", "The loss is nan."
         for unit in session.scalars(select(JobUnit)):
-            unit.state = "running"
+            unit.state, unit.started_at = "running", func.now()
             session.flush()
             unit.state, unit.done = "done", 1
         session.get_one(Study, UUID(study_id)).importances = {"roc_auc_macro": {"training.lr": 1.0}}
