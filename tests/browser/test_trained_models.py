@@ -54,6 +54,6 @@ def test_a_form_writes_the_configuration_as_it_is_filled_in(
 ):
     browser.get(f"{site}/training/new")
     text = browser.find_element(By.ID, "text")
-    assert "labels_from: genre_tags" in (text.get_property("value") or "")
+    assert "labels_from: genre_tags" in str(text.get_property("value"))
     Select(browser.find_element(By.ID, "labels")).select_by_value("corrections")
-    WebDriverWait(browser, 10).until(lambda _: "kind: corrections" in text.get_property("value"))
+    WebDriverWait(browser, 10).until(lambda _: "kind: corrections" in str(text.get_property("value")))
