@@ -37,6 +37,7 @@ from api.schemas.jobs import (
 from api.schemas.keys import ApiKey, ApiKeyRequest, NewApiKey
 from api.schemas.label_sets import LabelInSet, LabelSet, LabelSetChange, LabelSetRequest, SetLabel
 from api.schemas.libraries import Library, LibraryChange, LibraryRequest
+from api.schemas.maps import Map, MapColour, MapMatches, MapOutcome, MapPoint, MapRegion, MapRequest
 from api.schemas.model_comparison import ComparedLabel, ComparedModel, ModelComparison
 from api.schemas.models import Model, Offer, PromotionRequest
 from api.schemas.predictions import Label, Prediction
@@ -151,6 +152,13 @@ __all__ = [
     "LibraryRequest",
     "LibraryTotals",
     "ListedChange",
+    "Map",
+    "MapColour",
+    "MapMatches",
+    "MapOutcome",
+    "MapPoint",
+    "MapRegion",
+    "MapRequest",
     "Me",
     "Model",
     "ModelComparison",

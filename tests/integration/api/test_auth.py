@@ -56,6 +56,12 @@ READ = {
     "GET /api/v1/label-sets",
     "GET /api/v1/label-sets/{name}",
     "GET /api/v1/duplicates",
+    "GET /api/v1/map",
+    "GET /api/v1/map/points",
+    "GET /api/v1/map/points/{place}",
+    "GET /api/v1/map/colours",
+    "GET /api/v1/map/matches",
+    "GET /api/v1/map/density.png",
     "GET /api/v1/models",
     "GET /api/v1/models/compare",
     "GET /api/v1/models/{name}",
@@ -77,6 +83,7 @@ READ = {
     "GET /jobs",
     "GET /jobs/{job_id}",
     "GET /settings",
+    "GET /map",
     "GET /models",
     "GET /models/compare",
     "GET /models/{name}",
@@ -119,6 +126,7 @@ WRITE = {
     "POST /models/{name}/preview",
     "GET /training/new",
     "POST /training",
+    "POST /map",
     "POST /library/correct",
     "POST /library/undo",
     "POST /tracks/{track_id}/labels",
@@ -151,7 +159,7 @@ NEEDS = dict.fromkeys(READ, "read") | dict.fromkeys(WRITE, "write") | dict.fromk
 SCOPES = ["read", "write", "admin"]
 OWNED = {"job_id"}
 # Whoever may read may read these of everybody; keys are for admins only.
-SHARED = {"track_id", "change_id", "run_id", "study_id", "key_id", "name"}
+SHARED = {"track_id", "change_id", "run_id", "study_id", "key_id", "name", "place"}
 
 
 def names(route: BaseRoute) -> list[str]:

@@ -1,0 +1,18 @@
+"""Maps as response shapes."""
+
+from api import schemas
+from core.store import tables
+
+
+def found_map(row: tables.Map, library: str | None, without_point: int) -> schemas.Map:
+    return schemas.Map(
+        map_id=row.id,
+        model=row.model,
+        library=library,
+        points=row.points,
+        drawn_at=row.completed_at,
+        seed=row.seed,
+        without_point=without_point,
+        labels=row.labels,
+        **row.facts,
+    )
