@@ -1,9 +1,10 @@
 // <mfa-map>: the map of all tracks. Drag, wheel and pinch move it, and so do the arrows, plus and minus; 0 shows all of
 // it. What lies under the pointer, or nearest to the middle, is named; Enter or a click opens it.
+import { Lasso } from "./map-lasso.js";
 import { Points } from "./map-points.js";
 import { Names } from "./map-names.js";
 import { Palette } from "./map-palette.js";
-import { View } from "./map-view.js";
+import { SIDE, View } from "./map-view.js";
 
 const NEAR_PX = 14; // how far from the pointer a point may be to be meant
 const STILL_MS = 140; // at rest before all points are drawn
@@ -35,6 +36,9 @@ class MusicMap extends HTMLElement {
   #still = 0;
   #dwell = 0;
   #audio = new Audio();
+  #lasso = new Lasso();
+  #marks = null; // the button that is pressed while an area is marked
+  #mapId = "";
 
   connectedCallback() {
     this.#frame = this.querySelector(".map-frame");
@@ -77,6 +81,7 @@ class MusicMap extends HTMLElement {
   }
 
   #build(facts) {
+    this.#mapId = facts.map_id;
     this.dataset.drawn = "";
     this.#canvas.tabIndex = 0;
     this.#canvas.setAttribute("role", "application");
@@ -102,6 +107,8 @@ class MusicMap extends HTMLElement {
     const bar = document.createElement("div");
     bar.className = "map-buttons";
     for (const [text, label, act] of [
+      ["Mark an area", "Mark an area: draw around tracks to list them", (button) => this.#setMarking(button)],
+      ["List what is in view", "List the tracks in view", () => this.#listView()],
       ["+", "Nearer", () => this.#zoom(1.6)],
       ["–", "Farther", () => this.#zoom(1 / 1.6)],
       ["All", "Show all of it", () => this.#showAll()],
@@ -111,7 +118,7 @@ class MusicMap extends HTMLElement {
       button.className = "quiet small";
       button.textContent = text;
       button.setAttribute("aria-label", label);
-      button.addEventListener("click", act);
+      button.addEventListener("click", () => act(button));
       bar.append(button);
     }
     return bar;
@@ -127,6 +134,7 @@ class MusicMap extends HTMLElement {
       canvas.setPointerCapture(event.pointerId);
       this.#pointers.set(event.pointerId, [event.offsetX, event.offsetY]);
       this.#moved = 0;
+      if (this.#marks) this.#lasso.start([event.offsetX, event.offsetY]);
     });
     canvas.addEventListener("pointermove", (event) => this.#onMove(event));
     for (const kind of ["pointerup", "pointercancel"]) canvas.addEventListener(kind, (event) => this.#onUp(event));
@@ -140,6 +148,11 @@ class MusicMap extends HTMLElement {
     const before = this.#pointers.get(event.pointerId);
     if (!before) {
       this.#mean(this.#nearest(...place));
+      return;
+    }
+    if (this.#marks) {
+      this.#lasso.add(place);
+      this.#drawOver();
       return;
     }
     const [right, down] = [place[0] - before[0], place[1] - before[1]];
@@ -160,6 +173,10 @@ class MusicMap extends HTMLElement {
   #onUp(event) {
     if (!this.#pointers.delete(event.pointerId)) return;
     this.#frame.classList.remove("dragging");
+    if (this.#marks) {
+      this.#list(event.type === "pointerup" ? this.#lasso.corners(this.#view) : null);
+      return;
+    }
     if (event.type === "pointerup" && this.#moved <= CLICK_PX) this.#open(this.#nearest(event.offsetX, event.offsetY));
   }
 
@@ -170,10 +187,36 @@ class MusicMap extends HTMLElement {
     else if (event.key === "-") this.#view.zoom(1 / 1.4);
     else if (event.key === "0" || event.key === "Home") this.#view.showAll();
     else if (event.key === "Enter") this.#open(this.#meant);
+    else if (event.key === "Escape" && this.#marks) this.#setMarking(this.#marks);
     else return;
     event.preventDefault();
     this.#show(true);
     this.#mean(this.#nearest(this.#canvas.clientWidth / 2, this.#canvas.clientHeight / 2, Infinity));
+  }
+
+  #setMarking(button) {
+    this.#marks = this.#marks ? null : button;
+    this.#lasso.clear();
+    button.setAttribute("aria-pressed", String(Boolean(this.#marks)));
+    this.#frame.classList.toggle("lasso", Boolean(this.#marks));
+    this.#say(this.#marks ? "Draw around the tracks that you mean." : "");
+    this.#drawOver();
+  }
+
+  #listView() {
+    const { clientWidth, clientHeight } = this.#canvas;
+    this.#list([[0, 0], [clientWidth, 0], [clientWidth, clientHeight], [0, clientHeight]].map((place) => this.#view.toMap(...place)));
+  }
+
+  // Opens the list of the tracks within corners on the map.
+  #list(corners) {
+    if (this.#marks) this.#setMarking(this.#marks);
+    if (!corners) return;
+    const numbers = corners.flat().map((value) => Math.round(Math.min(SIDE, Math.max(0, value))));
+    const query = new URLSearchParams({ area: `${this.#mapId}:${numbers.join(",")}` });
+    const model = new URLSearchParams(this.dataset.query).get("model");
+    if (model) query.set("model", model);
+    location.href = `${this.dataset.area}?${query}`;
   }
 
   #zoom(times, left, top) {
@@ -343,6 +386,7 @@ class MusicMap extends HTMLElement {
     context.strokeStyle = style.getPropertyValue("--ink");
     context.lineWidth = 2;
     if (this.#meant >= 0) this.#ring(context, this.#meant, 8);
+    this.#lasso.draw(context);
   }
 
   #ring(context, place, radius) {
@@ -367,5 +411,10 @@ function toNumbers(buffer) {
   const view = new DataView(buffer);
   return Uint16Array.from({ length: buffer.byteLength / 2 }, (_, place) => view.getUint16(2 * place, true));
 }
+
+// A new map has been drawn: its points, names and table are read again.
+const current = () => document.getElementById("current-map")?.dataset.map;
+const shown = current();
+document.getElementById("drawing")?.addEventListener("refreshed", () => current() === shown || location.reload());
 
 customElements.define("mfa-map", MusicMap);

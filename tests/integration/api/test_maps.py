@@ -113,3 +113,51 @@ def test_a_map_is_submitted_like_any_job(http: httpx.Client, drawn):
     assert job["params"] == {"library": "home", "model": "test-model@1", "seed": 3}
     for params in ({"seed": -1}, {"size": 3}):
         assert http.post("/api/v1/jobs", json={"kind": "map", "params": params}).status_code == 422
+
+
+SQUARE = "0,0,4,0,4,9,0,9"  # around the point of A
+
+
+def area_of(http: httpx.Client, corners: str = SQUARE) -> str:
+    return f"{http.get('/api/v1/map').json()['map_id']}:{corners}"
+
+
+def paths(answer: httpx.Response) -> set[str]:
+    return {track["path"] for track in answer.raise_for_status().json()["items"]}
+
+
+def test_the_tracks_in_an_area_are_a_query_like_any_other(http: httpx.Client, drawn):
+    area = area_of(http)
+    assert paths(http.get("/api/v1/tracks", params={"area": area})) == {"a.mp3", "copy.mp3"}
+    both = {"area": area, "library": "other"}
+    assert paths(http.get("/api/v1/tracks", params=both)) == {"copy.mp3"}
+    assert http.get("/api/v1/tracks/facets", params={"area": area}).json()["tracks"] == 2
+    exported = http.get("/api/v1/tracks/export", params={"area": area, "sort": "path"}).text
+    assert exported.count("\n") == 3
+    body = {"query": {"area": area}, "labels": {"jazz": "yes"}}
+    assert http.post("/api/v1/corrections", json=body).raise_for_status().json()["tracks"] == 2
+
+
+def test_an_area_may_have_any_shape(http: httpx.Client, drawn):
+    """The point of A is (1, 2): the notch of this polygon leaves it out."""
+    notched = "0,0,4,0,4,9,2,9,2,1,0,1"
+    assert paths(http.get("/api/v1/tracks", params={"area": area_of(http, notched)})) == set()
+    everything = "0,0,65535,0,65535,65535,0,65535"
+    found = paths(http.get("/api/v1/tracks", params={"area": area_of(http, everything)}))
+    assert found == {"a.mp3", "copy.mp3", "b.mp3"}
+
+
+@pytest.mark.parametrize(
+    "area",
+    ["nonsense", "{map}:1,2,3,4", "{map}:1,2,3,4,5,6,7", "-" * 36 + ":1,2,3,4,5,6", "{map}:1,2,3,4,5,-6"],
+)
+def test_what_is_no_area_is_refused(http: httpx.Client, drawn, area):
+    map_id = http.get("/api/v1/map").json()["map_id"]
+    answer = http.get("/api/v1/tracks", params={"area": area.format(map=map_id)})
+    assert problem_of(answer, 422) == "invalid"
+
+
+def test_an_area_of_a_map_that_is_gone_says_so(http: httpx.Client, drawn):
+    answer = http.get("/api/v1/tracks", params={"area": f"{'0' * 8}-0000-0000-0000-{'0' * 12}:{SQUARE}"})
+    assert problem_of(answer, 422) == "invalid"
+    assert "a newer one was drawn" in answer.json()["detail"]
