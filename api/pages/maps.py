@@ -41,7 +41,8 @@ router = APIRouter(prefix="/map", include_in_schema=False)
 
 NO_MODEL = "There is no model yet that places tracks: promote one on the page of models."
 FARTHEST_LEVEL = 1  # of the regions in the table; nearer ones are many
-MOST_REGIONS = 60
+MOST_REGIONS = 100
+SHOWN_REGIONS = 12  # the rest is folded
 AreaQuery = Annotated[str, Query(pattern=AREA)]
 LibraryChoice = Annotated[Annotated[str, Field(max_length=200)] | None, Blank]
 
@@ -192,13 +193,15 @@ def _show(
         pass
     except ModelNotFound as missing:
         error = missing.detail if reference != DEFAULT_ALIAS else NO_MODEL
+    regions = [] if found is None else _regions(found)
     return render(
         request,
         "map.html",
         caller,
         200 if wrong is None else status_of(wrong),
         found=found,
-        regions=[] if found is None else _regions(found),
+        regions=regions[:SHOWN_REGIONS],
+        further_regions=regions[SHOWN_REGIONS:],
         job=_open_job(session, caller),
         error=error,
         library=library or "",

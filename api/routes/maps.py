@@ -12,7 +12,7 @@ from api.file_responses import CACHING
 from api.routes import make_router, problems
 from api.schemas.maps import MapColour
 from api.track_filters import LibraryName, WantedTracks
-from core.errors import Invalid
+from core.errors import Invalid, MapNotFound
 from core.store import map_colours, tables
 from core.store import maps as service
 from core.store.registry import resolve_model
@@ -36,8 +36,18 @@ def get_map(session: SessionDep, model: ModelName = "default", library: LibraryN
 
     Tracks that sound alike lie near each other; the axes have no meaning, nor have large distances.
     """
+    return views.found_map(service.find_map(session, resolve_model(session, model), library), library)
+
+
+@router.get("/unplaced", responses=problems(404))
+def count_unplaced(
+    session: SessionDep, model: ModelName = "default", library: LibraryName = None
+) -> schemas.UnplacedTracks:
+    """How many tracks that are there now have no point, as they were added or analysed later."""
     found = service.find_map(session, resolve_model(session, model), library)
-    return views.found_map(found, library, service.count_without_point(session, found))
+    tracks = service.count_unplaced(session, found)
+    complete = tracks < service.MOST_COUNTED
+    return schemas.UnplacedTracks(map_id=found.id, tracks=tracks, complete=complete)
 
 
 @router.get("/points", response_class=Response, responses=BINARY | problems(404))
@@ -147,7 +157,10 @@ def find_matches(
     With `library` on the map of this library if there is one, else on that of all.
     """
     said_by = resolve_model(session, model)
-    found = service.find_map(session, said_by, None)
+    try:
+        found = service.find_map(session, said_by, wanted.library)
+    except MapNotFound:
+        found = service.find_map(session, said_by, None)
     where = matching(session, said_by, wanted)
     places = service.find_places(session, found, where, MOST_PLACES + 1)
     return schemas.MapMatches(

@@ -71,7 +71,6 @@ class Map(MapOutcome):
         | {
             "drawn_at": "2026-03-01T12:00:00Z",
             "seed": 0,
-            "without_point": 4,
             "labels": ["electronic", "ambient"],
             "regions": [{"label": "ambient", "level": 0, "x": 41_200, "y": 12_800, "tracks": 310}],
         }
@@ -79,11 +78,18 @@ class Map(MapOutcome):
 
     drawn_at: datetime
     seed: int
-    without_point: int = Field(
-        description="tracks that are there now and have no point on it; up to 10,000 are counted"
-    )
     labels: list[str] = Field(description="first labels of its points, the most frequent first; at most 254")
     regions: list[MapRegion] = Field(description="the largest of each level first")
+
+
+class UnplacedTracks(Response):
+    """Tracks that are there and have no point on a map."""
+
+    model_config = example({"map_id": MAP_ID, "tracks": 4, "complete": True})
+
+    map_id: UUID
+    tracks: int
+    complete: bool = Field(description="false if there may be more than the 10,000 that were counted")
 
 
 class MapColour(StrEnum):

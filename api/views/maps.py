@@ -4,7 +4,7 @@ from api import schemas
 from core.store import tables
 
 
-def found_map(row: tables.Map, library: str | None, without_point: int) -> schemas.Map:
+def found_map(row: tables.Map, library: str | None) -> schemas.Map:
     return schemas.Map(
         map_id=row.id,
         model=row.model,
@@ -12,7 +12,6 @@ def found_map(row: tables.Map, library: str | None, without_point: int) -> schem
         points=row.points,
         drawn_at=row.completed_at,
         seed=row.seed,
-        without_point=without_point,
         labels=row.labels,
         **row.facts,
     )

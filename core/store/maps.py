@@ -224,7 +224,7 @@ def find_map(
     return found
 
 
-def count_without_point(session: Session, of_map: Map) -> int:
+def count_unplaced(session: Session, of_map: Map) -> int:
     """Tracks that are there now and have no point on a map; up to `MOST_COUNTED` are counted."""
     on_map = exists().where(MapPoint.content_hash == Track.content_hash, MapPoint.map_id == of_map.id)
     some = (

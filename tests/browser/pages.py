@@ -32,6 +32,11 @@ def labelled_track(rest: httpx.Client) -> str:
     return f"tracks/{tracks[0]['id']}"
 
 
+def area_of_map(rest: httpx.Client) -> str:
+    map_id = rest.get("/map").raise_for_status().json()["map_id"]
+    return f"map/tracks?area={map_id}:0,0,65535,0,65535,65535,0,65535"
+
+
 PAGES = (
     Page("home", ""),
     Page("jobs", "jobs"),
@@ -39,6 +44,8 @@ PAGES = (
     Page("new-job", "jobs/new"),
     Page("library", "library"),
     Page("track", labelled_track),
+    Page("map", "map"),
+    Page("map-area", area_of_map),
     Page("review", "review"),
     Page("models", "models"),
     Page("model", newest_model),

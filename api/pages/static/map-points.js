@@ -4,6 +4,8 @@ const SIDE = 65535;
 const FRAME_MS = 24; // of drawing, while the map moves
 const SLICE_MS = 80; // of drawing at a time, at rest
 const PROBE = 20000; // points by which the speed is measured
+const SLOW_MS = 0.0005; // per point
+const FEW = 20000; // points that any renderer is fast enough for
 const VERTEX = `#version 300 es
 in vec2 position;
 in uint colour;
@@ -38,6 +40,7 @@ export class Points {
   #msPerPoint = 0;
   #timer = 0;
   #vertices;
+  onDrawn = () => {}; // all points are drawn
 
   constructor(canvas) {
     this.#canvas = canvas;
@@ -74,6 +77,23 @@ export class Points {
     this.setColours(new Uint8Array(this.#count));
   }
 
+  // Whether a software renderer stands in for a GPU.
+  isSlow() {
+    if (this.#count <= FEW) return false;
+    const gl = this.#gl;
+    const pixel = new Uint8Array(4);
+    const count = Math.min(this.#count, PROBE);
+    let took = 0;
+    for (let round = 0; round < 2; round += 1) {
+      // The first one includes the preparation of the program.
+      const start = performance.now();
+      gl.drawArrays(gl.POINTS, 0, count);
+      gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, pixel);
+      took = performance.now() - start;
+    }
+    return took / count > SLOW_MS;
+  }
+
   // A byte per point.
   setColours(colours) {
     const gl = this.#gl;
@@ -87,15 +107,15 @@ export class Points {
     gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, 256, 1, 0, gl.RGBA, gl.UNSIGNED_BYTE, colours);
   }
 
-  // Draws the map as a view shows it: a sample while `isMoving`, then all. `onDone` is told when all are drawn.
-  draw(view, isMoving, onDone = () => {}) {
+  // Draws the map as a view shows it: a sample while `isMoving`, then all.
+  draw(view, isMoving) {
     const gl = this.#gl;
     cancelAnimationFrame(this.#timer);
     this.#fit();
     const { width, height } = this.#canvas;
     gl.viewport(0, 0, width, height);
     gl.clear(gl.COLOR_BUFFER_BIT);
-    if (!this.#count) return onDone();
+    if (!this.#count) return this.onDrawn();
     const pixels = devicePixelRatio || 1;
     const [x, y] = view.shift();
     const across = (2 * view.scale * pixels) / width;
@@ -108,15 +128,15 @@ export class Points {
     if (size > 2) gl.enable(gl.BLEND);
     else gl.disable(gl.BLEND); // edges of smaller points are not smooth, which software is slow at
     if (isMoving) this.#drawSlice(0, Math.min(this.#count, this.#affordable(FRAME_MS)));
-    else this.#drawRest(0, onDone);
+    else this.#drawRest(0);
   }
 
-  #drawRest(first, onDone) {
+  #drawRest(first) {
     const count = Math.min(this.#count - first, this.#affordable(SLICE_MS));
     this.#drawSlice(first, count);
     const next = first + count;
-    if (next >= this.#count) onDone();
-    else this.#timer = requestAnimationFrame(() => this.#drawRest(next, onDone));
+    if (next >= this.#count) this.onDrawn();
+    else this.#timer = requestAnimationFrame(() => this.#drawRest(next));
   }
 
   #drawSlice(first, count) {

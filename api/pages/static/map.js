@@ -4,6 +4,7 @@ import { Lasso } from "./map-lasso.js";
 import { Points } from "./map-points.js";
 import { Names } from "./map-names.js";
 import { Palette } from "./map-palette.js";
+import { Raster } from "./map-raster.js";
 import { SIDE, View } from "./map-view.js";
 
 const NEAR_PX = 14; // how far from the pointer a point may be to be meant
@@ -44,13 +45,6 @@ class MusicMap extends HTMLElement {
     this.#frame = this.querySelector(".map-frame");
     this.#tip = this.querySelector(".map-tip");
     this.#said = this.querySelector(".map-said");
-    this.#canvas = document.createElement("canvas");
-    try {
-      this.#points = new Points(this.#canvas);
-    } catch {
-      this.#say("This browser draws no points: the picture shows where the tracks lie densely.");
-      return;
-    }
     this.#load().catch(() => this.#say("The map cannot be read now; load the page again."));
   }
 
@@ -61,14 +55,28 @@ class MusicMap extends HTMLElement {
       this.#ask("/colours").then((answer) => answer.arrayBuffer()),
     ]);
     this.#positions = toNumbers(positions);
+    this.#points = this.#makePoints();
+    this.#points.onDrawn = () => this.dispatchEvent(new Event("drawn", { bubbles: true }));
     this.#build(facts);
-    this.#points.setPositions(this.#positions);
     this.#palette.useLabels(new Uint8Array(colours), facts.labels);
-    this.#show(false, () => this.dispatchEvent(new CustomEvent("drawn", { bubbles: true, detail: { points: facts.points } })));
-    if (facts.without_point) {
-      const many = facts.without_point >= 10000 ? "10,000 or more tracks have" : facts.without_point === 1 ? "1 track has" : `${facts.without_point} tracks have`;
-      this.#say(`${many} no point on this map: draw it anew after they are analysed.`);
+    const { tracks, complete } = await (await this.#ask("/unplaced")).json();
+    const have = `${tracks.toLocaleString("en")}${complete ? "" : " or more"} ${tracks === 1 ? "track has" : "tracks have"}`;
+    if (tracks) this.#say(`${have} no point on this map: analyse them, and draw it anew.`);
+  }
+
+  // On a new canvas, by the GPU if there is one.
+  #makePoints() {
+    for (const Renderer of [Points, Raster]) {
+      this.#canvas = document.createElement("canvas");
+      try {
+        const points = new Renderer(this.#canvas);
+        points.setPositions(this.#positions);
+        if (!points.isSlow?.()) return points;
+      } catch {
+        // There is no WebGL2.
+      }
     }
+    throw new Error("no canvas");
   }
 
   // `path` below that of the map, with the query of the page and further parameters.
@@ -362,9 +370,9 @@ class MusicMap extends HTMLElement {
   }
 
   // Draws a sample now and, once nothing has moved for a moment, all points.
-  #show(isMoving, onDone) {
+  #show(isMoving) {
     clearTimeout(this.#still);
-    this.#points.draw(this.#view, isMoving, onDone);
+    this.#points.draw(this.#view, isMoving);
     this.#names.show(this.#view);
     this.#drawOver();
     if (this.#meant >= 0 && !this.#tip.hidden) this.#placeTip(this.#meant);

@@ -58,6 +58,7 @@ READ = {
     "GET /api/v1/duplicates",
     "GET /api/v1/map",
     "GET /api/v1/map/points",
+    "GET /api/v1/map/unplaced",
     "GET /api/v1/map/points/{place}",
     "GET /api/v1/map/colours",
     "GET /api/v1/map/matches",

@@ -3,6 +3,7 @@
 import httpx
 import pytest
 
+from core.store import areas
 from core.store.session import SessionFactory
 from tests.integration.api.gateway import problem_of
 from tests.support.builders import (
@@ -44,7 +45,9 @@ def drawn(db: SessionFactory) -> SessionFactory:
 def test_the_map_says_what_it_shows_and_what_not(http: httpx.Client, drawn):
     found = http.get("/api/v1/map").raise_for_status().json()
     assert (found["points"], found["tracks"], found["labels"]) == (3, 3, ["rock"])
-    assert (found["model"], found["library"], found["without_point"]) == ("test-model@1", None, 1)
+    assert (found["model"], found["library"]) == ("test-model@1", None)
+    unplaced = http.get("/api/v1/map/unplaced").json()
+    assert (unplaced["tracks"], unplaced["complete"], unplaced["map_id"]) == (1, True, found["map_id"])
     assert found["regions"][0]["label"] == "rock"
 
 
@@ -99,7 +102,7 @@ def test_where_tracks_lie_that_are_searched_for(http: httpx.Client, drawn):
 
 
 def test_without_a_map_it_is_said_how_to_get_one(http: httpx.Client, drawn):
-    for path in ("", "/points", "/colours", "/density.png", "/points/0"):
+    for path in ("", "/unplaced", "/points", "/colours", "/density.png", "/points/0"):
         answer = http.get(f"/api/v1/map{path}", params={"library": "home"})
         assert problem_of(answer, 404) == "map_not_found"
         assert "kind `map`" in answer.json()["detail"]
@@ -155,6 +158,12 @@ def test_what_is_no_area_is_refused(http: httpx.Client, drawn, area):
     map_id = http.get("/api/v1/map").json()["map_id"]
     answer = http.get("/api/v1/tracks", params={"area": area.format(map=map_id)})
     assert problem_of(answer, 422) == "invalid"
+
+
+def test_an_area_of_many_points_finds_the_same_tracks(http: httpx.Client, drawn, monkeypatch):
+    monkeypatch.setattr(areas, "FEW", 0)
+    found = paths(http.get("/api/v1/tracks", params={"area": area_of(http), "library": "home"}))
+    assert found == {"a.mp3"}
 
 
 def test_an_area_of_a_map_that_is_gone_says_so(http: httpx.Client, drawn):
