@@ -26,6 +26,11 @@ def newest(noun: str) -> Callable[[httpx.Client], str]:
     return lambda rest: f"{noun}/{rest.get(f'/{noun}').raise_for_status().json()['items'][0]['id']}"
 
 
+def newest_run(rest: httpx.Client) -> str:
+    runs = rest.get("/runs").raise_for_status().json()["items"]
+    return f"training/{runs[0]['id']}" if runs else "training"
+
+
 def labelled_track(rest: httpx.Client) -> str:
     """The one whose file there is."""
     tracks = rest.get("/tracks", params={"q": "jazz/"}).raise_for_status().json()["items"]
@@ -35,6 +40,12 @@ def labelled_track(rest: httpx.Client) -> str:
 def area_of_map(rest: httpx.Client) -> str:
     map_id = rest.get("/map").raise_for_status().json()["map_id"]
     return f"map/tracks?area={map_id}:0,0,65535,0,65535,65535,0,65535"
+
+
+def review_question(rest: httpx.Client) -> str:
+    """A track to say something of, as the review asks about it."""
+    track = labelled_track(rest).removeprefix("tracks/")
+    return f"review/{track}?answered=3&last={track}"
 
 
 PAGES = (
@@ -47,9 +58,12 @@ PAGES = (
     Page("map", "map"),
     Page("map-area", area_of_map),
     Page("review", "review"),
+    Page("review-question", review_question),
     Page("models", "models"),
     Page("model", newest_model),
     Page("training", "training"),
+    Page("run", newest_run),
+    Page("new-training", "training/new"),
     Page("settings", "settings"),
     Page("problem", "no/such/page"),
 )
