@@ -316,6 +316,13 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "next_cursor": None,
         "compared": 1200,
     },
+    "MapPoint": {
+        "map_id": "7f0a4f86-52f1-4be1-9a3e-4f0c6a3f9b10",
+        "place": 17,
+        "x": 41_200,
+        "y": 12_800,
+        "tracks": [TRACK],
+    },
     "Embedding": {"track_id": TRACK_ID, "model": MODEL, "embedding": [0.12, -0.03, 0.88]},
     "TrackFacets": {
         "exact": True,

@@ -16,6 +16,7 @@ from api.errors import add_error_handlers
 from api.openapi import DESCRIPTION, describe
 from api.pages import home, library, login, static_files, track
 from api.pages import jobs as job_pages
+from api.pages import maps as map_pages
 from api.pages import models as model_pages
 from api.pages import review as review_pages
 from api.pages import settings as settings_pages
@@ -33,6 +34,7 @@ from api.routes import (
     keys,
     label_sets,
     libraries,
+    maps,
     me,
     models,
     peaks,
@@ -78,6 +80,7 @@ ROUTERS = (
     retrainings,
     label_sets,
     duplicates,
+    maps,
     models,
     experiments,
     runs,
@@ -92,6 +95,7 @@ ROUTERS = (
     login,
     home,
     job_pages,
+    map_pages,
     review_pages,
     settings_pages,
     model_pages,

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from api.deps import IdPrefix
 from api.schemas.corrections import SUFFIX
+from core.areas import AREA, parse_area
 from core.errors import Invalid
 from core.states import TrackOrder
 from core.store.track_filters import TrackFilter
@@ -80,8 +81,15 @@ async def get_wanted_tracks(
     ] = False,
     unreadable_tags: Annotated[bool, Query(description="only files whose tags cannot all be read")] = False,
     id_prefix: IdPrefix = None,
+    area: Annotated[
+        str | None,
+        Query(
+            pattern=AREA,
+            description="of a map, as `MAP:x,y,x,y,...` with up to 100 corners: tracks that lie in it",
+        ),
+    ] = None,
 ) -> TrackFilter:
-    """Raises Invalid for a text without words."""
+    """Raises Invalid for a text without words, and an area of other than pairs of numbers."""
     return TrackFilter(
         genre=genre[0] if genre else None,
         genres_too=tuple(genre[1:]),
@@ -97,6 +105,7 @@ async def get_wanted_tracks(
         missing=missing,
         unreadable_tags=unreadable_tags,
         id_prefix=id_prefix,
+        area=parse_area(area),
     )
 
 

@@ -252,6 +252,14 @@ class UnknownLabel(Invalid):
     """No label set and no model has this label."""
 
 
+class MapNotFound(NotFound):
+    """There is no map of these tracks yet; a job of kind `map` draws one."""
+
+
+class NothingToDraw(Invalid):
+    """No embedding of these tracks is stored yet, so they have no places on a map: label them first."""
+
+
 class LabelSetNotFound(NotFound):
     """There is no label set of this name; `GET /api/v1/label-sets` lists them."""
 

@@ -5,15 +5,12 @@ from typing import Any
 from api import schemas
 from core.config.params import JobKind
 
-KINDS = {
-    JobKind.ANALYSIS: "Analysis",
+OTHER_NAMES = {
     JobKind.PREDICT: "Uploaded file",
-    JobKind.TRAINING: "Training",
     JobKind.TUNING: "Study",
-    JobKind.THRESHOLDS: "Thresholds",
-    JobKind.PREVIEW: "Preview",
     JobKind.PEAKS: "Waveform",
 }
+KINDS = {kind: OTHER_NAMES.get(kind, kind.capitalize()) for kind in JobKind}
 
 
 def kind_of(job: schemas.Job) -> str:

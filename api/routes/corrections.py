@@ -6,6 +6,7 @@ from api import schemas
 from api.deps import READ, Cursor, IdPrefix, Limit, SessionDep, Writer
 from api.routes import API, make_router, problems
 from api.track_filters import of_file
+from core.areas import parse_area
 from core.library.correction_files import read_rows
 from core.services import corrections as service
 from core.store.correction_changes import ChangeRow, Written, list_changes, undo_change
@@ -61,7 +62,8 @@ def _wanted(query: schemas.TrackQuery) -> TrackFilter:
         genres_too=tuple(genres[1:]),
         not_genres=tuple(query.not_genre),
         **of_file(query.text, query.suffix, query.year),
-        **query.model_dump(exclude={"model", "genre", "not_genre", "text", "suffix", "year"}),
+        area=parse_area(query.area),
+        **query.model_dump(exclude={"model", "genre", "not_genre", "text", "suffix", "year", "area"}),
     )
 
 

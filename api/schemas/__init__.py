@@ -46,6 +46,16 @@ from api.schemas.jobs import (
 from api.schemas.keys import ApiKey, ApiKeyRequest, NewApiKey
 from api.schemas.label_sets import LabelInSet, LabelSet, LabelSetChange, LabelSetRequest, SetLabel
 from api.schemas.libraries import Library, LibraryChange, LibraryRequest
+from api.schemas.maps import (
+    Map,
+    MapColour,
+    MapMatches,
+    MapOutcome,
+    MapPoint,
+    MapRegion,
+    MapRequest,
+    UnplacedTracks,
+)
 from api.schemas.model_comparison import ComparedLabel, ComparedModel, ModelComparison
 from api.schemas.models import Model, Offer, PromotionRequest
 from api.schemas.predictions import Label, Prediction
@@ -160,6 +170,13 @@ __all__ = [
     "LibraryRequest",
     "LibraryTotals",
     "ListedChange",
+    "Map",
+    "MapColour",
+    "MapMatches",
+    "MapOutcome",
+    "MapPoint",
+    "MapRegion",
+    "MapRequest",
     "Me",
     "Model",
     "ModelComparison",
@@ -223,4 +240,5 @@ __all__ = [
     "TrialPoint",
     "TuningOutcome",
     "TuningRequest",
+    "UnplacedTracks",
 ]

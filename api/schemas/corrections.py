@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Field
 
 from api.schemas.base import Request, Response
+from core.areas import AREA
 from core.library.genres import SEPARATORS
 from core.spelling import name_key
 from core.states import Verdict
@@ -67,6 +68,7 @@ class TrackQuery(Request):
     missing: bool = False
     corrected: bool | None = None
     unsure: bool = False
+    area: str | None = Field(default=None, pattern=AREA)
     model: str = Field(default="default", max_length=200)
 
 

@@ -18,6 +18,7 @@ class JobKind(StrEnum):
     THRESHOLDS = "thresholds"
     PREVIEW = "preview"
     PEAKS = "peaks"
+    MAP = "map"
 
 
 class AnalysisParams(Config):
@@ -102,6 +103,20 @@ class PreviewParams(Config):
     library: str | None = Field(
         default=None, description="name of a library; by default all", min_length=1, max_length=200
     )
+
+
+class MapParams(Config):
+    """Draw a map of all tracks, on which those that sound alike lie near each other."""
+
+    model: str = Field(
+        default="default",
+        description="by whose embeddings, and with whose labels: model alias, `name` or `name@version`",
+        max_length=200,
+    )
+    library: str | None = Field(
+        default=None, description="name of a library; by default all", min_length=1, max_length=200
+    )
+    seed: int = Field(default=0, ge=0, le=2**32 - 1, description="another one gives another arrangement")
 
 
 class TuningParams(Config):

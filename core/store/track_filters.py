@@ -21,9 +21,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from core.areas import Area
 from core.errors import Invalid
 from core.spelling import name_key
 from core.states import Verdict
+from core.store.areas import lies_in
 from core.store.ids import id_starts_with
 from core.store.libraries import get_library_by_name
 from core.store.tables import Correction, LabelSet, Library, Model, Prediction, PredictionLabel, Track
@@ -51,6 +53,7 @@ class TrackFilter:
     corrected: bool | None = None  # whether somebody said something of their labels
     unsure: bool = False  # of which people could not tell some label
     missing: bool = False  # those whose file is gone, instead of those that are there
+    area: Area | None = None  # of a map, in which their audio lies
 
     @property
     def genres(self) -> list[str]:
@@ -86,6 +89,8 @@ def besides_genre(session: Session, model: Model, wanted: TrackFilter) -> list[C
     where += [_has_label(session, model, genre, wanted) for genre in wanted.genres_too]
     where += [~_has_label(session, model, genre, EVERYTHING) for genre in wanted.not_genres]
     where += _of_file(wanted) + _by_verdicts(wanted)
+    if wanted.area is not None:
+        where.append(lies_in(session, wanted.area))
     return [*where, _is_there(wanted)]
 
 

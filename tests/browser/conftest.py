@@ -22,6 +22,7 @@ from tests.support.builders import (
     make_finished_job,
     make_job,
     make_library,
+    make_map,
     make_model,
     make_run,
     make_track,
@@ -80,6 +81,9 @@ def filled(clean_database: SessionFactory, tmp_path: Path) -> SessionFactory:
             tracks.append(make_analysed_track(session, library, model, path, **known))
         waveform = Waveform(1.0, 0.25, bytes([40, 90, 200, 120]), bytes([20, 50, 110, 60]))
         save_waveforms(session, {track.content_hash or b"": waveform for track in tracks})
+        places = [(20_000, 20_000), (21_000, 22_000), (50_000, 45_000)]
+        audio = [track.content_hash or b"" for track in tracks]
+        make_map(session, model, [(digest, x, y) for digest, (x, y) in zip(audio, places, strict=True)])
         failed = make_track(session, library, path=HOSTILE)
         make_finished_job(session, library, model, tracks, [failed])
         running = make_job(

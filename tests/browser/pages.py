@@ -37,6 +37,11 @@ def labelled_track(rest: httpx.Client) -> str:
     return f"tracks/{tracks[0]['id']}"
 
 
+def area_of_map(rest: httpx.Client) -> str:
+    map_id = rest.get("/map").raise_for_status().json()["map_id"]
+    return f"map/tracks?area={map_id}:0,0,65535,0,65535,65535,0,65535"
+
+
 def review_question(rest: httpx.Client) -> str:
     """A track to say something of, as the review asks about it."""
     track = labelled_track(rest).removeprefix("tracks/")
@@ -50,6 +55,8 @@ PAGES = (
     Page("new-job", "jobs/new"),
     Page("library", "library"),
     Page("track", labelled_track),
+    Page("map", "map"),
+    Page("map-area", area_of_map),
     Page("review", "review"),
     Page("review-question", review_question),
     Page("models", "models"),

@@ -1,6 +1,7 @@
 """Rows for tests: `make_x(session, **overrides)` adds one that is complete and plausible."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -21,6 +22,8 @@ from core.store.tables import (
     JobItem,
     JobUnit,
     Library,
+    Map,
+    MapPoint,
     Model,
     ModelAlias,
     Prediction,
@@ -189,6 +192,31 @@ def make_finished_job(
     for pos, track in enumerate(failed, len(labelled)):
         make_item(session, unit, track, pos, **error)
     return job
+
+
+def make_map(
+    session: Session, model: Model, places: Sequence[tuple[bytes, int, int]], **overrides: Any
+) -> Map:
+    """A map of audio at places (content hash, x, y), all of which is labelled rock."""
+    ordered = sorted(places)
+    facts = {"tracks": len(places), "not_analysed": 0, "no_embedding": 0, "landmarks": len(places)}
+    region = {"label": "rock", "level": 1, "x": 30_000, "y": 60_000, "tracks": len(places)}
+    values = {
+        "encoder_id": model.encoder_id,
+        "model": model.reference,
+        "seed": 0,
+        "completed_at": datetime.now(UTC),
+        "points": len(places),
+        "facts": {**facts, "trustworthiness": 0.97, "regions": [region]},
+        "labels": ["rock"],
+        "positions": b"".join(x.to_bytes(2, "little") + y.to_bytes(2, "little") for _, x, y in ordered),
+        "colours": bytes([1] * len(places)),
+        "picture": b"\x89PNG\r\n\x1a\n",
+    }
+    drawn = _add(session, Map(**values | overrides))
+    for place, (content_hash, x, y) in enumerate(ordered):
+        _add(session, MapPoint(map_id=drawn.id, place=place, content_hash=content_hash, x=x, y=y))
+    return drawn
 
 
 def make_api_key(session: Session, scope: str = "write", **overrides: Any) -> tuple[ApiKey, str]:

@@ -5,6 +5,7 @@ from core.store.tables.corrections import Correction, CorrectionChange, Correcti
 from core.store.tables.experiments import Epoch, Experiment, Run, Study, Trial
 from core.store.tables.jobs import Job, JobItem, JobUnit, Worker
 from core.store.tables.libraries import Library, Track
+from core.store.tables.maps import Map, MapPoint
 from core.store.tables.models import Encoder, Model, ModelAlias, Retraining, TrainingTrack
 from core.store.tables.results import Embedding, Prediction, PredictionLabel, Waveform
 
@@ -23,6 +24,8 @@ __all__ = [
     "JobUnit",
     "LabelSet",
     "Library",
+    "Map",
+    "MapPoint",
     "Model",
     "ModelAlias",
     "Prediction",

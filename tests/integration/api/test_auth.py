@@ -57,6 +57,13 @@ READ = {
     "GET /api/v1/label-sets",
     "GET /api/v1/label-sets/{name}",
     "GET /api/v1/duplicates",
+    "GET /api/v1/map",
+    "GET /api/v1/map/points",
+    "GET /api/v1/map/unplaced",
+    "GET /api/v1/map/points/{place}",
+    "GET /api/v1/map/colours",
+    "GET /api/v1/map/matches",
+    "GET /api/v1/map/density.png",
     "GET /api/v1/models",
     "GET /api/v1/models/compare",
     "GET /api/v1/models/{name}",
@@ -79,6 +86,8 @@ READ = {
     "GET /jobs",
     "GET /jobs/{job_id}",
     "GET /settings",
+    "GET /map",
+    "GET /map/tracks",
     "GET /models",
     "GET /models/compare",
     "GET /models/{name}",
@@ -123,6 +132,9 @@ WRITE = {
     "POST /models/{name}/retrain",
     "GET /training/new",
     "POST /training",
+    "POST /map",
+    "POST /map/tracks",
+    "POST /map/tracks/undo",
     "POST /library/correct",
     "POST /library/undo",
     "POST /tracks/{track_id}/labels",
@@ -155,7 +167,7 @@ NEEDS = dict.fromkeys(READ, "read") | dict.fromkeys(WRITE, "write") | dict.fromk
 SCOPES = ["read", "write", "admin"]
 OWNED = {"job_id"}
 # Whoever may read may read these of everybody; keys are for admins only.
-SHARED = {"track_id", "change_id", "run_id", "study_id", "key_id", "name"}
+SHARED = {"track_id", "change_id", "run_id", "study_id", "key_id", "name", "place"}
 
 
 def names(route: BaseRoute) -> list[str]:
