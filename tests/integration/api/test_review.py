@@ -4,7 +4,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID
 
-import httpx
 import pytest
 from sqlalchemy import func, select, text
 
@@ -64,7 +63,7 @@ def test_an_answer_that_is_sent_again_after_a_break_is_neither_lost_nor_doubled(
     (mine,) = keyed_http.get(REVIEW, params={"strategy": "random", "n": 1}, headers=me).json()["items"]
     address, said = f"/api/v1/tracks/{mine['track']['id']}/labels", {"labels": {"rock": "no", "jazz": "yes"}}
 
-    def send() -> httpx.Response:
+    def send() -> Any:
         return keyed_http.put(address, json=said, headers=me)
 
     waiting = (
