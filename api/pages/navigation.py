@@ -25,5 +25,6 @@ ENTRIES = (
     Entry("Review", "review", Scope.WRITE),
     Entry("Models", "models"),
     Entry("Training", "training"),
+    Entry("Studies", "studies"),
     Entry("Settings", "settings"),
 )

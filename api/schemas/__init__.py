@@ -58,6 +58,7 @@ from api.schemas.sessions import Session, SessionRequest
 from api.schemas.studies import (
     BestRequest,
     BestTrial,
+    Objective,
     ResumeRequest,
     Study,
     StudyDetails,
@@ -155,6 +156,7 @@ __all__ = [
     "Model",
     "ModelComparison",
     "NewApiKey",
+    "Objective",
     "OfBoth",
     "Offer",
     "Outcome",

@@ -3,7 +3,7 @@
 from api.views.experiments import comparison, experiment, run, run_details
 from api.views.jobs import RETRY_AFTER_S, item, job, job_list, job_prediction, read_job
 from api.views.models import SCORE_DIGITS, model, retraining
-from api.views.studies import study, study_details, trials
+from api.views.studies import study_details, study_list, trials
 from api.views.tracks import library, prediction, result, stored_prediction, track
 
 __all__ = [
@@ -24,8 +24,8 @@ __all__ = [
     "run",
     "run_details",
     "stored_prediction",
-    "study",
     "study_details",
+    "study_list",
     "track",
     "trials",
 ]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ColumnElement, cast, func, select, tuple_
+from sqlalchemy import ColumnElement, func, select, tuple_
 from sqlalchemy.orm import Session
 
 from core.config.search_space import pareto_front
@@ -34,6 +34,16 @@ class StudyRow:
     study: Study
     state: str | None  # of its last job
     counts: dict[str, int]  # trials by state
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why trials of a study failed."""
+
+    code: str
+    detail: str
+    trials: int
+    first: int  # number of one of them
 
 
 @dataclass(frozen=True)
@@ -102,15 +112,6 @@ def list_trials(session: Session, study_id: UUID, numbers: Sequence[int] | None 
     return list(session.scalars(query))
 
 
-def list_trial_page(session: Session, study_id: UUID, cursor: str | None, limit: int) -> Page[Trial]:
-    """In the order of their numbers."""
-    query = select(Trial).where(Trial.study_id == study_id).order_by(Trial.number).limit(limit + 1)
-    if cursor is not None:
-        (after,) = decode_cursor(cursor, int)
-        query = query.where(cast(Trial.number, BigInteger) > after)
-    return cut_page(session.scalars(query).all(), limit, lambda trial: (trial.number,))
-
-
 def find_trials(session: Session, numbers: Mapping[UUID, Sequence[int]]) -> dict[UUID, list[Trial]]:
     """Trials of several studies by their numbers."""
     wanted = [(study_id, number) for study_id, of_study in numbers.items() for number in of_study]
@@ -129,16 +130,20 @@ def summarise_study(session: Session, study_id: UUID, config: TuningConfig) -> S
     else:
         leaders = []
         best, size = find_front(session, study_id, config)
-    reasons = (
-        select(Trial.error_code, func.coalesce(Trial.error_detail, ""))
+    reasons = [(reason.code, reason.detail) for reason in list_reasons(session, study_id)]
+    return StudySummary(best, size, leaders, reasons)
+
+
+def list_reasons(session: Session, study_id: UUID) -> list[Reason]:
+    """Why trials failed: each reason once, in the order in which they came up, at most `MOST_REASONS`."""
+    query = (
+        select(Trial.error_code, func.coalesce(Trial.error_detail, ""), func.count(), func.min(Trial.number))
         .where(Trial.study_id == study_id, Trial.error_code.is_not(None))
         .group_by(Trial.error_code, Trial.error_detail)
         .order_by(func.min(Trial.number))
         .limit(MOST_REASONS)
     )
-    return StudySummary(
-        best, size, leaders, [(code or "", detail) for code, detail in session.execute(reasons)]
-    )
+    return [Reason(code or "", detail, count, first) for code, detail, count, first in session.execute(query)]
 
 
 def find_leaders(session: Session, study_id: UUID, config: TuningConfig, limit: int) -> list[Trial]:

@@ -22,7 +22,9 @@ from tests.support.builders import (
     make_library,
     make_model,
     make_run,
+    make_study,
     make_track,
+    make_trial,
     make_unit,
 )
 from tests.support.chromium import chromium, complaints, find_programs, resize
@@ -81,6 +83,9 @@ def filled(clean_database: SessionFactory, tmp_path: Path) -> SessionFactory:
         make_unit(session, running, done=4)
         make_job(session, state=JobState.FAILED, error_code="job_failed", error_detail="It failed.")
         make_run(session)
+        study = make_study(session)
+        for number, value in enumerate((0.5, 0.7, None, 0.6)):
+            make_trial(session, study, number, value)
         make_job(session)
     return clean_database
 

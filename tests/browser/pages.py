@@ -26,6 +26,11 @@ def newest(noun: str) -> Callable[[httpx.Client], str]:
     return lambda rest: f"{noun}/{rest.get(f'/{noun}').raise_for_status().json()['items'][0]['id']}"
 
 
+def best_trial(rest: httpx.Client) -> str:
+    study = rest.get("/studies").raise_for_status().json()["items"][0]
+    return f"studies/{study['id']}/trials/{study['best']['number']}"
+
+
 def labelled_track(rest: httpx.Client) -> str:
     """The one whose file there is."""
     tracks = rest.get("/tracks", params={"q": "jazz/"}).raise_for_status().json()["items"]
@@ -43,6 +48,10 @@ PAGES = (
     Page("models", "models"),
     Page("model", newest_model),
     Page("training", "training"),
+    Page("studies", "studies"),
+    Page("study", newest("studies")),
+    Page("trial", best_trial),
+    Page("new-study", "studies/new"),
     Page("settings", "settings"),
     Page("problem", "no/such/page"),
 )

@@ -69,6 +69,7 @@ READ = {
     "GET /api/v1/studies/{study_id}",
     "GET /api/v1/studies/{study_id}/plots/{name}.png",
     "GET /api/v1/studies/{study_id}/trials",
+    "GET /api/v1/studies/{study_id}/trials/{number}",
     "GET /api/v1/events",
     "GET /api/v1/system",
     "GET /api/v1/me",
@@ -84,6 +85,9 @@ READ = {
     "GET /training",
     "GET /training/compare",
     "GET /training/{run_id}",
+    "GET /studies",
+    "GET /studies/{study_id}",
+    "GET /studies/{study_id}/trials/{number}",
     "GET /library",
     "GET /tracks/{track_id}",
 }
@@ -119,6 +123,11 @@ WRITE = {
     "POST /models/{name}/preview",
     "GET /training/new",
     "POST /training",
+    "GET /studies/new",
+    "POST /studies",
+    "POST /studies/{study_id}/resume",
+    "POST /studies/{study_id}/cancel",
+    "POST /studies/{study_id}/train",
     "POST /library/correct",
     "POST /library/undo",
     "POST /tracks/{track_id}/labels",
@@ -151,7 +160,7 @@ NEEDS = dict.fromkeys(READ, "read") | dict.fromkeys(WRITE, "write") | dict.fromk
 SCOPES = ["read", "write", "admin"]
 OWNED = {"job_id"}
 # Whoever may read may read these of everybody; keys are for admins only.
-SHARED = {"track_id", "change_id", "run_id", "study_id", "key_id", "name"}
+SHARED = {"track_id", "change_id", "run_id", "study_id", "key_id", "name", "number"}
 
 
 def names(route: BaseRoute) -> list[str]:
@@ -174,7 +183,7 @@ def routes() -> list[str]:
 
 def call(http: httpx.Client, route: str, headers: dict[str, str]) -> httpx.Response:
     method, path = route.split()
-    for name in ("job_id", "track_id", "change_id", "key_id", "run_id", "study_id", "name"):
+    for name in ("job_id", "track_id", "change_id", "key_id", "run_id", "study_id", "name", "number"):
         path = path.replace(f"{{{name}}}", str(uuid4()))
     with http.stream(method, path, headers=headers) as response:
         if not response.headers.get("content-type", "").startswith("text/event-stream"):
