@@ -40,6 +40,7 @@ from core.config.yaml_files import dump_mapping, parse_mapping
 from core.errors import Invalid, JobNotFound, MFAError
 from core.jobs.jobs import OPEN_JOB_STATES, cancel_job, get_job
 from core.jobs.submission import submit_job
+from core.output.measures import FEW_TRIALS
 from core.services import studies as service
 from core.services import trial_lists, tuning
 from core.services.job_activity import describe_activity
@@ -52,9 +53,9 @@ from core.store.session import transaction
 
 router = APIRouter(prefix="/studies", include_in_schema=False)
 
-ON_A_PAGE = 50  # studies, and trials
+ON_A_PAGE = 50
+TRIALS_ON_A_PAGE = 30
 MOST_COLUMNS = 8  # parameters in the table
-FEW_TRIALS = 50  # with fewer complete ones, importances are rough
 LONGEST_TEXT = 100_000  # characters of a configuration
 EXAMPLE = """\
 study_name: my-genres
@@ -312,7 +313,7 @@ def _show(
     if metric is not None and metric not in metrics:
         raise Invalid(f"This study has no objective {metric!r}: {', '.join(metrics)}.")
     [study] = views.study_list(session, [row])
-    page = trial_lists.list_trial_page(session, row.study, cursor, ON_A_PAGE, sort=sort, state=state)
+    page = trial_lists.list_trial_page(session, row.study, cursor, TRIALS_ON_A_PAGE, sort=sort, state=state)
     chosen = metric or metrics[0]
     shares = (row.study.importances or {}).get(chosen, {})
     keys = order_keys(config, shares)
