@@ -13,7 +13,7 @@ JITTER = (math.sqrt(5) - 1) / 2  # its multiples spread evenly over 0 to 1
 
 @dataclass(frozen=True)
 class Tick:
-    at: float  # in units of the picture
+    at: int  # in units of the picture
     text: str
 
 
@@ -58,18 +58,19 @@ class Marks:
 class Frame:
     """The size of a picture, and where in it the values lie; in its own units."""
 
-    width: float
-    height: float
-    left: float = 60
-    right: float = 14
-    top: float = 12
-    bottom: float = 34
+    width: int
+    height: int
+    left: int = 60
+    right: int = 14
+    top: int = 12
+    bottom: int = 34
 
-    def across(self, place: float) -> float:
-        return round(self.left + (self.width - self.left - self.right) * place, 1)
+    def across(self, place: float) -> int:
+        """Whole units, which are about a pixel: a page has thousands of them."""
+        return round(self.left + (self.width - self.left - self.right) * place)
 
-    def up(self, place: float) -> float:
-        return round(self.height - self.bottom - (self.height - self.top - self.bottom) * place, 1)
+    def up(self, place: float) -> int:
+        return round(self.height - self.bottom - (self.height - self.top - self.bottom) * place)
 
 
 @dataclass(frozen=True)

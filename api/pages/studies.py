@@ -19,14 +19,13 @@ from api.pages.forms import Blank, Once
 from api.pages.plots import Plot, name_of_choice
 from api.pages.rendering import render
 from api.pages.study_plots import (
+    MOST_DRAWN,
     Complete,
     ParallelPlot,
     choose_drawn,
-    find_front,
     front,
     history,
     parallel,
-    running_best,
     slices,
     title_of,
     value_of,
@@ -45,7 +44,7 @@ from core.services import studies as service
 from core.services import trial_lists, tuning
 from core.services.job_activity import describe_activity
 from core.services.trial_lists import Outcome
-from core.states import TrialState
+from core.states import OPEN_TRIAL_STATES, TrialState
 from core.store import tables
 from core.store.experiments import list_epochs
 from core.store.libraries import list_library_names
@@ -317,7 +316,7 @@ def _show(
     chosen = metric or metrics[0]
     shares = (row.study.importances or {}).get(chosen, {})
     keys = order_keys(config, shares)
-    outcomes = trial_lists.list_outcomes(session, study_id)
+    on_front = service.find_front_numbers(session, study_id, config) if len(metrics) > 1 else []
     job = _job_of(session, caller, row)
     complete = row.counts.get(TrialState.COMPLETE, 0)
     return render(
@@ -335,9 +334,8 @@ def _show(
         waits_for=describe_activity(session, job).waits_for if job else [],
         is_open=row.state in OPEN_JOB_STATES,
         may_cancel=job is not None and job.state in ("queued", "running") and caller.may("write"),
-        front=[each.number for each in find_front(config, outcomes)] if len(metrics) > 1 else [],
-        most_shown=service.MOST_BEST,
-        pictures=draw(session, study_id, config, outcomes, metrics.index(chosen), keys),
+        front=on_front,
+        pictures=draw(session, row, config, metrics.index(chosen), keys, on_front),
         importances=sorted(shares.items(), key=lambda each: -each[1]),
         complete=complete,
         is_rough=complete < FEW_TRIALS,
@@ -371,38 +369,39 @@ def order_keys(config: TuningConfig, shares: Mapping[str, float]) -> list[str]:
 
 def draw(
     session: Session,
-    study_id: UUID,
+    study: service.StudyRow,
     config: TuningConfig,
-    outcomes: Sequence[Outcome],
     objective: int,
     keys: Sequence[str],
+    on_front: Sequence[int],
 ) -> Pictures:
     """Pictures by one objective, of a bounded number of trials."""
-    chosen = config.objectives[objective]
-    improved = running_best(outcomes, objective, maximizes=chosen.maximizes)
-    on_front = find_front(config, outcomes) if len(config.objectives) > 1 else []
-    drawn = choose_drawn(outcomes, sorted({*improved, *on_front}, key=lambda each: each.number))
+    chosen, study_id = config.objectives[objective], study.study.id
+    drawn_of_front = set(on_front[: service.MOST_BEST])
+    outcomes = trial_lists.list_outcomes(
+        session,
+        study_id,
+        objective,
+        maximizes=chosen.maximizes,
+        most=MOST_DRAWN,
+        also=drawn_of_front,
+    )
+    drawn = choose_drawn(outcomes, drawn_of_front)
     rows = service.list_trials(session, study_id, [each.number for each in drawn])
     complete = [
         Complete(each.number, value, each.values or (), row.params or {})
         for each, row in _paired(drawn, rows)
         if (value := value_of(each, objective)) is not None
     ]
-    best = {each.number for each in on_front or improved[-1:]}
-    kept, shown = {each.number for each in drawn}, keys[:MOST_COLUMNS]
+    best = drawn_of_front or {each.number for each in [each for each in drawn if each.is_best][-1:]}
+    shown = keys[:MOST_COLUMNS]
     return Pictures(
-        history=history(
-            chosen.metric,
-            objective,
-            drawn,
-            [each for each in improved if each.number in kept],
-            outcomes[-1].number if outcomes else 0,
-        ),
-        front=front(config, drawn, on_front) if len(config.objectives) > 1 else None,
+        history=history(chosen.metric, objective, drawn),
+        front=front(config, drawn, drawn_of_front) if len(config.objectives) > 1 else None,
         parallel=parallel(config, chosen.metric, keys, complete, best) if complete else None,
         slices=slices(config, chosen.metric, keys, complete, best) if complete else [],
         drawn=len(drawn),
-        ended=len(outcomes),
+        ended=sum(count for state, count in study.counts.items() if state not in OPEN_TRIAL_STATES),
         details={
             "names": [*(title_of(each.metric) for each in config.objectives), *shown],
             "trials": {row.number: _details(row, len(config.objectives), shown) for row in rows},

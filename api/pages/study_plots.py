@@ -1,7 +1,7 @@
 """Pictures of a study: how it went on, which parameters matter, and how values depend on each."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,13 +19,12 @@ from api.pages.plots import (
     ticks_across,
     ticks_up,
 )
-from core.config.search_space import pareto_front
 from core.config.tuning import Choices, Dimension, TuningConfig
 from core.output.measures import TITLES
 from core.services.trial_lists import Outcome
 from core.states import TrialState
 
-MOST_DRAWN = 300  # trials
+MOST_DRAWN = 200  # trials
 MOST_SLICES = 12
 MOST_AXES = 8  # of parallel coordinates, besides that of the objective
 LEVELS = 5  # looks of lines, from the worst values to the best ones
@@ -55,7 +54,7 @@ class LineAxis:
     """One of the parallel axes."""
 
     name: str
-    at: float
+    at: int
     ticks: list[Tick]
 
 
@@ -72,19 +71,6 @@ def title_of(metric: str) -> str:
     return NAMES.get(metric, metric.replace("_", " "))
 
 
-def running_best(outcomes: Sequence[Outcome], objective: int, *, maximizes: bool) -> list[Outcome]:
-    """The trials that were better than all before them."""
-    found: list[Outcome] = []
-    for each in outcomes:
-        value = value_of(each, objective)
-        if value is None:
-            continue
-        best = found[-1].values[objective] if found and found[-1].values else None
-        if best is None or (value > best if maximizes else value < best):
-            found.append(each)
-    return found
-
-
 def value_of(outcome: Outcome, objective: int) -> float | None:
     """None for a trial that is not complete, or whose value cannot be drawn."""
     if outcome.state != TrialState.COMPLETE or outcome.values is None:
@@ -93,16 +79,12 @@ def value_of(outcome: Outcome, objective: int) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def find_front(config: TuningConfig, outcomes: Sequence[Outcome]) -> list[Outcome]:
-    complete = [each for each in outcomes if value_of(each, 0) is not None]
-    ways = [objective.maximizes for objective in config.objectives]
-    return [complete[place] for place in pareto_front([each.values or () for each in complete], ways)]
-
-
-def choose_drawn(outcomes: Sequence[Outcome], important: Sequence[Outcome]) -> list[Outcome]:
-    """At most `MOST_DRAWN` of them by number: important ones, then as many others, evenly spread."""
+def choose_drawn(outcomes: Sequence[Outcome], front: Collection[int] = ()) -> list[Outcome]:
+    """At most `MOST_DRAWN` of them by number: the best so far and those of the front, then as many others,
+    evenly spread."""
     if len(outcomes) <= MOST_DRAWN:
         return list(outcomes)
+    important = [each for each in outcomes if each.is_best or each.number in front]
     first = {each.number for each in _spread(important, MOST_DRAWN // 2)}
     others = [each for each in outcomes if each.number not in first]
     kept = first | {each.number for each in _spread(others, MOST_DRAWN - len(first))}
@@ -116,26 +98,23 @@ def _spread(found: Sequence[Outcome], most: int) -> list[Outcome]:
     return [found[round(place * (len(found) - 1) / (most - 1))] for place in range(most)]
 
 
-def history(
-    metric: str, objective: int, drawn: Sequence[Outcome], best: Sequence[Outcome], last_number: int
-) -> Plot | None:
+def history(metric: str, objective: int, drawn: Sequence[Outcome]) -> Plot | None:
     """The value of each trial by its number, and the best so far; at the bottom those without a value."""
     valued = [(each, value) for each in drawn if (value := value_of(each, objective)) is not None]
     if not valued:
         return None
-    across = Axis(0, max(last_number, 1))
+    across = Axis(0, max(drawn[-1].number, 1))
     up = _value_axis([value for _, value in valued])
     frame = HISTORY
 
     def place(outcome: Outcome, value: float) -> tuple[float, float]:
         return frame.across(across.place(outcome.number)), frame.up(0.06 + 0.94 * up.place(value))
 
-    best_numbers = {each.number for each in best}
     marks = []
     for look, is_best in (("complete", False), ("best", True)):
-        found = [(each, value) for each, value in valued if (each.number in best_numbers) is is_best]
+        found = [(each, value) for each, value in valued if each.is_best is is_best]
         marks += _dots(look, [(each.number, place(each, value)) for each, value in found])
-    line_points = [place(each, value) for each in best if (value := value_of(each, objective)) is not None]
+    line_points = [place(each, value) for each, value in valued if each.is_best]
     marks.insert(0, Marks("best-line", steps(line_points, frame.across(1))))
     for look in (TrialState.PRUNED, TrialState.FAILED):
         at_bottom = [
@@ -164,7 +143,7 @@ def history(
     )
 
 
-def front(config: TuningConfig, drawn: Sequence[Outcome], best: Sequence[Outcome]) -> Plot | None:
+def front(config: TuningConfig, drawn: Sequence[Outcome], on_front: Collection[int]) -> Plot | None:
     """The first two objectives against each other, with the trials that none surpasses in all of them."""
     points = [
         (each, across, up)
@@ -179,7 +158,6 @@ def front(config: TuningConfig, drawn: Sequence[Outcome], best: Sequence[Outcome
     def place(x: float, y: float) -> tuple[float, float]:
         return frame.across(0.02 + 0.96 * x_axis.place(x)), frame.up(0.03 + 0.94 * y_axis.place(y))
 
-    on_front = {each.number for each in best}
     marks = _dots(
         "complete", [(each.number, place(x, y)) for each, x, y in points if each.number not in on_front]
     )

@@ -156,11 +156,18 @@ def find_leaders(session: Session, study_id: UUID, config: TuningConfig, limit: 
 
 def find_front(session: Session, study_id: UUID, config: TuningConfig) -> tuple[list[Trial], int]:
     """The first `MOST_BEST` trials of the Pareto front, and how many are on it."""
-    values = select(Trial.number, Trial.values).where(*_complete(study_id)).order_by(Trial.number)
-    rows = [(number, value or ()) for number, value in session.execute(values)]
-    front = pareto_front([value for _, value in rows], [each.maximizes for each in config.objectives])
-    numbers = [rows[place][0] for place in front]
+    numbers = find_front_numbers(session, study_id, config)
     return find_trials(session, {study_id: numbers[:MOST_BEST]})[study_id], len(numbers)
+
+
+def find_front_numbers(session: Session, study_id: UUID, config: TuningConfig) -> list[int]:
+    """The numbers of the trials of the Pareto front."""
+    # As columns, which are read several times faster than arrays.
+    values = [Trial.values[place] for place in range(1, len(config.objectives) + 1)]
+    query = select(Trial.number, *values).where(*_complete(study_id)).order_by(Trial.number)
+    rows = [tuple(row) for row in session.execute(query)]
+    front = pareto_front([row[1:] for row in rows], [each.maximizes for each in config.objectives])
+    return [rows[place][0] for place in front]
 
 
 def _complete(study_id: UUID) -> tuple[ColumnElement[bool], ...]:

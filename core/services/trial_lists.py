@@ -1,6 +1,7 @@
 """The trials of a study as lists: pages in the order of any column, one trial, and the values of all."""
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -13,6 +14,7 @@ from sqlalchemy import (
     SQLColumnExpression,
     Text,
     and_,
+    case,
     cast,
     func,
     literal,
@@ -29,16 +31,18 @@ from core.states import OPEN_TRIAL_STATES, TrialState
 from core.store.cursor import Page, cut_page, decode_cursor
 from core.store.tables import Study, Trial
 
+LARGEST_FLOAT = sys.float_info.max
 SCALAR: TypeAdapter[Any] = TypeAdapter(Scalar)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a trial ended."""
+    """How a trial has ended."""
 
     number: int
     state: str
     values: tuple[float, ...] | None  # in the order of the objectives; None unless it is complete
+    is_best: bool = False  # better than all before it by the objective that was asked for
 
 
 @dataclass(frozen=True)
@@ -137,13 +141,44 @@ def get_trial(session: Session, study_id: UUID, number: int) -> Trial:
     return trial
 
 
-def list_outcomes(session: Session, study_id: UUID) -> list[Outcome]:
-    """Of all trials that have ended, by number; without parameters, which are most of a row."""
-    ended = (Trial.study_id == study_id, Trial.state.not_in(OPEN_TRIAL_STATES))
-    query = select(Trial.number, Trial.state, Trial.values).where(*ended).order_by(Trial.number)
+def list_outcomes(
+    session: Session,
+    study_id: UUID,
+    objective: int,
+    *,
+    maximizes: bool,
+    most: int,
+    also: Collection[int] = (),
+) -> list[Outcome]:
+    """Of trials that have ended, by number: of all, or of many those that were better than all before them
+    by one objective, those of the numbers `also`, and every n-th, which are `most` to twice as many.
+    """
+    finite = Trial.values[objective + 1].between(-LARGEST_FLOAT, LARGEST_FLOAT)  # not so for NaN
+    value = case((and_(Trial.state == TrialState.COMPLETE, finite), Trial.values[objective + 1]))
+    before: dict[str, Any] = {"order_by": Trial.number, "rows": (None, -1)}
+    best_before = (func.max if maximizes else func.min)(value).over(**before)
+    ended = (
+        select(
+            Trial.number,
+            Trial.state,
+            Trial.values,
+            value.label("value"),
+            best_before.label("best_before"),
+            func.row_number().over(order_by=Trial.number).label("place"),
+            func.count().over().label("total"),
+        )
+        .where(Trial.study_id == study_id, Trial.state.not_in(OPEN_TRIAL_STATES))
+        .subquery()
+    )
+    found = ended.c
+    surpasses = found.value > found.best_before if maximizes else found.value < found.best_before
+    is_best = and_(found.value.is_not(None), or_(found.best_before.is_(None), surpasses))
+    every = func.greatest(1, found.total // most)  # whole numbers
+    kept = or_(is_best, found.number.in_(also), (found.place - 1) % every == 0, found.place == found.total)
+    query = select(found.number, found.state, found["values"], is_best).where(kept).order_by(found.number)
     return [
-        Outcome(number, state, tuple(values) if values else None)
-        for number, state, values in session.execute(query)
+        Outcome(number, state, tuple(values) if values else None, bool(best))
+        for number, state, values, best in session.execute(query)
     ]
 
 

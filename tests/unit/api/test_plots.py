@@ -1,11 +1,12 @@
 """Where points of pictures lie, and which trials of a large study are drawn."""
 
+from collections.abc import Collection
 from itertools import pairwise
 
 import pytest
 
 from api.pages.plots import Axis, round_powers, round_steps, steps
-from api.pages.study_plots import MOST_DRAWN, axis_of, choose_drawn, history, running_best
+from api.pages.study_plots import MOST_DRAWN, axis_of, choose_drawn, history
 from core.config.tuning import Choices, FloatRange
 from core.services.trial_lists import Outcome
 
@@ -55,34 +56,28 @@ def test_an_axis_spans_what_is_searched_and_also_values_beyond_it():
     assert axis_of(FloatRange(low=0, high=1), [0.5, "x"]).choices == [0.5, "x"]
 
 
-def complete(values: list[float]) -> list[Outcome]:
-    return [Outcome(number, "complete", (value,)) for number, value in enumerate(values)]
+def complete(values: list[float], best: Collection[int] = ()) -> list[Outcome]:
+    return [Outcome(number, "complete", (value,), number in best) for number, value in enumerate(values)]
 
 
-def test_the_best_so_far_only_gets_better():
-    outcomes = complete([0.5, 0.4, float("nan"), 0.5, 0.7, 0.1])
-    assert [each.number for each in running_best(outcomes, 0, maximizes=True)] == [0, 4]
-    assert [each.number for each in running_best(outcomes, 0, maximizes=False)] == [0, 1, 5]
+def test_a_line_keeps_the_best_until_there_is_a_better_one():
     assert steps([(0, 5), (2, 3)], 9) == "M0 5H2V3H9"
 
 
 def test_of_many_trials_the_important_ones_and_an_even_choice_of_the_others_are_drawn():
-    outcomes = complete([0.0] * 10_000)
-    important = outcomes[7000:7040]
-    drawn = choose_drawn(outcomes, important)
-    numbers = [each.number for each in drawn]
+    outcomes = complete([0.0] * 10_000, best=range(7000, 7020))
+    numbers = [each.number for each in choose_drawn(outcomes, front=set(range(7020, 7040)))]
     assert len(numbers) == MOST_DRAWN
     assert numbers == sorted(set(numbers))
     assert set(range(7000, 7040)) <= set(numbers)
-    gaps = [after - before for before, after in pairwise(numbers)]
-    assert max(gaps) < 45  # 9,960 others over 260 places
-    assert len(choose_drawn(outcomes, outcomes)) == MOST_DRAWN
-    assert choose_drawn(outcomes[:5], important) == outcomes[:5]
+    assert max(after - before for before, after in pairwise(numbers)) < 70  # 9,960 others over 160 places
+    assert len(choose_drawn(complete([0.0] * 999, best=range(999)))) == MOST_DRAWN
+    assert choose_drawn(outcomes[:5]) == outcomes[:5]
 
 
 def test_values_that_span_decades_have_a_logarithmic_axis():
-    outcomes = complete([1e6, 2.0, 3.0, 1.5])
-    plot = history("parameters", 0, outcomes, running_best(outcomes, 0, maximizes=False), 3)
+    plot = history("parameters", 0, complete([1e6, 2.0, 3.0, 1.5], best=[0, 1, 3]))
     assert plot is not None
     assert plot.y_name == "Number of parameters (logarithmic)"
-    assert history("parameters", 0, [Outcome(0, "failed", None)], [], 0) is None
+    assert [mark.trials for mark in plot.marks if mark.look == "best"] == ["0 1 3"]
+    assert history("parameters", 0, [Outcome(0, "failed", None)]) is None
