@@ -147,8 +147,9 @@ def test_the_table_has_an_order_a_state_and_pages(http, db, study):
     assert rows("?sort=-values.roc_auc_macro")[:3] == [5, 1, 3]
     assert rows("?state=failed") == [4]
     page = read(http, f"/studies/{study}?sort=-values.roc_auc_macro")
-    assert 'aria-sort="descending" class="number"><a href="?sort=values.roc_auc_macro#trials">' in page
-    more = find(r'href="([^"]*cursor=[^"]*)"', page).partition("#")[0]
+    turned = f"../studies/{study}?sort=values.roc_auc_macro#trials"
+    assert f'aria-sort="descending" class="number"><a href="{turned}">' in page
+    more = find(r'href="\.\./studies/[^"?]*([^"]*cursor=[^"]*)"', page).partition("#")[0]
     assert len(rows(more)) == 10
     assert "There is no such trial." in read(http, f"/studies/{study}?state=running")
     assert "no column" in read(http, f"/studies/{study}?sort=params.nothing", 422)
@@ -264,6 +265,7 @@ def test_a_study_is_resumed_cancelled_and_its_best_is_trained(http, startable):
     at_work = http.post(f"{address}/resume", data={"n_trials": "3"}, headers=HTML)
     assert at_work.status_code == 409
     assert "still at work" in at_work.text
+    assert f'href="../../studies/{study_id}?sort=-number#trials"' in at_work.text
     assert "No trial of this study is complete yet" in http.post(f"{address}/train", headers=HTML).text
     assert http.post(f"{address}/cancel", headers=HTML).headers["location"] == f"../../studies/{study_id}"
     for wrong in ("", "0", "x", "10001"):
