@@ -121,10 +121,21 @@ STUDY = {
     "job_id": JOB_ID,
     "state": "succeeded",
     "counts": {"complete": 24, "pruned": 6},
+    "objectives": [{"metric": "roc_auc_macro", "direction": "maximize"}],
+    "sampler": "tpe",
+    "pruner": "median",
+    "best": BEST,
     "created_at": WHEN,
 }
 
-TRIAL = BEST | {"state": "complete", "error": None, "started_at": WHEN, "finished_at": WHEN}
+TRIAL = BEST | {
+    "id": "3f0c9f57-64a3-4c8e-8a0e-0a1d2b9d6c42",
+    "state": "complete",
+    "error": None,
+    "reason": None,
+    "started_at": WHEN,
+    "finished_at": WHEN,
+}
 JOB = {
     "id": JOB_ID,
     "kind": "analysis",
@@ -197,7 +208,6 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "StudyDetails": STUDY
     | {
         "config": {"study_name": "my-genres", "space": SPACE},
-        "best": BEST,
         "pareto_front": [],
         "pareto_size": 0,
         "leaders": [BEST],

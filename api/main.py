@@ -20,6 +20,7 @@ from api.pages import maps as map_pages
 from api.pages import models as model_pages
 from api.pages import review as review_pages
 from api.pages import settings as settings_pages
+from api.pages import studies as study_pages
 from api.pages import training as training_pages
 from api.pages.problem_pages import ProblemPages
 from api.requests import RequestLog, make_durations
@@ -100,6 +101,7 @@ ROUTERS = (
     settings_pages,
     model_pages,
     training_pages,
+    study_pages,
     library,
     track,
 )

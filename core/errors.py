@@ -148,6 +148,10 @@ class StudyNotFound(NotFound):
     """There is no study with this id."""
 
 
+class TrialNotFound(NotFound):
+    """The study has no trial with this number."""
+
+
 class StudyAtWork(Conflict):
     """A job of this study is still at work; wait until it has ended or cancel it."""
 

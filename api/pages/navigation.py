@@ -26,5 +26,6 @@ ENTRIES = (
     Entry("Review", "review", Scope.WRITE),
     Entry("Models", "models"),
     Entry("Training", "training"),
+    Entry("Studies", "studies"),
     Entry("Settings", "settings"),
 )

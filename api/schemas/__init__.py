@@ -77,6 +77,7 @@ from api.schemas.sessions import Session, SessionRequest
 from api.schemas.studies import (
     BestRequest,
     BestTrial,
+    Objective,
     ResumeRequest,
     Study,
     StudyDetails,
@@ -181,6 +182,7 @@ __all__ = [
     "Model",
     "ModelComparison",
     "NewApiKey",
+    "Objective",
     "OfBoth",
     "Offer",
     "Outcome",

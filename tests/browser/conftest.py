@@ -25,7 +25,9 @@ from tests.support.builders import (
     make_map,
     make_model,
     make_run,
+    make_study,
     make_track,
+    make_trial,
     make_unit,
 )
 from tests.support.chromium import chromium, complaints, find_programs, resize
@@ -91,6 +93,9 @@ def filled(clean_database: SessionFactory, tmp_path: Path) -> SessionFactory:
         )
         make_unit(session, running, done=4)
         make_job(session, state=JobState.FAILED, error_code="job_failed", error_detail="It failed.")
+        study = make_study(session)
+        for number, value in enumerate((0.5, 0.7, None, 0.6)):
+            make_trial(session, study, number, value)
         results = RESULTS | {"dropped": {}}
         run = make_run(session, model_id=model.id, metrics={"f1_macro": 0.8}, results=results)
         save_epochs(session, run.id, [make_report(epoch, fold) for fold in (1, 2) for epoch in (1, 2, 3)])

@@ -26,6 +26,16 @@ def newest(noun: str) -> Callable[[httpx.Client], str]:
     return lambda rest: f"{noun}/{rest.get(f'/{noun}').raise_for_status().json()['items'][0]['id']}"
 
 
+def newest_study(rest: httpx.Client) -> str:
+    studies = rest.get("/studies").raise_for_status().json()["items"]
+    return f"studies/{studies[0]['id']}" if studies else "studies"
+
+
+def first_trial(rest: httpx.Client) -> str:
+    address = newest_study(rest)
+    return f"{address}/trials/0" if "/" in address else address
+
+
 def newest_run(rest: httpx.Client) -> str:
     runs = rest.get("/runs").raise_for_status().json()["items"]
     return f"training/{runs[0]['id']}" if runs else "training"
@@ -62,6 +72,10 @@ PAGES = (
     Page("models", "models"),
     Page("model", newest_model),
     Page("training", "training"),
+    Page("studies", "studies"),
+    Page("study", newest_study),
+    Page("trial", first_trial),
+    Page("new-study", "studies/new"),
     Page("run", newest_run),
     Page("new-training", "training/new"),
     Page("settings", "settings"),

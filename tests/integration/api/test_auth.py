@@ -78,6 +78,7 @@ READ = {
     "GET /api/v1/studies/{study_id}",
     "GET /api/v1/studies/{study_id}/plots/{name}.png",
     "GET /api/v1/studies/{study_id}/trials",
+    "GET /api/v1/studies/{study_id}/trials/{number}",
     "GET /api/v1/events",
     "GET /api/v1/system",
     "GET /api/v1/me",
@@ -95,6 +96,9 @@ READ = {
     "GET /training",
     "GET /training/compare",
     "GET /training/{run_id}",
+    "GET /studies",
+    "GET /studies/{study_id}",
+    "GET /studies/{study_id}/trials/{number}",
     "GET /library",
     "GET /tracks/{track_id}",
 }
@@ -135,6 +139,11 @@ WRITE = {
     "POST /map",
     "POST /map/tracks",
     "POST /map/tracks/undo",
+    "GET /studies/new",
+    "POST /studies",
+    "POST /studies/{study_id}/resume",
+    "POST /studies/{study_id}/cancel",
+    "POST /studies/{study_id}/train",
     "POST /library/correct",
     "POST /library/undo",
     "POST /tracks/{track_id}/labels",
@@ -167,7 +176,7 @@ NEEDS = dict.fromkeys(READ, "read") | dict.fromkeys(WRITE, "write") | dict.fromk
 SCOPES = ["read", "write", "admin"]
 OWNED = {"job_id"}
 # Whoever may read may read these of everybody; keys are for admins only.
-SHARED = {"track_id", "change_id", "run_id", "study_id", "key_id", "name", "place"}
+SHARED = {"track_id", "change_id", "run_id", "study_id", "key_id", "name", "place", "number"}
 
 
 def names(route: BaseRoute) -> list[str]:
@@ -190,7 +199,7 @@ def routes() -> list[str]:
 
 def call(http: httpx.Client, route: str, headers: dict[str, str]) -> httpx.Response:
     method, path = route.split()
-    for name in ("job_id", "track_id", "change_id", "key_id", "run_id", "study_id", "name"):
+    for name in ("job_id", "track_id", "change_id", "key_id", "run_id", "study_id", "name", "number"):
         path = path.replace(f"{{{name}}}", str(uuid4()))
     with http.stream(method, path, headers=headers) as response:
         if not response.headers.get("content-type", "").startswith("text/event-stream"):

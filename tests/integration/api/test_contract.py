@@ -126,6 +126,7 @@ def known(db: SessionFactory, music: Path, tmp_path: Path, open_settings: Settin
             "run_id": str(run.id),
             "key_id": str(key.id),
             "study_id": study_id,
+            "number": "1",
         }
 
 
