@@ -15,6 +15,7 @@ from sqlalchemy import Text as TextType
 from sqlalchemy import column as named_column
 from sqlalchemy.orm import Session
 
+from core.library.label_facets import facet_of
 from core.spelling import name_key
 from core.states import Verdict
 from core.store.label_sets import list_label_sets
@@ -40,7 +41,7 @@ WITH_ALL_INDEXES = text("SET LOCAL enable_bitmapscan = on")
 @dataclass(frozen=True)
 class LabelCount:
     label: str
-    facet: str | None  # what kind of label it is, if a label set says so
+    facet: str | None  # what kind of label it is, by a label set or else if it is a common one
     count: int
 
 
@@ -183,6 +184,6 @@ def _label_counts(session: Session, model: Model, counts: Counts) -> list[LabelC
         for each in label_set.labels
     }
     return [
-        LabelCount(label, facets.get(name_key(label)), count)
+        LabelCount(label, facets.get(name_key(label)) or facet_of(label), count)
         for label, count in totals.most_common(MOST_VALUES)
     ]

@@ -20,6 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from core.errors import Invalid, InvalidCursor
+from core.label_scores import LabelScores
 from core.states import TrackOrder, Verdict
 from core.store.cursor import Page, cut_page, decode_cursor
 from core.store.tables import Correction, Model, Prediction, PredictionLabel, Track
@@ -56,12 +57,14 @@ def list_tracks(
         raise Invalid("Only tracks of a genre have an order by score: name a `genre`.")
     if wanted.genre is not None and order in (None, TrackOrder.SCORE):
         tracks = tracks_with(model).where(*besides_genre(session, model, wanted))
-        return _labelled_page(session, model, wanted.genre, wanted, tracks, cursor, limit)
+        return _labelled_page(session, model, wanted.labels[0], tracks, cursor, limit)
     query = tracks_with(model).where(*matching(session, model, wanted)).limit(limit + 1)
     if order is TrackOrder.PATH:
         return _page_by_path(session, query, cursor, limit)
     if order is TrackOrder.DATE:
         return _page_by_date(session, query, cursor, limit)
+    if order is TrackOrder.DURATION:
+        return _page_by_duration(session, query, cursor, limit)
     if cursor is not None:
         query = query.where(Track.id > decode_cursor(cursor, UUID)[0])
     rows = [track_row(*row) for row in session.execute(query.order_by(Track.id))]
@@ -91,11 +94,36 @@ def _page_by_date(
     return cut_page(rows, limit, lambda row: (row.track.mtime_ns, row.track.id))
 
 
+def _page_by_duration(
+    session: Session, query: Select[*tuple[Any, ...]], cursor: str | None, limit: int
+) -> Page[TrackRow]:
+    """The longest first, then those that the model has not analysed, whose cursor has no duration."""
+    shortest, last_id = (None, None) if cursor is None else decode_cursor(cursor, _duration, UUID)
+    key = (Prediction.duration_s, Track.id)
+    rows: list[TrackRow] = []
+    if cursor is None or shortest is not None:
+        known = query.where(Prediction.duration_s.is_not(None))
+        if last_id is not None:
+            known = known.where(tuple_(*key) < tuple_(shortest, last_id))
+        rows = [track_row(*row) for row in session.execute(known.order_by(*(each.desc() for each in key)))]
+    if len(rows) <= limit:
+        unknown = query.where(Prediction.duration_s.is_(None)).limit(limit + 1 - len(rows))
+        if shortest is None and last_id is not None:
+            unknown = unknown.where(Track.id > last_id)
+        rows += [track_row(*row) for row in session.execute(unknown.order_by(Track.id))]
+    return cut_page(
+        rows, limit, lambda row: (row.prediction.duration_s if row.prediction else None, row.track.id)
+    )
+
+
+def _duration(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
 def _labelled_page(
     session: Session,
     model: Model,
-    genre: str,
-    wanted: TrackFilter,
+    wanted: LabelScores,
     tracks: Select[*tuple[Any, ...]],
     cursor: str | None,
     limit: int,
@@ -104,11 +132,11 @@ def _labelled_page(
 
     Only scores below the threshold are in no index: those of all audio are looked through.
     """
-    label = find_label(session, model, genre)
+    label = find_label(session, model, wanted.label)
     after, below = _positions(cursor)
     rows: list[tuple[TrackRow, tuple[Any, ...]]] = []
     if below is None:
-        for *row, digest in session.execute(_confirmed(tracks, genre, after).limit(limit + 1)):
+        for *row, digest in session.execute(_confirmed(tracks, wanted.label, after).limit(limit + 1)):
             found = track_row(*row)
             rows.append((found, (str(Verdict.YES), digest.hex(), found.track.id)))
     for query in [] if label is None else _predicted(tracks, model, label, wanted, below):
@@ -155,7 +183,7 @@ def _predicted(
     tracks: Select[*tuple[Any, ...]],
     model: Model,
     label: str,
-    wanted: TrackFilter,
+    wanted: LabelScores,
     below: tuple[float, UUID] | None,
 ) -> list[Select[*tuple[Any, ...]]]:
     """Tracks by the model's scores of which nobody said more, the highest first, query after query."""
@@ -169,7 +197,7 @@ def _given(
     tracks: Select[*tuple[Any, ...]],
     model: Model,
     label: str,
-    wanted: TrackFilter,
+    wanted: LabelScores,
     below: tuple[float, UUID] | None,
 ) -> Select[*tuple[Any, ...]]:
     """Tracks that the model gave the label, out of the index."""
@@ -187,7 +215,7 @@ def _scored_below(
     tracks: Select[*tuple[Any, ...]],
     model: Model,
     label: str,
-    wanted: TrackFilter,
+    wanted: LabelScores,
     below: tuple[float, UUID] | None,
 ) -> Select[*tuple[Any, ...]]:
     """Tracks whose score is below the threshold.

@@ -6,7 +6,8 @@ from core.store.tables.experiments import Epoch, Experiment, Run, Study, Trial
 from core.store.tables.jobs import Job, JobItem, JobUnit, Worker
 from core.store.tables.libraries import Library, Track
 from core.store.tables.models import Encoder, Model, ModelAlias, Retraining, TrainingTrack
-from core.store.tables.results import Embedding, Prediction, PredictionLabel, Waveform
+from core.store.tables.results import Cover, Embedding, Prediction, PredictionLabel, Waveform
+from core.store.tables.saved_queries import SavedQuery
 
 __all__ = [
     "ApiKey",
@@ -14,6 +15,7 @@ __all__ = [
     "Correction",
     "CorrectionChange",
     "CorrectionEntry",
+    "Cover",
     "Embedding",
     "Encoder",
     "Epoch",
@@ -30,6 +32,7 @@ __all__ = [
     "Retraining",
     "Review",
     "Run",
+    "SavedQuery",
     "Study",
     "Track",
     "TrainingTrack",
