@@ -247,6 +247,7 @@ def _show(
         rows=rows,
         facets=facets,
         groups=groups,
+        ranks=any(value.ranks for group in groups for value in (*group.values, *group.more)),
         scored=[each.label for each in choice.labels[:SHOWN_SCORES]],
         meant=_meant_labels(choice, labels),
         error=error,

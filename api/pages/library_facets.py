@@ -27,6 +27,7 @@ class Value:
     address: str
     is_chosen: bool = False
     without: str | None = None  # the address that excludes it
+    ranks: bool = False  # it orders all tracks
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ def _label(choice: Choice, label: str, count: int) -> Value:
         count,
         f"?{choice.query(labels=(*choice.labels, this))}",
         without=f"?{choice.query(not_labels=(*choice.not_labels, this))}" if count else None,
+        ranks=not count,
     )
 
 
