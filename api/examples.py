@@ -87,6 +87,7 @@ OFFER = {
 }
 
 EXPERIMENT = {"name": "my-genres", "created_at": WHEN, "run_count": 1}
+RUN_LOG_LINE = {"kind": "stage", "text": "The training has begun.", "at": WHEN}
 RUN = {
     "id": JOB_ID,
     "experiment": "my-genres",
@@ -361,11 +362,21 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "offered": "my-genres@2",
         "error": None,
     },
+    "RetrainingProgress": {
+        "model": "my-genres",
+        "serving": "my-genres@1",
+        "library": "home",
+        "corrected": 12,
+        "job": None,
+        "state": None,
+    },
     "Experiment": EXPERIMENT,
     "ExperimentRuns": EXPERIMENT | {"runs": [RUN]},
     "Run": RUN,
     "RunDetails": RUN
     | {"config": {"experiment_name": "my-genres"}, "results": None, "epochs": [EPOCH], "artifacts": []},
+    "RunLog": {"lines": [RUN_LOG_LINE], "left_out": 0},
+    "RunLogLine": RUN_LOG_LINE,
     "RunComparison": {
         "runs": [RUN, RUN],
         "metrics": {"roc_auc_macro": [0.91, 0.93]},

@@ -156,6 +156,10 @@ class RunAtWork(Conflict):
     """The training of this run has not ended; wait until it has or cancel it."""
 
 
+class RetrainingAtWork(Conflict):
+    """A training of this model is still at work; wait until it has ended or cancel it."""
+
+
 class GridExhausted(Conflict):
     """Every point of this study's grid has been tried."""
 

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
+from uuid import uuid4
 
 from fastapi import APIRouter, BackgroundTasks, Request
 from fastapi.responses import HTMLResponse
 from sqlalchemy.orm import Session
 
 from api.deps import Reader, SessionDep, SettingsDep
+from api.pages.learning import find_learning
 from api.pages.rendering import render
 from api.routes.system import get_system
 from core.errors import ModelNotFound
@@ -42,7 +44,15 @@ def show_home(
     request: Request, caller: Reader, session: SessionDep, settings: SettingsDep, later: BackgroundTasks
 ) -> HTMLResponse:
     system = get_system(request, caller, session, settings, later)
-    return render(request, "home.html", caller, system=system, top=_top_labels(session))
+    return render(
+        request,
+        "home.html",
+        caller,
+        system=system,
+        learning=find_learning(session),
+        once=str(uuid4()),
+        top=_top_labels(session),
+    )
 
 
 def _top_labels(session: Session) -> TopLabels:

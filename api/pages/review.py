@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import HTMLResponse, Response
@@ -15,6 +15,7 @@ from api.deps import Caller, SessionDep, SessionsDep, Writer
 from api.errors import status_of
 from api.pages.addresses import redirect
 from api.pages.forms import Blank
+from api.pages.learning import find_learning
 from api.pages.rendering import render
 from api.pages.review_labels import agreed, check, list_choices, read_said, read_verdicts, with_keys
 from api.pages.review_sitting import Sitting, SittingDep, lead_on
@@ -139,6 +140,8 @@ def _start(
         sitting=sitting,
         decided=count_decided(session),
         forecast=forecast(session, model, None),
+        learning=find_learning(session),
+        once=str(uuid4()),
         strategies=STRATEGIES,
         labels=[("", "All labels"), *((label, label) for label in sorted(model.labels, key=name_key))],
         libraries=[("", "All libraries"), *((name, name) for name in list_library_names(session))],

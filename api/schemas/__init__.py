@@ -19,7 +19,16 @@ from api.schemas.corrections import (
 )
 from api.schemas.duplicates import DuplicateGroup, DuplicateKind, Duplicates, DuplicateTrack
 from api.schemas.events import JobChange, JobChanges
-from api.schemas.experiments import Epoch, Experiment, ExperimentRuns, Run, RunComparison, RunDetails
+from api.schemas.experiments import (
+    Epoch,
+    Experiment,
+    ExperimentRuns,
+    Run,
+    RunComparison,
+    RunDetails,
+    RunLog,
+    RunLogLine,
+)
 from api.schemas.health import Health, Readiness
 from api.schemas.jobs import (
     OUTCOMES,
@@ -52,7 +61,7 @@ from api.schemas.preview import (
 )
 from api.schemas.problems import FieldError, JobError, Problem
 from api.schemas.queries import SavedQuery, SavedQueryRequest
-from api.schemas.retrainings import Retraining, RetrainingRequest
+from api.schemas.retrainings import Retraining, RetrainingProgress, RetrainingRequest
 from api.schemas.review import ReleaseRequest, ReviewBatch, ReviewForecast, ReviewProgress, ReviewQuestion
 from api.schemas.sessions import Session, SessionRequest
 from api.schemas.studies import (
@@ -176,6 +185,7 @@ __all__ = [
     "Result",
     "ResumeRequest",
     "Retraining",
+    "RetrainingProgress",
     "RetrainingRequest",
     "ReviewBatch",
     "ReviewForecast",
@@ -184,6 +194,8 @@ __all__ = [
     "Run",
     "RunComparison",
     "RunDetails",
+    "RunLog",
+    "RunLogLine",
     "SavedQuery",
     "SavedQueryRequest",
     "ScoreChange",

@@ -66,6 +66,13 @@ def list_library_corrections(
     return [(path, tags or {}, as_corrections(found)) for path, tags, found in rows]
 
 
+def has_anything_been_said(session: Session) -> bool:
+    """Whether a verdict on any audio stands."""
+    return (
+        session.scalar(select(Correction.label).where(Correction.verdict.is_not(None)).limit(1)) is not None
+    )
+
+
 def has_corrections(session: Session, library: Library, folder: str) -> bool:
     """Whether somebody said something of a present track in a folder."""
     return session.scalar(select(Track.id).where(*_corrected_in(library, folder)).limit(1)) is not None

@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import (
     REAL,
     ColumnElement,
+    Select,
     SQLColumnExpression,
     cast,
-    exists,
     false,
     func,
     literal_column,
@@ -121,14 +121,17 @@ def _of_file(wanted: TrackFilter) -> list[ColumnElement[bool]]:
 
 
 def _by_verdicts(wanted: TrackFilter) -> list[ColumnElement[bool]]:
-    of_audio = Correction.content_hash == Track.content_hash
     where: list[ColumnElement[bool]] = []
     if wanted.corrected is not None:
-        said = exists().where(of_audio, Correction.verdict.is_not(None)).correlate(Track)
-        where.append(said if wanted.corrected else ~said)
+        said = Track.content_hash.in_(_corrected(Correction.verdict.is_not(None)))
+        where.append(said if wanted.corrected else func.coalesce(~said, true()))
     if wanted.unsure:
-        where.append(exists().where(of_audio, Correction.verdict == Verdict.UNSURE).correlate(Track))
+        where.append(Track.content_hash.in_(_corrected(Correction.verdict == Verdict.UNSURE)))
     return where
+
+
+def _corrected(said: ColumnElement[bool]) -> Select[bytes]:
+    return select(Correction.content_hash).where(said)
 
 
 def suffix_of_path(path: ColumnElement[str] | InstrumentedAttribute[str]) -> ColumnElement[str]:
@@ -178,25 +181,36 @@ def find_label(session: Session, model: Model, name: str) -> str | None:
 def _has_label(session: Session, model: Model, wanted: LabelScores) -> ColumnElement[bool]:
     """Whether a track has the label for a person or, if nobody said more, such a score by the model."""
     label = find_label(session, model, wanted.label)
-    confirmed = exists().where(*of_label(wanted.label), Correction.verdict == Verdict.YES).correlate(Track)
+    confirmed = _exists(Correction.content_hash, *is_confirmed(wanted.label))
     if label is None:
         return confirmed
     if reaches_below(model, label, wanted):
-        of_track = (Prediction.content_hash == Track.content_hash, Prediction.model_id == model.id)
-        predicted = exists().where(*of_track, *score_between(stored_score(model, label), wanted))
+        of_model = Prediction.model_id == model.id
+        scores = score_between(stored_score(model, label), wanted)
+        predicted = _exists(Prediction.content_hash, of_model, *scores)
     else:
-        given = PredictionLabel
-        predicted = exists().where(
-            given.content_hash == Track.content_hash,
-            given.model_id == model.id,
-            given.label == label,
-            *score_between(given.score, wanted),
-        )
-    return or_(confirmed, predicted.correlate(Track) & is_undecided(model, label))
+        predicted = _exists(PredictionLabel.content_hash, *has_label_row(model, label, wanted))
+    return or_(confirmed, predicted & is_undecided(model, label))
 
 
-def of_label(genre: str) -> tuple[ColumnElement[bool], ...]:
-    return Correction.content_hash == Track.content_hash, Correction.label_key == name_key(genre)
+def is_confirmed(genre: str) -> tuple[ColumnElement[bool], ...]:
+    """Of corrections: that people gave the label."""
+    return Correction.label_key == name_key(genre), Correction.verdict == Verdict.YES
+
+
+def has_label_row(model: Model, label: str, wanted: LabelScores) -> tuple[ColumnElement[bool], ...]:
+    """Of rows of labels: that the model gave this one, with such a score."""
+    given = PredictionLabel
+    return given.model_id == model.id, given.label == label, *score_between(given.score, wanted)
+
+
+def _exists(content_hash: InstrumentedAttribute[bytes], *where: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Whether there is such a row of a track's audio, looked up track by track.
+
+    A scalar: the planner would read all rows for EXISTS, or join them, however few tracks are looked at.
+    """
+    found = select(true()).where(content_hash == Track.content_hash, *where).limit(1).correlate(Track)
+    return func.coalesce(found.scalar_subquery(), false())
 
 
 def is_undecided(model: Model, label: str) -> ColumnElement[bool]:
@@ -205,14 +219,7 @@ def is_undecided(model: Model, label: str) -> ColumnElement[bool]:
     if model.single_label:
         keys = [name_key(each) for each in model.labels]
         contradicts |= Correction.label_key.in_(keys) & (Correction.verdict == Verdict.YES)
-    found = (
-        select(true())
-        .where(Correction.content_hash == Track.content_hash, contradicts)
-        .limit(1)
-        .correlate(Track)
-    )
-    # A scalar: the planner would make an anti-join of NOT EXISTS, whose size it guesses far too small.
-    return ~func.coalesce(found.scalar_subquery(), false())
+    return ~_exists(Correction.content_hash, contradicts)
 
 
 def score_between(score: SQLColumnExpression[Any], wanted: LabelScores) -> list[ColumnElement[bool]]:

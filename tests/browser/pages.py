@@ -26,10 +26,21 @@ def newest(noun: str) -> Callable[[httpx.Client], str]:
     return lambda rest: f"{noun}/{rest.get(f'/{noun}').raise_for_status().json()['items'][0]['id']}"
 
 
+def newest_run(rest: httpx.Client) -> str:
+    runs = rest.get("/runs").raise_for_status().json()["items"]
+    return f"training/{runs[0]['id']}" if runs else "training"
+
+
 def labelled_track(rest: httpx.Client) -> str:
     """The one whose file there is."""
     tracks = rest.get("/tracks", params={"q": "jazz/"}).raise_for_status().json()["items"]
     return f"tracks/{tracks[0]['id']}"
+
+
+def review_question(rest: httpx.Client) -> str:
+    """A track to say something of, as the review asks about it."""
+    track = labelled_track(rest).removeprefix("tracks/")
+    return f"review/{track}?answered=3&last={track}"
 
 
 PAGES = (
@@ -41,9 +52,12 @@ PAGES = (
     Page("found", "library?genre=rock:0..&not_genre=jazz:0.95..&sort=score"),
     Page("track", labelled_track),
     Page("review", "review"),
+    Page("review-question", review_question),
     Page("models", "models"),
     Page("model", newest_model),
     Page("training", "training"),
+    Page("run", newest_run),
+    Page("new-training", "training/new"),
     Page("settings", "settings"),
     Page("problem", "no/such/page"),
 )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.config.params import AnalysisParams, JobKind, PredictParams
@@ -133,7 +133,10 @@ def make_job(session: Session, *, unit: dict[str, Any] | None = None, **override
 
 def make_unit(session: Session, job: Job, **overrides: Any) -> JobUnit:
     values = {"job_id": job.id, "seq": 1, "kind": "analyse", "queue": "batch", "state": UnitState.READY}
-    return _add(session, JobUnit(**values | overrides))
+    values |= overrides
+    if any(values.get(counter) for counter in ("done", "failed", "skipped")):
+        values.setdefault("started_at", func.now())
+    return _add(session, JobUnit(**values))
 
 
 def make_run(session: Session, experiment: str = "mine", **overrides: Any) -> Run:

@@ -75,6 +75,8 @@ NAMES = {
     "/api/v1/models/{name}": "test-model",
     "/api/v1/models/{name}/preview": "mine",
     "/api/v1/retrainings/{name}": "mine",
+    "/api/v1/retrainings/{name}/progress": "mine",
+    "/api/v1/retrainings/{name}/train": "mine",
     "/api/v1/models/{name}/promote": "test-model",
     "/api/v1/runs/{run_id}/artifacts/{name}": "training_curves.png",
     "/api/v1/studies/{study_id}/plots/{name}.png": "history",
