@@ -40,6 +40,7 @@ CORRECTIONS = [
     {"label": "rock", "verdict": "no", "change": CHANGE},
 ]
 TRACK_LABELS = {"track_id": TRACK_ID, "corrections": CORRECTIONS, "history": CORRECTIONS, "entries": 2}
+QUERY = "genre=sad%3A0.4..&genre=acoustic&sort=score"
 LABEL_SET = {
     "name": "mine",
     "labels": [{"label": "jazz", "facet": "genre"}, {"label": "calm", "facet": "mood"}],
@@ -284,6 +285,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             }
         ],
     },
+    "SavedQueryRequest": {"query": QUERY},
+    "SavedQuery": {"name": "sad evenings", "query": QUERY, "created_at": WHEN, "updated_at": WHEN},
     "LabelSetRequest": LABEL_SET,
     "LabelSetChange": {"name": "genres-and-moods"},
     "LabelSet": LABEL_SET | {"created_at": WHEN, "updated_at": WHEN},

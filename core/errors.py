@@ -280,6 +280,14 @@ class ChangeNotFound(NotFound):
     """There is no change of corrections with this id; `GET /api/v1/corrections` lists them."""
 
 
+class QueryNotFound(NotFound):
+    """There is no saved query of this name; `GET /api/v1/queries` lists them."""
+
+
+class TooManyQueries(Conflict):
+    """There are as many saved queries as there may be: delete one first."""
+
+
 class TooManyTracks(Invalid):
     """The query matches more tracks than one request may change."""
 

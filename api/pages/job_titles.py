@@ -9,6 +9,7 @@ OTHER_NAMES = {
     JobKind.PREDICT: "Uploaded file",
     JobKind.TUNING: "Study",
     JobKind.PEAKS: "Waveform",
+    JobKind.COVER: "Cover",
 }
 KINDS = {kind: OTHER_NAMES.get(kind, kind.capitalize()) for kind in JobKind}
 
@@ -20,7 +21,7 @@ def kind_of(job: schemas.Job) -> str:
 def subject_of(job: schemas.Job) -> str:
     """What a job is about: a library and folder, a file, an experiment, a study, a model."""
     params = job.params
-    if job.kind in (JobKind.ANALYSIS, JobKind.PEAKS):
+    if job.kind in (JobKind.ANALYSIS, JobKind.PEAKS, JobKind.COVER):
         return "/".join(part for part in (_text(params, "library"), _text(params, "path")) if part)
     if job.kind is JobKind.PREDICT:
         return _text(params, "filename")

@@ -16,7 +16,6 @@ from api.schemas.corrections import (
     ListedChange,
     TagsImportRequest,
     TrackLabels,
-    TrackQuery,
 )
 from api.schemas.duplicates import DuplicateGroup, DuplicateKind, Duplicates, DuplicateTrack
 from api.schemas.events import JobChange, JobChanges
@@ -71,6 +70,7 @@ from api.schemas.preview import (
     ScoreChange,
 )
 from api.schemas.problems import FieldError, JobError, Problem
+from api.schemas.queries import SavedQuery, SavedQueryRequest
 from api.schemas.retrainings import Retraining, RetrainingProgress, RetrainingRequest
 from api.schemas.review import ReleaseRequest, ReviewBatch, ReviewForecast, ReviewProgress, ReviewQuestion
 from api.schemas.sessions import Session, SessionRequest
@@ -110,6 +110,7 @@ from api.schemas.tracks import (
     TrackPredictions,
 )
 from api.schemas.training import Interval, LabelOutcome, TrainingOutcome, TrainingRequest
+from core.config.track_query import TrackQuery
 
 __all__ = [
     "OUTCOMES",
@@ -214,6 +215,8 @@ __all__ = [
     "RunDetails",
     "RunLog",
     "RunLogLine",
+    "SavedQuery",
+    "SavedQueryRequest",
     "ScoreChange",
     "Session",
     "SessionRequest",

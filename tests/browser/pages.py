@@ -64,6 +64,7 @@ PAGES = (
     Page("job", newest("jobs")),
     Page("new-job", "jobs/new"),
     Page("library", "library"),
+    Page("found", "library?genre=rock:0..&not_genre=jazz:0.95..&sort=score"),
     Page("track", labelled_track),
     Page("map", "map"),
     Page("map-area", area_of_map),

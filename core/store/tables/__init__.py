@@ -7,7 +7,8 @@ from core.store.tables.jobs import Job, JobItem, JobUnit, Worker
 from core.store.tables.libraries import Library, Track
 from core.store.tables.maps import Map, MapPoint
 from core.store.tables.models import Encoder, Model, ModelAlias, Retraining, TrainingTrack
-from core.store.tables.results import Embedding, Prediction, PredictionLabel, Waveform
+from core.store.tables.results import Cover, Embedding, Prediction, PredictionLabel, Waveform
+from core.store.tables.saved_queries import SavedQuery
 
 __all__ = [
     "ApiKey",
@@ -15,6 +16,7 @@ __all__ = [
     "Correction",
     "CorrectionChange",
     "CorrectionEntry",
+    "Cover",
     "Embedding",
     "Encoder",
     "Epoch",
@@ -33,6 +35,7 @@ __all__ = [
     "Retraining",
     "Review",
     "Run",
+    "SavedQuery",
     "Study",
     "Track",
     "TrainingTrack",
