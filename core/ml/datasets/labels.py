@@ -33,9 +33,7 @@ def select_labels(dataset: Dataset, config: LabelConfig) -> LabelledDataset:
     Labels are renamed by the aliases, whose spelling takes precedence. Raises EmptyLabel, NoLabelsLeft,
     OneClassOnly or TooFewLabels.
     """
-    names = renaming(config.aliases)
-    dataset = replace(dataset, examples=tuple(_renamed(example, names) for example in dataset.examples))
-    dataset = with_one_spelling(dataset)
+    dataset = _named(dataset, config)
     examples = dataset.examples
     counts = Counter(label for example in examples for label in example.labels)
     if not counts:
@@ -58,6 +56,12 @@ def select_labels(dataset: Dataset, config: LabelConfig) -> LabelledDataset:
     return LabelledDataset(
         replace(dataset, examples=kept, parents=parents), labels, dict(counts), rare, unlabelled
     )
+
+
+def selected_labels(dataset: Dataset, config: LabelConfig) -> list[str]:
+    """The labels that will be selected, as far as that is known before the files' tags are read."""
+    config = before_tags(dataset, config)
+    return most_frequent_labels(_named(dataset, config).examples, config)[: config.num_genres]
 
 
 def most_frequent_labels(examples: Sequence[Example], config: LabelConfig) -> list[str]:
@@ -94,6 +98,13 @@ def renaming(aliases: Mapping[str, str]) -> dict[str, str]:
     """Key of a name -> label to use, for aliases and their targets."""
     targets = {name_key(target): target for target in sorted(aliases.values(), reverse=True)}
     return targets | {name_key(label): target for label, target in aliases.items()}
+
+
+def _named(dataset: Dataset, config: LabelConfig) -> Dataset:
+    """The dataset with labels renamed by the aliases, and one spelling of each."""
+    names = renaming(config.aliases)
+    renamed = tuple(_renamed(example, names) for example in dataset.examples)
+    return with_one_spelling(replace(dataset, examples=renamed))
 
 
 def _renamed(example: Example, names: Mapping[str, str]) -> Example:
