@@ -49,6 +49,7 @@ from api.schemas.preview import (
     PreviewOptions,
     PreviewOutcome,
     PreviewRequest,
+    RandomScores,
     ScoreChange,
 )
 from api.schemas.problems import FieldError, JobError, Problem
@@ -168,6 +169,7 @@ __all__ = [
     "Progress",
     "PromotionRequest",
     "QueueState",
+    "RandomScores",
     "Readiness",
     "ReleaseRequest",
     "Request",

@@ -80,7 +80,7 @@ def _without_unsure(dataset: Dataset, tracks: Sequence[TaggedTrack], selection: 
 def _all_corrected(
     labels: Sequence[tuple[str, ...]], verdicts: Sequence[Mapping[str, Verdict]], facets: Mapping[str, str]
 ) -> tuple[list[tuple[str, ...]], list[str]]:
-    """The labels of all tracks after what people said, and notes on own labels replaced or joined by others."""
+    """The labels of all tracks after what people said; notes on own labels that others replace or join."""
     own = {name_key(label) for of_track in labels for label in of_track}
 
     def replaces(given: str, other: str) -> bool:
