@@ -4,6 +4,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -149,7 +150,11 @@ def load_dataset(lease: Lease, config: DatasetConfig, labels: LabelConfig | None
         )
     verdicts = {path: found for path, _, found in corrected}
     tracks = [tagged_track(path, tags or {}, verdicts.get(path)) for path, tags in rows]
-    return read_library(config, root, tracks, facets, labels)
+    dataset = read_library(config, root, tracks, facets, labels)
+    if config.labels_from == "genre_tags" and (unread := sum(tags is None for _, tags in rows)):
+        note = f"{unread:,} tracks of the library have not been analysed yet, so their tags are not known."
+        dataset = replace(dataset, notes=(*dataset.notes, note))
+    return dataset
 
 
 def _finish(

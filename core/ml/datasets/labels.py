@@ -15,6 +15,8 @@ from core.ml.datasets.spellings import Spellings, with_one_spelling
 from core.ml.datasets.tables import unique
 from core.spelling import name_key
 
+MOST_NAMED = 5  # labels in a note
+
 
 @dataclass(frozen=True)
 class LabelledDataset:
@@ -73,6 +75,19 @@ def most_frequent_labels(examples: Sequence[Example], config: LabelConfig) -> li
         for label in sorted(counts, key=lambda label: (-counts[label], label))
         if counts[label] >= config.min_tracks and artists[label] >= config.min_artists
     ]
+
+
+def left_out_notes(*selections: LabelledDataset) -> tuple[str, ...]:
+    """What selections, one after the other, have left out, in sentences."""
+    unlabelled = sum(len(each.unlabelled) for each in selections)
+    rare = sorted({label for each in selections for label in each.rare})
+    notes = []
+    if unlabelled:
+        notes.append(f"{unlabelled:,} tracks are left out, as they have none of the labels that are learnt.")
+    if rare:
+        named = ", ".join(rare[:MOST_NAMED]) + (", ..." if len(rare) > MOST_NAMED else "")
+        notes.append(f"{len(rare):,} labels are not learnt, as too few tracks or artists have them: {named}.")
+    return tuple(notes)
 
 
 def before_tags(dataset: Dataset, config: LabelConfig) -> LabelConfig:
