@@ -256,6 +256,9 @@ class Client:
     def turn_off_retraining(self, model: str) -> None:
         self._delete(f"/retrainings/{model}")
 
+    def retrain_now(self, model: str) -> schemas.Job:
+        return self._post(schemas.Job, f"/retrainings/{model}/train", None)
+
     def promote_model(self, name: str, version: int | None) -> schemas.Model:
         return self._post(schemas.Model, f"/models/{name}/promote", {"version": version})
 

@@ -37,18 +37,24 @@ def show_models(found: list[schemas.Model], *, as_json: bool) -> None:
         return
     display.show_table(
         "",
-        ("model", "also called", "kind", "labels", "metrics"),
+        ("model", "also called", "kind", "labels", "F1", "PR-AUC", "ROC-AUC"),
         (
             (
                 display.Name(f"{model.name}@{model.version}"),
                 ", ".join(model.aliases),
                 model.kind,
                 len(model.labels),
-                ", ".join(f"{name} {display.number_of(value)}" for name, value in model.metrics.items()),
+                *(measure_of(model, name) for name in ("f1_macro", "pr_auc_macro", "roc_auc_macro")),
             )
             for model in found
         ),
     )
+
+
+def measure_of(model: schemas.Model, name: str) -> float | None:
+    """A mean over labels; published figures of pretrained models name two of them the other way round."""
+    measure, _, kind = name.rpartition("_")
+    return model.metrics.get(name, model.metrics.get(f"{kind}_{measure}"))
 
 
 @app.command()

@@ -9,6 +9,7 @@ from api.client import display
 from api.client.connection import connect
 from api.client.http import UsageError
 from api.client.options import Json
+from api.client.train import follow_training
 
 
 def retrain(
@@ -20,12 +21,16 @@ def retrain(
         str | None, typer.Option(help="Whose corrections count; by default that of the last training.")
     ] = None,
     off: Annotated[bool, typer.Option("--off", help="Turn automatic retraining of this model off.")] = False,
+    now: Annotated[bool, typer.Option("--now", help="Train once, with all corrections so far.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Retrain a model automatically after N corrected tracks; the new one is offered, not promoted."""
-    if off == (after is not None) or (off and library is not None):
-        raise UsageError("Say when: --after N, with --library NAME if need be; or --off.")
+    """Retrain a model now, or after N corrected tracks each time; the new one is offered, not promoted."""
+    if (after is not None) + off + now != 1 or (after is None and library is not None):
+        raise UsageError("Say when: --after N, with --library NAME if need be; --now; or --off.")
     with connect() as client:
+        if now:
+            follow_training(client, client.retrain_now(model), as_json=as_json)
+            return
         if after is None:
             client.turn_off_retraining(model)
             sentence = f"{model} is no longer retrained automatically."
@@ -51,7 +56,7 @@ def show_all(retrainings: list[schemas.Retraining], models: list[schemas.Model])
 def state_of(each: schemas.Retraining) -> str:
     """One line on a retraining."""
     if not each.enabled:
-        line = f"{each.model} is no longer retrained automatically."
+        line = f"{each.model} is not retrained automatically."
     elif each.corrected is None and each.error is not None:
         return f"{each.model} is not retrained automatically: {each.error.detail}"
     else:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated
+from urllib.parse import quote
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Form, Query, Request, Response
@@ -17,6 +18,7 @@ from api.pages.job_titles import KINDS
 from api.pages.rendering import render
 from api.routes import jobs as rest
 from core.config.params import AnalysisParams, JobKind
+from core.config.yaml_files import dump_mapping
 from core.errors import LibraryNotFound, MFAError
 from core.jobs import jobs as service
 from core.jobs.failures import group_failures
@@ -25,6 +27,7 @@ from core.jobs.jobs import OPEN_JOB_STATES
 from core.jobs.submission import submit_job
 from core.services.job_activity import describe_activity
 from core.states import ItemState, JobState
+from core.store.experiments import has_run
 from core.store.libraries import get_library_by_name, list_library_names
 from core.store.registry import list_models
 from core.store.session import transaction
@@ -160,8 +163,21 @@ def show_job(
         items=[views.item(each) for each in items.items] if items else [],
         next_cursor=items.next_cursor if items else None,
         is_open=job.state in OPEN_JOB_STATES,
+        leads_to=list(_results_of(session, job)),
+        texts={name: dump_mapping(value) for name, value in job.params.items() if isinstance(value, dict)},
         has_results=job.kind is JobKind.ANALYSIS,
     )
+
+
+def _results_of(session: Session, job: schemas.Job) -> Iterator[tuple[str, str]]:
+    """What the job is about or has made, and the address of its page below that of the server."""
+    if job.kind is JobKind.TRAINING and has_run(session, job.id):
+        yield "Run", f"training/{job.id}"
+    if job.kind is JobKind.PREVIEW:
+        yield "Preview", f"models/{quote(str(job.params['model']), safe='@')}/preview?job={job.id}"
+    made = getattr(job.result, "model", None)
+    if made is not None and job.kind in (JobKind.TRAINING, JobKind.THRESHOLDS):
+        yield f"Model {made}", f"models/{quote(made, safe='@')}"
 
 
 @router.post("/{job_id}/cancel")

@@ -47,5 +47,10 @@ def headline(metrics: Mapping[str, Any], intervals: Mapping[str, Mapping[str, An
     return next(iter(measures_of(metrics, intervals)), None)
 
 
+def first_of(metrics: Mapping[str, Any], names: Iterable[str]) -> Measure | None:
+    """The first of these measures that there is."""
+    return next((_measure(name, metrics[name], {}) for name in names if metrics.get(name) is not None), None)
+
+
 def _measure(name: str, value: float, bounds: Mapping[str, Any]) -> Measure:
     return Measure(name_of(name), value, bounds.get("low"), bounds.get("high"))

@@ -9,22 +9,26 @@ from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, Response
+from pydantic import Field
 
 from api import schemas, views
-from api.deps import ADMIN, ContextDep, Reader, SessionDep
+from api.deps import ADMIN, WRITE, ContextDep, Reader, SessionDep
 from api.model_comparison import side_by_side
 from api.pages.addresses import redirect
 from api.pages.forms import Blank, Once
-from api.pages.measures import Measure, headline, measures_of, names_of
+from api.pages.learning import find_learning
+from api.pages.measures import Measure, first_of, measures_of, names_of
+from api.pages.model_scores import Decided, LabelScores, read_held_out, read_matrix
 from api.pages.rendering import render
 from core.config.dataset import reads_corrections
 from core.config.params import JobKind, PreviewParams
-from core.errors import JobNotFound
+from core.errors import Invalid, JobNotFound
 from core.jobs.jobs import get_job
 from core.jobs.submission import submit_job
 from core.scopes import Scope
+from core.services.retraining import train_now
 from core.store import registry, tables
-from core.store.experiments import find_training
+from core.store.experiments import find_training, get_run, list_artifacts
 from core.store.libraries import list_library_names
 from core.store.model_comparison import MOST, compare_models
 
@@ -32,7 +36,8 @@ router = APIRouter(prefix="/models", include_in_schema=False)
 
 MOST_MODELS = 200  # on the list
 MOST_LABELS = 200  # in a table
-MOST_PICTURED = 60  # labels of a picture of which labels occur together
+PICTURE = "co_occurrence.png"
+Score = Annotated[Annotated[float, Field(ge=0, le=1)] | None, Blank, Query()]
 Library = Annotated[str | None, Blank, Form(max_length=200)]
 
 
@@ -42,7 +47,8 @@ class Version:
 
     model: schemas.Model
     reference: str
-    headline: Measure | None
+    f1: Measure | None
+    pr_auc: Measure | None  # also called average precision
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,23 @@ class Training:
     is_own: bool  # False: the thresholds were tuned after it
     has_intervals: bool
     warnings: list[str]
+
+
+@dataclass(frozen=True)
+class ThresholdChoice:
+    """The threshold of a label beside another one: what both decide on the held-out tracks."""
+
+    label: str
+    own: Decided  # by the threshold that the model has
+    chosen: Decided
+
+    @property
+    def gained(self) -> int:
+        return max(0, self.chosen.given - self.own.given)
+
+    @property
+    def lost(self) -> int:
+        return max(0, self.own.given - self.chosen.given)
 
 
 @dataclass(frozen=True)
@@ -85,12 +108,19 @@ def show_models(request: Request, caller: Reader, session: SessionDep) -> HTMLRe
         "models.html",
         caller,
         versions=[
-            Version(views.model(row, aliases), row.reference, headline(row.metrics, {}))
+            Version(
+                views.model(row, aliases),
+                row.reference,
+                first_of(row.metrics, ("f1_macro",)),
+                first_of(row.metrics, ("pr_auc_macro", "macro_pr_auc")),
+            )
             for row in rows[:MOST_MODELS]
         ],
         left_out=max(0, len(rows) - MOST_MODELS),
         previous=previous.reference if previous is not None else None,
         most_compared=MOST,
+        learning=find_learning(session),
+        once=str(uuid4()),
     )
 
 
@@ -114,12 +144,28 @@ def show_comparison(
 
 
 @router.get("/{name}")
-def show_model(request: Request, name: str, caller: Reader, session: SessionDep) -> HTMLResponse:
+def show_model(
+    request: Request,
+    name: str,
+    caller: Reader,
+    session: SessionDep,
+    label: Annotated[Annotated[str, Field(max_length=200)] | None, Blank, Query()] = None,
+    threshold: Score = None,
+) -> HTMLResponse:
+    """With `label`, how far its scores hold; with `threshold`, what this one would decide of it."""
     row = registry.resolve_model(session, name)
     aliases = registry.list_aliases(session)
     run = find_training(session, row)
     results = (run.results if run else None) or {}
     training = _training(run, row) if run else None
+    held_out = read_held_out(session, run) if run else None
+    scores = held_out.find(label) if held_out else None
+    if label is not None and scores is None:
+        raise Invalid(f"No scores of held-out tracks are stored for a label {label!r} of {row.reference}.")
+    is_own = training is not None and training.is_own
+    artifacts = list_artifacts(get_run(session, run.id)) if run and is_own else []
+    supports = [each["support"] for each in results.get("per_label", ())]
+    matrix = read_matrix(session, run, row.labels, supports) if run and PICTURE in artifacts else None
     serving = _named(session, aliases.get(registry.DEFAULT_ALIAS))
     previous = _named(session, aliases.get(registry.PREVIOUS_ALIAS)) if caller.may(Scope.ADMIN) else None
     return render(
@@ -131,17 +177,17 @@ def show_model(request: Request, name: str, caller: Reader, session: SessionDep)
         single_label=row.single_label,
         training=training,
         measures=measures_of(row.metrics, results.get("intervals", {})),
-        labels=_label_lines(row, results, has_own_thresholds=training is not None and training.is_own)[
-            :MOST_LABELS
-        ],
-        has_picture=training is not None
-        and training.is_own
-        and len(row.labels) <= MOST_PICTURED
-        and "co_occurrence" in results,
+        labels=_label_lines(row, results, has_own_thresholds=is_own)[:MOST_LABELS],
+        held_out=held_out,
+        scores=scores,
+        moved=_threshold_choice(row, scores, threshold) if scores and not row.single_label else None,
+        matrix=matrix,
+        picture=PICTURE if PICTURE in artifacts and matrix is None else None,
         serving=serving.reference if serving is not None else None,
         is_default=serving is not None and serving.id == row.id,
         previous=previous.reference if previous is not None else None,
         libraries=list_library_names(session),
+        learning=find_learning(session) if serving is not None and serving.id == row.id else None,
         once=str(uuid4()),
     )
 
@@ -185,6 +231,15 @@ def show_preview(request: Request, name: str, job: UUID, caller: Reader, session
     )
 
 
+@router.post("/{name}/retrain", dependencies=[WRITE])
+def retrain(
+    request: Request, name: str, session: SessionDep, context: ContextDep, once: Once = ""
+) -> Response:
+    """Train the models of this name again now, with what people have said since; the run has the job's id."""
+    job = train_now(session, name, replace(context, idempotency_key=once or None)).job
+    return redirect(request, f"training/{job.id}")
+
+
 @router.post("/{name}/promote", dependencies=[ADMIN])
 def promote(request: Request, name: str, session: SessionDep) -> Response:
     """Make a version the default model."""
@@ -226,6 +281,16 @@ def _training(run: tables.Run, model: tables.Model) -> Training:
         has_intervals=bool(results.get("intervals")),
         warnings=results.get("warnings", []),
     )
+
+
+def _threshold_choice(
+    row: tables.Model, scores: LabelScores, threshold: float | None
+) -> ThresholdChoice | None:
+    if scores.label not in row.labels:
+        return None
+    own = row.thresholds[row.labels.index(scores.label)]
+    chosen = own if threshold is None else threshold
+    return ThresholdChoice(scores.label, scores.decide(own), scores.decide(chosen))
 
 
 def _label_lines(

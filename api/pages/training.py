@@ -1,42 +1,38 @@
 """Trainings: their runs with curves, runs side by side, and the start of one."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, Response
+from sqlalchemy.orm import Session
 
-from api import schemas, views
+from api import views
 from api.deps import WRITE, ContextDep, Cursor, Reader, SessionDep, SessionsDep, Writer
 from api.pages.addresses import redirect
-from api.pages.charts import Chart, line_chart
 from api.pages.forms import Once
-from api.pages.measures import headline, measures_of, name_of, names_of
+from api.pages.measures import headline, measures_of, names_of
 from api.pages.rendering import render
+from api.pages.run_charts import charts_of, side_by_side
+from api.pages.training_form import Filled, FilledDep, fields, write_yaml
 from api.schemas.base import refuse_unstorable
 from core.config.params import TrainingParams
 from core.config.yaml_files import parse_mapping
-from core.errors import Invalid
+from core.errors import Invalid, InvalidConfig
 from core.jobs.submission import submit_job
+from core.services.run_log import read_log
 from core.store import experiments as service
+from core.store.libraries import list_library_names
 from core.store.session import transaction
 
 router = APIRouter(prefix="/training", include_in_schema=False)
 
 ON_A_PAGE = 50
-MOST_POINTS = 300  # of a line
+PICTURE = "co_occurrence.png"
 LONGEST_TEXT = 100_000  # characters of a configuration
-EXAMPLE = """\
-experiment_name: my-genres
-dataset:
-  kind: library
-  library: home
-  labels_from: genre_tags
-model:
-  kind: transfer
-"""
+USUAL = 6  # fields of the form that are always open
+DETAILS = ("head", "epochs", "lr", "folds", "seed")
 
 
 @router.get("")
@@ -54,8 +50,9 @@ def show_runs(request: Request, caller: Reader, session: SessionDep, cursor: Cur
 
 
 @router.get("/new", dependencies=[WRITE])
-def show_form(request: Request, caller: Writer) -> HTMLResponse:
-    return render(request, "new_training.html", caller, text=EXAMPLE, error="", once=str(uuid4()))
+def show_form(request: Request, caller: Writer, session: SessionDep, filled: FilledDep) -> HTMLResponse:
+    """The form, and the configuration that it writes as it is filled in."""
+    return _render_form(request, caller, session, filled)
 
 
 @router.post("")
@@ -64,6 +61,7 @@ def start(
     caller: Writer,
     sessions: SessionsDep,
     context: ContextDep,
+    filled: FilledDep,
     text: Annotated[str, Form(max_length=LONGEST_TEXT)] = "",
     once: Once = "",
 ) -> Response:
@@ -81,10 +79,44 @@ def start(
             )
             job_id = submit_job(session, params, context).job.id
     except Invalid as error:
-        return render(
-            request, "new_training.html", caller, 422, text=text, error=error.detail, once=str(uuid4())
-        )
+        with transaction(sessions) as session:
+            return _render_form(request, caller, session, filled, text, error.detail)
     return redirect(request, f"training/{job_id}")
+
+
+def _render_form(
+    request: Request,
+    caller: Writer,
+    session: Session,
+    filled: Filled,
+    text: str | None = None,
+    error: str = "",
+) -> HTMLResponse:
+    """`text`: the configuration as somebody has written it, with what is wrong with it."""
+    libraries = list_library_names(session)
+    if filled.library is None and libraries:
+        filled = replace(filled, library=libraries[0])
+    mistake = ""
+    if text is None and filled.library is not None:
+        try:
+            text = write_yaml(filled.experiment())
+        except InvalidConfig as wrong:
+            mistake = wrong.detail
+    return render(
+        request,
+        "new_training.html",
+        caller,
+        422 if error or mistake else 200,
+        fields=fields(libraries),
+        usual=USUAL,
+        values=vars(filled),
+        is_detailed=any(getattr(filled, name) is not None for name in DETAILS),
+        has_libraries=bool(libraries),
+        mistake=mistake,
+        text=text or "",
+        error=error,
+        once=str(uuid4()),
+    )
 
 
 @router.get("/compare")
@@ -95,55 +127,28 @@ def show_comparison(
     ids: Annotated[list[UUID] | None, Query(max_length=service.MAX_COMPARED)] = None,
 ) -> HTMLResponse:
     found = views.comparison(service.compare_runs(session, ids or []))
+    epochs = service.list_epochs(session, [run.id for run in found.runs])
+    charts = side_by_side(
+        {run.model or f"{run.experiment} {run.id}"[:60]: views.epochs(epochs[run.id]) for run in found.runs}
+    )
     names = names_of(found.metrics)
-    return render(request, "run_comparison.html", caller, found=found, names=names)
+    return render(request, "run_comparison.html", caller, found=found, names=names, charts=charts)
 
 
 @router.get("/{run_id}")
 def show_run(request: Request, run_id: UUID, caller: Reader, session: SessionDep) -> HTMLResponse:
     epochs = service.list_epochs(session, [run_id])  # first: a run that is there now had all of them then
-    run = views.run_details(service.get_run(session, run_id), epochs[run_id])
+    row = service.get_run(session, run_id)
+    run = views.run_details(row, epochs[run_id])
     results = run.results or {}
     return render(
         request,
         "run.html",
         caller,
         run=run,
-        charts=_charts(run.epochs),
+        charts=charts_of(run.epochs),
         measures=measures_of(run.metrics or {}, results.get("intervals", {})),
-        warnings=results.get("warnings", []),
-        pictures=[name for name in run.artifacts if name.endswith(".png")],
-        files=[name for name in run.artifacts if not name.endswith(".png")],
+        log=read_log(session, row, epochs[run_id]),
+        picture=PICTURE if PICTURE in run.artifacts else None,
+        files=run.artifacts,
     )
-
-
-def _charts(epochs: Sequence[schemas.Epoch]) -> list[Chart]:
-    """Of the last fit: the final one, or the fold at work."""
-    if not epochs:
-        return []
-    fold = epochs[-1].fold
-    shown = [epoch for epoch in epochs if epoch.fold == fold]
-    shown = shown[:: -(-len(shown) // MOST_POINTS)]
-    measures = [name for name in shown[-1].validation if name.startswith(("f1_macro", "roc_auc_macro"))]
-    found = (
-        line_chart(
-            "Loss",
-            {
-                "training": [(each.epoch, each.train_loss) for each in shown if each.train_loss is not None],
-                "validation": [
-                    (each.epoch, each.validation_loss) for each in shown if each.validation_loss is not None
-                ],
-            },
-        ),
-        line_chart(
-            "On validation tracks",
-            {
-                name_of(name): [
-                    (each.epoch, value) for each in shown if (value := each.validation.get(name)) is not None
-                ]
-                for name in measures
-            },
-        ),
-        line_chart("Learning rate", {"learning rate": [(each.epoch, each.learning_rate) for each in shown]}),
-    )
-    return [chart for chart in found if chart is not None]

@@ -2,11 +2,12 @@
 
 from typing import Annotated
 
-from fastapi import Path
+from fastapi import Path, Response
 
 from api import schemas, views
-from api.deps import READ, WRITE, SessionDep, Writer
+from api.deps import READ, WRITE, ContextDep, SessionDep, Writer
 from api.routes import make_router, problems
+from api.routes.jobs import accepted
 from core.services import retraining as service
 
 router = make_router("retrainings")
@@ -24,6 +25,26 @@ def list_retrainings(session: SessionDep) -> schemas.Page[schemas.Retraining]:
 def get_retraining(name: Name, session: SessionDep) -> schemas.Retraining:
     """When the models of this name are trained again, and what became of it last."""
     return views.retraining(session, service.get_retraining(session, name))
+
+
+@router.get("/{name}/progress", dependencies=[READ], responses=problems(404))
+def get_retraining_progress(name: Name, session: SessionDep) -> schemas.RetrainingProgress:
+    """How many tracks have been corrected since the last training, also where no retraining is set up.
+
+    422 for models that were not trained here on a library.
+    """
+    return views.retraining_progress(service.look_ahead(session, name))
+
+
+@router.post("/{name}/train", status_code=202, dependencies=[WRITE], responses=problems(404, 409))
+def train_now(name: Name, session: SessionDep, context: ContextDep, response: Response) -> schemas.Job:
+    """Submit now the training that would be submitted after enough corrected tracks.
+
+    It learns what the last one did, with what people have said since, and counts as the last try; nobody has
+    to have set retraining up. The new model is offered; nothing is promoted. 409 while one is open.
+    """
+    submission = service.train_now(session, name, context)
+    return accepted(response, submission, views.job(session, submission.job))
 
 
 @router.put("/{name}", responses=problems(400, 404, 413))

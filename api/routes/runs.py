@@ -10,6 +10,7 @@ from api.deps import ADMIN, READ, Cursor, IdPrefix, Limit, SessionDep
 from api.routes import DELETED, make_router, problems
 from core.errors import Invalid
 from core.services import changes
+from core.services.run_log import read_log
 from core.store import experiments as service
 
 router = make_router("runs", dependencies=[READ])
@@ -54,6 +55,13 @@ def get_run(run_id: UUID, session: SessionDep) -> schemas.RunDetails:
     """A run with its configuration, its results and the curves of its epochs, also while it is at work."""
     epochs = service.list_epochs(session, [run_id])  # first: a run that is there now had all of them then
     return views.run_details(service.get_run(session, run_id), epochs[run_id])
+
+
+@router.get("/{run_id}/log", responses=problems(404))
+def get_log(run_id: UUID, session: SessionDep) -> schemas.RunLog:
+    """What a training has done so far, also while it is at work: stages, epochs, warnings, its end."""
+    epochs = service.list_epochs(session, [run_id])
+    return views.run_log(read_log(session, service.get_run(session, run_id), epochs[run_id]))
 
 
 @router.delete("/{run_id}", status_code=204, dependencies=[ADMIN], responses=DELETED | problems(404, 409))

@@ -1,7 +1,7 @@
 """Experiments and their runs."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -58,6 +58,19 @@ class RunDetails(Run):
     results: dict[str, Any] | None = Field(description="metrics, intervals, metrics per label, warnings")
     epochs: list[Epoch] = Field(description="the training curves")
     artifacts: list[str] = Field(description="names of files, for `/runs/{id}/artifacts/{name}`")
+
+
+class RunLogLine(Response):
+    kind: Literal["stage", "epoch", "warning", "error"]
+    text: str = Field(description="one sentence")
+    at: datetime | None = Field(description="null if only the order is known, as of epochs")
+
+
+class RunLog(Response):
+    """What a training has done so far, in the order in which it happened."""
+
+    lines: list[RunLogLine] = Field(description="the newest 500 at most")
+    left_out: int = Field(description="lines before these")
 
 
 class RunComparison(Response):

@@ -44,3 +44,17 @@ class Retraining(Response):
         description="why nothing can be counted, or why the last training failed or could not be submitted; "
         "the next one starts after `after_tracks` more, or once it is set up again"
     )
+
+
+class RetrainingProgress(Response):
+    """What people have said since the last training, whether or not anybody has set retraining up."""
+
+    model: str = Field(description="name of the models")
+    serving: str | None = Field(description="`name@version` that has not learnt from it")
+    library: str | None = Field(description="whose corrections count; null once it has been deleted")
+    corrected: int | None = Field(
+        description="tracks corrected since that model's training or, if later, the last try; null if that "
+        "cannot be told"
+    )
+    job: UUID | None = Field(description="the last training that was submitted for it, or its newest retry")
+    state: str | None = Field(description="of that job")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from api import schemas
+from core.services.run_log import RunLog
 from core.states import JobState
 from core.store import tables
 from core.store.experiments import NO_FOLD, Comparison, RunRow, list_artifacts
@@ -49,12 +50,21 @@ def run(row: RunRow) -> schemas.Run:
     )
 
 
-def run_details(row: RunRow, epochs: Sequence[tables.Epoch]) -> schemas.RunDetails:
+def epochs(rows: Sequence[tables.Epoch]) -> list[schemas.Epoch]:
+    return [schemas.Epoch.model_validate(each.metrics | place_of(each)) for each in rows]
+
+
+def run_log(found: RunLog) -> schemas.RunLog:
+    lines = [schemas.RunLogLine(kind=line.kind, text=line.text, at=line.at) for line in found.lines]
+    return schemas.RunLog(lines=lines, left_out=found.left_out)
+
+
+def run_details(row: RunRow, rows: Sequence[tables.Epoch]) -> schemas.RunDetails:
     return schemas.RunDetails(
         **dict(run(row)),
         config=row.run.config,
         results=row.run.results,
-        epochs=[schemas.Epoch.model_validate(each.metrics | place_of(each)) for each in epochs],
+        epochs=epochs(rows),
         artifacts=list_artifacts(row),
     )
 

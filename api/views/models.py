@@ -47,3 +47,14 @@ def retraining(session: Session, row: RetrainingRow) -> schemas.Retraining:
         offered=made.reference if made is not None else None,
         error=job_error(code, detail),
     )
+
+
+def retraining_progress(row: RetrainingRow) -> schemas.RetrainingProgress:
+    return schemas.RetrainingProgress(
+        model=row.retraining.model_name,
+        serving=row.serving.reference if row.serving is not None else None,
+        library=row.library.name if row.library is not None else None,
+        corrected=row.corrected,
+        job=row.job.id if row.job is not None else None,
+        state=row.job.state if row.job is not None else None,
+    )

@@ -1,5 +1,6 @@
 """Reading of YAML files."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,16 @@ def parse_mapping(text: str, name: str) -> dict[str, Any]:
     if other := [key for key in content if not isinstance(key, str)]:
         raise InvalidConfig(f"{name} has the key {other[0]!r}, which is no text.")
     return content
+
+
+def dump_mapping(content: Mapping[str, Any]) -> str:
+    """The text from which `parse_mapping` reads this content."""
+    return yaml.dump(dict(content), Dumper=_WithoutAliases, sort_keys=False, allow_unicode=True)
+
+
+class _WithoutAliases(yaml.SafeDumper):
+    def ignore_aliases(self, _data: Any) -> bool:
+        return True
 
 
 def _refuse_aliases(text: str) -> None:

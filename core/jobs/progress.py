@@ -1,17 +1,22 @@
-"""Progress of jobs, summed from the counters of their units."""
+"""Progress of jobs, from what they know of their ended units and from the rows of those that are being done.
 
-from collections.abc import Mapping, Sequence
+However many units a job has, few are being done at a time.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, Select, func, select, true
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from core.jobs.jobs import OPEN_JOB_STATES, OPEN_UNIT_STATES
 from core.jobs.kinds import Progress, job_specs, unit_specs
 from core.store.tables import Job, JobUnit
+
+COUNTERS = (JobUnit.done, JobUnit.failed, JobUnit.skipped)
 
 
 def get_progress(session: Session, jobs: Sequence[Job]) -> dict[UUID, Progress]:
@@ -19,30 +24,45 @@ def get_progress(session: Session, jobs: Sequence[Job]) -> dict[UUID, Progress]:
 
     A job that has been deleted since it was read is left out: some of its units may be gone.
     """
-    adding = [unit.name for unit in unit_specs() if unit.adds_units]
-    uncounted = [unit.name for unit in unit_specs() if not unit.is_counted]
-    is_adding = JobUnit.kind.in_(adding) & JobUnit.state.in_(OPEN_UNIT_STATES)
-    sums = session.execute(
-        select(
-            JobUnit.job_id,
-            *(_counted(column, uncounted) for column in (JobUnit.done, JobUnit.failed, JobUnit.skipped)),
-            func.bool_or(is_adding).label("is_adding"),
-        )
-        .join(Job, Job.id == JobUnit.job_id)
-        .where(JobUnit.job_id.in_([job.id for job in jobs]))
-        .group_by(JobUnit.job_id)
-    )
-    by_job = {row.job_id: row for row in sums}
+    by_id = {job.id: job for job in jobs}
+    uncounted = {unit.name for unit in unit_specs() if not unit.is_counted}
     now = datetime.now(UTC)
-    found = {job.id: _progress(job, by_job[job.id], now) for job in jobs if job.id in by_job}
+    found = {}
+    for job_id, ended, is_adding, *begun in session.execute(_counters(by_id, uncounted)):
+        counted = [sums for kind, sums in ended.items() if kind not in uncounted]
+        counts = [
+            open_sum + sum(sums[counter.key] for sums in counted)
+            for counter, open_sum in zip(COUNTERS, begun, strict=True)
+        ]
+        found[job_id] = _progress(by_id[job_id], *counts, is_adding=is_adding, now=now)
     for job_id, details in _describe(session, jobs, found):
         found[job_id] = replace(found[job_id], details=details)
     return found
 
 
-def _counted(column: InstrumentedAttribute[int], uncounted: Sequence[str]) -> ColumnElement[int]:
+def _counters(job_ids: Collection[UUID], uncounted: Collection[str]) -> Select[*tuple[Any, ...]]:
+    """In one statement: a unit that ends meanwhile is either among the ended or among the open ones."""
+    is_open = (JobUnit.job_id == Job.id) & JobUnit.state.in_(OPEN_UNIT_STATES)
+    begun = (
+        select(*(_sum(column, uncounted) for column in COUNTERS))
+        .where(is_open, JobUnit.started_at.is_not(None))
+        .correlate(Job)
+        .lateral()
+    )
+    adding = [unit.name for unit in unit_specs() if unit.adds_units]
+    is_adding = select(JobUnit.id).where(is_open, JobUnit.kind.in_(adding), JobUnit.seq < _most_opening())
+    sums = select(Job.id, Job.ended, is_adding.correlate(Job).exists(), *begun.c)
+    return sums.join_from(Job, begun, true()).where(Job.id.in_(job_ids))
+
+
+def _sum(column: InstrumentedAttribute[int], uncounted: Collection[str]) -> ColumnElement[int]:
     total = func.sum(column).filter(JobUnit.kind.not_in(uncounted))
     return func.coalesce(total, 0).label(column.key)
+
+
+def _most_opening() -> int:
+    """How many units a job is submitted with at most: only these add others."""
+    return max(1 + len(spec.opening_units) for spec in job_specs())
 
 
 def _describe(
@@ -57,19 +77,19 @@ def _describe(
     return described
 
 
-def _progress(job: Job, sums: Any, now: datetime) -> Progress:
-    outcomes = sums.done + sums.failed + sums.skipped
-    worked = sums.done + sums.failed
+def _progress(job: Job, done: int, failed: int, skipped: int, *, is_adding: bool, now: datetime) -> Progress:
+    outcomes = done + failed + skipped
+    worked = done + failed
     elapsed_s = ((job.finished_at or now) - job.started_at).total_seconds() if job.started_at else 0.0
     rate = worked / elapsed_s if worked and elapsed_s > 0 else None
-    is_known = not sums.is_adding
+    is_known = not is_adding
     percent = 100 * outcomes / job.total if job.total else 100.0
     is_open = job.state in OPEN_JOB_STATES
     return Progress(
         total=job.total,
-        done=sums.done,
-        failed=sums.failed,
-        skipped=sums.skipped,
+        done=done,
+        failed=failed,
+        skipped=skipped,
         percent=round(percent, 1) if is_known else None,
         rate_per_s=round(rate, 3) if rate else None,
         eta_s=round((job.total - outcomes) / rate, 1) if is_known and rate and is_open else None,

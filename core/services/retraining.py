@@ -15,10 +15,18 @@ from sqlalchemy.orm import Session
 from core.config.dataset import USUAL_FOLDS, CorrectionsDataset, DatasetConfig, LibraryDataset
 from core.config.experiment import ExperimentConfig, parse_experiment
 from core.config.models import TransferConfig
-from core.errors import Invalid, LibraryNotFound, MFAError, ModelNotFound, RetrainingNotFound, RunNotFound
+from core.errors import (
+    Invalid,
+    LibraryNotFound,
+    MFAError,
+    ModelNotFound,
+    RetrainingAtWork,
+    RetrainingNotFound,
+    RunNotFound,
+)
 from core.jobs.jobs import OPEN_JOB_STATES
 from core.jobs.kinds import NewJob, SubmissionContext
-from core.jobs.submission import submit
+from core.jobs.submission import Submission, submit
 from core.services.training import prepare_experiment
 from core.states import JobState
 from core.store.corrections import count_corrected_since
@@ -28,6 +36,7 @@ from core.store.registry import DEFAULT_ALIAS, resolve_model
 from core.store.tables import Job, Library, Model, ModelAlias, Retraining, Run
 
 FAILED = (JobState.FAILED, JobState.CANCELLED)
+USUAL_AFTER = 50  # tracks, where a retraining is asked for that nobody has set up
 UNEXPECTED = "internal"
 UNEXPECTED_DETAIL = "An internal error, which is tried again; the dispatcher's log tells more."
 
@@ -43,6 +52,11 @@ class RetrainingRow:
     is_own: bool  # whether the model was trained on this library
     corrected: int | None  # tracks since then, or since the last try; None if that cannot be told
     job: Job | None  # the last one, or its newest retry
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a training is at work or waits."""
+        return self.job is not None and self.job.state in OPEN_JOB_STATES
 
     @property
     def obstacle(self) -> MFAError | None:
@@ -103,6 +117,66 @@ def list_retrainings(session: Session) -> list[RetrainingRow]:
     return [
         _row(session, each) for each in session.scalars(select(Retraining).order_by(Retraining.model_name))
     ]
+
+
+def look_ahead(session: Session, name: str, at_most: int | None = None) -> RetrainingRow:
+    """What training the models of this name again depends on, also where nobody has set that up.
+
+    `at_most`: where to stop counting. Raises ModelNotFound, and Invalid if it was not trained here.
+    """
+    found = session.get(Retraining, name)
+    return _row(session, found or _not_set_up(session, name, owner=""), at_most)
+
+
+def train_now(session: Session, name: str, context: SubmissionContext) -> Submission:
+    """Submit the training that would be submitted after enough corrected tracks, however many there are.
+
+    It counts as the last try. Raises what `look_ahead` does, LibraryNotFound, RunNotFound, and
+    RetrainingAtWork while one is open.
+    """
+
+    def prepare() -> NewJob:
+        if session.get(Retraining, name) is None:
+            usual = _not_set_up(session, name, context.owner)
+            values = {
+                "model_name": name,
+                "after_tracks": usual.after_tracks,
+                "enabled": False,
+                "library_id": usual.library_id,
+                "owner": usual.owner,
+            }
+            session.execute(insert(Retraining).values(values).on_conflict_do_nothing())
+        row = _row(session, _locked(session, name), at_most=0)
+        if row.is_open:
+            raise RetrainingAtWork
+        return _prepare(session, row, context)
+
+    submission = submit(session, context, ("retraining now", name), prepare)
+    if not submission.replayed:
+        _note_try(_locked(session, name), submission.job)
+    return submission
+
+
+def _not_set_up(session: Session, name: str, owner: str) -> Retraining:
+    """What would be set up with the library of the last training. It is not stored."""
+    model = serving_model(session, name)
+    run = find_training(session, model)
+    if run is None or run.library_id is None:
+        raise Invalid(
+            f"{name} was not trained here on a library, or its run has been deleted: train a model on what "
+            "people have said, or name the library with PUT /api/v1/retrainings/{name}."
+        )
+    return Retraining(
+        model_name=name, after_tracks=USUAL_AFTER, enabled=False, library_id=run.library_id, owner=owner
+    )
+
+
+def _locked(session: Session, name: str) -> Retraining:
+    return session.get_one(Retraining, name, with_for_update=True, populate_existing=True)
+
+
+def _note_try(found: Retraining, job: Job) -> None:
+    found.tried_at, found.job_id, found.error_code, found.error_detail = func.now(), job.id, None, None
 
 
 def _row(session: Session, retraining: Retraining, at_most: int | None = None) -> RetrainingRow:
@@ -169,8 +243,7 @@ def retrain_if_due(session: Session, name: str, data_dir: Path) -> Job | None:
         found.job_id = row.job.id
     if found.error_code == UNEXPECTED:
         found.error_code = found.error_detail = None
-    is_open = row.job is not None and row.job.state in OPEN_JOB_STATES
-    if is_open or row.corrected is None or row.corrected < found.after_tracks:
+    if row.is_open or row.corrected is None or row.corrected < found.after_tracks:
         return None
     found.tried_at = func.now()
     try:
@@ -179,7 +252,7 @@ def retrain_if_due(session: Session, name: str, data_dir: Path) -> Job | None:
     except MFAError as error:
         found.error_code, found.error_detail = error.code, error.detail
         return None
-    found.job_id, found.error_code, found.error_detail = job.id, None, None
+    _note_try(found, job)
     return job
 
 
@@ -192,19 +265,19 @@ def note_failure(session: Session, name: str) -> None:
 
 
 def _submit(session: Session, row: RetrainingRow, data_dir: Path) -> Job:
+    context = SubmissionContext(row.retraining.owner, data_dir=data_dir)
+    content = ("retraining", row.retraining.model_name)
+    return submit(session, context, content, lambda: _prepare(session, row, context)).job
+
+
+def _prepare(session: Session, row: RetrainingRow, context: SubmissionContext) -> NewJob:
     if row.serving is None or row.run is None or row.library is None:
         raise row.obstacle or Invalid
     job = session.scalar(select(Job).where(Job.id == row.run.job_id))  # it knows what was asked for
     asked = job.params["experiment"] if job else row.run.config
     config = retrained(parse_experiment(asked), row.library.name, is_own=row.is_own)
     study_id = UUID(job.params["study_id"]) if job and job.params.get("study_id") else None
-    context = SubmissionContext(row.retraining.owner, data_dir=data_dir)
-    against = row.serving.reference
-
-    def prepare() -> NewJob:
-        return prepare_experiment(session, config, context, study_id=study_id, compare_with=against)
-
-    return submit(session, context, ("retraining", against), prepare).job
+    return prepare_experiment(session, config, context, study_id=study_id, compare_with=row.serving.reference)
 
 
 def retrained(config: ExperimentConfig, library: str, *, is_own: bool) -> ExperimentConfig:

@@ -24,6 +24,7 @@ ARTIFACTS = {
     "model.json": "application/json",
     "history.json": "application/json",
     "test_results.json": "application/json",
+    "score_counts.json": "application/json",
     "training_curves.png": "image/png",
     "co_occurrence.png": "image/png",
     "MODEL_CARD.md": "text/markdown; charset=utf-8",
@@ -183,6 +184,12 @@ def get_run(session: Session, run_id: UUID) -> RunRow:
     if row is None:
         raise RunNotFound(f"There is no run {run_id}.")
     return RunRow(*row)
+
+
+def has_run(session: Session, run_id: UUID) -> bool:
+    """Whether this run of an experiment is known; trials of studies have none."""
+    query = select(Run.id).where(Run.id == run_id, Run.experiment_id.is_not(None))
+    return session.scalar(query) is not None
 
 
 def get_runs(session: Session, run_ids: Sequence[UUID]) -> list[RunRow]:

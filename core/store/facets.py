@@ -1,46 +1,38 @@
 """How many of the tracks that are meant have each label, suffix, year and library.
 
-Of many tracks the counts are estimates from a sample. Ids of tracks are random, so those below a bound are a
-fair sample of all, whatever order the tracks came in, and are read from an index.
+Of many tracks the counts are estimates from a sample.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, exists, func, literal, select, text, union_all, values
+from sqlalchemy import CTE, ColumnElement, and_, exists, func, literal, select, union_all, values
 from sqlalchemy import Text as TextType
 from sqlalchemy import column as named_column
 from sqlalchemy.orm import Session
 
+from core.library.label_facets import facet_of
 from core.spelling import name_key
 from core.states import Verdict
 from core.store.label_sets import list_label_sets
 from core.store.tables import Correction, Library, Model, Prediction, PredictionLabel, Track
 from core.store.track_filters import DECIDED, TrackFilter, matching, suffix_of_path, year_of_tags
+from core.store.track_plans import below, estimate_tracks, gather, one_by_one
 
 MOST_COUNTED = 16_000  # of no more tracks all are counted
-SAMPLE = 2000  # tracks
-ENOUGH = 30  # tracks of the sample that match; of fewer all that match are counted
+SAMPLE = 2000  # tracks, of all or, where of these fewer than `ENOUGH` match, of those that match
+ENOUGH = 30
+LARGE_SAMPLE = 16_000  # of all, where fewer match and nothing that they must have is rare by itself
 MOST_VALUES = 200  # of a facet
 MOST_MISSING = 10_000  # that are counted
-
-# As the planner does: the density at the last (auto)vacuum, and the size of now.
-ESTIMATED_TRACKS = text(
-    "SELECT pg_relation_size(oid) / 8192.0 * CASE WHEN reltuples > 0 THEN reltuples / greatest(relpages, 1)"
-    " ELSE 20 END FROM pg_class WHERE oid = to_regclass('tracks')"
-)
-# An index of words or labels could bring a million tracks, of which few are in the sample.
-WITHOUT_OTHER_INDEXES = text("SET LOCAL enable_bitmapscan = off")
-WITH_ALL_INDEXES = text("SET LOCAL enable_bitmapscan = on")
 
 
 @dataclass(frozen=True)
 class LabelCount:
     label: str
-    facet: str | None  # what kind of label it is, if a label set says so
+    facet: str | None  # what kind of label it is, by a label set or else if it is a common one
     count: int
 
 
@@ -64,53 +56,67 @@ class Facets:
 def count_facets(session: Session, model: Model, wanted: TrackFilter) -> Facets:
     """Raises LibraryNotFound, and Invalid for a genre that nothing has."""
     where = matching(session, model, wanted)
-    known = float(session.scalar(ESTIMATED_TRACKS) or 0)
-    share = SAMPLE / known if known > MOST_COUNTED else 1.0
-    if share < 1:
-        bound = UUID(int=int(share * 2**128))
-        session.execute(WITHOUT_OTHER_INDEXES)
-        found = _count(session, model, [*where, Track.id < bound])
-        session.execute(WITH_ALL_INDEXES)
-        seen = found["all", ""]
-        if seen >= ENOUGH:
-            scaled = Counter({key: round(count / share) for key, count in found.items()})
-            return _facets(session, model, wanted, scaled, seen)
-    return _facets(session, model, wanted, _count(session, model, where), None)
+    known = estimate_tracks(session)
+    if known <= MOST_COUNTED:
+        return _facets(session, model, wanted, _count(session, model, _meant(*where)), None)
+    share, found = _try(session, model, where, SAMPLE / known)
+    if found["all", ""] < ENOUGH:
+        few = gather(session, model, wanted, wanted.labels, where, Track.id)
+        if few is None:
+            share, found = _try(session, model, where, LARGE_SAMPLE / known)
+        else:
+            some = select(few.c.id).order_by(few.c.id).limit(SAMPLE)
+            found = _count(session, model, _meant(Track.id.in_(some)), few)
+            if found["all", ""] == found["found", ""]:
+                return _facets(session, model, wanted, found, None)
+            share = found["all", ""] / found["found", ""]
+    scaled = Counter({key: round(count / share) for key, count in found.items()})
+    return _facets(session, model, wanted, scaled, found["all", ""])
+
+
+def _try(
+    session: Session, model: Model, where: Sequence[ColumnElement[bool]], share: float
+) -> tuple[float, "Counts"]:
+    """The counts in a sample of this share of all tracks."""
+    share = min(share, 1.0)
+    with one_by_one(session):
+        return share, _count(session, model, _meant(below(share), *where))
 
 
 Counts = Counter[tuple[str, str]]  # by kind and value
 
 
-def _count(session: Session, model: Model, where: Sequence[ColumnElement[bool]]) -> Counts:
-    """One statement, so that the tracks are looked for once."""
-    said = and_(Correction.content_hash == Track.content_hash, Correction.verdict.is_not(None))
-    said_unsure = and_(Correction.content_hash == Track.content_hash, Correction.verdict == Verdict.UNSURE)
-    analysed = and_(Prediction.content_hash == Track.content_hash, Prediction.model_id == model.id)
-    meant = (
-        select(
-            Track.content_hash,
-            Library.name.label("library"),
-            func.coalesce(suffix_of_path(Track.path), "").label("suffix"),
-            func.coalesce(year_of_tags(Track.tags), "").label("year"),
-            exists().where(said).label("corrected"),
-            exists().where(said_unsure).label("unsure"),
-            exists().where(analysed).label("analysed"),
-        )
-        .join(Library, Library.id == Track.library_id)
-        .where(*where)
-        .cte("meant")
+def _meant(*where: ColumnElement[bool]) -> CTE:
+    """What is counted of the tracks that match."""
+    columns = (
+        Track.content_hash,
+        Library.name.label("library"),
+        func.coalesce(suffix_of_path(Track.path), "").label("suffix"),
+        func.coalesce(year_of_tags(Track.tags), "").label("year"),
     )
+    tracks = select(*columns).join(Library, Library.id == Track.library_id).where(*where)
+    return tracks.cte("meant").prefix_with("MATERIALIZED")
+
+
+def _count(session: Session, model: Model, meant: CTE, found: CTE | None = None) -> Counts:
+    """Counts of what is meant, and how many were `found` in all; one statement looks for the tracks once."""
+    said = and_(Correction.content_hash == meant.c.content_hash, Correction.verdict.is_not(None))
+    unsure = and_(Correction.content_hash == meant.c.content_hash, Correction.verdict == Verdict.UNSURE)
+    analysed = and_(Prediction.content_hash == meant.c.content_hash, Prediction.model_id == model.id)
     nothing = literal("", TextType)
     parts = [select(literal("all", TextType), nothing, func.count()).select_from(meant)]
-    for name in ("corrected", "unsure", "analysed"):
-        parts.append(select(literal(name, TextType), nothing, func.count()).where(meant.c[name]))
+    for name, holds in (("corrected", said), ("unsure", unsure), ("analysed", analysed)):
+        having = select(func.count()).select_from(meant).where(exists().where(holds).correlate(meant))
+        parts.append(select(literal(name, TextType), nothing, having.scalar_subquery()))
     for name in ("library", "suffix", "year"):
-        value = meant.c[name]
-        parts.append(select(literal(name, TextType), value, func.count()).group_by(value))
+        column = meant.c[name]
+        parts.append(select(literal(name, TextType), column, func.count()).group_by(column))
     parts += _labels(model, meant.c.content_hash)
+    if found is not None:
+        parts.append(select(literal("found", TextType), nothing, func.count()).select_from(found))
     counts: Counts = Counter()
-    for kind, found, count in session.execute(union_all(*parts)):
-        counts[str(kind), str(found)] += count
+    for kind, value, count in session.execute(union_all(*parts)):
+        counts[str(kind), str(value)] += count
     return counts
 
 
@@ -183,6 +189,6 @@ def _label_counts(session: Session, model: Model, counts: Counts) -> list[LabelC
         for each in label_set.labels
     }
     return [
-        LabelCount(label, facets.get(name_key(label)), count)
+        LabelCount(label, facets.get(name_key(label)) or facet_of(label), count)
         for label, count in totals.most_common(MOST_VALUES)
     ]

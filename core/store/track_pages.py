@@ -4,6 +4,8 @@ Those of a genre come in parts: those that people gave the label, then the most 
 end those whose score is below the label's threshold, if they are asked for.
 """
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -17,9 +19,10 @@ from sqlalchemy import (
     select,
     tuple_,
 )
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from core.errors import Invalid, InvalidCursor
+from core.label_scores import LabelScores
 from core.states import TrackOrder, Verdict
 from core.store.cursor import Page, cut_page, decode_cursor
 from core.store.tables import Correction, Model, Prediction, PredictionLabel, Track
@@ -28,14 +31,16 @@ from core.store.track_filters import (
     TrackFilter,
     besides_genre,
     find_label,
+    has_label_row,
+    is_confirmed,
     is_undecided,
     matching,
-    of_label,
     reaches_below,
     score_between,
     stored_score,
     threshold_of,
 )
+from core.store.track_plans import MANY, estimate_tracks, gather, is_frequent, one_by_one
 from core.store.tracks import TrackRow, track_row, tracks_with
 
 
@@ -55,48 +60,98 @@ def list_tracks(
     if order is TrackOrder.SCORE and wanted.genre is None:
         raise Invalid("Only tracks of a genre have an order by score: name a `genre`.")
     if wanted.genre is not None and order in (None, TrackOrder.SCORE):
-        tracks = tracks_with(model).where(*besides_genre(session, model, wanted))
-        return _labelled_page(session, model, wanted.genre, wanted, tracks, cursor, limit)
+        return _labelled_page(session, model, wanted.labels[0], wanted, cursor, limit)
+    if order is TrackOrder.DURATION:
+        return _page_by_duration(session, model, wanted, cursor, limit)
+    keys = ORDERS[order]
+    after = None if cursor is None else decode_cursor(cursor, *keys.parts)
+    rows = [track_row(*row) for row in _in_order(session, model, wanted, keys, after, limit + 1)]
+    return cut_page(rows, limit, lambda row: tuple(getattr(row.track, key.key) for key in keys.columns))
+
+
+@dataclass(frozen=True)
+class Keys:
+    """An order of tracks, and how to read the parts of its cursors."""
+
+    columns: tuple[InstrumentedAttribute[Any], ...]
+    parts: tuple[Callable[[str], Any], ...]
+    descending: bool = False
+
+    def follow(
+        self, query: Select[*tuple[Any, ...]], columns: Sequence[Any], after: tuple[Any, ...] | None
+    ) -> Select[*tuple[Any, ...]]:
+        """The query in this order of its columns, behind the position `after`."""
+        ordered = query.order_by(*(column.desc() if self.descending else column for column in columns))
+        if after is None:
+            return ordered
+        here, there = tuple_(*columns), tuple_(*after)
+        return ordered.where(here < there if self.descending else here > there)
+
+
+ORDERS = {
+    None: Keys((Track.id,), (UUID,)),
+    TrackOrder.PATH: Keys((Track.library_id, Track.path), (UUID, str)),  # one library after the other
+    TrackOrder.DATE: Keys((Track.mtime_ns, Track.id), (int, UUID), descending=True),  # the newest file first
+}
+
+
+def _in_order(
+    session: Session,
+    model: Model,
+    wanted: TrackFilter,
+    keys: Keys,
+    after: tuple[Any, ...] | None,
+    limit: int,
+) -> Sequence[Any]:
+    where = matching(session, model, wanted)
+    tracks = tracks_with(model)
+    one_after_another = keys.follow(tracks.where(*where), keys.columns, after).limit(limit)
+    known = estimate_tracks(session)
+    if known < MANY or wanted == EVERYTHING:
+        return session.execute(one_after_another).all()
+    columns = dict.fromkeys((Track.id, *keys.columns))
+    is_soon_found = is_frequent(session, where, known)
+    found = None if is_soon_found else gather(session, model, wanted, wanted.labels, where, *columns)
+    if found is None:
+        with one_by_one(session):
+            return session.execute(one_after_another).all()
+    of_page = keys.follow(select(found.c.id), [found.c[key.key] for key in keys.columns], after)
+    page = tracks.where(Track.id.in_(of_page.limit(limit)))
+    return session.execute(keys.follow(page, keys.columns, None)).all()
+
+
+def _page_by_duration(
+    session: Session, model: Model, wanted: TrackFilter, cursor: str | None, limit: int
+) -> Page[TrackRow]:
+    """The longest first, then those that the model has not analysed, whose cursor has no duration."""
+    shortest, last_id = (None, None) if cursor is None else decode_cursor(cursor, _duration, UUID)
     query = tracks_with(model).where(*matching(session, model, wanted)).limit(limit + 1)
-    if order is TrackOrder.PATH:
-        return _page_by_path(session, query, cursor, limit)
-    if order is TrackOrder.DATE:
-        return _page_by_date(session, query, cursor, limit)
-    if cursor is not None:
-        query = query.where(Track.id > decode_cursor(cursor, UUID)[0])
-    rows = [track_row(*row) for row in session.execute(query.order_by(Track.id))]
-    return cut_page(rows, limit, lambda row: (row.track.id,))
+    key = (Prediction.duration_s, Track.id)
+    rows: list[TrackRow] = []
+    if cursor is None or shortest is not None:
+        known = query.where(Prediction.duration_s.is_not(None))
+        if last_id is not None:
+            known = known.where(tuple_(*key) < tuple_(shortest, last_id))
+        rows = [track_row(*row) for row in session.execute(known.order_by(*(each.desc() for each in key)))]
+    if len(rows) <= limit:
+        unknown = query.where(Prediction.duration_s.is_(None)).limit(limit + 1 - len(rows))
+        if shortest is None and last_id is not None:
+            unknown = unknown.where(Track.id > last_id)
+        rows += [track_row(*row) for row in session.execute(unknown.order_by(Track.id))]
+    return cut_page(
+        rows, limit, lambda row: (row.prediction.duration_s if row.prediction else None, row.track.id)
+    )
 
 
-def _page_by_path(
-    session: Session, query: Select[*tuple[Any, ...]], cursor: str | None, limit: int
-) -> Page[TrackRow]:
-    """One library after the other."""
-    key = (Track.library_id, Track.path)
-    if cursor is not None:
-        query = query.where(tuple_(*key) > tuple_(*decode_cursor(cursor, UUID, str)))
-    rows = [track_row(*row) for row in session.execute(query.order_by(*key))]
-    return cut_page(rows, limit, lambda row: (row.track.library_id, row.track.path))
-
-
-def _page_by_date(
-    session: Session, query: Select[*tuple[Any, ...]], cursor: str | None, limit: int
-) -> Page[TrackRow]:
-    """The file that was changed last first."""
-    if cursor is not None:
-        query = query.where(tuple_(Track.mtime_ns, Track.id) < tuple_(*decode_cursor(cursor, int, UUID)))
-    rows = [
-        track_row(*row) for row in session.execute(query.order_by(Track.mtime_ns.desc(), Track.id.desc()))
-    ]
-    return cut_page(rows, limit, lambda row: (row.track.mtime_ns, row.track.id))
+def _duration(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
 def _labelled_page(
     session: Session,
     model: Model,
-    genre: str,
+    asked: LabelScores,
     wanted: TrackFilter,
-    tracks: Select[*tuple[Any, ...]],
     cursor: str | None,
     limit: int,
 ) -> Page[TrackRow]:
@@ -104,14 +159,15 @@ def _labelled_page(
 
     Only scores below the threshold are in no index: those of all audio are looked through.
     """
-    label = find_label(session, model, genre)
+    label = find_label(session, model, asked.label)
+    tracks = _besides(session, model, wanted)
     after, below = _positions(cursor)
     rows: list[tuple[TrackRow, tuple[Any, ...]]] = []
     if below is None:
-        for *row, digest in session.execute(_confirmed(tracks, genre, after).limit(limit + 1)):
+        for *row, digest in session.execute(_confirmed(tracks, asked.label, after).limit(limit + 1)):
             found = track_row(*row)
             rows.append((found, (str(Verdict.YES), digest.hex(), found.track.id)))
-    for query in [] if label is None else _predicted(tracks, model, label, wanted, below):
+    for query in [] if label is None else _predicted(tracks, model, label, asked, below):
         if len(rows) > limit:
             break
         for *row, score in session.execute(query.limit(limit + 1 - len(rows))):
@@ -119,6 +175,17 @@ def _labelled_page(
             rows.append((found, (score, found.track.id)))
     page = cut_page(rows, limit, lambda row: row[1])
     return Page([row for row, _ in page.items], page.next_cursor)
+
+
+def _besides(session: Session, model: Model, wanted: TrackFilter) -> Select[*tuple[Any, ...]]:
+    """Tracks that match besides their first genre."""
+    where = besides_genre(session, model, wanted)
+    label_only = TrackFilter(wanted.genre, min_score=wanted.min_score, max_score=wanted.max_score)
+    known = estimate_tracks(session)
+    if known < MANY or wanted == label_only or is_frequent(session, where, known):
+        return tracks_with(model).where(*where)
+    found = gather(session, model, wanted, wanted.labels[1:], where, Track.id)
+    return tracks_with(model).where(*(where if found is None else [Track.id.in_(select(found.c.id))]))
 
 
 def _positions(cursor: str | None) -> tuple[tuple[bytes, UUID] | None, tuple[float, UUID] | None]:
@@ -137,10 +204,9 @@ def _confirmed(
     tracks: Select[*tuple[Any, ...]], genre: str, after: tuple[bytes, UUID] | None
 ) -> Select[*tuple[Any, ...]]:
     """Tracks that people gave the label, by their audio."""
-    digest, label_key = of_label(genre)
     query = (
-        tracks.join(Correction, digest)
-        .where(label_key, Correction.verdict == Verdict.YES)
+        tracks.join(Correction, Correction.content_hash == Track.content_hash)
+        .where(*is_confirmed(genre))
         .order_by(Correction.content_hash, Track.id)
         .add_columns(Correction.content_hash)
     )
@@ -155,7 +221,7 @@ def _predicted(
     tracks: Select[*tuple[Any, ...]],
     model: Model,
     label: str,
-    wanted: TrackFilter,
+    wanted: LabelScores,
     below: tuple[float, UUID] | None,
 ) -> list[Select[*tuple[Any, ...]]]:
     """Tracks by the model's scores of which nobody said more, the highest first, query after query."""
@@ -169,14 +235,14 @@ def _given(
     tracks: Select[*tuple[Any, ...]],
     model: Model,
     label: str,
-    wanted: TrackFilter,
+    wanted: LabelScores,
     below: tuple[float, UUID] | None,
 ) -> Select[*tuple[Any, ...]]:
     """Tracks that the model gave the label, out of the index."""
     given = PredictionLabel
     query = (
-        tracks.join(given, (given.content_hash == Track.content_hash) & (given.model_id == model.id))
-        .where(given.label == label, *score_between(given.score, wanted), is_undecided(model, label))
+        tracks.join(given, given.content_hash == Track.content_hash)
+        .where(*has_label_row(model, label, wanted), is_undecided(model, label))
         .order_by(given.score.desc(), Track.id)
         .add_columns(given.score)
     )
@@ -187,7 +253,7 @@ def _scored_below(
     tracks: Select[*tuple[Any, ...]],
     model: Model,
     label: str,
-    wanted: TrackFilter,
+    wanted: LabelScores,
     below: tuple[float, UUID] | None,
 ) -> Select[*tuple[Any, ...]]:
     """Tracks whose score is below the threshold.

@@ -220,17 +220,18 @@ def measure_submission(http: httpx.Client) -> None:
 
 
 def measure_progress(sessions: SessionFactory, http: httpx.Client) -> None:
-    """Of a job in the middle of its work, as autovacuum finds it."""
+    """Of a job in the middle of its work: every other unit has ended."""
     with transaction(sessions) as session:
         library = session.scalars(select(Library)).one()
         job = Job(kind="analysis", owner="local", params={}, library_id=library.id, state="running")
         job.total = PROGRESS_UNITS * 50
         session.add(job)
         session.flush()
-        values = {"job_id": job.id, "kind": "analyse", "queue": "batch", "state": "ready"}
-        session.execute(
-            insert(JobUnit), [values | {"seq": seq, "done": seq % 50} for seq in range(PROGRESS_UNITS)]
-        )
+        values = {"job_id": job.id, "kind": "analyse", "queue": "batch"}
+        ended = {"state": "done", "done": 50, "started_at": func.now(), "finished_at": func.now()}
+        for states in ({"state": "ready"}, ended):
+            units = [values | {"seq": seq} for seq in range(states is ended, PROGRESS_UNITS, 2)]
+            session.execute(insert(JobUnit).values(states), units)
         job_id = job.id
     show("progress  ", [timed(lambda: http.get(f"/api/v1/jobs/{job_id}")) for _ in range(POLLS)])
 

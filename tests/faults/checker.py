@@ -147,9 +147,11 @@ def _wrong_counters(history: History) -> Iterator[str]:
     for item in history.items:
         by_unit[item.unit_id][item.state] += 1
     outcomes: Counter[str] = Counter()
+    ended: Counter[str] = Counter()
     for unit in history.units:
         counted = (unit.done, unit.failed, unit.skipped)
         outcomes[unit.job_id] += sum(counted)
+        ended[unit.job_id] += sum(counted) if unit.state in TERMINAL_UNIT_STATES else 0
         rows = by_unit[unit.id]
         expected = (rows[ItemState.DONE], rows[ItemState.FAILED], rows[ItemState.SKIPPED])
         if unit.kind == "analyse" and counted != expected:
@@ -157,6 +159,8 @@ def _wrong_counters(history: History) -> Iterator[str]:
     for job in history.jobs:
         if job.state == JobState.SUCCEEDED and outcomes[job.id] != job.total:
             yield f"job {job.id} has {outcomes[job.id]} outcomes of {job.total}"
+        if job.ended != ended[job.id]:
+            yield f"job {job.id} counts {job.ended} outcomes of its ended units, which have {ended[job.id]}"
 
 
 def _changed_terminal_states(history: History) -> Iterator[str]:

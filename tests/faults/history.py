@@ -40,6 +40,7 @@ class StoredJob:
     error: str | None = None
     result: str | None = None  # of an upload: its hash in hex, where there is a prediction of it
     is_retry: bool = False
+    ended: int = 0  # outcomes of its ended units, as the job counts them
 
 
 @dataclass(frozen=True)

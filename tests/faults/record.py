@@ -8,7 +8,9 @@ from tests.faults.system import System
 
 JOBS = """
 SELECT job.id::text, job.kind, job.idempotency_key, job.state, job.total, job.error_detail,
-       encode(prediction.content_hash, 'hex'), job.retry_of IS NOT NULL
+       encode(prediction.content_hash, 'hex'), job.retry_of IS NOT NULL,
+       (SELECT coalesce(sum(outcomes::int), 0)::int
+        FROM jsonb_each(job.ended) AS sums, jsonb_each_text(sums.value) AS counter (name, outcomes))
 FROM jobs AS job
 LEFT JOIN predictions AS prediction
     ON prediction.content_hash = decode(job.result->>'content_hash', 'hex')

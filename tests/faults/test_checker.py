@@ -19,7 +19,7 @@ from tests.faults.history import (
 )
 
 JOB, OTHER_JOB = "job-1", "job-2"
-UPLOAD = StoredJob("job-3", "predict", "upload", "succeeded", 1, result="cc")
+UPLOAD = StoredJob("job-3", "predict", "upload", "succeeded", 1, result="cc", ended=1)
 UPLOADED = Acknowledged("upload", frozenset({UPLOAD.id}), {}, upload="cc")
 REAPING = 103  # the transaction that took the unit from its first claim
 CLAIM, LATER_CLAIM = UUID(int=1), UUID(int=2)
@@ -54,7 +54,7 @@ def history() -> History:
             UPLOADED,
         ],
         answers=[Answer(JOB, "running", 2, 1, 0, 0), Answer(JOB, "succeeded", 2, 1, 1, 0)],
-        jobs=[StoredJob(JOB, "analysis", "key", "succeeded", 2), UPLOAD],
+        jobs=[StoredJob(JOB, "analysis", "key", "succeeded", 2, ended=2), UPLOAD],
         units=[
             StoredUnit(6, JOB, "plan", "done", 0, 0, 0),
             StoredUnit(UNIT, JOB, "analyse", "done", 1, 1, 0),
@@ -85,7 +85,7 @@ def cancelled_history() -> History:
         known,
         acknowledged=[replace(known.acknowledged[0], is_cancelled=True)],
         answers=[Answer(JOB, "cancelling", 2, 1, 0, 0), Answer(JOB, "cancelled", 2, 1, 0, 0)],
-        jobs=[StoredJob(JOB, "analysis", "key", "cancelled", 2)],
+        jobs=[StoredJob(JOB, "analysis", "key", "cancelled", 2, ended=1)],
         units=[
             StoredUnit(6, JOB, "plan", "done", 0, 0, 0),
             StoredUnit(UNIT, JOB, "analyse", "cancelled", 1, 0, 0),
@@ -134,6 +134,7 @@ def changed(field: str, index: int, **values: object) -> Change:
         pytest.param("lost", changed("items", 1, state="failed", error_code="crashed"), id="condemned"),
         pytest.param("lost", changed("units", 1, state="ready"), id="unit left open"),
         pytest.param("counters", changed("units", 1, done=2), id="counter too high"),
+        pytest.param("counters", changed("jobs", 0, ended=3), id="job counts too much"),
         pytest.param("terminal", with_("moves", move("item", "pending", "done", pos=1)), id="work goes on"),
         pytest.param("answers", with_("answers", Answer(JOB, "running", 2, 1, 0, 0)), id="end taken back"),
         pytest.param("answers", changed("answers", 1, state="succeeded"), id="cancel taken back"),
@@ -222,6 +223,7 @@ def test_a_violation_planted_into_a_cancelled_job_is_found(kind: str, plant: Cha
             id="outcome by a reaper",
         ),
         pytest.param("counters", changed("units", 1, done=2), id="counter too high"),
+        pytest.param("counters", changed("jobs", 0, ended=3), id="job counts too much"),
         pytest.param("counters", changed("jobs", 0, total=3), id="total too high"),
         pytest.param("terminal", with_("moves", move("job", "succeeded", "running")), id="job rises again"),
         pytest.param("terminal", with_("moves", move("unit", "done", "ready")), id="unit rises again"),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
+from typing import Self
 
 
 class Part(StrEnum):
@@ -23,6 +24,10 @@ class Example:
     album: str | None = None
     part: Part | None = None  # of the dataset's own split
     content: str | None = None  # hex hash of its audio, if known; then its artist and album are too
+
+    def with_labels(self, labels: tuple[str, ...]) -> Self:
+        """This example if these are its labels, as they mostly are: a copy takes longer than to compare."""
+        return self if labels == self.labels else replace(self, labels=labels)
 
 
 @dataclass(frozen=True)

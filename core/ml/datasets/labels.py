@@ -127,7 +127,7 @@ def _renamed(example: Example, names: Mapping[str, str]) -> Example:
     if not all(keys):
         raise EmptyLabel(f"The track {example.id} has an empty label.")
     renamed = [names.get(key, label) for key, label in zip(keys, example.labels, strict=True)]
-    return replace(example, labels=unique(renamed))
+    return example.with_labels(unique(renamed))
 
 
 def _artists(examples: Sequence[Example]) -> dict[str, int]:
@@ -148,7 +148,7 @@ def _restrict(
     for example in examples:
         found = tuple(label for label in example.labels if label in labels)
         if found or keep_unlabelled:
-            kept.append(replace(example, labels=found))
+            kept.append(example.with_labels(found))
         else:
             unlabelled.append(example.id)
     return tuple(kept), tuple(unlabelled)
@@ -171,7 +171,7 @@ def _parents_among(labels: Sequence[str], parents: Mapping[str, str]) -> dict[st
 def spelt_like(labelled: LabelledDataset, labels: Sequence[str]) -> LabelledDataset:
     """The dataset with its labels spelt as in `labels`, where the names match."""
     spellings = Spellings({name_key(label): label for label in labels})
-    examples = tuple(replace(one, labels=spellings.labels(one.labels)) for one in labelled.dataset.examples)
+    examples = tuple(one.with_labels(spellings.labels(one.labels)) for one in labelled.dataset.examples)
     parents = {
         spellings.label(label): spellings.label(parent) for label, parent in labelled.dataset.parents.items()
     }

@@ -31,9 +31,7 @@ def with_one_spelling(dataset: Dataset) -> Dataset:
     """
     found = Counter(label for example in dataset.examples for label in dict.fromkeys(example.labels))
     spellings = most_frequent(found, also=[*dataset.parents, *dataset.parents.values()])
-    examples = tuple(
-        replace(example, labels=spellings.labels(example.labels)) for example in dataset.examples
-    )
+    examples = tuple(example.with_labels(spellings.labels(example.labels)) for example in dataset.examples)
     parents: dict[str, str] = {}
     for child, parent in dataset.parents.items():
         if (label := spellings.label(child)) != spellings.label(parent):

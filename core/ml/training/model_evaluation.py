@@ -16,6 +16,7 @@ from core.ml.evaluation.hierarchy import enforce_hierarchy, leaves, roots
 from core.ml.evaluation.intervals import Interval, confidence_intervals
 from core.ml.evaluation.measurable import learnt_labels, measured_tracks, why_not_measured
 from core.ml.evaluation.metrics import co_occurrence, evaluate, frequency_bands, mean_metrics
+from core.ml.evaluation.score_counts import count_scores
 from core.ml.evaluation.thresholds import choose_thresholds
 from core.ml.training.bases import Resolved
 from core.ml.training.context import TrainingContext
@@ -40,6 +41,7 @@ class ModelEvaluation:
     decisions: Decisions  # of the same tracks
     learnt: npt.NDArray[np.bool_]  # (L,): whether the models that scored tracks with a label had learnt it
     held_out: Scores  # of the validation tracks, or out of fold, as users would get them
+    score_counts: dict[str, Any]  # the content of score_counts.json
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,9 @@ def evaluate_model(
         decisions=decisions,
         held_out=rule.postprocess(fitted.validation.scores),
         learnt=learnt,
+        score_counts=count_scores(
+            truth[kept], final_scores[kept], prepared.labels, unmeasured, exclusive=exclusive
+        ),
     )
 
 

@@ -22,6 +22,7 @@ from core.ml.training.track_records import TRACKS_FILE, make_track_records
 
 HISTORY_FILE, RESULTS_FILE = "history.json", "test_results.json"
 VALIDATION_FILE = "validation_scores.safetensors"
+SCORE_COUNTS_FILE = "score_counts.json"
 CURVES_FILE, CO_OCCURRENCE_FILE, README_FILE = "training_curves.png", "co_occurrence.png", "MODEL_CARD.md"
 
 
@@ -50,6 +51,7 @@ def make_records(
         README_FILE: write_card(card, evaluation.results).encode(),
         VALIDATION_FILE: _held_out(prepared, fitted),
         TRACKS_FILE: make_track_records(prepared, fitted, evaluation),
+        SCORE_COUNTS_FILE: json.dumps(evaluation.score_counts, allow_nan=False).encode(),
         PREDICTIONS_FILE: make_predictions(prepared, fitted, evaluation),
     }
 

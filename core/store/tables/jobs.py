@@ -18,6 +18,7 @@ from sqlalchemy import (
     func,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.states import ItemState, JobState, UnitState
@@ -58,6 +59,8 @@ class Job(Deletable, Base):
     retry_of: Mapped[UUID | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"))
     state: Mapped[str] = mapped_column(default=JobState.QUEUED)
     total: Mapped[int] = mapped_column(BigInteger, default=0)
+    # Counters of its ended units, added up by their kind: a trigger of the database does it.
+    ended: Mapped[dict[str, dict[str, int]]] = mapped_column(JSONB, default=dict, server_default=text("'{}'"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
@@ -90,9 +93,20 @@ class JobUnit(Base):
             "id",
             postgresql_where=text("state = 'ready' AND crash_count > 0"),
         ),
+        # Together with what the job says of its ended units these make up its progress.
+        Index(
+            "ix_job_units_begun",
+            "job_id",
+            postgresql_where=text("started_at IS NOT NULL AND state IN ('ready', 'dispatched', 'running')"),
+        ),
         Index("ix_job_units_running", "job_id", "id", postgresql_where=text("state = 'running'")),
         Index("ix_job_units_finished_at", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
         one_of(UnitState),
+        CheckConstraint(
+            "started_at IS NOT NULL OR done + failed + skipped = 0"
+            " OR state IN ('done', 'failed', 'cancelled')",
+            name="begun_if_counted",
+        ),
         {"postgresql_with": {"fillfactor": "50"}},
     )
 

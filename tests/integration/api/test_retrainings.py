@@ -128,3 +128,6 @@ def test_a_failed_training_and_an_offered_model_are_shown(http, mine, db, open_u
     assert "The last training failed: Too few tracks." in mfa("models").stderr
     assert "no longer retrained automatically" in mfa("models", "retrain", "mine", "--off").stdout
     assert mfa("models", "retrain", "mine").exit_code == 2
+    assert mfa("models", "retrain", "mine", "--now", "--off").exit_code == 2
+    refused = mfa("models", "retrain", "nope", "--now")
+    assert (refused.exit_code, "nope" in refused.stderr) == (1, True)

@@ -20,6 +20,7 @@ from core.jobs.dispatch import requeue_lost, take_ready
 from core.jobs.endings import finish_complete_jobs
 from core.jobs.items import Outcome, load_work, record_outcomes
 from core.jobs.jobs import cancel_job
+from core.jobs.progress import get_progress
 from core.states import TERMINAL_JOB_STATES, TERMINAL_UNIT_STATES, ItemState, JobState, UnitState
 from core.store.session import SessionFactory, transaction
 from core.store.tables import Job, JobItem, JobUnit
@@ -180,6 +181,7 @@ def test_whatever_eight_threads_do_at_once_every_promise_holds(logged, seed):
         jobs = {job.id: job for job in session.scalars(select(Job))}
         rows = session.scalars(select(JobUnit)).all()
         items = session.scalars(select(JobItem)).all()
+        progress = get_progress(session, list(jobs.values()))
     for unit in rows:
         own = Counter(item.state for item in items if item.unit_id == unit.id)
         assert (unit.done, unit.failed, unit.skipped) == (
@@ -194,6 +196,9 @@ def test_whatever_eight_threads_do_at_once_every_promise_holds(logged, seed):
             assert not own[ItemState.PENDING]
     for job_id, job in jobs.items():
         states = {unit.state for unit in rows if unit.job_id == job_id}
+        outcomes = Counter(item.state for item in items if item.job_id == job_id)
+        assert progress[job_id].done == outcomes[ItemState.DONE]
+        assert progress[job_id].failed == outcomes[ItemState.FAILED]
         if job.state in TERMINAL_JOB_STATES:
             assert states <= TERMINAL_UNIT_STATES
         if job.state == JobState.SUCCEEDED:

@@ -31,6 +31,7 @@ from core.jobs.dispatch import requeue_lost, take_ready
 from core.jobs.endings import MAX_ATTEMPTS, finish_complete_jobs
 from core.jobs.items import Outcome, record_outcomes
 from core.jobs.jobs import cancel_job
+from core.jobs.progress import get_progress
 from core.jobs.reaping import MAX_CRASHES, MAX_ITEM_CRASHES
 from core.services.analysis import ANALYSE
 from core.services.planning import PlannedItem, PlannedUnit, add_page
@@ -296,6 +297,7 @@ class LifeCycle(RuleBasedStateMachine):
         with self.sessions() as session:
             rows = {unit.id: unit for unit in session.scalars(select(JobUnit))}
             jobs = {job.id: job for job in session.scalars(select(Job))}
+            progress = get_progress(session, list(jobs.values()))
             items = session.execute(
                 select(JobItem.unit_id, JobItem.state, func.count()).group_by(JobItem.unit_id, JobItem.state)
             ).all()
@@ -314,6 +316,15 @@ class LifeCycle(RuleBasedStateMachine):
         for job in self.jobs:
             assert (jobs[job.id].state, jobs[job.id].total) == (job.state, job.total)
             assert (jobs[job.id].finished_at is not None) is (job.state in TERMINAL_JOB_STATES)
+            of_job = [unit for unit in self.units.values() if unit.job is job]
+            outcomes = Counter(state for unit in of_job for state in unit.items)
+            shown = progress[job.id]
+            assert (shown.done, shown.failed, shown.skipped) == tuple(
+                outcomes[state] for state in (DONE, FAILED, SKIPPED)
+            )
+            assert (shown.percent is None) is any(
+                unit.is_plan and unit.state not in TERMINAL_UNIT_STATES for unit in of_job
+            )
         assert len(rows) == len(self.units)
 
     # The model

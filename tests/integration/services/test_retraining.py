@@ -10,15 +10,24 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from core.config.experiment import parse_experiment
-from core.errors import Invalid, LibraryNotFound, ModelNotFound, RetrainingNotFound
+from core.errors import (
+    Invalid,
+    LibraryNotFound,
+    ModelNotFound,
+    RetrainingAtWork,
+    RetrainingNotFound,
+)
+from core.jobs.kinds import SubmissionContext
 from core.services.retraining import (
     find_enabled,
     get_retraining,
     list_retrainings,
+    look_ahead,
     retrain_if_due,
     retrained,
     serving_model,
     set_up,
+    train_now,
     turn_off,
 )
 from core.states import JobState, Verdict
@@ -303,3 +312,64 @@ def test_two_that_set_it_up_at_once_both_succeed(clean_database: SessionFactory)
     for thread in threads:
         thread.join()
     assert errors == []
+
+
+def test_a_training_is_asked_for_without_setting_anything_up(session):
+    make_served(session)
+    say(session, 1, 2)
+    assert look_ahead(session, "mine").corrected == 2
+    assert list_retrainings(session) == []
+    job = train_now(session, "mine", SubmissionContext("dora")).job
+    assert (job.owner, job.params["compare_with"]) == ("dora", "mine@1")
+    assert find_enabled(session) == []
+    ahead = look_ahead(session, "mine")
+    assert (ahead.corrected, ahead.is_open, ahead.job) == (0, True, job)
+    with pytest.raises(RetrainingAtWork):
+        train_now(session, "mine", SubmissionContext("dora"))
+    job.state = JobState.FAILED
+    session.flush()
+    assert train_now(session, "mine", SubmissionContext("dora")).job.id != job.id
+
+
+def test_a_training_that_is_asked_for_counts_for_the_automatic_ones(session):
+    make_served(session)
+    set_up(session, "mine", 2, None, "local")
+    say(session, 1, 2)
+    job = train_now(session, "mine", SubmissionContext("dora")).job
+    assert retrain_if_due(session, "mine", DATA) is None
+    job.state = JobState.FAILED
+    session.flush()
+    assert retrain_if_due(session, "mine", DATA) is None
+    assert get_retraining(session, "mine").retraining.owner == "local"
+
+
+def test_what_was_not_trained_here_cannot_be_trained_again(session):
+    make_served(session)
+    for name, error in (("musicnn-msd", Invalid), ("mine@1", Invalid), ("nope", ModelNotFound)):
+        with pytest.raises(error):
+            train_now(session, name, SubmissionContext("dora"))
+    assert list_retrainings(session) == []
+
+
+def test_of_two_who_ask_at_once_one_gets_the_training(clean_database: SessionFactory):
+    with transaction(clean_database) as session:
+        make_served(session)
+        say(session, 1)
+    both, found = Barrier(2), []
+
+    def ask() -> None:
+        both.wait()
+        try:
+            with transaction(clean_database) as session:
+                train_now(session, "mine", SubmissionContext("dora"))
+        except RetrainingAtWork:
+            found.append("refused")
+        else:
+            found.append("submitted")
+
+    threads = [Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(found) == ["refused", "submitted"]

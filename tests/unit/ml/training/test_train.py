@@ -42,6 +42,7 @@ FILES = {
     "model.json",
     "model.safetensors",
     "predictions.csv",
+    "score_counts.json",
     "test_results.json",
     "tracks.safetensors",
     "validation_scores.safetensors",
