@@ -299,6 +299,10 @@ def _chips(choice: Choice) -> list[Chip]:
         chips.append(chip(f"“{choice.text}”", text=None))
     if choice.q:
         chips.append(chip(f"“{choice.q}” in the path", q=None))
+    if choice.path:
+        chips.append(chip(f"the file {choice.path}", path=None))
+    if choice.area:
+        chips.append(chip("in an area of the map", area=None))
     if choice.library:
         chips.append(chip(f"in {choice.library}", library=None))
     if choice.suffix:

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field
 from api.deps import ModelName
 from api.pages.forms import Blank
 from api.track_filters import MOST_GENRES, NO_LABELS, LabelName
+from core.areas import AREA, parse_area
 from core.config.track_query import SUFFIX
 from core.errors import Invalid
 from core.label_scores import LabelScores, read_label
@@ -37,6 +38,8 @@ class Choice:
     not_labels: tuple[LabelScores, ...]
     text: str | None
     q: str | None
+    path: str | None
+    area: str | None
     library: str | None
     suffix: str | None
     year: int | None
@@ -49,13 +52,15 @@ class Choice:
 
     @property
     def wanted(self) -> TrackFilter:
-        """Raises Invalid for a text without words."""
+        """Raises Invalid for a text without words and for an area that is none."""
         return TrackFilter(
             genre=self.labels[0] if self.labels else None,
             genres_too=self.labels[1:],
             not_genres=self.not_labels,
             library=self.library,
             q=self.q,
+            path=self.path,
+            area=parse_area(self.area),
             **of_file(self.text, self.suffix, self.year),
             missing=self.missing,
             corrected=self.corrected,
@@ -84,6 +89,8 @@ class Choice:
             "not_genre": [str(each) for each in changed.not_labels],
             "text": changed.text,
             "q": changed.q,
+            "path": changed.path,
+            "area": changed.area,
             "library": changed.library,
             "suffix": changed.suffix,
             "year": changed.year,
@@ -108,6 +115,8 @@ async def get_choice(
     max_score: Score = None,
     text: Text = None,
     q: Text = None,
+    path: Annotated[Annotated[str, Field(max_length=4096)] | None, Blank, Query()] = None,
+    area: Annotated[Annotated[str, Field(pattern=AREA)] | None, Blank, Query()] = None,
     library: Text = None,
     suffix: Annotated[Annotated[str, Field(pattern=SUFFIX)] | None, Blank, Query()] = None,
     year: Annotated[Annotated[int, Field(ge=0, le=9999)] | None, Blank, Query()] = None,
@@ -129,6 +138,8 @@ async def get_choice(
         not_labels=tuple(dict.fromkeys(_plain(read_label(each)) for each in not_genre)),
         text=text,
         q=q,
+        path=path,
+        area=area,
         library=library,
         suffix=suffix,
         year=year,

@@ -102,7 +102,7 @@ def get_colours(
     said_by = resolve_model(session, model)
     found = service.find_map(session, said_by, library, tables.Map.colours)
     content = _colours(session, found, said_by, by, label, against)
-    tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+    tag = f'"{found.id}.{hashlib.sha256(content).hexdigest()[:32]}"'
     return _answer(content, tag, if_none_match, "application/octet-stream")
 
 
@@ -176,6 +176,6 @@ def _find(
 
 def _answer(content: bytes, tag: str, known: str, media_type: str) -> Response:
     headers = CACHING | {"ETag": tag}
-    if tag in [each.strip().removeprefix("W/") for each in known.split(",")]:
+    if {tag, "*"} & {each.strip().removeprefix("W/") for each in known.split(",")}:
         return Response(status_code=304, headers=headers)
     return Response(content, headers=headers, media_type=media_type)

@@ -124,8 +124,12 @@ def _end_unit(session: Session, unit_id: int, state: UnitState) -> None:
 
 
 def _finish_job_if_complete(session: Session, job_id: UUID) -> None:
-    """End a job whose last unit has ended. The lock makes two last units see each other."""
-    session.execute(select(Job.id).where(Job.id == job_id).with_for_update())
+    """End a job whose last unit has ended. The lock makes two last units see each other.
+
+    It is the one that the trigger of `jobs.ended` has taken: a stronger one would wait for a planner that
+    adds units, and the planner for us.
+    """
+    session.execute(select(Job.id).where(Job.id == job_id).with_for_update(key_share=True))
     _finish(session, _finishing().where(Job.id == job_id))
 
 

@@ -130,6 +130,12 @@ def _describe_progress(
     }
 
 
+def _identity(params: AnalysisParams) -> Any:
+    """A request that names no query is the same as before there were queries."""
+    named = params.model_dump(mode="json")
+    return named if params.query is not None else {key: named[key] for key in named if key != "query"}
+
+
 ANALYSIS = JobSpec(
     name=JobKind.ANALYSIS,
     params=AnalysisParams,
@@ -138,6 +144,7 @@ ANALYSIS = JobSpec(
     prepare=prepare_analysis,
     retry=retry_analysis,
     retry_group=retry_group,
+    identity=_identity,
     hold_references=hold_library_and_model,
     describe_progress=_describe_progress,
     expires=True,

@@ -56,7 +56,6 @@ class _Units:
     attempts: int  # of the unit that has had most
     began: datetime | None
     ended: datetime | None
-    error: str | None  # the last one of any
     activity: str | None  # as JSON
 
 
@@ -69,7 +68,6 @@ def _units(session: Session, job: Job) -> dict[str, _Units]:
             func.max(JobUnit.attempt),
             func.min(JobUnit.started_at),
             func.max(JobUnit.finished_at),
-            func.max(JobUnit.last_error),
             func.max(cast(JobUnit.activity, Text)).filter(JobUnit.state == UnitState.RUNNING),
         )
         .where(JobUnit.job_id == job.id)
@@ -85,8 +83,8 @@ def _stages(units: Mapping[str, _Units]) -> Iterator[LogLine]:
         text = f"Reads audio: {preparing.done} of {preparing.number} parts are done."
         yield LogLine("stage", text, preparing.began)
     for each in units.values():
-        if each.attempts > 1 and each.error is not None:
-            yield LogLine("error", f"Tried again, attempt {each.attempts}: {each.error}")
+        if each.attempts > 1:
+            yield LogLine("error", f"Tried again, attempt {each.attempts}.")
     if (training := units.get(TRAIN.name)) is not None and training.began is not None:
         yield LogLine("stage", "The training has begun.", training.began)
 

@@ -18,6 +18,7 @@ from core.store.tables import (
     Embedding,
     Job,
     JobItem,
+    MapPoint,
     Prediction,
     PredictionLabel,
     Track,
@@ -77,7 +78,8 @@ def move_results(session: Session, contents: Mapping[bytes, bytes]) -> None:
 
 
 def _move(session: Session, old: bytes, new: bytes) -> None:
-    for table in (Track, JobItem):  # first: whoever corrects one of these tracks holds it until that is there
+    # First: whoever corrects one of these tracks holds it until that is there.
+    for table in (Track, JobItem, MapPoint):
         session.execute(
             update(table).where(table.content_hash == old).values(content_hash=new),
             execution_options={"synchronize_session": False},

@@ -37,7 +37,7 @@ def colour_by_score(session: Session, of_map: Map, model: Model, label: str) -> 
     score = stored_score(model, label)
     of_audio = (Prediction.content_hash == MapPoint.content_hash) & (Prediction.model_id == model.id)
     code = 1 + func.round(score * (HIGHEST - 1))
-    return _bytes(session, _points(of_map, code).outerjoin(Prediction, of_audio))
+    return _bytes(session, of_map, _points(of_map, code).outerjoin(Prediction, of_audio))
 
 
 def colour_by_library(session: Session, of_map: Map) -> bytes:
@@ -47,7 +47,7 @@ def colour_by_library(session: Session, of_map: Map) -> bytes:
     library = case(numbers, value=Library.name) if numbers else literal(NOTHING)
     tracks = _tracks(of_map, func.min(library))
     code = _points(of_map, tracks.c.code).outerjoin(tracks, tracks.c.content_hash == MapPoint.content_hash)
-    return _bytes(session, code)
+    return _bytes(session, of_map, code)
 
 
 def colour_by_duplicates(session: Session, of_map: Map) -> bytes:
@@ -55,6 +55,7 @@ def colour_by_duplicates(session: Session, of_map: Map) -> bytes:
     tracks = _tracks(of_map, case((func.count() > 1, SEVERAL), else_=ONE))
     return _bytes(
         session,
+        of_map,
         _points(of_map, tracks.c.code).outerjoin(tracks, tracks.c.content_hash == MapPoint.content_hash),
     )
 
@@ -73,7 +74,7 @@ def colour_by_disagreement(session: Session, of_map: Map, model: Model, other: M
         of_audio = prediction.content_hash == MapPoint.content_hash
         query = query.outerjoin(prediction, of_audio & (prediction.model_id == each.id))
         query = query.outerjoin(given, given.c.content_hash == MapPoint.content_hash)
-    return _bytes(session, query)
+    return _bytes(session, of_map, query)
 
 
 def _first_labels(model: Model, name: str) -> Subquery:
@@ -99,9 +100,15 @@ def _points(of_map: Map, code: ColumnElement[Any]) -> Select[int, int]:
     return select(MapPoint.place, number).where(MapPoint.map_id == of_map.id)
 
 
-def _bytes(session: Session, points: Select[int, int]) -> bytes:
-    """One byte per point, put together by the database: a million rows would take seconds to send."""
+def _bytes(session: Session, of_map: Map, points: Select[int, int]) -> bytes:
+    """One byte per point, also of those whose audio is forgotten.
+
+    The database puts them together: a million rows would take seconds to send.
+    """
     coded = points.subquery("coded")
-    byte = func.set_byte(ONE_BYTE, 0, coded.c.code)
-    found = session.scalar(select(func.string_agg(byte, aggregate_order_by(NO_BYTES, coded.c.place))))
+    places = select(func.generate_series(0, of_map.points - 1).label("place")).subquery("places")
+    byte = func.set_byte(ONE_BYTE, 0, func.coalesce(coded.c.code, NOTHING))
+    in_order = func.string_agg(byte, aggregate_order_by(NO_BYTES, places.c.place))
+    every = places.outerjoin(coded, coded.c.place == places.c.place)
+    found = session.scalar(select(in_order).select_from(every))
     return bytes(found or b"")

@@ -131,7 +131,7 @@ def _page_by_duration(
     if cursor is None or shortest is not None:
         known = query.where(Prediction.duration_s.is_not(None))
         if last_id is not None:
-            known = known.where(tuple_(*key) < tuple_(shortest, last_id))
+            known = known.where(tuple_(*key) < tuple_(cast(shortest, REAL), last_id))
         rows = [track_row(*row) for row in session.execute(known.order_by(*(each.desc() for each in key)))]
     if len(rows) <= limit:
         unknown = query.where(Prediction.duration_s.is_(None)).limit(limit + 1 - len(rows))

@@ -345,14 +345,16 @@ class MusicMap extends HTMLElement {
     const parameters = { by };
     if (by === "score") parameters.label = label;
     if (by === "disagreement") parameters.against = against;
-    const colours = new Uint8Array(await (await this.#ask("/colours", parameters)).arrayBuffer());
+    const answer = await this.#ask("/colours", parameters);
+    if (!answer.headers.get("ETag")?.startsWith(`"${this.#mapId}.`)) return location.reload(); // another map by now
+    const colours = new Uint8Array(await answer.arrayBuffer());
     const libraries = by === "library" ? await this.#libraries() : [];
     this.#palette.use(by, colours, libraries);
   }
 
   async #libraries() {
     const answer = await fetch(`${this.dataset.rest.replace(/map$/, "libraries")}`, { headers: { Accept: "application/json" } });
-    return (await answer.json()).items.map((each) => each.name).sort();
+    return (await answer.json()).items.map((each) => each.name);
   }
 
   async #search(text) {

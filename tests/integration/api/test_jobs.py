@@ -11,6 +11,7 @@ import httpx
 import pytest
 from sqlalchemy import Engine, event, func, select, text
 
+from core.config.tuning import TuningConfig
 from core.settings import Settings
 from core.states import JobState
 from core.store.session import SessionFactory
@@ -60,6 +61,7 @@ def test_a_submitted_job_is_committed_with_its_first_unit(http, db, library):
     assert job["params"] == {
         "library": "home",
         "path": "jazz",
+        "query": None,
         "model": "default",
         "coverage": "full",
         "force": False,
@@ -406,6 +408,7 @@ def test_an_unknown_job_is_not_found(http, method, path):
 
 def add_jobs(db: SessionFactory, count: int) -> None:
     """As many ended predictions, trainings, studies and analyses."""
+    config = TuningConfig.model_validate(STUDY).model_dump(mode="json")
     with db.begin() as session:
         library = make_library(session, name=f"library-{count}")
         model = session.scalars(select(Model)).first() or make_model(session)
@@ -421,7 +424,7 @@ def add_jobs(db: SessionFactory, count: int) -> None:
             session.get_one(Job, run.id).result = {"run_id": str(run.id)}
             study = make_job(session, kind="tuning", params={"study": {"study_name": "x"}}, **ended)
             study.result = {"study_id": str(study.id), "best": [0]}
-            session.add(Study(id=study.id, name="x", config=STUDY, job_id=study.id))
+            session.add(Study(id=study.id, name="x", config=config, job_id=study.id))
             session.flush()
             session.add(
                 Trial(

@@ -2,9 +2,11 @@
 
 import httpx
 import pytest
+from sqlalchemy import delete
 
 from core.store import areas
 from core.store.session import SessionFactory
+from core.store.tables import MapPoint
 from tests.integration.api.gateway import problem_of
 from tests.support.builders import (
     make_analysed_track,
@@ -75,6 +77,12 @@ def test_points_come_in_one_order_and_only_once(http: httpx.Client, drawn):
 )
 def test_a_byte_per_point_tells_its_colour(http: httpx.Client, drawn, query, colours):
     assert list(http.get(f"/api/v1/map/colours{query}").content) == colours
+
+
+def test_forgotten_audio_leaves_the_colours_of_others_in_place(http: httpx.Client, drawn):
+    with drawn.begin() as session:
+        session.execute(delete(MapPoint).where(MapPoint.content_hash == A))
+    assert list(http.get("/api/v1/map/colours?by=library").content) == [0, 2, 0]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.integration.api.gateway import problem_of
+from tests.support.builders import make_map, make_model
 
 QUERIES = "/api/v1/queries"
 
@@ -65,3 +66,13 @@ def test_only_so_many_queries_are_saved(http, monkeypatch):
     assert save(http, "one", "").status_code == 201
     assert problem_of(save(http, "two", ""), 409) == "too_many_queries"
     assert save(http, "one", "genre=sad").status_code == 200
+
+
+def test_whatever_can_be_saved_can_be_opened_on_the_page(http, db):
+    with db.begin() as session:
+        drawn = make_map(session, make_model(session), [])
+        query = f"path=a.mp3&area={drawn.id}:1,1,2,2,3,1"
+    saved = http.put("/api/v1/queries/one", json={"query": query}).raise_for_status().json()
+    page = http.get(f"/library?{saved['query']}", headers={"Accept": "text/html"}).raise_for_status().text
+    assert "the file a.mp3" in page
+    assert "in an area of the map" in page

@@ -196,6 +196,18 @@ def record_outcomes_of_a_held_lease(session: Session, claimed: Claim) -> None:
     count_items(session, claimed)
 
 
+def test_a_unit_ends_while_a_planner_adds_others_to_its_job(clean_database):
+    planned = plan_job(clean_database, 1, 1)
+    held = claim(clean_database, planned.unit_ids[0])
+    record(clean_database, held, [0])
+    with ThreadPoolExecutor(1) as pool, clean_database() as session:
+        session.add(JobUnit(job_id=planned.job_id, seq=3, kind="analyse", queue="batch"))
+        session.flush()
+        pool.submit(finish, clean_database, held).result(timeout=10)
+        session.rollback()
+    assert read_unit(clean_database, planned.unit_ids[0]).state == UnitState.DONE
+
+
 def test_renewing_and_writing_extend_the_lease(clean_database):
     unit_id = plan_job(clean_database, 2).unit_ids[0]
     claimed = claim(clean_database, unit_id)

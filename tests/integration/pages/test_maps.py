@@ -1,5 +1,7 @@
 """The page of the map in each of its states, as a browser without scripts has it."""
 
+import re
+
 import httpx
 import pytest
 
@@ -50,7 +52,9 @@ def test_without_scripts_it_is_a_picture_and_a_table(http: httpx.Client, drawn):
 
 
 def test_a_form_draws_it(http: httpx.Client, drawn):
-    answer = http.post("/map", data={"library": "home", "model": "default"}, headers=HTML)
+    page = http.get("/map?library=home", headers=HTML).text
+    (action,) = re.findall(r'<form[^>]* action="([^"]*map[^"]*)"', page)
+    answer = http.post(f"/{action}", data={"library": "home", "model": "default"}, headers=HTML)
     assert (answer.status_code, answer.headers["location"]) == (303, "./map?library=home")
     page = http.get("/map", headers=HTML).text
     assert "A map is being drawn" in page

@@ -112,6 +112,14 @@ def test_tracks_are_listed_by_duration_the_unknown_ones_last(session, library, m
     assert sorted(paths(session, other, TrackOrder.DURATION)) == ["a", "b", "c", "d", "new", "newer"]
 
 
+def test_pages_by_duration_lead_on_where_a_duration_has_no_exact_binary_form(session, library, model):
+    for path, duration_s in zip("abcdefg", (12.3, 12.3, 12.3, 183.4, 183.4, 183.4, 0.1), strict=True):
+        audio = make_prediction(session, model, duration_s=duration_s).content_hash
+        make_track(session, library, path=path, content_hash=audio)
+    listed = paths(session, model, TrackOrder.DURATION)
+    assert ["".join(sorted(listed[start : start + 3])) for start in (0, 3, 6)] == ["def", "abc", "g"]
+
+
 def test_a_score_below_the_threshold_finds_tracks_by_their_stored_scores(session, library, model):
     scores = {"a": 0.9, "b": 0.1, "c": 0.09, "d": 0.05, "e": 0.05, "f": 0.05, "g": 0.01, "h": 0.0}
     for path, rock in scores.items():
