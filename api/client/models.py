@@ -11,6 +11,7 @@ from api.client.connection import connect
 from api.client.http import ClientError, UsageError
 from api.client.options import Json, Yes
 from core.config.params import PreviewParams
+from core.spelling import suggest
 
 app = typer.Typer(help="List the models; show, preview, compare, promote, retrain or remove one.")
 
@@ -107,7 +108,9 @@ def find_model(models: list[schemas.Model], reference: str) -> schemas.Model:
     for model in models:
         if reference in (*model.aliases, model.name, f"{model.name}@{model.version}"):
             return model
-    raise ClientError(f"There is no model {reference!r}; `mfa models` lists them.")
+    names = [name for model in models for name in (model.name, *model.aliases)]
+    hint = suggest(reference.partition("@")[0], names, "`mfa models` lists them.")
+    raise ClientError(f"There is no model {reference!r}{hint}")
 
 
 @app.command()

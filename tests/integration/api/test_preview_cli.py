@@ -100,7 +100,7 @@ def test_what_cannot_be_previewed_is_said_in_one_line(mfa):
     result = mfa("models", "preview", "test-model")
     assert result.exit_code == 1
     assert result.stderr.splitlines() == [
-        "test-model@1 would be compared with itself: name another model as `against`."
+        "test-model@1 would be compared with itself: name another model as --against."
     ]
 
 
