@@ -11,7 +11,10 @@ from api.client.connection import connect
 from api.client.http import ClientError, UsageError
 from api.client.options import Json, Yes
 from core.config.params import PreviewParams
+from core.output.measures import scores_of, title_of
 from core.spelling import suggest
+
+HEADLINES = ("f1_macro", "pr_auc_macro", "roc_auc_macro")
 
 app = typer.Typer(help="List the models; show, preview, compare, promote, retrain or remove one.")
 
@@ -45,17 +48,11 @@ def show_models(found: list[schemas.Model], *, as_json: bool) -> None:
                 ", ".join(model.aliases),
                 model.kind,
                 len(model.labels),
-                *(measure_of(model, name) for name in ("f1_macro", "pr_auc_macro", "roc_auc_macro")),
+                *(scores_of(model.metrics).get(name) for name in HEADLINES),
             )
             for model in found
         ),
     )
-
-
-def measure_of(model: schemas.Model, name: str) -> float | None:
-    """A mean over labels; published figures of pretrained models name two of them the other way round."""
-    measure, _, kind = name.rpartition("_")
-    return model.metrics.get(name, model.metrics.get(f"{kind}_{measure}"))
 
 
 @app.command()
@@ -98,9 +95,20 @@ def show(
         f"{found.kind} with {len(found.labels)} labels, embeddings of {found.embedding_size} numbers, "
         f"registered {display.date_of(found.created_at)}"
     )
-    if found.metrics:
-        display.show_table("Metrics", ("measure", "value"), found.metrics.items())
+    if scores := scores_of(found.metrics):
+        rows = ((title_of(name), value) for name, value in scores.items())
+        display.show_table("Metrics", ("measure", "value"), rows)
+        display.say(measured_on(found))
     display.show_table("Labels", ("label", "threshold"), zip(found.labels, found.thresholds, strict=True))
+
+
+def measured_on(model: schemas.Model) -> str:
+    """How many tracks and labels the measures are of, as far as that was noted."""
+    tracks, labels = (model.metrics.get(name) for name in ("tracks", "measured_labels"))
+    of_tracks = f"Measured on {tracks:.0f} tracks" if tracks is not None else ""
+    of_labels = f"means are of {labels:.0f} of {len(model.labels)} labels" if labels is not None else ""
+    known = "; ".join(filter(None, (of_tracks, of_labels))) or "On what they were measured is not known here"
+    return f"{known}."
 
 
 def find_model(models: list[schemas.Model], reference: str) -> schemas.Model:

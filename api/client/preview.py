@@ -7,6 +7,7 @@ from api.client import display
 from api.client.http import Client
 from api.client.progress import follow, result_of
 from core.config.params import PreviewParams
+from core.output.measures import title_of
 
 SHOWN_LABELS = 30
 SHOWN_WARNINGS = 3  # of each training
@@ -135,7 +136,7 @@ def show_comparison(found: schemas.ModelComparison) -> None:
             "Measures",
             ("measure", "model", "value", "low (95 %)", "high (95 %)"),
             (
-                (name, number, *_bounds(interval))
+                (title_of(name), number, *_bounds(interval))
                 for name, of_models in found.metrics.items()
                 for number, interval in zip(numbers, of_models, strict=True)
             ),

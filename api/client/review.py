@@ -13,17 +13,17 @@ from api.client import display
 from api.client.connection import connect
 from api.client.correct import read_words, show_labels
 from api.client.http import LEASE_S, Client, ClientError
-from core.states import Verdict
+from core.states import Strategy, Verdict
 
 MOST_RELEASED = 100
 LEAST_LEFT_S = 60  # of a lease, to answer in
-DECIDED_ONES = "suspect"  # the strategy that asks about tracks of which somebody has said something
+DECIDED_ONES = Strategy.SUSPECT  # the strategy that asks about tracks of which somebody has said something
 ANSWERS = {"y": Verdict.YES, "n": Verdict.NO, "?": Verdict.UNSURE}
 
 
 def review(
     label: Annotated[str | None, typer.Option(help="Ask about this label only: y, n or ?.")] = None,
-    strategy: Annotated[str, typer.Option(help="margin, random, suspect or disagreement.")] = "margin",
+    strategy: Annotated[Strategy, typer.Option(help="Which tracks to ask about.")] = Strategy.MARGIN,
     library: Annotated[str | None, typer.Option(help="Ask about this library only.")] = None,
     other: Annotated[str, typer.Option(help="The model that disagrees.")] = "previous",
 ) -> None:

@@ -15,7 +15,7 @@ from api.client.lists import Limit, Pages, check_limit, most_of, show_list
 from api.client.options import Json, SaveFolder
 from api.client.references import Reference, find_run
 from core.output.files import whole_file
-from core.output.measures import GROUPS, INTERVALS, TITLES, way_of
+from core.output.measures import GROUPS, INTERVALS, scores_of, title_of, way_of
 
 SHOWN_EPOCHS = 20
 HEADLINE = ("pr_auc_macro", "PR-AUC")  # the measure of a list; `mfa runs ID` shows all
@@ -116,14 +116,12 @@ def show_metrics(
     """In the order of the model card."""
     if not metrics:
         return
-    known = [name for name in TITLES if name in metrics]
-    rest = [name for name in metrics if name not in (*TITLES, "measured_labels")]
     display.show_table(
         "Metrics",
         ("measure", "value", "low (95 %)", "high (95 %)"),
         (
-            (TITLES.get(name, name), metrics[name], *(intervals.get(name, {}).get(end) for end in BOUNDS))
-            for name in (*known, *rest)
+            (title_of(name), value, *(intervals.get(name, {}).get(end) for end in BOUNDS))
+            for name, value in scores_of(metrics).items()
         ),
     )
     if intervals:

@@ -92,7 +92,7 @@ def test_through_a_pipe_numbers_have_columns_of_their_own_and_all_is_ascii(mfa, 
     assert "\nrock\t0\t1\t1\t0.5\n" in preview
     compared = mfa("models", "compare", "my-own-genres", "test-model").stdout
     assert "1\tmy-own-genres@1\t\t" in compared
-    assert "f1_macro\t1\t0.9\t\t\nf1_macro\t2\t\t\t\n" in compared
+    assert "F1, mean over labels\t1\t0.9\t\t\nF1, mean over labels\t2\t\t\t\n" in compared
     assert (preview + compared).isascii()
 
 
