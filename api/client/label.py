@@ -212,7 +212,7 @@ def show_unreadable_tags(client: Client, library: str) -> None:
 def summary(job: schemas.Job, audio_s: float | None) -> str:
     """How much was done in which time."""
     progress = job.progress
-    parts = [f"{progress.done} tracks labelled"]
+    parts = [f"{display.count_of(progress.done, 'track')} labelled"]
     if progress.skipped:
         parts.append(f"{progress.skipped} known already")
     if progress.failed:

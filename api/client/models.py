@@ -16,7 +16,7 @@ from core.spelling import suggest
 
 HEADLINES = ("f1_macro", "pr_auc_macro", "roc_auc_macro")
 
-app = typer.Typer(help="List the models; show, preview, compare, promote, retrain or remove one.")
+app = typer.Typer(help="List, show, preview, compare, promote or retrain models.")
 
 
 @app.callback(invoke_without_command=True)
@@ -62,7 +62,7 @@ def preview(
     library: Annotated[str | None, typer.Option(help="Look at this library only.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show what would change if a model were the default one; nothing is changed, no file is opened."""
+    """Show what would change if a model were the default one. Nothing is changed, no file is opened."""
     with connect() as client:
         params = PreviewParams(model=model, against=against, library=library)
         previews.preview(client, params, as_json=as_json)
@@ -73,7 +73,7 @@ def compare(
     models: Annotated[list[str], typer.Argument(help="Two or more: `name` or `name@version`.")],
     as_json: Json = False,
 ) -> None:
-    """Show models side by side: labels, thresholds, measures, and whether these can be compared."""
+    """Show models side by side. Says whether their measures can be compared."""
     with connect() as client:
         previews.compare(client, models, as_json=as_json)
 
@@ -83,7 +83,7 @@ def show(
     model: Annotated[str, typer.Argument(help="An alias, `name` or `name@version`.")] = "default",
     as_json: Json = False,
 ) -> None:
-    """Show a model: what it is, how it was measured, its labels and their thresholds."""
+    """Show a model. What it is, how it was measured, its labels and their thresholds."""
     with connect() as client:
         found = find_model(client.list_models(), model)
     if as_json:
@@ -126,7 +126,7 @@ def promote(
     model: Annotated[str, typer.Argument(help="`name`, which means its newest version, or `name@version`.")],
     as_json: Json = False,
 ) -> None:
-    """Make a model the default one; `mfa models rollback` takes it back."""
+    """Make a model the default one; `rollback` takes it back."""
     name, _, version = model.partition("@")
     if version and not version.isdecimal():
         raise UsageError(f"{model} names no model: write `name` or `name@version`.")
@@ -148,7 +148,7 @@ def remove(
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Delete one version of a model with its files and all that it says of any track."""
+    """Delete one version of a model. Its files, and all that it says of any track, go with it."""
     with connect() as client:
         if not yes:
             typer.confirm(f"Delete the model {model} with its labels of all tracks?", abort=True, err=True)
@@ -158,8 +158,10 @@ def remove(
 
 @app.command()
 def rollback(as_json: Json = False) -> None:
-    """Make the model the default again that was it before."""
+    """Make the previous default model the default again. A second call goes back."""
     with connect() as client:
         model = client.roll_back()
-    sentence = f"{model.name}@{model.version} is the default model again."
+        left = next((each for each in client.list_models() if "previous" in each.aliases), None)
+    back = "" if left is None else f"; a second `mfa models rollback` goes back to {left.name}@{left.version}"
+    sentence = f"{model.name}@{model.version} is the default model again{back}."
     display.show_answer(model, sentence, as_json=as_json)

@@ -68,8 +68,9 @@ def next_of(found: schemas.PreviewOutcome) -> str:
     """How to promote the model, unless it decides worse where people did."""
     new, old = found.corrections.macro.model.f1, found.corrections.macro.against.f1
     if new is not None and old is not None and new < old:
+        on = f"corrections of {display.count_of(found.corrections.tracks, 'track')}"
         return (
-            f"Against corrections of {found.corrections.tracks} tracks, the F1 of {found.model} is lower "
+            f"Against {on}, the F1 of {found.model} is lower "
             f"than that of {found.against}: {new:.3f} and {old:.3f}."
         )
     return f"`mfa models promote {found.model}` makes it the default model."
@@ -87,8 +88,12 @@ def show_corrections(found: schemas.PreviewOutcome) -> None:
             "Nobody has corrected a compared track, so neither model can be evaluated on corrections."
         )
         return
+    on = f"corrections of {display.count_of(evaluated.tracks, 'track')}"
+    if not evaluated.macro_labels:
+        display.say(f"Neither model can be evaluated on {on}: they give no label that both models have.")
+        return
     display.show_table(
-        f"Against corrections of {evaluated.tracks} tracks, mean over {evaluated.macro_labels} labels",
+        f"Against {on}, mean over {display.count_of(evaluated.macro_labels, 'label')}",
         ("model", "precision", "recall", "F1"),
         (
             (display.Name(name), each.precision, each.recall, each.f1)

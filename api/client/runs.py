@@ -100,10 +100,13 @@ def show_run(run: schemas.RunDetails) -> None:
 
 
 def dataset_of(dataset: Mapping[str, Any], tracks: Mapping[str, int]) -> str:
-    """`corrections, home (300 all, 60 test)`: its kind, its library or folder, and tracks by part."""
+    """`corrections, home (300 tracks, 60 test)`: its kind, its library or folder, and tracks by part."""
     names = [str(dataset[key]) for key in ("kind", "library", "root") if dataset.get(key)]
-    counts = ", ".join(f"{count} {part}" for part, count in tracks.items())
-    return ", ".join(names) + (f" ({counts} tracks)" if counts else "")
+    counts = ", ".join(
+        display.count_of(count, "track") if part == "all" else f"{count} {part}"
+        for part, count in tracks.items()
+    )
+    return ", ".join(names) + (f" ({counts})" if counts else "")
 
 
 def bases_of(model: Mapping[str, Any]) -> str:
@@ -192,7 +195,7 @@ def show_epochs(run: schemas.RunDetails) -> None:
                     each.epoch,
                     each.train_loss,
                     each.validation_loss,
-                    f"{each.learning_rate:.2g}",
+                    f"{each.learning_rate:.2g}" if each.learning_rate else None,
                     each.duration_s,
                 )
                 for each in run.epochs[-SHOWN_EPOCHS:]

@@ -199,6 +199,11 @@ def test_counts_and_durations_are_no_measures_of_a_model(mfa, db):
         ("models promote test-modle", "There is no model 'test-modle'; did you mean 'test-model'?"),
         ("models promote test-model@7", "There is no model 'test-model@7'; versions of it: 1."),
         ("models show test-modle", "did you mean 'test-model'?"),
+        ("track last", "of tracks, none is the last one"),
+        ("track abc", "four characters or more"),
+        ("track 07.flac", "`mfa tracks --path PART` looks for"),
+        ("track nowhere/=bda.mp3", "`mfa tracks --path PART` looks for"),
+        ("track nowhere/=bad.mp", "did you mean '=bad.mp3'?"),
     ],
 )
 def test_an_unknown_name_is_told_with_the_nearest(mfa, command, said):
