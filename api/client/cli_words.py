@@ -4,6 +4,7 @@ import re
 
 ROUTES = (
     ("GET /api/v1/libraries", "mfa libraries"),
+    (r"PATCH /api/v1/libraries/\{name\}", "mfa libraries move NAME FOLDER"),
     (r"GET /api/v1/models/([\w.-]*\w)", r"mfa models show \1"),
     ("GET /api/v1/models", "mfa models"),
     ("GET /api/v1/retrainings", "mfa models"),

@@ -38,7 +38,10 @@ def create_library(session: Session, name: str, path: str) -> tuple[Library, boo
     if known is None:  # deleted since
         return create_library(session, name, path)
     if known.path != folder:
-        raise LibraryExists(f"The library {name!r} exists and is the folder {known.path}.")
+        raise LibraryExists(
+            f"The library {name!r} exists and is the folder {known.path}. "
+            "PATCH /api/v1/libraries/{name} says where the folder of a library has moved to."
+        )
     return known, False
 
 

@@ -15,6 +15,7 @@ from api.client.http import Refused
         ("It has no label 'x'; GET /api/v1/models/my-2.0 lists them.", "`mfa models show my-2.0` lists"),
         ("name the library with PUT /api/v1/retrainings/mine.", "`mfa models retrain mine --after N"),
         ("Only tracks of a genre have an order by score: name a `genre`.", "name a LABEL."),
+        ("PATCH /api/v1/libraries/{name} says where", "`mfa libraries move NAME FOLDER` says"),
         ("name the `library` whose corrections count.", "name the --library whose"),
         ("`min_score` is higher than `max_score`, so", "--min-score is higher than --max-score, so"),
         ("One of `path` and `date` is expected.", "One of `path` and `date` is expected."),
