@@ -88,7 +88,15 @@ def show_corrections(found: schemas.PreviewOutcome) -> None:
             "Nobody has corrected a compared track, so neither model can be evaluated on corrections."
         )
         return
-    on = f"corrections of {display.count_of(evaluated.tracks, 'track')}"
+    _show_scores(found, evaluated, "")
+    if evaluated.at_random is not None and 0 < evaluated.at_random.tracks < evaluated.tracks:
+        _show_scores(found, evaluated.at_random, " picked at random")
+
+
+def _show_scores(
+    found: schemas.PreviewOutcome, evaluated: schemas.CorrectionScores | schemas.RandomScores, which: str
+) -> None:
+    on = f"corrections of {display.count_of(evaluated.tracks, 'track')}{which}"
     if not evaluated.macro_labels:
         display.say(f"Neither model can be evaluated on {on}: they give no label that both models have.")
         return
