@@ -82,6 +82,7 @@ HEADERS = {
     429: {"Retry-After": RETRY_AFTER_S},
     503: {"Retry-After": RETRY_AFTER_S},
 }
+NO_SUCH_ADDRESS = "Nothing is at this address; `/docs` lists all addresses of the REST interface."
 CLOSE = {"Connection": "close"}  # the rest of a refused body is not worth reading
 
 
@@ -119,9 +120,10 @@ async def answer_error(_: Request, error: Any) -> Response:
     return problem_of(error)
 
 
-async def answer_invalid(_: Request, error: Any) -> Response:
+async def answer_invalid(request: Request, error: Any) -> Response:
     """Say what is wrong with the first field, and with each in `errors`."""
-    fields = read_mistakes(error)
+    body = getattr(request.scope.get("route"), "body_field", None)
+    fields = read_mistakes(error, body and body.field_info.annotation)
     more = f" {len(fields)} fields are wrong, as `errors` says." if len(fields) > 1 else ""
     detail = f"The request is not valid: {fields[0].location}: {fields[0].detail}{more}"
     return problem("invalid", 422, detail, fields)
@@ -131,7 +133,8 @@ async def answer_http(_: Request, error: Any) -> Response:
     """What the router itself refuses: no such path, no such method, a form it cannot read."""
     phrase = HTTPStatus(error.status_code).phrase
     code = phrase.lower().replace(" ", "_").replace("-", "_")
-    return problem(code, error.status_code, str(error.detail), headers=error.headers)
+    detail = NO_SUCH_ADDRESS if error.detail == HTTPStatus.NOT_FOUND.phrase else str(error.detail)
+    return problem(code, error.status_code, detail, headers=error.headers)
 
 
 async def answer_unstorable(request: Request, error: Any) -> Response:

@@ -11,9 +11,24 @@ from typing import Any
 from fastapi.exceptions import RequestValidationError
 
 from api.schemas import FieldError
+from core.config.errors import known_keys
+from core.spelling import nearest
 
 QUOTED = re.compile(r"'([^']*)'")
 NOT_AN_OBJECT = ("model_attributes_type", "model_type", "dict_type")
+EXPECTED = {
+    "bool_parsing": "`true` or `false`",
+    "bool_type": "`true` or `false`",
+    "float_parsing": "A number",
+    "float_type": "A number",
+    "int_parsing": "A whole number",
+    "int_type": "A whole number",
+    "int_from_float": "A whole number",
+    "list_type": "A list",
+    "string_type": "A text",
+    "uuid_parsing": "A whole id of 32 hexadecimal digits, with or without hyphens,",
+    "uuid_type": "A whole id of 32 hexadecimal digits, with or without hyphens,",
+}
 NO_JSON = FieldError(
     location="header.content-type",
     code="content_type",
@@ -21,13 +36,14 @@ NO_JSON = FieldError(
 )
 
 
-def read_mistakes(error: RequestValidationError) -> list[FieldError]:
-    """A field is named once, also when it matches none of several shapes."""
+def read_mistakes(error: RequestValidationError, shape: Any = None) -> list[FieldError]:
+    """A field is named once, also when it matches none of several shapes. `shape`: that of the body."""
     if isinstance(error.body, bytes) and error.body:
         return [NO_JSON]  # FastAPI has parsed any other body
     found: dict[str, FieldError] = {}
     for mistake in error.errors():
-        place, code, detail = _location(mistake, error.body), mistake["type"], _sentence(_words(mistake))
+        words = _no_such_key(mistake, shape) if mistake["type"] == "extra_forbidden" else _words(mistake)
+        place, code, detail = _location(mistake, error.body), mistake["type"], _sentence(words)
         if place in found:
             code, detail = found[place].code, f"{found[place].detail} Or: {detail}"
         found[place] = FieldError(location=place, code=code, detail=detail)
@@ -69,13 +85,24 @@ def _words(mistake: dict[str, Any]) -> str:
         return _one_of(QUOTED.findall(context["expected_tags"]), context["tag"])
     if kind in ("missing", "union_tag_not_found"):
         return "It is missing"
-    if kind == "extra_forbidden":
-        return "There is no such key"
+    if kind == "string_pattern_mismatch" and mistake["loc"][-1] == "id_prefix":
+        return "The beginning of an id is expected: digits, letters from a to f, and hyphens"
+    if kind in EXPECTED:
+        return f"{EXPECTED[kind]} is expected"
     if kind in NOT_AN_OBJECT:
         return "A JSON object is expected"
     if kind == "json_invalid":
         return f"This is not JSON: {context['error']}"
-    return str(context["error"] if kind == "value_error" else mistake["msg"])
+    if kind == "value_error":
+        return str(context["error"])
+    return str(mistake["msg"]).replace("Input should", "It should")
+
+
+def _no_such_key(mistake: dict[str, Any], shape: Any) -> str:
+    """With the key that is nearest, among those that may stand there."""
+    _, *path = mistake["loc"]
+    near = nearest(str(path[-1]), known_keys(shape, path)) if path else None
+    return f"There is no such key{f'; did you mean `{near}`?' if near else ''}"
 
 
 def _one_of(known: list[str], given: Any) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from api import schemas, views
+from core.output.measures import scores_of
 from core.spelling import name_key
 from core.store.model_comparison import ComparedModel, obstacles
 
@@ -53,17 +54,19 @@ def _measured(each: ComparedModel) -> Rows:
 
 def _metrics(compared: Sequence[ComparedModel]) -> dict[str, list[schemas.Interval | None]]:
     """By name; the interval of a measure that the model no longer has is not shown."""
-    names = dict.fromkeys(
-        name for each in compared for name, value in each.model.metrics.items() if name != "duration_s"
-    )
-    return {name: [_interval(each, name) for each in compared] for name in names}
+    scores = [scores_of(each.model.metrics) for each in compared]
+    names = dict.fromkeys(name for own in scores for name in own)
+    return {
+        name: [_interval(each, own, name) for each, own in zip(compared, scores, strict=True)]
+        for name in names
+    }
 
 
-def _interval(each: ComparedModel, name: str) -> schemas.Interval | None:
-    if name not in each.model.metrics:
+def _interval(each: ComparedModel, scores: Mapping[str, Any], name: str) -> schemas.Interval | None:
+    if name not in scores:
         return None
     bounds = each.results.get("intervals", {}).get(name, {})
-    return schemas.Interval(value=each.model.metrics[name], low=bounds.get("low"), high=bounds.get("high"))
+    return schemas.Interval(value=scores[name], low=bounds.get("low"), high=bounds.get("high"))
 
 
 def _model(each: ComparedModel, aliases: dict[str, int]) -> schemas.ComparedModel:

@@ -95,3 +95,12 @@ class TrackOrder(StrEnum):
     PATH = "path"  # one library after the other
     DATE = "date"  # of the last change of the file, the newest first
     DURATION = "duration"  # as the model has heard it, the longest first, those not analysed last
+
+
+class Strategy(StrEnum):
+    """Which tracks a review asks about."""
+
+    MARGIN = "margin"  # where the model's decision is closest
+    RANDOM = "random"
+    SUSPECT = "suspect"  # what people said and the model contradicts most
+    DISAGREEMENT = "disagreement"  # where two models give different labels

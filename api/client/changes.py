@@ -6,7 +6,7 @@ from api.client.options import Json
 
 
 def changes(limit: Limit = None, as_json: Json = False) -> None:
-    """List the changes of corrections, the newest first; `mfa correct --undo ID` takes one back."""
+    """List the changes of corrections, the newest first. `mfa correct --undo ID` takes one back."""
     with connect() as client:
         show_list(
             Pages(client.list_changes, most_of(limit)),

@@ -17,6 +17,7 @@ from api.client.track_names import find_track
 from core.library.correction_files import signed
 from core.states import Verdict
 
+UNTAGGED = "no_genre_tag"  # the code of tracks that tags say nothing of: often most of a library
 SHOWN_PROBLEMS = 20
 SHOWN_LABELS = 10
 
@@ -138,22 +139,30 @@ def show_import(done: schemas.ImportOutcome, *, dry_run: bool, as_json: bool) ->
     if as_json:
         display.show_json(done)
         return
-    for problem in done.problems[:SHOWN_PROBLEMS]:
+    without = [problem.path for problem in done.problems if problem.code == UNTAGGED]
+    problems = [problem for problem in done.problems if problem.code != UNTAGGED]
+    for problem in problems[:SHOWN_PROBLEMS]:
         line = f"line {problem.line}, " if problem.line else ""
-        display.say(f"{line}{problem.path}: {problem.detail}")
-    if len(done.problems) > SHOWN_PROBLEMS:
-        display.say(f"... and {len(done.problems) - SHOWN_PROBLEMS} more; `--json` shows all.")
+        reason = problem.detail.replace(f": {problem.path!r}", "")  # which stands before it already
+        display.say(f"{line}{problem.path}: {reason}")
+    if len(problems) > SHOWN_PROBLEMS:
+        display.say(f"... and {len(problems) - SHOWN_PROBLEMS} more; `--json` shows all.")
     for code, count in done.left_out.items():
-        display.say(f"Left out: {count} ({code}).", "red")
+        if code != UNTAGGED:
+            display.say(f"Left out: {count} ({code}).", "red")
+    if untagged := done.left_out.get(UNTAGGED):
+        first = f", such as {without[0]}; `--json` lists them" if without else ""
+        display.say(f"Left out: {display.count_of(untagged, 'track')} without a genre tag{first}.", "red")
     if dry_run:
-        display.say(f"{done.rows} rows; {done.changed} labels would be changed. Nothing was changed.")
+        would = display.count_of(done.changed, "label")
+        display.say(f"{display.count_of(done.rows, 'row')}; {would} would be changed. Nothing was changed.")
     else:
         show_outcome(done)
 
 
 def show_outcome(done: schemas.CorrectionOutcome) -> None:
-    kept = f", {done.unchanged} stayed as they were" if done.unchanged else ""
-    display.say(f"{done.changed} labels changed{kept}.", "bold")
+    kept = f", {done.unchanged} stayed as before" if done.unchanged else ""
+    display.say(f"{display.count_of(done.changed, 'label')} changed{kept}.", "bold")
     if done.change is not None:
         display.say(f"`mfa correct --undo {done.change}` takes it back.")
 

@@ -74,5 +74,10 @@ def time_left(seconds: float) -> str:
     return f"{duration_of(seconds if seconds < 59.5 else 60 * round(seconds / 60))} left"
 
 
+def count_of(count: int, noun: str) -> str:
+    """`1 track`, `2 tracks`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def number_of(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"

@@ -12,6 +12,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from api import schemas
+from api.client.cli_words import in_cli_words, option_of
 from api.security.access import is_loopback
 from core import VERSION
 from core.config.experiment import ExperimentConfig
@@ -47,12 +48,14 @@ class Unreachable(ClientError):
 
 
 class Refused(ClientError):
-    """The gateway answered with a problem."""
+    """The gateway answered with a problem. Wrong values are those of options: the usage is wrong."""
 
     def __init__(self, problem: schemas.Problem) -> None:
-        fields = [f"{error.location}: {error.detail}" for error in problem.errors or ()]
-        super().__init__(f"The request is not valid: {' '.join(fields)}" if fields else problem.detail)
+        fields = [f"{option_of(error.location)}: {error.detail}" for error in problem.errors or ()]
+        super().__init__(in_cli_words(" ".join(fields) or problem.detail))
         self.problem = problem
+        if fields:
+            self.exit_code = WRONG_USAGE
 
 
 class Client:

@@ -24,6 +24,8 @@ from core.config.params import JobKind
 from core.output.files import check_file, csv_file
 from core.states import TERMINAL_JOB_STATES
 
+COUNTS = ("done", "skipped", "failed", "total")  # of a job, through a pipe
+
 
 def jobs(
     job: Reference = None,
@@ -70,15 +72,16 @@ def jobs(
 
 
 def show_jobs(found: Pages[schemas.Job], *, as_json: bool) -> None:
+    in_words = display.console.is_terminal
     show_list(
         found,
-        ("id", "kind", "of", "state", "progress", "submitted"),
+        ("id", "kind", "of", "state", *(("progress",) if in_words else COUNTS), "submitted"),
         lambda job: (
             job.id,
             display.Name(job.kind),
             subject_of(job),
             display.Name(job.state),
-            progress_of(job),
+            *([progress_of(job)] if in_words else [getattr(job.progress, count) for count in COUNTS]),
             job.created_at,
         ),
         as_json=as_json,

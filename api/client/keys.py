@@ -15,7 +15,7 @@ from core.settings import get_settings
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Create, list and revoke API keys. The first one: `mfa keys reset` on the server.",
+    help="Create, list, revoke and reset API keys. The first one: `mfa keys reset` on the server.",
 )
 
 

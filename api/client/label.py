@@ -53,7 +53,10 @@ def label(
     """Label every track of a folder and show the results."""
     folder = folder.expanduser().resolve()
     if not folder.is_dir():
-        raise UsageError(f"There is no folder {folder}.")
+        moved = (
+            "" if library is None else " `mfa libraries move NAME FOLDER` says where that of a library is."
+        )
+        raise UsageError(f"There is no folder {folder}.{moved}")
     parsed_coverage = parse_coverage(coverage)
     with connect() as client:
         name, path = find_or_create_library(client, folder, library)
@@ -212,7 +215,7 @@ def show_unreadable_tags(client: Client, library: str) -> None:
 def summary(job: schemas.Job, audio_s: float | None) -> str:
     """How much was done in which time."""
     progress = job.progress
-    parts = [f"{progress.done} tracks labelled"]
+    parts = [f"{display.count_of(progress.done, 'track')} labelled"]
     if progress.skipped:
         parts.append(f"{progress.skipped} known already")
     if progress.failed:

@@ -73,4 +73,5 @@ def show_list(
         return
     display.show_table("", columns, map(row_of, chain([first], items_left)))
     if found.next_cursor:
-        display.note(f"These are the first {found.count}; `--limit NUMBER` shows more.")
+        shown = "This is the first one" if found.count == 1 else f"These are the first {found.count}"
+        display.note(f"{shown}; `--limit NUMBER` shows more.")

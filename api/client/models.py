@@ -11,8 +11,12 @@ from api.client.connection import connect
 from api.client.http import ClientError, UsageError
 from api.client.options import Json, Yes
 from core.config.params import PreviewParams
+from core.output.measures import scores_of, title_of
+from core.spelling import suggest
 
-app = typer.Typer(help="List the models; show, preview, compare, promote, retrain or remove one.")
+HEADLINES = ("f1_macro", "pr_auc_macro", "roc_auc_macro")
+
+app = typer.Typer(help="List, show, preview, compare, promote or retrain models.")
 
 
 @app.callback(invoke_without_command=True)
@@ -44,17 +48,11 @@ def show_models(found: list[schemas.Model], *, as_json: bool) -> None:
                 ", ".join(model.aliases),
                 model.kind,
                 len(model.labels),
-                *(measure_of(model, name) for name in ("f1_macro", "pr_auc_macro", "roc_auc_macro")),
+                *(scores_of(model.metrics).get(name) for name in HEADLINES),
             )
             for model in found
         ),
     )
-
-
-def measure_of(model: schemas.Model, name: str) -> float | None:
-    """A mean over labels; published figures of pretrained models name two of them the other way round."""
-    measure, _, kind = name.rpartition("_")
-    return model.metrics.get(name, model.metrics.get(f"{kind}_{measure}"))
 
 
 @app.command()
@@ -64,7 +62,7 @@ def preview(
     library: Annotated[str | None, typer.Option(help="Look at this library only.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show what would change if a model were the default one; nothing is changed, no file is opened."""
+    """Show what would change if a model were the default one. Nothing is changed, no file is opened."""
     with connect() as client:
         params = PreviewParams(model=model, against=against, library=library)
         previews.preview(client, params, as_json=as_json)
@@ -75,7 +73,7 @@ def compare(
     models: Annotated[list[str], typer.Argument(help="Two or more: `name` or `name@version`.")],
     as_json: Json = False,
 ) -> None:
-    """Show models side by side: labels, thresholds, measures, and whether these can be compared."""
+    """Show models side by side. Says whether their measures can be compared."""
     with connect() as client:
         previews.compare(client, models, as_json=as_json)
 
@@ -85,7 +83,7 @@ def show(
     model: Annotated[str, typer.Argument(help="An alias, `name` or `name@version`.")] = "default",
     as_json: Json = False,
 ) -> None:
-    """Show a model: what it is, how it was measured, its labels and their thresholds."""
+    """Show a model. What it is, how it was measured, its labels and their thresholds."""
     with connect() as client:
         found = find_model(client.list_models(), model)
     if as_json:
@@ -97,9 +95,20 @@ def show(
         f"{found.kind} with {len(found.labels)} labels, embeddings of {found.embedding_size} numbers, "
         f"registered {display.date_of(found.created_at)}"
     )
-    if found.metrics:
-        display.show_table("Metrics", ("measure", "value"), found.metrics.items())
+    if scores := scores_of(found.metrics):
+        rows = ((title_of(name), value) for name, value in scores.items())
+        display.show_table("Metrics", ("measure", "value"), rows)
+        display.say(measured_on(found))
     display.show_table("Labels", ("label", "threshold"), zip(found.labels, found.thresholds, strict=True))
+
+
+def measured_on(model: schemas.Model) -> str:
+    """How many tracks and labels the measures are of, as far as that was noted."""
+    tracks, labels = (model.metrics.get(name) for name in ("tracks", "measured_labels"))
+    of_tracks = f"Measured on {tracks:.0f} tracks" if tracks is not None else ""
+    of_labels = f"means are of {labels:.0f} of {len(model.labels)} labels" if labels is not None else ""
+    known = "; ".join(filter(None, (of_tracks, of_labels))) or "On what they were measured is not known here"
+    return f"{known}."
 
 
 def find_model(models: list[schemas.Model], reference: str) -> schemas.Model:
@@ -107,7 +116,9 @@ def find_model(models: list[schemas.Model], reference: str) -> schemas.Model:
     for model in models:
         if reference in (*model.aliases, model.name, f"{model.name}@{model.version}"):
             return model
-    raise ClientError(f"There is no model {reference!r}; `mfa models` lists them.")
+    names = [name for model in models for name in (model.name, *model.aliases)]
+    hint = suggest(reference.partition("@")[0], names, "`mfa models` lists them.")
+    raise ClientError(f"There is no model {reference!r}{hint}")
 
 
 @app.command()
@@ -115,7 +126,7 @@ def promote(
     model: Annotated[str, typer.Argument(help="`name`, which means its newest version, or `name@version`.")],
     as_json: Json = False,
 ) -> None:
-    """Make a model the default one; `mfa models rollback` takes it back."""
+    """Make a model the default one; `rollback` takes it back."""
     name, _, version = model.partition("@")
     if version and not version.isdecimal():
         raise UsageError(f"{model} names no model: write `name` or `name@version`.")
@@ -137,7 +148,7 @@ def remove(
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Delete one version of a model with its files and all that it says of any track."""
+    """Delete one version of a model. Its files, and all that it says of any track, go with it."""
     with connect() as client:
         if not yes:
             typer.confirm(f"Delete the model {model} with its labels of all tracks?", abort=True, err=True)
@@ -147,8 +158,10 @@ def remove(
 
 @app.command()
 def rollback(as_json: Json = False) -> None:
-    """Make the model the default again that was it before."""
+    """Make the previous default model the default again. A second call goes back."""
     with connect() as client:
         model = client.roll_back()
-    sentence = f"{model.name}@{model.version} is the default model again."
+        left = next((each for each in client.list_models() if "previous" in each.aliases), None)
+    back = "" if left is None else f"; a second `mfa models rollback` goes back to {left.name}@{left.version}"
+    sentence = f"{model.name}@{model.version} is the default model again{back}."
     display.show_answer(model, sentence, as_json=as_json)

@@ -7,6 +7,7 @@ from api.client import display
 from api.client.http import Client
 from api.client.progress import follow, result_of
 from core.config.params import PreviewParams
+from core.output.measures import title_of
 
 SHOWN_LABELS = 30
 SHOWN_WARNINGS = 3  # of each training
@@ -67,8 +68,9 @@ def next_of(found: schemas.PreviewOutcome) -> str:
     """How to promote the model, unless it decides worse where people did."""
     new, old = found.corrections.macro.model.f1, found.corrections.macro.against.f1
     if new is not None and old is not None and new < old:
+        on = f"corrections of {display.count_of(found.corrections.tracks, 'track')}"
         return (
-            f"Against corrections of {found.corrections.tracks} tracks, the F1 of {found.model} is lower "
+            f"Against {on}, the F1 of {found.model} is lower "
             f"than that of {found.against}: {new:.3f} and {old:.3f}."
         )
     return f"`mfa models promote {found.model}` makes it the default model."
@@ -94,8 +96,12 @@ def show_corrections(found: schemas.PreviewOutcome) -> None:
 def _show_scores(
     found: schemas.PreviewOutcome, evaluated: schemas.CorrectionScores | schemas.RandomScores, which: str
 ) -> None:
+    on = f"corrections of {display.count_of(evaluated.tracks, 'track')}{which}"
+    if not evaluated.macro_labels:
+        display.say(f"Neither model can be evaluated on {on}: they give no label that both models have.")
+        return
     display.show_table(
-        f"Against corrections of {evaluated.tracks} tracks{which}, mean over {evaluated.macro_labels} labels",
+        f"Against {on}, mean over {display.count_of(evaluated.macro_labels, 'label')}",
         ("model", "precision", "recall", "F1"),
         (
             (display.Name(name), each.precision, each.recall, each.f1)
@@ -143,7 +149,7 @@ def show_comparison(found: schemas.ModelComparison) -> None:
             "Measures",
             ("measure", "model", "value", "low (95 %)", "high (95 %)"),
             (
-                (name, number, *_bounds(interval))
+                (title_of(name), number, *_bounds(interval))
                 for name, of_models in found.metrics.items()
                 for number, interval in zip(numbers, of_models, strict=True)
             ),

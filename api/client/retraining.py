@@ -24,7 +24,7 @@ def retrain(
     now: Annotated[bool, typer.Option("--now", help="Train once, with all corrections so far.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Retrain a model now, or after N corrected tracks each time; the new one is offered, not promoted."""
+    """Retrain a model now, or after N corrected tracks each time. The new one is offered, not promoted."""
     if (after is not None) + off + now != 1 or (after is None and library is not None):
         raise UsageError("Say when: --after N, with --library NAME if need be; --now; or --off.")
     with connect() as client:

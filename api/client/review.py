@@ -13,17 +13,17 @@ from api.client import display
 from api.client.connection import connect
 from api.client.correct import read_words, show_labels
 from api.client.http import LEASE_S, Client, ClientError
-from core.states import Verdict
+from core.states import Strategy, Verdict
 
 MOST_RELEASED = 100
 LEAST_LEFT_S = 60  # of a lease, to answer in
-DECIDED_ONES = "suspect"  # the strategy that asks about tracks of which somebody has said something
+DECIDED_ONES = Strategy.SUSPECT  # the strategy that asks about tracks of which somebody has said something
 ANSWERS = {"y": Verdict.YES, "n": Verdict.NO, "?": Verdict.UNSURE}
 
 
 def review(
     label: Annotated[str | None, typer.Option(help="Ask about this label only: y, n or ?.")] = None,
-    strategy: Annotated[str, typer.Option(help="margin, random, suspect or disagreement.")] = "margin",
+    strategy: Annotated[Strategy, typer.Option(help="Which tracks to ask about.")] = Strategy.MARGIN,
     library: Annotated[str | None, typer.Option(help="Ask about this library only.")] = None,
     other: Annotated[str, typer.Option(help="The model that disagrees.")] = "previous",
 ) -> None:
@@ -49,7 +49,7 @@ def ask_until_done(client: Client, strategy: str, label: str | None, library: st
                 display.say(line)
             undecided = batch.progress.undecided
             if not batch.items:
-                display.say(f"Nothing is left to ask about now. {answered} tracks answered.", "bold")
+                display.say(f"Nothing is left to ask about now. {tracks_of(answered)} answered.", "bold")
                 return
             for question in batch.items:
                 if time.monotonic() >= until:
@@ -60,7 +60,7 @@ def ask_until_done(client: Client, strategy: str, label: str | None, library: st
                 while verdicts and not answer(client, question.track.id, verdicts):
                     verdicts = ask(batch.label)
                 if verdicts is None:
-                    display.say(f"{answered} tracks answered, {undecided} undecided.", "bold")
+                    display.say(f"{tracks_of(answered)} answered, {undecided} undecided.", "bold")
                     return
                 if verdicts:
                     del taken[question.track.id]
@@ -68,6 +68,10 @@ def ask_until_done(client: Client, strategy: str, label: str | None, library: st
                     undecided -= strategy != DECIDED_ONES
     finally:
         give_back(client, [each for each, end in taken.items() if time.monotonic() < end])
+
+
+def tracks_of(count: int) -> str:
+    return display.count_of(count, "track")
 
 
 def introduction(batch: schemas.ReviewBatch) -> list[str]:

@@ -15,7 +15,7 @@ from api.client.lists import Limit, Pages, check_limit, most_of, show_list
 from api.client.options import Json, SaveFolder
 from api.client.references import Reference, find_run
 from core.output.files import whole_file
-from core.output.measures import GROUPS, INTERVALS, TITLES, way_of
+from core.output.measures import GROUPS, INTERVALS, scores_of, title_of, way_of
 
 SHOWN_EPOCHS = 20
 HEADLINE = ("pr_auc_macro", "PR-AUC")  # the measure of a list; `mfa runs ID` shows all
@@ -100,10 +100,13 @@ def show_run(run: schemas.RunDetails) -> None:
 
 
 def dataset_of(dataset: Mapping[str, Any], tracks: Mapping[str, int]) -> str:
-    """`corrections, home (300 all, 60 test)`: its kind, its library or folder, and tracks by part."""
+    """`corrections, home (300 tracks, 60 test)`: its kind, its library or folder, and tracks by part."""
     names = [str(dataset[key]) for key in ("kind", "library", "root") if dataset.get(key)]
-    counts = ", ".join(f"{count} {part}" for part, count in tracks.items())
-    return ", ".join(names) + (f" ({counts} tracks)" if counts else "")
+    counts = ", ".join(
+        display.count_of(count, "track") if part == "all" else f"{count} {part}"
+        for part, count in tracks.items()
+    )
+    return ", ".join(names) + (f" ({counts})" if counts else "")
 
 
 def bases_of(model: Mapping[str, Any]) -> str:
@@ -116,14 +119,12 @@ def show_metrics(
     """In the order of the model card."""
     if not metrics:
         return
-    known = [name for name in TITLES if name in metrics]
-    rest = [name for name in metrics if name not in (*TITLES, "measured_labels")]
     display.show_table(
         "Metrics",
         ("measure", "value", "low (95 %)", "high (95 %)"),
         (
-            (TITLES.get(name, name), metrics[name], *(intervals.get(name, {}).get(end) for end in BOUNDS))
-            for name in (*known, *rest)
+            (title_of(name), value, *(intervals.get(name, {}).get(end) for end in BOUNDS))
+            for name, value in scores_of(metrics).items()
         ),
     )
     if intervals:
@@ -194,7 +195,7 @@ def show_epochs(run: schemas.RunDetails) -> None:
                     each.epoch,
                     each.train_loss,
                     each.validation_loss,
-                    f"{each.learning_rate:.2g}",
+                    f"{each.learning_rate:.2g}" if each.learning_rate else None,
                     each.duration_s,
                 )
                 for each in run.epochs[-SHOWN_EPOCHS:]

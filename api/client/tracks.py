@@ -1,6 +1,6 @@
 """The `tracks` and `track` commands: search the tracks, export what is found, show one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,10 @@ from api.client.options import Json, Model, OptionalLibrary
 from api.client.playlists import m3u_file
 from api.client.progress import status
 from api.client.track_names import TrackName, find_track
+from core.errors import Invalid
+from core.label_scores import read_label
 from core.output.files import check_file, csv_file
+from core.spelling import name_key
 from core.states import TrackOrder
 
 SHOWN_TRACKS = 50
@@ -42,7 +45,11 @@ def tracks(
     ] = None,
     max_score: Annotated[float | None, typer.Option(min=0, max=1, help="Like --min-score.")] = None,
     library: OptionalLibrary = None,
-    text: Annotated[str | None, typer.Option(help="Part of the path, ignoring case.")] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(help="Words, or beginnings of them, all in path, title, artist, album, genre or date."),
+    ] = None,
+    path: Annotated[str | None, typer.Option(metavar="PART", help="Part of the path, ignoring case.")] = None,
     unreadable_tags: Annotated[
         bool, typer.Option("--unreadable-tags", help="Only files whose tags cannot all be read.")
     ] = False,
@@ -65,18 +72,24 @@ def tracks(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Search the tracks by labels, scores, library and path."""
+    """Search the tracks by labels, scores, library, path and tags."""
     if not labels and (min_score is not None or max_score is not None):
         raise UsageError(
             "Scores are those of labels: name a LABEL, such as `mfa tracks jazz --min-score 0.5`."
         )
+    if sort is TrackOrder.SCORE and not labels:
+        raise UsageError("Only tracks of a label have an order by score: name a LABEL.")
+    if min_score is not None and max_score is not None and min_score > max_score:
+        raise UsageError("--min-score is higher than --max-score, so no score lies between them.")
+    asked = {label_in(each) for each in labels or ()}
     query = {
         "genre": labels,
         "not_genre": without,
         "min_score": min_score,
         "max_score": max_score,
         "library": library,
-        "q": text,
+        "text": text,
+        "q": path,
         "unreadable_tags": unreadable_tags or None,
         "sort": sort,
         "model": model,
@@ -91,10 +104,19 @@ def tracks(
         show_list(
             found,
             ("id", "track", "library", "labels"),
-            lambda track: (track.id, track.path, track.library, labels_of(track)),
+            lambda track: (track.id, track.path, track.library, labels_of(track, asked)),
             as_json=as_json,
             when_empty=lambda: why_none(client),
         )
+
+
+def label_in(text: str) -> str:
+    """The key of the label in an argument like `jazz` or `jazz:0.2..0.6`. Raises UsageError."""
+    try:
+        read = read_label(text)
+    except Invalid as error:
+        raise UsageError(error.detail) from None
+    return name_key(read if isinstance(read, str) else read.label)
 
 
 def read_page(
@@ -109,14 +131,17 @@ def why_none(client: Client) -> str:
     return "No track is like that; `mfa models show` lists the labels, `mfa libraries` the libraries."
 
 
-def labels_of(track: schemas.Track) -> str:
+def labels_of(track: schemas.Track, asked: Collection[str] = ()) -> str:
+    """Those that were asked for, by their keys, also where they are not given; then the highest others."""
     if not track.labels and track.prediction is None:
         return "not analysed"
-    said = ", ".join(map(display.label_of, track.labels[: display.TOP_LABELS])) or "no label"
     given = {label.label for label in track.labels}
     scores = (track.prediction.scores or {}).items() if track.prediction else ()
-    asked = [f"{label} {score:.2f}" for label, score in scores if label not in given]
-    return f"{said}; not given: {', '.join(asked)}" if asked else said
+    below = [f"{label} {score:.2f} (not given)" for label, score in scores if label not in given]
+    labels = sorted(track.labels, key=lambda label: name_key(label.label) not in asked)
+    wanted = sum(name_key(label) in asked for label in given)
+    shown = map(display.label_of, labels[: max(display.TOP_LABELS, wanted)])
+    return ", ".join((*below, *shown)) or "no label"
 
 
 def export(

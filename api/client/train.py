@@ -18,7 +18,7 @@ from api.client.progress import follow, result_of
 from api.client.runs import show_measured
 from core.config.dataset import InLibrary
 from core.config.experiment import ExperimentConfig, load_experiment, parse_experiment
-from core.output.measures import TITLES
+from core.output.measures import scores_of, title_of
 
 MOST_NAME = 80  # characters of the name of a model
 DATA_DIR = ".mfa"  # how a configuration names the server's data folder
@@ -138,14 +138,15 @@ def next_of(outcome: schemas.TrainingOutcome) -> str:
 
 def show_outcome(outcome: schemas.TrainingOutcome) -> None:
     measures = outcome.intervals or {
-        name: schemas.Interval(value=value, low=None, high=None) for name, value in outcome.metrics.items()
+        name: schemas.Interval(value=value, low=None, high=None)
+        for name, value in scores_of(outcome.metrics).items()
     }
     way = "cross-validated" if outcome.evaluated_on == "out_of_fold" else "on test tracks"
     display.show_table(
         f"{outcome.model}, {way}",
         ("measure", "value", "low (95 %)", "high (95 %)"),
         (
-            (TITLES.get(name, name), interval.value, interval.low, interval.high)
+            (title_of(name), interval.value, interval.low, interval.high)
             for name, interval in measures.items()
         ),
     )

@@ -4,16 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from core.output.measures import TITLES
+from core.output.measures import NO_MEASURES, PUBLISHED, title_of
 
-# The most telling measures first. Published figures of pretrained models name two the other way round.
+# The most telling measures first.
 ORDER = ("f1_macro", "f1_micro", "f1_samples", "accuracy", "pr_auc_macro", "pr_auc_chance", "roc_auc_macro")
-NAMES = TITLES | {
-    "accuracy": "Accuracy",
-    "macro_pr_auc": TITLES["pr_auc_macro"],
-    "macro_roc_auc": TITLES["roc_auc_macro"],
-}
-NO_SCORE = ("tracks", "measured_labels", "duration_s")  # numbers that stand among the measures
 
 
 @dataclass(frozen=True)
@@ -27,18 +21,18 @@ class Measure:
 
 
 def name_of(measure: str) -> str:
-    return NAMES.get(measure, measure.replace("_", " "))
+    return title_of(PUBLISHED.get(measure, measure))
 
 
 def names_of(measures: Iterable[str]) -> dict[str, str]:
     """Of those that are scores, by how they are called in results."""
-    return {measure: name_of(measure) for measure in measures if measure not in NO_SCORE}
+    return {measure: name_of(measure) for measure in measures if measure not in NO_MEASURES}
 
 
 def measures_of(metrics: Mapping[str, Any], intervals: Mapping[str, Mapping[str, Any]]) -> list[Measure]:
     """In the order of `ORDER`; further ones after them."""
     order = [*ORDER, *(name for name in metrics if name not in ORDER)]
-    found = [name for name in order if name not in NO_SCORE and metrics.get(name) is not None]
+    found = [name for name in order if name not in NO_MEASURES and metrics.get(name) is not None]
     return [_measure(name, metrics[name], intervals.get(name, {})) for name in found]
 
 

@@ -23,11 +23,12 @@ from core.errors import Invalid, MFAError, ModelNotFound
 from core.services.corrections import correct_track
 from core.services.review import TRAINED_ON, forecast
 from core.spelling import name_key
+from core.states import Strategy
 from core.store.correction_changes import undo_change
 from core.store.label_sets import read_vocabulary
 from core.store.libraries import list_library_names
 from core.store.registry import resolve_model
-from core.store.review import Strategy, count_decided, lease_again, may_hide_errors, release
+from core.store.review import count_decided, lease_again, may_hide_errors, release
 from core.store.session import transaction
 from core.store.tracks import get_track
 

@@ -8,7 +8,8 @@ from api import schemas, views
 from api.deps import ModelName, SessionDep, SessionsDep, Writer
 from api.routes import make_router, problems
 from core.services import review as service
-from core.store.review import Strategy, release
+from core.states import Strategy
+from core.store.review import release
 
 router = make_router("review")
 

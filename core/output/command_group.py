@@ -1,6 +1,7 @@
 """A group of commands: errors in one sentence, exit codes, streams."""
 
 import os
+import re
 import sys
 from typing import Any
 
@@ -10,6 +11,7 @@ from typer.core import TyperGroup
 
 from core.errors import InvalidConfig, MFAError
 from core.output.terminal import complain, prepare_streams
+from core.spelling import nearest
 
 FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
 
@@ -30,6 +32,9 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = plain(error.message)
+            raise
         except CommandError as error:
             complain(str(error))
             raise typer.Exit(error.exit_code) from None
@@ -51,6 +56,14 @@ class Commands(TyperGroup):
         except KeyboardInterrupt:
             raise interrupted() from None
         raise typer.Exit(FAILED)
+
+
+def plain(mistake: str) -> str:
+    """What is wrong with a value, with the choice that is nearest."""
+    mistake = mistake.removeprefix("Value error, ")
+    given, said, choices = mistake.partition(" is not one of ")
+    near = nearest(given.strip("'"), re.findall(r"'([^']*)'", choices)) if said else None
+    return f"{mistake.rstrip('.')}; did you mean {near!r}?" if near else mistake
 
 
 def interrupted() -> typer.Exit:

@@ -19,6 +19,8 @@ def check_file(file: Path | None) -> Path | None:
     """The callback of an option that names a file to write: tries whether its folder takes a new file."""
     if file is None:
         return None
+    if str(file) == "-":
+        raise typer.BadParameter("- is no file. Without such an option, a pipe gets a table of the list.")
     if file.is_dir():
         raise typer.BadParameter(f"{file} is a folder.")
     if not file.exists() or file.is_file():

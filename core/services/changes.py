@@ -31,10 +31,8 @@ from core.errors import (
     JobNotFinished,
     LibraryExists,
     LibraryInUse,
-    LibraryNotFound,
     MFAError,
     ModelInUse,
-    ModelNotFound,
     RunAtWork,
     RunNotFound,
     StudyAtWork,
@@ -44,8 +42,8 @@ from core.jobs.kinds import job_spec, job_specs
 from core.services.trials import lock_study
 from core.states import TERMINAL_JOB_STATES
 from core.store.experiments import retire_version
-from core.store.libraries import resolve_folder
-from core.store.registry import PREVIOUS_ALIAS, artifact_folder, lock_registry
+from core.store.libraries import no_such_library, resolve_folder
+from core.store.registry import PREVIOUS_ALIAS, artifact_folder, lock_registry, no_such_model
 from core.store.tables import Experiment, Job, JobUnit, Library, Model, ModelAlias, Run
 
 _RENAME_IN_STUDIES = text(
@@ -93,7 +91,7 @@ def delete_library(session: Session, name: str) -> None:
 def _lock_library(session: Session, name: str) -> Library:
     library = session.scalars(select(Library).where(Library.name == name).with_for_update()).one_or_none()
     if library is None:
-        raise LibraryNotFound(f"There is no library {name!r}; GET /api/v1/libraries lists them.")
+        raise no_such_library(session, name)
     return library
 
 
@@ -185,7 +183,7 @@ def _lock_version(session: Session, reference: str) -> Model:
     query = select(Model).where(Model.name == name, Model.version == int(version)).with_for_update()
     model = session.scalars(query).one_or_none()
     if model is None:
-        raise ModelNotFound(f"There is no model {reference!r}; GET /api/v1/models lists them.")
+        raise no_such_model(session, reference)
     return model
 
 

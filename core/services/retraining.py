@@ -164,7 +164,7 @@ def _not_set_up(session: Session, name: str, owner: str) -> Retraining:
     if run is None or run.library_id is None:
         raise Invalid(
             f"{name} was not trained here on a library, or its run has been deleted: train a model on what "
-            "people have said, or name the library with PUT /api/v1/retrainings/{name}."
+            f"people have said, or name the library with PUT /api/v1/retrainings/{name}."
         )
     return Retraining(
         model_name=name, after_tracks=USUAL_AFTER, enabled=False, library_id=run.library_id, owner=owner

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from core.errors import Invalid
+from core.states import Strategy
 from core.store import review as store
 from core.store.corrections import count_corrected_since
 from core.store.experiments import find_training
 from core.store.libraries import get_library_by_name
 from core.store.registry import resolve_model
-from core.store.review import Progress, Question, Strategy
+from core.store.review import Progress, Question
 from core.store.session import SessionFactory, transaction
 from core.store.tables import Model
 from core.store.track_filters import find_label

@@ -19,6 +19,7 @@ from core.errors import (
     is_machine_fault,
 )
 from core.library.paths import find_beneath, open_folder, validate_relative
+from core.spelling import suggest
 from core.store.tables import Library, Track
 
 
@@ -37,7 +38,10 @@ def create_library(session: Session, name: str, path: str) -> tuple[Library, boo
     if known is None:  # deleted since
         return create_library(session, name, path)
     if known.path != folder:
-        raise LibraryExists(f"The library {name!r} exists and is the folder {known.path}.")
+        raise LibraryExists(
+            f"The library {name!r} exists and is the folder {known.path}. "
+            "PATCH /api/v1/libraries/{name} says where the folder of a library has moved to."
+        )
     return known, False
 
 
@@ -71,8 +75,14 @@ def _as_spelled(path: Path) -> Path:
 def get_library_by_name(session: Session, name: str) -> Library:
     library = session.scalars(select(Library).where(Library.name == name)).one_or_none()
     if library is None:
-        raise LibraryNotFound(f"There is no library {name!r}; GET /api/v1/libraries lists them.")
+        raise no_such_library(session, name)
     return library
+
+
+def no_such_library(session: Session, name: str) -> LibraryNotFound:
+    """The error, with the name that is nearest."""
+    hint = suggest(name, list_library_names(session), "GET /api/v1/libraries lists them.")
+    return LibraryNotFound(f"There is no library {name!r}{hint}")
 
 
 def check_folder(library: Library, path: str) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from core.config.models import ModelConfig, is_single_label
 from core.errors import Conflict, InvalidConfig, ModelBeingDeleted, ModelNotFound, NothingToRollBackTo
+from core.spelling import suggest
 from core.store.embeddings import HEAD
 from core.store.tables import Encoder, Model, ModelAlias
 
@@ -115,8 +116,21 @@ def resolve_model(session: Session, reference: str) -> Model:
     aliased = select(Model).join(ModelAlias).where(ModelAlias.alias == reference)
     model = session.scalars(aliased).one_or_none() or _by_version(session, reference)
     if model is None:
-        raise ModelNotFound(f"There is no model {reference!r}; GET /api/v1/models lists them.")
+        raise no_such_model(session, reference)
     return model
+
+
+def no_such_model(session: Session, reference: str) -> ModelNotFound:
+    """The error, with the versions that there are of the name, or with the name that is nearest."""
+    name, _, version = reference.partition("@")
+    found = session.scalars(select(Model.version).where(Model.name == name).order_by(Model.version)).all()
+    if version and found:
+        return ModelNotFound(
+            f"There is no model {reference!r}; versions of it: {', '.join(map(str, found))}."
+        )
+    names = [*session.scalars(select(Model.name).distinct()), *list_aliases(session)]
+    hint = suggest(name, names, "GET /api/v1/models lists them.")
+    return ModelNotFound(f"There is no model {reference!r}{hint}")
 
 
 def _by_version(session: Session, reference: str) -> Model | None:
@@ -141,7 +155,7 @@ def list_models(session: Session, name: str | None = None) -> list[Model]:
         query = query.where(Model.name == name)
     models = list(session.scalars(query))
     if name is not None and not models:
-        raise ModelNotFound(f"There is no model {name!r}; GET /api/v1/models lists them.")
+        raise no_such_model(session, name)
     return models
 
 
@@ -152,9 +166,10 @@ def list_aliases(session: Session) -> dict[str, int]:
 def promote_model(session: Session, name: str, version: int | None, alias: str = DEFAULT_ALIAS) -> Model:
     """Set an alias to a version, by default the newest; the former default becomes `previous`."""
     lock_registry(session)
-    model = _by_version(session, name if version is None else f"{name}@{version}")
+    reference = name if version is None else f"{name}@{version}"
+    model = _by_version(session, reference)
     if model is None:
-        raise ModelNotFound(f"There is no model {name!r} of that version; GET /api/v1/models lists them.")
+        raise no_such_model(session, reference)
     if alias == DEFAULT_ALIAS:
         former = _lock_alias(session, DEFAULT_ALIAS)
         if former is not None and former != model.id:

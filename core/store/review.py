@@ -7,7 +7,6 @@ reviewer's answer or by their time, so a reviewer that disappears holds nobody u
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -36,7 +35,7 @@ from sqlalchemy.orm import Session
 from core.config.dataset import reads_corrections
 from core.errors import Invalid
 from core.spelling import name_key
-from core.states import Verdict
+from core.states import Strategy, Verdict
 from core.store.clock import seconds
 from core.store.experiments import find_training
 from core.store.libraries import get_library_by_name
@@ -64,13 +63,6 @@ MARGINS = {
     (True, True): "abs(scores[:place] - (SELECT max(s) FROM unnest(scores) WITH ORDINALITY AS u(s, place) "
     "WHERE place <> :place))",
 }
-
-
-class Strategy(StrEnum):
-    MARGIN = "margin"  #: where the model's decision is closest
-    RANDOM = "random"
-    SUSPECT = "suspect"  #: what people said and the model contradicts most
-    DISAGREEMENT = "disagreement"  #: where two models give different labels
 
 
 @dataclass(frozen=True)

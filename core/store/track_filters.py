@@ -24,7 +24,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from core.areas import Area
 from core.errors import Invalid
 from core.label_scores import LabelScores
-from core.spelling import name_key
+from core.spelling import name_key, suggest
 from core.states import Verdict
 from core.store.areas import lies_in
 from core.store.ids import id_starts_with
@@ -56,6 +56,11 @@ class TrackFilter:
     unsure: bool = False  # of which people could not tell some label
     missing: bool = False  # those whose file is gone, instead of those that are there
     area: Area | None = None  # of a map, in which their audio lies
+
+    def __post_init__(self) -> None:
+        """Raises Invalid for a range of scores that no score lies in."""
+        if self.min_score is not None and self.min_score > self.max_score:
+            raise Invalid("`min_score` is higher than `max_score`, so no score lies between them.")
 
     @property
     def labels(self) -> list[LabelScores]:
@@ -176,11 +181,11 @@ def find_label(session: Session, model: Model, name: str) -> str | None:
             return label
     confirmed = Correction.verdict == Verdict.YES
     corrected = select(Correction.label).where(Correction.label_key == name_key(name), confirmed).limit(1)
-    listed = session.scalars(select(LabelSet.labels))
-    in_a_set = any(name_key(each["label"]) == name_key(name) for labels in listed for each in labels)
-    if in_a_set or session.scalar(corrected) is not None:
+    listed = [each["label"] for labels in session.scalars(select(LabelSet.labels)) for each in labels]
+    if name_key(name) in map(name_key, listed) or session.scalar(corrected) is not None:
         return None
-    raise Invalid(f"The model {model.reference} has no label {name!r}.")
+    hint = suggest(name, (*listed, *model.labels), f"GET /api/v1/models/{model.name} lists its labels.")
+    raise Invalid(f"The model {model.reference} has no label {name!r}{hint}")
 
 
 def _has_label(session: Session, model: Model, wanted: LabelScores) -> ColumnElement[bool]:

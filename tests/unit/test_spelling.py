@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 
-from core.spelling import clean, name_key
+from core.spelling import clean, name_key, suggest
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,8 @@ def test_a_name_is_shown_with_its_case_and_without_what_cannot_be_seen():
     assert clean("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645") == (
         "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"
     )
+
+
+def test_the_nearest_name_is_suggested_in_any_spelling():
+    assert suggest("JAZ", ["rock", "Jazz"], "x lists them.") == "; did you mean 'Jazz'?"
+    assert suggest("zydeco", ["rock", "Jazz"], "x lists them.") == "; x lists them."

@@ -94,7 +94,9 @@ def test_through_a_pipe_a_list_is_tab_separated_values(mfa, track):
     result = mfa("tracks", "rock")
     assert result.stdout == f"id\ttrack\tlibrary\tlabels\n{track.id}\t{DEEP}\thome\trock 0.90, jazz 0.70\n"
     assert result.stderr == ""
-    assert "…" not in mfa("jobs").stdout
+    header, job = mfa("jobs").stdout.splitlines()[:2]
+    assert header == "id\tkind\tof\tstate\tdone\tskipped\tfailed\ttotal\tsubmitted"
+    assert all(count.isdecimal() for count in job.split("\t")[4:8])
     assert mfa("models").stdout.splitlines()[1].startswith("test-model@1\tdefault\t")
 
 
@@ -176,6 +178,48 @@ def test_a_model_is_shown_with_its_labels_and_thresholds(mfa, http, name):
     assert "rock\t" in mfa("models", "show", *name.split()).stdout
     answer = json.loads(mfa("models", "show", *name.split(), "--json").stdout)
     assert answer == http.get("/api/v1/models").json()["items"][0]
+
+
+def test_counts_and_durations_are_no_measures_of_a_model(mfa, db):
+    with db.begin() as session:
+        numbers = {"duration_s": 12.949, "macro_pr_auc": 0.4, "measured_labels": 2.0, "tracks": 28.0}
+        make_model(session, metrics=numbers)
+    shown = mfa("models", "show").stdout
+    assert "Metrics\nmeasure\tvalue\nPR-AUC, mean over labels\t0.4\nMeasured on 28 tracks; means are" in shown
+    assert "12.949" not in shown
+
+
+@pytest.mark.usefixtures("track")
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("tracks jaz", "has no label 'jaz'; did you mean 'jazz'?"),
+        ("tracks --not ambent", "has no label 'ambent'; did you mean 'ambient'?"),
+        ("tracks zydeco", "`mfa models show test-model` lists its labels."),
+        ("tracks --library hom", "There is no library 'hom'; did you mean 'home'?"),
+        ("tracks --library nowhere", "`mfa libraries` lists them."),
+        ("models promote test-modle", "There is no model 'test-modle'; did you mean 'test-model'?"),
+        ("models promote test-model@7", "There is no model 'test-model@7'; versions of it: 1."),
+        ("models show test-modle", "did you mean 'test-model'?"),
+        ("track last", "of tracks, none is the last one"),
+        ("track abc", "four characters or more"),
+        ("track 07.flac", "`mfa tracks --path PART` looks for"),
+        ("track nowhere/=bda.mp3", "`mfa tracks --path PART` looks for"),
+        ("track nowhere/=bad.mp", "did you mean '=bad.mp3'?"),
+    ],
+)
+def test_an_unknown_name_is_told_with_the_nearest(mfa, command, said):
+    result = mfa(*command.split())
+    assert result.exit_code == 1
+    assert said in result.stderr
+
+
+def test_tracks_are_found_by_words_of_their_tags_and_show_the_label_that_was_asked_for(mfa, track):
+    for found in (("--text", "song someone"), ("--path", "Remastered 2011")):
+        assert str(track.id) in mfa("tracks", *found).stdout
+    assert mfa("tracks", "--path", "song someone").stdout == ""
+    assert "\tjazz 0.70, rock 0.90\n" in mfa("tracks", "jazz").stdout
+    assert "\tambient 0.00 (not given), rock 0.90, jazz 0.70\n" in mfa("tracks", "ambient:0..").stdout
 
 
 def test_an_id_may_be_cut_short_or_be_the_last(mfa, db, track):

@@ -54,9 +54,9 @@ def test_changes_are_listed_and_taken_back_step_by_step(mfa):
     newest = rows[1][0]
     assert f"rock\tno\t{newest}\tlocal\t" in mfa("track", "a.mp3").stdout
     assert json.loads(mfa("changes", "--limit", 1, "--json").stdout)["items"][0]["id"] == newest
-    assert "1 labels changed" in mfa("correct", "--undo", newest[:8]).stdout
+    assert "1 label changed" in mfa("correct", "--undo", newest[:8]).stdout
     assert "jazz (corrected)" in mfa("track", "a.mp3").stdout
-    assert "1 labels changed" in mfa("correct", "--undo", "last").stdout
+    assert "1 label changed" in mfa("correct", "--undo", "last").stdout
     assert "corrected" not in mfa("track", "a.mp3").stdout
     nothing = mfa("correct", "--undo", "last")
     assert (nothing.exit_code, nothing.stderr) == (1, "There is no change that could be taken back.\n")
@@ -73,7 +73,7 @@ def test_a_file_and_tags_are_imported_with_what_is_left_out(mfa, tmp_path):
     assert "2 labels changed." in result.stdout
     tags = mfa("correct", "--from-tags", "--library", "Home Music")
     assert "Left out: 1 (unknown_label)." in tags.stdout
-    assert "0 labels changed, 1 stayed as they were." in tags.stdout
+    assert "0 labels changed, 1 stayed as before." in tags.stdout
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_review_asks_until_nothing_is_left(mfa):
     result = CliRunner().invoke(app, ["review", "--label", "rock"], input="perhaps\nn\n\n")
     assert result.exit_code == 0, result.output
     assert result.stdout.index("b.mp3 in Home Music") < result.stdout.index("a.mp3 in Home Music")
-    assert "Nothing is left to ask about now. 1 tracks answered." in result.stdout
+    assert "Nothing is left to ask about now. 1 track answered." in result.stdout
     assert "not rock" in mfa("correct", "b.mp3", "-rock").stdout
 
 
@@ -132,7 +132,7 @@ def test_a_review_of_all_labels_goes_on_after_a_mistake(mfa):
     assert result.exit_code == 0, result.output
     assert "did you mean 'jazz'?" in result.stderr
     assert "The label 'jazz' is named twice" in result.stderr
-    assert "1 tracks answered, 1 undecided." in result.stdout
+    assert "1 track answered, 1 undecided." in result.stdout
 
 
 def test_a_review_does_not_ask_about_one_album_all_the_time(mfa, db):

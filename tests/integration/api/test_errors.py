@@ -11,7 +11,9 @@ from tests.support.builders import make_job, make_model
 
 
 def test_what_the_router_refuses_is_a_problem_too(http):
-    assert problem_of(http.get("/api/v1/nothing"), 404) == "not_found"
+    for nowhere in ("/api/v1/nothing", "/api/v1", "/nope"):
+        assert problem_of(http.get(nowhere), 404) == "not_found"
+        assert "`/docs` lists" in http.get(nowhere).json()["detail"]
     response = http.put("/api/v1/jobs")
     assert problem_of(response, 405) == "method_not_allowed"
     assert response.headers["allow"] == "POST"  # of the first route with that path
@@ -74,7 +76,7 @@ def test_a_wrong_value_is_not_sent_back(http):
         {
             "location": "query.limit",
             "code": "int_parsing",
-            "detail": "Input should be a valid integer, unable to parse string as an integer.",
+            "detail": "A whole number is expected.",
         }
     ]
 
@@ -90,7 +92,7 @@ LABELS = "/api/v1/tracks/0b9a6c1e-6f0f-4b7e-9a53-0d5d1f9f2a11/labels"
             "/api/v1/tracks?sort=scor",
             None,
             "query.sort",
-            "One of `score`, `path` and `date` is expected; did you mean `score`?",
+            "One of `score`, `path`, `date` and `duration` is expected; did you mean `score`?",
         ),
         (
             "PUT",
@@ -104,7 +106,7 @@ LABELS = "/api/v1/tracks/0b9a6c1e-6f0f-4b7e-9a53-0d5d1f9f2a11/labels"
             "/api/v1/jobs",
             {"kind": "tunning"},
             "body.kind",
-            "One of `analysis`, `training`, `tuning`, `thresholds` and `preview` is expected; "
+            "One of `analysis`, `training`, `tuning`, `thresholds`, `preview` and `map` is expected; "
             "did you mean `tuning`?",
         ),
         ("POST", "/api/v1/jobs", {"params": {}}, "body.kind", "It is missing."),
@@ -117,6 +119,34 @@ LABELS = "/api/v1/tracks/0b9a6c1e-6f0f-4b7e-9a53-0d5d1f9f2a11/labels"
         ),
         ("PUT", LABELS, {"labels": {" ": "yes"}}, "body.labels. ", "A label needs a visible character."),
         ("POST", "/api/v1/libraries", [], "body", "A JSON object is expected."),
+        (
+            "POST",
+            "/api/v1/jobs",
+            {"kind": "analysis", "params": {"library": "home", "modle": "m"}},
+            "body.params.modle",
+            "There is no such key; did you mean `model`?",
+        ),
+        (
+            "POST",
+            "/api/v1/libraries",
+            {"name": "home", "path": "/", "frobnicate": 1},
+            "body.frobnicate",
+            "There is no such key.",
+        ),
+        (
+            "GET",
+            "/api/v1/tracks/xx",
+            None,
+            "path.track_id",
+            "A whole id of 32 hexadecimal digits, with or without hyphens, is expected.",
+        ),
+        (
+            "GET",
+            "/api/v1/jobs?id_prefix=zz",
+            None,
+            "query.id_prefix",
+            "The beginning of an id is expected: digits, letters from a to f, and hyphens.",
+        ),
     ],
 )
 def test_a_wrong_field_is_named_where_it_was_written_and_explained(

@@ -72,7 +72,7 @@ def test_a_preview_is_shown_within_80_columns(mfa, db):
     shown = " ".join(result.stdout.split())
     assert "my-own-genres@1 in place of test-model@1 in home" in shown
     assert "2 of 2 tracks compared, 1 unchanged; they agree on 50.0% of them." in shown
-    assert "Against corrections of 1 tracks, mean over 1 labels" in shown
+    assert "Against corrections of 1 track, mean over 1 label" in shown
     assert "Nothing was changed." in shown
     assert "preview │ my-own" in mfa("jobs").stdout
 
@@ -92,7 +92,7 @@ def test_through_a_pipe_numbers_have_columns_of_their_own_and_all_is_ascii(mfa, 
     assert "\nrock\t0\t1\t1\t0.5\n" in preview
     compared = mfa("models", "compare", "my-own-genres", "test-model").stdout
     assert "1\tmy-own-genres@1\t\t" in compared
-    assert "f1_macro\t1\t0.9\t\t\nf1_macro\t2\t\t\t\n" in compared
+    assert "F1, mean over labels\t1\t0.9\t\t\nF1, mean over labels\t2\t\t\t\n" in compared
     assert (preview + compared).isascii()
 
 
@@ -100,7 +100,7 @@ def test_what_cannot_be_previewed_is_said_in_one_line(mfa):
     result = mfa("models", "preview", "test-model")
     assert result.exit_code == 1
     assert result.stderr.splitlines() == [
-        "test-model@1 would be compared with itself: name another model as `against`."
+        "test-model@1 would be compared with itself: name another model as --against."
     ]
 
 

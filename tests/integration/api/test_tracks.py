@@ -159,6 +159,7 @@ def test_an_unknown_track_is_not_found(http, ids, suffix):
     [
         ({"genre": "polka"}, 422, "invalid"),
         ({"min_score": 2}, 422, "invalid"),
+        ({"genre": "rock", "min_score": 0.6, "max_score": 0.2}, 422, "invalid"),
         ({"min_score": "nan"}, 422, "invalid"),
         ({"limit": 0}, 422, "invalid"),
         ({"limit": 1001}, 422, "invalid"),

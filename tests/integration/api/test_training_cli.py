@@ -104,8 +104,12 @@ def test_models_are_promoted_and_rolled_back(mfa, db):
     assert "mine@1 is the default model now." in mfa("models", "promote", "mine@1").stdout
     listed = mfa("models").stdout
     assert "previous" in listed
-    assert "roc_auc 0.880" in listed
-    assert "test-model@1 is the default model again." in mfa("models", "rollback").stdout
+    assert listed.startswith("model\talso called\tkind\tlabels\tF1\tPR-AUC\tROC-AUC\nmine@1\tdefault\t")
+    assert listed.splitlines()[1].endswith("\t0.88")
+    back = mfa("models", "rollback").stdout
+    assert (
+        "test-model@1 is the default model again; a second `mfa models rollback` goes back to mine@1" in back
+    )
 
 
 def test_a_run_shows_what_its_model_card_shows(mfa, db):
@@ -124,7 +128,7 @@ def test_a_run_shows_what_its_model_card_shows(mfa, db):
         metrics = {"roc_auc_macro": 0.9, "pr_auc_chance": 0.025}
         run_id = make_run(session, config=config, results=results, metrics=metrics).id
     shown = mfa("runs", run_id).stdout
-    assert "dataset: corrections, home (120 all tracks)" in shown
+    assert "dataset: corrections, home (120 tracks)" in shown
     assert "base models: musicnn-msd-1" in shown
     assert "5-fold cross-validation" in shown
     assert "ROC-AUC, mean over labels\t0.9\t0.8\t0.95\nPR-AUC of guessing\t0.025\t\t\n" in shown

@@ -12,11 +12,10 @@ from sqlalchemy import Select, func, select, text, update
 from sqlalchemy.orm import Session
 
 from core.errors import Invalid
-from core.states import Verdict
+from core.states import Strategy, Verdict
 from core.store.correction_changes import NewCorrection, write_corrections
 from core.store.corrections import find_corrections, find_sampled
 from core.store.review import (
-    Strategy,
     count_progress,
     lease_again,
     may_hide_errors,

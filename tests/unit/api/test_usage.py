@@ -67,6 +67,10 @@ def answers(monkeypatch) -> Callable[[httpx.Response], None]:
         ("correct --undo x", "four or more characters"),
         ("models --json promote m", "Write --json after `promote`"),
         ("libraries --json remove m", "Write --json after `remove`"),
+        ("tracks --sort score", "name a LABEL"),
+        ("label no/folder --library music", "`mfa libraries move NAME FOLDER`"),
+        ("tracks jazz --min-score 0.6 --max-score 0.2", "--min-score is higher than --max-score"),
+        ("tracks jazz:0.6..0.2", "starts at a higher score than it ends"),
         ("models retrain m --after 100000000", "less than or equal to 1000000"),
     ],
 )  # fmt: skip
@@ -75,6 +79,23 @@ def test_options_that_would_be_ignored_and_wrong_values_are_refused(mfa, command
     assert result.exit_code == 2, result.output
     assert said in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("tracks jazz --sort scor", "'scor' is not one of 'score', 'path', 'date', 'duration'; did you mean"),
+        ("keys create x --scope reed", "did you mean 'read'?"),
+        ("tracks --m3u -", "- is no file"),
+        ("jobs last --csv -", "- is no file"),
+        ("review --strategy foo", "'foo' is not one of 'margin', 'random'"),
+    ],
+)
+def test_a_choice_that_there_is_not_is_told_with_the_nearest(mfa, command, said):
+    result = mfa(*command.split())
+    assert result.exit_code == 2
+    assert said in " ".join(result.stderr.split())
+    assert "Value error" not in result.stderr
 
 
 def test_a_key_needs_a_name(mfa):
