@@ -31,14 +31,14 @@ def outcome(**changes: Any) -> schemas.ThresholdOutcome:
 @pytest.mark.parametrize(
     ("verdict", "sentence"),
     [
-        ("better", "Next: `mfa models promote mine@2`"),
-        ("not_better", "No gain is shown"),
-        ("unchanged", "there is no reason to promote mine@2"),
+        ("better", "`mfa models promote mine@2` makes it the default model"),
+        ("not_better", "No gain is shown: no version is registered"),
+        ("unchanged", "No threshold is another one: no version is registered"),
     ],
 )
 def test_a_promotion_is_proposed_only_after_a_gain(capsys, verdict, sentence):
-    show_thresholds(outcome(verdict=verdict))
-    said = capsys.readouterr().out
+    show_thresholds(outcome(verdict=verdict, model="mine@2" if verdict == "better" else None))
+    said = capsys.readouterr().out.replace("\n", " ")
     assert sentence in said
     assert ("mfa models promote" in said) == (verdict == "better")
     assert "folk keeps its threshold: of the tracks" in said.replace("\n", " ")
@@ -47,7 +47,9 @@ def test_a_promotion_is_proposed_only_after_a_gain(capsys, verdict, sentence):
 
 def test_an_outcome_of_an_earlier_version_proposes_nothing(capsys):
     show_thresholds(outcome(verdict=None, measure=None))
-    assert "mfa models promote" not in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "mfa models promote" not in said
+    assert "there is no reason to promote mine@2" in said.replace("\n", " ")
 
 
 @pytest.mark.parametrize(("measured", "is_proposed"), [(4, True), (0, False), (None, True)])
