@@ -243,7 +243,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "label": None,
         "items": [{"track": TRACK, "value": 0.02, "leased_until": WHEN}],
         "progress": {"decided": 40, "undecided": 1160, "leased": 1},
-        "forecast": {"more": 31, "low": 12, "high": 80, "plateau": 0.86, "reason": None},
+        "forecast": {"more": 31, "low": 12, "high": 80, "plateau": 0.86, "reason": None, "unmeasured": []},
         "warnings": [],
     },
     "ReleaseRequest": {"tracks": [TRACK_ID]},
