@@ -40,6 +40,7 @@ CORRECTIONS = [
     {"label": "rock", "verdict": "no", "change": CHANGE},
 ]
 TRACK_LABELS = {"track_id": TRACK_ID, "corrections": CORRECTIONS, "history": CORRECTIONS, "entries": 2}
+QUERY = "genre=sad%3A0.4..&genre=acoustic&sort=score"
 LABEL_SET = {
     "name": "mine",
     "labels": [{"label": "jazz", "facet": "genre"}, {"label": "calm", "facet": "mood"}],
@@ -121,10 +122,21 @@ STUDY = {
     "job_id": JOB_ID,
     "state": "succeeded",
     "counts": {"complete": 24, "pruned": 6},
+    "objectives": [{"metric": "roc_auc_macro", "direction": "maximize"}],
+    "sampler": "tpe",
+    "pruner": "median",
+    "best": BEST,
     "created_at": WHEN,
 }
 
-TRIAL = BEST | {"state": "complete", "error": None, "started_at": WHEN, "finished_at": WHEN}
+TRIAL = BEST | {
+    "id": "3f0c9f57-64a3-4c8e-8a0e-0a1d2b9d6c42",
+    "state": "complete",
+    "error": None,
+    "reason": None,
+    "started_at": WHEN,
+    "finished_at": WHEN,
+}
 JOB = {
     "id": JOB_ID,
     "kind": "analysis",
@@ -197,7 +209,6 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "StudyDetails": STUDY
     | {
         "config": {"study_name": "my-genres", "space": SPACE},
-        "best": BEST,
         "pareto_front": [],
         "pareto_size": 0,
         "leaders": [BEST],
@@ -274,6 +285,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             }
         ],
     },
+    "SavedQueryRequest": {"query": QUERY},
+    "SavedQuery": {"name": "sad evenings", "query": QUERY, "created_at": WHEN, "updated_at": WHEN},
     "LabelSetRequest": LABEL_SET,
     "LabelSetChange": {"name": "genres-and-moods"},
     "LabelSet": LABEL_SET | {"created_at": WHEN, "updated_at": WHEN},
@@ -315,6 +328,13 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         ],
         "next_cursor": None,
         "compared": 1200,
+    },
+    "MapPoint": {
+        "map_id": "7f0a4f86-52f1-4be1-9a3e-4f0c6a3f9b10",
+        "place": 17,
+        "x": 41_200,
+        "y": 12_800,
+        "tracks": [TRACK],
     },
     "Embedding": {"track_id": TRACK_ID, "model": MODEL, "embedding": [0.12, -0.03, 0.88]},
     "TrackFacets": {

@@ -16,15 +16,18 @@ from api.errors import add_error_handlers
 from api.openapi import DESCRIPTION, describe
 from api.pages import home, library, login, static_files, track
 from api.pages import jobs as job_pages
+from api.pages import maps as map_pages
 from api.pages import models as model_pages
 from api.pages import review as review_pages
 from api.pages import settings as settings_pages
+from api.pages import studies as study_pages
 from api.pages import training as training_pages
 from api.pages.problem_pages import ProblemPages
 from api.requests import RequestLog, make_durations
 from api.routes import (
     analysis,
     corrections,
+    covers,
     duplicates,
     events,
     experiments,
@@ -33,9 +36,11 @@ from api.routes import (
     keys,
     label_sets,
     libraries,
+    maps,
     me,
     models,
     peaks,
+    queries,
     results,
     retrainings,
     review,
@@ -73,11 +78,14 @@ ROUTERS = (
     tracks,
     track_files,
     peaks,
+    covers,
     corrections,
     review,
     retrainings,
     label_sets,
+    queries,
     duplicates,
+    maps,
     models,
     experiments,
     runs,
@@ -92,10 +100,12 @@ ROUTERS = (
     login,
     home,
     job_pages,
+    map_pages,
     review_pages,
     settings_pages,
     model_pages,
     training_pages,
+    study_pages,
     library,
     track,
 )

@@ -1,27 +1,26 @@
 """Which tracks are meant, as query parameters."""
 
-import re
-import unicodedata
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, Query
 from pydantic import Field
 
 from api.deps import IdPrefix
-from api.schemas.corrections import SUFFIX
-from core.errors import Invalid
+from core.areas import AREA, parse_area
+from core.config.track_query import SUFFIX
+from core.services.track_queries import by_labels, of_file
 from core.states import TrackOrder
 from core.store.track_filters import TrackFilter
 
 MOST_GENRES = 20
-MOST_WORDS = 20
 NO_LABELS: list[str] = []
 LabelName = Annotated[str, Field(max_length=200)]
 Order = Annotated[
     TrackOrder | None,
     Query(
-        description="`score` of the first `genre`, `path` within the library, or `date` of the last "
-        "change of the file, the newest first; by default `score` with a `genre`, else any order"
+        description="`score` of the first `genre`, `path` within the library, `date` of the last change of "
+        "the file, the newest first, or `duration`, the longest first and at the end the tracks that the "
+        "model has not analysed; by default `score` with a `genre`, else any order"
     ),
 ]
 LibraryName = Annotated[str | None, Query(max_length=200, description="name of a library")]
@@ -32,11 +31,17 @@ async def get_wanted_tracks(
         list[LabelName],
         Query(
             max_length=MOST_GENRES,
-            description="a label of the model, a label set or a correction; of several, tracks have all",
+            description="a label of the model, a label set or a correction; of several, tracks have all. "
+            "`sad:0.4..`, `sad:..0.2` or `sad:0.4..0.8` mean tracks with such a score, as `min_score` and "
+            "`max_score` do for all labels that stand alone",
         ),
     ] = NO_LABELS,
     not_genre: Annotated[
-        list[LabelName], Query(max_length=MOST_GENRES, description="labels that the tracks do not have")
+        list[LabelName],
+        Query(
+            max_length=MOST_GENRES,
+            description="labels that the tracks do not have; as `sad:0.4..` they do not have such a score",
+        ),
     ] = NO_LABELS,
     min_score: Annotated[
         float | None,
@@ -80,12 +85,17 @@ async def get_wanted_tracks(
     ] = False,
     unreadable_tags: Annotated[bool, Query(description="only files whose tags cannot all be read")] = False,
     id_prefix: IdPrefix = None,
+    area: Annotated[
+        str | None,
+        Query(
+            pattern=AREA,
+            description="of a map, as `MAP:x,y,x,y,...` with up to 100 corners: tracks that lie in it",
+        ),
+    ] = None,
 ) -> TrackFilter:
-    """Raises Invalid for a text without words."""
+    """Raises Invalid for a text without words, and for ranges of scores and areas that are none."""
     return TrackFilter(
-        genre=genre[0] if genre else None,
-        genres_too=tuple(genre[1:]),
-        not_genres=tuple(not_genre),
+        **by_labels(genre, not_genre),
         min_score=min_score,
         max_score=max_score,
         library=library,
@@ -97,27 +107,8 @@ async def get_wanted_tracks(
         missing=missing,
         unreadable_tags=unreadable_tags,
         id_prefix=id_prefix,
+        area=parse_area(area),
     )
 
 
-def of_file(words: str | None, suffix: str | None, year: int | None) -> dict[str, Any]:
-    """Fields of a TrackFilter in the form that indexes have. Raises Invalid for a text without words."""
-    return {
-        "words": () if words is None else split_words(words),
-        "suffix": None if suffix is None else f".{suffix.removeprefix('.').lower()}",
-        "year": None if year is None else f"{year:04}",
-    }
-
-
 WantedTracks = Annotated[TrackFilter, Depends(get_wanted_tracks)]
-
-
-def split_words(text: str) -> tuple[str, ...]:
-    """The words of a text without accents, as the index of words has them. Raises Invalid."""
-    plain = "".join(char for char in unicodedata.normalize("NFKD", text) if not unicodedata.combining(char))
-    words = tuple(dict.fromkeys(re.findall(r"[^\W_]+", plain.lower())))
-    if not words:
-        raise Invalid("`text` names no word to search for.")
-    if len(words) > MOST_WORDS:
-        raise Invalid(f"`text` names {len(words)} words; at most {MOST_WORDS} can be searched for.")
-    return words

@@ -5,6 +5,8 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
 from uuid import UUID
 
 from fastapi.concurrency import run_in_threadpool
@@ -37,11 +39,13 @@ class WatchedJob:
     owner: str
     change: schemas.JobChange
 
+    @cached_property
+    def shown(self) -> dict[str, Any]:
+        """What makes a change: rate and remaining time are others with every look."""
+        return self.change.model_dump(exclude={"progress": {"rate_per_s", "eta_s"}})
+
     def differs_from(self, other: "WatchedJob | None") -> bool:
-        """Rate and remaining time change with every look; a change of these alone is none."""
-        moving = {"progress": {"rate_per_s", "eta_s"}}
-        shown = self.change.model_dump(exclude=moving)
-        return other is None or shown != other.change.model_dump(exclude=moving)
+        return other is not self and (other is None or self.shown != other.shown)
 
 
 @dataclass(frozen=True)
@@ -113,19 +117,18 @@ class Watch:
 
 def watch_jobs(session: Session, known: Mapping[UUID, WatchedJob]) -> dict[UUID, WatchedJob]:
     """The newest jobs and those that are open. The progress of one that had ended is taken from `known`."""
-    newest_first = select(Job).order_by(Job.created_at.desc(), Job.id.desc())
-    recent = session.scalars(newest_first.limit(MOST_RECENT)).all()
-    still_open = session.scalars(newest_first.where(Job.state.in_(OPEN_JOB_STATES)).limit(MOST_OPEN)).all()
-    jobs = {job.id: job for job in (*recent, *still_open)}
+    newest_first = select(Job.id, Job.state).order_by(Job.created_at.desc(), Job.id.desc())
+    recent = session.execute(newest_first.limit(MOST_RECENT)).all()
+    still_open = session.execute(newest_first.where(Job.state.in_(OPEN_JOB_STATES)).limit(MOST_OPEN)).all()
     ended = {
         job_id: known[job_id]
-        for job_id, job in jobs.items()
-        if job_id in known and job.state in TERMINAL_JOB_STATES and known[job_id].change.state == job.state
+        for job_id, state in recent
+        if state in TERMINAL_JOB_STATES and job_id in known and known[job_id].change.state == state
     }
-    others = [job for job in jobs.values() if job.id not in ended]
-    progress = get_progress(session, others) if others else {}
-    watched = {job.id: _watched(job, progress[job.id]) for job in others if job.id in progress}
-    return ended | watched
+    others = {job_id for job_id, _ in (*recent, *still_open) if job_id not in ended}
+    jobs = session.scalars(select(Job).where(Job.id.in_(others))).all() if others else []
+    progress = get_progress(session, jobs) if jobs else {}
+    return ended | {job.id: _watched(job, progress[job.id]) for job in jobs if job.id in progress}
 
 
 def _watched(job: Job, progress: Progress) -> WatchedJob:

@@ -148,6 +148,10 @@ class StudyNotFound(NotFound):
     """There is no study with this id."""
 
 
+class TrialNotFound(NotFound):
+    """The study has no trial with this number."""
+
+
 class StudyAtWork(Conflict):
     """A job of this study is still at work; wait until it has ended or cancel it."""
 
@@ -252,6 +256,14 @@ class UnknownLabel(Invalid):
     """No label set and no model has this label."""
 
 
+class MapNotFound(NotFound):
+    """There is no map of these tracks yet; a job of kind `map` draws one."""
+
+
+class NothingToDraw(Invalid):
+    """No embedding of these tracks is stored yet, so they have no places on a map: label them first."""
+
+
 class LabelSetNotFound(NotFound):
     """There is no label set of this name; `GET /api/v1/label-sets` lists them."""
 
@@ -266,6 +278,14 @@ class SessionNotNeeded(Conflict):
 
 class ChangeNotFound(NotFound):
     """There is no change of corrections with this id; `GET /api/v1/corrections` lists them."""
+
+
+class QueryNotFound(NotFound):
+    """There is no saved query of this name; `GET /api/v1/queries` lists them."""
+
+
+class TooManyQueries(Conflict):
+    """There are as many saved queries as there may be: delete one first."""
 
 
 class TooManyTracks(Invalid):

@@ -94,3 +94,4 @@ class TrackOrder(StrEnum):
     SCORE = "score"  # of a genre, the highest first
     PATH = "path"  # one library after the other
     DATE = "date"  # of the last change of the file, the newest first
+    DURATION = "duration"  # as the model has heard it, the longest first, those not analysed last

@@ -1,15 +1,12 @@
 """Body of a `peaks` unit: the waveform of one track whose audio was analysed before."""
 
-import os
-from pathlib import Path
 from typing import BinaryIO
 
 from sqlalchemy.orm import Session
 
 from core.config.params import PeaksParams
-from core.errors import Disappeared, TrackNotAnalysed
+from core.errors import TrackNotAnalysed
 from core.jobs.counters import count_unit_itself
-from core.library.paths import open_beneath
 from core.ml.audio.sandbox import stream
 from core.ml.audio.waveform import Waveform, with_waveform
 from core.settings import get_settings
@@ -17,6 +14,7 @@ from core.store.corrections import NOT_IDENTIFIED
 from core.store.tracks import get_located_track
 from core.store.waveforms import hold_audio, save_waveforms
 from workers.lease import Lease
+from workers.listed_files import open_listed
 
 SAMPLE_RATE = 16_000  # Hz
 
@@ -28,10 +26,7 @@ def compute_peaks(lease: Lease) -> None:
     content_hash = track.content_hash
     if content_hash is None:
         raise TrackNotAnalysed(NOT_IDENTIFIED)
-    with open_beneath(Path(root), track.path) as file:
-        status = os.fstat(file.fileno())
-        if (status.st_size, status.st_mtime_ns) != (track.size, track.mtime_ns):
-            raise Disappeared("The file has changed since it was listed: analyse its library again.")
+    with open_listed(track, root) as file:
         waveform = _decode(lease, file)
 
     def write(session: Session) -> None:

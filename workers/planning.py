@@ -20,7 +20,7 @@ from core.library.content import TAGS_VERSION
 from core.library.left_out import as_text
 from core.library.paths import find_beneath
 from core.library.scan import Entry, FoundFile, LeftOut, scan, scan_again
-from core.services.analysis import ANALYSE
+from core.services.analysis import ANALYSE, find_tracks
 from core.services.planning import (
     PlannedItem,
     PlannedUnit,
@@ -69,11 +69,45 @@ def plan_library(lease: Lease) -> None:
         raise LibraryNotFound
     if "retry_of" in lease.claim.payload:
         _plan_retry(lease, library, params, lease.claim.payload)
+    elif params.query is not None:
+        _plan_query(lease, library, params, params.query, lease.claim.payload)
     else:
         _plan_files(lease, library, params, lease.claim.payload)
     found = lease.transact(lambda session: findings_of(session.get_one(Job, lease.claim.job_id)))
     if found is not None and found.left_out:
         log.info("job %s: left out: %s", lease.claim.job_id, as_text(found.left_out))
+
+
+def _plan_query(
+    lease: Lease, library: Library, params: AnalysisParams, query: str, cursor: dict[str, Any]
+) -> None:
+    """Plan the tracks that a query finds, in the order of their ids: none twice, whatever changes."""
+    while tracks := _next_tracks(lease, library, query, cursor):
+        lease.check()
+        next_cursor = cursor | {"track": str(tracks[-1].id)}
+        write = partial(_plan_tracks, lease=lease, params=params, tracks=tracks)
+        lease.write(partial(write, cursor=cursor, next_cursor=next_cursor))
+        cursor = next_cursor
+    lease.write(lambda session: count_missing(session, lease.claim.job_id, 0))
+
+
+def _next_tracks(lease: Lease, library: Library, query: str, cursor: dict[str, Any]) -> Sequence[Track]:
+    after = UUID(cursor["track"]) if "track" in cursor else None
+    return lease.transact(lambda session: find_tracks(session, library.id, query, after, PAGE))
+
+
+def _plan_tracks(
+    session: Session,
+    lease: Lease,
+    params: AnalysisParams,
+    tracks: Sequence[Track],
+    cursor: dict[str, Any],
+    next_cursor: dict[str, Any],
+) -> None:
+    """Write the units of one page of tracks that are known."""
+    items = _outcomes(session, lease, params, tracks, _continued(cursor))
+    units = _units(session, items, [_work_s(track.path, track.size, params) for track in tracks])
+    add_page(session, lease.claim, units, cursor=cursor, next_cursor=next_cursor)
 
 
 def _plan_files(lease: Lease, library: Library, params: AnalysisParams, cursor: dict[str, Any]) -> None:
@@ -134,7 +168,21 @@ def _known_outcomes(
         for file, error in zip(files, errors, strict=True)
         if error is None
     ]
-    tracks = upsert_tracks(session, library.id, seen)
+    items = iter(_outcomes(session, lease, params, upsert_tracks(session, library.id, seen), continued))
+    return [
+        next(items) if error is None else _failed_item(file.path, error)
+        for file, error in zip(files, errors, strict=True)
+    ]
+
+
+def _outcomes(
+    session: Session,
+    lease: Lease,
+    params: AnalysisParams,
+    tracks: Sequence[Track],
+    continued: Sequence[UUID],
+) -> list[PlannedItem]:
+    """Items for tracks as they are known."""
     hashes = [track.content_hash for track in tracks if track.content_hash and not params.force]
     model = session.get(Model, lease.claim.model_id) if hashes else None
     finished = find_finished(session, continued, [track.id for track in tracks])
@@ -146,11 +194,7 @@ def _known_outcomes(
             find_coverages(session, hashes, model.id),
             find_embedded(session, hashes, model, params.coverage),
         )
-    items = (_item(track, stored) for track in tracks)
-    return [
-        next(items) if error is None else _failed_item(file.path, error)
-        for file, error in zip(files, errors, strict=True)
-    ]
+    return [_item(track, stored) for track in tracks]
 
 
 def _error_of(file: FoundFile) -> ItemError | None:

@@ -15,6 +15,7 @@ from core.library.content import identity_without_audio
 from core.ml.audio.waveform import Waveform
 from core.ml.inference.tagger import Analysis
 from core.states import ItemState
+from core.store.contents import move_results
 from core.store.embeddings import NewEmbedding, hold_embeddings, save_embeddings
 from core.store.predictions import NewPrediction, hold_predictions, save_predictions
 from core.store.tables import Model
@@ -104,6 +105,9 @@ class Recorder:
         self._save_results(session, {digest for digest in known if digest is not None})
         save_waveforms(session, self._waveforms)
         save_analysed(session, self._files)
+        # Not as soon as a hash is known: the content of files without audio gets no hash of its own.
+        found = {identity_without_audio(file.file_hash): file.content_hash for file in self._files}
+        move_results(session, found)
         record_outcomes(session, self._lease.claim, self._outcomes)
 
     def _save_results(self, session: Session, known: Set[bytes]) -> None:

@@ -35,6 +35,7 @@ class Sweeper:
         self._until = time.monotonic() + for_s
         steps = (
             self._sweep_jobs,
+            self._sweep_maps,
             self._sweep_libraries,
             self._sweep_runs,
             self._sweep_studies,
@@ -76,6 +77,9 @@ class Sweeper:
 
     def _checkpoints(self, job_id: UUID) -> Path:
         return self._settings.training_dir / str(job_id)
+
+    def _sweep_maps(self) -> Swept:
+        return self._piece(sweep.sweep_maps)
 
     def _sweep_libraries(self) -> Swept:
         if swept := self._forget(sweep.sweep_tracks):

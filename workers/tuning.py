@@ -20,7 +20,7 @@ from core.ml.training.context import TrainingStopped
 from core.ml.training.reports import EpochReport
 from core.ml.training.train import train
 from core.ml.tuning.objective import measure, torch_threads
-from core.ml.tuning.pruning import compared_epochs, should_prune
+from core.ml.tuning.pruning import compared_epochs, explain_pruning, should_prune
 from core.ml.tuning.study import ask
 from core.services.studies import best_trials, list_trials, save_importances
 from core.services.trials import (
@@ -128,8 +128,8 @@ def _train(lease: Lease, trial: Trial, folder: Path) -> TrialEnding:
         reporter.flush()
         lease.check()
         raise
-    except optuna.TrialPruned:
-        ending = TrialEnding(TrialState.PRUNED)
+    except optuna.TrialPruned as pruned:
+        ending = TrialEnding(TrialState.PRUNED, error_detail=str(pruned))
     except MFAError as error:
         ending = TrialEnding(TrialState.FAILED, error_code=error.code, error_detail=error.detail)
     reporter.flush()
@@ -152,7 +152,7 @@ def _on_epoch(
             records = lease.transact(partial(read_records, study_id=study_id, epochs=epochs))
             others = [record for record in records if record.number != trial.number]
             if should_prune(config, str(study_id), trial.number, losses, others):
-                raise optuna.TrialPruned
+                raise optuna.TrialPruned(explain_pruning(config, losses, others))
 
     return on_epoch
 

@@ -95,7 +95,7 @@ def subject_of(job: schemas.Job) -> str:
     if job.kind in (JobKind.THRESHOLDS, JobKind.PREVIEW):
         return str(job.params["model"])
     parts = (job.params.get("library"), job.params.get("path"), job.params.get("filename"))
-    return "/".join(part for part in parts if part)
+    return "/".join(part for part in parts if part) or str(job.params.get("model", ""))
 
 
 def show_job(client: Client, job_id: UUID, *, as_json: bool) -> None:

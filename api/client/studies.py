@@ -20,10 +20,10 @@ from api.client.options import Json, SaveFolder
 from api.client.references import Reference, find_study
 from api.client.train import follow_training
 from core.output.files import whole_file
+from core.output.measures import FEW_TRIALS
 from core.states import TrialState
 
 SHOWN_TRIALS = 15
-FEW_TRIALS = 50  # with fewer complete ones, importances are rough
 
 
 def studies(

@@ -26,14 +26,19 @@ CSV_COLUMNS = ("track_id", "library", "path", "duration_s", "labels", "model", "
 
 def tracks(
     labels: Annotated[
-        list[str] | None, typer.Argument(metavar="LABEL", help="Labels that the tracks all have.")
+        list[str] | None,
+        typer.Argument(
+            metavar="LABEL",
+            help="Labels that the tracks all have; `sad:0.4..` or `sad:0.2..0.6` for a range of scores.",
+        ),
     ] = None,
     without: Annotated[
         list[str] | None,
         typer.Option("--not", metavar="LABEL", help="A label that they do not have; may be repeated."),
     ] = None,
     min_score: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Of each LABEL, unless a person gave it.")
+        float | None,
+        typer.Option(min=0, max=1, help="Of each LABEL without a range, unless a person gave it."),
     ] = None,
     max_score: Annotated[float | None, typer.Option(min=0, max=1, help="Like --min-score.")] = None,
     library: OptionalLibrary = None,
@@ -43,7 +48,7 @@ def tracks(
     ] = False,
     sort: Annotated[
         TrackOrder | None,
-        typer.Option(help="By score of the first LABEL, by path, or by date of the file, the newest first."),
+        typer.Option(help="By score of the first LABEL, by path, by date of the file, or the longest first."),
     ] = None,
     limit: Annotated[
         int | None,

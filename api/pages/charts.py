@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 WIDTH, HEIGHT = 600.0, 220.0
-LEFT, RIGHT, TOP, BOTTOM = 56.0, 12.0, 12.0, 28.0  # margins of the plot, in units of the picture
+LEFT, RIGHT, TOP, BOTTOM = 64.0, 12.0, 12.0, 28.0  # margins of the plot, in units of the picture
 TICKS = 4
 COLOURS = 6  # that style sheets name
 MOST_POINTS = 900  # of a chart

@@ -5,15 +5,13 @@ from typing import Any
 from api import schemas
 from core.config.params import JobKind
 
-KINDS = {
-    JobKind.ANALYSIS: "Analysis",
+OTHER_NAMES = {
     JobKind.PREDICT: "Uploaded file",
-    JobKind.TRAINING: "Training",
     JobKind.TUNING: "Study",
-    JobKind.THRESHOLDS: "Thresholds",
-    JobKind.PREVIEW: "Preview",
     JobKind.PEAKS: "Waveform",
+    JobKind.COVER: "Cover",
 }
+KINDS = {kind: OTHER_NAMES.get(kind, kind.capitalize()) for kind in JobKind}
 
 
 def kind_of(job: schemas.Job) -> str:
@@ -23,7 +21,7 @@ def kind_of(job: schemas.Job) -> str:
 def subject_of(job: schemas.Job) -> str:
     """What a job is about: a library and folder, a file, an experiment, a study, a model."""
     params = job.params
-    if job.kind in (JobKind.ANALYSIS, JobKind.PEAKS):
+    if job.kind in (JobKind.ANALYSIS, JobKind.PEAKS, JobKind.COVER):
         return "/".join(part for part in (_text(params, "library"), _text(params, "path")) if part)
     if job.kind is JobKind.PREDICT:
         return _text(params, "filename")

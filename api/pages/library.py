@@ -1,138 +1,55 @@
 """The library: all tracks as a table, filtered by the address, and what is done to all that it finds."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
-from urllib.parse import urlencode
-from uuid import UUID
+from uuid import UUID, uuid4
 
-from fastapi import APIRouter, Depends, Form, Query, Request
+from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, Response
-from pydantic import BeforeValidator, Field
+from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from api import schemas, views
-from api.deps import Caller, Cursor, ModelName, Reader, SessionDep, SessionsDep, Writer
+from api.deps import WRITE, Caller, ContextDep, Cursor, Reader, SessionDep, SessionsDep, Writer
 from api.errors import status_of
 from api.pages.addresses import redirect
-from api.pages.forms import Blank
+from api.pages.forms import Once
+from api.pages.library_choice import Choice, ChoiceDep, FormDep, orders
+from api.pages.library_facets import Group, group_facets
 from api.pages.rendering import render
+from api.schemas.queries import QueryName
 from api.titles import title_and_artist
-from api.track_filters import MOST_GENRES, NO_LABELS, LabelName
+from core.config.params import AnalysisParams
+from core.config.track_query import read_query, write_query
 from core.errors import ChangeNotFound, Invalid, ModelNotFound, NotFound
+from core.jobs.submission import submit_job
+from core.label_scores import LabelScores
 from core.services.corrections import Bulk, correct_matching
+from core.services.track_queries import split_words
 from core.spelling import name_key
 from core.states import TrackOrder, Verdict
+from core.store import saved_queries
 from core.store.correction_changes import ChangeRow, find_change, undo_change
+from core.store.facets import Facets, count_facets
 from core.store.label_sets import read_vocabulary
 from core.store.libraries import list_library_names
 from core.store.registry import DEFAULT_ALIAS, resolve_model
 from core.store.session import transaction
 from core.store.tables import Model
-from core.store.track_filters import TrackFilter
 from core.store.track_pages import list_tracks
 
 router = APIRouter(prefix="/library", include_in_schema=False)
 
 ON_A_PAGE = 50
 SHOWN_LABELS = 4
+SHOWN_SCORES = 3  # columns
 NO_MODEL = "There is no model yet that labels tracks: promote one on the page of models."
-NamedOnes = BeforeValidator(lambda values: [value for value in values if value])
-Score = Annotated[Annotated[float, Field(ge=0, le=1)] | None, Blank, Query()]
-Text = Annotated[Annotated[str, Field(max_length=200)] | None, Blank, Query()]
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What the address of the page says: which tracks, and in which order."""
-
-    genres: tuple[str, ...]
-    not_genres: tuple[str, ...]
-    min_score: float | None
-    max_score: float | None
-    library: str | None
-    q: str | None
-    missing: bool
-    corrected: bool
-    unreadable_tags: bool
-    sort: TrackOrder | None
-    model: str
-
-    @property
-    def wanted(self) -> TrackFilter:
-        return TrackFilter(
-            genre=self.genres[0] if self.genres else None,
-            genres_too=self.genres[1:],
-            not_genres=self.not_genres,
-            min_score=self.min_score,
-            max_score=1.0 if self.max_score is None else self.max_score,
-            library=self.library,
-            q=self.q,
-            missing=self.missing,
-            corrected=self.corrected or None,
-            unreadable_tags=self.unreadable_tags,
-        )
-
-    @property
-    def is_narrow(self) -> bool:
-        """Whether it uses what the form keeps closed."""
-        return any((self.min_score, self.max_score, self.missing, self.corrected, self.unreadable_tags))
-
-    @property
-    def order(self) -> TrackOrder | None:
-        """By path if nothing else is asked for; the order by score needs a label."""
-        if self.sort is TrackOrder.SCORE and not self.genres:
-            return TrackOrder.PATH
-        return self.sort or (None if self.genres else TrackOrder.PATH)
-
-    def query(self, **changes: object) -> str:
-        """The query that means this choice with changes, for the page and for REST."""
-        values: dict[str, object] = {
-            "genre": self.genres,
-            "not_genre": self.not_genres,
-            "min_score": self.min_score,
-            "max_score": self.max_score,
-            "library": self.library,
-            "q": self.q,
-            "missing": "true" if self.missing else None,
-            "corrected": "true" if self.corrected else None,
-            "unreadable_tags": "true" if self.unreadable_tags else None,
-            "sort": self.sort,
-            "model": None if self.model == "default" else self.model,
-        }
-        given = {name: value for name, value in (values | changes).items() if value is not None}
-        return urlencode(given, doseq=True)
-
-
-async def get_choice(
-    genre: Annotated[list[LabelName], NamedOnes, Query(max_length=MOST_GENRES)] = NO_LABELS,
-    not_genre: Annotated[list[LabelName], NamedOnes, Query(max_length=MOST_GENRES)] = NO_LABELS,
-    min_score: Score = None,
-    max_score: Score = None,
-    library: Text = None,
-    q: Text = None,
-    missing: bool = False,
-    corrected: bool = False,
-    unreadable_tags: bool = False,
-    sort: Annotated[TrackOrder | None, Blank, Query()] = None,
-    model: ModelName = "default",
-) -> Choice:
-    return Choice(
-        genres=tuple(dict.fromkeys(genre)),
-        not_genres=tuple(dict.fromkeys(not_genre)),
-        min_score=min_score,
-        max_score=max_score,
-        library=library,
-        q=q,
-        missing=missing,
-        corrected=corrected,
-        unreadable_tags=unreadable_tags,
-        sort=sort,
-        model=model,
-    )
-
-
-ChoiceDep = Annotated[Choice, Depends(get_choice)]
+ORDERS = {
+    TrackOrder.PATH: "by path",
+    TrackOrder.DATE: "the last changed file first",
+    TrackOrder.DURATION: "the longest first",
+}
 
 
 @dataclass(frozen=True)
@@ -144,13 +61,26 @@ class Chip:
 
 
 @dataclass(frozen=True)
+class LabelRow:
+    """A label of the choice in the form, and the address where other scores of it are meant."""
+
+    label: str
+    has: str
+    low: str
+    high: str
+    without: str  # the address
+    other_text: str = ""
+    other: str = ""
+
+
+@dataclass(frozen=True)
 class Row:
     track: schemas.Track
     title: str
     artist: str
     labels: Sequence[schemas.Label]  # the first ones
     more_labels: int
-    score: float | None  # of the first label that is asked for
+    scores: Sequence[float | None]  # of the labels that are asked for
 
 
 @dataclass(frozen=True)
@@ -169,9 +99,12 @@ def show_library(
     caller: Reader,
     session: SessionDep,
     choice: ChoiceDep,
+    form: FormDep,
     cursor: Cursor = None,
     change: Annotated[UUID | None, Query()] = None,
-) -> HTMLResponse:
+) -> Response:
+    if form is not None:
+        return redirect(request, f"library?{form.query()}")
     done = _find_change(session, change)
     return _show(request, caller, session, choice, cursor=cursor, done=done)
 
@@ -222,6 +155,51 @@ def undo(
     return redirect(request, f"library?{choice.query()}")
 
 
+@router.post("/relabel")
+def relabel_all(
+    request: Request,
+    caller: Writer,
+    sessions: SessionsDep,
+    context: ContextDep,
+    choice: ChoiceDep,
+    library: Annotated[str, Form(max_length=200)] = "",
+    force: Annotated[bool, Form()] = False,
+    once: Once = "",
+) -> Response:
+    """A job for all tracks of the choice in one library."""
+    try:
+        query = choice.query(library=None, sort=None)
+        params = AnalysisParams(library=choice.library or library, query=query, force=force)
+        with transaction(sessions) as session:
+            submission = submit_job(session, params, replace(context, idempotency_key=once or None))
+            return redirect(request, f"jobs/{submission.job.id}")
+    except ValidationError:
+        error = "Name the library whose tracks are labelled again."
+    except (Invalid, NotFound) as wrong:
+        error = wrong.detail
+    with transaction(sessions) as session:
+        return _show(request, caller, session, choice, relabel_error=error, status=422)
+
+
+@router.post("/queries", dependencies=[WRITE])
+def save_query(
+    request: Request,
+    session: SessionDep,
+    choice: ChoiceDep,
+    name: Annotated[QueryName, Form()],
+) -> Response:
+    saved_queries.save_query(session, name, write_query(read_query(choice.query())))
+    return redirect(request, f"library?{choice.query()}")
+
+
+@router.post("/queries/delete", dependencies=[WRITE])
+def delete_query(
+    request: Request, session: SessionDep, choice: ChoiceDep, name: Annotated[str, Form()]
+) -> Response:
+    saved_queries.delete_query(session, name)
+    return redirect(request, f"library?{choice.query()}")
+
+
 def _show(
     request: Request,
     caller: Caller,
@@ -231,19 +209,25 @@ def _show(
     cursor: str | None = None,
     plan: Plan | None = None,
     done: ChangeRow | None = None,
+    relabel_error: str = "",
     status: int = 200,
 ) -> HTMLResponse:
     rows: list[Row] = []
+    libraries = list_library_names(session)
     labels: Sequence[str] = ()
+    facets: Facets | None = None
+    groups: Sequence[Group] = ()
     error, next_cursor = "", None
     try:
         model = resolve_model(session, choice.model)
         labels = _known_labels(session, model)
         page = list_tracks(session, model, choice.wanted, order=choice.order, cursor=cursor, limit=ON_A_PAGE)
-        shown = () if choice.min_score is None else choice.genres
-        tracks = [views.track(model, row, all_scores=False, scores_of=shown) for row in page.items]
-        rows = [_row(track, choice) for track in tracks]
+        asked = [each.label for each in choice.labels[:SHOWN_SCORES]]
+        tracks = [views.track(model, row, all_scores=False, scores_of=asked) for row in page.items]
+        rows = [_row(track, asked) for track in tracks]
         next_cursor = page.next_cursor
+        facets = count_facets(session, model, choice.wanted)
+        groups = group_facets(choice, facets, model.labels)
     except ModelNotFound as wrong:
         is_named = choice.model != DEFAULT_ALIAS
         error, status = (wrong.detail, status_of(wrong)) if is_named else (NO_MODEL, status)
@@ -256,17 +240,30 @@ def _show(
         status,
         choice=choice,
         chips=_chips(choice),
+        label_rows=_label_rows(choice),
+        orders=[("", "best match"), *orders(choice.labels)],
+        order=_order(choice),
+        sorted_by=_sorted_by(choice),
         rows=rows,
+        facets=facets,
+        groups=groups,
+        ranks=any(value.ranks for group in groups for value in (*group.values, *group.more)),
+        scored=[each.label for each in choice.labels[:SHOWN_SCORES]],
+        meant=_meant_labels(choice, labels),
         error=error,
         labels=labels,
-        libraries=[("", "all"), *((name, name) for name in list_library_names(session))],
+        libraries=[("", "all"), *((name, name) for name in libraries)],
+        relabelled=[choice.library] if choice.library else libraries,
+        queries=saved_queries.list_queries(session),
         next_address=f"?{choice.query(cursor=next_cursor)}" if next_cursor else None,
         is_first=cursor is None,
         plan=plan or Plan(),
+        relabel_error=relabel_error,
+        once=str(uuid4()),
         done=done,
         query=choice.query(),
         export_query=choice.query(sort=choice.order),
-        ranked_address=f"?{choice.query(min_score=0.0)}" if choice.genres and not choice.min_score else None,
+        ranked_address=_ranked_address(choice),
     )
 
 
@@ -276,42 +273,120 @@ def _known_labels(session: Session, model: Model) -> Sequence[str]:
     return sorted((known | {name_key(label): label for label in model.labels}).values(), key=str.casefold)
 
 
-def _row(track: schemas.Track, choice: Choice) -> Row:
+def _row(track: schemas.Track, asked: Sequence[str]) -> Row:
     title, artist = title_and_artist(track.path, track.tags)
-    first = name_key(choice.genres[0]) if choice.genres else None
     scores: dict[str, float | None] = dict((track.prediction and track.prediction.scores) or {})
     scores |= {given.label: given.score for given in track.labels}
-    score = next((score for label, score in scores.items() if name_key(label) == first), None)
+    by_key = {name_key(label): score for label, score in scores.items()}
     return Row(
         track,
         title,
         artist,
         track.labels[:SHOWN_LABELS],
         max(0, len(track.labels) - SHOWN_LABELS),
-        score,
+        [by_key.get(name_key(label)) for label in asked],
     )
 
 
 def _chips(choice: Choice) -> list[Chip]:
-    def chip(text: str, **without: Any) -> Chip:
-        return Chip(text, f"?{choice.query(**without)}")
+    """Of all but the labels, which are rows of the form."""
 
-    chips = [chip(name, genre=[one for one in choice.genres if one != name]) for name in choice.genres]
-    chips += [
-        chip(f"not {name}", not_genre=[one for one in choice.not_genres if one != name])
-        for name in choice.not_genres
-    ]
+    def chip(shown: str, /, **without: Any) -> Chip:
+        return Chip(shown, f"?{choice.query(**without)}")
+
+    chips: list[Chip] = []
+    if choice.text:
+        chips.append(chip(f"“{choice.text}”", text=None))
     if choice.q:
         chips.append(chip(f"“{choice.q}” in the path", q=None))
-    if choice.min_score is not None:
-        chips.append(chip(f"score from {choice.min_score:g}", min_score=None))
-    if choice.max_score is not None:
-        chips.append(chip(f"score to {choice.max_score:g}", max_score=None))
     if choice.library:
         chips.append(chip(f"in {choice.library}", library=None))
-    flags = ("missing", "corrected", "unreadable_tags")
-    chips += [chip(name.replace("_", " "), **{name: None}) for name in flags if getattr(choice, name)]
-    return chips
+    if choice.suffix:
+        chips.append(chip(choice.suffix, suffix=None))
+    if choice.year is not None:
+        chips.append(chip(f"of {choice.year}", year=None))
+    if choice.corrected is not None:
+        chips.append(chip("corrected" if choice.corrected else "not corrected", corrected=None))
+    flags = {
+        "missing": "file is missing",
+        "unsure": "somebody was unsure",
+        "unreadable_tags": "unreadable tags",
+    }
+    return chips + [chip(text, **{name: False}) for name, text in flags.items() if getattr(choice, name)]
+
+
+def _label_rows(choice: Choice) -> list[LabelRow]:
+    rows = [_with_row(choice, each) for each in choice.labels]
+    for each in choice.not_labels:
+        kept = tuple(other for other in choice.not_labels if other != each)
+        low, high = _bounds(each)
+        rows.append(LabelRow(each.label, "without", low, high, f"?{choice.query(not_labels=kept)}"))
+    return rows
+
+
+def _with_row(choice: Choice, each: LabelScores) -> LabelRow:
+    low, high = _bounds(each)
+    place = choice.labels.index(each)
+    kept = (*choice.labels[:place], *choice.labels[place + 1 :])
+    if each.least is None:
+        other_text, other = "with any score", LabelScores(each.label, 0.0)
+    else:
+        other_text, other = "only where it reaches its threshold", LabelScores(each.label)
+    others = (*choice.labels[:place], other, *choice.labels[place + 1 :])
+    return LabelRow(
+        each.label,
+        "with",
+        low,
+        high,
+        f"?{choice.query(labels=kept)}",
+        other_text,
+        f"?{choice.query(labels=others)}",
+    )
+
+
+def _bounds(each: LabelScores) -> tuple[str, str]:
+    """As the form shows them; blank where there is none."""
+    low = "" if each.least is None else f"{each.least:g}"
+    return low, "" if each.most >= 1 else f"{each.most:g}"
+
+
+def _order(choice: Choice) -> str:
+    """The value of the form's field."""
+    if choice.sort is None or not choice.labels:
+        return "" if choice.sort in (None, TrackOrder.SCORE) else str(choice.sort)
+    return "score.0" if choice.sort is TrackOrder.SCORE else str(choice.sort)
+
+
+def _sorted_by(choice: Choice) -> str:
+    if choice.order is TrackOrder.SCORE:
+        return f"the highest score of {choice.labels[0].label} first"
+    return ORDERS[choice.order or TrackOrder.PATH]
+
+
+def _ranked_address(choice: Choice) -> str | None:
+    """Where all tracks are ranked by the score of the first label; None if it has scores already."""
+    if not choice.labels or choice.labels[0].least is not None:
+        return None
+    ranked = tuple(LabelScores(each.label, 0.0) if each.least is None else each for each in choice.labels)
+    return f"?{choice.query(labels=ranked)}"
+
+
+def _meant_labels(choice: Choice, known: Iterable[str]) -> Chip | None:
+    """The labels that the words of the search name, too, and where tracks are ranked by them."""
+    if choice.text is None:
+        return None
+    try:
+        said = f" {' '.join(split_words(choice.text))} "
+        named = [label for label in known if f" {' '.join(split_words(label))} " in said]
+    except Invalid:
+        return None
+    chosen = {name_key(each.label) for each in choice.labels}
+    named = [label for label in named if name_key(label) not in chosen]
+    if not named:
+        return None
+    named.sort(key=lambda label: said.index(f" {' '.join(split_words(label))} "))
+    labels = (*choice.labels, LabelScores(named[0], 0.0), *map(LabelScores, named[1:]))
+    return Chip(" and ".join(named), f"?{choice.query(text=None, labels=labels)}")
 
 
 def _find_change(session: Session, change: UUID | None) -> ChangeRow | None:

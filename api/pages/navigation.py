@@ -22,8 +22,10 @@ ENTRIES = (
     Entry("Home", ""),
     Entry("Jobs", "jobs"),
     Entry("Library", "library", also="tracks"),
+    Entry("Map", "map"),
     Entry("Review", "review", Scope.WRITE),
     Entry("Models", "models"),
     Entry("Training", "training"),
+    Entry("Studies", "studies"),
     Entry("Settings", "settings"),
 )

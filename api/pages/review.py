@@ -18,7 +18,7 @@ from api.pages.forms import Blank
 from api.pages.learning import find_learning
 from api.pages.rendering import render
 from api.pages.review_labels import agreed, check, list_choices, read_said, read_verdicts, with_keys
-from api.pages.review_sitting import Sitting, SittingDep, lead_on
+from api.pages.review_sitting import LEASE_S, Sitting, SittingDep, lead_on
 from core.errors import Invalid, MFAError, ModelNotFound
 from core.services.corrections import correct_track
 from core.services.review import TRAINED_ON, forecast
@@ -27,7 +27,7 @@ from core.store.correction_changes import undo_change
 from core.store.label_sets import read_vocabulary
 from core.store.libraries import list_library_names
 from core.store.registry import resolve_model
-from core.store.review import Strategy, count_decided, may_hide_errors, release
+from core.store.review import Strategy, count_decided, lease_again, may_hide_errors, release
 from core.store.session import transaction
 from core.store.tracks import get_track
 
@@ -109,9 +109,12 @@ def answer(
         case "undo" if sitting.change is not None and sitting.last is not None:
             with transaction(sessions) as session:
                 undo_change(session, sitting.change, caller.owner)
+                is_ours = lease_again(session, sitting.last, caller.owner, LEASE_S)
             then = sitting.then if track_id == sitting.last else (track_id, *sitting.then)
             answered = max(0, sitting.answered - 1)
             back = replace(sitting, then=then, answered=answered, last=None, change=None, over=False)
+            if not is_ours:
+                return redirect(request, lead_on(sessions, caller.owner, back))
             return redirect(request, f"review/{sitting.last}?{back.query}")
         case "stop":
             with transaction(sessions) as session:

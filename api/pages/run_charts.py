@@ -34,7 +34,7 @@ def charts_of(epochs: Sequence[schemas.Epoch]) -> list[Chart]:
         line_chart(f"{name_of(name)}, on validation tracks", series(name_of(name), _measure(name)))
         for name in MEASURES
     ]
-    charts.append(line_chart("Learning rate", series("learning rate", lambda each: each.learning_rate)))
+    charts.append(line_chart("Learning rate", series("learning rate", _learning_rate)))
     return [chart for chart in charts if chart is not None]
 
 
@@ -48,9 +48,14 @@ def side_by_side(runs: Mapping[str, Sequence[schemas.Epoch]]) -> list[Chart]:
         line_chart("Loss on training tracks", series(lambda each: each.train_loss)),
         line_chart("Loss on validation tracks", series(lambda each: each.validation_loss)),
         *(line_chart(f"{name_of(name)}, on validation tracks", series(_measure(name))) for name in MEASURES),
-        line_chart("Learning rate", series(lambda each: each.learning_rate)),
+        line_chart("Learning rate", series(_learning_rate)),
     ]
     return [chart for chart in charts if chart is not None]
+
+
+def _learning_rate(epoch: schemas.Epoch) -> float | None:
+    """None of a fit that takes no steps, as that of a logistic head."""
+    return epoch.learning_rate or None
 
 
 def _measure(name: str) -> Value:

@@ -26,6 +26,7 @@ from core.spelling import name_key
 from core.states import Verdict
 from core.store import tables
 from core.store.correction_changes import Entry, TrackHistory, get_history, undo_change
+from core.store.covers import has_cover
 from core.store.label_sets import read_vocabulary
 from core.store.predictions import given_labels, list_predictions
 from core.store.registry import resolve_model
@@ -148,6 +149,7 @@ def _show(
         suffix=suffix_of(track.path).lstrip(".").upper(),
         tags=_tags(track.tags or {}),
         is_analysed=digest is not None,
+        may_have_cover=_may_have_cover(session, row.track),
         may_correct=digest is not None and caller.may(Scope.WRITE),
         model=model.reference,
         of_model=_of_model(reference),
@@ -162,6 +164,12 @@ def _show(
         is_unknown=isinstance(wrong, UnknownLabel),
         label=label,
     )
+
+
+def _may_have_cover(session: Session, track: tables.Track) -> bool:
+    """Also if nobody has looked yet: the picture is read when the page asks for it."""
+    known = has_cover(session, track.file_hash)
+    return bool(known) or (known is None and track.file_hash is not None and track.missing_at is None)
 
 
 def _scores(model: tables.Model, track: schemas.Track) -> list[Score]:

@@ -5,12 +5,11 @@ from uuid import UUID
 from api import schemas
 from api.deps import READ, Cursor, IdPrefix, Limit, SessionDep, Writer
 from api.routes import API, make_router, problems
-from api.track_filters import of_file
 from core.library.correction_files import read_rows
 from core.services import corrections as service
+from core.services.track_queries import filter_of
 from core.store.correction_changes import ChangeRow, Written, list_changes, undo_change
 from core.store.registry import resolve_model
-from core.store.track_filters import TrackFilter
 
 router = make_router("corrections")
 CSV_PATH = f"{API}/corrections/from-csv"
@@ -44,7 +43,7 @@ def correct_tracks(
     done = service.correct_matching(
         session,
         resolve_model(session, query.model),
-        _wanted(query),
+        filter_of(query),
         body.labels,
         author=caller.owner,
         note=body.note,
@@ -52,17 +51,6 @@ def correct_tracks(
         dry_run=body.dry_run,
     )
     return schemas.BulkOutcome(tracks=done.tracks, not_analysed=done.not_analysed, **_outcome(done.written))
-
-
-def _wanted(query: schemas.TrackQuery) -> TrackFilter:
-    genres = [query.genre] if isinstance(query.genre, str) else query.genre or []
-    return TrackFilter(
-        genre=genres[0] if genres else None,
-        genres_too=tuple(genres[1:]),
-        not_genres=tuple(query.not_genre),
-        **of_file(query.text, query.suffix, query.year),
-        **query.model_dump(exclude={"model", "genre", "not_genre", "text", "suffix", "year"}),
-    )
 
 
 @router.post("/from-csv", responses=problems(400, 404, 413))

@@ -66,6 +66,8 @@ def submit_job(
     `thresholds` makes the same job.
 
     `preview` says what would change if a model served in place of another one; it changes nothing.
+
+    `map` places all tracks, or those of a library, in the plane by their stored embeddings: see `GET /map`.
     """
     submission = submissions.submit_job(session, body.params, context)
     return accepted(response, submission, views.job(session, submission.job))

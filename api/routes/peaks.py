@@ -1,6 +1,5 @@
 """The waveform of a track."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Annotated
 from uuid import UUID
@@ -10,16 +9,12 @@ from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.orm import Session
 
 from api import schemas
-from api.deps import Caller, Reader, ReadsDep, SessionsDep, SettingsDep
+from api.deps import Reader, ReadsDep, SessionsDep, SettingsDep
 from api.routes import make_router, problems
-from api.security.access import allowed_open_jobs
+from api.track_jobs import read_once, submit
 from api.waiting import NOT_DONE_YET, Prefer, answer_in_time
-from core.jobs.kinds import SubmissionContext
-from core.jobs.submission import Submission
-from core.services.peaks import submit_peaks
-from core.settings import Settings
+from core.config.params import PeaksParams
 from core.store.corrections import get_content_hash
-from core.store.session import SessionFactory, transaction
 from core.store.waveforms import find_levels
 
 router = make_router("tracks")
@@ -49,10 +44,10 @@ async def get_peaks(
     422 whose `type` says why.
     """
     read = partial(_read, track_id=track_id, bins=bins)
-    known = await run_in_threadpool(_find, reads, read)
+    known = await run_in_threadpool(read_once, reads, read)
     if known is not None:
         return known
-    submission = await run_in_threadpool(_submit, sessions, settings, caller, track_id)
+    submission = await run_in_threadpool(submit, sessions, settings, caller, track_id, PeaksParams)
     return await answer_in_time(reads, submission, prefer, response, lambda session, _job: read(session))
 
 
@@ -63,15 +58,3 @@ def _read(session: Session, track_id: UUID, bins: int) -> schemas.Peaks | None:
     return schemas.Peaks(
         track_id=track_id, duration_s=round(levels.duration_s, 3), peaks=levels.peaks, rms=levels.rms
     )
-
-
-def _find(reads: SessionFactory, read: Callable[[Session], schemas.Peaks | None]) -> schemas.Peaks | None:
-    with reads() as session:
-        return read(session)
-
-
-def _submit(sessions: SessionFactory, settings: Settings, caller: Caller, track_id: UUID) -> Submission:
-    """Also for a caller who may only read: what is computed is a view of what is there."""
-    context = SubmissionContext(caller.owner, max_open_jobs=allowed_open_jobs(settings))
-    with transaction(sessions) as session:
-        return submit_peaks(session, track_id, context)

@@ -38,8 +38,8 @@ def take_questions(
 ) -> schemas.ReviewBatch:
     """Lease tracks to correct with `PUT /tracks/{id}/labels`, the most useful first.
 
-    Nobody else is asked about them until the lease ends or they are corrected; to say again what was said
-    confirms it. Without a label, tracks of which nobody has said anything are asked about.
+    Nobody else is asked about them until the lease ends or you correct them; until then, to say again what
+    was said confirms it. Without a label, tracks of which nobody has said anything are asked about.
     """
     asked = service.Asked(strategy, n, lease_s, label, library, model, other)
     batch = service.take_questions(sessions, asked, caller.owner)

@@ -9,13 +9,24 @@ from api import schemas, views
 from api.deps import ADMIN, READ, ContextDep, Cursor, IdPrefix, Limit, SessionDep, SettingsDep
 from api.routes import DELETED, make_router, problems
 from api.routes.jobs import accepted
-from core.services import changes, tuning
+from core.services import changes, trial_lists, tuning
 from core.services import studies as service
+from core.states import TrialState
 from core.store.experiments import list_epochs
 
 router = make_router("studies")
 
 CURVES_PER_PAGE = 20  # trials: a curve may have many thousands of points
+TrialNumber = Annotated[int, Path(ge=0, le=999_999_999, examples=[1])]
+Sort = Annotated[
+    str,
+    Query(
+        max_length=300,
+        pattern=r"^-?(number|state|duration|values\..+|params\..+)$",
+        description="`number`, `state`, `duration`, `values.<objective>` or `params.<key of the space>`; "
+        "with a `-` in front from high to low. Trials without a value come last.",
+    ),
+]
 THE_BEST = schemas.BestRequest()
 PICTURE: dict[int | str, dict[str, Any]] = {
     200: {
@@ -31,7 +42,7 @@ def list_studies(
 ) -> schemas.Page[schemas.Study]:
     """All studies, newest first. Whoever may read models may read how their parameters were found."""
     page = service.list_studies(session, cursor, limit, id_prefix)
-    return schemas.Page(items=[views.study(row) for row in page.items], next_cursor=page.next_cursor)
+    return schemas.Page(items=views.study_list(session, page.items), next_cursor=page.next_cursor)
 
 
 @router.get("/{study_id}", dependencies=[READ], responses=problems(404))
@@ -47,16 +58,31 @@ def list_trials(
     study_id: UUID,
     session: SessionDep,
     curves: Annotated[bool, Query(description="their points too; a page then has at most 20")] = False,
+    state: Annotated[TrialState | None, Query(description="only those of this state")] = None,
+    sort: Sort = "number",
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> schemas.Page[schemas.TrialDetails]:
-    """The trials of a study in the order in which they were added."""
+    """The trials of a study, in the order in which they were added or that of another column."""
     row = service.get_study(session, study_id)
-    page = service.list_trial_page(
-        session, study_id, cursor, min(limit, CURVES_PER_PAGE) if curves else limit
+    page = trial_lists.list_trial_page(
+        session,
+        row.study,
+        cursor,
+        min(limit, CURVES_PER_PAGE) if curves else limit,
+        sort=sort,
+        state=state,
     )
     epochs = list_epochs(session, [trial.id for trial in page.items]) if curves else {}
     return schemas.Page(items=views.trials(row, page.items, epochs), next_cursor=page.next_cursor)
+
+
+@router.get("/{study_id}/trials/{number}", dependencies=[READ], responses=problems(404))
+def get_trial(study_id: UUID, number: TrialNumber, session: SessionDep) -> schemas.TrialDetails:
+    """A trial with its curve."""
+    row = service.get_study(session, study_id)
+    trial = trial_lists.get_trial(session, study_id, number)
+    return views.trials(row, [trial], list_epochs(session, [trial.id]))[0]
 
 
 @router.delete("/{study_id}", status_code=204, dependencies=[ADMIN], responses=DELETED | problems(404, 409))

@@ -30,11 +30,11 @@ def get_system(
     Counting more than some hundred thousand tracks takes seconds. The totals in `library` are therefore
     cached, and an expired cache is refreshed after the response: `counted_at` says how old they are.
     """
-    missing = [*missing_in_database(session), *missing_broker(settings)]
     known: KnownTotals = request.app.state.totals
-    totals, is_old = known.get()
+    totals, is_old = known.get()  # before this session begins a transaction, which would idle meanwhile
     if is_old:
         later.add_task(known.renew)
+    missing = [*missing_in_database(session), *missing_broker(settings)]
     jobs, open_jobs = list_open_jobs(session, caller.visible_to, MOST_JOBS)
     failures, is_complete = list_failures(session, caller.visible_to)
     return schemas.System(

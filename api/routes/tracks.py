@@ -43,11 +43,12 @@ def list_tracks(
 ) -> schemas.Page[schemas.Track]:
     """Tracks of all libraries. With a genre only those that have the label, the most certain first.
 
-    With `min_score`, `prediction.scores` has the score of each `genre`, as `labels` need not have it.
+    With `min_score` or a range of scores, `prediction.scores` has the score of each `genre`, as `labels` need
+    not have it.
     """
     said_by = resolve_model(session, model)
     page = service.list_tracks(session, said_by, wanted, order=sort, cursor=cursor, limit=limit)
-    shown = [] if wanted.min_score is None else wanted.genres
+    shown = [each.label for each in wanted.labels] if wanted.has_scores else []
     items = [views.track(said_by, row, all_scores=False, scores_of=shown) for row in page.items]
     return schemas.Page(items=items, next_cursor=page.next_cursor)
 

@@ -16,7 +16,6 @@ from api.schemas.corrections import (
     ListedChange,
     TagsImportRequest,
     TrackLabels,
-    TrackQuery,
 )
 from api.schemas.duplicates import DuplicateGroup, DuplicateKind, Duplicates, DuplicateTrack
 from api.schemas.events import JobChange, JobChanges
@@ -46,6 +45,16 @@ from api.schemas.jobs import (
 from api.schemas.keys import ApiKey, ApiKeyRequest, NewApiKey
 from api.schemas.label_sets import LabelInSet, LabelSet, LabelSetChange, LabelSetRequest, SetLabel
 from api.schemas.libraries import Library, LibraryChange, LibraryRequest
+from api.schemas.maps import (
+    Map,
+    MapColour,
+    MapMatches,
+    MapOutcome,
+    MapPoint,
+    MapRegion,
+    MapRequest,
+    UnplacedTracks,
+)
 from api.schemas.model_comparison import ComparedLabel, ComparedModel, ModelComparison
 from api.schemas.models import Model, Offer, PromotionRequest
 from api.schemas.predictions import Label, Prediction
@@ -61,12 +70,14 @@ from api.schemas.preview import (
     ScoreChange,
 )
 from api.schemas.problems import FieldError, JobError, Problem
+from api.schemas.queries import SavedQuery, SavedQueryRequest
 from api.schemas.retrainings import Retraining, RetrainingProgress, RetrainingRequest
 from api.schemas.review import ReleaseRequest, ReviewBatch, ReviewForecast, ReviewProgress, ReviewQuestion
 from api.schemas.sessions import Session, SessionRequest
 from api.schemas.studies import (
     BestRequest,
     BestTrial,
+    Objective,
     ResumeRequest,
     Study,
     StudyDetails,
@@ -99,6 +110,7 @@ from api.schemas.tracks import (
     TrackPredictions,
 )
 from api.schemas.training import Interval, LabelOutcome, TrainingOutcome, TrainingRequest
+from core.config.track_query import TrackQuery
 
 __all__ = [
     "OUTCOMES",
@@ -160,10 +172,18 @@ __all__ = [
     "LibraryRequest",
     "LibraryTotals",
     "ListedChange",
+    "Map",
+    "MapColour",
+    "MapMatches",
+    "MapOutcome",
+    "MapPoint",
+    "MapRegion",
+    "MapRequest",
     "Me",
     "Model",
     "ModelComparison",
     "NewApiKey",
+    "Objective",
     "OfBoth",
     "Offer",
     "Outcome",
@@ -195,6 +215,8 @@ __all__ = [
     "RunDetails",
     "RunLog",
     "RunLogLine",
+    "SavedQuery",
+    "SavedQueryRequest",
     "ScoreChange",
     "Session",
     "SessionRequest",
@@ -223,4 +245,5 @@ __all__ = [
     "TrialPoint",
     "TuningOutcome",
     "TuningRequest",
+    "UnplacedTracks",
 ]

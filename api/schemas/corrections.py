@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Field
 
 from api.schemas.base import Request, Response
+from core.config.track_query import TrackQuery
 from core.library.genres import SEPARATORS
 from core.spelling import name_key
 from core.states import Verdict
@@ -40,34 +41,6 @@ class CorrectionRequest(Request):
     labels: Verdicts
     note: Note | None = None
     allow_new: AllowNew = False
-
-
-Genres = Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=20)]
-
-
-SUFFIX = r"^\.?[A-Za-z0-9_~+-]{1,10}$"
-
-
-class TrackQuery(Request):
-    """Which tracks are meant, as for `GET /tracks`; all that is given must hold."""
-
-    genre: Annotated[str, Field(max_length=200)] | Genres | None = Field(
-        default=None, description="one label, or several, all of which the tracks have"
-    )
-    not_genre: Genres = Field(default=[])
-    min_score: float | None = Field(default=None, ge=0, le=1)
-    max_score: float = Field(default=1.0, ge=0, le=1)
-    library: str | None = Field(default=None, max_length=200)
-    path: str | None = Field(default=None, max_length=4096)
-    q: str | None = Field(default=None, max_length=200)
-    text: str | None = Field(default=None, max_length=200)
-    suffix: str | None = Field(default=None, pattern=SUFFIX)
-    year: int | None = Field(default=None, ge=0, le=9999)
-    unreadable_tags: bool = False
-    missing: bool = False
-    corrected: bool | None = None
-    unsure: bool = False
-    model: str = Field(default="default", max_length=200)
 
 
 class BulkCorrectionRequest(CorrectionRequest):

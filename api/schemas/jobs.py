@@ -8,6 +8,7 @@ from pydantic import Field
 
 from api.schemas.analysis import LEFT_OUT, AnalysisOutcome, AnalysisRequest
 from api.schemas.base import Response, example
+from api.schemas.maps import MapOutcome, MapRequest
 from api.schemas.predictions import Prediction
 from api.schemas.preview import PreviewOutcome, PreviewRequest
 from api.schemas.problems import JobError
@@ -18,14 +19,23 @@ from core.config.params import JobKind
 from core.states import Activity, ItemState, JobState
 
 JobRequest = Annotated[
-    AnalysisRequest | TrainingRequest | TuningRequest | ThresholdsRequest | PreviewRequest,
+    AnalysisRequest | TrainingRequest | TuningRequest | ThresholdsRequest | PreviewRequest | MapRequest,
     Field(discriminator="kind"),
 ]
-Outcome = Prediction | TrainingOutcome | TuningOutcome | ThresholdOutcome | AnalysisOutcome | PreviewOutcome
+Outcome = (
+    Prediction
+    | TrainingOutcome
+    | TuningOutcome
+    | ThresholdOutcome
+    | AnalysisOutcome
+    | PreviewOutcome
+    | MapOutcome
+)
 # Of the kinds of jobs whose row holds what they have found out; the others refer to rows that do.
-OUTCOMES: dict[str, type[ThresholdOutcome | PreviewOutcome]] = {
+OUTCOMES: dict[str, type[ThresholdOutcome | PreviewOutcome | MapOutcome]] = {
     JobKind.THRESHOLDS: ThresholdOutcome,
     JobKind.PREVIEW: PreviewOutcome,
+    JobKind.MAP: MapOutcome,
 }
 
 

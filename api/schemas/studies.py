@@ -9,7 +9,7 @@ from pydantic import Field
 from api.schemas.base import Request, Response, example
 from api.schemas.problems import JobError
 from core.config.params import JobKind, TuningParams
-from core.config.tuning import MAX_TRIALS
+from core.config.tuning import MAX_TRIALS, Direction
 from core.states import JobState, TrialState
 
 
@@ -53,11 +53,15 @@ class TuningOutcome(Response):
 class Trial(Response):
     """One evaluated point of a study's search space."""
 
+    id: UUID = Field(description="of its run")
     number: int = Field(description="from 0")
     state: TrialState
     params: dict[str, Any] | None = Field(description="by dotted key; null until it has started")
     values: dict[str, float] | None = Field(description="by objective; null unless it is complete")
     error: JobError | None
+    reason: str | None = Field(
+        description="why it was pruned, failed or was cancelled, in a sentence; null in all other states"
+    )
     started_at: datetime | None
     finished_at: datetime | None
 
@@ -76,6 +80,11 @@ class TrialDetails(Trial):
     curve: list[TrialPoint] = Field(description="empty unless asked for with `curves=true`")
 
 
+class Objective(Response):
+    metric: str
+    direction: Direction
+
+
 class Study(Response):
     """A search for hyper-parameters."""
 
@@ -84,12 +93,15 @@ class Study(Response):
     job_id: UUID | None = Field(description="its last job")
     state: JobState | None = Field(description="of its last job")
     counts: dict[TrialState, int] = Field(description="trials by state")
+    objectives: list[Objective] = Field(description="what it optimises, in the order of its values")
+    sampler: str = Field(description="how it searches: `tpe`, `gp`, `random` or `grid`")
+    pruner: str = Field(description="how it ends bad trials early: `none`, `median` or `hyperband`")
+    best: BestTrial | None = Field(description="null for several objectives, and until a trial is complete")
     created_at: datetime
 
 
 class StudyDetails(Study):
     config: dict[str, Any]
-    best: BestTrial | None = Field(description="null for several objectives, and until a trial is complete")
     pareto_front: list[BestTrial] = Field(
         description="up to 100 trials of the Pareto front; empty for one objective"
     )

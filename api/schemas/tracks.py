@@ -53,7 +53,10 @@ class SimilarTracks(Response):
 
 class LabelCount(Response):
     label: str
-    facet: str | None = Field(description="what kind of label it is, such as `genre`, if a label set says so")
+    facet: str | None = Field(
+        description="what kind of label it is: as a label set says, else `genre`, `mood`, `era` or "
+        "`instruments and voice` for common labels; null for others"
+    )
     count: int
 
 

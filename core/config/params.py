@@ -1,13 +1,14 @@
 """What each kind of job takes; validated by the gateway before anything is queued."""
 
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 from uuid import UUID
 
 from pydantic import Field, model_validator
 
 from core.config.base import Config
 from core.config.models import Coverage
+from core.config.track_query import QUERY_CHARACTERS
 
 
 class JobKind(StrEnum):
@@ -18,6 +19,8 @@ class JobKind(StrEnum):
     THRESHOLDS = "thresholds"
     PREVIEW = "preview"
     PEAKS = "peaks"
+    MAP = "map"
+    COVER = "cover"
 
 
 class AnalysisParams(Config):
@@ -25,6 +28,11 @@ class AnalysisParams(Config):
 
     library: str = Field(description="name of a library", min_length=1, max_length=200)
     path: str = Field(default="", description="folder inside the library; empty: all of it", max_length=4096)
+    query: str | None = Field(
+        default=None,
+        max_length=QUERY_CHARACTERS,
+        description="instead of listing a folder: the known tracks that `GET /tracks?<query>` finds",
+    )
     model: str = Field(default="default", description="model alias, `name` or `name@version`", max_length=200)
     coverage: Coverage = Field(default="full", description="`full`, or `{windows: n}` evenly spaced windows")
     force: bool = Field(default=False, description="also analyse tracks that have a result already")
@@ -42,12 +50,26 @@ class PredictParams(Config):
     model: str = Field(default="default", max_length=200)
 
 
-class PeaksParams(Config):
-    """Compute the waveform of one track."""
+class OneTrackParams(Config):
+    """Read the file of one track."""
+
+    kind: ClassVar[JobKind]
 
     track_id: UUID
     library: str = Field(max_length=200)
     path: str = Field(max_length=4096)
+
+
+class PeaksParams(OneTrackParams):
+    """Compute the waveform of one track."""
+
+    kind = JobKind.PEAKS
+
+
+class CoverParams(OneTrackParams):
+    """Read the cover in the file of one track."""
+
+    kind = JobKind.COVER
 
 
 class TrainingOverrides(Config):
@@ -102,6 +124,20 @@ class PreviewParams(Config):
     library: str | None = Field(
         default=None, description="name of a library; by default all", min_length=1, max_length=200
     )
+
+
+class MapParams(Config):
+    """Draw a map of all tracks, on which those that sound alike lie near each other."""
+
+    model: str = Field(
+        default="default",
+        description="by whose embeddings, and with whose labels: model alias, `name` or `name@version`",
+        max_length=200,
+    )
+    library: str | None = Field(
+        default=None, description="name of a library; by default all", min_length=1, max_length=200
+    )
+    seed: int = Field(default=0, ge=0, le=2**32 - 1, description="another one gives another arrangement")
 
 
 class TuningParams(Config):

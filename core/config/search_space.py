@@ -323,7 +323,9 @@ def pareto_front(values: Sequence[Sequence[float]], maximizes: Sequence[bool]) -
     ]
     front: list[tuple[float, ...]] = []
     for own in sorted(set(gains), reverse=True):  # a dominating row precedes those it dominates
-        if not any(all(a >= b for a, b in zip(other[1:], own[1:], strict=True)) for other in front):
+        # Of two objectives the second one only grows along the front.
+        rivals = front[-1:] if len(own) <= 2 else front
+        if not any(all(a >= b for a, b in zip(other[1:], own[1:], strict=True)) for other in rivals):
             front.append(own)
     best = set(front)
     return [place for place, own in enumerate(gains) if own in best]

@@ -19,14 +19,17 @@ from core.store.session import SessionFactory, transaction
 MB = 1_000_000
 PROBE = b"\0" * 4096
 MEASURE_EVERY_S = 2.0
+FILL_EVERY_S = 60.0  # so that two processes that measure cost the database some 0.2 % of a core
 FIND_SHORTAGE = "find_shortage"  # in the `info` of sessions whose users are told why jobs wait
 DISK_FULL = "53100"  # SQLSTATE
 
-# A result larger than work_mem goes through a temporary file of the server: 8 MB, which are never flushed.
-FILL_A_FILE = text(
-    "WITH wide AS MATERIALIZED (SELECT repeat('x', 8000) AS line FROM generate_series(1, 1000)) "
+# A result larger than work_mem goes through a temporary file of the server, which is never flushed.
+_FILL = (
+    "WITH wide AS MATERIALIZED (SELECT repeat('x', 8000) AS line FROM generate_series(1, {rows})) "
     "SELECT (SELECT count(*) FROM wide) + (SELECT sum(length(line)) FROM wide)"
 )
+FILL_A_FILE = text(_FILL.format(rows=1000))  # 8 MB
+FILL_A_LITTLE = text(_FILL.format(rows=16))  # 128 kB, which takes a thirtieth of the processor time
 
 
 def measure_free(data_dir: Path) -> int:
@@ -51,14 +54,17 @@ def find_data_shortage(settings: Settings) -> str | None:
     return None
 
 
-def find_database_shortage(sessions: SessionFactory) -> str | None:
-    """Why nothing more can be written to the database; None if it can, or does not answer at all."""
+def find_database_shortage(sessions: SessionFactory, *, briefly: bool = False) -> str | None:
+    """Why nothing more can be written to the database; None if it can, or does not answer at all.
+
+    `briefly` tries 128 kB in place of 8 MB.
+    """
     try:
         with transaction(sessions) as session:
             if session.scalar(text("SHOW transaction_read_only")) == "on":
                 return "The database takes no writes: jobs go on when it does."
             session.execute(text("SET LOCAL work_mem = '64kB'"))
-            session.execute(FILL_A_FILE)
+            session.execute(FILL_A_LITTLE if briefly else FILL_A_FILE)
     except DBAPIError as error:
         return "The database has no disk space left: jobs go on when it has." if is_full(error) else None
     except SQLAlchemyError:
@@ -74,24 +80,33 @@ def is_full(error: DBAPIError) -> bool:
 class SpaceCheck:
     """The shortage of the data folder and the database, measured at most every MEASURE_EVERY_S.
 
-    Several threads may ask; while one measures, the others get what was found before.
+    While there was room before, the database writes its 8 MB every FILL_EVERY_S only. Several threads may
+    ask; while one measures, the others get what was found before.
     """
 
     def __init__(self, settings: Settings, sessions: SessionFactory) -> None:
         self._settings, self._sessions = settings, sessions
         self._lock = threading.Lock()
-        self._measured_at = float("-inf")
+        self._measured_at = self._filled_at = float("-inf")
         self._found: str | None = None
 
     def find_shortage(self) -> str | None:
         """In a sentence; None if there is room."""
         if time.monotonic() - self._measured_at >= MEASURE_EVERY_S and self._lock.acquire(blocking=False):
             try:
-                self._found = find_data_shortage(self._settings) or find_database_shortage(self._sessions)
+                self._found = find_data_shortage(self._settings) or self._find_database_shortage()
                 self._measured_at = time.monotonic()
             finally:
                 self._lock.release()
         return self._found
+
+    def _find_database_shortage(self) -> str | None:
+        """A shortage ends only when there is room for all of it."""
+        now = time.monotonic()
+        briefly = self._found is None and now - self._filled_at < FILL_EVERY_S
+        if not briefly:
+            self._filled_at = now
+        return find_database_shortage(self._sessions, briefly=briefly)
 
 
 def shortage_of(session: Session) -> str | None:

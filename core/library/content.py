@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
+COVER_BYTES = 160_000  # most of a cover as it is shown
 TAGS_VERSION = 1  # of the tag reader; tags read by an older version are read again
 NOT_READ = 0  # version of tags to be read by the next analysis
 

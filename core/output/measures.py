@@ -15,6 +15,7 @@ GROUPS = {
     "roots": "roots of the label tree",
     "leaves": "leaves of the label tree",
 }
+FEW_TRIALS = 50  # with fewer complete ones, the importances of two runs of a study differ a lot
 INTERVALS = "The intervals say how much the measures of this very model would differ on other tracks."
 
 

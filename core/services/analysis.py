@@ -9,16 +9,19 @@ from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from core.config.params import AnalysisParams, JobKind
-from core.errors import LibraryNotFound, NothingToRetry
+from core.config.track_query import read_query, write_query
+from core.errors import Invalid, LibraryNotFound, NothingToRetry
 from core.jobs.kinds import JobSpec, NewJob, Progress, SubmissionContext, UnitSpec
 from core.services import queues
 from core.services.planning import unfinished_states
 from core.services.references import check_model_kept, has_library, hold_library_and_model
+from core.services.track_queries import filter_of
 from core.states import ItemState, UnitState
 from core.store.findings import findings_of
 from core.store.libraries import check_folder, get_library_by_name
 from core.store.registry import resolve_model
-from core.store.tables import Job, JobItem, JobUnit
+from core.store.tables import Job, JobItem, JobUnit, Library, Track
+from core.store.track_filters import matching
 
 PLAN = UnitSpec("plan", queues.PLAN, "workers.planning:plan_library", adds_units=True)
 ANALYSE = UnitSpec("analyse", queues.BATCH, "workers.analysis:analyse_tracks")
@@ -28,8 +31,33 @@ def prepare_analysis(session: Session, params: AnalysisParams, _context: Submiss
     library = get_library_by_name(session, params.library)
     check_folder(library, params.path)
     model = resolve_model(session, params.model)
-    content = params.model_dump(mode="json")
+    query = None if params.query is None else _checked_query(session, library, params)
+    content = params.model_dump(mode="json") | {"query": query}
     return NewJob(JobKind.ANALYSIS, content, library_id=library.id, model_id=model.id)
+
+
+def _checked_query(session: Session, library: Library, params: AnalysisParams) -> str:
+    """The query in one form, with the version of the model whose labels it is about. Raises Invalid."""
+    if params.path:
+        raise Invalid("Name a `path` or a `query`, not both: the query can name a `text` or a `q`.")
+    listing = read_query(params.query or "")
+    if listing.library not in (None, library.name):
+        raise Invalid(f"The query is about the library {listing.library!r}, not {library.name!r}.")
+    said_by = resolve_model(session, listing.model)
+    matching(session, said_by, filter_of(listing))
+    return write_query(listing.model_copy(update={"library": None, "sort": None, "model": said_by.reference}))
+
+
+def find_tracks(
+    session: Session, library_id: UUID, query: str, after: UUID | None, limit: int
+) -> Sequence[Track]:
+    """The tracks of a library that a query finds, by their ids, behind one of them."""
+    listing = read_query(query)
+    where = matching(session, resolve_model(session, listing.model), filter_of(listing))
+    tracks = select(Track).join(Library, Library.id == Track.library_id).where(*where)
+    if after is not None:
+        tracks = tracks.where(Track.id > after)
+    return session.scalars(tracks.where(Track.library_id == library_id).order_by(Track.id).limit(limit)).all()
 
 
 def retry_analysis(session: Session, old: Job) -> NewJob:

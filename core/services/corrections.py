@@ -75,7 +75,7 @@ def correct_track(
     session: Session, track_id: UUID, verdicts: Verdicts, *, author: str, note: str | None, allow_new: bool
 ) -> Written:
     """Correct labels of the audio of a track; other labels stay as they are."""
-    digest = get_content_hash(session, track_id)
+    digest = get_content_hash(session, track_id, hold=True)
     spelt = spelt_verdicts(session, verdicts, allow_new=allow_new)
     corrections = [NewCorrection(digest, label, verdict) for label, verdict in spelt.items()]
     return write_corrections(session, corrections, author=author, origin="track", note=note)

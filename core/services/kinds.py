@@ -2,6 +2,8 @@
 
 from core.jobs.kinds import register
 from core.services.analysis import ANALYSIS
+from core.services.covers import COVER
+from core.services.maps import MAP
 from core.services.peaks import PEAKS
 from core.services.prediction import PREDICTION
 from core.services.preview import PREVIEW
@@ -11,4 +13,4 @@ from core.services.tuning import TUNING
 
 
 def register_kinds() -> None:
-    register((ANALYSIS, PREDICTION, TRAINING, TUNING, THRESHOLDS, PREVIEW, PEAKS))
+    register((ANALYSIS, PREDICTION, TRAINING, TUNING, THRESHOLDS, PREVIEW, PEAKS, COVER, MAP))

@@ -119,6 +119,6 @@ def _describe_epoch(epoch: Epoch) -> str:
     ]
     told = [f"{name} {value:.4g}" for name, value in figures if value is not None]
     took = report.get("duration_s")
-    told += [f"{took:.1f} s"] if took is not None else []
+    told += [f"{took:.0f} s" if took >= 10 else f"{took:.2g} s"] if took is not None else []
     told += ["the best so far"] if report.get("is_best") else []
     return f"{place[0].upper()}{place[1:]}: {', '.join(told)}." if told else f"{place[0].upper()}{place[1:]}."

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ColumnElement, cast, func, select, tuple_
+from sqlalchemy import ColumnElement, func, select, tuple_
 from sqlalchemy.orm import Session
 
 from core.config.search_space import pareto_front
@@ -34,6 +34,16 @@ class StudyRow:
     study: Study
     state: str | None  # of its last job
     counts: dict[str, int]  # trials by state
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why trials of a study failed."""
+
+    code: str
+    detail: str
+    trials: int
+    first: int  # number of one of them
 
 
 @dataclass(frozen=True)
@@ -102,15 +112,6 @@ def list_trials(session: Session, study_id: UUID, numbers: Sequence[int] | None 
     return list(session.scalars(query))
 
 
-def list_trial_page(session: Session, study_id: UUID, cursor: str | None, limit: int) -> Page[Trial]:
-    """In the order of their numbers."""
-    query = select(Trial).where(Trial.study_id == study_id).order_by(Trial.number).limit(limit + 1)
-    if cursor is not None:
-        (after,) = decode_cursor(cursor, int)
-        query = query.where(cast(Trial.number, BigInteger) > after)
-    return cut_page(session.scalars(query).all(), limit, lambda trial: (trial.number,))
-
-
 def find_trials(session: Session, numbers: Mapping[UUID, Sequence[int]]) -> dict[UUID, list[Trial]]:
     """Trials of several studies by their numbers."""
     wanted = [(study_id, number) for study_id, of_study in numbers.items() for number in of_study]
@@ -129,16 +130,20 @@ def summarise_study(session: Session, study_id: UUID, config: TuningConfig) -> S
     else:
         leaders = []
         best, size = find_front(session, study_id, config)
-    reasons = (
-        select(Trial.error_code, func.coalesce(Trial.error_detail, ""))
+    reasons = [(reason.code, reason.detail) for reason in list_reasons(session, study_id)]
+    return StudySummary(best, size, leaders, reasons)
+
+
+def list_reasons(session: Session, study_id: UUID) -> list[Reason]:
+    """Why trials failed: each reason once, in the order in which they came up, at most `MOST_REASONS`."""
+    query = (
+        select(Trial.error_code, func.coalesce(Trial.error_detail, ""), func.count(), func.min(Trial.number))
         .where(Trial.study_id == study_id, Trial.error_code.is_not(None))
         .group_by(Trial.error_code, Trial.error_detail)
         .order_by(func.min(Trial.number))
         .limit(MOST_REASONS)
     )
-    return StudySummary(
-        best, size, leaders, [(code or "", detail) for code, detail in session.execute(reasons)]
-    )
+    return [Reason(code or "", detail, count, first) for code, detail, count, first in session.execute(query)]
 
 
 def find_leaders(session: Session, study_id: UUID, config: TuningConfig, limit: int) -> list[Trial]:
@@ -151,11 +156,18 @@ def find_leaders(session: Session, study_id: UUID, config: TuningConfig, limit: 
 
 def find_front(session: Session, study_id: UUID, config: TuningConfig) -> tuple[list[Trial], int]:
     """The first `MOST_BEST` trials of the Pareto front, and how many are on it."""
-    values = select(Trial.number, Trial.values).where(*_complete(study_id)).order_by(Trial.number)
-    rows = [(number, value or ()) for number, value in session.execute(values)]
-    front = pareto_front([value for _, value in rows], [each.maximizes for each in config.objectives])
-    numbers = [rows[place][0] for place in front]
+    numbers = find_front_numbers(session, study_id, config)
     return find_trials(session, {study_id: numbers[:MOST_BEST]})[study_id], len(numbers)
+
+
+def find_front_numbers(session: Session, study_id: UUID, config: TuningConfig) -> list[int]:
+    """The numbers of the trials of the Pareto front."""
+    # As columns, which are read several times faster than arrays.
+    values = [Trial.values[place] for place in range(1, len(config.objectives) + 1)]
+    query = select(Trial.number, *values).where(*_complete(study_id)).order_by(Trial.number)
+    rows = [tuple(row) for row in session.execute(query)]
+    front = pareto_front([row[1:] for row in rows], [each.maximizes for each in config.objectives])
+    return [rows[place][0] for place in front]
 
 
 def _complete(study_id: UUID) -> tuple[ColumnElement[bool], ...]:

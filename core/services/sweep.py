@@ -9,8 +9,20 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Text, delete, func, literal_column, select, text, tuple_, update
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import (
+    ColumnElement,
+    Text,
+    delete,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+    text,
+    tuple_,
+    update,
+)
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from core.config.params import JobKind
 from core.jobs.jobs import OPEN_JOB_STATES
@@ -24,6 +36,8 @@ from core.store.tables import (
     JobItem,
     JobUnit,
     Library,
+    Map,
+    MapPoint,
     Model,
     Prediction,
     PredictionLabel,
@@ -147,7 +161,8 @@ def forget_audio(session: Session, content_hashes: Collection[bytes]) -> tuple[S
     ):
         keys = [key for key in locked if key[0] not in referenced]
         swept += _swept(table, _delete(session, table, tuple_(table.content_hash, maker_id).in_(keys)))
-    swept += _swept(Waveform, _delete(session, Waveform, Waveform.content_hash.in_(forgotten)))
+    for of_audio in (Waveform, MapPoint):
+        swept += _swept(of_audio, _delete(session, of_audio, of_audio.content_hash.in_(forgotten)))
     return swept, forgotten
 
 
@@ -215,6 +230,28 @@ def sweep_encoder(session: Session, encoder_id: int, limit: int = PIECE) -> Swep
     session.execute(text("SET LOCAL lock_timeout = '1s'"))  # writers of embeddings wait behind it
     session.execute(text(f"DROP INDEX IF EXISTS {EMBEDDING_INDEX_PREFIX}{encoder_id:d}"))
     return _swept(Encoder, _delete(session, Encoder, Encoder.id == encoder_id))
+
+
+def sweep_maps(session: Session, limit: int = PIECE) -> Swept:
+    """Points of maps that nobody can see any more, then the maps.
+
+    Those are replaced by a newer one, or half drawn by a job that has ended, or of a deleted library or of an
+    encoder that no model has any more.
+    """
+    newer = aliased(Map)
+    of_open_job = select(Job.id).where(Job.id == Map.job_id, Job.state.in_(OPEN_JOB_STATES)).exists()
+    is_replaced = exists().where(
+        newer.encoder_id == Map.encoder_id,
+        newer.library_id.is_not_distinct_from(Map.library_id),
+        newer.completed_at > Map.completed_at,
+    )
+    of_library = select(Library.id).where(Library.id == Map.library_id, Library.deleted_at.is_not(None))
+    has_model = select(Model.id).where(Model.encoder_id == Map.encoder_id).exists()
+    unseen = or_(Map.completed_at.is_(None) & ~of_open_job, is_replaced, of_library.exists(), ~has_model)
+    map_id = session.scalar(select(Map.id).where(unseen).limit(1), execution_options=WITH_DELETED)
+    if removed := _delete_some(session, MapPoint, MapPoint.map_id == map_id, limit):
+        return _swept(MapPoint, removed)
+    return _swept(Map, _delete(session, Map, Map.id == map_id))
 
 
 def sweep_runs(session: Session, condition: ColumnElement[bool], limit: int = PIECE) -> Swept:

@@ -25,7 +25,7 @@ class TrialEnding:
     state: TrialState
     values: Sequence[float] | None = None
     error_code: str | None = None
-    error_detail: str | None = None
+    error_detail: str | None = None  # also of a pruned one
 
 
 def lock_study(session: Session, study_id: UUID) -> Study:

@@ -1,4 +1,4 @@
-"""Known files by their hash, and moving results and corrections from file hashes to audio hashes."""
+"""Known files by their hash, and moving results and corrections from other keys to audio hashes."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, aliased
 
 from core.library.content import TAGS_VERSION
 from core.store.correction_changes import move_corrections
+from core.store.review import move_review
 from core.store.tables import (
     Correction,
     CorrectionEntry,
@@ -21,6 +22,7 @@ from core.store.tables import (
     PredictionLabel,
     Track,
 )
+from core.store.training_tracks import move_training_tracks
 
 # Matches the expression of the partial index, so that the planner uses it.
 _IS_RESULT_OF = text("kind = 'predict' AND result ->> 'content_hash' = :content_hash")
@@ -52,44 +54,46 @@ def find_known_files(session: Session, file_hashes: Collection[bytes]) -> dict[b
     return {row.file_hash: KnownContent(row.content_hash, row.tags or {}, row.tags_error) for row in rows}
 
 
-def find_old_keys(session: Session, file_hashes: Collection[bytes]) -> set[bytes]:
-    """The file hashes under which an older version has stored results, or somebody corrected them."""
-    keys = union(
+def find_old_keys(session: Session, keys: Collection[bytes]) -> set[bytes]:
+    """Those of these keys under which results are stored, or somebody corrected them."""
+    found = union(
         *(
-            select(table.content_hash).where(table.content_hash.in_(file_hashes))
+            select(table.content_hash).where(table.content_hash.in_(keys))
             for table in (Prediction, Embedding, Correction, CorrectionEntry, Track)
         )
     )
-    return set(session.scalars(keys))
+    return set(session.scalars(found))
 
 
 def move_results(session: Session, contents: Mapping[bytes, bytes]) -> None:
-    """Move results from file hashes to audio hashes (old key -> new key).
+    """Move results and corrections to audio hashes from what stood for them (old key -> new key).
 
     If both keys have a result, the one with full coverage is kept. Idempotent, and safe while other workers
     move or write the same results.
     """
-    for old in sorted(find_old_keys(session, contents)):
-        if old != contents[old]:
-            _move(session, old, contents[old])
+    outdated = {old: new for old, new in contents.items() if old != new}
+    for old in sorted(find_old_keys(session, outdated)):
+        _move(session, old, outdated[old])
 
 
 def _move(session: Session, old: bytes, new: bytes) -> None:
+    for table in (Track, JobItem):  # first: whoever corrects one of these tracks holds it until that is there
+        session.execute(
+            update(table).where(table.content_hash == old).values(content_hash=new),
+            execution_options={"synchronize_session": False},
+        )
     for attempt in range(_ATTEMPTS):
         try:
             with session.begin_nested():
                 _move_predictions(session, old, new)
                 _move_embeddings(session, old, new)
+                move_review(session, old, new)
                 move_corrections(session, old, new)
+                move_training_tracks(session, old, new)
             break
         except IntegrityError:  # another worker has just written under the new key
             if attempt == _ATTEMPTS - 1:
                 raise
-    for table in (Track, JobItem):
-        session.execute(
-            update(table).where(table.content_hash == old).values(content_hash=new),
-            execution_options={"synchronize_session": False},
-        )
     session.execute(
         update(Job)
         .where(_IS_RESULT_OF.bindparams(content_hash=old.hex()))

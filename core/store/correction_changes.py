@@ -32,7 +32,7 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.dialects.postgresql import ARRAY, distinct_on, insert
 from sqlalchemy.orm import Session, aliased
 
 from core.errors import ChangeNotFound
@@ -128,7 +128,8 @@ def write_corrections(
     change = CorrectionChange(author=author, origin=origin, note=note)
     slices = (_given(rows[start : start + PER_STATEMENT]) for start in range(0, len(rows), PER_STATEMENT))
     changed = _write(session, change, slices, differs)
-    _end_leases(session, {each.content_hash for each in corrections}, change.id if changed else None)
+    if origin == "track":
+        _end_leases(session, corrections, author, change.id if changed else None)
     return Written(change.id if changed else None, changed, len(rows) - changed)
 
 
@@ -164,21 +165,20 @@ def undo_change(session: Session, change_id: UUID, author: str) -> Written:
         .limit(1)
         .lateral()
     )
+    of_label = (entry.content_hash, entry.label_key)
     wanted = (
-        select(
-            entry.content_hash,
-            entry.label_key,
-            func.coalesce(earlier.c.label, entry.label).label("label"),
-            earlier.c.verdict,
-        )
+        select(*of_label, func.coalesce(earlier.c.label, entry.label).label("label"), earlier.c.verdict)
+        .ext(distinct_on(*of_label))  # a change on two keys of one audio has two entries once they are one
         .join(earlier, true(), isouter=True)
         .where(entry.change_id == change_id)
+        .order_by(*of_label, entry.id)
     )
     change = CorrectionChange(author=author, origin="undo", undoes=change_id)
     slices = (wanted.where(entry.content_hash.between(*ends)) for ends in _ranges(session, change_id))
     changed = _write(session, change, slices, lambda _: Correction.change_id == change_id)
-    entries = session.scalar(select(func.count()).where(entry.change_id == change_id)) or 0
-    return Written(change.id if changed else None, changed, entries - changed)
+    labels = select(*of_label).where(entry.change_id == change_id).distinct().subquery()
+    total = session.scalar(select(func.count()).select_from(labels)) or 0
+    return Written(change.id if changed else None, changed, total - changed)
 
 
 def _ranges(session: Session, change_id: UUID) -> list[tuple[bytes, bytes]]:
@@ -242,25 +242,36 @@ def _write_slice(
     return session.scalar(select(func.count()).select_from(entries)) or 0
 
 
-def _end_leases(session: Session, content_hashes: Iterable[bytes], change_id: UUID | None) -> None:
-    """Nobody is being asked about this audio any more.
+def _end_leases(
+    session: Session, corrections: Sequence[NewCorrection], author: str, change_id: UUID | None
+) -> None:
+    """The author has answered what he was being asked about this audio, if he was.
 
-    Without a change its verdicts are confirmed as they were. Audio is sampled if it was picked at random and
-    nobody had said anything of it before this answer.
+    An answer that leaves a verdict as it was confirms it. Once it is given, nobody is being asked, so to send
+    it again confirms nothing. Audio is sampled if it was picked at random and nobody had said anything of it
+    before this answer.
     """
-    digests = cast(list(content_hashes), ARRAY(LargeBinary))
-    asked = select(Review.content_hash).where(Review.content_hash == any_(digests))
-    locked = asked.order_by(Review.content_hash).with_for_update().cte("asked")
+    digests = cast(list({each.content_hash for each in corrections}), ARRAY(LargeBinary))
+    keys = [name_key(each.label) for each in corrections]
     now = func.clock_timestamp()
-    values: dict[str, Any] = {"leased_until": now}
-    if change_id is None:
-        values["confirmed_at"] = now
-    else:
-        own = CorrectionEntry.content_hash == Review.content_hash
-        is_answer = exists().where(own, CorrectionEntry.change_id == change_id)
-        is_first = ~exists().where(own, CorrectionEntry.change_id != change_id)
-        is_sample = and_(Review.at_random, Review.leased_until > now, is_answer, is_first)
-        values["sampled_at"] = case((is_sample, now), else_=Review.sampled_at)
+    asked = select(Review.content_hash).where(
+        Review.content_hash == any_(digests), Review.reviewer == author, Review.leased_until > now
+    )
+    locked = asked.order_by(Review.content_hash).with_for_update().cte("asked")
+    is_kept = exists().where(
+        Correction.content_hash == Review.content_hash,
+        Correction.label_key.in_(keys),
+        Correction.verdict.is_not(None),
+        Correction.change_id.is_distinct_from(change_id),
+    )
+    own = CorrectionEntry.content_hash == Review.content_hash
+    is_answer = exists().where(own, CorrectionEntry.change_id == change_id)
+    is_first = ~exists().where(own, CorrectionEntry.change_id != change_id)
+    values = {
+        "leased_until": now,
+        "confirmed_at": case((is_kept, now), else_=Review.confirmed_at),
+        "sampled_at": case((and_(Review.at_random, is_answer, is_first), now), else_=Review.sampled_at),
+    }
     session.execute(
         update(Review).where(Review.content_hash.in_(select(locked.c.content_hash))).values(values),
         execution_options={"synchronize_session": False},
@@ -348,4 +359,3 @@ def move_corrections(session: Session, old: bytes, new: bytes) -> None:
             update(table).where(table.content_hash == old).values(content_hash=new),
             execution_options={"synchronize_session": False},
         )
-    session.execute(delete(Review).where(Review.content_hash == old))

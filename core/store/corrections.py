@@ -127,9 +127,14 @@ def count_corrected_since(
     return session.scalar(select(func.count()).select_from(audio.subquery())) or 0
 
 
-def get_content_hash(session: Session, track_id: UUID) -> bytes:
-    """Which audio a track holds. Raises TrackNotFound or TrackNotAnalysed."""
+def get_content_hash(session: Session, track_id: UUID, *, hold: bool = False) -> bytes:
+    """Which audio a track holds; with `hold`, it stays that until the transaction ends.
+
+    Raises TrackNotFound or TrackNotAnalysed.
+    """
     query = select(Track.id, Track.content_hash).join(Library, Library.id == Track.library_id)
+    if hold:
+        query = query.with_for_update(read=True, of=Track)
     row = session.execute(query.where(Track.id == track_id)).one_or_none()
     if row is None:
         raise TrackNotFound

@@ -13,6 +13,7 @@ from sqlalchemy import Text as TextType
 from sqlalchemy import column as named_column
 from sqlalchemy.orm import Session
 
+from core.library.label_facets import facet_of
 from core.spelling import name_key
 from core.states import Verdict
 from core.store.label_sets import list_label_sets
@@ -31,7 +32,7 @@ MOST_MISSING = 10_000  # that are counted
 @dataclass(frozen=True)
 class LabelCount:
     label: str
-    facet: str | None  # what kind of label it is, if a label set says so
+    facet: str | None  # what kind of label it is, by a label set or else if it is a common one
     count: int
 
 
@@ -60,7 +61,7 @@ def count_facets(session: Session, model: Model, wanted: TrackFilter) -> Facets:
         return _facets(session, model, wanted, _count(session, model, _meant(*where)), None)
     share, found = _try(session, model, where, SAMPLE / known)
     if found["all", ""] < ENOUGH:
-        few = gather(session, model, wanted, wanted.genres, where, Track.id)
+        few = gather(session, model, wanted, wanted.labels, where, Track.id)
         if few is None:
             share, found = _try(session, model, where, LARGE_SAMPLE / known)
         else:
@@ -188,6 +189,6 @@ def _label_counts(session: Session, model: Model, counts: Counts) -> list[LabelC
         for each in label_set.labels
     }
     return [
-        LabelCount(label, facets.get(name_key(label)), count)
+        LabelCount(label, facets.get(name_key(label)) or facet_of(label), count)
         for label, count in totals.most_common(MOST_VALUES)
     ]

@@ -1,12 +1,12 @@
 """The review queue: which tracks to ask people about next, and leases so that nobody is asked twice.
 
-Leases are on audio, so copies of a track are not asked about at the same time either. They end with a
-correction or by their time, so a reviewer that disappears holds nobody up for long.
+Leases are on audio, so copies of a track are not asked about at the same time either. They end with the
+reviewer's answer or by their time, so a reviewer that disappears holds nobody up for long.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -20,8 +20,11 @@ from sqlalchemy import (
     TextClause,
     case,
     cast,
+    delete,
     exists,
     func,
+    literal,
+    or_,
     select,
     text,
     true,
@@ -40,6 +43,7 @@ from core.store.libraries import get_library_by_name
 from core.store.tables import (
     Correction,
     CorrectionChange,
+    CorrectionEntry,
     Library,
     Model,
     Prediction,
@@ -107,8 +111,9 @@ def take_questions(
 ) -> list[Question]:
     """Lease up to `n` tracks, those to ask about first come first; `label` is one of the model's.
 
-    `margin` never gives two tracks of one album in a row, so it may give fewer than there are. `other` is
-    needed for `disagreement`. Takers wait for each other until their transactions end. Raises Invalid.
+    `margin` never gives two tracks of one album in a row, so it may give fewer than there are; the first may
+    be of the album that the reviewer was asked about last if nothing else is near. `other` is needed for
+    `disagreement`. Takers wait for each other until their transactions end. Raises Invalid.
     """
     session.execute(select(func.pg_advisory_xact_lock(REVIEW_LOCK)))
     ranked = _ranked(model, strategy, label, other)
@@ -116,7 +121,7 @@ def take_questions(
     window = n * WINDOW if strategy == Strategy.MARGIN else n
     found = [_Candidate(*row) for row in session.execute(_candidates(ranked, library_id, window))]
     found.sort(key=lambda each: -each.value if strategy == Strategy.DISAGREEMENT else each.value)
-    chosen = spread(found, n) if strategy == Strategy.MARGIN else found
+    chosen = spread(found, n, _last_albums(session, reviewer)) if strategy == Strategy.MARGIN else found
     at_random = strategy == Strategy.RANDOM and label is None
     until = _lease(session, [each.content_hash for each in chosen], reviewer, lease_s, at_random=at_random)
     tracks = session.execute(tracks_with(model).where(Track.id.in_([each.track_id for each in chosen])))
@@ -128,18 +133,48 @@ def take_questions(
     ]
 
 
-def spread(candidates: Sequence[_Candidate], n: int) -> list[_Candidate]:
-    """Up to `n` candidates in their order, put off where two of one album would follow each other."""
+def spread(candidates: Sequence[_Candidate], n: int, before: Set[str | None]) -> list[_Candidate]:
+    """Up to `n` candidates in their order, put off where two of one album would follow each other.
+
+    The first is of none of the albums `before`, unless all are.
+    """
     chosen: list[_Candidate] = []
     waiting = list(candidates)
     while waiting and len(chosen) < n:
-        last = chosen[-1].album if chosen else None
-        fitting = (place for place, each in enumerate(waiting) if last is None or each.album != last)
-        place = next(fitting, None)
+        last = {chosen[-1].album} if chosen else before
+        fitting = (
+            place for place, each in enumerate(waiting) if each.album is None or each.album not in last
+        )
+        place = next(fitting, None if chosen else 0)
         if place is None:
             break
         chosen.append(waiting.pop(place))
     return chosen
+
+
+def _last_albums(session: Session, reviewer: str) -> set[str | None]:
+    """The albums that this reviewer was asked about last.
+
+    Of what was asked last, the lease is the newest of those that run or, if it was answered, the newest of
+    those that have ended.
+    """
+    now = func.clock_timestamp()
+    newest = [
+        Track.content_hash.in_(
+            select(Review.content_hash)
+            .where(Review.reviewer == reviewer, kind)
+            .order_by(Review.leased_until.desc())
+            .limit(1)
+        )
+        for kind in (Review.leased_until > now, Review.leased_until <= now)
+    ]
+    return set(session.scalars(select(_album()).where(or_(*newest))))
+
+
+def _album() -> ColumnElement[Any]:
+    """The album of a track, with its folder; NULL if its tags name none."""
+    folder = func.regexp_replace(Track.path, "[^/]*$", "", type_=Text)
+    return folder.concat(func.nullif(Track.tags["album"].astext, ""))
 
 
 def count_progress(session: Session, model: Model, label: str | None, library: str | None) -> Progress:
@@ -187,6 +222,58 @@ def release(session: Session, track_ids: Sequence[UUID], reviewer: str) -> None:
         update(Review).where(Review.content_hash.in_(select(locked.c.content_hash))).values(leased_until=now),
         execution_options={"synchronize_session": False},
     )
+
+
+def lease_again(session: Session, track_id: UUID, reviewer: str, lease_s: float) -> bool:
+    """Lease a track to a reviewer who goes back to it; False if somebody else is being asked about it.
+
+    Takers wait until the transaction ends.
+    """
+    session.execute(select(func.pg_advisory_xact_lock(REVIEW_LOCK)))
+    until = func.clock_timestamp() + seconds(lease_s)
+    audio = select(Track.content_hash, literal(reviewer), until)
+    audio = audio.where(Track.id == track_id, Track.content_hash.is_not(None))
+    statement = insert(Review).from_select(["content_hash", "reviewer", "leased_until"], audio)
+    leased = statement.on_conflict_do_update(
+        index_elements=[Review.content_hash],
+        set_={name: statement.excluded[name] for name in ("reviewer", "leased_until")},
+        where=(Review.reviewer == reviewer) | (Review.leased_until <= func.clock_timestamp()),
+    ).returning(Review.content_hash)
+    return session.scalar(leased) is not None
+
+
+def move_review(session: Session, old: bytes, new: bytes) -> None:
+    """Move who is asked about some audio, and what came of it, to another key, before its corrections.
+
+    Of two leases the later stays, of two confirmations the earlier, so that nothing counts as confirmed which
+    was not. It remains a sample unless something had been said under the other key before.
+    """
+    both = select(Review.content_hash).where(Review.content_hash.in_((old, new)))
+    session.execute(both.order_by(Review.content_hash).with_for_update())
+    unsynchronized = {"synchronize_session": False}
+    for key, other in ((old, new), (new, old)):
+        said_before = exists().where(
+            CorrectionEntry.content_hash == other,
+            CorrectionChange.id == CorrectionEntry.change_id,
+            CorrectionChange.created_at < Review.sampled_at,
+        )
+        session.execute(
+            update(Review).where(Review.content_hash == key, said_before).values(sampled_at=None),
+            execution_options=unsynchronized,
+        )
+    lease = ("reviewer", "leased_until", "at_random")
+    rest = ("sampled_at", "confirmed_at")
+    columns = [getattr(Review, name) for name in (*lease, *rest)]
+    gone = delete(Review).where(Review.content_hash == old).returning(*columns).cte("gone")
+    statement = insert(Review).from_select(["content_hash", *lease, *rest], select(literal(new), gone))
+    moved = statement.excluded
+    is_later = moved.leased_until > Review.leased_until
+    are_confirmed = func.num_nulls(moved.confirmed_at, Review.confirmed_at) == 0
+    values = {name: case((is_later, moved[name]), else_=getattr(Review, name)) for name in lease} | {
+        "sampled_at": func.least(moved.sampled_at, Review.sampled_at),  # NULL is passed over
+        "confirmed_at": case((are_confirmed, func.least(moved.confirmed_at, Review.confirmed_at))),
+    }
+    session.execute(statement.on_conflict_do_update(index_elements=[Review.content_hash], set_=values))
 
 
 def may_hide_errors(session: Session, model: Model) -> bool:
@@ -294,10 +381,8 @@ def _candidates(
     """The first that are there and that nobody is being asked about, each with one of its tracks."""
     digest = ranked.selected_columns["content_hash"]
     first = ranked.where(_is_present(digest, library_id), ~_is_leased(digest)).limit(limit).subquery()
-    folder = func.regexp_replace(Track.path, "[^/]*$", "", type_=Text)
-    album = folder.concat(func.nullif(Track.tags["album"].astext, ""))  # NULL without a tag
     track = (
-        select(Track.id, album.label("album"))
+        select(Track.id, _album().label("album"))
         .join(Library, Library.id == Track.library_id)
         .where(Track.content_hash == first.c.content_hash, *_there(library_id))
         .order_by(Track.path, Track.id)
@@ -335,10 +420,12 @@ def _lease(
     """Until when each piece of audio is leased from now on."""
     if not content_hashes:
         return {}
-    until = func.clock_timestamp() + seconds(lease_s)
+    until = func.statement_timestamp() + seconds(lease_s)
+    # A microsecond apart, which keeps the order in which they are asked about.
+    ends = {digest: until + timedelta(microseconds=place) for place, digest in enumerate(content_hashes)}
     rows = [
-        {"content_hash": digest, "reviewer": reviewer, "leased_until": until, "at_random": at_random}
-        for digest in sorted(content_hashes)
+        {"content_hash": digest, "reviewer": reviewer, "leased_until": ends[digest], "at_random": at_random}
+        for digest in sorted(ends)
     ]
     statement = insert(Review).values(rows)
     leased = statement.on_conflict_do_update(

@@ -17,9 +17,9 @@ from core.store.base import Deletable
 SessionFactory = sessionmaker[Session]
 
 # All statements are short: the timeouts stop a faulty one from holding its locks, and to compile them takes
-# longer than it saves. What is asked for often is in memory, where a page costs the same wherever it is.
+# longer than it saves.
 TIMEOUTS = "-c statement_timeout=30s -c lock_timeout=5s -c idle_in_transaction_session_timeout=30s"
-SERVER_OPTIONS = f"{TIMEOUTS} -c jit=off -c random_page_cost=1.1"
+SERVER_OPTIONS = f"{TIMEOUTS} -c jit=off"
 # A dead connection is detected within half a minute instead of the system's two hours.
 PROBES = {"keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3}
 DEAD_AFTER = {"tcp_user_timeout": 30_000} | PROBES  # ms; seconds

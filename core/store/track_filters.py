@@ -21,9 +21,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from core.areas import Area
 from core.errors import Invalid
+from core.label_scores import LabelScores
 from core.spelling import name_key
 from core.states import Verdict
+from core.store.areas import lies_in
 from core.store.ids import id_starts_with
 from core.store.libraries import get_library_by_name
 from core.store.tables import Correction, LabelSet, Library, Model, Prediction, PredictionLabel, Track
@@ -35,15 +38,16 @@ DECIDED = (Verdict.YES, Verdict.NO)
 class TrackFilter:
     """Which tracks are meant: all that is given must hold."""
 
-    genre: str | None = None  # a label
-    min_score: float | None = None  # of each genre, unless a person gave it; None: what its threshold is
+    genre: str | LabelScores | None = None  # a label
+    # Of each genre without scores of its own, unless a person gave it; None: what its threshold is.
+    min_score: float | None = None
     library: str | None = None
     path: str | None = None
     q: str | None = None  # part of the path, ignoring case
     unreadable_tags: bool = False
-    max_score: float = 1.0  # of each genre, unless a person gave it
-    genres_too: tuple[str, ...] = ()  # further labels that they have
-    not_genres: tuple[str, ...] = ()  # labels that they have not
+    max_score: float = 1.0  # like min_score
+    genres_too: tuple[str | LabelScores, ...] = ()  # further labels that they have
+    not_genres: tuple[str | LabelScores, ...] = ()  # that they have not, or not with these scores
     id_prefix: str | None = None
     words: tuple[str, ...] = ()  # beginnings of words of the path and the tags, all of which they have
     suffix: str | None = None  # in lower case, with its dot
@@ -51,10 +55,25 @@ class TrackFilter:
     corrected: bool | None = None  # whether somebody said something of their labels
     unsure: bool = False  # of which people could not tell some label
     missing: bool = False  # those whose file is gone, instead of those that are there
+    area: Area | None = None  # of a map, in which their audio lies
 
     @property
-    def genres(self) -> list[str]:
-        return [] if self.genre is None else [self.genre, *self.genres_too]
+    def labels(self) -> list[LabelScores]:
+        """Those that the tracks have, each with the scores that are meant."""
+        named = () if self.genre is None else (self.genre, *self.genres_too)
+        return [
+            LabelScores(each, self.min_score, self.max_score) if isinstance(each, str) else each
+            for each in named
+        ]
+
+    @property
+    def not_labels(self) -> list[LabelScores]:
+        return [LabelScores(each) if isinstance(each, str) else each for each in self.not_genres]
+
+    @property
+    def has_scores(self) -> bool:
+        """Whether labels are meant by a lowest score, so that tracks need not have them."""
+        return any(each.least is not None for each in self.labels)
 
 
 EVERYTHING = TrackFilter()
@@ -62,10 +81,8 @@ EVERYTHING = TrackFilter()
 
 def matching(session: Session, model: Model, wanted: TrackFilter) -> list[ColumnElement[bool]]:
     """What holds of the tracks that `list_tracks` lists on all its pages; raises the same errors."""
-    where = besides_genre(session, model, wanted)
-    if wanted.genre is None:
-        return where
-    return [*where, _has_label(session, model, wanted.genre, wanted)]
+    first = wanted.labels[:1]
+    return [*besides_genre(session, model, wanted), *(_has_label(session, model, each) for each in first)]
 
 
 def besides_genre(session: Session, model: Model, wanted: TrackFilter) -> list[ColumnElement[bool]]:
@@ -83,9 +100,11 @@ def besides_genre(session: Session, model: Model, wanted: TrackFilter) -> list[C
         where.append(Track.tags_error.is_not(None))
     if wanted.id_prefix is not None:
         where.append(id_starts_with(Track.id, wanted.id_prefix))
-    where += [_has_label(session, model, genre, wanted) for genre in wanted.genres_too]
-    where += [~_has_label(session, model, genre, EVERYTHING) for genre in wanted.not_genres]
+    where += [_has_label(session, model, each) for each in wanted.labels[1:]]
+    where += [~_has_label(session, model, each) for each in wanted.not_labels]
     where += _of_file(wanted) + _by_verdicts(wanted)
+    if wanted.area is not None:
+        where.append(lies_in(session, wanted.area))
     return [*where, _is_there(wanted)]
 
 
@@ -164,10 +183,10 @@ def find_label(session: Session, model: Model, name: str) -> str | None:
     raise Invalid(f"The model {model.reference} has no label {name!r}.")
 
 
-def _has_label(session: Session, model: Model, genre: str, wanted: TrackFilter) -> ColumnElement[bool]:
+def _has_label(session: Session, model: Model, wanted: LabelScores) -> ColumnElement[bool]:
     """Whether a track has the label for a person or, if nobody said more, such a score by the model."""
-    label = find_label(session, model, genre)
-    confirmed = _exists(Correction.content_hash, *is_confirmed(genre))
+    label = find_label(session, model, wanted.label)
+    confirmed = _exists(Correction.content_hash, *is_confirmed(wanted.label))
     if label is None:
         return confirmed
     if reaches_below(model, label, wanted):
@@ -184,7 +203,7 @@ def is_confirmed(genre: str) -> tuple[ColumnElement[bool], ...]:
     return Correction.label_key == name_key(genre), Correction.verdict == Verdict.YES
 
 
-def has_label_row(model: Model, label: str, wanted: TrackFilter) -> tuple[ColumnElement[bool], ...]:
+def has_label_row(model: Model, label: str, wanted: LabelScores) -> tuple[ColumnElement[bool], ...]:
     """Of rows of labels: that the model gave this one, with such a score."""
     given = PredictionLabel
     return given.model_id == model.id, given.label == label, *score_between(given.score, wanted)
@@ -208,19 +227,19 @@ def is_undecided(model: Model, label: str) -> ColumnElement[bool]:
     return ~_exists(Correction.content_hash, contradicts)
 
 
-def score_between(score: SQLColumnExpression[Any], wanted: TrackFilter) -> list[ColumnElement[bool]]:
-    least = score >= cast(wanted.min_score or 0.0, REAL)
-    return [least] if wanted.max_score >= 1 else [least, score <= cast(wanted.max_score, REAL)]
+def score_between(score: SQLColumnExpression[Any], wanted: LabelScores) -> list[ColumnElement[bool]]:
+    least = score >= cast(wanted.least or 0.0, REAL)
+    return [least] if wanted.most >= 1 else [least, score <= cast(wanted.most, REAL)]
 
 
-def reaches_below(model: Model, label: str, wanted: TrackFilter) -> bool:
+def reaches_below(model: Model, label: str, wanted: LabelScores) -> bool:
     """Whether scores are asked for with which the model does not give the label: rows of labels lack them.
 
     Exclusive labels have no thresholds: a track has only the one with the highest score.
     """
-    if wanted.min_score is None or model.single_label:
+    if wanted.least is None or model.single_label:
         return False
-    return wanted.min_score < threshold_of(model, label)
+    return wanted.least < threshold_of(model, label)
 
 
 def threshold_of(model: Model, label: str) -> float:

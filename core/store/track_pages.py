@@ -22,6 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from core.errors import Invalid, InvalidCursor
+from core.label_scores import LabelScores
 from core.states import TrackOrder, Verdict
 from core.store.cursor import Page, cut_page, decode_cursor
 from core.store.tables import Correction, Model, Prediction, PredictionLabel, Track
@@ -59,7 +60,9 @@ def list_tracks(
     if order is TrackOrder.SCORE and wanted.genre is None:
         raise Invalid("Only tracks of a genre have an order by score: name a `genre`.")
     if wanted.genre is not None and order in (None, TrackOrder.SCORE):
-        return _labelled_page(session, model, wanted.genre, wanted, cursor, limit)
+        return _labelled_page(session, model, wanted.labels[0], wanted, cursor, limit)
+    if order is TrackOrder.DURATION:
+        return _page_by_duration(session, model, wanted, cursor, limit)
     keys = ORDERS[order]
     after = None if cursor is None else decode_cursor(cursor, *keys.parts)
     rows = [track_row(*row) for row in _in_order(session, model, wanted, keys, after, limit + 1)]
@@ -108,7 +111,7 @@ def _in_order(
         return session.execute(one_after_another).all()
     columns = dict.fromkeys((Track.id, *keys.columns))
     is_soon_found = is_frequent(session, where, known)
-    found = None if is_soon_found else gather(session, model, wanted, wanted.genres, where, *columns)
+    found = None if is_soon_found else gather(session, model, wanted, wanted.labels, where, *columns)
     if found is None:
         with one_by_one(session):
             return session.execute(one_after_another).all()
@@ -117,10 +120,37 @@ def _in_order(
     return session.execute(keys.follow(page, keys.columns, None)).all()
 
 
+def _page_by_duration(
+    session: Session, model: Model, wanted: TrackFilter, cursor: str | None, limit: int
+) -> Page[TrackRow]:
+    """The longest first, then those that the model has not analysed, whose cursor has no duration."""
+    shortest, last_id = (None, None) if cursor is None else decode_cursor(cursor, _duration, UUID)
+    query = tracks_with(model).where(*matching(session, model, wanted)).limit(limit + 1)
+    key = (Prediction.duration_s, Track.id)
+    rows: list[TrackRow] = []
+    if cursor is None or shortest is not None:
+        known = query.where(Prediction.duration_s.is_not(None))
+        if last_id is not None:
+            known = known.where(tuple_(*key) < tuple_(shortest, last_id))
+        rows = [track_row(*row) for row in session.execute(known.order_by(*(each.desc() for each in key)))]
+    if len(rows) <= limit:
+        unknown = query.where(Prediction.duration_s.is_(None)).limit(limit + 1 - len(rows))
+        if shortest is None and last_id is not None:
+            unknown = unknown.where(Track.id > last_id)
+        rows += [track_row(*row) for row in session.execute(unknown.order_by(Track.id))]
+    return cut_page(
+        rows, limit, lambda row: (row.prediction.duration_s if row.prediction else None, row.track.id)
+    )
+
+
+def _duration(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
 def _labelled_page(
     session: Session,
     model: Model,
-    genre: str,
+    asked: LabelScores,
     wanted: TrackFilter,
     cursor: str | None,
     limit: int,
@@ -129,15 +159,15 @@ def _labelled_page(
 
     Only scores below the threshold are in no index: those of all audio are looked through.
     """
-    label = find_label(session, model, genre)
+    label = find_label(session, model, asked.label)
     tracks = _besides(session, model, wanted)
     after, below = _positions(cursor)
     rows: list[tuple[TrackRow, tuple[Any, ...]]] = []
     if below is None:
-        for *row, digest in session.execute(_confirmed(tracks, genre, after).limit(limit + 1)):
+        for *row, digest in session.execute(_confirmed(tracks, asked.label, after).limit(limit + 1)):
             found = track_row(*row)
             rows.append((found, (str(Verdict.YES), digest.hex(), found.track.id)))
-    for query in [] if label is None else _predicted(tracks, model, label, wanted, below):
+    for query in [] if label is None else _predicted(tracks, model, label, asked, below):
         if len(rows) > limit:
             break
         for *row, score in session.execute(query.limit(limit + 1 - len(rows))):
@@ -154,7 +184,7 @@ def _besides(session: Session, model: Model, wanted: TrackFilter) -> Select[*tup
     known = estimate_tracks(session)
     if known < MANY or wanted == label_only or is_frequent(session, where, known):
         return tracks_with(model).where(*where)
-    found = gather(session, model, wanted, wanted.genres_too, where, Track.id)
+    found = gather(session, model, wanted, wanted.labels[1:], where, Track.id)
     return tracks_with(model).where(*(where if found is None else [Track.id.in_(select(found.c.id))]))
 
 
@@ -191,7 +221,7 @@ def _predicted(
     tracks: Select[*tuple[Any, ...]],
     model: Model,
     label: str,
-    wanted: TrackFilter,
+    wanted: LabelScores,
     below: tuple[float, UUID] | None,
 ) -> list[Select[*tuple[Any, ...]]]:
     """Tracks by the model's scores of which nobody said more, the highest first, query after query."""
@@ -205,7 +235,7 @@ def _given(
     tracks: Select[*tuple[Any, ...]],
     model: Model,
     label: str,
-    wanted: TrackFilter,
+    wanted: LabelScores,
     below: tuple[float, UUID] | None,
 ) -> Select[*tuple[Any, ...]]:
     """Tracks that the model gave the label, out of the index."""
@@ -223,7 +253,7 @@ def _scored_below(
     tracks: Select[*tuple[Any, ...]],
     model: Model,
     label: str,
-    wanted: TrackFilter,
+    wanted: LabelScores,
     below: tuple[float, UUID] | None,
 ) -> Select[*tuple[Any, ...]]:
     """Tracks whose score is below the threshold.

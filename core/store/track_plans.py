@@ -13,6 +13,7 @@ from uuid import UUID
 from sqlalchemy import CTE, ColumnElement, func, select, text, union_all
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from core.label_scores import LabelScores
 from core.store.tables import Correction, Library, Model, PredictionLabel, Track
 from core.store.track_filters import (
     TrackFilter,
@@ -37,6 +38,8 @@ NEITHER_GATHER_NOR_SORT = select(
 GATHER_AND_SORT = select(
     func.set_config("enable_bitmapscan", "on", True), func.set_config("enable_sort", "on", True)
 )
+# Until the transaction ends: some thousand tracks are looked up in an index rather than found in all.
+LOOK_UP = select(func.set_config("random_page_cost", "1.1", True))
 MOST_COMPARED = 20_000  # rows of a label; one that has fewer is rare
 
 
@@ -72,26 +75,25 @@ def gather(
     session: Session,
     model: Model,
     wanted: TrackFilter,
-    genres: Sequence[str],
+    labels: Sequence[LabelScores],
     where: Sequence[ColumnElement[bool]],
     *columns: InstrumentedAttribute[Any],
 ) -> CTE | None:
-    """All tracks that match, with these columns; `genres` are labels that they must have by `where`.
+    """All tracks that match, with these columns; `labels` are those that they must have by `where`.
 
     None where nothing that they must have is rare by itself.
     """
-    start = _rarest_label(session, model, wanted, genres)
+    start = _rarest_label(session, model, labels)
     if not start and not _has_index(wanted):
         return None
+    session.execute(LOOK_UP)
     found = select(*columns).join(Library, Library.id == Track.library_id).where(*start, *where)
     return found.cte("found").prefix_with("MATERIALIZED")
 
 
-def _rarest_label(
-    session: Session, model: Model, wanted: TrackFilter, genres: Sequence[str]
-) -> list[ColumnElement[bool]]:
+def _rarest_label(session: Session, model: Model, labels: Sequence[LabelScores]) -> list[ColumnElement[bool]]:
     """What follows from having a rare label, but lets Postgres start from its rows."""
-    sources = [_audio_with(session, model, genre, wanted) for genre in genres]
+    sources = [_audio_with(session, model, each) for each in labels]
     counted = [(_count_some(session, source), source) for source in sources if source is not None]
     rare = [(count, source) for count, source in counted if count < MOST_COMPARED]
     return [Track.content_hash.in_(min(rare, key=itemgetter(0))[1])] if rare else []
@@ -104,10 +106,10 @@ def _has_index(wanted: TrackFilter) -> bool:
     return any(names) or any(flags)
 
 
-def _audio_with(session: Session, model: Model, genre: str, wanted: TrackFilter) -> Any:
+def _audio_with(session: Session, model: Model, wanted: LabelScores) -> Any:
     """The audio that may have a label; None where only the scores of all audio tell."""
-    label = find_label(session, model, genre)
-    confirmed = select(Correction.content_hash).where(*is_confirmed(genre))
+    label = find_label(session, model, wanted.label)
+    confirmed = select(Correction.content_hash).where(*is_confirmed(wanted.label))
     if label is None:
         return confirmed
     if reaches_below(model, label, wanted):

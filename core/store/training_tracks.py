@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import LargeBinary, any_, cast, exists, select
+from sqlalchemy import LargeBinary, any_, cast, delete, exists, select, update
 from sqlalchemy.dialects.postgresql import ARRAY, insert
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from core.store.tables import Model, TrainingTrack
 
@@ -48,3 +48,16 @@ def find_training_tracks(
         .order_by(TrainingTrack.model_id == model.id)  # its own last, which then counts
     )
     return {digest: scores for digest, scores in session.execute(query)}
+
+
+def move_training_tracks(session: Session, old: bytes, new: bytes) -> None:
+    """Move what is stored of some audio from one key to another; of two scores those of the new key stay."""
+    other = aliased(TrainingTrack)
+    present = exists().where(other.model_id == TrainingTrack.model_id, other.content_hash == new)
+    # The primary key begins with the model.
+    moved = (TrainingTrack.model_id.in_(select(Model.id)), TrainingTrack.content_hash == old)
+    unsynchronized = {"synchronize_session": False}
+    session.execute(delete(TrainingTrack).where(*moved, present), execution_options=unsynchronized)
+    session.execute(
+        update(TrainingTrack).where(*moved).values(content_hash=new), execution_options=unsynchronized
+    )

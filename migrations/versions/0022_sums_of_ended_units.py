@@ -5,7 +5,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = '0022'
-down_revision = '0019'
+down_revision = '0021'
 branch_labels = None
 depends_on = None
 
@@ -61,7 +61,8 @@ def upgrade() -> None:
         postgresql_where=sa.text("started_at IS NOT NULL AND state IN ('ready', 'dispatched', 'running')"),
     )
     op.create_check_constraint(
-        op.f('ck_job_units_begun_if_counted'), 'job_units', 'started_at IS NOT NULL OR done + failed + skipped = 0'
+        op.f('ck_job_units_begun_if_counted'), 'job_units',
+        "started_at IS NOT NULL OR done + failed + skipped = 0 OR state IN ('done', 'failed', 'cancelled')",
     )
     op.execute(ADD_ENDED)
     for trigger in TRIGGERS:

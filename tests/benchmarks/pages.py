@@ -148,7 +148,6 @@ LISTS = {
     "its items": "/jobs/{job}/items?limit=100",
     "its failed items": "/jobs/{job}/items?state=failed&limit=100",
     "its items of a code": "/jobs/{job}/items?code=decode_error&limit=100",
-    "labels": "/labels",
     "review": "/review?n=10",
     "corrections": "/corrections",
     "models": "/models",
@@ -160,7 +159,11 @@ PAGES = {
     "library page, of a label": "library?genre=label+3",
     "library page, of a rare label by path": "library?genre=label+49&sort=path",
     "library page, of corrected tracks": "library?corrected=true",
-    **{f"page: {page.name}": page.address for page in EVERY_PAGE if isinstance(page.address, str)},
+    **{
+        f"page: {page.name}": page.address
+        for page in EVERY_PAGE
+        if isinstance(page.address, str) and page.name != "problem"
+    },
 }
 
 

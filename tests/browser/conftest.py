@@ -22,9 +22,12 @@ from tests.support.builders import (
     make_finished_job,
     make_job,
     make_library,
+    make_map,
     make_model,
     make_run,
+    make_study,
     make_track,
+    make_trial,
     make_unit,
 )
 from tests.support.chromium import chromium, complaints, find_programs, resize
@@ -80,6 +83,9 @@ def filled(clean_database: SessionFactory, tmp_path: Path) -> SessionFactory:
             tracks.append(make_analysed_track(session, library, model, path, **known))
         waveform = Waveform(1.0, 0.25, bytes([40, 90, 200, 120]), bytes([20, 50, 110, 60]))
         save_waveforms(session, {track.content_hash or b"": waveform for track in tracks})
+        places = [(20_000, 20_000), (21_000, 22_000), (50_000, 45_000)]
+        audio = [track.content_hash or b"" for track in tracks]
+        make_map(session, model, [(digest, x, y) for digest, (x, y) in zip(audio, places, strict=True)])
         failed = make_track(session, library, path=HOSTILE)
         make_finished_job(session, library, model, tracks, [failed])
         running = make_job(
@@ -87,6 +93,9 @@ def filled(clean_database: SessionFactory, tmp_path: Path) -> SessionFactory:
         )
         make_unit(session, running, done=4)
         make_job(session, state=JobState.FAILED, error_code="job_failed", error_detail="It failed.")
+        study = make_study(session)
+        for number, value in enumerate((0.5, 0.7, None, 0.6)):
+            make_trial(session, study, number, value)
         results = RESULTS | {"dropped": {}}
         run = make_run(session, model_id=model.id, metrics={"f1_macro": 0.8}, results=results)
         save_epochs(session, run.id, [make_report(epoch, fold) for fold in (1, 2) for epoch in (1, 2, 3)])

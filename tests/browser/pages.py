@@ -26,6 +26,16 @@ def newest(noun: str) -> Callable[[httpx.Client], str]:
     return lambda rest: f"{noun}/{rest.get(f'/{noun}').raise_for_status().json()['items'][0]['id']}"
 
 
+def newest_study(rest: httpx.Client) -> str:
+    studies = rest.get("/studies").raise_for_status().json()["items"]
+    return f"studies/{studies[0]['id']}" if studies else "studies"
+
+
+def first_trial(rest: httpx.Client) -> str:
+    address = newest_study(rest)
+    return f"{address}/trials/0" if "/" in address else address
+
+
 def newest_run(rest: httpx.Client) -> str:
     runs = rest.get("/runs").raise_for_status().json()["items"]
     return f"training/{runs[0]['id']}" if runs else "training"
@@ -35,6 +45,11 @@ def labelled_track(rest: httpx.Client) -> str:
     """The one whose file there is."""
     tracks = rest.get("/tracks", params={"q": "jazz/"}).raise_for_status().json()["items"]
     return f"tracks/{tracks[0]['id']}"
+
+
+def area_of_map(rest: httpx.Client) -> str:
+    map_id = rest.get("/map").raise_for_status().json()["map_id"]
+    return f"map/tracks?area={map_id}:0,0,65535,0,65535,65535,0,65535"
 
 
 def review_question(rest: httpx.Client) -> str:
@@ -49,12 +64,19 @@ PAGES = (
     Page("job", newest("jobs")),
     Page("new-job", "jobs/new"),
     Page("library", "library"),
+    Page("found", "library?genre=rock:0..&not_genre=jazz:0.95..&sort=score"),
     Page("track", labelled_track),
+    Page("map", "map"),
+    Page("map-area", area_of_map),
     Page("review", "review"),
     Page("review-question", review_question),
     Page("models", "models"),
     Page("model", newest_model),
     Page("training", "training"),
+    Page("studies", "studies"),
+    Page("study", newest_study),
+    Page("trial", first_trial),
+    Page("new-study", "studies/new"),
     Page("run", newest_run),
     Page("new-training", "training/new"),
     Page("settings", "settings"),

@@ -27,10 +27,11 @@ def demo_stack() -> Iterator[str]:
     with local_stack(settings) as stack, httpx.Client(base_url=f"{stack.url}/api/v1", timeout=60) as rest:
         folder = str((settings.data_dir / "samples").resolve())
         rest.post("/libraries", json={"name": "samples", "path": folder}).raise_for_status()
-        job = rest.post("/jobs", json={"kind": "analysis", "params": {"library": "samples"}}).json()
-        with rest.stream("GET", f"/jobs/{job['id']}/events") as events:
-            for _ in events.iter_lines():  # until the job has ended
-                pass
+        for kind, params in (("analysis", {"library": "samples"}), ("map", {})):
+            job = rest.post("/jobs", json={"kind": kind, "params": params}).raise_for_status().json()
+            with rest.stream("GET", f"/jobs/{job['id']}/events") as events:
+                for _ in events.iter_lines():  # until the job has ended
+                    pass
         yield stack.url
 
 

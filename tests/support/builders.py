@@ -1,6 +1,7 @@
 """Rows for tests: `make_x(session, **overrides)` adds one that is complete and plausible."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -8,8 +9,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.config.params import AnalysisParams, JobKind, PredictParams
+from core.config.tuning import TuningConfig
 from core.scopes import Scope
-from core.states import ItemState, JobState, UnitState
+from core.states import ItemState, JobState, TrialState, UnitState
 from core.store.api_keys import create_api_key
 from core.store.base import Base
 from core.store.predictions import NewPrediction, save_predictions
@@ -21,16 +23,34 @@ from core.store.tables import (
     JobItem,
     JobUnit,
     Library,
+    Map,
+    MapPoint,
     Model,
     ModelAlias,
     Prediction,
     Run,
+    Study,
     Track,
+    Trial,
     Worker,
 )
 
 LABELS = ["rock", "jazz", "ambient"]
 EMBEDDING_SIZE = 4
+STARTED = datetime(2026, 1, 1, 12, tzinfo=UTC)
+STUDY: dict[str, Any] = {
+    "study_name": "mine",
+    "experiment": {
+        "experiment_name": "mine",
+        "dataset": {"kind": "library", "library": "music"},
+        "model": {"kind": "transfer", "head": "linear"},
+    },
+    "space": {
+        "training.lr": {"kind": "float", "low": 0.0001, "high": 0.1, "log": True},
+        "training.optimizer": {"kind": "categorical", "choices": ["sgd", "adamw"]},
+    },
+    "n_trials": 30,
+}
 Row = TypeVar("Row", bound=Base)
 
 
@@ -159,6 +179,34 @@ def make_run(session: Session, experiment: str = "mine", **overrides: Any) -> Ru
     return _add(session, Run(**values))
 
 
+def make_study(session: Session, *, config: dict[str, Any] | None = None, **overrides: Any) -> Study:
+    """A study with its job, of which nothing has started; `config` replaces parts of its configuration."""
+    content = TuningConfig.model_validate(STUDY | (config or {})).model_dump(mode="json")
+    unit = {"kind": "trial", "queue": "trial"}
+    wanted = {"params": {"study": content}, "total": content["n_trials"]}
+    job = make_job(session, kind=JobKind.TUNING, **wanted, unit=unit)
+    values = {"id": job.id, "name": content["study_name"], "config": content, "job_id": job.id}
+    return _add(session, Study(**values | overrides))
+
+
+def make_trial(session: Session, study: Study, number: int, value: float | None, **overrides: Any) -> Trial:
+    """A complete trial; one without a value is pruned unless stated otherwise."""
+    values = {
+        "study_id": study.id,
+        "number": number,
+        "job_id": study.job_id,
+        "state": TrialState.PRUNED if value is None else TrialState.COMPLETE,
+        "params": {
+            "training.lr": 0.0001 * 1.1 ** (number % 60),
+            "training.optimizer": ("sgd", "adamw")[number % 2],
+        },
+        "values": None if value is None else [value],
+        "started_at": STARTED,
+        "finished_at": STARTED + timedelta(seconds=number + 1),
+    }
+    return _add(session, Trial(**values | overrides))
+
+
 def make_item(session: Session, unit: JobUnit, track: Track, pos: int, **overrides: Any) -> JobItem:
     values = {"unit_id": unit.id, "pos": pos, "job_id": unit.job_id, "track_id": track.id}
     return _add(session, JobItem(**values | overrides))
@@ -189,6 +237,31 @@ def make_finished_job(
     for pos, track in enumerate(failed, len(labelled)):
         make_item(session, unit, track, pos, **error)
     return job
+
+
+def make_map(
+    session: Session, model: Model, places: Sequence[tuple[bytes, int, int]], **overrides: Any
+) -> Map:
+    """A map of audio at places (content hash, x, y), all of which is labelled rock."""
+    ordered = sorted(places)
+    facts = {"tracks": len(places), "not_analysed": 0, "no_embedding": 0, "landmarks": len(places)}
+    region = {"label": "rock", "level": 1, "x": 30_000, "y": 60_000, "tracks": len(places)}
+    values = {
+        "encoder_id": model.encoder_id,
+        "model": model.reference,
+        "seed": 0,
+        "completed_at": datetime.now(UTC),
+        "points": len(places),
+        "facts": {**facts, "trustworthiness": 0.97, "regions": [region]},
+        "labels": ["rock"],
+        "positions": b"".join(x.to_bytes(2, "little") + y.to_bytes(2, "little") for _, x, y in ordered),
+        "colours": bytes([1] * len(places)),
+        "picture": b"\x89PNG\r\n\x1a\n",
+    }
+    drawn = _add(session, Map(**values | overrides))
+    for place, (content_hash, x, y) in enumerate(ordered):
+        _add(session, MapPoint(map_id=drawn.id, place=place, content_hash=content_hash, x=x, y=y))
+    return drawn
 
 
 def make_api_key(session: Session, scope: str = "write", **overrides: Any) -> tuple[ApiKey, str]:

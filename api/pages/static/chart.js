@@ -1,11 +1,16 @@
 // <mfa-chart>: says the values of all lines at the epoch under the pointer, or at the one that arrow keys choose.
 // Each polyline has its `points`, and their `data-values` as `x:y`; they are read anew, as a live page changes them.
+const HINT = "Point at the chart, or move through it by arrow keys, to see its values.";
+
 class Chart extends HTMLElement {
-  #at = null;
+  #at = null; // where the cursor was last
+  #shown = null; // where it is; null if it is not shown
 
   connectedCallback() {
     const svg = this.querySelector("svg");
-    svg.setAttribute("tabindex", "0");
+    this.#show(null);
+    // A live page has then taken away what is only shown here.
+    this.closest("mfa-live")?.addEventListener("refreshed", () => this.#show(this.#shown));
     svg.addEventListener("pointermove", (event) => this.#follow(event));
     svg.addEventListener("pointerdown", (event) => this.#follow(event));
     svg.addEventListener("pointerleave", () => document.activeElement !== svg && this.#show(null));
@@ -51,8 +56,9 @@ class Chart extends HTMLElement {
   #show(x) {
     const cursor = this.querySelector(".cursor");
     const place = this.#places().find((each) => each.x === x);
+    this.#shown = place ? x : null;
     cursor.setAttribute("visibility", place ? "visible" : "hidden");
-    this.querySelector("output").textContent = place ? this.#say(x) : "";
+    this.querySelector("output").textContent = place ? this.#say(x) : HINT;
     if (!place) return;
     this.#at = x;
     cursor.setAttribute("x1", place.left);

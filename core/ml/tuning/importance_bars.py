@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
-FEW_TRIALS = 50  # with fewer complete ones, the shares of two runs of a study differ a lot
+from core.output.measures import FEW_TRIALS
 
 
 def draw(importances: Mapping[str, Mapping[str, float]], complete: int) -> Figure:

@@ -1,5 +1,6 @@
 """Ending a trial early that does worse than others did at the same epoch."""
 
+import statistics
 from collections.abc import Mapping, Sequence
 
 import optuna
@@ -52,6 +53,25 @@ def should_prune(
     for other in others:
         _report(asked[other.number], signed_losses(config, _at(other.losses, rungs)))
     return _report(asked[number], signed_losses(config, _at(losses, rungs)))
+
+
+def explain_pruning(config: TuningConfig, losses: Mapping[int, float], others: Sequence[TrialRecord]) -> str:
+    """Why `should_prune` was true, in a sentence; its arguments have the same meaning."""
+    epoch = max(losses)
+    if isinstance(config.pruner, HyperbandConfig):
+        return (
+            f"Ended after epoch {epoch}: of the trials of its bracket only the best of each "
+            f"{config.pruner.reduction} go on, and its validation loss was {losses[epoch]:.4g}."
+        )
+    theirs = [
+        other.losses[epoch]
+        for other in others
+        if other.state == TrialState.COMPLETE and epoch in other.losses
+    ]
+    return (
+        f"Ended after epoch {epoch}: its lowest validation loss was {min(losses.values()):.4g}, above "
+        f"{statistics.median(theirs):.4g}, the median of {len(theirs)} complete trials at that epoch."
+    )
 
 
 def _at(losses: Mapping[int, float], epochs: Sequence[int]) -> dict[int, float]:

@@ -5,8 +5,10 @@ from core.store.tables.corrections import Correction, CorrectionChange, Correcti
 from core.store.tables.experiments import Epoch, Experiment, Run, Study, Trial
 from core.store.tables.jobs import Job, JobItem, JobUnit, Worker
 from core.store.tables.libraries import Library, Track
+from core.store.tables.maps import Map, MapPoint
 from core.store.tables.models import Encoder, Model, ModelAlias, Retraining, TrainingTrack
-from core.store.tables.results import Embedding, Prediction, PredictionLabel, Waveform
+from core.store.tables.results import Cover, Embedding, Prediction, PredictionLabel, Waveform
+from core.store.tables.saved_queries import SavedQuery
 
 __all__ = [
     "ApiKey",
@@ -14,6 +16,7 @@ __all__ = [
     "Correction",
     "CorrectionChange",
     "CorrectionEntry",
+    "Cover",
     "Embedding",
     "Encoder",
     "Epoch",
@@ -23,6 +26,8 @@ __all__ = [
     "JobUnit",
     "LabelSet",
     "Library",
+    "Map",
+    "MapPoint",
     "Model",
     "ModelAlias",
     "Prediction",
@@ -30,6 +35,7 @@ __all__ = [
     "Retraining",
     "Review",
     "Run",
+    "SavedQuery",
     "Study",
     "Track",
     "TrainingTrack",

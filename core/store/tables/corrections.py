@@ -101,4 +101,4 @@ class Review(Base):
     # Whether the audio was picked at random for it, and all labels are asked about.
     at_random: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     sampled_at: Mapped[datetime | None]  # when such a question gave the first verdict on the audio
-    confirmed_at: Mapped[datetime | None]  # when somebody last said what had been said already
+    confirmed_at: Mapped[datetime | None]  # when an answer last left a verdict as it was

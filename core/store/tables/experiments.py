@@ -108,7 +108,7 @@ class Trial(Run):
     params: Mapped[dict[str, Any] | None]  # by dotted key; chosen when it starts
     values: Mapped[list[float] | None] = mapped_column(ARRAY(Float))  # in the order of the objectives
     error_code: Mapped[str | None]
-    error_detail: Mapped[str | None]
+    error_detail: Mapped[str | None]  # why it failed or was pruned
     started_at: Mapped[datetime | None]
 
     __mapper_args__ = {"polymorphic_identity": "trial"}  # noqa: RUF012 (SQLAlchemy's own declaration)

@@ -102,7 +102,11 @@ class JobUnit(Base):
         Index("ix_job_units_running", "job_id", "id", postgresql_where=text("state = 'running'")),
         Index("ix_job_units_finished_at", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
         one_of(UnitState),
-        CheckConstraint("started_at IS NOT NULL OR done + failed + skipped = 0", name="begun_if_counted"),
+        CheckConstraint(
+            "started_at IS NOT NULL OR done + failed + skipped = 0"
+            " OR state IN ('done', 'failed', 'cancelled')",
+            name="begun_if_counted",
+        ),
         {"postgresql_with": {"fillfactor": "50"}},
     )
 

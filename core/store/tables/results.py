@@ -25,6 +25,7 @@ class Prediction(Base):
     __tablename__ = "predictions"
     __table_args__ = (
         Index("ix_predictions_model_id", "model_id"),
+        Index("ix_predictions_model_id_duration_s", "model_id", "duration_s"),
         Index("ix_predictions_warned", "model_id", "content_hash", postgresql_where=text("warnings <> '{}'")),
     )
 
@@ -59,6 +60,17 @@ class Waveform(Base):
     bin_s: Mapped[float] = mapped_column(REAL)
     peaks: Mapped[bytes] = mapped_column(LargeBinary)  # a byte per bin, 255 for full scale
     rms: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class Cover(Base):
+    """The cover in a file, as it is shown; no picture for a file that was looked at and has none."""
+
+    __tablename__ = "covers"
+    __table_args__ = (Index("ix_covers_created_at", "created_at"),)
+
+    file_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    jpeg: Mapped[bytes | None] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class Embedding(Base):

@@ -47,16 +47,26 @@ READ = {
     "GET /api/v1/tracks/{track_id}/audio",
     "GET /api/v1/tracks/facets",
     "GET /api/v1/tracks/{track_id}/peaks",
+    "GET /api/v1/tracks/{track_id}/cover",
     "GET /api/v1/tracks/{track_id}/similar",
     "GET /api/v1/tracks/{track_id}/embedding",
     "GET /api/v1/tracks/{track_id}/labels",
     "GET /api/v1/corrections",
+    "GET /api/v1/queries",
+    "GET /api/v1/queries/{name}",
     "GET /api/v1/retrainings",
     "GET /api/v1/retrainings/{name}",
     "GET /api/v1/retrainings/{name}/progress",
     "GET /api/v1/label-sets",
     "GET /api/v1/label-sets/{name}",
     "GET /api/v1/duplicates",
+    "GET /api/v1/map",
+    "GET /api/v1/map/points",
+    "GET /api/v1/map/unplaced",
+    "GET /api/v1/map/points/{place}",
+    "GET /api/v1/map/colours",
+    "GET /api/v1/map/matches",
+    "GET /api/v1/map/density.png",
     "GET /api/v1/models",
     "GET /api/v1/models/compare",
     "GET /api/v1/models/{name}",
@@ -71,6 +81,7 @@ READ = {
     "GET /api/v1/studies/{study_id}",
     "GET /api/v1/studies/{study_id}/plots/{name}.png",
     "GET /api/v1/studies/{study_id}/trials",
+    "GET /api/v1/studies/{study_id}/trials/{number}",
     "GET /api/v1/events",
     "GET /api/v1/system",
     "GET /api/v1/me",
@@ -79,6 +90,8 @@ READ = {
     "GET /jobs",
     "GET /jobs/{job_id}",
     "GET /settings",
+    "GET /map",
+    "GET /map/tracks",
     "GET /models",
     "GET /models/compare",
     "GET /models/{name}",
@@ -86,6 +99,9 @@ READ = {
     "GET /training",
     "GET /training/compare",
     "GET /training/{run_id}",
+    "GET /studies",
+    "GET /studies/{study_id}",
+    "GET /studies/{study_id}/trials/{number}",
     "GET /library",
     "GET /tracks/{track_id}",
 }
@@ -103,6 +119,11 @@ WRITE = {
     "GET /api/v1/review",
     "PUT /api/v1/tracks/{track_id}/labels",
     "POST /api/v1/corrections",
+    "PUT /api/v1/queries/{name}",
+    "DELETE /api/v1/queries/{name}",
+    "POST /library/relabel",
+    "POST /library/queries",
+    "POST /library/queries/delete",
     "POST /api/v1/corrections/from-csv",
     "POST /api/v1/corrections/from-tags",
     "POST /api/v1/corrections/{change_id}/undo",
@@ -123,6 +144,14 @@ WRITE = {
     "POST /models/{name}/retrain",
     "GET /training/new",
     "POST /training",
+    "POST /map",
+    "POST /map/tracks",
+    "POST /map/tracks/undo",
+    "GET /studies/new",
+    "POST /studies",
+    "POST /studies/{study_id}/resume",
+    "POST /studies/{study_id}/cancel",
+    "POST /studies/{study_id}/train",
     "POST /library/correct",
     "POST /library/undo",
     "POST /tracks/{track_id}/labels",
@@ -155,7 +184,7 @@ NEEDS = dict.fromkeys(READ, "read") | dict.fromkeys(WRITE, "write") | dict.fromk
 SCOPES = ["read", "write", "admin"]
 OWNED = {"job_id"}
 # Whoever may read may read these of everybody; keys are for admins only.
-SHARED = {"track_id", "change_id", "run_id", "study_id", "key_id", "name"}
+SHARED = {"track_id", "change_id", "run_id", "study_id", "key_id", "name", "place", "number"}
 
 
 def names(route: BaseRoute) -> list[str]:
@@ -178,7 +207,7 @@ def routes() -> list[str]:
 
 def call(http: httpx.Client, route: str, headers: dict[str, str]) -> httpx.Response:
     method, path = route.split()
-    for name in ("job_id", "track_id", "change_id", "key_id", "run_id", "study_id", "name"):
+    for name in ("job_id", "track_id", "change_id", "key_id", "run_id", "study_id", "name", "number"):
         path = path.replace(f"{{{name}}}", str(uuid4()))
     with http.stream(method, path, headers=headers) as response:
         if not response.headers.get("content-type", "").startswith("text/event-stream"):

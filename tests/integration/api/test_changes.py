@@ -50,7 +50,8 @@ def test_it_tells_what_is_there_and_then_what_changes(http, db: SessionFactory):
             (str(job.id), "queued")
         ]
         with db.begin() as session:
-            session.merge(unit).done = 3
+            begun = session.merge(unit)
+            begun.done, begun.started_at = 3, job.created_at
         assert [each["progress"]["done"] for each in next_jobs(found)["changed"]] == [3]
         with db.begin() as session:
             session.get_one(Job, job.id).state = JobState.RUNNING

@@ -31,7 +31,9 @@ from core.services.retraining import set_up
 from core.settings import Settings
 from core.states import Verdict
 from core.store.correction_changes import NewCorrection, write_corrections
+from core.store.covers import save_cover
 from core.store.label_sets import SetLabel, create_label_set
+from core.store.saved_queries import save_query
 from core.store.session import SessionFactory
 from core.store.tables import Epoch
 from core.store.waveforms import save_waveforms
@@ -69,6 +71,7 @@ NAMES = {
     "/api/v1/libraries/{name}": "home",
     "/api/v1/experiments/{name}": "mine",
     "/api/v1/label-sets/{name}": "moods",
+    "/api/v1/queries/{name}": "quiet",
     "/api/v1/models/{name}": "test-model",
     "/api/v1/models/{name}/preview": "mine",
     "/api/v1/retrainings/{name}": "mine",
@@ -107,7 +110,10 @@ def known(db: SessionFactory, music: Path, tmp_path: Path, open_settings: Settin
             [1.0, 0.0, 0.0, 0.0],
             size=status.st_size,
             mtime_ns=status.st_mtime_ns,
+            file_hash=b"\x07" * 32,
         )
+        save_cover(session, b"\x07" * 32, b"\xff\xd8\xff\xd9")
+        save_query(session, "quiet", "genre=ambient")
         save_waveforms(
             session, {track.content_hash or b"": Waveform(180.0, 0.25, b"\x07" * 720, b"\x03" * 720)}
         )
@@ -126,6 +132,7 @@ def known(db: SessionFactory, music: Path, tmp_path: Path, open_settings: Settin
             "run_id": str(run.id),
             "key_id": str(key.id),
             "study_id": study_id,
+            "number": "1",
         }
 
 

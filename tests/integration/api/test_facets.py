@@ -83,7 +83,7 @@ def test_facets_count_what_tracks_have(http, tracks):
     }
     assert counts(found) == {"jazz": 3, "dub": 2, "rock": 1}  # the copy shares what was said
     assert {each["label"]: each["facet"] for each in found["labels"]} == {
-        "jazz": None,
+        "jazz": "genre",
         "dub": "style",
         "rock": "genre",
     }

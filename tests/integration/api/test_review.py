@@ -1,14 +1,18 @@
 """The review queue over HTTP."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from uuid import UUID
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from core.store import review
+from core.store.tables import Review
 from core.store.training_tracks import save_training_tracks
-from tests.integration.api.gateway import problem_of
-from tests.support.builders import make_analysed_track, make_library, make_model, make_run
+from tests.integration.api.gateway import bearer, problem_of
+from tests.support.builders import make_analysed_track, make_api_key, make_library, make_model, make_run
+from tests.support.stack import eventually
 
 REVIEW = "/api/v1/review"
 
@@ -48,6 +52,38 @@ def test_nobody_waits_for_progress_to_be_counted(http, db, monkeypatch):
         make_analysed_track(session, make_library(session), make_model(session), "a")
     assert len(http.get(REVIEW).json()["items"]) == 1
     assert free == [True]
+
+
+def test_an_answer_that_is_sent_again_after_a_break_is_neither_lost_nor_doubled(keyed_http, db):
+    """The first time the gateway's transaction dies at its last statement, then only its answer gets lost."""
+    with db.begin() as session:
+        me, you = (bearer(make_api_key(session)[1]) for _ in range(2))
+        model, library = make_model(session), make_library(session)
+        tracks = {make_analysed_track(session, library, model, path).id for path in "ab"}
+    (mine,) = keyed_http.get(REVIEW, params={"strategy": "random", "n": 1}, headers=me).json()["items"]
+    address, said = f"/api/v1/tracks/{mine['track']['id']}/labels", {"labels": {"rock": "no", "jazz": "yes"}}
+
+    def send() -> Any:
+        return keyed_http.put(address, json=said, headers=me)
+
+    waiting = (
+        select(text("pid")).select_from(text("pg_stat_activity")).where(text("wait_event_type = 'Lock'"))
+    )
+    with ThreadPoolExecutor(1) as pool, db.begin() as session:
+        session.execute(select(Review).with_for_update())
+        first = pool.submit(send)
+        eventually(lambda: session.scalars(waiting).all())
+        assert session.scalars(select(func.pg_terminate_backend(session.scalar(waiting)))).all() == [True]
+        assert first.result(timeout=20).status_code == 503
+    others = keyed_http.get(REVIEW, headers=you).json()["items"]
+    assert {UUID(each["track"]["id"]) for each in others} == tracks - {UUID(mine["track"]["id"])}
+    for changed in (2, 0, 0):
+        answer = send().raise_for_status().json()
+        assert (answer["changed"], len(answer["history"])) == (changed, 2)
+    with db() as session:
+        found = session.scalars(select(Review).where(Review.sampled_at.is_not(None))).one()
+        assert found.confirmed_at is None  # nobody has looked at the track again
+        assert found.leased_until <= session.scalar(select(func.now()))
 
 
 CURVE = {"needed": 71, "low": 52, "high": None, "plateau": 0.86, "reason": None}

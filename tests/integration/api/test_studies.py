@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -11,11 +12,12 @@ import optuna
 import pytest
 import yaml
 from optuna.distributions import FloatDistribution
-from sqlalchemy import select, update
+from sqlalchemy import delete, func, select, update
 
 from api.client.http import Client
 from core.settings import Settings
 from core.states import JobState
+from core.store.cursor import encode_cursor
 from core.store.session import SessionFactory
 from core.store.tables import Epoch, Job, JobUnit, Library, Model, Study, Trial
 from tests.integration.api.gateway import bearer, problem_of
@@ -68,7 +70,7 @@ def finish(db: SessionFactory, study_id: str) -> None:
                 trial.state, trial.values = "failed", None
                 trial.error_code, trial.error_detail = "training_diverged", "The loss is nan."
         for unit in session.scalars(select(JobUnit)):
-            unit.state = "running"
+            unit.state, unit.started_at = "running", func.now()
             session.flush()
             unit.state, unit.done = "done", 1
         session.get_one(Study, UUID(study_id)).importances = {"roc_auc_macro": {"training.lr": 1.0}}
@@ -185,6 +187,127 @@ def test_the_best_trial_the_failures_and_the_pictures_are_shown(http, finished):
     outcome = http.get(f"{JOBS}/{finished}").json()["result"]
     assert (outcome["study_id"], [best["number"] for best in outcome["best"]]) == (finished, [1])
     assert problem_of(http.get(f"{STUDIES}/{UUID(int=0)}"), 404) == "study_not_found"
+
+
+def test_a_study_says_how_it_searches_and_the_list_what_it_has_found(http, db, finished):
+    two = [{"metric": "roc_auc_macro"}, {"metric": "latency_ms"}]
+    http.post(f"{STUDIES}/{finished}/resume", json={"n_trials": 1})
+    http.post(JOBS, json={"kind": "tuning", "params": {"study": STUDY | {"objectives": two}}})
+    lower = STUDY | {"objectives": [{"metric": "latency_ms"}], "sampler": {"kind": "random"}}
+    least = submit(http, lower).json()["id"]
+    add_trials(db, least, 3, lambda number: [10.0 - number])
+    listed = {study["id"]: study for study in http.get(STUDIES).json()["items"]}
+    assert len(listed) == 3
+    assert listed[finished]["best"]["values"] == {"roc_auc_macro": 1.0}
+    assert listed[least]["best"]["values"] == {"latency_ms": 6.0}
+    assert listed[least]["sampler"] == "random"
+    assert listed[least]["objectives"] == [{"metric": "latency_ms", "direction": "minimize"}]
+    assert [each["best"] for each in listed.values() if len(each["objectives"]) == 2] == [None]
+
+
+def read_all(http: httpx.Client, study_id: str, **query: Any) -> list[int]:
+    """The numbers of all trials, over pages of two."""
+    seen: list[int] = []
+    cursor: dict[str, Any] = {}
+    while True:
+        page = http.get(f"{STUDIES}/{study_id}/trials", params={"limit": 2} | query | cursor)
+        assert page.status_code == 200, page.text
+        seen += [trial["number"] for trial in page.json()["items"]]
+        if page.json()["next_cursor"] is None:
+            return seen
+        cursor = {"cursor": page.json()["next_cursor"]}
+
+
+@pytest.fixture
+def unsorted(http: httpx.Client, db: SessionFactory) -> str:
+    """Seven trials, some without a value in some column."""
+    space = {"training.optimizer": {"kind": "categorical", "choices": ["sgd", "adamw"]}, "training.lr": LR}
+    study_id = str(submit(http, STUDY | {"space": space}).json()["id"])
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    with db.begin() as session:
+        session.execute(delete(Trial))
+        for number, value in enumerate((0.5, None, 0.1 + 0.2, 0.5, None, 0.9, 0.30000000000000001)):
+            params: dict[str, Any] = {"training.optimizer": "adamw" if number % 2 else "sgd"}
+            if number != 3:
+                params["training.lr"] = 0.01 * (number % 3 + 1)
+            session.add(
+                Trial(
+                    study_id=UUID(study_id),
+                    number=number,
+                    state="pruned" if value is None else "complete",
+                    params=params,
+                    values=None if value is None else [value],
+                    error_detail="Ended after epoch 3." if number == 1 else None,
+                    started_at=start,
+                    finished_at=None if number == 6 else start + timedelta(seconds=number * 0.3),
+                )
+            )
+    return study_id
+
+
+@pytest.mark.parametrize(
+    ("sort", "numbers"),
+    [
+        ("number", [0, 1, 2, 3, 4, 5, 6]),
+        ("-number", [6, 5, 4, 3, 2, 1, 0]),
+        ("state", [0, 2, 3, 5, 6, 1, 4]),
+        ("-duration", [5, 4, 3, 2, 1, 0, 6]),
+        ("values.roc_auc_macro", [6, 2, 0, 3, 5, 1, 4]),
+        ("-values.roc_auc_macro", [5, 0, 3, 2, 6, 1, 4]),
+        ("params.training.lr", [0, 6, 1, 4, 2, 5, 3]),
+        ("-params.training.optimizer", [0, 2, 4, 6, 1, 3, 5]),
+    ],
+)
+def test_trials_come_in_the_order_of_any_column(http, unsorted, sort, numbers):
+    assert read_all(http, unsorted, sort=sort) == numbers
+
+
+def test_trials_of_a_state_and_why_they_ended(http, unsorted):
+    assert read_all(http, unsorted, state="pruned", sort="-number") == [4, 1]
+    reasons = {
+        number: http.get(f"{STUDIES}/{unsorted}/trials/{number}").json()["reason"] for number in (0, 1, 4)
+    }
+    assert reasons == {
+        0: None,
+        1: "Ended after epoch 3.",
+        4: "It did worse than other trials at the same epoch.",
+    }
+
+
+@pytest.mark.parametrize("sort", ["params.training.epochs", "values.accuracy"])
+def test_an_unknown_column_is_refused_with_those_that_there_are(http, unsorted, sort):
+    refused = http.get(f"{STUDIES}/{unsorted}/trials", params={"sort": sort})
+    assert problem_of(refused, 422) == "invalid"
+    assert "number, state, duration, values.roc_auc_macro, params.training" in refused.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("sort", "key"),
+    [
+        ("number", [[1], 2**31]),
+        ("number", [["x"], 1]),
+        ("state", [["a\0"], 1]),
+        ("params.training.lr", [["a\0"], 1]),
+        ("params.training.lr", [["\ud800"], 1]),
+        ("params.training.lr", [[{}], 1]),
+        ("params.training.lr", [[float("nan")], 1]),
+        ("values.roc_auc_macro", [None, 1]),
+    ],
+)
+def test_a_made_up_cursor_is_refused(http, unsorted, sort, key):
+    cursor = encode_cursor(*key)
+    refused = http.get(f"{STUDIES}/{unsorted}/trials", params={"sort": sort, "cursor": cursor})
+    assert problem_of(refused, 422) == "invalid_cursor"
+
+
+def test_one_trial_comes_with_its_curve(http, finished):
+    trial = http.get(f"{STUDIES}/{finished}/trials/1").json()
+    assert (trial["number"], trial["curve"]) == (1, [POINT])
+    assert UUID(trial["id"])
+    failed = http.get(f"{STUDIES}/{finished}/trials/0").json()
+    assert failed["reason"] == failed["error"]["detail"] == "The loss is nan."
+    assert problem_of(http.get(f"{STUDIES}/{finished}/trials/7"), 404) == "trial_not_found"
+    assert problem_of(http.get(f"{STUDIES}/{UUID(int=0)}/trials/0"), 404) == "study_not_found"
 
 
 def add_trials(db: SessionFactory, study_id: str, count: int, values: Callable[[int], list[float]]) -> None:

@@ -78,6 +78,22 @@ def test_a_genre_lists_its_tracks_the_most_certain_first(http, ids):
     assert paths(http.get(TRACKS, params=certain).json()) == ["rock.mp3"]
 
 
+def test_labels_have_ranges_of_scores_of_their_own(http, ids):
+    query = {"genre": ["jazz:0..", "rock:0.6.."], "sort": "score", "library": "home"}
+    (found,) = http.get(TRACKS, params=query).json()["items"]
+    assert found["path"] == "rock.mp3"
+    assert set(found["prediction"]["scores"]) == {"jazz", "rock"}
+    body = {
+        "labels": {"ambient": "no"},
+        "query": {"genre": query["genre"], "library": "home"},
+        "dry_run": True,
+    }
+    assert http.post("/api/v1/corrections", json=body).json()["tracks"] == 1
+    wrong = http.get(TRACKS, params={"genre": "rock:0.6"})
+    assert problem_of(wrong, 422) == "invalid"
+    assert "names no range of scores from 0 to 1" in wrong.json()["detail"]
+
+
 @pytest.mark.parametrize("query", [{}, {"genre": "rock"}, {"library": "home"}])
 def test_pages_show_every_track_once(http, ids, query):
     whole = paths(http.get(TRACKS, params=query).json())

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from sqlalchemy import create_engine, text
 
 from core.jobs import space
@@ -63,9 +64,10 @@ def test_a_database_without_space_or_without_writes_is_a_shortage(clean_database
     )
 
 
-def test_the_database_is_probed_with_a_temporary_file(clean_database):
+@pytest.mark.parametrize("probe", [space.FILL_A_FILE, space.FILL_A_LITTLE])
+def test_the_database_is_probed_with_a_temporary_file(clean_database, probe):
     """And so notices a full disk of the server, although nothing stays."""
-    plan = f"EXPLAIN (ANALYZE, BUFFERS) {space.FILL_A_FILE.text}"
+    plan = f"EXPLAIN (ANALYZE, BUFFERS) {probe.text}"
     with clean_database() as session:
         session.execute(text("SET LOCAL work_mem = '64kB'"))
         lines = "\n".join(session.scalars(text(plan)))
@@ -80,6 +82,27 @@ def test_what_was_measured_lately_is_not_measured_again(clean_database, tmp_path
     assert check.find_shortage()
     monkeypatch.setattr(space, "MEASURE_EVERY_S", 0.0)
     assert check.find_shortage() is None
+
+
+def test_the_large_file_is_written_now_and_then_and_until_a_shortage_has_ended(
+    clean_database, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(space, "MEASURE_EVERY_S", 0.0)
+    check = SpaceCheck(settings_of(tmp_path, 0), clean_database)
+    assert check.find_shortage() is None
+    large = space.FILL_A_FILE
+    monkeypatch.setattr(space, "FILL_A_FILE", FULL)
+    assert check.find_shortage() is None  # only a little was written
+    little = space.FILL_A_LITTLE
+    monkeypatch.setattr(space, "FILL_A_LITTLE", FULL)
+    assert check.find_shortage() is not None
+    monkeypatch.setattr(space, "FILL_A_LITTLE", little)
+    assert check.find_shortage() is not None  # there is room for a little, not for all
+    monkeypatch.setattr(space, "FILL_A_FILE", large)
+    assert check.find_shortage() is None
+    monkeypatch.setattr(space, "FILL_A_FILE", FULL)
+    monkeypatch.setattr(space, "FILL_EVERY_S", 0.0)
+    assert check.find_shortage() is not None
 
 
 def test_a_database_that_does_not_answer_lacks_no_space():

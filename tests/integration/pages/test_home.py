@@ -1,9 +1,12 @@
 """The first page: empty, at work, with failures."""
 
+import re
+
 import httpx
 
 from core.states import JobState
 from tests.support.builders import (
+    make_analysed_track,
     make_finished_job,
     make_job,
     make_library,
@@ -42,3 +45,18 @@ def test_a_server_at_work_shows_jobs_failures_and_totals(http, db, monkeypatch):
     assert "4 of 10" in page
     assert "not_audio" in page
     assert f"jobs/{failed.id}#failures" in page
+
+
+def test_the_most_frequent_labels_lead_to_their_tracks(http, db):
+    with db.begin() as session:
+        library, model = make_library(session), make_model(session)
+        for number, scores in enumerate(([0.9, 0.2, 0.0], [0.8, 0.0, 0.0])):
+            make_analysed_track(session, library, model, f"{number}.mp3", scores)
+    page = http.get("/", headers=HTML).text
+    bars = page[page.index("Top labels") :]
+    assert re.findall(
+        r'genre=(\w+)">\w+</a></dt><dd>(\d)</dd><dd class="all"><progress max="100" value="([\d.]+)"', bars
+    ) == [
+        ("rock", "2", "100.0"),
+        ("jazz", "1", "50.0"),
+    ]

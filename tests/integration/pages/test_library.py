@@ -8,6 +8,7 @@ import re
 import httpx
 import pytest
 
+from core.store.tables import Library
 from tests.integration.api.gateway import bearer
 from tests.support.builders import (
     make_analysed_track,
@@ -20,6 +21,7 @@ from tests.support.builders import (
 
 HTML = {"Accept": "text/html"}
 OWN = HTML | {"Sec-Fetch-Site": "same-origin"}
+FIELDS = ("label", "has", "low", "high")
 HOSTILE = "<script>alert(1)</script>.mp3"
 
 
@@ -57,6 +59,11 @@ def titles(page: httpx.Response) -> list[str]:
         ("?missing=true", ["gone"]),
         ("?corrected=true", []),
         ("?library=home&q=JAZZ", ["jazz.mp3"]),
+        ("?text=jazz", ["jazz.mp3"]),
+        ("?genre=jazz:0..0.5&genre=rock:0.4..", ["rock.mp3", "&lt;b&gt;&amp;"]),
+        ("?genre=rock:0..&not_genre=rock:0.8..&sort=path", ["&lt;b&gt;&amp;", "jazz.mp3"]),
+        ("?sort=duration&suffix=.mp3", 4),
+        ("?corrected=false", 4),
     ],
 )
 def test_the_address_says_which_tracks_are_shown(http, ids, query, expected):
@@ -65,6 +72,94 @@ def test_the_address_says_which_tracks_are_shown(http, ids, query, expected):
     found = titles(page)
     assert found == expected if isinstance(expected, list) else len(found) == expected
     assert "<script>alert" not in page.text
+
+
+def follow(http: httpx.Client, page: httpx.Response, link: str) -> httpx.Response:
+    """The page that a link of the page leads to, by the beginning of its text."""
+    found = re.search(rf'<a href="([^"]*)"[^>]*>{link}', page.text)
+    assert found, link
+    return http.get(f"/library{html.unescape(found[1])}", headers=HTML)
+
+
+def test_what_tracks_have_is_counted_and_narrows_the_list(http, ids):
+    page = http.get("/library", headers=HTML)
+    groups = re.findall(r'<h2 id="facet-\d+">([^<]+)</h2>', page.text)
+    assert groups == ["Genre", "State", "Kind of file"]
+    facets = page.text[page.text.index('id="facets"') :]
+    each = r">(rock|jazz|ambient|.mp3|file is missing)</a>.*?number\">(\d+)</span>"
+    counts = re.findall(each, facets, re.S)
+    assert dict(counts) == {"rock": "2", "jazz": "2", "ambient": "0", ".mp3": "4", "file is missing": "1"}
+    rock = follow(http, page, 'rock</a>\\s*<a class="not"')
+    assert titles(rock) == ["rock.mp3", "&lt;b&gt;&amp;"]
+    both = follow(http, rock, 'jazz</a>\\s*<a class="not"')
+    assert titles(both) == ["rock.mp3"]
+    assert titles(follow(http, both, "rock<span aria-hidden")) == ["jazz.mp3", "rock.mp3"]
+    without = re.search(r'class="not" href="([^"]*)" aria-label="without rock"', page.text)
+    assert without
+    assert titles(http.get(f"/library{html.unescape(without[1])}", headers=HTML)) == ["jazz.mp3", "new"]
+    assert titles(follow(http, page, "file is missing")) == ["gone"]
+
+
+def test_the_form_becomes_an_address_that_rest_understands(http, ids):
+    rows = [("jazz", "with", "0", ""), ("rock", "with", "0.4", "0.95"), ("ambient", "without", "", "")]
+    pairs = [pair for row in [*rows, ("", "with", "", "")] for pair in zip(FIELDS, row, strict=True)]
+    answer = http.get("/library", params=[*pairs, ("order", "score.1"), ("text", "")], headers=HTML)
+    assert answer.status_code == 303
+    query = "genre=rock%3A0.4..0.95&genre=jazz%3A0..&not_genre=ambient&sort=score"
+    assert answer.headers["location"] == f"./library?{query}"
+    page = http.get(f"/library?{query}", headers=HTML)
+    assert titles(page) == ["rock.mp3", "&lt;b&gt;&amp;"]
+    assert [track["path"] for track in http.get(f"/api/v1/tracks?{query}").json()["items"]] == [
+        "rock.mp3",
+        HOSTILE,
+    ]
+    assert '<option value="score.0" selected>score of rock</option>' in page.text
+    backwards = [("label", "rock"), ("has", "with"), ("low", "0.9"), ("high", "0.2")]
+    refused = http.get("/library", params=backwards, headers=HTML)
+    assert (refused.status_code, "give the lower one first" in refused.text) == (422, True)
+    assert http.get("/library?label=rock&has=with", headers=HTML).status_code == 422
+
+
+def test_words_that_are_labels_too_lead_to_their_ranking(http, ids):
+    page = http.get("/library?text=Rock+and+jazz", headers=HTML)
+    ranked = follow(http, page, "Rank the tracks by rock and jazz")
+    assert titles(ranked) == ["rock.mp3", "jazz.mp3"]
+    assert "Rank the tracks" not in http.get("/library?text=new", headers=HTML).text
+    assert "names no word" in http.get("/library?text=%21", headers=HTML).text
+
+
+def test_a_search_is_saved_opened_replaced_and_deleted(http, ids):
+    saved = http.post("/library/queries?genre=rock:0.4..", data={"name": "loud & <b>"}, headers=OWN)
+    assert saved.status_code == 303
+    page = http.get("/library", headers=HTML)
+    address = re.search(r'href="\./(library\?[^"]*)"[^>]*>loud &amp; &lt;b&gt;</a>', page.text)
+    assert address
+    assert titles(http.get(f"/{html.unescape(address[1])}", headers=HTML)) == ["rock.mp3", "&lt;b&gt;&amp;"]
+    http.post("/library/queries?genre=jazz", data={"name": "loud & <b>"}, headers=OWN)
+    (query,) = http.get("/api/v1/queries").json()["items"]
+    assert (query["name"], query["query"]) == ("loud & <b>", "genre=jazz")
+    done = http.post("/library/queries/delete", data={"name": "loud & <b>"}, headers=OWN)
+    assert done.status_code == 303
+    assert http.get("/api/v1/queries").json()["items"] == []
+    assert http.post("/library/queries", data={"name": "a/b"}, headers=OWN).status_code == 422
+
+
+def test_all_that_is_found_is_labelled_again_by_one_job(http, ids, db, tmp_path):
+    with db.begin() as session:
+        session.query(Library).update({"path": str(tmp_path)})
+    page = http.get("/library?genre=rock", headers=HTML).text
+    (once,) = re.findall(r'name="once" value="([^"]+)"', page)
+    form = {"library": "home", "force": "true", "once": once}
+    answers = [http.post("/library/relabel?genre=rock&sort=path", data=form, headers=OWN) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [303, 303]
+    assert answers[0].headers["location"] == answers[1].headers["location"]
+    job = http.get(f"/api/v1/{answers[0].headers['location'].removeprefix('../')}").json()
+    assert (job["kind"], job["state"], job["params"]["force"]) == ("analysis", "queued", True)
+    assert (job["params"]["library"], job["params"]["query"]) == ("home", "genre=rock&model=test-model%401")
+    refused = http.post("/library/relabel?genre=rock", data={"library": "nowhere"}, headers=OWN)
+    assert (refused.status_code, "There is no library" in refused.text) == (422, True)
+    nothing = http.post("/library/relabel?genre=rock", headers=OWN)
+    assert (nothing.status_code, "Name the library" in nothing.text) == (422, True)
 
 
 def test_what_cannot_be_chosen_is_said_in_the_page(http, ids):
@@ -77,7 +172,7 @@ def test_what_cannot_be_chosen_is_said_in_the_page(http, ids):
 def test_where_no_track_has_a_label_all_can_be_ranked_by_its_score(http, ids):
     nothing = http.get("/library?genre=rock&genre=ambient", headers=HTML)
     assert titles(nothing) == []
-    address = re.search(r'href="(\?[^"]*min_score=0\.0[^"]*)"', nothing.text)
+    address = re.search(r'href="(\?genre=rock%3A0\.\.&amp;genre=ambient%3A0\.\.[^"]*)">Rank', nothing.text)
     assert address is not None
     ranked = http.get(f"/library{html.unescape(address[1])}", headers=HTML)
     assert titles(ranked) == ["rock.mp3", "&lt;b&gt;&amp;", "jazz.mp3"]

@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 
 from core.states import Verdict
 from core.store.correction_changes import NewCorrection, write_corrections
+from core.store.review import lease_again
 from core.store.tables import Correction, Review
 from tests.integration.api.gateway import bearer
 from tests.support.builders import make_analysed_track, make_api_key, make_library, make_model
@@ -91,6 +92,7 @@ def test_an_answer_is_taken_back(http, db):
     back = send(http, second, "undo")
     assert said(db) == {"rock": None}
     assert back.split("?")[0] == first.split("?")[0]
+    assert leased(db) == 2  # nobody else is asked about the track
     assert f"then={second.split('/')[2].split('?')[0]}" in back
     # also the last one of all, from the page that says that nothing is left
     send(http, back, "save", **{"verdict.rock": "no"})
@@ -101,6 +103,18 @@ def test_an_answer_is_taken_back(http, db):
     send(http, "/" + form[1].replace("&amp;", "&"), "undo")
     with db() as session:
         assert sorted(session.scalars(select(Correction.verdict)), key=str) == [None, "no"]
+
+
+def test_an_answer_is_taken_back_though_somebody_else_is_asked_about_the_track_now(http, db):
+    (track,) = make_tracks(db, "a")
+    end = send(http, begin(http), "save", **{"verdict.rock": "no"})
+    with db.begin() as session:
+        assert lease_again(session, track, "somebody else", 60)
+    change = re.search("change=[^&]+", end)
+    assert change is not None
+    back = send(http, f"/review/{track}?last={track}&{change[0]}", "undo")
+    assert said(db) == {"rock": None}
+    assert "over=True" in back
 
 
 def test_a_track_is_skipped_and_the_rest_is_given_back(http, db):

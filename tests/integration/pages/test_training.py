@@ -27,7 +27,7 @@ def test_a_run_shows_its_curves_while_it_is_at_work(http, db):
     shown = http.get(f"/training/{before}", headers=HTML).text
     assert shown.count("<polyline") == 4
     assert 'data-name="validation" data-values="1:1.5 2:0.75 3:0.5"' in shown
-    assert "Epoch 3 of at most 3: training loss 0.3333, validation loss 0.5, macro-F1 0.5, 1.0 s." in shown
+    assert "Epoch 3 of at most 3: training loss 0.3333, validation loss 0.5, macro-F1 0.5, 1 s." in shown
     assert "&lt;b&gt;mine&lt;/b&gt;" in shown
     assert "&lt;b&gt;mine&lt;/b&gt;" in http.get("/training", headers=HTML).text
     compared = http.get(f"/training/compare?ids={before}", headers=HTML)

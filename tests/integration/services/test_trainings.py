@@ -124,7 +124,7 @@ def test_until_its_first_epoch_a_training_tells_how_many_tracks_are_read(session
     unit.timings = {"tracks_ready": 3.0, "tracks": 9.0}
     session.flush()
     assert get_progress(session, [job])[job.id].details == {"tracks_read": 3, "tracks_to_read": 9}
-    unit.done = 1
+    unit.done, unit.started_at = 1, func.now()
     session.flush()
     assert get_progress(session, [job])[job.id].details == {}
 

@@ -1,6 +1,7 @@
 """Corrections: the last word per label and audio, its history, undo, and what happens side by side."""
 
 import threading
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -10,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from core.errors import ChangeNotFound, Invalid
 from core.services.changes import delete_library
+from core.services.corrections import correct_track
 from core.services.sweep import sweep_tracks
 from core.states import LabelSource, Verdict
 from core.store.contents import move_results
@@ -28,9 +30,17 @@ from core.store.session import transaction
 from core.store.tables import Correction, CorrectionChange, CorrectionEntry, Review, Track
 from core.store.track_filters import TrackFilter, matching
 from core.store.track_pages import list_tracks
+from core.store.training_tracks import find_training_tracks, save_training_tracks
 from tests.support.builders import make_analysed_track, make_library, make_model, make_track
 from tests.support.query_plans import explain
 
+COLUMNS_OF_REVIEW = (
+    Review.reviewer,
+    Review.leased_until,
+    Review.at_random,
+    Review.sampled_at,
+    Review.confirmed_at,
+)
 AUDIO, OTHER = b"a" * 32, b"b" * 32
 YES, NO, UNSURE = Verdict.YES, Verdict.NO, Verdict.UNSURE
 
@@ -252,13 +262,82 @@ def test_corrections_move_with_results_and_the_later_word_stays(session):
         say(session, {"jazz": YES, "rock": YES}, AUDIO)
     session.execute(text("UPDATE correction_changes SET created_at = created_at - interval '1 hour'"))
     say(session, {"rock": NO}, OTHER)
-    session.add(Review(content_hash=AUDIO, reviewer="local", leased_until=func.now()))
     make_track(session, content_hash=AUDIO)
     move_results(session, {AUDIO: OTHER})
     assert said(session, AUDIO) == {}
     assert said(session, OTHER) == {"jazz": YES, "rock": NO}
     assert get_history(session, OTHER).entries == 3
     move_results(session, {AUDIO: OTHER})
+
+
+def test_a_change_is_undone_when_two_pieces_of_audio_turn_out_to_be_one(session):
+    say(session, {"jazz": NO})
+    both = [NewCorrection(digest, label, YES) for digest in (AUDIO, OTHER) for label in ("jazz", "rock")]
+    change = write_corrections(session, both, author="local", origin="query").change_id
+    assert change is not None
+    move_results(session, {AUDIO: OTHER})
+    undone = undo_change(session, change, "local")
+    assert (undone.changed, undone.unchanged) == (2, 0)
+    assert said(session, OTHER) == {"jazz": NO}
+
+
+def test_what_came_of_questions_and_trainings_moves_too(session):
+    model = make_model(session)
+    make_track(session, content_hash=AUDIO)
+    at = session.scalar(select(func.now()))
+    assert at is not None
+    old = Review(content_hash=AUDIO, reviewer="me", leased_until=at, sampled_at=at, confirmed_at=at)
+    session.add(old)
+    save_training_tracks(session, model, {AUDIO: [0.1, 0.2, 0.3]})
+    move_results(session, {AUDIO: OTHER})
+    assert session.scalars(select(Review.content_hash)).all() == [OTHER]
+    (moved,) = session.execute(select(*COLUMNS_OF_REVIEW)).all()
+    assert tuple(moved) == ("me", at, False, at, at)
+    assert [*find_training_tracks(session, model, [AUDIO, OTHER])] == [OTHER]
+
+
+@pytest.mark.parametrize("said_before", [False, True])
+def test_of_two_questions_on_one_piece_of_audio_the_later_lease_stays_and_nothing_is_made_up(
+    session, said_before
+):
+    """A sample is what nobody had said anything of before, under either key."""
+    model = make_model(session)
+    make_track(session, content_hash=AUDIO)
+    if said_before:
+        say(session, {"jazz": YES}, OTHER)
+    start = session.scalar(select(func.clock_timestamp()))
+    assert start is not None
+    at = [start + timedelta(minutes=number) for number in range(4)]
+    first = {"leased_until": at[2], "sampled_at": at[1], "confirmed_at": at[1]}
+    second = {"leased_until": at[3], "at_random": True, "confirmed_at": at[2]}
+    session.add(Review(content_hash=AUDIO, reviewer="me", **first))
+    session.add(Review(content_hash=OTHER, reviewer="you", **second))
+    save_training_tracks(session, model, {AUDIO: [0.1, 0.2, 0.3], OTHER: [0.4, 0.5, 0.6]})
+    move_results(session, {AUDIO: OTHER})
+    (moved,) = session.execute(select(*COLUMNS_OF_REVIEW)).all()
+    assert tuple(moved) == ("you", at[3], True, None if said_before else at[1], at[1])
+    found = find_training_tracks(session, model, [AUDIO, OTHER])
+    assert {digest: round(scores[0] or 0, 3) for digest, scores in found.items() if scores} == {OTHER: 0.4}
+
+
+def test_a_correction_of_a_track_whose_audio_gets_another_key_meanwhile_moves_with_it(clean_database):
+    with transaction(clean_database) as session:
+        make_model(session)
+        track = make_track(session, content_hash=AUDIO)
+
+    def move() -> None:
+        with transaction(clean_database) as session:
+            move_results(session, {AUDIO: OTHER})
+
+    mover = threading.Thread(target=move)
+    with transaction(clean_database) as session:
+        correct_track(session, track.id, {"jazz": YES}, author="me", note=None, allow_new=True)
+        mover.start()
+        mover.join(timeout=0.3)
+    mover.join(timeout=10)
+    with transaction(clean_database) as session:
+        assert session.scalars(select(Track.content_hash)).all() == [OTHER]
+        assert said(session, OTHER) == {"jazz": YES}
 
 
 def test_people_who_correct_the_same_tracks_at_once_lose_nothing(clean_database):

@@ -3,6 +3,7 @@
 import random
 import threading
 import time
+from collections.abc import Mapping
 from datetime import timedelta
 from uuid import uuid4
 
@@ -17,12 +18,13 @@ from core.store.corrections import find_corrections, find_sampled
 from core.store.review import (
     Strategy,
     count_progress,
+    lease_again,
     may_hide_errors,
     release,
     take_questions,
 )
 from core.store.session import transaction
-from core.store.tables import Model, Review, Track
+from core.store.tables import CorrectionChange, CorrectionEntry, Model, Review, Track
 from core.store.training_tracks import save_training_tracks
 from tests.support.builders import (
     make_analysed_track,
@@ -33,7 +35,7 @@ from tests.support.builders import (
     make_track,
 )
 
-YES, NO = Verdict.YES, Verdict.NO
+YES, NO, UNSURE = Verdict.YES, Verdict.NO, Verdict.UNSURE
 
 
 def take(session: Session, model: Model, strategy: Strategy, n: int = 10, **options: object) -> list[str]:
@@ -42,11 +44,20 @@ def take(session: Session, model: Model, strategy: Strategy, n: int = 10, **opti
     return [each.row.track.path for each in take_questions(session, model, strategy, n, **given)]  # type: ignore[arg-type]
 
 
-def say(session: Session, track: Track, label: str, verdict: Verdict) -> None:
+def say(session: Session, track: Track, label: str, verdict: Verdict, **options: str) -> None:
+    answer(session, track, {label: verdict}, **options)
+
+
+def answer(
+    session: Session,
+    track: Track,
+    verdicts: Mapping[str, Verdict | None],
+    author: str = "local",
+    origin: str = "track",
+) -> None:
     assert track.content_hash is not None
-    write_corrections(
-        session, [NewCorrection(track.content_hash, label, verdict)], author="local", origin="track"
-    )
+    corrections = [NewCorrection(track.content_hash, label, verdict) for label, verdict in verdicts.items()]
+    write_corrections(session, corrections, author=author, origin=origin)
 
 
 def expire(session: Session) -> None:
@@ -100,6 +111,47 @@ def test_what_is_leased_decided_missing_or_elsewhere_is_not_asked_about(session)
     assert count_progress(session, model, None, "home").leased == 1
 
 
+def test_nor_does_it_from_one_answer_to_the_next(session):
+    model, library = make_model(session, thresholds=[0.5] * 3), make_library(session)
+    tracks = {
+        path: make_analysed_track(session, library, model, path, [score, 0.0, 0.0], tags={"album": path[0]})
+        for path, score in (("a1", 0.51), ("a2", 0.52), ("a3", 0.53), ("b1", 0.54), ("b2", 0.55))
+    }
+    assert take(session, model, Strategy.MARGIN, n=1) == ["a1"]
+    assert take(session, model, Strategy.MARGIN, n=1, reviewer="other") == ["a2"]
+    assert take(session, model, Strategy.MARGIN, n=1) == ["b1"]
+    say(session, tracks["b1"], "rock", YES)
+    assert take(session, model, Strategy.MARGIN, n=1) == ["a3"]  # neither of b1, nor of a1, is the rest
+    expire(session)
+    for path in ("a1", "a2", "b1"):
+        say(session, tracks[path], "rock", NO)
+    assert take(session, model, Strategy.MARGIN, n=1, reviewer="new") == ["a3"]
+    expire(session)
+    say(session, tracks["a3"], "rock", NO)
+    assert take(session, model, Strategy.MARGIN, n=1) == ["b2"]  # also of the same album, if it is the last
+
+
+def test_the_first_of_an_answer_is_of_another_album_than_the_last_of_the_one_before(session):
+    model, library = make_model(session, thresholds=[0.5] * 3), make_library(session)
+    tracks = {}
+    for number, album in enumerate("abaacb"):
+        tracks[f"{number}"] = make_analysed_track(
+            session,
+            library,
+            model,
+            f"{number}",
+            [0.51 + number / 100, 0.0, 0.0],
+            content_hash=bytes([9 - number]) * 32,
+            tags={"album": album},
+        )
+    assert take(session, model, Strategy.MARGIN, n=3) == ["0", "1", "2"]
+    assert take(session, model, Strategy.MARGIN, n=1) == ["4"]
+    release(session, [tracks["4"].id], "local")
+    for path in "012":
+        say(session, tracks[path], "rock", YES)
+    assert take(session, model, Strategy.MARGIN, n=1) == ["4"]
+
+
 def test_suspects_are_what_the_model_contradicts_most_until_somebody_confirms_it(session):
     model, library = make_model(session), make_library(session)
     a, b, c = (
@@ -108,13 +160,91 @@ def test_suspects_are_what_the_model_contradicts_most_until_somebody_confirms_it
     )
     say(session, a, "rock", NO)  # 0.1
     say(session, b, "rock", YES)  # 0.2
-    say(session, c, "rock", Verdict.UNSURE)
+    say(session, c, "rock", UNSURE)
     say(session, c, "jazz", NO)  # 0.5
     assert take(session, model, Strategy.SUSPECT) == ["a", "b", "c"]
     assert take(session, model, Strategy.SUSPECT) == []
     say(session, a, "rock", NO)  # again: confirmed
     expire(session)
     assert take(session, model, Strategy.SUSPECT, label="rock") == ["b"]
+
+
+def test_an_answer_confirms_what_it_leaves_and_nothing_when_it_is_sent_again(session):
+    model, library = make_model(session), make_library(session)
+    a, b = (
+        make_analysed_track(session, library, model, path, [score, 0.2, 0.9])
+        for path, score in (("a", 0.1), ("b", 0.15))
+    )
+    for track in (a, b):
+        answer(session, track, {"rock": YES, "jazz": YES})
+    assert take(session, model, Strategy.SUSPECT, n=1) == ["a"]
+    answer(session, a, {"rock": YES, "jazz": NO})
+    assert take(session, model, Strategy.SUSPECT) == ["b"]
+    answer(session, b, {"rock": UNSURE, "jazz": None})  # nothing stays
+    answer(session, b, {"rock": YES, "pop": None})
+    expire(session)
+
+    new = make_analysed_track(session, library, model, "new", [0.01, 0.5, 0.5])
+    assert take(session, model, Strategy.MARGIN) == ["new"]
+    for _ in range(2):  # the answer to the first got lost
+        answer(session, new, {"rock": YES, "jazz": None})
+    assert take(session, model, Strategy.SUSPECT) == ["new", "b"]
+    say(session, new, "rock", YES, author="somebody else")
+    expire(session)
+    assert take(session, model, Strategy.SUSPECT) == ["new", "b"]
+
+
+def test_only_the_answer_of_who_is_asked_ends_a_question(session):
+    """Not what others say of the track, nor what they write on many tracks by a query, a file or tags."""
+    model, library = make_model(session), make_library(session)
+    a, b = (
+        make_analysed_track(session, library, model, path, [0.1, score, 0.9])
+        for path, score in (("a", 0.2), ("b", 0.3))
+    )
+    assert take(session, model, Strategy.MARGIN, label="jazz", reviewer="me") == ["a", "b"]
+    for origin in ("query", "csv", "tags"):
+        say(session, a, "rock", YES, author="me", origin=origin)
+    say(session, b, "rock", YES, author="you")
+    assert take(session, model, Strategy.MARGIN, label="jazz", reviewer="you") == []
+    say(session, b, "jazz", YES, author="me")
+    release(session, [a.id], "me")
+    assert take(session, model, Strategy.MARGIN, label="jazz", reviewer="you") == ["a"]
+
+
+@pytest.mark.parametrize("origin", ["query", "csv", "tags"])
+def test_what_is_written_on_many_tracks_confirms_nothing_and_samples_nothing(session, origin):
+    model, library = make_model(session), make_library(session)
+    track = make_analysed_track(session, library, model, "a", [0.1, 0.2, 0.9])
+    assert take(session, model, Strategy.RANDOM) == ["a"]
+    say(session, track, "rock", YES, origin=origin)
+    assert find_sampled(session, [track.content_hash or b""]) == set()
+    assert take(session, model, Strategy.RANDOM, reviewer="you") == []  # it is decided
+    expire(session)
+    assert take(session, model, Strategy.RANDOM, reviewer="you") == []
+    assert take(session, model, Strategy.SUSPECT) == ["a"]
+    say(session, track, "rock", YES, origin=origin)
+    expire(session)
+    assert take(session, model, Strategy.SUSPECT) == ["a"]
+
+
+def test_the_answer_of_another_person_makes_no_sample(session):
+    model, library = make_model(session), make_library(session)
+    track = make_analysed_track(session, library, model, "a")
+    assert take(session, model, Strategy.RANDOM, reviewer="me") == ["a"]
+    say(session, track, "rock", YES, author="you")
+    assert find_sampled(session, [track.content_hash or b""]) == set()
+
+
+def test_who_goes_back_to_a_track_holds_it_unless_somebody_else_does(session):
+    model, library = make_model(session), make_library(session)
+    track = make_analysed_track(session, library, model, "a")
+    assert lease_again(session, track.id, "me", 60)
+    assert take(session, model, Strategy.MARGIN, reviewer="you") == []
+    assert not lease_again(session, track.id, "you", 60)
+    assert lease_again(session, track.id, "me", 60)
+    expire(session)
+    assert lease_again(session, track.id, "you", 60)
+    assert not lease_again(session, uuid4(), "you", 60)
 
 
 def test_suspects_are_found_by_scores_of_models_that_were_not_trained_on_them(session):
@@ -273,7 +403,11 @@ def test_reviewers_at_once_are_never_asked_the_same_and_no_answer_is_lost(clean_
         ours = session.get_one(Model, model.id)
         again = take_questions(session, ours, Strategy.MARGIN, 60, reviewer="last", lease_s=60)
         assert {each.row.track.content_hash for each in again} == digests - answered
-        assert session.scalars(select(Review.reviewer).distinct()).all()
+        reviewers = {row.content_hash: row.reviewer for row in session.scalars(select(Review))}
+        authors = select(CorrectionEntry.content_hash, CorrectionChange.author).join(CorrectionChange)
+        said_by = session.execute(authors).all()
+        assert len(said_by) == len(answered)  # no answer is written twice
+        assert reviewers == dict.fromkeys(digests, "last") | {digest: author for digest, author in said_by}
 
 
 def test_audio_is_sampled_if_a_random_question_on_all_labels_gave_its_first_verdict(session):

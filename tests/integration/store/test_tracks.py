@@ -8,6 +8,7 @@ from sqlalchemy import delete, insert, select, text
 from sqlalchemy.orm import Session
 
 from core.errors import Invalid, InvalidCursor, LibraryNotFound, TrackNotAnalysed, TrackNotFound
+from core.label_scores import LabelScores
 from core.library.content import TAGS_VERSION
 from core.services.changes import delete_library
 from core.services.monitoring import count_unreadable_tags
@@ -19,7 +20,13 @@ from core.store.tables import Library, Model, Prediction, PredictionLabel, Track
 from core.store.track_filters import TrackFilter
 from core.store.track_pages import list_tracks
 from core.store.tracks import AnalysedFile, SeenFile, TrackRow, get_track, save_analysed, upsert_tracks
-from tests.support.builders import make_analysed_track, make_library, make_model, make_track
+from tests.support.builders import (
+    make_analysed_track,
+    make_library,
+    make_model,
+    make_prediction,
+    make_track,
+)
 from tests.support.query_plans import explain
 
 
@@ -72,6 +79,37 @@ def test_tracks_have_all_labels_asked_for_and_none_of_the_others(session, librar
     assert paths(session, model, genre="rock", genres_too=("jazz",), min_score=0.6) == ["a", "d"]
     assert paths(session, model, genre="rock", min_score=0.65, max_score=0.85) == ["b", "c"]
     assert sorted(paths(session, model, not_genres=("rock", "jazz"))) == ["e"]
+
+
+def test_every_label_may_have_scores_of_its_own(session, library, model):
+    scores = {"a": [0.9, 0.05, 0.0], "b": [0.8, 0.5, 0.4], "c": [0.7, 0.09, 0.5], "d": [0.05, 0.9, 0.0]}
+    for path, each in scores.items():
+        make_analysed_track(session, library, model, path, scores=each)
+    rock, little_jazz = LabelScores("ROCK", 0.75), LabelScores("jazz", 0.0, 0.1)
+    assert paths(session, model, genre=rock, genres_too=("jazz",)) == ["b"]
+    assert paths(session, model, genre=rock, genres_too=(little_jazz,)) == ["a"]
+    assert paths(session, model, genre=little_jazz, genres_too=(LabelScores("rock", 0.0),)) == ["c", "a"]
+    assert paths(session, model, genre="rock", min_score=0.0, not_genres=(LabelScores("rock", 0.8),)) == [
+        "c",
+        "d",
+    ]
+    # The range of one label leaves what is asked of the others as it is.
+    assert paths(session, model, genre="jazz", min_score=0.4, genres_too=(rock,)) == ["b"]
+
+
+def test_tracks_are_listed_by_duration_the_unknown_ones_last(session, library, model):
+    durations = {"a": 60.0, "b": 240.0, "c": 60.0, "d": 90.0}
+    for path, duration_s in durations.items():
+        audio = make_prediction(session, model, duration_s=duration_s).content_hash
+        make_track(session, library, path=path, content_hash=audio)
+    for path in ("new", "newer"):
+        make_track(session, library, path=path)
+    listed = paths(session, model, TrackOrder.DURATION)
+    assert listed[:2] == ["b", "d"]
+    assert (sorted(listed[2:4]), sorted(listed[4:])) == (["a", "c"], ["new", "newer"])
+    assert paths(session, model, TrackOrder.DURATION, genre="rock")[:2] == ["b", "d"]
+    other = make_model(session, alias=None, version=2)
+    assert sorted(paths(session, other, TrackOrder.DURATION)) == ["a", "b", "c", "d", "new", "newer"]
 
 
 def test_a_score_below_the_threshold_finds_tracks_by_their_stored_scores(session, library, model):

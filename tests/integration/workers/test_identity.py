@@ -11,14 +11,20 @@ from uuid import uuid4
 import pytest
 from alembic import command
 from sqlalchemy import Connection, func, select, text, update
+from sqlalchemy.orm import Session
 
 from core.config.models import Windows
 from core.config.params import PredictParams
+from core.errors import Empty
 from core.jobs.kinds import SubmissionContext
-from core.library.content import TAGS_VERSION, TagReading
+from core.library.content import TAGS_VERSION, TagReading, identity_without_audio
+from core.services.corrections import correct_track
 from core.services.prediction import submit_prediction
 from core.services.results import BEFORE_ALL, list_results
+from core.states import Verdict
 from core.store.contents import move_results
+from core.store.correction_changes import get_history
+from core.store.corrections import find_corrections
 from core.store.registry import resolve_model
 from core.store.session import create_database_engine, create_session_factory, transaction
 from core.store.tables import Embedding, Job, JobItem, JobUnit, Prediction, PredictionLabel, Track
@@ -163,6 +169,47 @@ def test_files_on_which_a_helper_failed_are_examined_again(music, tagger, monkey
     assert tracks[0].content_hash == tracks[1].content_hash
     assert (tracks[0].content_hash == before.content_hash) == (fails == "read_tags")
     assert set(music.outcomes(music.label()).values()) == {"skipped"}
+
+
+def test_what_is_said_of_a_file_on_which_a_helper_failed_stays_when_it_is_examined_again(
+    music, tagger, monkeypatch
+):
+    music.add("song.mp3", content=music_of("mp3"))
+    with monkeypatch.context() as patched:
+        patched.setattr("workers.examining.hash_audio", lambda *_: None)
+        music.label()
+    with transaction(music.sessions) as session:
+        correct(session, music.track("song.mp3"))
+    music.label()
+    track = music.track("song.mp3")
+    assert track.content_hash != identity_without_audio(track.file_hash)
+    with music.sessions() as session:
+        assert find_corrections(session, [track.content_hash]) == {track.content_hash: {"rock": Verdict.NO}}
+        assert get_history(session, track.content_hash).entries == 1
+
+
+def test_files_without_audio_are_not_one_piece_of_audio_to_those_who_correct_them(music, tagger, monkeypatch):
+    """Though the hash of their content is the same, whenever they are read."""
+
+    def nothing(sources: Any, *_: Any, **__: Any) -> Iterator[tuple[Any, Empty]]:
+        for key, file in sources:
+            file.close()
+            yield key, Empty()
+
+    monkeypatch.setattr(tagger, "analyse", nothing)
+    monkeypatch.setattr("workers.examining.hash_audio", lambda *_: b"e" * 32)
+    music.add("a.mp3", "b.mp3")
+    music.label()
+    with transaction(music.sessions) as session:
+        correct(session, music.track("a.mp3"))
+    assert set(music.outcomes(music.label(force=True)).values()) == {"empty"}
+    a, b = (music.track(path).content_hash for path in ("a.mp3", "b.mp3"))
+    with music.sessions() as session:
+        assert find_corrections(session, [a, b, b"e" * 32]) == {a: {"rock": Verdict.NO}}
+
+
+def correct(session: Session, track: Track) -> None:
+    correct_track(session, track.id, {"rock": Verdict.NO}, author="me", note=None, allow_new=False)
 
 
 BEFORE = """

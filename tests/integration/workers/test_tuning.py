@@ -513,6 +513,7 @@ def test_worse_trials_are_pruned_and_cost_less(mine, trainer):
     assert states["pruned"] >= 2
     for trial in mine.trials(study_id):
         assert (trial.values is None, len(mine.curve(trial)) < 4) == (trial.state == "pruned",) * 2
+        assert (trial.error_detail or "").startswith("Ended after epoch") is (trial.state == "pruned")
 
 
 def test_no_trial_starts_after_the_target_or_the_time(mine):

@@ -8,7 +8,16 @@ import atexit
 
 from core.ml.audio.sandbox.client import CpuTime, Sandbox
 
-__all__ = ["CpuTime", "Sandbox", "decode_windows", "hash_audio", "read_tags", "stream", "stream_windows"]
+__all__ = [
+    "CpuTime",
+    "Sandbox",
+    "decode_windows",
+    "hash_audio",
+    "read_cover",
+    "read_tags",
+    "stream",
+    "stream_windows",
+]
 
 _shared = Sandbox()
 atexit.register(_shared.close)
@@ -17,4 +26,5 @@ stream = _shared.stream
 stream_windows = _shared.stream_windows
 decode_windows = _shared.decode_windows
 read_tags = _shared.read_tags
+read_cover = _shared.read_cover
 hash_audio = _shared.hash_audio

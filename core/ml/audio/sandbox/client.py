@@ -1,5 +1,6 @@
 """The interface of `core.ml.audio.decode` and `core.library.tags`, executed in helper processes."""
 
+import base64
 import logging
 import os
 import threading
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from core.errors import Corrupt, ItemError, Undecodable, Unreadable, item_error
-from core.library.content import TagReading
+from core.library.content import COVER_BYTES, TagReading
 from core.ml.audio.sandbox.limits import LIFE_CPU_S
 from core.ml.audio.sandbox.process import INVALID_REPLY, Helper, HelperDied, Reply, ReplyLimits, number
 from core.ml.audio.source import BLOCK_S, Decoded, Samples
@@ -17,12 +18,13 @@ from core.ml.audio.source import BLOCK_S, Decoded, Samples
 log = logging.getLogger(__name__)
 
 # CPU limits per file: far more than music needs on a slow machine, far less than would delay a batch.
-CPU_S, TAGS_CPU_S = 15.0, 5.0
+CPU_S, TAGS_CPU_S, COVER_CPU_S = 15.0, 5.0, 10.0
 HASHED_BYTES_PER_CPU_S = 20e6  # in addition to CPU_S; SHA-256 in software reaches 200 MB per second
 PIECE_S = 60  # maximum of audio in one piece; blocks hold about 10 s
 _TEXT_CHARACTERS = 4000
 _MAX_WARNINGS, _WARNING_CHARACTERS = 8, 300
 _NOT_DECODED = "The audio cannot be decoded."
+_NO_COVER = "The cover cannot be read."
 MAX_FILES = 500  # per helper; bounds leaks, and the damage of a compromised helper
 
 
@@ -136,6 +138,17 @@ class Sandbox:
             log.warning("the audio of %.300r cannot be hashed", _name(file))
             return None
         return digest if len(digest) == 32 else None
+
+    def read_cover(self, file: BinaryIO) -> bytes | None:
+        """As `core.ml.audio.cover.read_cover`. Raises an ItemError if the file cannot be read."""
+        reply = self._ask(file, {"do": "cover"}, ReplyLimits(COVER_CPU_S))
+        try:
+            jpeg = None if reply["jpeg"] is None else base64.b64decode(reply["jpeg"], validate=True)
+        except INVALID_REPLY as error:
+            raise Corrupt(_NO_COVER) from error
+        if jpeg is not None and not (jpeg.startswith(b"\xff\xd8\xff") and len(jpeg) <= COVER_BYTES):
+            raise Corrupt(_NO_COVER)
+        return jpeg
 
     def close(self) -> None:
         """Kill the idle helpers."""

@@ -5,6 +5,7 @@ Started as `python -m core.ml.audio.sandbox.helper SOCKET MEMORY` with two open 
 secrets.
 """
 
+import base64
 import codecs
 import io
 import json
@@ -26,6 +27,7 @@ import soundfile as sf
 from core.errors import ItemError, TooComplex, Unreadable
 from core.library.tags import read_tags
 from core.ml.audio import decode
+from core.ml.audio.cover import check_codecs, read_cover
 from core.ml.audio.metadata import AudioContainer
 from core.ml.audio.packets import audio_hash
 from core.ml.audio.pyav import open_av
@@ -108,11 +110,17 @@ def content(file: BinaryIO, channel: ReplyChannel, _clock: Stopwatch) -> Answer:
     return {"content": digest.hex()}
 
 
+def cover(file: BinaryIO, _channel: ReplyChannel, _clock: Stopwatch) -> Answer:
+    jpeg = read_cover(file.fileno())
+    return {"jpeg": None if jpeg is None else base64.b64encode(jpeg).decode()}
+
+
 HANDLERS: dict[str, Callable[..., Answer]] = {
     "stream": stream,
     "windows": windows,
     "tags": tags,
     "content": content,
+    "cover": cover,
 }
 
 
@@ -183,6 +191,8 @@ def _load_everything() -> None:
         file.flush()
         read_tags(file, AudioContainer(file.fileno()))
         audio_hash(file.fileno())
+        read_cover(file.fileno())
+        check_codecs()
         with suppress(ItemError):
             list(decode.stream(file, 16_000, max_duration_s=60))
         with open_av(file.fileno(), Format("wav", decoder="av")) as source:

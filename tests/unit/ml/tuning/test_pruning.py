@@ -6,7 +6,7 @@ from typing import Any
 import optuna
 import pytest
 
-from core.ml.tuning.pruning import compared_epochs, should_prune
+from core.ml.tuning.pruning import compared_epochs, explain_pruning, should_prune
 from core.ml.tuning.samplers import make_pruner
 from core.ml.tuning.study import TrialRecord, create_study
 from core.states import TrialState
@@ -74,3 +74,21 @@ def test_only_epochs_at_which_trials_are_compared_are_asked_for():
         [],
         [1, 3, 9],
     ]
+
+
+def test_the_reason_names_what_was_compared():
+    others = [
+        TrialRecord(number, TrialState.COMPLETE, losses={3: loss})
+        for number, loss in enumerate((0.2, 0.4, 0.5))
+    ]
+    others.append(TrialRecord(3, TrialState.RUNNING, losses={3: 0.1}))  # counts for nothing yet
+    losses = {1: 0.9, 2: 0.6, 3: 0.7}
+    assert should_prune(make_study(pruner=MEDIAN), "mine", 4, losses, others)
+    assert explain_pruning(make_study(pruner=MEDIAN), losses, others) == (
+        "Ended after epoch 3: its lowest validation loss was 0.6, above 0.4, "
+        "the median of 3 complete trials at that epoch."
+    )
+    assert explain_pruning(make_study(pruner=HYPERBAND), losses, others) == (
+        "Ended after epoch 3: of the trials of its bracket only the best of each 3 go on, "
+        "and its validation loss was 0.7."
+    )

@@ -1,0 +1,61 @@
+"""The map in a real browser, with the keyboard alone."""
+
+import httpx
+import pytest
+from selenium.webdriver import Chrome, Keys
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+from core.store.session import SessionFactory
+
+COLOURED = """
+const canvas = document.querySelector(".map-frame canvas");
+const copy = document.createElement("canvas");
+[copy.width, copy.height] = [canvas.width, canvas.height];
+const context = copy.getContext("2d");
+context.drawImage(canvas, 0, 0);
+const { data } = context.getImageData(0, 0, copy.width, copy.height);
+return data.filter((value, place) => place % 4 === 3 && value > 0).length;
+"""
+WITHOUT_WEBGL = """
+const give = HTMLCanvasElement.prototype.getContext;
+HTMLCanvasElement.prototype.getContext = function (kind, ...rest) {
+  return kind === "webgl2" ? null : give.call(this, kind, ...rest);
+};
+"""
+
+
+@pytest.mark.parametrize("has_webgl", [True, False])
+def test_points_are_drawn_named_searched_and_opened(
+    browser: Chrome, site: str, rest: httpx.Client, filled: SessionFactory, has_webgl: bool
+):
+    script = None
+    if not has_webgl:
+        source = {"source": WITHOUT_WEBGL}
+        script = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", source)
+    try:
+        browser.get(f"{site}/map")
+        wait = WebDriverWait(browser, 15)
+        canvas = wait.until(lambda driver: driver.find_element(By.CSS_SELECTOR, ".map-frame canvas[role]"))
+        wait.until(lambda driver: driver.execute_script(COLOURED) > 50)
+        assert "rock" in browser.find_element(By.CLASS_NAME, "map-legend").text
+        browser.find_element(By.ID, "find").send_keys("jazz", Keys.ENTER)
+        said = browser.find_element(By.CLASS_NAME, "map-said")
+        wait.until(lambda _: said.text == "3 points are marked.")
+        canvas.send_keys("+")
+        tip = browser.find_element(By.CLASS_NAME, "map-tip")
+        wait.until(lambda _: "jazz/1.wav" in tip.text)  # the nearest to the middle
+        canvas.send_keys(Keys.ENTER)
+        wait.until(lambda driver: "/tracks/" in driver.current_url)
+    finally:
+        if script:
+            browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
+
+
+def test_the_tracks_in_view_are_listed(browser: Chrome, site: str, filled: SessionFactory):
+    browser.get(f"{site}/map")
+    wait = WebDriverWait(browser, 15)
+    button = "//button[@aria-label='List the tracks in view']"
+    wait.until(lambda driver: driver.find_elements(By.XPATH, button))[0].send_keys(Keys.ENTER)
+    wait.until(lambda driver: "/map/tracks?area=" in driver.current_url)
+    assert len(browser.find_elements(By.CSS_SELECTOR, "table.tracks tbody tr")) == 3

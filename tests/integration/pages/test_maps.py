@@ -1,0 +1,104 @@
+"""The page of the map in each of its states, as a browser without scripts has it."""
+
+import httpx
+import pytest
+
+from core.config.params import JobKind
+from core.store.session import SessionFactory
+from tests.integration.api.gateway import bearer
+from tests.support.builders import (
+    make_analysed_track,
+    make_api_key,
+    make_job,
+    make_library,
+    make_map,
+    make_model,
+)
+
+HTML = {"Accept": "text/html"}
+A = bytes([1]) * 32
+
+
+@pytest.fixture
+def drawn(db: SessionFactory) -> SessionFactory:
+    with db.begin() as session:
+        library, model = make_library(session, name="home"), make_model(session)
+        make_analysed_track(session, library, model, "a.mp3", content_hash=A)
+        make_map(session, model, [(A, 1, 2)], labels=["<b>rock</b>"])
+    return db
+
+
+def test_without_a_model_or_a_map_it_says_what_to_do(http: httpx.Client, db):
+    assert "promote one" in http.get("/map", headers=HTML).text
+    with db.begin() as session:
+        make_model(session)
+    page = http.get("/map", headers=HTML)
+    assert page.status_code == 200
+    assert "There is no map of these tracks yet" in page.text
+    assert "<mfa-map" not in page.text
+
+
+def test_without_scripts_it_is_a_picture_and_a_table(http: httpx.Client, drawn):
+    page = http.get("/map", headers=HTML).text
+    assert '<img src="./api/v1/map/density.png"' in page
+    assert '<a href="./library?genre=rock">rock</a></th><td>top</td>' in page
+    assert "0 of 1 tracks when it was drawn" in page
+    assert "&lt;b&gt;rock&lt;/b&gt;" in page
+    assert "<b>rock" not in page
+    of_library = http.get("/map?library=home", headers=HTML)
+    assert "There is no map of these tracks yet" in of_library.text
+
+
+def test_a_form_draws_it(http: httpx.Client, drawn):
+    answer = http.post("/map", data={"library": "home", "model": "default"}, headers=HTML)
+    assert (answer.status_code, answer.headers["location"]) == (303, "./map?library=home")
+    page = http.get("/map", headers=HTML).text
+    assert "A map is being drawn" in page
+    assert "Draw it anew" not in page
+
+
+def test_what_cannot_be_drawn_is_said_in_place(http: httpx.Client, drawn):
+    with drawn.begin() as session:
+        make_library(session, name="empty")
+    page = http.post("/map", data={"library": "empty"}, headers=HTML)
+    assert page.status_code == 422
+    assert "label them first" in page.text
+
+
+def test_who_may_only_read_sees_the_map_and_no_form(keyed_http: httpx.Client, drawn):
+    with drawn.begin() as session:
+        _, secret = make_api_key(session, "read")
+        make_job(session, kind=JobKind.MAP, params={"model": "test-model@1"})
+    page = keyed_http.get("/map", headers=HTML | bearer(secret))
+    assert page.status_code == 200
+    assert "<mfa-map" in page.text
+    assert '<form class="inline card"' not in page.text
+    assert "A map is being drawn" not in page.text  # somebody else's job
+
+
+def area_page(http: httpx.Client) -> str:
+    map_id = http.get("/api/v1/map").json()["map_id"]
+    return f"/map/tracks?area={map_id}%3A0%2C0%2C4%2C0%2C4%2C9"
+
+
+def test_the_tracks_of_an_area_are_listed_exported_and_corrected(http: httpx.Client, drawn):
+    address = area_page(http)
+    page = http.get(address, headers=HTML).text
+    assert "a.mp3" in page
+    assert "/api/v1/tracks/export?format=csv&amp;sort=path&amp;area=" in page
+    answer = http.post(address, data={"label": "jazz", "verdict": "yes"}, headers=HTML)
+    assert answer.status_code == 303
+    after = http.get(f"/map/{answer.headers['location'].removeprefix('../map/')}", headers=HTML).text
+    assert "1 verdict was written" in after
+    change = after.split('name="change" value="')[1].split('"')[0]
+    undone = http.post(address.replace("tracks?", "tracks/undo?"), data={"change": change}, headers=HTML)
+    assert undone.status_code == 303
+    wrong = http.post(address, data={"label": "polka", "verdict": "yes"}, headers=HTML)
+    assert wrong.status_code == 422
+    assert "polka" in wrong.text
+
+
+def test_an_area_without_tracks_is_said(http: httpx.Client, drawn):
+    page = http.get(area_page(http).replace("0%2C0%2C4", "9%2C9%2C4"), headers=HTML)
+    assert page.status_code == 200
+    assert "No track lies in this area." in page.text
