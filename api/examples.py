@@ -363,6 +363,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
         "created_at": WHEN,
         "offer": None,
+        "run_id": JOB_ID,
     },
     "Offer": OFFER,
     "RetrainingRequest": {"after_tracks": 50},

@@ -155,6 +155,9 @@ def show_comparison(found: schemas.ModelComparison) -> None:
     for each in found.models:
         for warning in each.warnings[:SHOWN_WARNINGS]:
             display.say(f"Note on {each.model}: {warning}")
+        if len(each.warnings) > SHOWN_WARNINGS:
+            more = len(each.warnings) - SHOWN_WARNINGS
+            display.note(f"and {more} more notes: `mfa models show {each.model}` shows all.")
     first, second = found.models[0].model, found.models[1].model
     display.say(f"`mfa models preview {first} --against {second}` compares what they say of your tracks.")
 

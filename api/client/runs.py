@@ -83,6 +83,15 @@ def show_run(run: schemas.RunDetails) -> None:
     results = run.results or {}
     display.say(f"dataset: {dataset_of(run.config.get('dataset', {}), results.get('tracks', {}))}")
     display.say(f"base models: {bases_of(run.config.get('model', {})) or 'none, trained from scratch'}")
+    show_evaluation(run)
+    show_epochs(run)
+    if run.artifacts:
+        display.say(f"Files: {', '.join(run.artifacts)}; `mfa runs {run.id} --save FOLDER` saves them.")
+
+
+def show_evaluation(run: schemas.RunDetails) -> None:
+    """How good the model is: metrics with intervals, by group and by label, and what cannot be measured."""
+    results = run.results or {}
     if results.get("evaluated_on"):
         display.say(way_of(results.get("folds")))
     show_metrics(run.metrics or {}, results.get("intervals", {}))
@@ -94,9 +103,6 @@ def show_run(run: schemas.RunDetails) -> None:
         results.get("unmeasured", {}),
     )
     show_notes(results)
-    show_epochs(run)
-    if run.artifacts:
-        display.say(f"Files: {', '.join(run.artifacts)}; `mfa runs {run.id} --save FOLDER` saves them.")
 
 
 def dataset_of(dataset: Mapping[str, Any], tracks: Mapping[str, int]) -> str:

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Any, Literal
+from uuid import UUID
 
 from pydantic import Field
 
@@ -66,6 +67,11 @@ class Model(Response):
     sha256: str = Field(description="SHA-256 of the weights, in hex")
     created_at: datetime
     offer: Offer | None = Field(description="of an automatically retrained model")
+    run_id: UUID | None = Field(
+        default=None,
+        description="the training that made its weights: its `results` have intervals, and say which labels "
+        "cannot be measured; null if it is not known here",
+    )
 
 
 class PromotionRequest(Request):

@@ -1,7 +1,7 @@
 """The evaluation of a model, as `test_results.json` holds it."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -49,7 +49,8 @@ def make_results(
     splits = prepared.splits
     errors, squares = calibration_error(*postprocessed), brier_score(*postprocessed)
     parts = {part.value: len(splits[0].part(part)) for part in Part} if len(splits) == 1 else None
-    warnings = [*unused_keys(resolved.config), *(text for split in splits for text in split.report.warnings)]
+    warnings = unmeasured_notes(unmeasured, left_out, by_default)
+    warnings += [*unused_keys(resolved.config), *(text for split in splits for text in split.report.warnings)]
     warnings += [
         f"{base.name} may have been trained on test tracks of this model: its scores may be too high."
         for base in resolved.bases
@@ -58,8 +59,7 @@ def make_results(
     warnings += prepared.dataset.notes
     if note := merged_note(prepared.dataset.merged):
         warnings.append(note)
-    warnings += few_tracks(prepared)
-    warnings += unmeasured_notes(unmeasured, left_out, by_default)
+    warnings += few_tracks(prepared, unmeasured)
     if intervals and any(math.isnan(interval.low) for interval in intervals.values()):
         warnings.append("Too few artists are known for confidence intervals.")
     if intervals and (unknown := splits[0].report.grouped_by.get("track", 0)):
@@ -101,10 +101,11 @@ def make_results(
     return dict(finite_or_null(found))
 
 
-def few_tracks(prepared: PreparedDataset) -> list[str]:
-    """How far measures of labels with few tracks can be trusted."""
+def few_tracks(prepared: PreparedDataset, unmeasured: Collection[str]) -> list[str]:
+    """How far measures of labels with few tracks can be trusted; `unmeasured` labels have none."""
     counts = dict(zip(prepared.labels, (prepared.tracks.targets > 0).sum(0).tolist(), strict=True))
-    few = {label: count for label, count in sorted(counts.items(), key=lambda item: item[1]) if count < FEW}
+    ascending = sorted(counts.items(), key=lambda item: item[1])
+    few = {label: count for label, count in ascending if count < FEW and label not in unmeasured}
     if not few:
         return []
     named = ", ".join(f"{label} ({count})" for label, count in list(few.items())[:MOST_NAMED])

@@ -104,7 +104,7 @@ def test_models_are_promoted_and_rolled_back(mfa, db):
     assert "mine@1 is the default model now." in mfa("models", "promote", "mine@1").stdout
     listed = mfa("models").stdout
     assert "previous" in listed
-    assert "roc_auc 0.880" in listed
+    assert "mine@1\tdefault\tmusicnn\t3\t\t\t0.88\n" in listed
     assert "test-model@1 is the default model again." in mfa("models", "rollback").stdout
 
 
@@ -131,6 +131,27 @@ def test_a_run_shows_what_its_model_card_shows(mfa, db):
     assert "fewer than 20 training tracks\t3 of 3\t0.8\t0.6\t0.5" in shown
     assert "jazz\t3\t0.9\t0.7\t0.025\n" in shown
     assert "jazz\t0.4\t\t\t\n" in shown
+
+
+def test_a_model_is_shown_with_intervals_notes_and_what_cannot_be_measured(mfa, db):
+    results = RESULTS | {
+        "evaluated_on": "out_of_fold",
+        "folds": 5,
+        "unmeasured": {"harp": "its 2 tracks are of one artist or album"},
+        "warnings": ["These labels cannot be measured (harp)."],
+    }
+    with db.begin() as session:
+        metrics = {"roc_auc_macro": 0.9, "measured_labels": 1.0}
+        trained = make_model(session, alias=None, name="twelve", metrics=metrics)
+        make_run(session, model_id=trained.id, results=results, metrics=metrics)
+        make_model(session, alias=None, name="twelve", version=2, sha256=trained.sha256, metrics=metrics)
+    for name in ("twelve@1", "twelve@2"):
+        shown = mfa("models", "show", name).stdout
+        assert "ROC-AUC, mean over labels\t0.9\t0.8\t0.95\n" in shown
+        assert "harp cannot be measured: its 2 tracks are of one artist or album." in shown
+        assert "Note: These labels cannot be measured (harp)." in shown
+        assert ("thresholds are not those of twelve@1" in shown) == (name == "twelve@2")
+        assert "measured_labels" not in shown
 
 
 def test_runs_are_listed_and_shown(mfa, db):
