@@ -358,6 +358,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "aliases": ["default"],
         "labels": ["electronic", "ambient"],
         "thresholds": [0.1, 0.1],
+        "single_label": False,
         "embedding_size": 200,
         "metrics": {"macro_roc_auc": 0.88},
         "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",

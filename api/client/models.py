@@ -103,6 +103,11 @@ def show(
         show_measures(found, run)
     elif found.metrics:
         display.show_table("Metrics", ("measure", "value"), found.metrics.items())
+    if found.single_label:
+        display.show_table(
+            "Labels, of which a track gets that with the highest score", ("label",), zip(found.labels)
+        )
+        return
     display.show_table("Labels", ("label", "threshold"), zip(found.labels, found.thresholds, strict=True))
 
 

@@ -60,7 +60,11 @@ class Model(Response):
     aliases: list[str] = Field(description="`default` is the model of jobs that do not name one")
     labels: list[str]
     thresholds: list[float] = Field(
-        description="minimum score at which a label is assigned, in the order of `labels`"
+        description="minimum score at which a label is assigned, in the order of `labels`; not used with "
+        "`single_label`"
+    )
+    single_label: bool = Field(
+        default=False, description="a track gets exactly one label, that with the highest score"
     )
     embedding_size: int
     metrics: dict[str, Any]

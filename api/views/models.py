@@ -21,6 +21,7 @@ def model(row: tables.Model, aliases: dict[str, int], run_id: UUID | None = None
         aliases=sorted(alias for alias, model_id in aliases.items() if model_id == row.id),
         labels=row.labels,
         thresholds=[round(threshold, SCORE_DIGITS) for threshold in row.thresholds],
+        single_label=row.single_label,
         embedding_size=row.embedding_size,
         metrics=row.metrics,
         sha256=row.sha256,

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from core.config.experiment import unused_keys
+from core.config.models import is_single_label
 from core.ml.datasets.examples import Part
 from core.ml.datasets.spellings import merged_note
 from core.ml.evaluation.calibration import brier_score, calibration_error
@@ -77,6 +78,7 @@ def make_results(
     found = {
         "evaluated_on": "test" if len(splits) == 1 else "out_of_fold",
         "folds": len(splits) if len(splits) > 1 else None,
+        "single_label": is_single_label(resolved.config.model),
         "metrics": metrics.summary(),
         "intervals": {name: asdict(interval) for name, interval in intervals.items()},
         "per_label": [

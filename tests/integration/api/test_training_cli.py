@@ -56,7 +56,7 @@ def test_train_shows_scores_with_intervals_and_the_new_model(mfa, db):
     assert "short@1, cross-validated" in result.stdout
     assert "ROC-AUC, mean over labels\t0.9\t0.8\t0.95" in result.stdout
     assert "Note: few artists" in result.stdout
-    assert "mfa models promote short@1" in result.stdout
+    assert "Next: `mfa models preview short@1`" in result.stdout
     with db() as session:
         params = session.scalars(select(Job.params).order_by(Job.created_at)).first()
     assert params is not None
