@@ -150,6 +150,9 @@ def show(found: Description) -> None:
     show_unreadable_tags({str(path): why for path, why in found.unreadable_tags.items()})
     for note in (found.obstacle,) if found.obstacle else found.split.warnings if found.split else ():
         say(f"Note: {note}")
+    for label in found.unmeasured:
+        of = "one artist" if label.artists == 1 else "one fold"
+        say(f"Note: {label.label} cannot be measured: its tracks ({label.tracks}) are of {of}.")
 
 
 def show_unreadable_tags(reasons: Mapping[str, str]) -> None:

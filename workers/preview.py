@@ -5,7 +5,7 @@ From what is stored: a head's scores are computed from embeddings, any other mod
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from core.jobs.claims import Claim
 from core.jobs.counters import count_done
 from core.ml.evaluation.comparison import Comparison, Labelling, Page, Scores, Unseen
 from core.store.corrections import as_corrections, find_sampled
+from core.store.experiments import find_training
 from core.store.previews import Stored, StoredTrack, list_stored, places_of, source_of
 from core.store.registry import artifact_folder
 from core.store.tables import Job, Model
@@ -68,7 +69,11 @@ def preview_model(lease: Lease) -> None:
 
     def write(session: Session) -> None:
         new, old = (
-            Learning(was_trained_on_corrections(model), has_training_tracks(session, model))
+            Learning(
+                was_trained_on_corrections(model),
+                has_training_tracks(session, model),
+                unmeasured_labels(session, model),
+            )
             for model in models
         )
         places = places_of(session, [change.track for change in comparison.changes])
@@ -105,6 +110,13 @@ def was_trained_on_corrections(model: Model) -> bool | None:
         return reads_corrections(json.loads(card.provenance.get("config", "{}")))
     except (OSError, ValueError):
         return None
+
+
+def unmeasured_labels(session: Session, model: Model) -> Mapping[str, str]:
+    """The labels that the training of a model could not measure, with the reasons; none without a run."""
+    run = find_training(session, model)
+    found: dict[str, str] = ((run.results if run else None) or {}).get("unmeasured", {})
+    return found
 
 
 def _labelling(model: Model) -> Labelling:

@@ -32,6 +32,7 @@ class Learning:
 
     of_corrections: bool | None  # whether it was trained on corrections; None if that cannot be told
     is_recorded: bool  # whether it is stored which audio that was
+    unmeasured: Mapping[str, str]  # labels that its training could not measure, and why
 
 
 def describe(
@@ -52,7 +53,7 @@ def describe(
         "of_windows": of_windows,
         "left_out": {str(reason): left_out[reason] for reason in LeftOut if left_out.get(reason)},
         "agreement": _share(comparison.agreeing, comparison.tracks) if comparison.common.any() else None,
-        "labels": _labels(comparison),
+        "labels": _labels(comparison, learning[0].unmeasured),
         "changes": [
             {
                 "track_id": str(change.track),
@@ -68,6 +69,7 @@ def describe(
         "corrections": _corrections(comparison)
         | {"trained_on_corrections": _by_side(each.of_corrections for each in learning)},
         "warnings": [
+            *_unmeasured_warnings(comparison, names[0], learning[0].unmeasured),
             *_warnings(models, names, left_out, of_windows),
             *([] if comparison.common.any() else ["The models have no label in common."]),
             *_unrefused(comparison),
@@ -82,7 +84,7 @@ def _by_side(values: Any) -> dict[str, Any]:
     return dict(zip(SIDES, values, strict=True))
 
 
-def _labels(comparison: Comparison[UUID]) -> list[dict[str, Any]]:
+def _labels(comparison: Comparison[UUID], unmeasured: Mapping[str, str]) -> list[dict[str, Any]]:
     """Those first that change on most tracks."""
     labels = [
         {
@@ -92,6 +94,7 @@ def _labels(comparison: Comparison[UUID]) -> list[dict[str, Any]]:
             "lost": int(comparison.lost[at]),
             "kept": int(comparison.kept[at]),
             "agreement": _share(comparison.equal[at], comparison.tracks) if comparison.common[at] else None,
+            "unmeasured": unmeasured.get(label),
         }
         for at, label in enumerate(comparison.labels)
     ]
@@ -159,6 +162,16 @@ def _warnings(
     if of_windows:
         warnings.append(f"Tracks compared by some windows only, as they were analysed: {of_windows:,}.")
     return warnings
+
+
+def _unmeasured_warnings(comparison: Comparison[UUID], name: str, unmeasured: Mapping[str, str]) -> list[str]:
+    """One for each label of the new model that it would give, though nobody knows how well."""
+    return [
+        f"How well {name} gives {label} is not known: {unmeasured[label]}. Tracks that would have it: "
+        f"{comparison.gained[at] + comparison.kept[at]:,}."
+        for at, label in enumerate(comparison.labels)
+        if label in unmeasured and comparison.gained[at] + comparison.kept[at]
+    ]
 
 
 def _picked_warnings(comparison: Comparison[UUID]) -> list[str]:

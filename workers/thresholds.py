@@ -1,4 +1,7 @@
-"""Body of a `thresholds` unit: tunes a model's thresholds on its validation tracks, as a new version."""
+"""Body of a `thresholds` unit: tunes a model's thresholds on its validation tracks.
+
+A new version is registered only if a gain is shown: `NAME` without a version means the newest.
+"""
 
 import logging
 import shutil
@@ -44,20 +47,21 @@ def tune_thresholds(lease: Lease) -> None:
     """A repeated run finds the same thresholds; once the version is registered, it only relabels."""
     source, made = lease.transact(partial(_load, claim=lease.claim))
     model = made or _make_version(lease, source)
-    _store_training_tracks(lease, model)
-    _relabel(lease, source, model)
+    if model is not None:
+        _store_training_tracks(lease, model)
+        _relabel(lease, source, model)
     lease.write(lambda session: count_unit_itself(session, lease.claim))
 
 
 def _load(session: Session, claim: Claim) -> tuple[Model, Model | None]:
     """The model to tune, and the version with new thresholds, if a former run has registered it."""
     result = session.get_one(Job, claim.job_id).result
-    made = resolve_model(session, result["model"]) if result else None
+    made = resolve_model(session, result["model"]) if result and result["model"] else None
     return session.get_one(Model, claim.model_id), made
 
 
-def _make_version(lease: Lease, source: Model) -> Model:
-    """Choose the thresholds and register the version that has them."""
+def _make_version(lease: Lease, source: Model) -> Model | None:
+    """Choose the thresholds and register the version that has them; None without a gain."""
     params = ThresholdParams.model_validate(lease.claim.params)
     stored = artifact.load(artifact_folder(source))
     assert isinstance(stored.card, StoredCard)
@@ -68,6 +72,9 @@ def _make_version(lease: Lease, source: Model) -> Model:
     tuned = tune(aim, truth, scores, held_out.known, folds, stored.card.thresholds)
     result = describe(stored.card, aim, tuned, truth, scores) | {"cross_fitted": len(set(folds)) > 1}
     lease.record_step()
+    if result["verdict"] != "better":
+        lease.write(partial(_answer, claim=lease.claim, model=None, result=result))
+        return None
     version = lease.write(partial(_reserve_version, claim=lease.claim, name=source.name))
     card = new_card(stored.card, aim, tuned.thresholds, version)
     settings = get_settings()
@@ -97,9 +104,13 @@ def _reserve_version(session: Session, claim: Claim, name: str) -> int:
 def _register(session: Session, claim: Claim, folder: Path, result: dict[str, Any]) -> Model:
     """Make the new version and the answer visible at once."""
     model = register_artifact(session, folder)
-    session.get_one(Job, claim.job_id).result = {"model": model.reference, **result}
+    _answer(session, claim, model.reference, result)
     session.flush()
     return model
+
+
+def _answer(session: Session, claim: Claim, model: str | None, result: dict[str, Any]) -> None:
+    session.get_one(Job, claim.job_id).result = {"model": model, **result}
 
 
 def describe(

@@ -10,6 +10,7 @@ from api.client import preview as previews
 from api.client.connection import connect
 from api.client.http import ClientError, UsageError
 from api.client.options import Json, Yes
+from api.client.runs import show_evaluation
 from core.config.params import PreviewParams
 from core.output.measures import scores_of, title_of
 from core.spelling import suggest
@@ -86,6 +87,7 @@ def show(
     """Show a model. What it is, how it was measured, its labels and their thresholds."""
     with connect() as client:
         found = find_model(client.list_models(), model)
+        run = None if as_json or found.run_id is None else client.get_run(found.run_id)
     if as_json:
         display.show_json(found)
         return
@@ -95,11 +97,29 @@ def show(
         f"{found.kind} with {len(found.labels)} labels, embeddings of {found.embedding_size} numbers, "
         f"registered {display.date_of(found.created_at)}"
     )
-    if scores := scores_of(found.metrics):
+    if run is not None:
+        show_measures(found, run)
+    elif scores := scores_of(found.metrics):
         rows = ((title_of(name), value) for name, value in scores.items())
         display.show_table("Metrics", ("measure", "value"), rows)
         display.say(measured_on(found))
+    if found.single_label:
+        display.show_table(
+            "Labels, of which a track gets that with the highest score", ("label",), zip(found.labels)
+        )
+        return
     display.show_table("Labels", ("label", "threshold"), zip(found.labels, found.thresholds, strict=True))
+
+
+def show_measures(model: schemas.Model, run: schemas.RunDetails) -> None:
+    """As its run shows them; of a version with other thresholds, by those of the version that was trained."""
+    show_evaluation(run)
+    if run.model is not None and run.model != f"{model.name}@{model.version}":
+        display.say(
+            f"Note: its thresholds are not those of {run.model}, with which precision, recall and F1 were "
+            "measured."
+        )
+    display.say(f"`mfa runs {run.id}` shows the training.")
 
 
 def measured_on(model: schemas.Model) -> str:

@@ -27,7 +27,11 @@ def preview(client: Client, params: PreviewParams, *, as_json: bool) -> None:
 def show_preview(found: schemas.PreviewOutcome) -> None:
     where = f" in {found.library}" if found.library else ""
     display.say(f"{found.model} in place of {found.against}{where}", "bold")
-    agreement = "" if found.agreement is None else f"; they agree on {found.agreement:.1%} of them"
+    agreement = ""
+    if found.agreement is not None:
+        common = sum(each.agreement is not None for each in found.labels)
+        on = "" if common == len(found.labels) else f", by the labels that both have ({common})"
+        agreement = f"; they agree on {found.agreement:.1%} of them{on}"
     display.say(
         f"{found.compared} of {found.tracks} tracks compared, {found.unchanged} unchanged{agreement}."
     )
@@ -154,11 +158,17 @@ def show_comparison(found: schemas.ModelComparison) -> None:
                 for number, interval in zip(numbers, of_models, strict=True)
             ),
         )
+    names = [("F1",) if each.single_label else ("F1", "threshold") for each in found.models]
     display.show_table(
         "F1 of each label, and its threshold",
-        ("label", *(f"{what} {number}" for number in numbers for what in ("F1", "threshold"))),
+        ("label", *(f"{what} {number}" for number, of in zip(numbers, names, strict=True) for what in of)),
         (
-            (each.label, *chain.from_iterable(zip(each.f1, each.thresholds, strict=True)))
+            (
+                each.label,
+                *chain.from_iterable(
+                    values[: len(of)] for *values, of in zip(each.f1, each.thresholds, names, strict=True)
+                ),
+            )
             for each in found.labels[:SHOWN_LABELS]
         ),
     )
@@ -169,6 +179,9 @@ def show_comparison(found: schemas.ModelComparison) -> None:
     for each in found.models:
         for warning in each.warnings[:SHOWN_WARNINGS]:
             display.say(f"Note on {each.model}: {warning}")
+        if len(each.warnings) > SHOWN_WARNINGS:
+            more = len(each.warnings) - SHOWN_WARNINGS
+            display.note(f"and {more} more notes: `mfa models show {each.model}` shows all.")
     first, second = found.models[0].model, found.models[1].model
     display.say(f"`mfa models preview {first} --against {second}` compares what they say of your tracks.")
 

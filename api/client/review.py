@@ -80,13 +80,19 @@ def introduction(batch: schemas.ReviewBatch) -> list[str]:
 
 
 def forecast(found: schemas.ReviewForecast) -> str:
-    """How many more tracks the model needs, in a sentence."""
+    """How many more tracks the model needs, in a sentence, and which labels that is not about."""
     if found.more is None:
-        return f"How many more tracks the model needs cannot be told: {found.reason}"
-    between = f"{found.low} or more" if found.high is None else f"{found.low} to {found.high}"
-    if found.more == 0:
-        return f"The model has learnt enough for 95 % of what it can reach ({between} more tracks)."
-    return f"About {found.more} more tracks ({between}) to 95 % of what the model can reach."
+        said = f"How many more tracks the model needs cannot be told: {found.reason}"
+    elif found.high == 0:
+        said = "The model has learnt enough for 95 % of what it can reach."
+    else:
+        between = f"{found.low} or more" if found.high is None else f"{found.low} to {found.high}"
+        said = f"About {found.more} more tracks ({between}) to 95 % of what the model can reach."
+        if found.more == 0:
+            said = f"The model has learnt enough for 95 % of what it can reach ({between} more tracks)."
+    if not found.unmeasured:
+        return said
+    return f"{said} Labels that cannot be measured are not counted: {', '.join(found.unmeasured)}."
 
 
 def give_back(client: Client, track_ids: Sequence[UUID]) -> None:

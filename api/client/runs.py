@@ -83,20 +83,26 @@ def show_run(run: schemas.RunDetails) -> None:
     results = run.results or {}
     display.say(f"dataset: {dataset_of(run.config.get('dataset', {}), results.get('tracks', {}))}")
     display.say(f"base models: {bases_of(run.config.get('model', {})) or 'none, trained from scratch'}")
+    show_evaluation(run)
+    show_epochs(run)
+    if run.artifacts:
+        display.say(f"Files: {', '.join(run.artifacts)}; `mfa runs {run.id} --save FOLDER` saves them.")
+
+
+def show_evaluation(run: schemas.RunDetails) -> None:
+    """How good the model is: metrics with intervals, by group and by label, and what cannot be measured."""
+    results = run.results or {}
     if results.get("evaluated_on"):
-        display.say(way_of(results.get("folds")))
+        display.say(way_of(results.get("folds"), exclusive=results.get("single_label", False)))
     show_metrics(run.metrics or {}, results.get("intervals", {}))
     show_groups(results.get("groups", {}))
-    show_labels(results.get("per_label", []))
+    show_labels(results.get("per_label", []), exclusive=results.get("single_label", False))
     show_measured(
         (run.metrics or {}).get("measured_labels"),
         len(results.get("per_label", [])),
         results.get("unmeasured", {}),
     )
     show_notes(results)
-    show_epochs(run)
-    if run.artifacts:
-        display.say(f"Files: {', '.join(run.artifacts)}; `mfa runs {run.id} --save FOLDER` saves them.")
 
 
 def dataset_of(dataset: Mapping[str, Any], tracks: Mapping[str, int]) -> str:
@@ -153,8 +159,11 @@ def measured_in(means: Mapping[str, float | None]) -> str:
     return f"{measured if 'measured' in means else labels:.0f} of {labels:.0f}"
 
 
-def show_labels(labels: Sequence[Mapping[str, Any]]) -> None:
-    """Two tables, so that names of labels are whole at 80 columns: how they rank tracks, and decisions."""
+def show_labels(labels: Sequence[Mapping[str, Any]], *, exclusive: bool) -> None:
+    """Two tables, so that names of labels are whole at 80 columns: how they rank tracks, and decisions.
+
+    Of `exclusive` labels the one with the highest score is given, so they have no thresholds.
+    """
     if labels:
         display.show_table(
             "By label: the order of the tracks",
@@ -163,8 +172,8 @@ def show_labels(labels: Sequence[Mapping[str, Any]]) -> None:
         )
         display.show_table(
             "By label: the decisions",
-            ("label", "threshold", "precision", "recall", "F1"),
-            ((each["label"], *(each.get(name) for name in DECISIONS)) for each in labels),
+            ("label", *([] if exclusive else ["threshold"]), "precision", "recall", "F1"),
+            ((each["label"], *(each.get(name) for name in DECISIONS[exclusive:])) for each in labels),
         )
 
 

@@ -20,6 +20,8 @@ from core.config.dataset import InLibrary
 from core.config.experiment import ExperimentConfig, load_experiment, parse_experiment
 from core.output.measures import scores_of, title_of
 
+GUESSING = "pr_auc_chance"
+RANDOM = 0.5  # ROC-AUC of random scores
 MOST_NAME = 80  # characters of the name of a model
 DATA_DIR = ".mfa"  # how a configuration names the server's data folder
 
@@ -131,9 +133,20 @@ def next_of(outcome: schemas.TrainingOutcome) -> str:
             f"artists. `mfa runs {outcome.run_id}` shows the run."
         )
     return (
-        f"Next: `mfa models promote {outcome.model}`, then `mfa label FOLDER`; "
+        f"Next: `mfa models preview {outcome.model}` shows what would change in the libraries; "
         f"`mfa runs {outcome.run_id}` shows the run."
     )
+
+
+def guessing_of(outcome: schemas.TrainingOutcome) -> dict[str, schemas.Interval]:
+    """What random scores reach, to hold the measures against: a model below it has learnt nothing."""
+    chance = outcome.metrics.get(GUESSING)
+    return {} if chance is None else {GUESSING: schemas.Interval(value=chance, low=None, high=None)}
+
+
+def below_guessing(outcome: schemas.TrainingOutcome) -> list[str]:
+    """Labels whose tracks the model ranks worse than random scores would."""
+    return [each.label for each in outcome.labels if each.roc_auc is not None and each.roc_auc < RANDOM]
 
 
 def show_outcome(outcome: schemas.TrainingOutcome) -> None:
@@ -147,7 +160,7 @@ def show_outcome(outcome: schemas.TrainingOutcome) -> None:
         ("measure", "value", "low (95 %)", "high (95 %)"),
         (
             (title_of(name), interval.value, interval.low, interval.high)
-            for name, interval in measures.items()
+            for name, interval in (measures | guessing_of(outcome)).items()
         ),
     )
     display.show_table(
@@ -156,6 +169,8 @@ def show_outcome(outcome: schemas.TrainingOutcome) -> None:
         ((each.label, each.support, each.roc_auc, each.pr_auc, each.f1) for each in outcome.labels),
     )
     show_measured(outcome.measured_labels, len(outcome.labels), outcome.unmeasured)
+    if worse := below_guessing(outcome):
+        display.say(f"Ranked worse than by guessing (ROC-AUC below {RANDOM}): {', '.join(worse)}.", "red")
     if outcome.dropped:
         display.say(f"{outcome.dropped} tracks could not be read and were left out.")
     for warning in outcome.warnings:

@@ -128,19 +128,19 @@ def show_thresholds(outcome: schemas.ThresholdOutcome) -> None:
 
 
 def show_next(outcome: schemas.ThresholdOutcome) -> None:
-    """To promote is proposed only after a gain."""
-    name = outcome.model.partition("@")[0]
-    if outcome.verdict == "unchanged":
-        display.say(f"No threshold is another one: there is no reason to promote {outcome.model}.", "bold")
-        return
-    display.say(f"The same weights with these thresholds are {outcome.model}.", "bold")
+    """To promote is proposed only after a gain; without one there is no version to promote."""
     if outcome.verdict == "better":
-        display.say(f"Next: `mfa models promote {outcome.model}`, then `mfa label FOLDER`.")
-    else:
+        display.say(f"The same weights with these thresholds are {outcome.model}.", "bold")
         display.say(
-            f"No gain is shown: nothing is to be done, and {name} stays as it is. "
-            f"`mfa models preview {outcome.model}` shows what would change in the libraries."
+            f"Next: `mfa models preview {outcome.model}` shows what would change in the libraries, "
+            f"`mfa models promote {outcome.model}` makes it the default model."
         )
+        return
+    reason = "No threshold is another one" if outcome.verdict == "unchanged" else "No gain is shown"
+    registered = "no version is registered, and the model stays as it is"
+    if outcome.model is not None:  # by an earlier version of the server
+        registered = f"there is no reason to promote {outcome.model}"
+    display.say(f"{reason}: {registered}.", "bold")
 
 
 def _figures(label: schemas.LabelThreshold) -> tuple[float | None, ...]:

@@ -62,7 +62,8 @@ def submit_job(
     `tuning` searches the hyper-parameters of such a training; its progress counts trials, its result says
     which were best.
 
-    `thresholds` re-tunes the label thresholds of a model. `tuning` with `thresholds` makes the same job.
+    `thresholds` re-tunes the label thresholds of a model, as a new version if that is a gain. `tuning` with
+    `thresholds` makes the same job.
 
     `preview` says what would change if a model served in place of another one; it changes nothing.
 

@@ -16,9 +16,10 @@ from core.jobs.kinds import SubmissionContext
 from core.jobs.submission import Submission, submit_job
 from core.services import changes
 from core.store import registry as service
+from core.store.experiments import find_trainings
 from core.store.model_comparison import compare_models as compare
 from core.store.session import SessionFactory, transaction
-from core.store.tables import Job
+from core.store.tables import Job, Model
 
 router = make_router("models")
 
@@ -60,15 +61,20 @@ def list_versions(name: Name, session: SessionDep) -> schemas.Page[schemas.Model
 
 
 def _page(session: SessionDep, name: str | None) -> schemas.Page[schemas.Model]:
-    aliases = service.list_aliases(session)
-    return schemas.Page(items=[views.model(row, aliases) for row in service.list_models(session, name)])
+    aliases, rows = service.list_aliases(session), service.list_models(session, name)
+    runs = find_trainings(session, rows)
+    return schemas.Page(items=[views.model(row, aliases, runs.get(row.id)) for row in rows])
+
+
+def _seen(session: SessionDep, model: Model) -> schemas.Model:
+    return views.model(model, service.list_aliases(session), find_trainings(session, [model]).get(model.id))
 
 
 @router.post("/rollback", dependencies=[ADMIN], responses=problems(409))
 def roll_back(session: SessionDep) -> schemas.Model:
     """Make the model the default that was it before the last promotion; the two change places."""
     model = service.roll_back(session)
-    return views.model(model, service.list_aliases(session))
+    return _seen(session, model)
 
 
 @router.post(
@@ -112,7 +118,7 @@ def promote_model(name: Name, body: schemas.PromotionRequest, session: SessionDe
     What was the default until then becomes `previous`.
     """
     model = service.promote_model(session, name, body.version, body.alias)
-    return views.model(model, service.list_aliases(session))
+    return _seen(session, model)
 
 
 @router.delete("/{name}", status_code=204, dependencies=[ADMIN], responses=DELETED | problems(404, 409))

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Any, Literal
+from uuid import UUID
 
 from pydantic import Field
 
@@ -59,13 +60,22 @@ class Model(Response):
     aliases: list[str] = Field(description="`default` is the model of jobs that do not name one")
     labels: list[str]
     thresholds: list[float] = Field(
-        description="minimum score at which a label is assigned, in the order of `labels`"
+        description="minimum score at which a label is assigned, in the order of `labels`; not used with "
+        "`single_label`"
+    )
+    single_label: bool = Field(
+        default=False, description="a track gets exactly one label, that with the highest score"
     )
     embedding_size: int
     metrics: dict[str, Any]
     sha256: str = Field(description="SHA-256 of the weights, in hex")
     created_at: datetime
     offer: Offer | None = Field(description="of an automatically retrained model")
+    run_id: UUID | None = Field(
+        default=None,
+        description="the training that made its weights: its `results` have intervals, and say which labels "
+        "cannot be measured; null if it is not known here",
+    )
 
 
 class PromotionRequest(Request):

@@ -49,6 +49,9 @@ class LabelChange(Response):
     agreement: float | None = Field(
         description="share of tracks that have it with both or with neither; null unless both models have it"
     )
+    unmeasured: str | None = Field(
+        default=None, description="why it is not known how well `model` gives it; null if it was measured"
+    )
 
 
 class ScoreChange(Response):
@@ -145,6 +148,7 @@ class PreviewOutcome(Response):
                     "lost": 37,
                     "kept": 310,
                     "agreement": 0.925833,
+                    "unmeasured": None,
                 }
             ],
             "changes": [

@@ -41,6 +41,9 @@ class ReviewForecast(Response):
     high: int | None = Field(description="null if it is too far to tell")
     plateau: float | None = Field(description="macro-F1 that the curve approaches")
     reason: str | None
+    unmeasured: list[str] = Field(
+        default=[], description="labels of the model that this is not about, as they cannot be measured"
+    )
 
 
 class ReleaseRequest(Request):

@@ -49,7 +49,10 @@ class LabelThreshold(Response):
 class ThresholdOutcome(Response):
     """The result of threshold tuning."""
 
-    model: str = Field(description="`name@version`, the same weights with new thresholds")
+    model: str | None = Field(
+        description="`name@version`, the same weights with new thresholds; null without a gain (`verdict` is "
+        "not `better`): then nothing is registered. Earlier versions registered it nevertheless"
+    )
     labels: list[LabelThreshold]
     unreached: list[str] = Field(
         default=[],

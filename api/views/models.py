@@ -1,5 +1,7 @@
 """Models, and their retraining."""
 
+from uuid import UUID
+
 from sqlalchemy.orm import Session
 
 from api import schemas
@@ -10,7 +12,8 @@ from core.store import tables
 SCORE_DIGITS = 6  # all that a 32-bit float holds
 
 
-def model(row: tables.Model, aliases: dict[str, int]) -> schemas.Model:
+def model(row: tables.Model, aliases: dict[str, int], run_id: UUID | None = None) -> schemas.Model:
+    """`run_id`: the training that made its weights."""
     return schemas.Model(
         name=row.name,
         version=row.version,
@@ -18,11 +21,13 @@ def model(row: tables.Model, aliases: dict[str, int]) -> schemas.Model:
         aliases=sorted(alias for alias, model_id in aliases.items() if model_id == row.id),
         labels=row.labels,
         thresholds=[round(threshold, SCORE_DIGITS) for threshold in row.thresholds],
+        single_label=row.single_label,
         embedding_size=row.embedding_size,
         metrics=row.metrics,
         sha256=row.sha256,
         created_at=row.created_at,
         offer=schemas.Offer.model_validate(row.offer) if row.offer else None,
+        run_id=run_id,
     )
 
 

@@ -34,14 +34,21 @@ def title_of(measure: str) -> str:
     return TITLES.get(measure, measure.replace("_", " ").capitalize())
 
 
-def way_of(folds: int | None) -> str:
-    """How a model was evaluated; `folds`: None with one split."""
+def way_of(folds: int | None, *, exclusive: bool) -> str:
+    """How a model was evaluated; `folds`: None with one split; `exclusive` labels have no thresholds."""
     if folds:
+        decided = (
+            "The label with the highest score wins"
+            if exclusive
+            else "The thresholds for a fold's F1 were chosen on the other folds"
+        )
         return (
             f"Measured out of fold in a {folds}-fold cross-validation; the model itself was trained on all "
-            "tracks. The thresholds for a fold's F1 were chosen on the other folds."
+            f"tracks. {decided}."
         )
-    return (
-        "Measured on tracks, and where known artists, that the model was not trained on; thresholds and "
-        "calibration were chosen on a separate validation part."
+    decided = (
+        "the label with the highest score wins"
+        if exclusive
+        else "thresholds and calibration were chosen on a separate validation part"
     )
+    return f"Measured on tracks, and where known artists, that the model was not trained on; {decided}."

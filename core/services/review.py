@@ -1,7 +1,7 @@
 """Asking people about labels, and how many more answers the model needs."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy.orm import Session
 
@@ -48,6 +48,7 @@ class Forecast:
     high: int | None = None
     plateau: float | None = None  # macro-F1
     reason: str | None = None
+    unmeasured: list[str] = field(default_factory=list)  # labels of the model that this is not about
 
 
 @dataclass(frozen=True)
@@ -108,8 +109,9 @@ def forecast(session: Session, model: Model, library: str | None) -> Forecast:
     curve = results.get("learning_curve")
     if run is None or curve is None:
         return Forecast(reason=f"{model.reference} has no learning curve: train it again, here.")
+    unmeasured = list(results.get("unmeasured", {}))
     if curve["needed"] is None:
-        return Forecast(reason=curve["reason"])
+        return Forecast(reason=curve["reason"], unmeasured=unmeasured)
     wanted = None if library is None else get_library_by_name(session, library)
     trained_on: int = results["tracks"]["all"]
     most = math.ceil(max(curve[name] or 0 for name in ("needed", "low", "high")))
@@ -122,4 +124,4 @@ def forecast(session: Session, model: Model, library: str | None) -> Forecast:
         return max(0, math.ceil(needed) - have)
 
     high = None if curve["high"] is None else more(curve["high"])
-    return Forecast(more(curve["needed"]), more(curve["low"]), high, curve["plateau"])
+    return Forecast(more(curve["needed"]), more(curve["low"]), high, curve["plateau"], unmeasured=unmeasured)

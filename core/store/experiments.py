@@ -228,6 +228,21 @@ def find_training(session: Session, model: Model) -> Run | None:
     return session.scalars(runs.order_by(*own_first).limit(1)).first()
 
 
+def find_trainings(session: Session, models: Sequence[Model]) -> dict[int, UUID]:
+    """The run of `find_training` by model, of those that have one."""
+    weights = {model.sha256 for model in models}
+    runs = select(Run.id, Run.model_id, Run.weights_sha256).where(
+        Run.weights_sha256.in_(weights), Run.experiment_id.is_not(None)
+    )
+    of_model: dict[int | None, UUID] = {}
+    of_weights: dict[str | None, UUID] = {}
+    for run_id, model_id, sha256 in session.execute(runs.order_by(Run.created_at)):
+        of_model.setdefault(model_id, run_id)
+        of_weights.setdefault(sha256, run_id)
+    found = {model.id: of_model.get(model.id, of_weights.get(model.sha256)) for model in models}
+    return {model_id: run_id for model_id, run_id in found.items() if run_id is not None}
+
+
 def list_epochs(session: Session, run_ids: Sequence[UUID]) -> dict[UUID, list[Epoch]]:
     """By run, in the order of training: the folds, then the fit after them; none of a deleted run."""
     found: dict[UUID, list[Epoch]] = {run_id: [] for run_id in run_ids}

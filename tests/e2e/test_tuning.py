@@ -90,27 +90,34 @@ def test_a_study_finds_parameters_that_give_the_same_score_again(
     assert trained["result"]["metrics"]["roc_auc_macro"] == pytest.approx(best, abs=2e-3)
 
 
-def test_thresholds_are_tuned_as_a_new_version_of_the_model(
+def test_thresholds_are_tuned_as_a_new_version_of_the_model_if_that_is_a_gain(
     running: RunningStack, tuned: dict[str, Any]
 ) -> None:
     before = running.http.get("/models/tuned").raise_for_status().json()["items"][0]
-    job = running.wait_for_end(submit(running, {"thresholds": {"model": "tuned", "min_precision": 0.9}}))
+    job = running.wait_for_end(submit(running, {"thresholds": {"model": "tuned", "min_precision": 0.5}}))
     assert job["state"] == "succeeded", job
     after = running.http.get("/models/tuned").raise_for_status().json()["items"][0]
-    assert job["result"]["model"] == f"tuned@{after['version']}"
-    assert (after["version"], after["sha256"]) == (before["version"] + 1, before["sha256"])
-    assert after["thresholds"] != before["thresholds"]
+    if job["result"]["verdict"] == "better":
+        assert job["result"]["model"] == f"tuned@{after['version']}"
+        assert (after["version"], after["sha256"]) == (before["version"] + 1, before["sha256"])
+        assert after["thresholds"] != before["thresholds"]
+    else:
+        assert job["result"]["model"] is None
+        assert after == before
     for label, threshold in zip(job["result"]["labels"], after["thresholds"], strict=True):
         assert label["threshold"] == pytest.approx(threshold, abs=1e-5)
     for label in job["result"]["labels"]:
-        if label["label"] in job["result"]["unreached"]:
-            assert label["kept"]
+        if label["kept"]:
             assert label["threshold"] == pytest.approx(label["before"], abs=1e-5)
         else:
-            assert label["precision"] >= 0.9  # on other tracks
+            assert label["recall"] > label["recall_before"] or label["precision_before"] < 0.5
+        if label["label"] in job["result"]["unreached"]:
+            assert label["kept"]
+        else:
+            assert label["precision"] >= 0.5  # on other tracks
         if label["label"] in ("acoustic", "electronic") and not label["kept"]:  # the others cannot reach it
             above = [point for point in label["front"] if point["threshold"] >= label["threshold"] - 1e-5]
-            assert min(point["precision"] for point in above) >= 0.9
+            assert min(point["precision"] for point in above) >= 0.5
         recalls = [point["recall"] for point in label["front"]]
         assert recalls == sorted(recalls)
         assert recalls[-1] == 1

@@ -51,6 +51,7 @@ class Description:
     split: SplitReport | None  # the first of a cross-validation; None if it cannot be split
     parts: Mapping[str, Mapping[str, int]]  # name of a part, or of a fold's test part -> label -> tracks
     obstacle: str | None  # why a model cannot be trained on it
+    unmeasured: tuple[LabelCount, ...]  # all their tracks are tested in one fold, without having been learnt
 
 
 ALL_LABELS, USUAL_SPLIT = LabelConfig(), SplitConfig()
@@ -82,11 +83,12 @@ def describe(
         splits = divide(select_labels(usable, labels).dataset, split, hashes)
     except Invalid as error:
         obstacle = error.detail
+    counts = _label_counts(dataset.examples)
     return Description(
         name=dataset.name,
         tracks=len(dataset.examples),
         unlabelled=sum(not example.labels for example in dataset.examples),
-        labels=_label_counts(dataset.examples),
+        labels=counts,
         merged=dataset.merged,
         labels_per_track=dict(sorted(Counter(len(one.labels) for one in dataset.examples).items())),
         artists=len({known_name(one.artist) for one in dataset.examples} - {None}),
@@ -101,7 +103,14 @@ def describe(
         split=splits[0].report if splits else None,
         parts=_parts(splits),
         obstacle=obstacle,
+        unmeasured=tuple(each for each in counts if _is_unmeasured(each.label, splits)),
     )
+
+
+def _is_unmeasured(label: str, splits: Sequence[Split]) -> bool:
+    """Whether a cross-validation learns a label, but tests it only in the fold that has not learnt it."""
+    counts = [split.report.labels[label] for split in splits if label in split.report.labels]
+    return len(counts) > 1 and not any(each[Part.TRAIN] and each[Part.TEST] for each in counts)
 
 
 def _parts(splits: Sequence[Split]) -> dict[str, Mapping[str, int]]:

@@ -42,7 +42,10 @@ def report_of(
     warnings: Sequence[str],
     left_out: tuple[str, ...],
 ) -> SplitReport:
-    """The report on a split; a label is missing from a part only if the part has tracks."""
+    """The report on a split; a label is missing from a part only if the part has tracks.
+
+    That labels are missing from a fold is no warning: other folds have them, and so has the final model.
+    """
     counts = {part: Counter(label for one in found for label in one.labels) for part, found in parts.items()}
     labels = sorted(set().union(*counts.values()))
     missing = {
@@ -57,7 +60,11 @@ def report_of(
         groups=groups.count,
         grouped_by=groups.grouped_by,
         left_out=left_out,
-        warnings=(*warnings, *_origin_warnings(origin, groups), *_missing_warnings(missing)),
+        warnings=(
+            *warnings,
+            *_origin_warnings(origin, groups),
+            *([] if origin == "fold" else _missing_warnings(missing)),
+        ),
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.special import stdtrit
+from scipy.stats import binomtest
 
 from core.ml.evaluation.arrays import Floats, checked, logit, nan_mean, sigmoid
 from core.ml.evaluation.metrics import track_f1
@@ -107,8 +108,9 @@ def bounds(values: Floats, resampled: Floats, groups: int) -> tuple[Floats, Floa
     Resamples repeat tracks, which shifts some metrics (average precision upwards), and their percentiles are
     too narrow for few groups. So intervals are those of Student's t with `groups` - 1 degrees of freedom, of
     the logits, which are nearly normal, with the bias taken off and added to the error. They also contain the
-    value, and the value with one more success and one more failure: all resamples of a perfect score are
-    perfect. NaN where no resample is defined.
+    value, and the value with one more success and one more failure. All resamples of a perfect score are
+    perfect, and say nothing: values of 0 and 1 have the exact interval (Clopper and Pearson, 1934) of none or
+    all of the `groups`. NaN where no resample is defined.
     """
     known = ~np.isnan(resampled)
     count = known.sum(axis=0)
@@ -120,4 +122,7 @@ def bounds(values: Floats, resampled: Floats, groups: int) -> tuple[Floats, Floa
         reach = stdtrit(max(1, groups - 1), 0.975) * np.sqrt(variance + bias**2)
     pseudo = (values * groups + 1) / (groups + 2)
     low, high = sigmoid(measured - bias - reach), sigmoid(measured - bias + reach)
-    return np.minimum(np.minimum(low, values), pseudo), np.maximum(np.maximum(high, values), pseudo)
+    low, high = np.minimum(np.minimum(low, values), pseudo), np.maximum(np.maximum(high, values), pseudo)
+    share = binomtest(groups, groups).proportion_ci(0.95, method="exact").low
+    low = np.where(values >= 1, np.minimum(low, share), low)
+    return low, np.where(values <= 0, np.maximum(high, 1 - share), high)

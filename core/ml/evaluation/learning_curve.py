@@ -59,6 +59,12 @@ def fit_learning_curve(
     if needed[0] > limit:
         reason = f"The score still rises: more than {limit} tracks are needed, which is too far to tell."
         return LearningCurve(measured, scores, reason=reason)
+    if needed[0] <= measured[0]:
+        reason = (
+            f"The score does not rise with the tracks ({scores[0]:.2f} after learning from {measured[0]}, "
+            f"{scores[-1]:.2f} from {measured[-1]}), so no curve says where it ends."
+        )
+        return LearningCurve(measured, scores, reason=reason)
     least, value, most = min(low, needed[0]), needed[0], max(high, needed[0])
     return LearningCurve(
         sizes=measured,

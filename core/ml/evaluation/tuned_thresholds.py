@@ -88,8 +88,8 @@ def tune(
     """Choose thresholds on scores (N, L), of which only `known` ones count, in place of `former` ones (L,).
 
     A label that cannot be measured, or whose precision on tracks of other `folds` (N,) is lower than asked
-    for, keeps its former threshold. With a single fold nothing is known of other tracks, so that no label is
-    taken to reach a precision.
+    for, keeps its former threshold. So does one whose former threshold has that precision and no less recall.
+    With a single fold nothing is known of other tracks, so that no label is taken to reach a precision.
     """
     limits = np.asarray(former, float)
     numbers = np.asarray(folds)
@@ -103,10 +103,11 @@ def tune(
     measured = before.positives > 0
     is_single = len(set(folds)) == 1
     fitted = _count(targets, scores >= chosen, known)
-    kept = tuple(
-        NOT_LEARNT if not measured[place] else _reason(aim, fitted, new, place, is_single=is_single)
+    missed = [
+        NOT_LEARNT if not measured[place] else _why_missed(aim, fitted, new, place, is_single=is_single)
         for place in range(len(limits))
-    )
+    ]
+    kept = tuple(reason or _why_no_gain(aim, before, new, place) for place, reason in enumerate(missed))
     keeps = np.array([reason is not None for reason in kept])
     counts = Counts(
         np.where(keeps, before.hits, new.hits), np.where(keeps, before.given, new.given), before.positives
@@ -117,7 +118,7 @@ def tune(
         before=before,
         kept=kept,
         measured=measured,
-        unreached=keeps if aim.min_precision is not None else np.zeros(len(limits), bool),
+        unreached=np.array([reason is not None and aim.min_precision is not None for reason in missed]),
         value_before=_value(aim, before, measured),
         value=_value(aim, counts, measured),
     )
@@ -160,8 +161,8 @@ def _count(targets: Bools, decisions: Bools, known: Bools) -> Counts:
     return Counts((truth & given).sum(axis=0), given.sum(axis=0), truth.sum(axis=0))
 
 
-def _reason(aim: Aim, fitted: Counts, new: Counts, place: int, *, is_single: bool) -> str | None:
-    """Why a label keeps its former threshold; None if it gets the chosen one.
+def _why_missed(aim: Aim, fitted: Counts, new: Counts, place: int, *, is_single: bool) -> str | None:
+    """Why a label is not taken to reach the precision with the chosen threshold; None if it is.
 
     `fitted`: decisions by the chosen threshold on the tracks it was chosen on, `new` on others.
     """
@@ -178,6 +179,16 @@ def _reason(aim: Aim, fitted: Counts, new: Counts, place: int, *, is_single: boo
         shown = f"{new.hits[place]} of {new.given[place]}"
         return f"of the tracks that a threshold chosen without them gives it to, {shown} have it"
     return None
+
+
+def _why_no_gain(aim: Aim, before: Counts, new: Counts, place: int) -> str | None:
+    """Why a label keeps a threshold that has the precision already; None if another one has more recall."""
+    least = aim.min_precision
+    if least is None or not before.given[place] or before.precision[place] < least:
+        return None
+    if new.recall[place] > before.recall[place]:
+        return None
+    return f"it has a precision of {before.precision[place]:.3f} already, and no other one more recall"
 
 
 def _value(aim: Aim, counts: Counts, measured: Bools) -> float:

@@ -26,6 +26,7 @@ from core.states import Activity
 
 SIZES, REPEATS = 6, 3
 FEWEST = 8  # tracks, and at least two per label
+SPAN = 4  # times as many are needed for the largest size, as less of a curve says nothing of the rest
 MOST_TRACKS = 1000  # a random part of larger datasets, so that it takes seconds
 TOLERANCE = 1e-4  # of the gradient, times the root of the tracks, as when the penalty is chosen
 NOT_MEASURED = "Only cross-validated trainings of logistic heads measure it."
@@ -81,7 +82,7 @@ def measure_learning_curve(
 def _sizes(most: int, labels: int) -> list[int]:
     """Numbers of tracks to learn from, evenly spaced as logarithms; none if there are too few."""
     least = max(FEWEST, 2 * labels)
-    if most < 2 * least:
+    if most < SPAN * least:
         return []
     return sorted(set(np.geomspace(least, most, SIZES).round().astype(int).tolist()))
 

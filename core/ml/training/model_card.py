@@ -28,7 +28,7 @@ def _head(card: ModelCard, results: Mapping[str, Any]) -> list[str]:
         "",
         "## Metrics",
         "",
-        way_of(results["folds"]),
+        way_of(results["folds"], exclusive=results["single_label"]),
         INTERVALS,
         "",
     ]
@@ -57,7 +57,9 @@ def _groups(results: Mapping[str, Any]) -> list[str]:
 
 
 def _labels(results: Mapping[str, Any]) -> list[str]:
-    columns = ("support", "chance", "roc_auc", "pr_auc", "precision", "recall", "f1", "threshold")
+    columns: tuple[str, ...] = ("support", "chance", "roc_auc", "pr_auc", "precision", "recall", "f1")
+    if not results["single_label"]:
+        columns = (*columns, "threshold")
     rows = ["| label | " + " | ".join(name.replace("_", " ") for name in columns) + " |"]
     rows.append("|---" * (len(columns) + 1) + "|")
     for one in results["per_label"]:

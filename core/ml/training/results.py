@@ -1,7 +1,7 @@
 """The evaluation of a model, as `test_results.json` holds it."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from core.config.experiment import unused_keys
+from core.config.models import is_single_label
 from core.ml.datasets.examples import Part
 from core.ml.datasets.spellings import merged_note
 from core.ml.evaluation.calibration import brier_score, calibration_error
@@ -49,7 +50,8 @@ def make_results(
     splits = prepared.splits
     errors, squares = calibration_error(*postprocessed), brier_score(*postprocessed)
     parts = {part.value: len(splits[0].part(part)) for part in Part} if len(splits) == 1 else None
-    warnings = [*unused_keys(resolved.config), *(text for split in splits for text in split.report.warnings)]
+    warnings = unmeasured_notes(unmeasured, left_out, by_default)
+    warnings += [*unused_keys(resolved.config), *(text for split in splits for text in split.report.warnings)]
     warnings += [
         f"{base.name} may have been trained on test tracks of this model: its scores may be too high."
         for base in resolved.bases
@@ -58,8 +60,7 @@ def make_results(
     warnings += (*prepared.dataset.notes, *prepared.notes)
     if note := merged_note(prepared.dataset.merged):
         warnings.append(note)
-    warnings += few_tracks(prepared)
-    warnings += unmeasured_notes(unmeasured, left_out, by_default)
+    warnings += few_tracks(prepared, unmeasured)
     if intervals and any(math.isnan(interval.low) for interval in intervals.values()):
         warnings.append("Too few artists are known for confidence intervals.")
     if intervals and (unknown := splits[0].report.grouped_by.get("track", 0)):
@@ -77,6 +78,7 @@ def make_results(
     found = {
         "evaluated_on": "test" if len(splits) == 1 else "out_of_fold",
         "folds": len(splits) if len(splits) > 1 else None,
+        "single_label": is_single_label(resolved.config.model),
         "metrics": metrics.summary(),
         "intervals": {name: asdict(interval) for name, interval in intervals.items()},
         "per_label": [
@@ -101,10 +103,11 @@ def make_results(
     return dict(finite_or_null(found))
 
 
-def few_tracks(prepared: PreparedDataset) -> list[str]:
-    """How far measures of labels with few tracks can be trusted."""
+def few_tracks(prepared: PreparedDataset, unmeasured: Collection[str]) -> list[str]:
+    """How far measures of labels with few tracks can be trusted; `unmeasured` labels have none."""
     counts = dict(zip(prepared.labels, (prepared.tracks.targets > 0).sum(0).tolist(), strict=True))
-    few = {label: count for label, count in sorted(counts.items(), key=lambda item: item[1]) if count < FEW}
+    ascending = sorted(counts.items(), key=lambda item: item[1])
+    few = {label: count for label, count in ascending if count < FEW and label not in unmeasured}
     if not few:
         return []
     named = ", ".join(f"{label} ({count})" for label, count in list(few.items())[:MOST_NAMED])

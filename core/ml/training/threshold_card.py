@@ -6,15 +6,9 @@ from typing import Any
 from core.ml.models.artifact import ModelCard
 from core.ml.training.model_card import number_of
 
-VERDICTS = {
-    "better": "On these tracks that is better than with the former thresholds.",
-    "not_better": "On these tracks that is not better than with the former thresholds.",
-    "unchanged": "All thresholds are the former ones.",
-}
-
 
 def write_threshold_card(card: ModelCard, result: Mapping[str, Any]) -> str:
-    """`result` as the job answers it; `card` is that of the new version."""
+    """`result` as the job answers it after a gain; `card` is that of the new version."""
     labels = result["labels"]
     columns = ("threshold", "before", "support", "given", "precision", "recall")
     rows = ["| label | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
@@ -36,7 +30,7 @@ def write_threshold_card(card: ModelCard, result: Mapping[str, Any]) -> str:
         f"{card.provenance['thresholds_for']}.",
         measured,
         f"The {result['measure']}: {number_of(result['value'])}, with the former thresholds "
-        f"{number_of(result['value_before'])}. {VERDICTS[result['verdict']]}",
+        f"{number_of(result['value_before'])}.",
         "",
         *rows,
         *([""] if kept else []),

@@ -120,11 +120,15 @@ def test_a_review_gives_back_what_was_not_answered_and_says_how_many_more_are_ne
         ((31, 12, 80), "About 31 more tracks (12 to 80) to 95 % of what the model can reach."),
         ((31, 12, None), "About 31 more tracks (12 or more) to 95 % of what the model can reach."),
         ((0, 0, 9), "The model has learnt enough for 95 % of what it can reach (0 to 9 more tracks)."),
+        ((0, 0, 0), "The model has learnt enough for 95 % of what it can reach."),
     ],
 )
 def test_the_forecast_is_a_sentence(found, said):
     more, low, high = found
-    assert forecast(ReviewForecast(more=more, low=low, high=high, plateau=0.9, reason=None)) == said
+    told = ReviewForecast(more=more, low=low, high=high, plateau=0.9, reason=None)
+    assert forecast(told) == said
+    told.unmeasured = ["harp", "theremin"]
+    assert forecast(told) == f"{said} Labels that cannot be measured are not counted: harp, theremin."
 
 
 def test_a_review_of_all_labels_goes_on_after_a_mistake(mfa):

@@ -71,7 +71,7 @@ def test_a_preview_is_shown_within_80_columns(mfa, db):
     assert_fits(result.stdout)
     shown = " ".join(result.stdout.split())
     assert "my-own-genres@1 in place of test-model@1 in home" in shown
-    assert "2 of 2 tracks compared, 1 unchanged; they agree on 50.0% of them." in shown
+    assert "2 of 2 tracks compared, 1 unchanged; they agree on 50.0% of them" in shown
     assert "Against corrections of 1 track, mean over 1 label" in shown
     assert "Nothing was changed." in shown
     assert "preview │ my-own" in mfa("jobs").stdout

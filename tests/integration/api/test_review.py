@@ -92,12 +92,16 @@ CURVE = {"needed": 71, "low": 52, "high": None, "plateau": 0.86, "reason": None}
     [
         (
             {"tracks": {"all": 40}, "learning_curve": CURVE},
-            {"more": 30, "low": 11, "high": None, "plateau": 0.86, "reason": None},
+            {"more": 30, "low": 11, "high": None, "plateau": 0.86, "reason": None, "unmeasured": []},
         ),
         ({"tracks": {"all": 90}, "learning_curve": CURVE | {"high": 95}}, {"more": 0, "low": 0, "high": 4}),
         (
-            {"tracks": {"all": 40}, "learning_curve": CURVE | {"needed": None, "reason": "Too few."}},
-            {"more": None, "reason": "Too few."},
+            {
+                "tracks": {"all": 40},
+                "learning_curve": CURVE | {"needed": None, "reason": "Too few."},
+                "unmeasured": {"harp": "it has one track"},
+            },
+            {"more": None, "reason": "Too few.", "unmeasured": ["harp"]},
         ),
         ({}, {"more": None, "reason": "test-model@1 has no learning curve: train it again, here."}),
     ],

@@ -56,7 +56,7 @@ def test_train_shows_scores_with_intervals_and_the_new_model(mfa, db):
     assert "short@1, cross-validated" in result.stdout
     assert "ROC-AUC, mean over labels\t0.9\t0.8\t0.95" in result.stdout
     assert "Note: few artists" in result.stdout
-    assert "mfa models promote short@1" in result.stdout
+    assert "Next: `mfa models preview short@1`" in result.stdout
     with db() as session:
         params = session.scalars(select(Job.params).order_by(Job.created_at)).first()
     assert params is not None
@@ -135,6 +135,27 @@ def test_a_run_shows_what_its_model_card_shows(mfa, db):
     assert "fewer than 20 training tracks\t3 of 3\t0.8\t0.6\t0.5" in shown
     assert "jazz\t3\t0.9\t0.7\t0.025\n" in shown
     assert "jazz\t0.4\t\t\t\n" in shown
+
+
+def test_a_model_is_shown_with_intervals_notes_and_what_cannot_be_measured(mfa, db):
+    results = RESULTS | {
+        "evaluated_on": "out_of_fold",
+        "folds": 5,
+        "unmeasured": {"harp": "its 2 tracks are of one artist or album"},
+        "warnings": ["These labels cannot be measured (harp)."],
+    }
+    with db.begin() as session:
+        metrics = {"roc_auc_macro": 0.9, "measured_labels": 1.0}
+        trained = make_model(session, alias=None, name="twelve", metrics=metrics)
+        make_run(session, model_id=trained.id, results=results, metrics=metrics)
+        make_model(session, alias=None, name="twelve", version=2, sha256=trained.sha256, metrics=metrics)
+    for name in ("twelve@1", "twelve@2"):
+        shown = mfa("models", "show", name).stdout
+        assert "ROC-AUC, mean over labels\t0.9\t0.8\t0.95\n" in shown
+        assert "harp cannot be measured: its 2 tracks are of one artist or album." in shown
+        assert "Note: These labels cannot be measured (harp)." in shown
+        assert ("thresholds are not those of twelve@1" in shown) == (name == "twelve@2")
+        assert "measured_labels" not in shown
 
 
 def test_runs_are_listed_and_shown(mfa, db):

@@ -29,7 +29,7 @@ from core.store.registry import promote_model, register_artifact, resolve_model
 from core.store.session import SessionFactory, transaction
 from core.store.tables import Embedding, Review
 from core.store.training_tracks import save_training_tracks
-from tests.support.builders import make_library, make_model, make_prediction, make_track
+from tests.support.builders import make_library, make_model, make_prediction, make_run, make_track
 from tests.support.planned import expire, make_due, read_job, read_unit, reap
 from tests.support.worker import open_units, run, work_off
 from workers import preview
@@ -96,6 +96,19 @@ def correct(sessions: SessionFactory, digest: bytes, **verdicts: Verdict) -> Non
     said = [NewCorrection(digest, label, verdict) for label, verdict in verdicts.items()]
     with transaction(sessions) as session:
         write_corrections(session, said, author="me", origin="track")
+
+
+def test_labels_that_could_not_be_measured_are_named_first(sessions):
+    with transaction(sessions) as session:
+        model = resolve_model(session, "mine@2")
+        reasons = {"rock": "its 2 tracks are of one artist or album", "polka": "it has one track"}
+        make_run(session, model_id=model.id, results={"unmeasured": reasons})
+    found = result_of(sessions, submit(sessions, library="home"))
+    assert found.warnings[0] == (
+        f"How well mine@2 gives rock is not known: {reasons['rock']}. Tracks that would have it: 2."
+    )
+    assert {each.label: each.unmeasured for each in found.labels} == {"rock": reasons["rock"], "jazz": None}
+    assert "polka" not in " ".join(found.warnings)
 
 
 def test_what_would_change_is_told_and_what_cannot_be_told_is_counted(sessions):

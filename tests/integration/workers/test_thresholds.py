@@ -1,5 +1,6 @@
 """Tuning of a model's thresholds: exactly one new version after any crash, and no run."""
 
+import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -36,6 +37,7 @@ from workers import lease as lease_module
 from workers import thresholds
 from workers.install import install
 
+FORMER = (0.95, 0.95, 0.5)  # no track gets the first two labels by them
 LABELS = ("rock", "jazz", "folk")
 TARGETS = [[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 0]]
 SCORES = [[0.9, 0.2, 0.1], [0.8, 0.4, 0.2], [0.3, 0.6, 0.3], [0.1, 0.9, 0.4]]
@@ -58,7 +60,7 @@ def learned(music: Music, process_settings: Settings, monkeypatch: pytest.Monkey
         model=config,
         features=FeatureConfig(n_mels=24),
         labels=LABELS,
-        thresholds=(0.5, 0.5, 0.5),
+        thresholds=FORMER,
         metrics={"f1_macro": 0.8, "roc_auc_macro": 0.7},
         provenance={"bases_sha256": "b"},
     )
@@ -101,7 +103,7 @@ def test_the_answer_names_the_labels_that_are_not_precise_enough(learned, proces
     assert (result["unreached"], result["unmeasured"]) == (["jazz", "folk"], ["folk"])
     rock, jazz, folk = result["labels"]
     assert (rock["kept"], rock["precision"]) == (None, 1.0)
-    assert (jazz["threshold"], folk["threshold"]) == (0.5, 0.5)
+    assert (jazz["threshold"], folk["threshold"]) == FORMER[1:]
     assert (folk["precision"], folk["recall"], folk["front"]) == (None, None, [])
     assert result["cross_fitted"] is True
     assert versions(learned) == [1, 2]
@@ -111,6 +113,19 @@ def test_the_answer_names_the_labels_that_are_not_precise_enough(learned, proces
     text = (process_settings.models_dir / "mine-2" / README_FILE).read_text()
     assert f"- jazz keeps its threshold: {jazz['kept']}." in text
     assert "| folk | 0.500 | 0.500 | 0 | - | - | - |" in text
+
+
+def test_without_a_gain_no_version_is_registered_that_the_name_would_mean(learned, process_settings):
+    folder = process_settings.models_dir / "mine-1"
+    card = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps(card | {"thresholds": [0.5, 0.5, 0.5]}))
+    job_id, unit_id = submit(learned, min_precision=0.9)
+    run(learned.sessions, unit_id, thresholds.tune_thresholds)
+    result = answer(learned, job_id)
+    assert (result["model"], result["verdict"]) == (None, "unchanged")
+    assert [each["threshold"] for each in result["labels"]] == [0.5, 0.5, 0.5]
+    assert result["labels"][0]["kept"].startswith("it has a precision of 1.000 already")
+    assert versions(learned) == [1]
 
 
 @pytest.mark.parametrize("place", ["install", "register_artifact", "_relabel"])

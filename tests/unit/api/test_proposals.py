@@ -31,14 +31,14 @@ def outcome(**changes: Any) -> schemas.ThresholdOutcome:
 @pytest.mark.parametrize(
     ("verdict", "sentence"),
     [
-        ("better", "Next: `mfa models promote mine@2`"),
-        ("not_better", "No gain is shown"),
-        ("unchanged", "there is no reason to promote mine@2"),
+        ("better", "`mfa models promote mine@2` makes it the default model"),
+        ("not_better", "No gain is shown: no version is registered"),
+        ("unchanged", "No threshold is another one: no version is registered"),
     ],
 )
 def test_a_promotion_is_proposed_only_after_a_gain(capsys, verdict, sentence):
-    show_thresholds(outcome(verdict=verdict))
-    said = capsys.readouterr().out
+    show_thresholds(outcome(verdict=verdict, model="mine@2" if verdict == "better" else None))
+    said = capsys.readouterr().out.replace("\n", " ")
     assert sentence in said
     assert ("mfa models promote" in said) == (verdict == "better")
     assert "folk keeps its threshold: of the tracks" in said.replace("\n", " ")
@@ -47,13 +47,39 @@ def test_a_promotion_is_proposed_only_after_a_gain(capsys, verdict, sentence):
 
 def test_an_outcome_of_an_earlier_version_proposes_nothing(capsys):
     show_thresholds(outcome(verdict=None, measure=None))
-    assert "mfa models promote" not in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "mfa models promote" not in said
+    assert "there is no reason to promote mine@2" in said.replace("\n", " ")
 
 
 @pytest.mark.parametrize(("measured", "is_proposed"), [(4, True), (0, False), (None, True)])
-def test_of_a_training_on_which_nothing_could_be_measured_no_promotion_is_proposed(measured, is_proposed):
+def test_after_a_training_a_look_is_proposed_unless_nothing_could_be_measured(measured, is_proposed):
     outcome: Any = SimpleNamespace(model="mine@2", run_id=UUID(int=1), measured_labels=measured)
-    assert ("mfa models promote mine@2" in train.next_of(outcome)) == is_proposed
+    assert ("mfa models preview mine@2" in train.next_of(outcome)) == is_proposed
+    assert "promote" not in train.next_of(outcome)
+
+
+def test_a_training_shows_what_guessing_reaches_and_which_labels_are_below_it(capsys):
+    labels = [
+        {"label": name, "support": 9, "roc_auc": value, "pr_auc": 0.4, "f1": 0.3}
+        for name, value in (("jazz", 0.36), ("folk", 0.8), ("harp", None))
+    ]
+    interval = {"value": 0.45, "low": 0.3, "high": 0.6}
+    content = {
+        "run_id": UUID(int=1),
+        "experiment": "mine",
+        "model": "mine@2",
+        "evaluated_on": "out_of_fold",
+        "metrics": {"pr_auc_macro": 0.45, "pr_auc_chance": 0.4},
+        "intervals": {"pr_auc_macro": interval},
+        "labels": labels,
+        "dropped": 0,
+        "warnings": [],
+    }
+    train.show_outcome(schemas.TrainingOutcome.model_validate(content))
+    said = " ".join(capsys.readouterr().out.split())
+    assert "PR-AUC of guessing 0.4" in said
+    assert "Ranked worse than by guessing (ROC-AUC below 0.5): jazz." in said
 
 
 @pytest.mark.parametrize(("new", "is_proposed"), [(0.7, True), (0.6, True), (0.5, False), (None, True)])

@@ -15,6 +15,7 @@ from core.ml.datasets.describe import LabelCount, describe
 from core.ml.datasets.examples import Dataset, Part
 from core.ml.datasets.plots import write_plots
 from core.ml.datasets.probe import Unusable, probe
+from workers.datasets import show
 
 RATE = 8000
 
@@ -81,6 +82,20 @@ def test_of_a_cross_validation_the_tests_of_each_fold_are_shown(music, tmp_path)
     assert list(found.parts) == ["fold 1", "fold 2", "fold 3"]
     assert sum(counts["Rock"] for counts in found.parts.values()) == 6
     assert "split.png" in [one.name for one in write_plots(found, tmp_path / "plots")]
+
+
+def test_a_label_of_one_artist_cannot_be_measured_which_is_said_before_a_training(music, capsys):
+    harp = [
+        replace(one, artist="harpist", labels=(*one.labels, "harp")) if place < 2 else one
+        for place, one in enumerate(music.examples)
+    ]
+    found = describe(replace(music, examples=tuple(harp)), split=SplitConfig(folds=3), open_files=False)
+    assert found.unmeasured == (LabelCount("harp", 2, 1),)
+    assert found.split is not None
+    assert not any("harp" in warning for warning in found.split.warnings)  # all but one fold have learnt it
+    show(found)
+    assert "harp cannot be measured: its tracks (2) are of one artist." in capsys.readouterr().out
+    assert describe(music, split=SplitConfig(folds=3), open_files=False).unmeasured == ()
 
 
 def test_progress_is_reported_by_files(music):

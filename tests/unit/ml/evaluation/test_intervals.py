@@ -59,6 +59,40 @@ def test_intervals_of_95_percent_contain_the_truth_at_least_nine_times_in_ten(ar
     assert min(contained.values()) >= 180, contained
 
 
+def decided_by_artist(random, artists: int, share: float):
+    """One of two labels per artist, decided rightly for a share of the artists, on both of their tracks."""
+    has = random.random(artists) < 0.5
+    given = has ^ (random.random(artists) >= share)
+    scores = np.where(given, 0.75, 0.25) + 0.2 * (random.random(artists) - 0.5)
+    targets, scores = (
+        np.repeat(np.column_stack(two), 2, axis=0) for two in ((has, ~has), (scores, 1 - scores))
+    )
+    return targets, scores, np.repeat(np.arange(artists), 2)
+
+
+@pytest.mark.parametrize(("artists", "share"), [(10, 0.85), (12, 0.9), (15, 0.95)])
+def test_intervals_of_few_artists_contain_the_truth_though_all_may_be_right_by_chance(artists, share):
+    """With 12 artists and a truth of 0.9, nothing is wrong in 28 % of the draws."""
+    random = np.random.default_rng(artists)
+    targets, scores, _ = decided_by_artist(random, 4000, share)
+    truth = evaluate(targets, scores, "ab", 0.5).summary()
+    contained = dict.fromkeys(INTERVAL_METRICS, 0)
+    for seed in range(100):
+        targets, scores, groups = decided_by_artist(random, artists, share)
+        found = confidence_intervals(targets, scores, scores >= 0.5, groups.tolist(), 50, seed)
+        for name, interval in found.items():
+            contained[name] += interval.low <= truth[name] <= interval.high
+    assert min(contained.values()) >= 90, contained
+
+
+def test_twelve_of_twelve_artists_bound_a_score_as_the_binomial_distribution_does():
+    targets = np.arange(12)[:, None] % 2 == [0, 1]
+    right = confidence_intervals(targets, targets * 0.8 + 0.1, targets, list(range(12)), repeats=50)
+    wrong = confidence_intervals(targets, targets * 0.8 + 0.1, ~targets, list(range(12)), repeats=50)
+    assert right["f1_micro"].low == pytest.approx(0.025 ** (1 / 12))
+    assert wrong["f1_micro"].high == pytest.approx(1 - 0.025 ** (1 / 12))
+
+
 def test_a_perfect_score_is_not_taken_for_certain():
     targets = np.arange(40)[:, None] % 2 == [0, 1]
     found = confidence_intervals(targets, targets * 0.8 + 0.1, targets, list(range(40)), repeats=50)

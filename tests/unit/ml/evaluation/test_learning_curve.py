@@ -59,3 +59,11 @@ def test_what_lies_too_far_ahead_or_is_of_too_few_artists_is_not_told():
     few = fit_learning_curve(SIZES, targets, decisions, [number % 9 for number in range(200)])
     assert (few.needed, few.reason) == (None, "The tracks are by 9 artists; at least 10 are needed.")
     assert len(few.scores) == len(SIZES)
+
+
+def test_of_a_curve_that_does_not_rise_nothing_is_told():
+    targets = np.eye(2, dtype=bool)[np.arange(24) % 2]
+    decisions = np.broadcast_to(targets, (6, 3, 24, 2))
+    found = fit_learning_curve((8, 9, 11, 13, 15, 18), targets, decisions, [n // 2 for n in range(24)])
+    assert (found.needed, found.low, found.high, found.plateau) == (None, None, None, None)
+    assert "does not rise with the tracks (1.00 after learning from 8, 1.00 from 18)" in str(found.reason)

@@ -48,7 +48,13 @@ def test_what_gets_a_threshold_reaches_the_precision_on_tracks_it_was_chosen_wit
         changed = np.array([reason is None for reason in tuned.kept])
         assert (tuned.counts.precision[changed] >= least).all()
         assert (tuned.thresholds[~changed] == 0.5).all()
-        assert (tuned.unreached == ~changed).all()
+        assert (tuned.unreached <= ~changed).all()
+        idle = ~changed & ~tuned.unreached  # labels that have the precision, and gain nothing by more
+        assert (tuned.before.precision[idle] >= least).all()
+        assert (tuned.counts.recall[changed] > tuned.before.recall[changed])[
+            tuned.before.precision[changed] >= least
+        ].all()
+        assert tuned.value >= tuned.value_before
 
 
 def test_labels_that_no_model_had_learnt_keep_their_threshold_and_count_in_no_mean():
@@ -77,3 +83,15 @@ def test_other_thresholds_without_a_gain_are_not_called_better():
     again = tune(Aim(), targets, scores, known, FOLDS, near)
     assert again.value <= again.value_before
     assert again.verdict(near) == "not_better"
+
+
+def test_a_threshold_is_not_lowered_to_a_precision_that_brings_no_recall():
+    """All tracks with the label score higher than the others, one of which comes close to them."""
+    targets = (np.arange(60) % 3 == 0)[:, None]
+    scores = np.where(targets, np.linspace(0.8, 0.9, 60)[:, None], 0.02)
+    scores[[1, 11]] = 0.05
+    tuned = tune(Aim(min_precision=0.9), targets, scores, np.ones_like(targets), FOLDS, [0.449])
+    assert tuned.thresholds.tolist() == [0.449]
+    assert tuned.verdict([0.449]) == "unchanged"
+    assert tuned.kept == ("it has a precision of 1.000 already, and no other one more recall",)
+    assert tuned.unreached.tolist() == [False]

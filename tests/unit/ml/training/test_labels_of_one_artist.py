@@ -178,3 +178,16 @@ def test_every_figure_can_be_checked_by_the_predictions_of_its_tracks(training):
             assert cell == "" or 0 <= float(cell) <= 1
     counts = json.loads((training.folder / "test_results.json").read_text())["co_occurrence"]
     assert counts == (truth.T.astype(int) @ given.astype(int)).tolist()
+
+
+def test_exclusive_labels_have_no_thresholds_but_the_highest_score(training):
+    for text in (training.card, training.shown):
+        assert ("threshold" in text) != training.exclusive
+        assert ("highest score wins" in text) == training.exclusive
+
+
+def test_no_fold_and_no_rough_measure_speaks_of_labels_that_are_not_measured(training):
+    notes = training.results["warnings"]
+    assert notes[0].startswith("These labels cannot be measured (=folk: ")
+    assert not any(re.match("No (train|test) track has", note) for note in notes)
+    assert not any("fewer than" in note and "polka" in note for note in notes)

@@ -67,3 +67,4 @@ def test_it_is_not_measured_where_that_would_take_long_or_say_nothing():
     assert measured(200, head="linear")["reason"] == NOT_MEASURED
     assert measured(200, folds=1)["reason"] == NOT_MEASURED
     assert "too few" in measured(15)["reason"]
+    assert "24 tracks of 4 labels are too few" in measured(24)["reason"]
