@@ -130,8 +130,9 @@ async def answer_invalid(_: Request, error: Any) -> Response:
 async def answer_http(_: Request, error: Any) -> Response:
     """What the router itself refuses: no such path, no such method, a form it cannot read."""
     phrase = HTTPStatus(error.status_code).phrase
+    detail = "There is nothing at this address." if error.status_code == 404 else str(error.detail)
     code = phrase.lower().replace(" ", "_").replace("-", "_")
-    return problem(code, error.status_code, str(error.detail), headers=error.headers)
+    return problem(code, error.status_code, detail, headers=error.headers)
 
 
 async def answer_unstorable(request: Request, error: Any) -> Response:

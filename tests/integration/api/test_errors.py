@@ -90,7 +90,7 @@ LABELS = "/api/v1/tracks/0b9a6c1e-6f0f-4b7e-9a53-0d5d1f9f2a11/labels"
             "/api/v1/tracks?sort=scor",
             None,
             "query.sort",
-            "One of `score`, `path` and `date` is expected; did you mean `score`?",
+            "One of `score`, `path`, `date` and `duration` is expected; did you mean `score`?",
         ),
         (
             "PUT",
