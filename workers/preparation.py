@@ -6,7 +6,7 @@ A `plan-inputs` unit finds the tracks of which something is missing; `prepare` u
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -31,7 +31,7 @@ from core.ml.training.cache_paths import EMBEDDINGS, LOG_MEL, cache_path
 from core.ml.training.cache_versions import folder_of, sweep_outdated
 from core.ml.training.feature_cache import CacheResult, cache_log_mels, config_hash
 from core.ml.training.identity import Identity, known_identity, remember
-from core.ml.training.store_limit import make_room, mark_used
+from core.ml.training.store_limit import Space, mark_used
 from core.ml.tuning.objective import torch_threads
 from core.services.planning import PlannedItem
 from core.services.preparation import add_preparing_units
@@ -266,7 +266,7 @@ def _store_frames(lease: Lease, features: FeatureConfig, root: Path, items: Sequ
     """Put the frames of files into the feature store; after a crash one by one, to find the culprit."""
     settings = get_settings()
     limit_bytes = settings.feature_store_gb * 1e9
-    make_space = cache(partial(make_room, settings.cache_dir, limit_bytes, lease.record_step))
+    space = Space(settings.cache_dir, limit_bytes, lease.record_step)
     is_sequential = lease.claim.crash_count > 0
     size = 1 if is_sequential else FILES_PER_WRITE
     for start in range(0, len(items), size):
@@ -281,7 +281,7 @@ def _store_frames(lease: Lease, features: FeatureConfig, root: Path, items: Sequ
             root=root,
             threads=1,
             on_step=lease.record_step,
-            make_space=make_space,
+            make_space=space.make,
         )
         outcomes = [_outcome(item, each) for item, each in zip(group, found, strict=True)]
         lease.write(partial(record_outcomes, claim=lease.claim, outcomes=outcomes))

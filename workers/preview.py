@@ -17,7 +17,7 @@ from core.errors import ModelNotFound
 from core.jobs.claims import Claim
 from core.jobs.counters import count_done
 from core.ml.evaluation.comparison import Comparison, Labelling, Page, Scores, Unseen
-from core.store.corrections import as_corrections
+from core.store.corrections import as_corrections, find_sampled
 from core.store.previews import Stored, StoredTrack, list_stored, places_of, source_of
 from core.store.registry import artifact_folder
 from core.store.tables import Job, Model
@@ -49,7 +49,9 @@ def preview_model(lease: Lease) -> None:
             score(model, [track.stored[place] for track in compared])
             for model, place in ((models[0], 0), (models[1], -1))
         )
-        unseen = lease.transact(partial(_find_unseen, models=models, tracks=compared))
+        corrected = [track.content_hash for track in compared if track.corrections and track.content_hash]
+        unseen = lease.transact(partial(_find_unseen, models=models, corrected=corrected))
+        sampled = lease.transact(partial(find_sampled, content_hashes=corrected)) if corrected else set()
         comparison.add(
             Page(
                 tracks=[track.id for track in compared],
@@ -57,6 +59,7 @@ def preview_model(lease: Lease) -> None:
                 scores=(new, old),
                 verdicts=[as_corrections(track.corrections) for track in compared],
                 unseen=unseen,
+                sampled=sampled,
             )
         )
         seen += len(page)
@@ -86,10 +89,9 @@ def _load(session: Session, claim: Claim) -> tuple[tuple[Model, Model], int]:
 
 
 def _find_unseen(
-    session: Session, models: tuple[Model, Model], tracks: Sequence[StoredTrack]
+    session: Session, models: tuple[Model, Model], corrected: Sequence[bytes]
 ) -> tuple[Unseen, Unseen]:
     """The corrected tracks that each model was trained on."""
-    corrected = [track.content_hash for track in tracks if track.corrections and track.content_hash]
     if not corrected:
         return {}, {}
     new, old = (find_training_tracks(session, model, corrected) for model in models)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import numpy as np
 
-from core.ml.evaluation.comparison import Comparison
+from core.ml.evaluation.comparison import Comparison, Counts
 from core.store.embeddings import HEAD
 from core.store.tables import Model
 
@@ -71,6 +71,7 @@ def describe(
             *_warnings(models, names, left_out, of_windows),
             *([] if comparison.common.any() else ["The models have no label in common."]),
             *_unrefused(comparison),
+            *_picked_warnings(comparison),
             *_training_warnings(comparison, names, learning),
             *_threshold_warnings(comparison, models),
         ],
@@ -102,22 +103,18 @@ def _corrections(comparison: Comparison[UUID]) -> dict[str, Any]:
 
     In the mean, the precision of a label that a model never gives is 0, so that both are of the same labels.
     """
-    measured = [_measure(comparison, which) for which in range(len(SIDES))]
-    counted = np.flatnonzero(comparison.common & (comparison.positives > 0))
-    evaluated = np.flatnonzero(comparison.positives + comparison.negatives > 0)
+    counts = comparison.evaluated
+    measured = _measures(counts)
     return {
-        "tracks": comparison.evaluated,
+        **_means(counts, comparison),
+        "at_random": _means(comparison.at_random, comparison),
         "not_evaluated": comparison.not_evaluated,
         "out_of_fold": _by_side(comparison.out_of_fold.tolist()),
-        "macro_labels": len(counted),
-        "macro": _by_side(
-            [{name: _mean(values[counted]) for name, values in one.items()} for one in measured]
-        ),
         "labels": [
             {
                 "label": comparison.labels[at],
-                "yes": int(comparison.positives[at]),
-                "no": int(comparison.negatives[at]),
+                "yes": int(counts.positives[at]),
+                "no": int(counts.negatives[at]),
                 **_by_side(
                     [
                         {name: _number(values[at]) for name, values in one.items()} if has else None
@@ -125,18 +122,25 @@ def _corrections(comparison: Comparison[UUID]) -> dict[str, Any]:
                     ]
                 ),
             }
-            for at in evaluated
+            for at in np.flatnonzero(counts.positives + counts.negatives > 0)
         ],
     }
 
 
-def _measure(comparison: Comparison[UUID], which: int) -> dict[str, Any]:
-    """Precision, recall and F1 per label (U,) of a model; NaN where undefined."""
-    hits, yes = comparison.hits[which], comparison.positives
-    given = hits + comparison.false_alarms[which]
+def _means(counts: Counts, comparison: Comparison[UUID]) -> dict[str, Any]:
+    """Means over common labels that people gave."""
+    counted = np.flatnonzero(comparison.common & (counts.positives > 0))
+    means = [{name: _mean(values[counted]) for name, values in one.items()} for one in _measures(counts)]
+    return {"tracks": counts.tracks, "macro_labels": len(counted), "macro": _by_side(means)}
+
+
+def _measures(counts: Counts) -> list[dict[str, Any]]:
+    """Precision, recall and F1 per label (U,) of each model; NaN where undefined."""
+    yes, given = counts.positives, counts.hits + counts.false_alarms
     with np.errstate(invalid="ignore"):
-        f1 = np.where(yes > 0, 2 * hits / (given + yes), np.nan)
-        return {"precision": hits / given, "recall": hits / yes, "f1": f1}
+        f1 = np.where(yes > 0, 2 * counts.hits / (given + yes), np.nan)
+        rows = zip(counts.hits / given, counts.hits / yes, f1, strict=True)
+        return [dict(zip(("precision", "recall", "f1"), row, strict=True)) for row in rows]
 
 
 def _warnings(
@@ -157,6 +161,19 @@ def _warnings(
     return warnings
 
 
+def _picked_warnings(comparison: Comparison[UUID]) -> list[str]:
+    """Evaluated tracks that were picked because a model was unsure of them or wrong, or nobody knows why."""
+    tracks = comparison.evaluated.tracks
+    picked = tracks - comparison.at_random.tracks
+    if not picked:
+        return []
+    return [
+        f"{picked:,} of {tracks:,} evaluated tracks were not picked at random: the older model looks worse "
+        "than it is, as people correct what it gets wrong. `mfa review --strategy random` picks tracks that "
+        "can be compared; `at_random` has their scores alone."
+    ]
+
+
 def _training_warnings(
     comparison: Comparison[UUID], names: Sequence[str], learning: Sequence[Learning]
 ) -> list[str]:
@@ -168,7 +185,7 @@ def _training_warnings(
             f"that are stored: {count:,}."
         )
     for name, of_model in zip(names, learning, strict=True):
-        if of_model.is_recorded or not comparison.evaluated:
+        if of_model.is_recorded or not comparison.evaluated.tracks:
             continue
         if of_model.of_corrections:
             warnings.append(f"{name} was trained on corrections, so its scores on them are too high.")
@@ -192,7 +209,8 @@ def _threshold_warnings(comparison: Comparison[UUID], models: tuple[Model, Model
 
 def _unrefused(comparison: Comparison[UUID]) -> list[str]:
     """Labels that people only gave: to give them to every track would be right."""
-    only_given = comparison.common & (comparison.positives > 0) & (comparison.negatives == 0)
+    counts = comparison.evaluated
+    only_given = comparison.common & (counts.positives > 0) & (counts.negatives == 0)
     if not only_given.any():
         return []
     names = [comparison.labels[at] for at in np.flatnonzero(only_given)]

@@ -4,6 +4,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from core.settings import get_settings
 from core.states import Activity
 from core.store.corrections import list_library_corrections
 from core.store.experiments import FinishedTraining, take_version
+from core.store.label_sets import read_facets
 from core.store.registry import artifact_folder, register_artifact
 from core.store.tables import Library, Model, Run
 from core.store.tracks import list_tags
@@ -141,13 +143,18 @@ def load_dataset(lease: Lease, config: DatasetConfig, labels: LabelConfig | None
         if isinstance(config, CorrectionsDataset):
             return read_corrections(config, root, [corrected_track(*row) for row in corrected], labels)
         rows = list_tags(session, library, folder)
+        facets = read_facets(session)
     if all(tags is None for _, tags in rows) and (not rows or config.labels_from == "genre_tags"):
         raise UnusableDataset(
             f"No track of the library {library.name!r} has been analysed yet: label the library first."
         )
     verdicts = {path: found for path, _, found in corrected}
     tracks = [tagged_track(path, tags or {}, verdicts.get(path)) for path, tags in rows]
-    return read_library(config, root, tracks)
+    dataset = read_library(config, root, tracks, facets, labels)
+    if config.labels_from == "genre_tags" and (unread := sum(tags is None for _, tags in rows)):
+        note = f"{unread:,} tracks of the library have not been analysed yet, so their tags are not known."
+        dataset = replace(dataset, notes=(*dataset.notes, note))
+    return dataset
 
 
 def _finish(

@@ -86,8 +86,16 @@ def show_corrections(found: schemas.PreviewOutcome) -> None:
             "Nobody has corrected a compared track, so neither model can be evaluated on corrections."
         )
         return
+    _show_scores(found, evaluated, "")
+    if evaluated.at_random is not None and 0 < evaluated.at_random.tracks < evaluated.tracks:
+        _show_scores(found, evaluated.at_random, " picked at random")
+
+
+def _show_scores(
+    found: schemas.PreviewOutcome, evaluated: schemas.CorrectionScores | schemas.RandomScores, which: str
+) -> None:
     display.show_table(
-        f"Against corrections of {evaluated.tracks} tracks, mean over {evaluated.macro_labels} labels",
+        f"Against corrections of {evaluated.tracks} tracks{which}, mean over {evaluated.macro_labels} labels",
         ("model", "precision", "recall", "F1"),
         (
             (display.Name(name), each.precision, each.recall, each.f1)

@@ -67,6 +67,7 @@ from api.schemas.preview import (
     PreviewOptions,
     PreviewOutcome,
     PreviewRequest,
+    RandomScores,
     ScoreChange,
 )
 from api.schemas.problems import FieldError, JobError, Problem
@@ -197,6 +198,7 @@ __all__ = [
     "Progress",
     "PromotionRequest",
     "QueueState",
+    "RandomScores",
     "Readiness",
     "ReleaseRequest",
     "Request",

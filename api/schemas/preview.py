@@ -78,6 +78,14 @@ class CorrectedLabel(Response):
     against: DecisionScores | None
 
 
+class RandomScores(Response):
+    """Of evaluated audio that `GET /review?strategy=random` had picked: no model had a part in the choice."""
+
+    tracks: int
+    macro_labels: int
+    macro: OfBoth[DecisionScores]
+
+
 class CorrectionScores(Response):
     """The models' own decisions against what people said, each piece of audio counted once.
 
@@ -98,6 +106,11 @@ class CorrectionScores(Response):
     macro_labels: int = Field(description="common labels that people gave, of which `macro` is the mean")
     macro: OfBoth[DecisionScores] = Field(
         description="of the same labels for both: the precision of a label that a model never gives is 0"
+    )
+    at_random: RandomScores | None = Field(
+        default=None,
+        description="of audio that a review had picked at random; the older model looks worse than it is on "
+        "other audio, which was picked because it was unsure or wrong. Null: made by an earlier version",
     )
     labels: list[CorrectedLabel]
     trained_on_corrections: OfBoth[bool | None] = Field(
@@ -152,6 +165,14 @@ class PreviewOutcome(Response):
                 "macro": {
                     "model": {"precision": 0.9, "recall": 0.9, "f1": 0.9},
                     "against": {"precision": 0.8, "recall": 0.6, "f1": 0.685714},
+                },
+                "at_random": {
+                    "tracks": 15,
+                    "macro_labels": 1,
+                    "macro": {
+                        "model": {"precision": 0.9, "recall": 0.9, "f1": 0.9},
+                        "against": {"precision": 0.9, "recall": 0.9, "f1": 0.9},
+                    },
                 },
                 "labels": [
                     {

@@ -113,7 +113,7 @@ class LibraryDataset(_FromPaths):
     separators: Annotated[str, Field(description="characters between two genres in one tag")] = ";/|,\\"
     aliases: Annotated[Aliases, Field(description="also looked up before a tag is split at separators")] = {}  # noqa: RUF012 (pydantic copies it)
     corrections: Annotated[
-        bool, Field(description="what people said outranks tags and paths; unsure tracks are left out")
+        bool, Field(description="what people said outranks tags and paths; learnt labels must be sure")
     ] = False
 
     @model_validator(mode="after")

@@ -41,18 +41,22 @@ def get_progress(session: Session, jobs: Sequence[Job]) -> dict[UUID, Progress]:
 
 
 def _counters(job_ids: Collection[UUID], uncounted: Collection[str]) -> Select[*tuple[Any, ...]]:
-    """In one statement: a unit that ends meanwhile is either among the ended or among the open ones."""
+    """In one statement: a unit that ends meanwhile is either among the ended or among the open ones.
+
+    What is skipped or refused while a job is planned counts before its unit begins.
+    """
     is_open = (JobUnit.job_id == Job.id) & JobUnit.state.in_(OPEN_UNIT_STATES)
-    begun = (
+    is_counted = JobUnit.started_at.is_not(None) | (JobUnit.failed + JobUnit.skipped > 0)
+    counted = (
         select(*(_sum(column, uncounted) for column in COUNTERS))
-        .where(is_open, JobUnit.started_at.is_not(None))
+        .where(is_open, is_counted)
         .correlate(Job)
         .lateral()
     )
     adding = [unit.name for unit in unit_specs() if unit.adds_units]
     is_adding = select(JobUnit.id).where(is_open, JobUnit.kind.in_(adding), JobUnit.seq < _most_opening())
-    sums = select(Job.id, Job.ended, is_adding.correlate(Job).exists(), *begun.c)
-    return sums.join_from(Job, begun, true()).where(Job.id.in_(job_ids))
+    sums = select(Job.id, Job.ended, is_adding.correlate(Job).exists(), *counted.c)
+    return sums.join_from(Job, counted, true()).where(Job.id.in_(job_ids))
 
 
 def _sum(column: InstrumentedAttribute[int], uncounted: Collection[str]) -> ColumnElement[int]:

@@ -83,6 +83,16 @@ def delete_label_set(session: Session, name: str) -> None:
     session.flush()
 
 
+def read_facets(session: Session) -> dict[str, str]:
+    """The key of the facet of each label that has one, by the label's; the first label set counts."""
+    found: dict[str, str] = {}
+    for label_set in list_label_sets(session):
+        for each in label_set.labels:
+            if each["facet"]:
+                found.setdefault(name_key(each["label"]), name_key(each["facet"]))
+    return found
+
+
 def _as_json(labels: Iterable[SetLabel]) -> list[dict[str, Any]]:
     return [{"label": each.label, "facet": each.facet} for each in labels]
 

@@ -57,12 +57,14 @@ def upgrade() -> None:
         sa.Column('ended', postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'"), nullable=False),
     )
     op.create_index(
-        'ix_job_units_begun', 'job_units', ['job_id'], unique=False,
-        postgresql_where=sa.text("started_at IS NOT NULL AND state IN ('ready', 'dispatched', 'running')"),
+        'ix_job_units_counted', 'job_units', ['job_id'], unique=False,
+        postgresql_where=sa.text(
+            "(started_at IS NOT NULL OR failed + skipped > 0) AND state IN ('ready', 'dispatched', 'running')"
+        ),
     )
     op.create_check_constraint(
-        op.f('ck_job_units_begun_if_counted'), 'job_units',
-        "started_at IS NOT NULL OR done + failed + skipped = 0 OR state IN ('done', 'failed', 'cancelled')",
+        op.f('ck_job_units_begun_if_done'), 'job_units',
+        "started_at IS NOT NULL OR done = 0 OR state IN ('done', 'failed', 'cancelled')",
     )
     op.execute(ADD_ENDED)
     for trigger in TRIGGERS:
@@ -75,6 +77,6 @@ def downgrade() -> None:
     op.execute("DROP TRIGGER add_new_ended_unit ON job_units")
     op.execute("DROP TRIGGER add_ended_unit ON job_units")
     op.execute("DROP FUNCTION add_ended_unit()")
-    op.drop_constraint(op.f('ck_job_units_begun_if_counted'), 'job_units', type_='check')
-    op.drop_index('ix_job_units_begun', table_name='job_units')
+    op.drop_constraint(op.f('ck_job_units_begun_if_done'), 'job_units', type_='check')
+    op.drop_index('ix_job_units_counted', table_name='job_units')
     op.drop_column('jobs', 'ended')

@@ -1,6 +1,6 @@
 """The dataset formats by their name in the configuration."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from core.config.dataset import CorrectionsDataset, DatasetConfig, InLibrary, LabelConfig, LibraryDataset
@@ -31,10 +31,18 @@ def read_dataset(config: DatasetConfig) -> Dataset:
     return with_one_spelling(READERS[config.kind](Path(config.root), **options))
 
 
-def read_library(config: LibraryDataset, root: Path, tracks: Iterable[TaggedTrack]) -> Dataset:
-    """The library at `root` with the given tracks, with one spelling per label."""
+def read_library(
+    config: LibraryDataset,
+    root: Path,
+    tracks: Iterable[TaggedTrack],
+    facets: Mapping[str, str] | None = None,
+    selection: LabelConfig | None = None,
+) -> Dataset:
+    """The library at `root` with the given tracks, with one spelling per label; see `library.read`."""
     options = config.model_dump(exclude={"kind", "library", "path"})
-    return with_one_spelling(READERS[config.kind](root, tracks, **options))
+    return with_one_spelling(
+        READERS[config.kind](root, tracks, **options, facets=facets, selection=selection)
+    )
 
 
 def read_corrections(

@@ -15,6 +15,8 @@ from core.ml.datasets.spellings import Spellings, with_one_spelling
 from core.ml.datasets.tables import unique
 from core.spelling import name_key
 
+MOST_NAMED = 5  # labels in a note
+
 
 @dataclass(frozen=True)
 class LabelledDataset:
@@ -33,9 +35,7 @@ def select_labels(dataset: Dataset, config: LabelConfig) -> LabelledDataset:
     Labels are renamed by the aliases, whose spelling takes precedence. Raises EmptyLabel, NoLabelsLeft,
     OneClassOnly or TooFewLabels.
     """
-    names = renaming(config.aliases)
-    dataset = replace(dataset, examples=tuple(_renamed(example, names) for example in dataset.examples))
-    dataset = with_one_spelling(dataset)
+    dataset = _named(dataset, config)
     examples = dataset.examples
     counts = Counter(label for example in examples for label in example.labels)
     if not counts:
@@ -60,6 +60,12 @@ def select_labels(dataset: Dataset, config: LabelConfig) -> LabelledDataset:
     )
 
 
+def selected_labels(dataset: Dataset, config: LabelConfig) -> list[str]:
+    """The labels that will be selected, as far as that is known before the files' tags are read."""
+    config = before_tags(dataset, config)
+    return most_frequent_labels(_named(dataset, config).examples, config)[: config.num_genres]
+
+
 def most_frequent_labels(examples: Sequence[Example], config: LabelConfig) -> list[str]:
     """The labels with enough tracks and artists, the most frequent first."""
     counts = Counter(label for example in examples for label in example.labels)
@@ -69,6 +75,19 @@ def most_frequent_labels(examples: Sequence[Example], config: LabelConfig) -> li
         for label in sorted(counts, key=lambda label: (-counts[label], label))
         if counts[label] >= config.min_tracks and artists[label] >= config.min_artists
     ]
+
+
+def left_out_notes(*selections: LabelledDataset) -> tuple[str, ...]:
+    """What selections, one after the other, have left out, in sentences."""
+    unlabelled = sum(len(each.unlabelled) for each in selections)
+    rare = sorted({label for each in selections for label in each.rare})
+    notes = []
+    if unlabelled:
+        notes.append(f"{unlabelled:,} tracks are left out, as they have none of the labels that are learnt.")
+    if rare:
+        named = ", ".join(rare[:MOST_NAMED]) + (", ..." if len(rare) > MOST_NAMED else "")
+        notes.append(f"{len(rare):,} labels are not learnt, as too few tracks or artists have them: {named}.")
+    return tuple(notes)
 
 
 def before_tags(dataset: Dataset, config: LabelConfig) -> LabelConfig:
@@ -94,6 +113,13 @@ def renaming(aliases: Mapping[str, str]) -> dict[str, str]:
     """Key of a name -> label to use, for aliases and their targets."""
     targets = {name_key(target): target for target in sorted(aliases.values(), reverse=True)}
     return targets | {name_key(label): target for label, target in aliases.items()}
+
+
+def _named(dataset: Dataset, config: LabelConfig) -> Dataset:
+    """The dataset with labels renamed by the aliases, and one spelling of each."""
+    names = renaming(config.aliases)
+    renamed = tuple(_renamed(example, names) for example in dataset.examples)
+    return with_one_spelling(replace(dataset, examples=renamed))
 
 
 def _renamed(example: Example, names: Mapping[str, str]) -> Example:

@@ -4,7 +4,7 @@ Added up page by page, so that a library of any size takes little memory. Labels
 their spellings are (`core.spelling.name_key`). Shapes: N tracks, L labels of a model, U labels of either.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -43,7 +43,7 @@ class Page(Generic[K]):
     """Tracks with the scores of both models; `audio` is equal for tracks that hold the same.
 
     `unseen`: the audio that each model was trained on, with out-of-fold scores (L,); None if there are none,
-    or none of a label.
+    or none of a label. `sampled`: the audio that a review had picked at random.
     """
 
     tracks: Sequence[K]
@@ -51,6 +51,7 @@ class Page(Generic[K]):
     scores: tuple[Scores, Scores]  # (N, L) of each model
     verdicts: Sequence[Verdicts]  # of people
     unseen: tuple[Unseen, Unseen] = field(default_factory=lambda: ({}, {}))
+    sampled: Collection[bytes] = frozenset()
 
     def unseen_scores(self, which: int) -> Scores:
         """The scores (N, L) of a model; out-of-fold scores of tracks that it was trained on, NaN without."""
@@ -77,6 +78,26 @@ class ScoreChange(Generic[K]):
         return abs(self.scores[0] - self.scores[1])
 
 
+class Counts:
+    """Of evaluated audio: with a label, without it (U,), given it by each model, rightly or not (2, U)."""
+
+    def __init__(self, labels: int) -> None:
+        self.tracks = 0
+        self.positives, self.negatives = np.zeros((2, labels), np.int64)
+        self.hits, self.false_alarms = np.zeros((2, 2, labels), np.int64)
+
+    def add(self, known: Mapping[int, bool], decided: Sequence[Bools]) -> None:
+        """Count what is right, by column, and the decisions (U,) of each model."""
+        self.tracks += 1
+        places = np.fromiter(known, np.intp)
+        said = np.fromiter(known.values(), bool)
+        self.positives[places] += said
+        self.negatives[places] += ~said
+        for which, given in enumerate(decided):
+            self.hits[which, places] += given[places] & said
+            self.false_alarms[which, places] += given[places] & ~said
+
+
 class Comparison(Generic[K]):
     """Counts of what is served by a new model and by an old one, in this order.
 
@@ -97,11 +118,9 @@ class Comparison(Generic[K]):
         for has, columns in zip(self.of_model, self._columns, strict=True):
             has[columns] = True
         self.common = self.of_model[0] & self.of_model[1]
-        self.tracks = self.unchanged = self.agreeing = self.corrected_tracks = self.evaluated = 0
+        self.tracks = self.unchanged = self.agreeing = self.corrected_tracks = 0
         self.gained, self.lost, self.kept, self.equal = np.zeros((4, len(self.labels)), np.int64)
-        # Of evaluated audio: with the label, without it (U,), and given it by each model, rightly or not.
-        self.positives, self.negatives = np.zeros((2, len(self.labels)), np.int64)
-        self.hits, self.false_alarms = np.zeros((2, 2, len(self.labels)), np.int64)
+        self.evaluated, self.at_random = Counts(len(self.labels)), Counts(len(self.labels))
         self.out_of_fold = np.zeros(2, np.int64)  # evaluated by scores of models that were not trained on it
         self.not_evaluated = 0  # as a model was trained on it and there are no such scores
         self.changes: list[ScoreChange[K]] = []  # the largest first
@@ -185,15 +204,10 @@ class Comparison(Generic[K]):
         if not known or any(audio in each and each[audio] is None for each in page.unseen):
             self.not_evaluated += 1
             return
-        self.evaluated += 1
         self.out_of_fold += [audio in each for each in page.unseen]
-        places = np.fromiter(known, np.intp)
-        said = np.fromiter(known.values(), bool)
-        self.positives[places] += said
-        self.negatives[places] += ~said
-        for which, given in enumerate(decided):
-            self.hits[which, places] += given[places] & said
-            self.false_alarms[which, places] += given[places] & ~said
+        self.evaluated.add(known, decided)
+        if audio in page.sampled:
+            self.at_random.add(known, decided)
 
     def _decidable(self, truth: Mapping[int, bool], unknown: Sequence[Bools]) -> dict[int, bool]:
         """What is right, by column, of the labels that both models could decide on; `unknown` (U,) of each.

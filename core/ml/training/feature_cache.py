@@ -54,13 +54,13 @@ def cache_log_mels(
     contents: Mapping[Path, str] = MappingProxyType({}),
     threads: int | None = None,
     on_step: Callable[[], None] = lambda: None,
-    make_space: Callable[[], None] = lambda: None,
+    make_space: Callable[[int], None] = lambda _size: None,
 ) -> list[CacheResult]:
     """For each audio file its frames (N, F) as float16 on disk, or the error. Raises TrainingStopped.
 
     `contents` are known hashes of audio in hex: such a file is not opened if its frames are there. `on_step`
     is called from `threads` threads (None: one per core), at least once per decoded block; `make_space`
-    before each file whose frames are computed.
+    before frames are written, with their size in bytes.
     """
     folder = folder_of(cache_dir, LOG_MEL) / config_hash(features)
     log_mel = LogMel(features)
@@ -139,7 +139,7 @@ def _cache_one(
     cache_dir: Path,
     contents: Mapping[Path, str],
     on_step: Callable[[], None],
-    make_space: Callable[[], None],
+    make_space: Callable[[int], None],
 ) -> CacheResult:
     try:
         if (found := known(source, root, folder, cache_dir, contents)) is not None:
@@ -149,9 +149,9 @@ def _cache_one(
             before = os.fstat(file.fileno())
             found = cached(folder, identify(file, cache_dir))
             if not found.file.exists():
-                make_space()
                 frames, warnings = _frames(file, log_mel, on_step)
                 check_unchanged(before, os.fstat(file.fileno()))
+                make_space(frames.nbytes)
                 write_warnings(found.file, warnings)
                 write_array(found.file, frames)
                 found = replace(found, warnings=warnings)

@@ -3,6 +3,7 @@
 Shapes: B batch, P patches of a track, F mel bands, N frames, D embedding size.
 """
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -13,7 +14,9 @@ import torch
 from torch import Tensor
 
 from core.ml.inference.patches import fill_by_repeating
+from core.ml.training.store_limit import mark_used
 
+KEEP_EVERY_S = 3600.0
 Positions = npt.NDArray[np.float64]
 
 
@@ -30,6 +33,9 @@ class Inputs(Protocol):
     def whole(self, track: int, limit: int | None) -> Tensor:
         """All inputs of a track (P, ...), or `limit` evenly spaced ones."""
 
+    def keep(self) -> None:
+        """To be called now and then: files that are read from stay in the store."""
+
 
 class PatchInputs:
     """Log-mel patches (1, F, patch_frames), read from memory-mapped frames."""
@@ -39,6 +45,7 @@ class PatchInputs:
     def __init__(self, files: Sequence[Path], patch_frames: int) -> None:
         self._files = files
         self._patch_frames = patch_frames
+        self._kept_at = time.monotonic()
 
     def batch(self, tracks: Sequence[int], positions: Positions) -> Tensor:
         return torch.stack([self._cut(*at) for at in zip(tracks, positions, strict=True)])
@@ -52,6 +59,12 @@ class PatchInputs:
         if limit is not None and limit < len(starts):
             wanted = [starts[(2 * index + 1) * len(starts) // (2 * limit)] for index in range(limit)]
         return torch.stack([self._patch(frames, start) for start in wanted])
+
+    def keep(self) -> None:
+        if time.monotonic() - self._kept_at >= KEEP_EVERY_S:
+            for file in self._files:
+                mark_used(file)
+            self._kept_at = time.monotonic()
 
     def _cut(self, track: int, position: float) -> Tensor:
         frames = self._frames(track)
@@ -80,3 +93,6 @@ class VectorInputs:
 
     def whole(self, track: int, limit: int | None) -> Tensor:  # noqa: ARG002
         return self._vectors[track : track + 1]
+
+    def keep(self) -> None:
+        """Vectors are in memory."""

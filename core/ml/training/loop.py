@@ -64,6 +64,7 @@ def _end_epoch(fit: Fit) -> None:
     """Validate, report and save the end of the epoch."""
     progress, stage = fit.progress, fit.stage
     began = time.perf_counter()
+    fit.tracks.inputs.keep()
     share_buffers(fit.average.model)
     try:
         loss, metrics = validate(fit.average.model, fit.tracks, stage.validation, fit.context, fit.loss)

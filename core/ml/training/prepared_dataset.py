@@ -5,7 +5,6 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,14 @@ from core.errors import ItemError, UnusableDataset
 from core.ml.datasets.credits import credited
 from core.ml.datasets.examples import Dataset, Example, Part, in_order
 from core.ml.datasets.groups import same_origin
-from core.ml.datasets.labels import LabelledDataset, before_tags, multi_hot, select_labels, spelt_like
+from core.ml.datasets.labels import (
+    LabelledDataset,
+    before_tags,
+    left_out_notes,
+    multi_hot,
+    select_labels,
+    spelt_like,
+)
 from core.ml.datasets.split_report import Split
 from core.ml.datasets.splits import divide
 from core.ml.inference.tagger import Tagger
@@ -29,7 +35,7 @@ from core.ml.training.embedding_cache import Embedded, FindStored, collect_embed
 from core.ml.training.feature_cache import Cached, cache_log_mels
 from core.ml.training.inputs import Inputs, PatchInputs, VectorInputs
 from core.ml.training.processes import gather, is_first, rank, world_size
-from core.ml.training.store_limit import make_room
+from core.ml.training.store_limit import Space
 from core.settings import get_settings
 
 log = logging.getLogger(__name__)
@@ -49,6 +55,7 @@ class PreparedDataset:
     damaged: Mapping[str, tuple[str, ...]]  # id -> warnings of tracks that are used despite missing audio
     fingerprint: str  # digest of ids, labels and audio hashes
     contents: tuple[bytes, ...]  # audio hash of each track
+    notes: tuple[str, ...] = ()  # sentences on tracks and labels that were left out
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -75,8 +82,8 @@ def prepare_dataset(
     config = resolved.config
     dataset = in_order(dataset)
     candidates = _candidates(resolved, dataset)
-    examples = candidates.examples
-    outcomes = _collect(resolved, candidates, cache_dir, device, should_stop, on_track, find_stored)
+    examples = candidates.dataset.examples
+    outcomes = _collect(resolved, candidates.dataset, cache_dir, device, should_stop, on_track, find_stored)
     usable = [
         (credited(example, outcome.credits), outcome)
         for example, outcome in zip(examples, outcomes, strict=True)
@@ -104,6 +111,7 @@ def prepare_dataset(
         damaged={name: one.warnings for name, one in features.items() if one.warnings},
         fingerprint=fingerprint(kept.examples, contents),
         contents=tuple(contents[example.id] for example in kept.examples),
+        notes=left_out_notes(candidates, labelled),
     )
     for name, warnings in prepared.damaged.items():
         log.warning("%.300r is used for training despite missing audio: %s", name, " ".join(warnings))
@@ -120,12 +128,12 @@ def fingerprint(examples: Iterable[Example], contents: Mapping[str, bytes]) -> s
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
-def _candidates(resolved: Resolved, dataset: Dataset) -> Dataset:
+def _candidates(resolved: Resolved, dataset: Dataset) -> LabelledDataset:
     """The tracks to open. If tags do not change their labels, these are checked before anything is opened."""
     labels = before_tags(dataset, resolved.config.labels)
     if labels != resolved.config.labels:
-        return select_labels(dataset, labels).dataset
-    return _labelled(resolved, dataset, labels).dataset
+        return select_labels(dataset, labels)
+    return _labelled(resolved, dataset, labels)
 
 
 def _labelled(resolved: Resolved, dataset: Dataset, labels: LabelConfig) -> LabelledDataset:
@@ -191,7 +199,7 @@ def _collect(
             on_track,
             root=root,
             contents=contents,
-            make_space=cache(partial(make_room, cache_dir, get_settings().feature_store_gb * 1e9)),
+            make_space=Space(cache_dir, get_settings().feature_store_gb * 1e9).make,
         )
     parts = gather(found)
     return [parts[row % len(parts)][row // len(parts)] for row in range(len(paths))]

@@ -55,7 +55,7 @@ def make_results(
         for base in resolved.bases
         if may_be_trained_on_test_tracks(base, resolved, prepared)
     ]
-    warnings += prepared.dataset.notes
+    warnings += (*prepared.dataset.notes, *prepared.notes)
     if note := merged_note(prepared.dataset.merged):
         warnings.append(note)
     warnings += few_tracks(prepared)

@@ -2,8 +2,10 @@
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from core.errors import FeatureStoreFull
@@ -11,6 +13,7 @@ from core.ml.training.cache_paths import LOG_MEL, notes_path
 
 log = logging.getLogger(__name__)
 
+CHECK_BYTES = 1_000_000_000
 IN_USE_S = 24 * 3600.0  # since the last use: a training may be reading them
 
 
@@ -20,6 +23,25 @@ def mark_used(file: Path) -> None:
         os.utime(file)
     except FileNotFoundError:  # removed in the meantime; they are missed when they are read
         return
+
+
+class Space:
+    """Makes room before frames are written: for the first ones, and whenever `CHECK_BYTES` more were."""
+
+    def __init__(
+        self, cache_dir: Path, limit_bytes: float, on_step: Callable[[], None] = lambda: None
+    ) -> None:
+        self._make_room = partial(make_room, cache_dir, limit_bytes, on_step)
+        self._lock = threading.Lock()
+        self._unchecked = CHECK_BYTES  # written since the last check
+
+    def make(self, size: int) -> None:
+        """To be called, from any thread, with the bytes that are written next. Raises FeatureStoreFull."""
+        with self._lock:
+            if self._unchecked >= CHECK_BYTES:
+                self._make_room()
+                self._unchecked = 0
+            self._unchecked += size
 
 
 def make_room(cache_dir: Path, limit_bytes: float, on_step: Callable[[], None] = lambda: None) -> None:

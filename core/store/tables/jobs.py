@@ -95,17 +95,19 @@ class JobUnit(Base):
         ),
         # Together with what the job says of its ended units these make up its progress.
         Index(
-            "ix_job_units_begun",
+            "ix_job_units_counted",
             "job_id",
-            postgresql_where=text("started_at IS NOT NULL AND state IN ('ready', 'dispatched', 'running')"),
+            postgresql_where=text(
+                "(started_at IS NOT NULL OR failed + skipped > 0)"
+                " AND state IN ('ready', 'dispatched', 'running')"
+            ),
         ),
         Index("ix_job_units_running", "job_id", "id", postgresql_where=text("state = 'running'")),
         Index("ix_job_units_finished_at", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
         one_of(UnitState),
         CheckConstraint(
-            "started_at IS NOT NULL OR done + failed + skipped = 0"
-            " OR state IN ('done', 'failed', 'cancelled')",
-            name="begun_if_counted",
+            "started_at IS NOT NULL OR done = 0 OR state IN ('done', 'failed', 'cancelled')",
+            name="begun_if_done",
         ),
         {"postgresql_with": {"fillfactor": "50"}},
     )

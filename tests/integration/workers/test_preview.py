@@ -8,7 +8,7 @@ from uuid import UUID
 import numpy as np
 import pytest
 import torch
-from sqlalchemy import delete
+from sqlalchemy import delete, func
 
 from api.schemas import PreviewOutcome
 from core.config.models import FeatureConfig, MusicnnConfig, TransferConfig
@@ -27,7 +27,7 @@ from core.store.correction_changes import NewCorrection, write_corrections
 from core.store.embeddings import NewEmbedding, save_embeddings
 from core.store.registry import promote_model, register_artifact, resolve_model
 from core.store.session import SessionFactory, transaction
-from core.store.tables import Embedding
+from core.store.tables import Embedding, Review
 from core.store.training_tracks import save_training_tracks
 from tests.support.builders import make_library, make_model, make_prediction, make_track
 from tests.support.planned import expire, make_due, read_job, read_unit, reap
@@ -135,6 +135,22 @@ def test_corrections_stand_and_evaluate_both_models(sessions):
     assert (evaluated.trained_on_corrections.model, evaluated.trained_on_corrections.against) == (True, False)
     assert "mine@2 was trained on corrections" in " ".join(found.warnings)
     assert "so their precision says nothing: rock." in " ".join(found.warnings)
+
+
+def test_tracks_that_were_not_picked_at_random_are_told_apart(sessions):
+    correct(sessions, b"b", rock=Verdict.YES, jazz=Verdict.NO)
+    correct(sessions, b"a", rock=Verdict.YES, jazz=Verdict.NO)
+    with transaction(sessions) as session:
+        now = func.now()
+        review = Review(content_hash=b"a", reviewer="me", leased_until=now, at_random=True, sampled_at=now)
+        session.add(review)
+    found = result_of(sessions, submit(sessions))
+    evaluated, at_random = found.corrections, found.corrections.at_random
+    assert at_random is not None
+    assert (evaluated.tracks, at_random.tracks, at_random.macro_labels) == (2, 1, 1)
+    assert (evaluated.macro.model.recall, at_random.macro.model.recall) == (0.5, 1.0)
+    told = "1 of 2 evaluated tracks were not picked at random: the older model looks worse than it is"
+    assert told in " ".join(found.warnings)
 
 
 def test_the_means_of_both_models_are_of_the_same_labels(sessions):

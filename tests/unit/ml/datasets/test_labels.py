@@ -8,7 +8,7 @@ import pytest
 from core.config.dataset import LabelConfig
 from core.ml.datasets.errors import EmptyLabel, NoLabelsLeft, OneClassOnly, TooFewLabels
 from core.ml.datasets.examples import Dataset, Example
-from core.ml.datasets.labels import multi_hot, select_labels
+from core.ml.datasets.labels import left_out_notes, multi_hot, select_labels
 
 
 def dataset(
@@ -52,6 +52,7 @@ def test_rare_labels_are_dropped_and_reported():
     selected = select_labels(MIXED, LabelConfig(min_tracks=2))
     assert selected.labels == ("Pop", "Rock")
     assert selected.rare == ("Blues", "Jazz")
+    assert left_out_notes(selected)[-1].endswith("too few tracks or artists have them: Blues, Jazz.")
 
 
 def test_artists_are_counted_too_and_unknown_ones_as_one():

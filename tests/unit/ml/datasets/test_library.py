@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from core.config.dataset import LibraryDataset
+from core.config.dataset import LabelConfig, LibraryDataset
 from core.ml.datasets import library
 from core.ml.datasets.catalogue import read_library
 from core.ml.datasets.library import TaggedTrack
@@ -72,6 +72,45 @@ def test_a_label_that_people_gave_replaces_the_own_one_where_no_track_has_severa
     several = library.read(tmp_path, [*tracks, TaggedTrack("c.mp3", ("Rock", "Folk"))], corrections=True)
     assert several.examples[0].labels == ("Rock", "jazz")
     assert several.notes == ()
+
+
+def test_a_label_of_another_facet_stands_beside_the_own_one(tmp_path):
+    """As in every answer: four calm tracks do not lose their genre, with or without facets."""
+    tracks = [
+        TaggedTrack(f"{number}.mp3", (genre,), verdicts={"calm": Verdict.YES} if number < 4 else {})
+        for number, genre in enumerate(["rock", "jazz"] * 5)
+    ]
+    expected = [("rock", "calm"), ("jazz", "calm")] * 2 + [("rock",), ("jazz",)] * 3
+    for facets in (None, {"calm": "mood", "rock": "genre", "jazz": "genre"}):
+        found = library.read(tmp_path, tracks, corrections=True, facets=facets)
+        assert [example.labels for example in found.examples] == expected
+        assert found.notes[0].startswith("4 tracks keep their own label beside one")
+
+
+def test_facets_say_that_a_label_that_no_track_has_replaces_the_own_one(tmp_path):
+    said = {"blues": Verdict.YES}
+    tracks = [TaggedTrack("a.mp3", ("rock",), verdicts=said), TaggedTrack("b.mp3", ("jazz",))]
+    assert library.read(tmp_path, tracks, corrections=True).examples[0].labels == ("rock", "blues")
+    facets = dict.fromkeys(("rock", "blues"), "genre")
+    assert library.read(tmp_path, tracks, corrections=True, facets=facets).examples[0].labels == ("blues",)
+
+
+def test_only_doubts_on_learnt_labels_leave_tracks_out(tmp_path):
+    def ids(**options: Any) -> list[str]:
+        found = library.read(tmp_path, tracks, corrections=True, **options)
+        assert bool(found.notes) == (len(found.examples) < len(tracks))
+        return [example.id for example in found.examples]
+
+    tracks = [
+        TaggedTrack("a.mp3", ("Rock",), verdicts={"calm": Verdict.UNSURE}),
+        TaggedTrack("b.mp3", ("Rock",), verdicts={"JAZZ": Verdict.UNSURE}),
+        TaggedTrack("c.mp3", ("Jazz",)),
+        TaggedTrack("d.mp3", ("Rock",)),
+    ]
+    assert ids(selection=LabelConfig()) == ["a.mp3", "c.mp3", "d.mp3"]
+    assert ids(selection=LabelConfig(aliases={"jazz": "Swing"})) == ["a.mp3", "c.mp3", "d.mp3"]
+    assert ids(selection=LabelConfig(min_tracks=2)) == ["a.mp3", "b.mp3", "c.mp3", "d.mp3"]
+    assert ids() == ["a.mp3", "b.mp3", "c.mp3", "d.mp3"]
 
 
 def test_labels_can_lie_in_the_paths(tmp_path):

@@ -100,12 +100,14 @@ def test_the_models_own_decisions_are_evaluated_on_each_audio_once():
     found = page(
         [[0.9, 0.9], [0.1, 0.9]], [[0.1, 0.9], [0.1, 0.1]], {"a": YES, "b": UNSURE}, {"a": NO, "b": NO}
     )
-    comparison.add(found)
+    comparison.add(replace(found, sampled={b"\1"}))
     comparison.add(found)  # copies
-    assert (comparison.tracks, comparison.evaluated) == (4, 2)
-    assert (list(comparison.positives), list(comparison.negatives)) == ([1, 0], [1, 1])
-    assert comparison.hits.tolist() == [[1, 0], [1, 0]]
-    assert comparison.false_alarms.tolist() == [[0, 1], [0, 0]]
+    assert (comparison.tracks, comparison.evaluated.tracks, comparison.at_random.tracks) == (4, 2, 1)
+    assert (list(comparison.at_random.negatives), int(comparison.at_random.positives.sum())) == ([1, 1], 0)
+    assert comparison.at_random.false_alarms.tolist() == [[0, 1], [0, 0]]
+    assert (list(comparison.evaluated.positives), list(comparison.evaluated.negatives)) == ([1, 0], [1, 1])
+    assert comparison.evaluated.hits.tolist() == [[1, 0], [1, 0]]
+    assert comparison.evaluated.false_alarms.tolist() == [[0, 1], [0, 0]]
 
 
 def test_a_model_is_evaluated_by_scores_of_models_that_were_not_trained_on_the_audio():
@@ -114,10 +116,10 @@ def test_a_model_is_evaluated_by_scores_of_models_that_were_not_trained_on_the_a
     new, old = [[0.9, 0.1]] * 3, [[0.1, 0.1]] * 3
     found = page(new, old, {"a": YES}, {"a": YES}, {"a": YES})
     comparison.add(replace(found, unseen=({b"\0": [0.2, 0.8], b"\2": None}, {})))
-    assert (comparison.evaluated, comparison.not_evaluated) == (2, 1)
+    assert (comparison.evaluated.tracks, comparison.not_evaluated) == (2, 1)
     assert comparison.out_of_fold.tolist() == [1, 0]
-    assert list(comparison.positives) == [2, 0]
-    assert comparison.hits.tolist() == [[1, 0], [0, 0]]
+    assert list(comparison.evaluated.positives) == [2, 0]
+    assert comparison.evaluated.hits.tolist() == [[1, 0], [0, 0]]
     assert list(comparison.kept) == [3, 0]  # served is what the model says itself
     assert np.asarray(found.scores[0]).tolist() == np.asarray(new, np.float32).tolist()
 
@@ -128,8 +130,8 @@ def test_a_yes_refuses_other_labels_where_both_models_have_exclusive_ones(single
         labelling(("a", "b"), single[0]), labelling(("a", "b"), single[1])
     )
     comparison.add(page([[0.2, 0.8]], [[0.8, 0.2]], {"a": YES}))
-    assert list(comparison.negatives) == [0, refused]
-    assert comparison.false_alarms[0].tolist() == [0, refused]
+    assert list(comparison.evaluated.negatives) == [0, refused]
+    assert comparison.evaluated.false_alarms[0].tolist() == [0, refused]
 
 
 def test_models_without_a_common_label_lose_all_and_gain_all():
@@ -144,7 +146,7 @@ def test_no_tracks_are_no_error():
     comparison: Comparison[int] = Comparison(labelling(("a",), False), labelling(("a",), True))
     empty = np.zeros((0, 1), np.float32)
     comparison.add(Page([], [], (empty, empty), []))
-    assert (comparison.tracks, comparison.evaluated, comparison.changes) == (0, 0, [])
+    assert (comparison.tracks, comparison.evaluated.tracks, comparison.changes) == (0, 0, [])
 
 
 @pytest.mark.parametrize("single", [False, True])
@@ -155,10 +157,13 @@ def test_labels_that_the_model_of_a_fold_had_not_learnt_are_not_evaluated(single
     unseen = {bytes([0]): [None, 0.8], bytes([1]): [None, 0.8]}
     comparison.add(replace(both, unseen=(unseen, {})))
     if single:
-        assert (comparison.evaluated, comparison.not_evaluated) == (2, 1)
-        assert list(comparison.positives) == [1, 1]
+        assert (comparison.evaluated.tracks, comparison.not_evaluated) == (2, 1)
+        assert list(comparison.evaluated.positives) == [1, 1]
     else:
-        assert (comparison.evaluated, comparison.not_evaluated) == (2, 1)
-        assert (list(comparison.positives), list(comparison.negatives)) == ([1, 1], [0, 1])
-    assert list(comparison.hits[0]) == [1, 1]
+        assert (comparison.evaluated.tracks, comparison.not_evaluated) == (2, 1)
+        assert (list(comparison.evaluated.positives), list(comparison.evaluated.negatives)) == (
+            [1, 1],
+            [0, 1],
+        )
+    assert list(comparison.evaluated.hits[0]) == [1, 1]
     assert list(comparison.out_of_fold) == [1, 0]

@@ -18,7 +18,7 @@ from core.ml.training import cache_versions, feature_cache, identity
 from core.ml.training.cache_paths import cache_path
 from core.ml.training.context import TrainingStopped
 from core.ml.training.feature_cache import Cached, cache_log_mels, write_array
-from core.ml.training.store_limit import make_room
+from core.ml.training.store_limit import CHECK_BYTES, Space, make_room
 from tests.support.sounds import BAD_CONTENTS, BAD_FILES, bad_file, noise, tone, write
 
 FEATURES = FeatureConfig(n_mels=24)
@@ -39,7 +39,8 @@ def test_frames_are_those_of_the_whole_track(tmp_path):
 def test_audio_is_decoded_once_and_space_is_made_only_then(tmp_path, monkeypatch):
     paths = [write(tmp_path / f"{number}.flac", tone(200 + number, 2)) for number in range(5)]
     made: list[int] = []
-    first = cache_log_mels(paths, FEATURES, tmp_path / "cache", make_space=lambda: made.append(1))
+    first = cache_log_mels(paths, FEATURES, tmp_path / "cache", make_space=made.append)
+    assert sorted(made) == sorted(np.load(each.file).nbytes for each in first if isinstance(each, Cached))
     assert len(made) == 5
 
     def refuse(*args: object, **options: object) -> None:
@@ -263,6 +264,19 @@ def test_the_frames_used_longest_ago_give_way_and_those_of_today_never(tmp_path)
         make_room(tmp_path, 500)
     assert files["new"].exists()
     make_room(tmp_path / "none yet", 0)
+
+
+def test_space_is_made_first_and_again_for_every_gigabyte(tmp_path):
+    files = frames_used(tmp_path, old=3, new=2)
+    space = Space(tmp_path, 1000)
+    space.make(CHECK_BYTES - 1)
+    assert [name for name, file in files.items() if file.exists()] == ["new"]
+    frames_used(tmp_path, older=4)
+    space.make(1)
+    assert len(list(tmp_path.rglob("*.npy"))) == 2
+    space.make(1)
+    assert [name for name, file in files.items() if file.exists()] == ["new"]
+    assert len(list(tmp_path.rglob("*.npy"))) == 1
 
 
 def test_frames_that_are_used_count_as_used_now(tmp_path):

@@ -1,3 +1,5 @@
+import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +41,20 @@ def test_crops_lie_where_their_positions_say(tmp_path):
 
 def test_a_whole_track_is_cut_without_gap_or_overlap(tmp_path):
     assert first_frames(stored(tmp_path, 18).whole(0, None)) == [0, 4, 8, 12]
+
+
+def test_frames_that_a_training_reads_are_marked_as_used_at_most_hourly(tmp_path, monkeypatch):
+    inputs, file = stored(tmp_path, 10), tmp_path / "0.npy"
+    os.utime(file, (0, 0))
+    inputs.keep()
+    assert file.stat().st_mtime == 0
+    an_hour_later = time.monotonic() + 3601
+    monkeypatch.setattr(time, "monotonic", lambda: an_hour_later)
+    inputs.keep()
+    assert time.time() - file.stat().st_mtime < 60
+    os.utime(file, (0, 0))
+    inputs.keep()
+    assert file.stat().st_mtime == 0
 
 
 def test_a_limit_spreads_patches_over_the_track(tmp_path):

@@ -54,6 +54,26 @@ def test_artists_of_the_tags_count_for_their_labels(music, cache_dir):
     assert prepared(music, cache_dir, labels=labels).labels == ("metal", "rock")
 
 
+def test_tracks_and_labels_that_are_left_out_are_told(music, cache_dir):
+    """Half of the tracks have no label, and two labels have one track each."""
+    whole = read(music)
+    labels = {number: () for number in range(20)} | {20: ("polka", "rock"), 21: ("ska",)}
+    examples = [
+        replace(one, labels=labels.get(number, one.labels)) for number, one in enumerate(whole.examples)
+    ]
+    dataset = replace(whole, examples=tuple(examples))
+    config = make_config(labels={"min_tracks": 2}, split={"folds": 3})
+    material = prepare_dataset(
+        resolve(config, cache_dir), dataset, cache_dir, torch.device("cpu"), bool, ignore_progress
+    )
+    assert len(material.dataset.examples) == len(examples) - 21
+    assert material.notes == (
+        "21 tracks are left out, as they have none of the labels that are learnt.",
+        "2 labels are not learnt, as too few tracks or artists have them: polka, ska.",
+    )
+    assert prepared(music, cache_dir, split={"folds": 3}).notes == ()
+
+
 @pytest.mark.parametrize("split", [{"validation": 0.2, "test": 0.2}, {"folds": 3}])
 def test_a_description_shows_the_very_split_that_training_makes(music, cache_dir, split):
     config = make_config(split=split, labels={"num_genres": 2})
