@@ -104,7 +104,7 @@ LABELS = "/api/v1/tracks/0b9a6c1e-6f0f-4b7e-9a53-0d5d1f9f2a11/labels"
             "/api/v1/jobs",
             {"kind": "tunning"},
             "body.kind",
-            "One of `analysis`, `training`, `tuning`, `thresholds` and `preview` is expected; "
+            "One of `analysis`, `training`, `tuning`, `thresholds`, `preview` and `map` is expected; "
             "did you mean `tuning`?",
         ),
         ("POST", "/api/v1/jobs", {"params": {}}, "body.kind", "It is missing."),
