@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Form, Query, Request, Response
@@ -26,6 +26,7 @@ from core.jobs.items import list_items
 from core.jobs.jobs import OPEN_JOB_STATES
 from core.jobs.submission import submit_job
 from core.services.job_activity import describe_activity
+from core.services.studies import get_studies
 from core.states import ItemState, JobState
 from core.store.experiments import has_run
 from core.store.libraries import get_library_by_name, list_library_names
@@ -173,11 +174,21 @@ def _results_of(session: Session, job: schemas.Job) -> Iterator[tuple[str, str]]
     """What the job is about or has made, and the address of its page below that of the server."""
     if job.kind is JobKind.TRAINING and has_run(session, job.id):
         yield "Run", f"training/{job.id}"
+    if job.kind is JobKind.TUNING and get_studies(session, [study := _study_of(job)]):
+        yield "Study", f"studies/{study}"
+    if job.kind is JobKind.MAP:
+        shown = {name: job.params[name] for name in ("library", "model") if job.params.get(name)}
+        yield "Map", f"map?{urlencode(shown)}"
     if job.kind is JobKind.PREVIEW:
         yield "Preview", f"models/{quote(str(job.params['model']), safe='@')}/preview?job={job.id}"
     made = getattr(job.result, "model", None)
     if made is not None and job.kind in (JobKind.TRAINING, JobKind.THRESHOLDS):
         yield f"Model {made}", f"models/{quote(made, safe='@')}"
+
+
+def _study_of(job: schemas.Job) -> UUID:
+    """A study has the id of its first job; the others name it."""
+    return UUID(job.params.get("resume") or str(job.id))
 
 
 @router.post("/{job_id}/cancel")

@@ -17,6 +17,7 @@ from core.store.session import SessionFactory, transaction
 from core.store.tables import Model
 from core.store.track_filters import find_label
 
+WHO_HAS_ONE = "only a cross-validated training of a logistic head measures one."
 TRAINED_ON = (
     "The model was trained on some of these tracks, so its scores may agree with labels that are wrong."
 )
@@ -108,7 +109,7 @@ def forecast(session: Session, model: Model, library: str | None) -> Forecast:
     results = (run.results or {}) if run is not None else {}
     curve = results.get("learning_curve")
     if run is None or curve is None:
-        return Forecast(reason=f"{model.reference} has no learning curve: train it again, here.")
+        return Forecast(reason=f"{model.reference} has no learning curve: {WHO_HAS_ONE}")
     unmeasured = list(results.get("unmeasured", {}))
     if curve["needed"] is None:
         return Forecast(reason=curve["reason"], unmeasured=unmeasured)

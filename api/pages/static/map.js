@@ -116,7 +116,7 @@ class MusicMap extends HTMLElement {
     bar.className = "map-buttons";
     for (const [text, label, act] of [
       ["Mark an area", "Mark an area: draw around tracks to list them", (button) => this.#setMarking(button)],
-      ["List what is in view", "List the tracks in view", () => this.#listView()],
+      ["List the tracks", "List the tracks in view", () => this.#listView()],
       ["+", "Nearer", () => this.#zoom(1.6)],
       ["–", "Farther", () => this.#zoom(1 / 1.6)],
       ["All", "Show all of it", () => this.#showAll()],

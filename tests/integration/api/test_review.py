@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import func, select, text
 
+from core.services.review import WHO_HAS_ONE
 from core.store import review
 from core.store.tables import Review
 from core.store.training_tracks import save_training_tracks
@@ -103,7 +104,7 @@ CURVE = {"needed": 71, "low": 52, "high": None, "plateau": 0.86, "reason": None}
             },
             {"more": None, "reason": "Too few.", "unmeasured": ["harp"]},
         ),
-        ({}, {"more": None, "reason": "test-model@1 has no learning curve: train it again, here."}),
+        ({}, {"more": None, "reason": f"test-model@1 has no learning curve: {WHO_HAS_ONE}"}),
     ],
 )
 def test_how_many_more_answers_are_needed_counts_those_since_the_training(http, db, results, expected):

@@ -30,6 +30,14 @@ def drawn(db: SessionFactory) -> SessionFactory:
     return db
 
 
+def test_the_job_of_a_map_leads_to_it(http: httpx.Client, drawn: SessionFactory):
+    with drawn.begin() as session:
+        wanted = {"model": "test-model@1", "library": "home", "seed": 0}
+        job = make_job(session, kind=JobKind.MAP, params=wanted)
+    shown = http.get(f"/jobs/{job.id}", headers=HTML).text
+    assert 'href="../map?library=home&amp;model=test-model%401">Map</a>' in shown
+
+
 def test_without_a_model_or_a_map_it_says_what_to_do(http: httpx.Client, db):
     assert "promote one" in http.get("/map", headers=HTML).text
     with db.begin() as session:

@@ -4,18 +4,20 @@ import json
 import re
 from html import unescape
 from typing import Any
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
 from sqlalchemy.orm import Session
 
+from core.config.params import JobKind
 from core.services.trial_lists import list_outcomes
 from core.states import JobState, TrialState
 from core.store.session import SessionFactory
 from core.store.tables import Epoch, Job, Study, Trial
 from tests.integration.api.gateway import bearer
 from tests.integration.api.test_studies import STUDY
-from tests.support.builders import make_api_key, make_library, make_model, make_study, make_trial
+from tests.support.builders import make_api_key, make_job, make_library, make_model, make_study, make_trial
 
 HTML = {"Accept": "text/html"}
 SHARES = {"training.lr": 0.75, "training.optimizer": 0.25}
@@ -66,6 +68,16 @@ def test_without_a_study_the_list_says_so(http):
     page = read(http, "/studies")
     assert "There is no study yet" in page
     assert 'href="./studies/new"' in page
+
+
+def test_each_job_of_a_study_leads_to_it(http, db, study):
+    with db.begin() as session:
+        further = make_job(session, kind=JobKind.TUNING, params={"resume": study, "n_trials": 3})
+        session.get_one(Study, UUID(study)).job_id = further.id
+        other = make_job(session, kind=JobKind.TUNING, params={"resume": str(uuid4()), "n_trials": 3})
+    assert f'href="../studies/{study}">Study</a>' in read(http, f"/jobs/{study}")
+    assert f'href="../studies/{study}">Study</a>' in read(http, f"/jobs/{further.id}")
+    assert ">Study</a>" not in read(http, f"/jobs/{other.id}")  # it has been deleted
 
 
 def test_the_list_shows_how_it_searches_and_what_it_has_found(http, db, study):
