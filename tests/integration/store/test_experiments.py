@@ -173,6 +173,7 @@ def test_the_files_that_may_be_read_are_those_that_a_training_leaves():
         records.CO_OCCURRENCE_FILE,
         records.README_FILE,
         PREDICTIONS_FILE,
+        records.SCORE_COUNTS_FILE,
         CARD_FILE,
     }
     assert set(ARTIFACTS) == left
