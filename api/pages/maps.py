@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import urlencode
-from uuid import UUID
 
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, Response
@@ -12,38 +11,28 @@ from pydantic import Field
 from sqlalchemy.orm import Session
 
 from api import schemas, views
-from api.deps import Caller, ContextDep, Cursor, ModelName, Reader, SessionDep, SessionsDep, Writer
+from api.deps import Caller, ContextDep, ModelName, Reader, SessionDep, SessionsDep, Writer
 from api.errors import status_of
 from api.pages.addresses import redirect
 from api.pages.forms import Blank
 from api.pages.rendering import render
-from api.titles import title_and_artist
-from core.areas import AREA, parse_area
 from core.config.params import JobKind, MapParams
-from core.errors import Invalid, MapNotFound, MFAError, ModelNotFound, NotFound
+from core.errors import MapNotFound, MFAError, ModelNotFound
 from core.jobs import jobs
 from core.jobs.jobs import OPEN_JOB_STATES
 from core.jobs.submission import submit_job
-from core.services.corrections import correct_matching
-from core.states import Verdict
 from core.store import tables
-from core.store.correction_changes import find_change, undo_change
-from core.store.label_sets import read_vocabulary
 from core.store.libraries import list_library_names
 from core.store.maps import find_map
 from core.store.registry import DEFAULT_ALIAS, list_models, resolve_model
 from core.store.session import transaction
-from core.store.track_filters import TrackFilter
-from core.store.track_pages import list_tracks
 
-ON_A_PAGE = 50
 router = APIRouter(prefix="/map", include_in_schema=False)
 
 NO_MODEL = "There is no model yet that places tracks: promote one on the page of models."
 FARTHEST_LEVEL = 1  # of the regions in the table; nearer ones are many
 MOST_REGIONS = 100
 SHOWN_REGIONS = 12  # the rest is folded
-AreaQuery = Annotated[str, Query(pattern=AREA)]
 LibraryChoice = Annotated[Annotated[str, Field(max_length=200)] | None, Blank]
 
 
@@ -84,98 +73,6 @@ def draw_map(
         with transaction(sessions) as session:
             return _show(request, caller, session, library, model, wrong)
     return redirect(request, f"map{_query(library, model)}")
-
-
-@router.get("/tracks")
-def show_area(
-    request: Request,
-    caller: Reader,
-    session: SessionDep,
-    area: AreaQuery,
-    model: ModelName = DEFAULT_ALIAS,
-    cursor: Cursor = None,
-    change: Annotated[UUID | None, Query()] = None,
-) -> HTMLResponse:
-    """The tracks in an area of the map. `change`: the correction of all of them that has just been made."""
-    return _show_area(request, caller, session, area, model, cursor=cursor, change=change)
-
-
-@router.post("/tracks")
-def correct_area(
-    request: Request,
-    caller: Writer,
-    sessions: SessionsDep,
-    area: AreaQuery,
-    label: Annotated[str, Form(max_length=200)],
-    verdict: Annotated[Verdict, Form()],
-    model: ModelName = DEFAULT_ALIAS,
-) -> Response:
-    try:
-        with transaction(sessions) as session:
-            said_by = resolve_model(session, model)
-            written = correct_matching(
-                session,
-                said_by,
-                TrackFilter(area=parse_area(area)),
-                {label: verdict},
-                author=caller.owner,
-                note=None,
-                allow_new=False,
-                dry_run=False,
-            ).written
-    except (Invalid, NotFound) as wrong:
-        with transaction(sessions) as session:
-            return _show_area(request, caller, session, area, model, wrong=wrong, label=label)
-    changed = {} if written.change_id is None else {"change": str(written.change_id)}
-    query = urlencode({"area": area} | ({} if model == DEFAULT_ALIAS else {"model": model}) | changed)
-    return redirect(request, f"map/tracks?{query}")
-
-
-@router.post("/tracks/undo")
-def undo_area(
-    request: Request,
-    caller: Writer,
-    session: SessionDep,
-    area: AreaQuery,
-    change: Annotated[UUID, Form()],
-    model: ModelName = DEFAULT_ALIAS,
-) -> Response:
-    undo_change(session, change, caller.owner)
-    query = {"area": area} | ({} if model == DEFAULT_ALIAS else {"model": model})
-    return redirect(request, f"map/tracks?{urlencode(query)}")
-
-
-def _show_area(
-    request: Request,
-    caller: Caller,
-    session: Session,
-    area: str,
-    reference: str,
-    *,
-    cursor: str | None = None,
-    change: UUID | None = None,
-    wrong: MFAError | None = None,
-    label: str = "",
-) -> HTMLResponse:
-    model = resolve_model(session, reference)
-    wanted = TrackFilter(area=parse_area(area))
-    page = list_tracks(session, model, wanted, cursor=cursor, limit=ON_A_PAGE)
-    tracks = [views.track(model, row, all_scores=False) for row in page.items]
-    query = urlencode({"area": area} | ({} if reference == DEFAULT_ALIAS else {"model": reference}))
-    return render(
-        request,
-        "map_tracks.html",
-        caller,
-        200 if wrong is None else status_of(wrong),
-        rows=[(track, *title_and_artist(track.path, track.tags)) for track in tracks],
-        next_cursor=page.next_cursor,
-        is_first=cursor is None,
-        query=query,
-        done=None if change is None else find_change(session, change),
-        error="" if wrong is None else wrong.detail,
-        label=label,
-        labels=sorted({*read_vocabulary(session).labels, *model.labels}, key=str.casefold),
-    )
 
 
 def _show(

@@ -49,7 +49,7 @@ def labelled_track(rest: httpx.Client) -> str:
 
 def area_of_map(rest: httpx.Client) -> str:
     map_id = rest.get("/map").raise_for_status().json()["map_id"]
-    return f"map/tracks?area={map_id}:0,0,65535,0,65535,65535,0,65535"
+    return f"library?area={map_id}:0,0,65535,0,65535,65535,0,65535"
 
 
 def review_question(rest: httpx.Client) -> str:

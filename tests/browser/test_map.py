@@ -57,5 +57,5 @@ def test_the_tracks_in_view_are_listed(browser: Chrome, site: str, filled: Sessi
     wait = WebDriverWait(browser, 15)
     button = "//button[@aria-label='List the tracks in view']"
     wait.until(lambda driver: driver.find_elements(By.XPATH, button))[0].send_keys(Keys.ENTER)
-    wait.until(lambda driver: "/map/tracks?area=" in driver.current_url)
+    wait.until(lambda driver: "/library?area=" in driver.current_url)
     assert len(browser.find_elements(By.CSS_SELECTOR, "table.tracks tbody tr")) == 3

@@ -1,5 +1,6 @@
 """The page of the map in each of its states, as a browser without scripts has it."""
 
+import html
 import re
 
 import httpx
@@ -88,29 +89,26 @@ def test_who_may_only_read_sees_the_map_and_no_form(keyed_http: httpx.Client, dr
     assert "A map is being drawn" not in page.text  # somebody else's job
 
 
-def area_page(http: httpx.Client) -> str:
-    map_id = http.get("/api/v1/map").json()["map_id"]
-    return f"/map/tracks?area={map_id}%3A0%2C0%2C4%2C0%2C4%2C9"
+def in_area(http: httpx.Client, corners: str) -> str:
+    return f"area={http.get('/api/v1/map').json()['map_id']}%3A{corners.replace(',', '%2C')}"
 
 
-def test_the_tracks_of_an_area_are_listed_exported_and_corrected(http: httpx.Client, drawn):
-    address = area_page(http)
-    page = http.get(address, headers=HTML).text
+def test_the_tracks_of_an_area_are_a_choice_of_the_library(http: httpx.Client, drawn):
+    area = in_area(http, "0,0,4,0,4,9")
+    page = http.get(f"/library?{area}", headers=HTML).text
     assert "a.mp3" in page
-    assert "/api/v1/tracks/export?format=csv&amp;sort=path&amp;area=" in page
-    answer = http.post(address, data={"label": "jazz", "verdict": "yes"}, headers=HTML)
+    assert "b.mp3" not in page
+    assert "in an area of the map" in page
+    (export,) = re.findall(r'href="([^"]*export[?]format=csv[^"]*)"', page)
+    assert http.get(f"/{html.unescape(export).removeprefix('./')}").text.count("a.mp3") == 1
+    correction = {"label": "jazz", "verdict": "yes", "confirmed": "true"}
+    answer = http.post(f"/library/correct?{area}", data=correction, headers=HTML)
     assert answer.status_code == 303
-    after = http.get(f"/map/{answer.headers['location'].removeprefix('../map/')}", headers=HTML).text
-    assert "1 verdict was written" in after
-    change = after.split('name="change" value="')[1].split('"')[0]
-    undone = http.post(address.replace("tracks?", "tracks/undo?"), data={"change": change}, headers=HTML)
-    assert undone.status_code == 303
-    wrong = http.post(address, data={"label": "polka", "verdict": "yes"}, headers=HTML)
-    assert wrong.status_code == 422
-    assert "polka" in wrong.text
+    corrected = http.get("/api/v1/tracks", params={"corrected": True}).json()["items"]
+    assert [track["path"] for track in corrected] == ["a.mp3"]
 
 
 def test_an_area_without_tracks_is_said(http: httpx.Client, drawn):
-    page = http.get(area_page(http).replace("0%2C0%2C4", "9%2C9%2C4"), headers=HTML)
+    page = http.get(f"/library?{in_area(http, '9,9,4,0,4,9')}", headers=HTML)
     assert page.status_code == 200
-    assert "No track lies in this area." in page.text
+    assert "No track is like that." in page.text
