@@ -19,9 +19,14 @@ from tests.support.stack import eventually
 HTML = {"Accept": "text/html"}
 
 
-def test_a_new_server_shows_three_steps_and_what_it_waits_for(http):
+def with_steps(http: httpx.Client) -> str:
     page = http.get("/", headers=HTML).text
-    assert "in three steps" in page
+    return page if "in three steps" in page else ""
+
+
+def test_a_new_server_shows_three_steps_and_what_it_waits_for(http, monkeypatch):
+    monkeypatch.setattr("core.services.library_totals.IDLE_PER_WORK", 0)
+    page = eventually(lambda: with_steps(http))  # totals are counted now and then
     assert "No dispatcher runs." in page
     assert "Not ready" in page
     assert "Nothing is running." in page
