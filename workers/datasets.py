@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,18 +14,20 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from core.config.dataset import (
     CorrectionsDataset,
     DatasetConfig,
+    InLibrary,
     LabelConfig,
     LibraryDataset,
     SplitConfig,
     placed,
 )
 from core.config.experiment import load_experiment
+from core.config.known_library import KnownLibrary
 from core.errors import InvalidConfig, ItemError
 from core.library.paths import find_beneath, open_beneath
 from core.library.scan import FoundFile, scan
 from core.ml.audio.sandbox import read_tags
 from core.ml.datasets import download, fma_archives
-from core.ml.datasets.catalogue import read_dataset, read_library
+from core.ml.datasets.catalogue import read_corrections, read_dataset, read_library
 from core.ml.datasets.describe import Description, describe
 from core.ml.datasets.examples import Dataset
 from core.ml.datasets.library import TaggedTrack
@@ -35,7 +38,7 @@ from core.output.files import check_folder
 from core.output.tables import Cell, show_table
 from core.output.terminal import console, errors, say
 from core.settings import get_settings
-from workers.library_dataset import tagged_track
+from workers.library_dataset import corrected_track, tagged_track
 
 app = typer.Typer(
     cls=Commands,
@@ -61,10 +64,14 @@ def describe_dataset(
     plots: Annotated[Path, typer.Option(callback=check_folder, help="Folder for the plots.")] = PLOTS,
     open_files: Annotated[bool, typer.Option(help="Open every file to find the unreadable ones.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print all counts as JSON.")] = False,
+    known: Annotated[
+        Path | None, typer.Option(hidden=True, help="What the server knows; `mfa` names it.")
+    ] = None,
 ) -> None:
     """Count labels, artists, durations and unreadable files, show the split, write plots as PNG."""
     chosen, labels, split = choose(config, kind, root)
-    dataset = read(chosen, root)
+    said = None if known is None else KnownLibrary.model_validate_json(known.read_bytes())
+    dataset = read(chosen, root, labels, said)
     with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bars:
         bar = bars.add_task("opening the files", total=None)
         found = describe(
@@ -92,29 +99,45 @@ def choose(
         return experiment.dataset, experiment.labels, experiment.seeded_split
     if root is None:
         raise InvalidConfig("Name a dataset: --config FILE, or --kind KIND --root FOLDER.")
-    where = {"library": root.name} if kind == "library" else {"root": str(root)}
+    where = {"library": root.name} if kind in ("library", "corrections") else {"root": str(root)}
     try:
         return _DATASET.validate_python({"kind": kind, **where}), LabelConfig(), SplitConfig()
     except ValidationError as error:
         raise InvalidConfig("; ".join(each["msg"] for each in error.errors())) from error
 
 
-def read(config: DatasetConfig, root: Path | None) -> Dataset:
-    """The tracks with their labels; those of a library are read from its folder."""
-    if isinstance(config, CorrectionsDataset):
-        raise InvalidConfig("Only the server knows what people said: train on it, or export the results.")
-    if not isinstance(config, LibraryDataset):
+def read(
+    config: DatasetConfig, root: Path | None, labels: LabelConfig, known: KnownLibrary | None
+) -> Dataset:
+    """The tracks with their labels; those of a library are read from its folder, and from what is `known`."""
+    if not isinstance(config, InLibrary):
         where = root or placed(config.root, get_settings().data_dir)
         return read_dataset(config.model_copy(update={"root": str(where)}))
     if root is None:
         raise InvalidConfig(
             f"Only the server knows the folder of the library {config.library!r}: add --root."
         )
+    if known is None:
+        if isinstance(config, CorrectionsDataset) or config.corrections:
+            raise InvalidConfig(
+                "Only the server knows what people said: `mfa datasets describe --config` asks it."
+            )
+        known = KnownLibrary(tracks=())
+    if isinstance(config, CorrectionsDataset):
+        said = [corrected_track(each.path, each.tags, each.verdicts) for each in known.tracks]
+        named = {"labels": known.labels or config.labels, "exclusive": known.exclusive or config.exclusive}
+        return read_corrections(config.model_copy(update=named), root, said, labels)
+    return read_library(config, root, tracks_in(config, root, known), known.facets, labels)
+
+
+def tracks_in(config: LibraryDataset, root: Path, known: KnownLibrary) -> list[TaggedTrack]:
+    """The tracks in the folder of a library, with their tags and what people said of their labels."""
     entries = scan(root, find_beneath(root, config.path))
     unreadable: dict[str, str] = {}
     tracks = [tagged(root, entry.path, unreadable) for entry in entries if isinstance(entry, FoundFile)]
     show_unreadable_tags(unreadable)
-    return read_library(config, root, tracks)
+    verdicts = {each.path: each.verdicts for each in known.tracks}
+    return [replace(track, verdicts=verdicts.get(track.path, {})) for track in tracks]
 
 
 def tagged(root: Path, path: str, unreadable: dict[str, str]) -> TaggedTrack:

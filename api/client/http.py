@@ -202,6 +202,9 @@ class Client:
         body = {"library": library, "allow_new": allow_new, "dry_run": dry_run}
         return self._post(schemas.ImportOutcome, "/corrections/from-tags", body)
 
+    def list_label_sets(self) -> list[schemas.LabelSet]:
+        return self._get(schemas.Page[schemas.LabelSet], "/label-sets").items
+
     def get_labels(self, track_id: UUID) -> schemas.TrackLabels:
         """What people said of a track, and in which changes."""
         return self._get(schemas.TrackLabels, f"/tracks/{track_id}/labels")

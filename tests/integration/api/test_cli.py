@@ -3,6 +3,7 @@
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,8 +16,11 @@ from typer.testing import CliRunner
 from api.client import cli, connection, display, label, local, progress
 from api.client.cli import app
 from api.client.http import Client
+from core.config.experiment import load_experiment
+from core.config.known_library import KnownLibrary
 from core.local import PortInUse
 from core.local.command import free_port
+from core.ml.datasets.examples import Dataset
 from core.settings import PROJECT, Settings, get_settings
 from core.states import JobState
 from core.store.session import SessionFactory
@@ -32,6 +36,7 @@ from tests.support.builders import (
     make_run,
     make_track,
 )
+from workers.datasets import read
 
 Run = Callable[..., Any]  # its answer is a `Result` of Click
 
@@ -224,16 +229,49 @@ def test_describe_asks_the_server_where_a_library_is(mfa, db, tmp_path, monkeypa
     assert (unknown.exit_code, unknown.stderr) == (1, "The server has no library 'music'; known are: none.\n")
     with db.begin() as session:
         library = make_library(session, name="music", path=str(tmp_path))
+        make_model(session)
     assert mfa("datasets", "describe", f"--config={example}").exit_code == 0
-    assert started == [("describe", f"--config={example}", "--root", str(tmp_path))]
+    asked = ("describe", f"--config={example}", "--root", str(tmp_path), "--known")
+    assert started[0][: len(asked)] == asked
     given = ("describe", "--config", str(example), "--root", "elsewhere")
     assert mfa("datasets", *given).exit_code == 0
-    assert started[1:] == [given]
+    assert started[1][: len(given)] == given
     with db.begin() as session:
         session.get_one(Library, library.id).path = "/nowhere/at/all"
     away = mfa("datasets", "describe", "--config", example)
     assert away.exit_code == 1
     assert "which is no folder here: add --root." in away.stderr
+
+
+def test_describe_asks_the_server_what_people_said(mfa, http, db, tmp_path, monkeypatch):
+    described: list[Dataset] = []
+
+    def start(command: tuple[str, ...], **_: Any) -> subprocess.CompletedProcess[str]:
+        option = dict(pairwise(command))
+        experiment = load_experiment(Path(option["--config"]))
+        known = KnownLibrary.model_validate_json(Path(option["--known"]).read_bytes())
+        described.append(read(experiment.dataset, Path(option["--root"]), experiment.labels, known))
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr("api.client.datasets.subprocess.run", start)
+    with db.begin() as session:
+        library, model = make_library(session, name="music", path=str(tmp_path)), make_model(session)
+        for path in ("a/1.mp3", "a/2.mp3", "b/3.mp3", "b/4.mp3"):
+            make_analysed_track(session, library, model, path, tags={"artist": path[2]})
+    labels = [{"label": "calm", "facet": "mood"}, {"label": "wild", "facet": "mood"}]
+    moods = {"name": "moods", "labels": labels, "exclusive": True}
+    http.post("/api/v1/label-sets", json=moods).raise_for_status()
+    for path, given in (("a/1.mp3", "calm"), ("a/2.mp3", "wild"), ("b/3.mp3", "calm")):
+        assert mfa("correct", path, f"+{given}").exit_code == 0
+    config = tmp_path / "config.yaml"
+    wanted = "experiment_name: moods\ndataset: {kind: corrections, library: music, label_set: moods}\n"
+    config.write_text(wanted + "model: {kind: transfer}\n")
+    told = mfa("datasets", "describe", "--config", config)
+    assert told.exit_code == 0, told.stderr
+    (found,) = described
+    assert {each.id: (each.labels, each.artist) for each in found.examples} == {
+        "a/1.mp3": (("calm",), "1"), "a/2.mp3": (("wild",), "2"), "b/3.mp3": (("calm",), "3"),
+    }  # fmt: skip
 
 
 def test_settings_that_are_wrong_are_named(monkeypatch):
