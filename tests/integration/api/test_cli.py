@@ -168,10 +168,18 @@ def test_interrupting_label_leaves_the_job_at_work_and_says_so(mfa, db, files, m
     assert f"mfa jobs {job.id} --cancel" in told
 
 
+def test_a_field_that_is_refused_is_told_as_wrong_usage(mfa, db):
+    with db.begin() as session:
+        make_model(session)
+    result = mfa("label", ".", "--library", "x" * 201)
+    assert result.exit_code == 2
+    assert "String should have at most 200 characters" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["label", ".", "--library", "x" * 201], "body.name: String should have at most 200 characters"),
         (["label", ".", "--model", "nothing"], "nothing"),
         (["jobs", str(uuid4())], "There is no job with this id."),
         (["jobs", "last"], "There is no job yet."),
@@ -289,7 +297,7 @@ def test_jobs_lists_shows_cancels_and_retries(mfa, db):
         open_job = make_job(session)
     listed = mfa("jobs").stdout
     assert str(ended.id) in listed
-    assert "listing: " in listed
+    assert "\tdone\tskipped\tfailed\ttotal\t" in listed
     shown = mfa("jobs", ended.id).stdout
     assert "analysis of music: succeeded" in shown
     assert "x.mp3" in shown

@@ -46,6 +46,7 @@ from tests.support.builders import (
     make_api_key,
     make_finished_job,
     make_library,
+    make_map,
     make_model,
     make_run,
 )
@@ -117,6 +118,7 @@ def known(db: SessionFactory, music: Path, tmp_path: Path, open_settings: Settin
         save_waveforms(
             session, {track.content_hash or b"": Waveform(180.0, 0.25, b"\x07" * 720, b"\x03" * 720)}
         )
+        make_map(session, model, [(track.content_hash or b"", 1, 2)])
         job = make_finished_job(session, library, model, [track])
         run = make_run(session, model_id=mine.id, metrics={"roc_auc_macro": 0.9}, results=RESULTS)
         set_up(session, "mine", 50, "home", "local")
@@ -133,6 +135,7 @@ def known(db: SessionFactory, music: Path, tmp_path: Path, open_settings: Settin
             "key_id": str(key.id),
             "study_id": study_id,
             "number": "1",
+            "place": "0",
         }
 
 
