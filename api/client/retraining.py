@@ -99,5 +99,6 @@ def verdict_of(offer: schemas.Offer) -> str:
             figures += f", difference {offer.difference:+.2f} ({offer.low:+.2f} to {offer.high:+.2f})"
     if offer.verdict == "undecided":
         said = f"whether it is better than {offer.against} cannot be told {on}"
-        return f"{said}: {figures or offer.reason}" + (f". {offer.reason}" if figures else "") + labels
+        reason = (offer.reason or "").rstrip(".") + (labels or ".")
+        return f"{said}: {figures}. {reason}" if figures else f"{said}: {reason}"
     return f"{offer.verdict} than {offer.against} {on}: {figures}{labels}"

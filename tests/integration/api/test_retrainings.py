@@ -114,7 +114,7 @@ def test_a_failed_training_and_an_offered_model_are_shown(http, mine, db, open_u
         "difference +0.11 (+0.03 to +0.19); new labels: ambient" in shown
     )
     assert "mine@3 is offered: whether it is better than mine@1 cannot be told on 8 corrected tracks" in shown
-    assert "at least 10 are needed." in shown
+    assert "at least 10 are needed; " in shown
     assert "`mfa models promote mine@3`" in shown
     assert "mine@4 is offered: worse" in shown
     assert "`mfa models promote mine@4`" not in shown
