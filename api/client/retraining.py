@@ -61,8 +61,9 @@ def state_of(each: schemas.Retraining) -> str:
         return f"{each.model} is not retrained automatically: {each.error.detail}"
     else:
         line = (
-            f"{each.model} is retrained automatically after {each.after_tracks} corrected tracks of "
-            f"{each.library}; {each.corrected} so far."
+            f"{each.model} is retrained automatically after "
+            f"{display.count_of(each.after_tracks, 'corrected track')} of {each.library}; "
+            f"{each.corrected} so far."
         )
     if each.error is not None:
         line += f" The last training failed: {each.error.detail}"
@@ -91,7 +92,9 @@ def verdict_of(offer: schemas.Offer) -> str:
         )
         if names
     )
-    on = f"on {offer.tracks} corrected tracks new to both" + (f" (left out: {left_out})" if left_out else "")
+    on = f"on {display.count_of(offer.tracks, 'corrected track')} new to both" + (
+        f" (left out: {left_out})" if left_out else ""
+    )
     figures = ""
     if offer.difference is not None and offer.f1 is not None and offer.f1_before is not None:
         figures = f"macro-F1 {offer.f1:.2f} against {offer.f1_before:.2f} of {offer.against}"
