@@ -45,6 +45,7 @@ def describe(
 ) -> dict[str, Any]:
     """`places`: library and path of changed tracks."""
     names = [model.reference for model in models]
+    has_means = bool((comparison.common & (comparison.evaluated.positives > 0)).any())
     return {
         **_by_side(names),
         "compared": comparison.tracks,
@@ -73,9 +74,9 @@ def describe(
             *_warnings(models, names, left_out, of_windows),
             *([] if comparison.common.any() else ["The models have no label in common."]),
             *_unrefused(comparison),
-            *_picked_warnings(comparison),
+            *(_picked_warnings(comparison) if has_means else ()),
             *_training_warnings(comparison, names, learning),
-            *_threshold_warnings(comparison, models),
+            *(_threshold_warnings(comparison, models) if has_means else ()),
         ],
     }
 
@@ -183,7 +184,7 @@ def _picked_warnings(comparison: Comparison[UUID]) -> list[str]:
     return [
         f"{picked:,} of {tracks:,} evaluated tracks were not picked at random: the older model looks worse "
         "than it is, as people correct what it gets wrong. `mfa review --strategy random` picks tracks that "
-        "can be compared; `at_random` has their scores alone."
+        "can be compared."
     ]
 
 

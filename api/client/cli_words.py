@@ -13,6 +13,11 @@ ROUTES = (
     ("GET /api/v1/corrections", "mfa changes"),
     (r"POST /api/v1/studies/\{id\}/resume", "mfa tune --resume ID"),
 )
+SENTENCES = {
+    "GET /api/v1/label-sets lists those of your own.": (
+        "`mfa correct TRACK +LABEL --allow-new` gives a new one."
+    ),
+}
 NAMES = {"genre": "LABEL", "not_genre": "--not", "q": "--path", "after_tracks": "--after"}
 OPTIONS = (
     "against", "beta", "label", "library", "limit", "max_score", "min_precision", "min_score", "model",
@@ -22,6 +27,8 @@ OPTIONS = (
 
 def in_cli_words(sentence: str) -> str:
     """A sentence of REST; routes that no command stands for stay as they are."""
+    for rest, said in SENTENCES.items():
+        sentence = sentence.replace(rest, said)
     for route, command in ROUTES:
         sentence = re.sub(rf"`?{route}`?(?![/\w])", f"`{command}`", sentence)
     return re.sub(r"`([a-z_]+)`", lambda found: _name_of(found[1]) or found[0], sentence)

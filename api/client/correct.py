@@ -93,9 +93,11 @@ def read_arguments(track: str, words: Sequence[str]) -> dict[str, Verdict]:
 
 
 def read_words(words: Iterable[str]) -> dict[str, Verdict]:
-    """Verdicts by label, of words like `+jazz`, `-rock`, `?pop`. Raises UsageError for one named twice."""
+    """Verdicts by label, of words like `+jazz`, `-rock`, `?pop`. Raises UsageError for any other."""
     verdicts: dict[str, Verdict] = {}
     for label, verdict in map(signed, words):
+        if not label:
+            raise UsageError("A sign needs a label: `+jazz`, `-rock` or `?pop`.")
         if label in verdicts:
             raise UsageError(f"The label {label!r} is named twice.")
         verdicts[label] = verdict

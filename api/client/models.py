@@ -104,9 +104,7 @@ def show(
         display.show_table("Metrics", ("measure", "value"), rows)
         display.say(measured_on(found))
     if found.single_label:
-        display.show_table(
-            "Labels, of which a track gets that with the highest score", ("label",), zip(found.labels)
-        )
+        display.say(f"A track gets the label with the highest score: {', '.join(found.labels)}.")
         return
     display.show_table("Labels", ("label", "threshold"), zip(found.labels, found.thresholds, strict=True))
 

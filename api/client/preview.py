@@ -4,13 +4,14 @@ from itertools import chain
 
 from api import schemas
 from api.client import display
-from api.client.http import Client
+from api.client.http import Client, UsageError
 from api.client.progress import follow, result_of
 from core.config.params import PreviewParams
 from core.output.measures import title_of
 
 SHOWN_LABELS = 30
 SHOWN_WARNINGS = 3  # of each training
+LEAST_CHANGE = 0.0005  # of a score, that can be seen in the table
 
 
 def preview(client: Client, params: PreviewParams, *, as_json: bool) -> None:
@@ -47,7 +48,8 @@ def show_preview(found: schemas.PreviewOutcome) -> None:
         )
     if len(changed) > SHOWN_LABELS:
         display.note(f"and {len(changed) - SHOWN_LABELS} more labels; `--json` shows all.")
-    if found.changes:
+    changes = [each for each in found.changes if abs(each.scores.model - each.scores.against) >= LEAST_CHANGE]
+    if changes:
         display.show_table(
             f"Largest changes of scores, from {found.against} to {found.model}",
             ("track", "label", "before", "after", "label is"),
@@ -59,7 +61,7 @@ def show_preview(found: schemas.PreviewOutcome) -> None:
                     each.scores.model,
                     _fate(given_before=each.given.against, given_after=each.given.model),
                 )
-                for each in found.changes
+                for each in changes
             ),
         )
     show_corrections(found)
@@ -121,6 +123,8 @@ def _fate(*, given_before: bool, given_after: bool) -> str | None:
 
 
 def compare(client: Client, models: list[str], *, as_json: bool) -> None:
+    if len(models) < 2:
+        raise UsageError("Name two models or more: `mfa models compare A B`.")
     found = client.compare_models(models)
     if as_json:
         display.show_json(found)

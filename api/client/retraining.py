@@ -61,8 +61,9 @@ def state_of(each: schemas.Retraining) -> str:
         return f"{each.model} is not retrained automatically: {each.error.detail}"
     else:
         line = (
-            f"{each.model} is retrained automatically after {each.after_tracks} corrected tracks of "
-            f"{each.library}; {each.corrected} so far."
+            f"{each.model} is retrained automatically after "
+            f"{display.count_of(each.after_tracks, 'corrected track')} of {each.library}; "
+            f"{each.corrected} so far."
         )
     if each.error is not None:
         line += f" The last training failed: {each.error.detail}"
@@ -91,7 +92,9 @@ def verdict_of(offer: schemas.Offer) -> str:
         )
         if names
     )
-    on = f"on {offer.tracks} corrected tracks new to both" + (f" (left out: {left_out})" if left_out else "")
+    on = f"on {display.count_of(offer.tracks, 'corrected track')} new to both" + (
+        f" (left out: {left_out})" if left_out else ""
+    )
     figures = ""
     if offer.difference is not None and offer.f1 is not None and offer.f1_before is not None:
         figures = f"macro-F1 {offer.f1:.2f} against {offer.f1_before:.2f} of {offer.against}"
@@ -99,5 +102,6 @@ def verdict_of(offer: schemas.Offer) -> str:
             figures += f", difference {offer.difference:+.2f} ({offer.low:+.2f} to {offer.high:+.2f})"
     if offer.verdict == "undecided":
         said = f"whether it is better than {offer.against} cannot be told {on}"
-        return f"{said}: {figures or offer.reason}" + (f". {offer.reason}" if figures else "") + labels
+        reason = (offer.reason or "").rstrip(".") + (labels or ".")
+        return f"{said}: {figures}. {reason}" if figures else f"{said}: {reason}"
     return f"{offer.verdict} than {offer.against} {on}: {figures}{labels}"

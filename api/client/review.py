@@ -13,6 +13,7 @@ from api.client import display
 from api.client.connection import connect
 from api.client.correct import read_words, show_labels
 from api.client.http import LEASE_S, Client, ClientError
+from api.client.tracks import unlabelled
 from core.states import Strategy, Verdict
 
 MOST_RELEASED = 100
@@ -50,6 +51,8 @@ def ask_until_done(client: Client, strategy: str, label: str | None, library: st
             undecided = batch.progress.undecided
             if not batch.items:
                 display.say(f"Nothing is left to ask about now. {tracks_of(answered)} answered.", "bold")
+                for line in () if answered else unlabelled(client):
+                    display.say(line)
                 return
             for question in batch.items:
                 if time.monotonic() >= until:

@@ -106,7 +106,7 @@ def tracks(
             ("id", "track", "library", "labels"),
             lambda track: (track.id, track.path, track.library, labels_of(track, asked)),
             as_json=as_json,
-            when_empty=lambda: why_none(client),
+            when_empty=lambda: why_none(client, model),
         )
 
 
@@ -125,10 +125,21 @@ def read_page(
     return client.list_tracks({**query, "limit": limit, "cursor": cursor})
 
 
-def why_none(client: Client) -> str:
+def why_none(client: Client, model: str | None) -> str:
     if not any(library.tracks for library in client.list_libraries()):
         return "There are no tracks yet: `mfa label FOLDER` finds and labels those of a folder."
-    return "No track is like that; `mfa models show` lists the labels, `mfa libraries` the libraries."
+    said = "No track is like that; `mfa models show` lists the labels, `mfa libraries` the libraries."
+    return " ".join((said, *unlabelled(client, model)))
+
+
+def unlabelled(client: Client, model: str | None = None) -> list[str]:
+    """A sentence if the first track waits for its labels, as all do after a promotion."""
+    if all(
+        track.prediction or track.failure for track in client.list_tracks({"limit": 1, "model": model}).items
+    ):
+        return []
+    of, option = ("the default model", "") if model is None else (model, f" --model {model}")
+    return [f"Some tracks have not been labelled by {of} yet: `mfa label FOLDER{option}` does that."]
 
 
 def labels_of(track: schemas.Track, asked: Collection[str] = ()) -> str:

@@ -25,7 +25,9 @@ def prepare_thresholds(session: Session, params: ThresholdParams, _context: Subm
             "trained here have; train it again."
         )
     if model.single_label:
-        raise InvalidConfig(f"model: {model.reference} gives a track the one label that scores highest.")
+        raise InvalidConfig(
+            f"model: {model.reference} has no thresholds: it gives a track the one label that scores highest."
+        )
     return NewJob(JobKind.THRESHOLDS, params.model_dump(mode="json"), total=1, model_id=model.id)
 
 

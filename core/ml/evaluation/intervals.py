@@ -20,7 +20,6 @@ INTERVAL_METRICS = ("roc_auc_macro", "pr_auc_macro", "f1_micro", "f1_macro", "f1
 _REPEATS = 1000
 _BATCH = 50
 MIN_GROUPS = 10  # with fewer, intervals are not meaningful
-_END = 1e-3  # distance from 0 and 1 from which on logits no longer grow
 
 
 @dataclass(frozen=True)
@@ -107,21 +106,24 @@ def bounds(values: Floats, resampled: Floats, groups: int) -> tuple[Floats, Floa
 
     Resamples repeat tracks, which shifts some metrics (average precision upwards), and their percentiles are
     too narrow for few groups. So intervals are those of Student's t with `groups` - 1 degrees of freedom, of
-    the logits, which are nearly normal, with the bias taken off and added to the error. They also contain the
+    the logits, which are nearly normal, with the bias taken off and added to the error. Half a success and
+    half a failure are added to those of the groups first (Haldane, 1956; Anscombe, 1956): the resamples that
+    happen to be perfect would stretch the interval of nine of ten over everything. They also contain the
     value, and the value with one more success and one more failure. All resamples of a perfect score are
     perfect, and say nothing: values of 0 and 1 have the exact interval (Clopper and Pearson, 1934) of none or
     all of the `groups`. NaN where no resample is defined.
     """
     known = ~np.isnan(resampled)
     count = known.sum(axis=0)
-    logits, measured = logit(resampled, _END), logit(values, _END)
+    logits, measured = (logit((each * groups + 0.5) / (groups + 1)) for each in (resampled, values))
     with np.errstate(invalid="ignore", divide="ignore"):
         means = np.where(known, logits, 0.0).sum(axis=0) / count
         variance = np.where(known, (logits - means) ** 2, 0.0).sum(axis=0) / count
         bias = means - measured
         reach = stdtrit(max(1, groups - 1), 0.975) * np.sqrt(variance + bias**2)
     pseudo = (values * groups + 1) / (groups + 2)
-    low, high = sigmoid(measured - bias - reach), sigmoid(measured - bias + reach)
+    ends = sigmoid(np.stack([measured - bias - reach, measured - bias + reach]))
+    low, high = np.clip((ends * (groups + 1) - 0.5) / groups, 0, 1)
     low, high = np.minimum(np.minimum(low, values), pseudo), np.maximum(np.maximum(high, values), pseudo)
     share = binomtest(groups, groups).proportion_ci(0.95, method="exact").low
     low = np.where(values >= 1, np.minimum(low, share), low)

@@ -131,8 +131,7 @@ def unmeasured_notes(unmeasured: Mapping[str, str], left_out: int, by_default: S
         )
     if left_out:
         notes.append(
-            "Held-out tracks with none but such labels, on which nothing is measured either as no model that "
-            f"scored them had learnt their labels: {left_out}."
+            f"Held-out tracks that have no other labels, so that no measure is of them either: {left_out}."
         )
     if by_default:
         notes.append(

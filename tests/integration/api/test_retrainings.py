@@ -96,7 +96,7 @@ def test_what_cannot_be_set_up_is_refused_before_anything_is_stored(http, mine, 
 def test_a_failed_training_and_an_offered_model_are_shown(http, mine, db, open_url, tmp_path, monkeypatch):
     mfa = runner(open_url, tmp_path, monkeypatch)
     set_up = mfa("models", "retrain", "mine", "--after", 1)
-    assert "after 1 corrected tracks of home; 1 so far." in set_up.stdout
+    assert "after 1 corrected track of home; 1 so far." in set_up.stdout
     with db.begin() as session:
         better = make_model(session, name="mine", version=2, alias=None, offer=OFFER)
         make_model(session, name="mine", version=3, alias=None, offer=UNDECIDED)
@@ -114,7 +114,7 @@ def test_a_failed_training_and_an_offered_model_are_shown(http, mine, db, open_u
         "difference +0.11 (+0.03 to +0.19); new labels: ambient" in shown
     )
     assert "mine@3 is offered: whether it is better than mine@1 cannot be told on 8 corrected tracks" in shown
-    assert "at least 10 are needed." in shown
+    assert "at least 10 are needed; " in shown
     assert "`mfa models promote mine@3`" in shown
     assert "mine@4 is offered: worse" in shown
     assert "`mfa models promote mine@4`" not in shown

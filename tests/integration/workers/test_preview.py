@@ -166,6 +166,13 @@ def test_tracks_that_were_not_picked_at_random_are_told_apart(sessions):
     assert told in " ".join(found.warnings)
 
 
+def test_nothing_is_said_of_measures_that_there_are_not(sessions):
+    correct(sessions, b"b", rock=Verdict.NO)
+    found = result_of(sessions, submit(sessions))
+    assert (found.corrections.tracks, found.corrections.macro_labels) == (1, 0)
+    assert not any("evaluated tracks" in warning for warning in found.warnings)
+
+
 def test_the_means_of_both_models_are_of_the_same_labels(sessions):
     """`mine@2` gives rock to `c` only, so it has no precision for it elsewhere; `mine@1` has."""
     correct(sessions, b"b", rock=Verdict.YES, jazz=Verdict.YES)

@@ -4,7 +4,8 @@ import pytest
 
 from api import schemas
 from api.client.cli_words import in_cli_words, option_of
-from api.client.http import Refused
+from api.client.correct import read_words
+from api.client.http import Refused, UsageError
 
 
 @pytest.mark.parametrize(
@@ -19,7 +20,11 @@ from api.client.http import Refused
         ("name the `library` whose corrections count.", "name the --library whose"),
         ("`min_score` is higher than `max_score`, so", "--min-score is higher than --max-score, so"),
         ("One of `path` and `date` is expected.", "One of `path` and `date` is expected."),
-        ("GET /api/v1/label-sets lists those of your own.", "GET /api/v1/label-sets lists those"),
+        ("GET /api/v1/maps lists those of your own.", "GET /api/v1/maps lists those"),
+        (
+            "No label 'y': GET /api/v1/label-sets lists those of your own.",
+            "'y': `mfa correct TRACK +LABEL --allow-new`",
+        ),
     ],
 )
 def test_routes_are_commands_and_parameters_options(rest, said):
@@ -47,3 +52,8 @@ def test_wrong_values_are_wrong_usage(errors, code):
     problem = schemas.Problem(type="x", title="x", status=422, detail="No.", errors=fields or None)
     assert Refused(problem).exit_code == code
     assert str(Refused(problem)) == ("--text: It is too long." if errors else "No.")
+
+
+def test_a_sign_alone_is_no_label():
+    with pytest.raises(UsageError, match="A sign needs a label"):
+        read_words(["+jazz", "?"])

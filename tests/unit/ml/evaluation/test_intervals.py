@@ -93,6 +93,17 @@ def test_twelve_of_twelve_artists_bound_a_score_as_the_binomial_distribution_doe
     assert wrong["f1_micro"].high == pytest.approx(1 - 0.025 ** (1 / 12))
 
 
+def test_one_wrong_of_ten_artists_is_not_taken_for_ignorance():
+    """Nine of ten have the exact interval 0.555 to 0.997; a third of the resamples are perfect."""
+    targets = np.arange(10)[:, None] % 2 == [0, 1]
+    decisions = targets.copy()
+    decisions[0] = ~decisions[0]
+    found = confidence_intervals(targets, decisions * 0.8 + 0.1, decisions, list(range(10)))
+    for name in ("f1_micro", "f1_samples"):
+        assert 0.4 < found[name].low < 0.75
+        assert 0.95 < found[name].high <= 1
+
+
 def test_a_perfect_score_is_not_taken_for_certain():
     targets = np.arange(40)[:, None] % 2 == [0, 1]
     found = confidence_intervals(targets, targets * 0.8 + 0.1, targets, list(range(40)), repeats=50)

@@ -131,7 +131,9 @@ def test_means_and_intervals_are_those_without_these_labels_and_tracks(training)
         assert interval.value == pytest.approx(training.metrics[name])
         assert interval.low is not None
     left_out = len(rows) - rows.sum()
-    assert any(note.endswith(f"had learnt their labels: {left_out}.") for note in training.outcome.warnings)
+    assert any(
+        note.endswith(f"no measure is of them either: {left_out}.") for note in training.outcome.warnings
+    )
 
 
 def test_a_study_optimises_and_suspects_are_sought_without_them(training):
