@@ -319,7 +319,7 @@ def test_a_page_below_the_threshold_sorts_the_scores_before_it_looks_up_tracks(s
     model.thresholds = [0.6] * 3
     session.execute(delete(PredictionLabel).where(PredictionLabel.score < 0.6))
     session.execute(text("UPDATE predictions SET scores = ARRAY[random(), 0.5, 0.5]::real[]"))
-    session.execute(text("ANALYZE predictions, prediction_labels"))
+    session.execute(text("ANALYZE predictions, prediction_labels, tracks, corrections"))
     wanted = TrackFilter(genre="rock", min_score=0.2)
     page = list_tracks(session, model, wanted, limit=20)
     assert page.next_cursor is not None
