@@ -92,7 +92,7 @@ def choose_drawn(outcomes: Sequence[Outcome], front: Collection[int] = ()) -> li
 
 
 def _spread(found: Sequence[Outcome], most: int) -> list[Outcome]:
-    """At most so many of them, from the first to the last."""
+    """At most `most` of them, evenly spaced, with the first and the last."""
     if len(found) <= most:
         return list(found)
     return [found[round(place * (len(found) - 1) / (most - 1))] for place in range(most)]

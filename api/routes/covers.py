@@ -49,8 +49,8 @@ async def get_cover(
 ) -> Response:
     """The picture that the file of a track holds, as a JPEG of at most 480 pixels a side.
 
-    A worker reads it in the sandbox when it is first asked for, writes its pixels anew and keeps them: 202
-    with its job if that takes longer than `Prefer: wait=N`. JPEG and PNG are known; 204 if the file has no
+    On the first request a worker extracts it in the sandbox, re-encodes and stores it: 202 with its job
+    if that takes longer than `Prefer: wait=N`. JPEG and PNG are known; 204 if the file has no
     such picture. A file that cannot be read is a 422 whose `type` says why.
     """
     tag, known = await run_in_threadpool(read_once, reads, partial(_read, track_id=track_id))

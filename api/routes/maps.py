@@ -32,7 +32,7 @@ IfNoneMatch = Annotated[str, Header(description="an `ETag`: 304 if it is still t
 
 @router.get("", responses=problems(404))
 def get_map(session: SessionDep, model: ModelName = "default", library: LibraryName = None) -> schemas.Map:
-    """The newest map by the encoder of a model, of one library or of all. A job of kind `map` draws it anew.
+    """The newest map of one library, or of all, by the encoder of a model. A job of kind `map` replaces it.
 
     Tracks that sound alike lie near each other; the axes have no meaning, nor have large distances.
     """

@@ -50,7 +50,9 @@ class RetrainingProgress(Response):
     """What people have said since the last training, whether or not anybody has set retraining up."""
 
     model: str = Field(description="name of the models")
-    serving: str | None = Field(description="`name@version` that has not learnt from it")
+    serving: str | None = Field(
+        description="`name@version` that was trained before these corrections; null without one"
+    )
     library: str | None = Field(description="whose corrections count; null once it has been deleted")
     corrected: int | None = Field(
         description="tracks corrected since that model's training or, if later, the last try; null if that "

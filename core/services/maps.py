@@ -40,7 +40,7 @@ def prepare_map(session: Session, params: MapParams, _context: SubmissionContext
 def _retry(session: Session, old: Job) -> NewJob:
     """The whole map again, of what is there now."""
     if old.state == JobState.SUCCEEDED:
-        raise NothingToRetry("This map has been drawn: submit it again to draw it anew.")
+        raise NothingToRetry("This map is complete. Submit a new job to draw it again.")
     new = prepare_map(session, MapParams.model_validate(old.params), SubmissionContext(old.owner))
     return replace(new, retry_of=old.id)
 

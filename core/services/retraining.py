@@ -284,15 +284,15 @@ def retrained(config: ExperimentConfig, library: str, *, is_own: bool) -> Experi
     """The experiment on what people have said of a library by now.
 
     Where the model was trained on this library (`is_own`), its labels are used again, with all corrections;
-    else corrections alone. A label set is read anew. A logistic head is cross-validated however many tracks
-    there are, so that each can be compared.
+    else corrections alone. The current labels of a label set are used. A logistic head is cross-validated
+    for any number of tracks, so that each can be compared.
     """
     dataset: DatasetConfig = config.dataset
     if is_own and isinstance(dataset, LibraryDataset):
         dataset = dataset.model_copy(update={"library": library, "corrections": True})
     elif is_own and isinstance(dataset, CorrectionsDataset):
-        anew = {"labels": (), "exclusive": ()} if dataset.label_set else {}
-        dataset = dataset.model_copy(update={"library": library} | anew)
+        current = {"labels": (), "exclusive": ()} if dataset.label_set else {}  # set at submission
+        dataset = dataset.model_copy(update={"library": library} | current)
     else:
         dataset = CorrectionsDataset(library=library)
     split = config.split

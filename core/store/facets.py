@@ -19,9 +19,8 @@ from core.states import Verdict
 from core.store.label_sets import list_label_sets
 from core.store.tables import Correction, Library, Model, Prediction, PredictionLabel, Track
 from core.store.track_filters import DECIDED, TrackFilter, matching, suffix_of_path, year_of_tags
-from core.store.track_plans import below, estimate_tracks, gather, one_by_one
+from core.store.track_plans import MANY, below, estimate_tracks, gather, one_by_one
 
-MOST_COUNTED = 16_000  # of no more tracks all are counted
 SAMPLE = 2000  # tracks, of all or, where of these fewer than `ENOUGH` match, of those that match
 ENOUGH = 30
 LARGE_SAMPLE = 16_000  # of all, where fewer match and nothing that they must have is rare by itself
@@ -57,7 +56,7 @@ def count_facets(session: Session, model: Model, wanted: TrackFilter) -> Facets:
     """Raises LibraryNotFound, and Invalid for a genre that nothing has."""
     where = matching(session, model, wanted)
     known = estimate_tracks(session)
-    if known <= MOST_COUNTED:
+    if known <= MANY:
         return _facets(session, model, wanted, _count(session, model, _meant(*where)), None)
     share, found = _try(session, model, where, SAMPLE / known)
     if found["all", ""] < ENOUGH:

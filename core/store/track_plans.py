@@ -65,7 +65,7 @@ def one_by_one(session: Session) -> Iterator[None]:
 
 
 def is_frequent(session: Session, where: Sequence[ColumnElement[bool]], known: float) -> bool:
-    """Whether so many of about `known` tracks match that a page of them is soon found one by one."""
+    """Whether checking tracks one by one, among about `known` ones, soon finds a page of matches."""
     tried = select(Track.id).join(Library, Library.id == Track.library_id).where(below(TRIED / known), *where)
     with one_by_one(session):
         return len(session.scalars(tried.limit(ENOUGH)).all()) == ENOUGH
@@ -101,7 +101,7 @@ def _rarest_label(session: Session, model: Model, labels: Sequence[LabelScores])
 
 def _has_index(wanted: TrackFilter) -> bool:
     """Whether an index finds the tracks that match something of it."""
-    names = (wanted.words, wanted.suffix, wanted.year, wanted.path, wanted.id_prefix)
+    names = (wanted.words, wanted.suffix, wanted.year, wanted.path, wanted.id_prefix, wanted.area)
     flags = (wanted.missing, wanted.corrected, wanted.unsure, wanted.unreadable_tags)
     return any(names) or any(flags)
 

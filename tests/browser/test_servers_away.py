@@ -134,6 +134,6 @@ def test_a_page_outlives_its_servers(
     beat(filled)
     wait.until(lambda _: not said.is_displayed())
 
-    assert browser.execute_script("return window.same")  # it was never loaded anew
+    assert browser.execute_script("return window.same")  # the page was never reloaded
     browser.get("about:blank")  # or it would miss the gateway at the end
     assert all("ERR_" in each for each in complaints(browser))  # that the killed gateway did not answer

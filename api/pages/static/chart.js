@@ -1,5 +1,5 @@
 // <mfa-chart>: says the values of all lines at the epoch under the pointer, or at the one that arrow keys choose.
-// Each polyline has its `points`, and their `data-values` as `x:y`; they are read anew, as a live page changes them.
+// Each polyline has its `points`, and their `data-values` as `x:y`; they are read again each time, as a live page changes them.
 const HINT = "Point at the chart, or move through it by arrow keys, to see its values.";
 
 class Chart extends HTMLElement {

@@ -61,7 +61,7 @@ class MusicMap extends HTMLElement {
     this.#palette.useLabels(new Uint8Array(colours), facts.labels);
     const { tracks, complete } = await (await this.#ask("/unplaced")).json();
     const have = `${tracks.toLocaleString("en")}${complete ? "" : " or more"} ${tracks === 1 ? "track has" : "tracks have"}`;
-    if (tracks) this.#say(`${have} no point on this map: analyse them, and draw it anew.`);
+    if (tracks) this.#say(`${have} no point on this map: analyse them, then draw the map again.`);
   }
 
   // On a new canvas, by the GPU if there is one.

@@ -1,4 +1,4 @@
-// <form data-writes="ID">: as it is filled in, the server writes the text of the field ID anew. Texts that somebody
+// <form data-writes="ID">: as it is filled in, the server rewrites the text of the field ID. Texts that somebody
 // has changed by hand are left alone until the button of the form is pressed.
 const form = document.querySelector("form[data-writes]");
 const text = form && document.getElementById(form.dataset.writes);
@@ -13,8 +13,8 @@ async function write() {
   const answer = await fetch(address, { headers: { Accept: "text/html" } }).catch(() => null);
   if (!answer || own !== number || text.value !== written) return;
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  const anew = page.getElementById(text.id);
-  if (anew) text.value = written = anew.value;
+  const fresh = page.getElementById(text.id);
+  if (fresh) text.value = written = fresh.value;
   form.querySelector("#mistake")?.remove();
   const mistake = page.getElementById("mistake");
   if (mistake) form.prepend(document.adoptNode(mistake));

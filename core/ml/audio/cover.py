@@ -1,6 +1,6 @@
-"""The picture that an audio file holds of its cover, made small and written anew.
+"""The cover picture embedded in an audio file, scaled down and re-encoded.
 
-What is returned is pixels only: nothing of the bytes in the file is passed on.
+Only decoded pixels are returned: none of the bytes in the file are passed on.
 """
 
 from fractions import Fraction

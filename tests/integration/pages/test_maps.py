@@ -67,7 +67,7 @@ def test_a_form_draws_it(http: httpx.Client, drawn):
     assert (answer.status_code, answer.headers["location"]) == (303, "./map?library=home")
     page = http.get("/map", headers=HTML).text
     assert "A map is being drawn" in page
-    assert "Draw it anew" not in page
+    assert "Draw it again" not in page
 
 
 def test_what_cannot_be_drawn_is_said_in_place(http: httpx.Client, drawn):

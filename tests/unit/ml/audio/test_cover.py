@@ -1,4 +1,4 @@
-"""The pictures in audio files: small, written anew, and only where there is a usable one."""
+"""The pictures in audio files: small, re-encoded, and only where there is a usable one."""
 
 import base64
 import io
