@@ -17,8 +17,8 @@ from api.client.lists import Pages
 from core.config.dataset import CorrectionsDataset, InLibrary
 from core.config.experiment import load_experiment
 from core.config.known_library import KnownLibrary, KnownTrack
+from core.config.label_groups import facets_by_key, groups_by_facet
 from core.errors import InvalidConfig
-from core.spelling import name_key
 
 AS_IT_IS: dict[str, Any] = {
     "context_settings": {"ignore_unknown_options": True, "allow_extra_args": True},
@@ -94,23 +94,16 @@ def known_of(client: Client, dataset: InLibrary) -> KnownLibrary:
         if track.path.startswith(below)
     ]
     sets = client.list_label_sets()
-    facets: dict[str, str] = {}
-    for each in (label for label_set in sets for label in label_set.labels):
-        if each.facet:
-            facets.setdefault(name_key(each.label), name_key(each.facet))
+    facets = facets_by_key(pair for each in sets for pair in pairs_of(each))
     chosen = dataset.label_set if isinstance(dataset, CorrectionsDataset) else None
     named = next((each for each in sets if each.name == chosen), None)
     if chosen is not None and named is None:
         known = ", ".join(each.name for each in sets) or "none"
         raise ClientError(f"The server has no label set {chosen!r}; known are: {known}.")
-    labels = {} if named is None else labels_of(named)
-    return KnownLibrary(tracks=tuple(tracks), facets=facets, **labels)
+    exclusive = groups_by_facet(pairs_of(named)) if named is not None and named.exclusive else ()
+    labels = tuple(label for label, _ in pairs_of(named)) if named is not None else ()
+    return KnownLibrary(tracks=tuple(tracks), facets=facets, labels=labels, exclusive=exclusive)
 
 
-def labels_of(label_set: schemas.LabelSet) -> dict[str, Any]:
-    """Its labels, and the groups of them that exclude each other, as a training has them."""
-    groups: dict[str | None, list[str]] = {}
-    for each in label_set.labels:
-        groups.setdefault(each.facet, []).append(each.label)
-    exclusive = tuple(map(tuple, groups.values())) if label_set.exclusive else ()
-    return {"labels": tuple(each.label for each in label_set.labels), "exclusive": exclusive}
+def pairs_of(label_set: schemas.LabelSet) -> list[tuple[str, str | None]]:
+    return [(each.label, each.facet) for each in label_set.labels]

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from api.pages.plots import Tick
+
 WIDTH, HEIGHT = 600.0, 220.0
 LEFT, RIGHT, TOP, BOTTOM = 64.0, 12.0, 12.0, 28.0  # margins of the plot, in units of the picture
 TICKS = 4
@@ -24,12 +26,6 @@ class Series:
     @property
     def name(self) -> str:
         return ", ".join(filter(None, (self.kind, self.group)))
-
-
-@dataclass(frozen=True)
-class Tick:
-    at: float  # in units of the picture
-    text: str
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ JITTER = (math.sqrt(5) - 1) / 2  # its multiples spread evenly over 0 to 1
 
 @dataclass(frozen=True)
 class Tick:
-    at: int  # in units of the picture
+    at: float  # in units of the picture
     text: str
 
 

@@ -15,7 +15,7 @@ from api import schemas, views
 from api.deps import WRITE, Caller, ContextDep, Cursor, Reader, SessionDep, SessionsDep, Writer
 from api.errors import status_of
 from api.pages.addresses import redirect, with_query
-from api.pages.forms import Blank, Once
+from api.pages.forms import Blank, ConfigText, Once, read_config
 from api.pages.plots import Plot, name_of_choice
 from api.pages.rendering import render
 from api.pages.study_plots import (
@@ -32,10 +32,9 @@ from api.pages.study_plots import (
 )
 from api.pages.trial_curves import curves
 from api.routes.studies import TrialNumber
-from api.schemas.base import refuse_unstorable
 from core.config.params import TuningParams
 from core.config.tuning import TuningConfig
-from core.config.yaml_files import dump_mapping, parse_mapping
+from core.config.yaml_files import dump_mapping
 from core.errors import Invalid, JobNotFound, MFAError
 from core.jobs.jobs import OPEN_JOB_STATES, cancel_job, get_job
 from core.jobs.submission import submit_job
@@ -55,7 +54,6 @@ router = APIRouter(prefix="/studies", include_in_schema=False)
 ON_A_PAGE = 50
 TRIALS_ON_A_PAGE = 30
 MOST_COLUMNS = 8  # parameters in the table
-LONGEST_TEXT = 100_000  # characters of a configuration
 EXAMPLE = """\
 study_name: my-genres
 experiment:
@@ -164,20 +162,14 @@ def start(
     caller: Writer,
     sessions: SessionsDep,
     context: ContextDep,
-    text: Annotated[str, Form(max_length=LONGEST_TEXT)] = "",
+    text: ConfigText = "",
     once: Once = "",
 ) -> Response:
     """The study has the id of its first job."""
     try:
-        content = parse_mapping(text, "The text")
-        try:
-            refuse_unstorable(content)
-        except ValueError as error:
-            raise Invalid(f"The {error}.") from error
+        params = TuningParams(study=read_config(text))
         with transaction(sessions) as session:
-            submission = submit_job(
-                session, TuningParams(study=content), replace(context, idempotency_key=once or None)
-            )
+            submission = submit_job(session, params, replace(context, idempotency_key=once or None))
             return redirect(request, f"studies/{submission.job.id}")
     except MFAError as error:
         return render(

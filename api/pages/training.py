@@ -4,22 +4,21 @@ from dataclasses import replace
 from typing import Annotated
 from uuid import UUID, uuid4
 
-from fastapi import APIRouter, Form, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, Response
 from sqlalchemy.orm import Session
 
 from api import views
 from api.deps import WRITE, ContextDep, Cursor, Reader, SessionDep, SessionsDep, Writer
+from api.errors import status_of
 from api.pages.addresses import redirect
-from api.pages.forms import Once
+from api.pages.forms import ConfigText, Once, read_config
 from api.pages.measures import headline, measures_of, names_of
 from api.pages.rendering import render
 from api.pages.run_charts import charts_of, side_by_side
 from api.pages.training_form import Filled, FilledDep, fields, write_yaml
-from api.schemas.base import refuse_unstorable
 from core.config.params import TrainingParams
-from core.config.yaml_files import parse_mapping
-from core.errors import Invalid, InvalidConfig
+from core.errors import InvalidConfig, MFAError
 from core.jobs.submission import submit_job
 from core.services.run_log import read_log
 from core.store import experiments as service
@@ -30,7 +29,6 @@ router = APIRouter(prefix="/training", include_in_schema=False)
 
 ON_A_PAGE = 50
 PICTURE = "co_occurrence.png"
-LONGEST_TEXT = 100_000  # characters of a configuration
 USUAL = 6  # fields of the form that are always open
 DETAILS = ("head", "epochs", "lr", "folds", "seed")
 
@@ -62,25 +60,17 @@ def start(
     sessions: SessionsDep,
     context: ContextDep,
     filled: FilledDep,
-    text: Annotated[str, Form(max_length=LONGEST_TEXT)] = "",
+    text: ConfigText = "",
     once: Once = "",
 ) -> Response:
     """The run has the id of its job."""
     try:
-        experiment = parse_mapping(text, "The text")
-        try:
-            refuse_unstorable(experiment)
-        except ValueError as error:
-            raise Invalid(f"The {error}.") from error
+        params = TrainingParams(experiment=read_config(text))
         with transaction(sessions) as session:
-            params, context = (
-                TrainingParams(experiment=experiment),
-                replace(context, idempotency_key=once or None),
-            )
-            job_id = submit_job(session, params, context).job.id
-    except Invalid as error:
+            job_id = submit_job(session, params, replace(context, idempotency_key=once or None)).job.id
+    except MFAError as error:
         with transaction(sessions) as session:
-            return _render_form(request, caller, session, filled, text, error.detail)
+            return _render_form(request, caller, session, filled, text, error)
     return redirect(request, f"training/{job_id}")
 
 
@@ -90,7 +80,7 @@ def _render_form(
     session: Session,
     filled: Filled,
     text: str | None = None,
-    error: str = "",
+    error: MFAError | None = None,
 ) -> HTMLResponse:
     """`text`: the configuration as somebody has written it, with what is wrong with it."""
     libraries = list_library_names(session)
@@ -106,7 +96,7 @@ def _render_form(
         request,
         "new_training.html",
         caller,
-        422 if error or mistake else 200,
+        status_of(error) if error else 422 if mistake else 200,
         fields=fields(libraries),
         usual=USUAL,
         values=vars(filled),
@@ -114,7 +104,7 @@ def _render_form(
         has_libraries=bool(libraries),
         mistake=mistake,
         text=text or "",
-        error=error,
+        error=error.detail if error else "",
         once=str(uuid4()),
     )
 

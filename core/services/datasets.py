@@ -7,6 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.config.dataset import CorrectionsDataset, DatasetConfig, InLibrary, placed
+from core.config.label_groups import groups_by_facet
 from core.errors import DatasetOutsideLibraries, InvalidConfig, OutsideLibrary
 from core.jobs.kinds import SubmissionContext
 from core.library.paths import validate_relative
@@ -63,9 +64,9 @@ def _with_labels(session: Session, dataset: CorrectionsDataset) -> CorrectionsDa
         return dataset
     found = get_label_set(session, dataset.label_set)
     labels = tuple(each["label"] for each in found.labels)
-    facets = dict.fromkeys(each["facet"] for each in found.labels) if found.exclusive else {}
-    groups = [tuple(each["label"] for each in found.labels if each["facet"] == facet) for facet in facets]
-    return dataset.model_copy(update={"labels": labels, "exclusive": tuple(groups)})
+    pairs = [(each["label"], each["facet"]) for each in found.labels]
+    groups = groups_by_facet(pairs) if found.exclusive else ()
+    return dataset.model_copy(update={"labels": labels, "exclusive": groups})
 
 
 def absolute(root: str, data_dir: Path) -> Path:

@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from core.config.label_groups import facets_by_key
 from core.errors import LabelSetExists, LabelSetNotFound, UnknownLabel
 from core.spelling import name_key
 from core.store.tables import LabelSet, Model
@@ -85,12 +86,9 @@ def delete_label_set(session: Session, name: str) -> None:
 
 def read_facets(session: Session) -> dict[str, str]:
     """The key of the facet of each label that has one, by the label's; the first label set counts."""
-    found: dict[str, str] = {}
-    for label_set in list_label_sets(session):
-        for each in label_set.labels:
-            if each["facet"]:
-                found.setdefault(name_key(each["label"]), name_key(each["facet"]))
-    return found
+    return facets_by_key(
+        (each["label"], each["facet"]) for found in list_label_sets(session) for each in found.labels
+    )
 
 
 def _as_json(labels: Iterable[SetLabel]) -> list[dict[str, Any]]:
