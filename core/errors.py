@@ -153,7 +153,7 @@ class TrialNotFound(NotFound):
 
 
 class StudyAtWork(Conflict):
-    """A job of this study is still at work; wait until it has ended or cancel it."""
+    """A job of this study is still running; wait until it has ended or cancel it."""
 
 
 class RunAtWork(Conflict):
@@ -161,7 +161,7 @@ class RunAtWork(Conflict):
 
 
 class RetrainingAtWork(Conflict):
-    """A training of this model is still at work; wait until it has ended or cancel it."""
+    """A training of this model is still running; wait until it has ended or cancel it."""
 
 
 class GridExhausted(Conflict):
@@ -197,7 +197,7 @@ class JobNotFound(NotFound):
 
 
 class JobNotFinished(Conflict):
-    """The job is still at work; wait until it has ended or cancel it."""
+    """The job is still running; wait until it has ended or cancel it."""
 
 
 class JobBeingRetried(Conflict):

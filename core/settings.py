@@ -71,7 +71,9 @@ class Settings(BaseSettings):
     min_free_mb: int = Field(
         default=1000, ge=0, description="jobs wait while less is free in the data folder, in MB"
     )
-    lease_s: float = Field(default=90, gt=0, description="a unit not renewed for so long is given away")
+    lease_s: float = Field(
+        default=90, gt=0, description="seconds without renewal before a unit is reassigned"
+    )
     failpoints_dir: Path | None = Field(default=None, description="for fault tests only: see core.failpoints")
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     log_format: str = Field(

@@ -15,7 +15,7 @@ MOST_COUNTED = 1000  # tracks
 
 @dataclass(frozen=True)
 class Learning:
-    """There is something to learn from, or a training at work."""
+    """There is something to learn from, or a running training."""
 
     model: str  # name of the models
     serving: str  # `name@version`

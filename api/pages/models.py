@@ -210,7 +210,7 @@ def start_preview(
 
 @router.get("/{name}/preview")
 def show_preview(request: Request, name: str, job: UUID, caller: Reader, session: SessionDep) -> HTMLResponse:
-    """What a job of kind `preview` has found out, also while it is at work."""
+    """What a job of kind `preview` has found out, also while it is running."""
     row = get_job(session, job, visible_to=caller.visible_to)
     if row.kind != JobKind.PREVIEW:
         raise JobNotFound

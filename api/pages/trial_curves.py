@@ -12,7 +12,7 @@ SHOWN = ("f1_macro", "roc_auc_macro", "pr_auc_macro", "accuracy")
 
 
 def curves(points: Sequence[schemas.TrialPoint]) -> list[Plot]:
-    """Of the last fit: the only one, or the fold at work."""
+    """Of the last fit: the only one, or the fold in progress."""
     if not points:
         return []
     of_fold = [point for point in points if point.fold == points[-1].fold]

@@ -52,14 +52,14 @@ def compare_runs(
 
 @router.get("/{run_id}", responses=problems(404))
 def get_run(run_id: UUID, session: SessionDep) -> schemas.RunDetails:
-    """A run with its configuration, its results and the curves of its epochs, also while it is at work."""
+    """A run with its configuration, its results and the curves of its epochs, also while it is running."""
     epochs = service.list_epochs(session, [run_id])  # first: a run that is there now had all of them then
     return views.run_details(service.get_run(session, run_id), epochs[run_id])
 
 
 @router.get("/{run_id}/log", responses=problems(404))
 def get_log(run_id: UUID, session: SessionDep) -> schemas.RunLog:
-    """What a training has done so far, also while it is at work: stages, epochs, warnings, its end."""
+    """What a training has done so far, also while it is running: stages, epochs, warnings, its end."""
     epochs = service.list_epochs(session, [run_id])
     return views.run_log(read_log(session, service.get_run(session, run_id), epochs[run_id]))
 

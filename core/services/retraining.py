@@ -55,7 +55,7 @@ class RetrainingRow:
 
     @property
     def is_open(self) -> bool:
-        """Whether a training is at work or waits."""
+        """Whether a training is running or waiting."""
         return self.job is not None and self.job.state in OPEN_JOB_STATES
 
     @property

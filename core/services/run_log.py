@@ -33,7 +33,7 @@ class RunLog:
 
 
 def read_log(session: Session, row: RunRow, epochs: Sequence[Epoch]) -> RunLog:
-    """The log of a run, also while it is at work. `epochs`: those of the run, in the order of training."""
+    """The log of a run, also while it is running. `epochs`: those of the run, in the order of training."""
     job = session.get(Job, row.run.job_id) if row.run.job_id is not None else None
     units = _units(session, job) if job is not None else {}
     lines = [
@@ -55,7 +55,6 @@ class _Units:
     done: int
     attempts: int  # of the unit that has had most
     began: datetime | None
-    ended: datetime | None
     activity: str | None  # as JSON
 
 
@@ -67,7 +66,6 @@ def _units(session: Session, job: Job) -> dict[str, _Units]:
             func.count().filter(JobUnit.state == UnitState.DONE),
             func.max(JobUnit.attempt),
             func.min(JobUnit.started_at),
-            func.max(JobUnit.finished_at),
             func.max(cast(JobUnit.activity, Text)).filter(JobUnit.state == UnitState.RUNNING),
         )
         .where(JobUnit.job_id == job.id)

@@ -276,7 +276,7 @@ def test_a_study_is_resumed_cancelled_and_its_best_is_trained(http, startable):
     study_id = address.rpartition("/")[2]
     at_work = http.post(f"{address}/resume", data={"n_trials": "3"}, headers=HTML)
     assert at_work.status_code == 409
-    assert "still at work" in at_work.text
+    assert "still running" in at_work.text
     assert f'href="../../studies/{study_id}?sort=-number#trials"' in at_work.text
     assert "No trial of this study is complete yet" in http.post(f"{address}/train", headers=HTML).text
     assert http.post(f"{address}/cancel", headers=HTML).headers["location"] == f"../../studies/{study_id}"

@@ -91,6 +91,14 @@ def test_a_wrong_experiment_is_shown_again_with_the_reason(http, text):
     assert "<textarea" in answer.text
 
 
+def test_what_somebody_wrote_is_kept_whatever_is_wrong_with_it(http):
+    text = "experiment_name: mine\ndataset: {kind: library, library: nowhere}\nmodel: {kind: audio_cnn}\n"
+    answer = http.post("/training", data={"text": text}, headers=HTML)
+    assert answer.status_code == 404
+    assert "library: nowhere" in answer.text
+    assert 'role="alert"' in answer.text
+
+
 def test_readers_start_nothing(keyed_http, db):
     with db.begin() as session:
         _, reader = make_api_key(session, "read")
