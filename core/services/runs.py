@@ -40,7 +40,7 @@ def record_epochs(
 
 def _epochs_to_come(last: Mapping[str, Any]) -> int:
     """Epochs after this one, at most: of its fit, of further folds, and of the final fit after them."""
-    fits = 0 if last["fold"] is None else last["folds"] - last["fold"] + 1
+    fits = 0 if last["folds"] is None else last["folds"] - last["fold"] + 1
     return int(last["epochs"] - last["epoch"] + fits * last["epochs"])
 
 
