@@ -23,8 +23,8 @@ def prepare_thresholds(session: Session, params: ThresholdParams, _context: Subm
     check_model_name(model.name)
     if not (artifact_folder(model) / VALIDATION_FILE).is_file():
         raise InvalidConfig(
-            f"model: {model.reference} has no scores of validation tracks, which only models "
-            "trained here have; train it again."
+            f"model: {model.reference} has no scores of validation tracks, on which thresholds are "
+            "chosen: only models that are trained here have them."
         )
     if model.single_label:
         raise InvalidConfig(
