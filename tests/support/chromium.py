@@ -17,6 +17,7 @@ FLAGS = (
     "--use-angle=swiftshader",
     "--enable-unsafe-swiftshader",
     "--autoplay-policy=no-user-gesture-required",
+    "--force-prefers-reduced-motion",  # or elements move away while they are clicked
     "--lang=en",
 )
 WIDTHS = (390, 1024, 1440)
