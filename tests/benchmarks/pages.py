@@ -55,6 +55,8 @@ TRACKS = (
                                  'date', 1960 + n % 60 || '-01-01'),
               CASE WHEN n % 1000 = 7 THEN now() END
        FROM generate_series(1, :tracks) AS n""",
+    """INSERT INTO track_counts (library_id, present, missing)
+       SELECT library_id, count(*) - count(missing_at), count(missing_at) FROM tracks GROUP BY library_id""",
     """INSERT INTO predictions (content_hash, model_id, coverage, duration_s, scores)
        SELECT content_hash, (SELECT id FROM models), 'full', 240, array_fill(0.05::real, '{50}')
        FROM (SELECT DISTINCT content_hash FROM tracks) AS audio""",

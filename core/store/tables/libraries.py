@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import (
     BigInteger,
     ForeignKey,
+    Identity,
     Index,
     LargeBinary,
     SmallInteger,
@@ -65,3 +66,18 @@ class Track(Base):
     tags_version: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")  # of their reader
     seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
     missing_at: Mapped[datetime | None]
+
+
+class TrackCount(Base):
+    """A change of the number of tracks in a library; the sum of its rows is how many there are.
+
+    Triggers on `tracks` write it in the same transaction, so that the sums are exact and no writer waits for
+    another. It refers to no library, as rows may outlive one until they are added up.
+    """
+
+    __tablename__ = "track_counts"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    library_id: Mapped[UUID]
+    present: Mapped[int] = mapped_column(BigInteger)
+    missing: Mapped[int] = mapped_column(BigInteger)
