@@ -5,6 +5,7 @@ Counting the tracks that are there reads the whole table once, with writes to it
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision = '0023'
 down_revision = '0022'
@@ -57,6 +58,14 @@ def upgrade() -> None:
     sa.Column('missing', sa.BigInteger(), nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_track_counts'))
     )
+    op.create_table('kept_totals',
+    sa.Column('id', sa.SmallInteger(), autoincrement=False, nullable=False),
+    sa.Column('counted_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('took_s', sa.REAL(), nullable=False),
+    sa.Column('facts', postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+    sa.CheckConstraint('id = 1', name=op.f('ck_kept_totals_single')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_kept_totals'))
+    )
     op.execute(COUNT)
     for trigger in TRIGGERS:
         op.execute(trigger)
@@ -68,4 +77,5 @@ def downgrade() -> None:
     for name in ('count_no_tracks', 'count_changed_tracks', 'count_removed_tracks', 'count_added_tracks'):
         op.execute(f"DROP TRIGGER {name} ON tracks")
     op.execute("DROP FUNCTION count_tracks()")
+    op.drop_table('kept_totals')
     op.drop_table('track_counts')

@@ -5,7 +5,9 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import (
+    REAL,
     BigInteger,
+    CheckConstraint,
     ForeignKey,
     Identity,
     Index,
@@ -81,3 +83,15 @@ class TrackCount(Base):
     library_id: Mapped[UUID]
     present: Mapped[int] = mapped_column(BigInteger)
     missing: Mapped[int] = mapped_column(BigInteger)
+
+
+class KeptTotals(Base):
+    """What all libraries hold, as last counted: see `core.services.library_totals`. The only row."""
+
+    __tablename__ = "kept_totals"
+    __table_args__ = (CheckConstraint("id = 1", name="single"),)
+
+    id: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    counted_at: Mapped[datetime]
+    took_s: Mapped[float] = mapped_column(REAL)
+    facts: Mapped[dict[str, Any]]
