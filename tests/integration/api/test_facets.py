@@ -14,6 +14,7 @@ from core.store.session import SessionFactory
 from core.store.tables import Track
 from core.store.track_filters import EVERYTHING, TrackFilter
 from core.store.track_pages import list_tracks
+from core.store.track_plans import Try
 from tests.integration.api.gateway import problem_of
 from tests.support.builders import make_analysed_track, make_library, make_model, make_track
 from tests.support.query_plans import explain
@@ -191,7 +192,7 @@ def many(session):
 
 
 def test_counts_of_many_tracks_are_estimates_from_a_fair_sample(session, many, monkeypatch):
-    monkeypatch.setattr(facets, "SAMPLE", 4000)
+    monkeypatch.setattr(facets, "SAMPLE", Try(4000, 30))
     found = facets.count_facets(session, many, EVERYTHING)
     assert found.exact is False
     assert found.tracks == pytest.approx(20_000, rel=0.1)
@@ -202,7 +203,7 @@ def test_counts_of_many_tracks_are_estimates_from_a_fair_sample(session, many, m
 
 
 def test_few_tracks_among_many_are_counted_exactly(session, many, monkeypatch):
-    monkeypatch.setattr(facets, "SAMPLE", 1000)
+    monkeypatch.setattr(facets, "SAMPLE", Try(1000, 30))
     found = facets.count_facets(session, many, TrackFilter(year="1984"))
     assert (found.exact, found.sampled, found.tracks) == (True, None, 10)
 
