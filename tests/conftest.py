@@ -11,6 +11,8 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.orm import Session
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from core.local import SERVERS_ONLY, Stack, local_stack
 from core.services.kinds import register_kinds
@@ -18,6 +20,8 @@ from core.settings import PROJECT, Settings
 from core.store.base import Base
 from core.store.registry import EMBEDDING_INDEX_PREFIX
 from core.store.session import SessionFactory, create_database_engine, create_session_factory, transaction
+
+SHARED = ("tests/browser/", "tests/e2e/")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -48,6 +52,18 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.basetemp is None:
         config.option.basetemp = tempfile.mkdtemp(prefix="mfa-pytest-")
         config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
+
+
+class SharedStacks(LoadFileScheduling):  # type: ignore[misc]
+    """Gives one process all tests that share a whole stack or a browser, and the others by file."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return next((folder for folder in SHARED if file.startswith(folder)), file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SharedStacks:
+    return SharedStacks(config, log)
 
 
 def stack_settings(data_dir: Path, port: int = 8000) -> Settings:
@@ -122,7 +138,6 @@ def session(sessions: SessionFactory) -> Iterator[Session]:
 @pytest.fixture
 def clean_database(sessions: SessionFactory) -> Iterator[SessionFactory]:
     """For tests that need real commits, not together with `session`: tables empty before and after."""
-    _empty(sessions)
     yield sessions
     _empty(sessions)
 

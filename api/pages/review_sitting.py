@@ -14,7 +14,7 @@ from fastapi import Depends, Query
 from api.pages.forms import Blank
 from core.services.review import Asked, lease_questions
 from core.states import Strategy
-from core.store.review import find_leased
+from core.store.review_leases import find_leased
 from core.store.session import SessionFactory, transaction
 
 BATCH = 10  # tracks that are leased at a time

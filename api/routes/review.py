@@ -9,7 +9,7 @@ from api.deps import ModelName, SessionDep, SessionsDep, Writer
 from api.routes import make_router, problems
 from core.services import review as service
 from core.states import Strategy
-from core.store.review import release
+from core.store.review_leases import release
 
 router = make_router("review")
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, aliased
 
 from core.library.content import TAGS_VERSION
 from core.store.correction_changes import move_corrections
-from core.store.review import move_review
+from core.store.review_leases import move_review
 from core.store.tables import (
     Correction,
     CorrectionEntry,

@@ -27,6 +27,7 @@ LARGE_UPLOAD_S = 40.0  # of audio: above the megabyte that the gateway keeps in 
 DEATH_S = 20.0
 MET_S = 90.0  # until a client that is busy with something else comes to its upload
 NOTICE_S = 60.0  # a worker that was stopped while it loaded torch loads it to the end before it looks
+LOG_LINES = 4
 GAVE_UP = "the lease is lost, nothing more is written"
 T = TypeVar("T")
 
@@ -49,6 +50,7 @@ class Injector:
     def __init__(self, system: System, clients: Clients) -> None:
         self.injected: list[Injected] = []
         self.refused_zombies = 0  # that have woken and said that their lease is lost
+        self.unrefused_zombies: list[str] = []  # what became of the others
         self._system = system
         self._clients = clients
         self._started = time.monotonic()
@@ -167,12 +169,12 @@ class Injector:
             with suppress(psutil.NoSuchProcess):
                 process = psutil.Process(victim.pid)
                 process.suspend()
-                if self._system.is_held(victim):
+                worker = self._worker_of(process)
+                if worker and self._has_begun(victim, worker) and self._system.is_held(victim):
                     break
-                process.resume()  # it has just ended that unit, or is about to write
+                process.resume()  # does not know its claim yet, has just ended the unit, or is about to write
         if victim is None:
             return self._note(MISSED, f"{planned.fault}: nobody was at work")
-        worker = self._worker_of(process)
         gave_up = f"unit {victim.unit_id}: {GAVE_UP}"
         self._zombies[victim.pid] = worker
 
@@ -184,11 +186,23 @@ class Injector:
             suppressing(process.resume)
             if wait_until(lambda: self._system.log(worker).count(gave_up) > before, NOTICE_S):
                 self.refused_zombies += 1
+            else:
+                self.unrefused_zombies.append(self._describe(process, worker, victim))
             self._zombies.pop(victim.pid, None)
 
         self._later(self._system.settings.lease_s + ZOMBIE_BEYOND_LEASE_S, wake)
         detail = f"pid {victim.pid}, unit {victim.unit_id}"
         return self._note(planned.fault, detail, [victim.claim_id], clock, worker)
+
+    def _has_begun(self, claim: Running, worker: str) -> bool:
+        """Whether a child knows its claim: one whose connection is cut before that never has the unit."""
+        return f"unit {claim.unit_id} of job" in self._system.log(worker)
+
+    def _describe(self, process: psutil.Process, worker: str, claim: Running) -> str:
+        """What became of a process, and what its worker logged last about the unit."""
+        lines = [line for line in self._system.log(worker).splitlines() if f"unit {claim.unit_id}" in line]
+        status = "gone" if has_ended(process) else "running"
+        return f"pid {process.pid} of {worker} is {status}; its unit's log: {lines[-LOG_LINES:]}"
 
     def _worker_of(self, child: psutil.Process) -> str:
         parent = child.ppid()

@@ -165,7 +165,10 @@ def _shortfalls(scale: Scale, history: History, injector: Injector, figures: dic
     if len(zombies & reaped(history)) < wanted:
         yield "a stopped worker kept its unit"
     if injector.refused_zombies < wanted:
-        yield f"of {wanted} stopped workers {injector.refused_zombies} woke and noticed that they are late"
+        yield (
+            f"of {wanted} stopped workers {injector.refused_zombies} woke and noticed that they are late; "
+            f"the others: {injector.unrefused_zombies}"
+        )
     if figures["repeated_messages"] < copies:
         yield f"{figures['repeated_messages']} copies of messages were delivered instead of {copies}"
     if figures["tracks"] < scale.tracks:

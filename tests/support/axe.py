@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ SHA256 = "fdd263c998388f1a8e67cad02677e612d946248bd44d163be5e8650ea31f95f8"
 MEMBER = "axe_playwright_python/axe.min.js"
 RUN = """
 const done = arguments[arguments.length - 1];
-axe.run({resultTypes: ["violations"]}).then(
+axe.run({resultTypes: ["violations"], ...arguments[0]}).then(
   ({violations}) => done(violations.map((each) => [each.id, each.help, each.nodes.map((node) => node.html)])),
   (error) => done([["failed", String(error), []]]));
 """
@@ -38,10 +39,15 @@ def install(path: Path) -> None:
     path.write_bytes(script)
 
 
-def find_violations(browser: Chrome, script: str) -> list[Any]:
-    """Of the page that is shown: rule, what it asks for, and the elements that break it."""
-    browser.execute_script(script)
-    found: list[Any] = browser.execute_async_script(RUN)
+def find_violations(browser: Chrome, script: str, rules: Sequence[str] = ()) -> list[Any]:
+    """Of the page that is shown: rule, what it asks for, and the elements that break it.
+
+    All rules, or those named: the script must have run on this page before.
+    """
+    if not rules:
+        browser.execute_script(script)
+    options = {"runOnly": list(rules)} if rules else {}
+    found: list[Any] = browser.execute_async_script(RUN, options)
     return found
 
 

@@ -14,8 +14,9 @@ FLAGS = (
     "--no-sandbox",  # it may run as root
     "--disable-dev-shm-usage",
     "--disable-background-networking",
-    "--use-angle=swiftshader",
+    "--use-angle=swiftshader",  # for WebGL, and for nothing else: without a GPU it is the slowest way to draw
     "--enable-unsafe-swiftshader",
+    "--disable-gpu-compositing",
     "--autoplay-policy=no-user-gesture-required",
     "--lang=en",
 )

@@ -9,6 +9,7 @@ from sqlalchemy import func, select, text
 
 from core.services.review import WHO_HAS_ONE
 from core.store import review
+from core.store.review_leases import REVIEW_LOCK
 from core.store.tables import Review
 from core.store.training_tracks import save_training_tracks
 from tests.integration.api.gateway import bearer, problem_of
@@ -44,7 +45,7 @@ def test_nobody_waits_for_progress_to_be_counted(http, db, monkeypatch):
 
     def count(*arguments: Any) -> review.Progress:
         with db() as session:
-            free.append(session.scalar(select(func.pg_try_advisory_xact_lock(review.REVIEW_LOCK))))
+            free.append(session.scalar(select(func.pg_try_advisory_xact_lock(REVIEW_LOCK))))
         return counted(*arguments)
 
     counted = review.count_progress

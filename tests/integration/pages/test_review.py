@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from core.states import Verdict
 from core.store.correction_changes import NewCorrection, write_corrections
-from core.store.review import lease_again
+from core.store.review_leases import lease_again
 from core.store.tables import Correction, Review
 from tests.integration.api.gateway import bearer
 from tests.support.builders import make_analysed_track, make_api_key, make_library, make_model

@@ -15,13 +15,9 @@ from core.errors import Invalid
 from core.states import Strategy, Verdict
 from core.store.correction_changes import NewCorrection, write_corrections
 from core.store.corrections import find_corrections, find_sampled
-from core.store.review import (
-    count_progress,
-    lease_again,
-    may_hide_errors,
-    release,
-    take_questions,
-)
+from core.store.review import count_progress, take_questions
+from core.store.review_leases import lease_again, release
+from core.store.review_order import may_hide_errors
 from core.store.session import transaction
 from core.store.tables import CorrectionChange, CorrectionEntry, Model, Review, Track
 from core.store.training_tracks import save_training_tracks
