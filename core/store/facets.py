@@ -46,7 +46,7 @@ from core.store.track_plans import MANY, Try, below, estimate_tracks, gather, on
 # Of all tracks. Where fewer match, so large a part of all is gathered from an index that about `FEW` will do.
 SAMPLE = Try(2000, 30)
 SAMPLE_BY_WORDS = Try(1000, 200)
-FEW = 1000
+FEW = 500
 LARGE_SAMPLE = 16_000  # of all, where no index finds those that match
 MOST_VALUES = 200  # of a facet
 MOST_MISSING = 1000  # that are looked at
@@ -83,7 +83,7 @@ def count_facets(session: Session, model: Model, wanted: TrackFilter) -> Facets:
     if known <= MANY:
         return _facets(session, model, wanted, _count(session, model, _meant(*where)), None)
     found, share = _sample(session, model, wanted, where, known)
-    with one_by_one(session):
+    with one_by_one(session, "hashjoin", "seqscan"):  # of small tables
         counts = _count(session, model, _meant(Track.id == any_(literal(found, ARRAY(Uuid)))))
     if share == 1:
         return _facets(session, model, wanted, counts, None)

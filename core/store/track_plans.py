@@ -165,7 +165,9 @@ def _audio_with(session: Session, model: Model, wanted: LabelScores, share: floa
         return confirmed
     if reaches_below(model, label, wanted):
         return None
-    return union_all(confirmed, given.where(*has_label_row(model, label, wanted)))
+    given = given.where(*has_label_row(model, label, wanted))
+    # Without the other part it comes in the order of an index.
+    return given if session.scalar(confirmed.limit(1)) is None else union_all(confirmed, given)
 
 
 def _count_some(session: Session, source: Any) -> int:

@@ -230,7 +230,9 @@ def test_pages_of_two_labels_have_all_tracks_that_have_both(session, paired, mon
     """Whether one of them is rare, or their ranges are merged."""
     monkeypatch.setattr(track_plans, "MOST_COMPARED", compared)
     monkeypatch.setattr(track_plans, "TRY_LABELS", Try(100, 100))  # whatever matches counts as rare
-    wanted, found, cursor = TrackFilter(genre="rock", genres_too=("jazz",)), [], None
+    wanted = TrackFilter(genre="rock", genres_too=("jazz",))
+    found: list[str] = []
+    cursor = None
     while not found or cursor is not None:
         page = list_tracks(session, paired, wanted, order=order, cursor=cursor, limit=200)
         found += [row.track.path for row in page.items]
