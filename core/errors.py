@@ -124,6 +124,10 @@ class LibraryExists(Conflict):
     """A library of this name exists with another folder."""
 
 
+class LibraryElsewhere(Conflict):
+    """Most files of the library are not in that folder; `force` moves it there nevertheless."""
+
+
 class LibraryInUse(Conflict):
     """An open job works on this library; wait until it has ended or cancel it."""
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from core.errors import Invalid
 
-_FORMS = "`sad:0.4..`, `sad:..0.2` or `sad:0.4..0.8`"
+FORMS = "`sad:0.4..`, `sad:..0.2` or `sad:0.4..0.8`"
 _NUMBER = r"(?:0|1|0?\.\d{1,9}|0\.\d{0,9}|1\.0{0,9})"
 _RANGE = re.compile(rf"({_NUMBER})??\.\.({_NUMBER})?")
 _MEANT_AS_RANGE = re.compile(r".*\.\..*|[\d\s]*\.[\d\s]*")
@@ -37,7 +37,7 @@ def read_label(text: str) -> str | LabelScores:
         return text
     found = _RANGE.fullmatch(scores)
     if not label.strip() or found is None or not any(found.groups()):
-        raise Invalid(f"{text!r} names no range of scores from 0 to 1: write it as in {_FORMS}.")
+        raise Invalid(f"{text!r} names no range of scores from 0 to 1: write it as in {FORMS}.")
     least, most = float(found[1] or 0), float(found[2] or 1)
     if least > most:
         raise Invalid(f"{text!r} starts at a higher score than it ends: write the lower one first.")

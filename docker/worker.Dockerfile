@@ -41,4 +41,4 @@ RUN python -m compileall -q /app
 USER 10001:10001
 HEALTHCHECK --interval=60s --timeout=20s --start-period=120s --retries=3 CMD ["python", "-m", "workers.health"]
 CMD ["python", "-m", "celery", "-A", "workers.app", "-q", "worker", "--without-gossip", "--without-mingle", \
-     "-Q", "plan,batch", "-n", "batch@%h", "-c", "2"]
+     "--without-heartbeat", "-Q", "plan,batch", "-n", "batch@%h", "-c", "2"]

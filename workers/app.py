@@ -1,7 +1,7 @@
 """Start of a Celery worker: `celery -A workers.app worker -Q plan,batch`.
 
-It has one task per kind of unit, and one that carries liveness probes. Celery's pool starts its children by
-importing the modules of its tasks: they are defined here, where the app is made.
+It has one task per kind of unit, and one that carries liveness probes. The children of its pool are forked,
+so this process must never import torch: a child that inherits it cannot use CUDA and may hang in BLAS.
 """
 
 import os
@@ -14,7 +14,7 @@ from core.jobs.queue import make_celery, task_name
 from core.logs import configure_logging
 from core.services.kinds import register_kinds
 from core.settings import get_settings
-from workers import heartbeat, liveness  # noqa: F401 (they connect to Celery's signals)
+from workers import heartbeat, liveness, recycling  # noqa: F401 (they connect to Celery's signals)
 from workers.runner import run_unit
 
 CHILD_NICENESS = 5

@@ -17,18 +17,17 @@ from itertools import chain
 from pathlib import Path
 from uuid import UUID
 
-import psycopg
 from celery import Celery
 from kombu.exceptions import OperationalError as PublishError
 from redis.exceptions import RedisError
-from sqlalchemy import make_url, select
+from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
 from core.failpoints import failpoint
-from core.jobs.dispatch import TaskMessage, requeue_lost, take_ready
+from core.jobs.dispatch import TaskMessage, ready_queues, requeue_lost, take_ready
 from core.jobs.endings import finish_complete_jobs
-from core.jobs.jobs import OPEN_JOB_STATES, UNITS_CHANNEL
-from core.jobs.kinds import job_specs, queues
+from core.jobs.jobs import OPEN_JOB_STATES, has_open_jobs
+from core.jobs.kinds import job_specs
 from core.jobs.queue import Broker, make_celery, publish
 from core.jobs.reaping import cancel_waiting, reap_expired
 from core.jobs.space import SpaceCheck
@@ -43,11 +42,12 @@ from core.store.session import SessionFactory, create_database_engine, create_se
 from core.store.tables import Job
 from core.store.track_counts import add_up_counts
 from workers.leftovers import remove_job_folders, remove_staging
+from workers.notifications import NotificationListener
 from workers.sweeper import Sweeper
 
 log = logging.getLogger("workers.dispatcher")
 
-TICK_S = 1.0  # the longest wait for a unit when no notification wakes the dispatcher
+TICK_S = 1.0  # between two rounds while a job is open, at most
 WINDOW_PER_SLOT = 4  # published units per slot: enough to keep every slot busy, few enough to be fair
 LOST_AFTER_S = 5.0  # a message that is not in the broker and not claimed after this time is lost
 SWEEP_EVERY_S = 60.0
@@ -74,14 +74,18 @@ class Dispatcher:
         self.sweeper = Sweeper(self.sessions, settings)
         self.is_behind = False  # with removing what has been deleted
         self.name = f"{DISPATCHER}{os.getpid()}@{socket.gethostname()}"
+        self.is_at_rest = False  # no job is open
         self.next_heartbeat = 0.0
 
     def tick(self) -> bool:
         """One round; whether every step succeeded. A step that fails does not keep the others from running.
 
-        Nothing is remembered from one round to the next but the broker's generation.
+        Nothing is remembered from one round to the next but the broker's generation, and whether no job was
+        open: then nothing is to be done as long as none is.
         """
-        return all([succeeds(step) for step in (self._settle, self._publish)])
+        was_at_rest, self.is_at_rest = self.is_at_rest, False
+        steps = [self._find_rest, self._settle, self._publish]
+        return all([succeeds(step) for step in steps if not (was_at_rest and self.is_at_rest)])
 
     def _publish(self) -> None:
         self._requeue_lost()
@@ -94,6 +98,11 @@ class Dispatcher:
             if message.is_urgent:
                 self.broker.move_to_front(message.queue)
             failpoint("dispatcher-published")
+
+    def _find_rest(self) -> None:
+        """While no job is open nothing can become due: neither a lease nor a unit nor a lost message."""
+        with self.sessions() as session:
+            self.is_at_rest = not has_open_jobs(session)
 
     def _is_short_of_space(self) -> bool:
         """Whether work must wait; every change is logged."""
@@ -128,9 +137,10 @@ class Dispatcher:
 
     def _take_ready(self) -> list[TaskMessage]:
         with transaction(self.sessions) as session:
+            ready = ready_queues(session)
             # At least one slot per queue, so that a worker that starts later finds its work waiting.
-            slots = dict.fromkeys(queues(), 1) | slots_by_queue(session)
-            taken = [take_ready(session, queue, WINDOW_PER_SLOT * slots[queue]) for queue in slots]
+            slots = dict.fromkeys(ready, 1) | slots_by_queue(session) if ready else {}
+            taken = [take_ready(session, queue, WINDOW_PER_SLOT * slots[queue]) for queue in ready]
         return list(chain.from_iterable(taken))
 
     def send_heartbeat(self) -> None:
@@ -227,37 +237,17 @@ def _is_orphan(path: Path, open_jobs: set[UUID], kept_s: float) -> bool:
         return False
 
 
-class NotificationListener:
-    """Waits for the next notification of new units, at most TICK_S."""
-
-    def __init__(self, database_url: str) -> None:
-        url = make_url(database_url).set(drivername="postgresql")
-        self._address = url.render_as_string(hide_password=False)
-        self._connection: psycopg.Connection | None = None
-
-    def wait(self) -> None:
-        try:
-            if self._connection is None:
-                self._connection = psycopg.connect(self._address, autocommit=True, connect_timeout=5)
-                self._connection.execute(f"LISTEN {UNITS_CHANNEL}")
-            for _ in self._connection.notifies(timeout=TICK_S, stop_after=1):
-                pass
-        except psycopg.Error:
-            self.close()
-            time.sleep(TICK_S)
-
-    def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-        self._connection = None
-
-
 def run(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT. No temporary failure ends it."""
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     dispatcher, listener = Dispatcher(settings), NotificationListener(settings.database_url)
+
+    def request_stop(*_: object) -> None:
+        stop.set()
+        listener.wake()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, request_stop)
     next_sweep = next_retraining = 0.0
     while not stop.is_set():
         succeeded = dispatcher.tick() & succeeds(dispatcher.send_heartbeat)
@@ -269,7 +259,8 @@ def run(settings: Settings) -> None:
             next_retraining = time.monotonic() + RETRAIN_EVERY_S
         if not succeeded:
             stop.wait(1.0)
-        listener.wait()
+        next_due = min(dispatcher.next_heartbeat, next_sweep, next_retraining)
+        listener.wait(max(next_due - time.monotonic(), 0) if dispatcher.is_at_rest else TICK_S)
     listener.close()
     with suppress(DBAPIError):
         dispatcher.sign_off()

@@ -14,6 +14,7 @@ from core.jobs.claims import expire_lease
 from core.jobs.workers import record_heartbeat, remove_worker
 from core.settings import get_settings
 from core.store.session import SessionFactory, create_database_engine, create_session_factory, transaction
+from workers.forking import NO_FORK
 from workers.liveness import QUEUE_PREFIX
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ class Heartbeat:
     def _run(self) -> None:
         while not self._stopped:
             try:
-                with transaction(self.sessions) as session:
+                with NO_FORK, transaction(self.sessions) as session:
                     record_heartbeat(session, *self._row, draining=self._draining.is_set())
             except SQLAlchemyError as error:
                 log.warning("the heartbeat cannot be written: %s", error)
@@ -66,6 +67,13 @@ def _start(sender: Any, **_: Any) -> None:
     consumed = [queue.name for queue in worker.app.amqp.queues.consume_from.values()]
     queues = [name for name in consumed if not name.startswith(QUEUE_PREFIX)]
     _heartbeat = Heartbeat(worker.hostname, queues, worker.concurrency, sessions)
+
+
+@signals.worker_process_init.connect
+def _forget(**_: Any) -> None:
+    """A pool child is another process: it must not use its parent's connection."""
+    global _heartbeat
+    _heartbeat = None
 
 
 @signals.worker_shutting_down.connect

@@ -21,13 +21,14 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from core.jobs.queue import KEY_PREFIX
+from workers.forking import NO_FORK
 
 log = logging.getLogger(__name__)
 
 TASK = "mfa.liveness"
 QUEUE_PREFIX = "liveness."
-SEND_EVERY_S = 10.0
-STALLED_AFTER = 6  # probes in a row without a reply: a minute, longer than it takes to reconnect
+SEND_EVERY_S = 20.0
+STALLED_AFTER = 3  # probes in a row without a reply: a minute, longer than it takes to reconnect
 END_WITHIN_S = 80.0  # of an orderly shutdown; then the process exits at once
 KEPT_S = 600  # time to live of the queue that a killed worker leaves in the broker
 BROKER_ERRORS = (OperationalError, RedisError, OSError)
@@ -70,7 +71,8 @@ class LivenessProbe:
         """Send one probe. A broker outage says nothing about the consumer."""
         self._unanswered += 1  # before the reply can arrive
         try:
-            self._send()
+            with NO_FORK:
+                self._send()
         except BROKER_ERRORS as error:
             log.warning("the broker does not answer: %s", error)
             self._unanswered = 0

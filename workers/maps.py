@@ -2,8 +2,10 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import Future, wait
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from threading import Thread
 from uuid import UUID
 
 import numpy as np
@@ -13,7 +15,7 @@ from core.config.params import MapParams
 from core.errors import ModelNotFound, NothingToDraw
 from core.jobs.claims import Claim
 from core.jobs.counters import count_done
-from core.ml.maps.layout import MOST_LANDMARKS, Array, Places, lay_out, measure_trust
+from core.ml.maps.layout import MOST_LANDMARKS, Array, Layout, Places, lay_out, measure_trust
 from core.ml.maps.picture import draw_density
 from core.ml.maps.regions import NO_LABEL, name_regions
 from core.store.maps import (
@@ -34,6 +36,7 @@ PAGE = 4000  # pieces of audio
 VECTOR_HEADER = 4  # bytes in front of the numbers
 MEASURED = 1000  # pieces of audio whose neighbours are compared
 DIGITS = 4
+LOOK_EVERY_S = 0.5  # whether the work should end, while landmarks are laid out
 
 
 def draw_map(lease: Lease) -> None:
@@ -54,7 +57,7 @@ def draw_map(lease: Lease) -> None:
     if not page:
         raise NothingToDraw
     lease.check()
-    layout = lay_out(_vectors(page), params.seed)
+    layout = _lay_out(lease, _vectors(page), params.seed)
     lease.record_progress()
     drawing = Drawing(landmarks=len(page))
     while page:
@@ -68,6 +71,25 @@ def draw_map(lease: Lease) -> None:
     lease.check()
     publish = partial(_publish, claim=claim, map_id=map_id, new=drawing.finish(), total=total)
     lease.write(partial(publish, encoder_id=model.encoder_id))
+
+
+def _lay_out(lease: Lease, vectors: Array, seed: int) -> Layout:
+    """In a thread, as t-SNE works for many seconds and cannot be interrupted.
+
+    Raises Stopped when the work should end: then nobody waits for the thread, which ends with its result.
+    """
+    found: Future[Layout] = Future()
+
+    def work() -> None:
+        try:
+            found.set_result(lay_out(vectors, seed))
+        except Exception as error:
+            found.set_exception(error)
+
+    Thread(target=work, name="layout", daemon=True).start()
+    while not wait([found], timeout=LOOK_EVERY_S).done:
+        lease.check()
+    return found.result()
 
 
 @dataclass

@@ -22,6 +22,7 @@ from core.config.tuning import TuningConfig
 from core.errors import InvalidConfig, ItemError, LibraryNotFound
 from core.jobs.claims import Claim
 from core.jobs.items import Outcome, WorkItem, load_work, record_outcomes
+from core.library.content import NOT_READ
 from core.ml.datasets.credits import credits_of
 from core.ml.datasets.examples import Dataset, Example
 from core.ml.datasets.labels import before_tags, select_labels
@@ -250,9 +251,12 @@ def _backbone(session: Session, name: str) -> tuple[Model, str]:
 
 
 def _remember(opened: Sequence[Opened], cache_dir: Path) -> None:
-    """Note the identity of files, so that trainings need not open those that belong to no library."""
+    """Note the identity of files, so that trainings need not open those that belong to no library.
+
+    Not where the audio or the tags could not be read, which the next reader tries again.
+    """
     for (item, found), file in opened:
-        if item.track_id is None:
+        if item.track_id is None and found.tags_version != NOT_READ:
             identity = Identity(found.content_hash.hex(), credits_of(found.tags))
             remember(os.fstat(file.fileno()), identity, cache_dir)
 

@@ -1,6 +1,7 @@
 """Body of a `thresholds` unit: tunes a model's thresholds on its validation tracks.
 
-A new version is registered only if a gain is shown: `NAME` without a version means the newest.
+A new version is registered only if a gain is shown, or if it is wanted nevertheless: `NAME` without a version
+means the newest.
 """
 
 import logging
@@ -61,7 +62,7 @@ def _load(session: Session, claim: Claim) -> tuple[Model, Model | None]:
 
 
 def _make_version(lease: Lease, source: Model) -> Model | None:
-    """Choose the thresholds and register the version that has them; None without a gain."""
+    """Choose the thresholds and register the version that has them; None if nothing speaks for it."""
     params = ThresholdParams.model_validate(lease.claim.params)
     stored = artifact.load(artifact_folder(source))
     assert isinstance(stored.card, StoredCard)
@@ -69,10 +70,12 @@ def _make_version(lease: Lease, source: Model) -> Model | None:
     scores = postprocess_scores(stored.card, held_out.scores).astype(np.float64)
     truth, folds = held_out.targets.astype(bool), held_out.folds(FOLDS)
     aim = Aim(params.beta or 1.0, params.min_precision)
-    tuned = tune(aim, truth, scores, held_out.known, folds, stored.card.thresholds)
+    groups = held_out.groups.tolist()
+    tuned = tune(aim, truth, scores, held_out.known, groups, folds, stored.card.thresholds)
     result = describe(stored.card, aim, tuned, truth, scores) | {"cross_fitted": len(set(folds)) > 1}
     lease.record_step()
-    if result["verdict"] != "better":
+    wanted = ("better", "undecided") if params.force else ("better",)
+    if result["verdict"] not in wanted:
         lease.write(partial(_answer, claim=lease.claim, model=None, result=result))
         return None
     version = lease.write(partial(_reserve_version, claim=lease.claim, name=source.name))
@@ -141,6 +144,7 @@ def describe(
         "verdict": tuned.verdict(card.thresholds),
         "value_before": tuned.value_before,
         "value": tuned.value,
+        "chance": tuned.chance,
     }
     return dict(finite_or_null(found))
 

@@ -16,7 +16,9 @@ from api.client import (
     label,
     libraries,
     local,
+    maps,
     models,
+    queries,
     review,
     runs,
     similar,
@@ -73,6 +75,8 @@ app.command("track")(tracks.track)
 app.command("similar")(similar.similar)
 app.command("duplicates")(duplicates.duplicates)
 app.command("jobs")(jobs.jobs)
+app.add_typer(queries.app, name="queries")
+app.command("map")(maps.draw)
 app.add_typer(libraries.app, name="libraries")
 app.add_typer(models.app, name="models")
 app.command("runs")(runs.runs)

@@ -3,6 +3,7 @@
 import re
 
 ROUTES = (
+    ("GET /api/v1/queries", "mfa queries"),
     ("GET /api/v1/libraries", "mfa libraries"),
     (r"PATCH /api/v1/libraries/\{name\}", "mfa libraries move NAME FOLDER"),
     (r"GET /api/v1/models/([\w.-]*\w)", r"mfa models show \1"),
@@ -14,14 +15,17 @@ ROUTES = (
     (r"POST /api/v1/studies/\{id\}/resume", "mfa tune --resume ID"),
 )
 SENTENCES = {
+    "A job of this kind has no items: its outcome is the job's own `result`.": (
+        "A job of this kind has no tracks to export: `mfa jobs ID` shows what it has found."
+    ),
     "GET /api/v1/label-sets lists those of your own.": (
         "`mfa correct TRACK +LABEL --allow-new` gives a new one."
     ),
 }
 NAMES = {"genre": "LABEL", "not_genre": "--not", "q": "--path", "after_tracks": "--after"}
 OPTIONS = (
-    "against", "beta", "label", "library", "limit", "max_score", "min_precision", "min_score", "model",
-    "other", "sort", "strategy", "text",
+    "against", "beta", "force", "label", "library", "limit", "max_score", "min_precision", "min_score",
+    "model", "other", "sort", "strategy", "text",
 )  # fmt: skip
 
 

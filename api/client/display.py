@@ -7,11 +7,11 @@ from datetime import datetime
 from pydantic import BaseModel
 
 from api import schemas
-from core.output.tables import Cell, Name, show_table
+from core.output.tables import Cell, Name, Tenths, show_table
 from core.output.terminal import complain, console, errors, note, say
 from core.states import LabelSource, Verdict
 
-__all__ = ["Cell", "Name", "complain", "console", "errors", "note", "say", "show_table"]
+__all__ = ["Cell", "Name", "Tenths", "complain", "console", "errors", "note", "say", "show_table"]
 
 TOP_LABELS = 3
 
@@ -77,6 +77,15 @@ def time_left(seconds: float) -> str:
 def count_of(count: int, noun: str) -> str:
     """`1 track`, `2 tracks`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def tenths_of(value: float | None) -> Tenths | None:
+    return None if value is None else Tenths(value)
+
+
+def megabytes_of(size: int | None) -> Tenths | None:
+    """Of a number of bytes, to a tenth also through a pipe."""
+    return None if size is None else Tenths(round(size / 1e6, 1))
 
 
 def number_of(value: float | None) -> str:

@@ -65,8 +65,8 @@ def _rows(number: int, group: schemas.DuplicateGroup) -> Iterator[list[display.C
             number,
             track.kind,
             track.similarity,
-            track.duration_s,
-            round(track.size / 1e6, 1),
+            display.tenths_of(track.duration_s),
+            display.megabytes_of(track.size),
             track.path,
             track.library,
         ]

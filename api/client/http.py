@@ -16,7 +16,7 @@ from api.client.cli_words import in_cli_words, option_of
 from api.security.access import is_loopback
 from core import VERSION
 from core.config.experiment import ExperimentConfig
-from core.config.params import AnalysisParams, PreviewParams, ThresholdParams
+from core.config.params import AnalysisParams, MapParams, PreviewParams, ThresholdParams
 from core.config.tuning import TuningConfig
 from core.output.command_group import WRONG_USAGE, CommandError
 from core.output.files import whole_file
@@ -81,6 +81,22 @@ class Client:
 
     def create_library(self, name: str, path: Path) -> schemas.Library:
         return self._post(schemas.Library, "/libraries", {"name": name, "path": str(path)})
+
+    def submit_map(self, params: MapParams) -> schemas.Job:
+        return self._post(schemas.Job, "/jobs", {"kind": "map", "params": params.model_dump(mode="json")})
+
+    def list_queries(self) -> list[schemas.SavedQuery]:
+        return self._get(schemas.Page[schemas.SavedQuery], "/queries").items
+
+    def get_query(self, name: str) -> schemas.SavedQuery:
+        return self._get(schemas.SavedQuery, f"/queries/{name}")
+
+    def save_query(self, name: str, query: str) -> schemas.SavedQuery:
+        """In place of one that has the name; `query` as it stands in an address."""
+        return self._call(schemas.SavedQuery, "PUT", f"/queries/{name}", json={"query": query})
+
+    def delete_query(self, name: str) -> None:
+        self._delete(f"/queries/{name}")
 
     def list_libraries(self) -> list[schemas.Library]:
         return self._get(schemas.Page[schemas.Library], "/libraries").items

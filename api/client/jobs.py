@@ -13,6 +13,7 @@ from api.client.connection import connect
 from api.client.http import Client, UsageError
 from api.client.label import show_failures, show_findings
 from api.client.lists import Limit, Pages, check_limit, most_of, show_list
+from api.client.maps import show_map
 from api.client.options import Json
 from api.client.preview import show_preview
 from api.client.progress import progress_of, state_of
@@ -89,12 +90,16 @@ def show_jobs(found: Pages[schemas.Job], *, as_json: bool) -> None:
     )
 
 
-def subject_of(job: schemas.Job) -> str:
-    """The library and folder, the uploaded file, the experiment, the study or the model."""
+def subject_of(job: schemas.Job) -> str | UUID:
+    """The library and folder, the uploaded file, the experiment, the study or the model.
+
+    A resumed study is known by its id only.
+    """
     if job.kind == JobKind.TRAINING:
         return str(job.params["experiment"]["experiment_name"])
     if job.kind == JobKind.TUNING:
-        return str(job.params["study"]["study_name"] if "study" in job.params else job.params["resume"])
+        is_new = "study" in job.params
+        return str(job.params["study"]["study_name"]) if is_new else UUID(job.params["resume"])
     if job.kind in (JobKind.THRESHOLDS, JobKind.PREVIEW):
         return str(job.params["model"])
     parts = (job.params.get("library"), job.params.get("path"), job.params.get("filename"))
@@ -116,18 +121,25 @@ def show_job(client: Client, job_id: UUID, *, as_json: bool) -> None:
     if job.error is not None:
         display.say(f"{job.error.code}: {job.error.detail}", "red")
     show_findings(job)
-    if isinstance(job.result, schemas.TrainingOutcome):
-        show_outcome(job.result)
-    elif isinstance(job.result, schemas.TuningOutcome):
-        show_study(client, job.result.study_id)
-    elif isinstance(job.result, schemas.ThresholdOutcome):
-        show_thresholds(job.result)
-    elif isinstance(job.result, schemas.PreviewOutcome):
-        show_preview(job.result)
-    elif isinstance(job.result, schemas.Prediction):
-        display.say(display.labels_of(job.result, top=10))
+    show_result(client, job.result)
     if job.progress.failed and job.kind != JobKind.TUNING:
         show_failures(client, job.id, job.progress.failed)
+
+
+def show_result(client: Client, result: schemas.Outcome | None) -> None:
+    """What the job has found, but for the tracks of an analysis."""
+    if isinstance(result, schemas.TrainingOutcome):
+        show_outcome(result)
+    elif isinstance(result, schemas.TuningOutcome):
+        show_study(client, result.study_id)
+    elif isinstance(result, schemas.ThresholdOutcome):
+        show_thresholds(result)
+    elif isinstance(result, schemas.PreviewOutcome):
+        show_preview(result)
+    elif isinstance(result, schemas.MapOutcome):
+        show_map(result)
+    elif isinstance(result, schemas.Prediction):
+        display.say(display.labels_of(result, top=10))
 
 
 def times_of(job: schemas.Job) -> str:

@@ -23,6 +23,7 @@ from core.states import JobState
 
 SHOWN_TRACKS = 100
 SHOWN_FAILURES = 50
+COMPARED_TRACKS = 100  # of a library that may have moved
 COUNTED_TAGS, SHOWN_TAGS = 1000, 20
 
 
@@ -90,12 +91,38 @@ def find_or_create_library(client: Client, folder: Path, name: str | None) -> tu
         closest = max(holding, key=lambda library: len(library.path))
         path = folder.relative_to(closest.path).as_posix()
         return closest.name, "" if path == "." else path
+    refuse_moved(client, folder, known)
     taken = {library.name for library in known}
     base = folder.name or "music"
     name = next(
         candidate for candidate in (base, *(f"{base}-{n}" for n in range(2, 9999))) if candidate not in taken
     )
     return client.create_library(name, folder).name, ""
+
+
+def refuse_moved(client: Client, folder: Path, known: list[schemas.Library]) -> None:
+    """Raise UsageError if the folder holds what a library whose folder is gone has held."""
+    for library in known:
+        if Path(library.path).is_dir():
+            continue
+        tracks = client.list_tracks({"library": library.name, "limit": COMPARED_TRACKS}).items
+        found = sum(has_size(folder / track.path, track.size) for track in tracks)
+        if 2 * found > len(tracks):
+            name = shlex.quote(library.name)
+            raise UsageError(
+                f"It looks like the library {library.name} has moved: its folder {library.path} is gone, and "
+                f"{found} of {len(tracks)} of its tracks are here. `mfa libraries move {name} "
+                f"{shlex.quote(str(folder))}` says so, and nothing is analysed again; `--library NAME` makes "
+                "another library of the folder."
+            )
+
+
+def has_size(file: Path, size: int) -> bool:
+    """Whether there is a file of this size."""
+    try:
+        return file.stat().st_size == size
+    except (OSError, ValueError):
+        return False
 
 
 def parse_coverage(coverage: str) -> Coverage:

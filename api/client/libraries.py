@@ -54,11 +54,13 @@ def rename(
 def move(
     name: Name,
     path: Annotated[Path, typer.Argument(help="Where its folder is now, on the server.")],
+    force: Annotated[bool, typer.Option("--force", help="Also where most of its files are not.")] = False,
     as_json: Json = False,
 ) -> None:
     """Say where the folder of a library has moved to; nothing is analysed again."""
+    change = schemas.LibraryChange(path=str(path.expanduser().absolute()), force=force)
     with connect() as client:
-        library = client.change_library(name, schemas.LibraryChange(path=str(path.expanduser().absolute())))
+        library = client.change_library(name, change)
     sentence = f"The library {library.name} is the folder {library.path} now."
     display.show_answer(library, sentence, as_json=as_json)
 

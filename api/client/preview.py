@@ -1,5 +1,6 @@
 """The `models preview` and `models compare` commands."""
 
+from collections.abc import Sequence
 from itertools import chain
 
 from api import schemas
@@ -147,7 +148,7 @@ def show_comparison(found: schemas.ModelComparison) -> None:
                 each.labels,
                 (each.tracks or {}).get("all"),
                 _way(each),
-                None if each.size is None else each.size / 1e6,
+                display.megabytes_of(each.size),
             )
             for number, each in zip(numbers, found.models, strict=True)
         ),
@@ -180,14 +181,23 @@ def show_comparison(found: schemas.ModelComparison) -> None:
         display.note(f"and {len(found.labels) - SHOWN_LABELS} more labels; `--json` shows all.")
     for reason in found.reasons:
         display.say(f"Not comparable: {reason}", "red")
-    for each in found.models:
+    show_warnings(found.models)
+    first, second = found.models[0].model, found.models[1].model
+    display.say(f"`mfa models preview {first} --against {second}` compares what they say of your tracks.")
+
+
+def show_warnings(models: Sequence[schemas.ComparedModel]) -> None:
+    """Each once, with the models that it is about."""
+    about: dict[str, dict[str, None]] = {}
+    for each in models:
         for warning in each.warnings[:SHOWN_WARNINGS]:
-            display.say(f"Note on {each.model}: {warning}")
+            about.setdefault(warning, {})[each.model] = None
+    for warning, names in about.items():
+        display.say(f"Note on {' and '.join(names)}: {warning}")
+    for each in models:
         if len(each.warnings) > SHOWN_WARNINGS:
             more = len(each.warnings) - SHOWN_WARNINGS
             display.note(f"and {more} more notes: `mfa models show {each.model}` shows all.")
-    first, second = found.models[0].model, found.models[1].model
-    display.say(f"`mfa models preview {first} --against {second}` compares what they say of your tracks.")
 
 
 def _way(model: schemas.ComparedModel) -> str | None:

@@ -49,7 +49,7 @@ def show_all(retrainings: list[schemas.Retraining], models: list[schemas.Model])
         if model.offer is not None and not model.aliases:
             name = f"{model.name}@{model.version}"
             display.note(f"{name} is offered: {verdict_of(model.offer)}")
-            if model.offer.verdict != "worse":
+            if model.offer.verdict == "better":
                 display.note(f"`mfa models promote {name}` makes it the default model.")
 
 

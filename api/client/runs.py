@@ -97,11 +97,7 @@ def show_evaluation(run: schemas.RunDetails) -> None:
     show_metrics(run.metrics or {}, results.get("intervals", {}))
     show_groups(results.get("groups", {}))
     show_labels(results.get("per_label", []), exclusive=results.get("single_label", False))
-    show_measured(
-        (run.metrics or {}).get("measured_labels"),
-        len(results.get("per_label", [])),
-        results.get("unmeasured", {}),
-    )
+    show_measured((run.metrics or {}).get("measured_labels"), len(results.get("per_label", [])))
     show_notes(results)
 
 
@@ -177,13 +173,13 @@ def show_labels(labels: Sequence[Mapping[str, Any]], *, exclusive: bool) -> None
         )
 
 
-def show_measured(measured: float | None, labels: int, unmeasured: Mapping[str, str]) -> None:
-    """How many labels the means are of, and why the others are part of none; earlier versions noted less."""
-    if measured is None:
-        return
-    display.say(f"Means over labels are of the {measured:.0f} of {labels} labels that can be measured.")
-    for label, reason in unmeasured.items():
-        display.say(f"{label} cannot be measured: {reason}.")
+def show_measured(measured: float | None, labels: int) -> None:
+    """How many labels the means are of; the notes say which others there are, and why.
+
+    Earlier versions did not count them.
+    """
+    if measured is not None:
+        display.say(f"Means over labels are of the {measured:.0f} of {labels} labels that can be measured.")
 
 
 def show_notes(results: Mapping[str, Any]) -> None:
@@ -205,7 +201,7 @@ def show_epochs(run: schemas.RunDetails) -> None:
                     each.train_loss,
                     each.validation_loss,
                     f"{each.learning_rate:.2g}" if each.learning_rate else None,
-                    each.duration_s,
+                    display.tenths_of(each.duration_s),
                 )
                 for each in run.epochs[-SHOWN_EPOCHS:]
             ),

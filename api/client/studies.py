@@ -20,7 +20,7 @@ from api.client.options import Json, SaveFolder
 from api.client.references import Reference, find_study
 from api.client.train import follow_training
 from core.output.files import whole_file
-from core.output.measures import FEW_TRIALS
+from core.output.measures import FEW_TRIALS, title_of
 from core.states import TrialState
 
 SHOWN_TRIALS = 15
@@ -102,7 +102,7 @@ def show_study(client: Client, study_id: UUID) -> None:
     show_trials(study)
     for metric, shares in (study.importances or {}).items():
         by_share = sorted(shares.items(), key=lambda each: -each[1])
-        display.show_table(f"Share of the variance of {metric}", ("key", "share"), by_share)
+        display.show_table(f"Share of the variance of {title_of(metric)}", ("key", "share"), by_share)
     complete = study.counts.get(TrialState.COMPLETE, 0)
     if study.importances and complete < FEW_TRIALS:
         display.say(f"Only {complete} trials are complete: the shares are rough.")
@@ -123,7 +123,7 @@ def show_trials(study: schemas.StudyDetails) -> None:
     if shown:
         display.show_table(
             title,
-            ("trial", *objectives, "parameters"),
+            ("trial", *map(title_of, objectives), "parameters"),
             (
                 (
                     trial.number,

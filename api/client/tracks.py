@@ -1,7 +1,9 @@
 """The `tracks` and `track` commands: search the tracks, export what is found, show one."""
 
-from collections.abc import Callable, Collection
-from contextlib import ExitStack
+import math
+import shlex
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,16 +11,16 @@ from typing import Annotated, Any
 import typer
 
 from api import schemas
-from api.client import display
+from api.client import display, queries
 from api.client.connection import connect
-from api.client.http import Client, UsageError
+from api.client.http import Client, Refused, UsageError
 from api.client.lists import PAGE, Pages, most_of, show_list
-from api.client.options import Json, Model, OptionalLibrary
+from api.client.options import Json, Model, OptionalLibrary, refuse_others
 from api.client.playlists import m3u_file
 from api.client.progress import status
 from api.client.track_names import TrackName, find_track
 from core.errors import Invalid
-from core.label_scores import read_label
+from core.label_scores import FORMS, LabelScores, read_label
 from core.output.files import check_file, csv_file
 from core.spelling import name_key
 from core.states import TrackOrder
@@ -28,6 +30,7 @@ CSV_COLUMNS = ("track_id", "library", "path", "duration_s", "labels", "model", "
 
 
 def tracks(
+    context: typer.Context,
     labels: Annotated[
         list[str] | None,
         typer.Argument(
@@ -62,6 +65,13 @@ def tracks(
         typer.Option(min=1, help=f"How many; not given: {SHOWN_TRACKS} on a terminal, else all."),
     ] = None,
     model: Model = None,
+    query: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Those of a saved query instead; `mfa queries` lists them."),
+    ] = None,
+    save_as: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Save this search as a query, also for the pages.")
+    ] = None,
     m3u: Annotated[
         Path | None,
         typer.Option("--m3u", metavar="FILE", callback=check_file, help="Write a playlist of them."),
@@ -82,7 +92,11 @@ def tracks(
     if min_score is not None and max_score is not None and min_score > max_score:
         raise UsageError("--min-score is higher than --max-score, so no score lies between them.")
     asked = {label_in(each) for each in labels or ()}
-    query = {
+    if query is not None:
+        refuse_others(context, "--query", {"query", "limit", "m3u", "csv", "as_json"})
+    if save_as is not None:
+        queries.check_name(save_as)
+    asked_for: dict[str, Any] = {
         "genre": labels,
         "not_genre": without,
         "min_score": min_score,
@@ -96,18 +110,34 @@ def tracks(
     }
     to_file = m3u is not None or csv is not None
     most = limit if to_file else most_of(limit, SHOWN_TRACKS)
-    with connect() as client:
-        found = Pages(partial(read_page, client, query), most)
+    with connect() as client, hinting_at_ranges([*(labels or ()), *(without or ())]):
+        if query is not None:
+            asked_for = queries.read(client, query)
+            asked = {label_in(each) for each in asked_for.get("genre") or ()}
+        found = Pages(partial(read_page, client, asked_for), most)
         if to_file:
             export(client, found, m3u, csv, as_json=as_json)
-            return
-        show_list(
-            found,
-            ("id", "track", "library", "labels"),
-            lambda track: (track.id, track.path, track.library, labels_of(track, asked)),
-            as_json=as_json,
-            when_empty=lambda: why_none(client, model),
-        )
+        else:
+            show_list(
+                found,
+                ("id", "track", "library", "labels"),
+                lambda track: (track.id, track.path, track.library, labels_of(track, asked)),
+                as_json=as_json,
+                when_empty=lambda: why_none(client, asked_for),
+            )
+        if save_as is not None:
+            queries.save(client, save_as, asked_for)
+
+
+@contextmanager
+def hinting_at_ranges(labels: list[str]) -> Iterator[None]:
+    """Say how ranges of scores are written if one was meant by a label that nobody knows."""
+    try:
+        yield
+    except Refused as error:
+        if any(":" in label and repr(label) in str(error) for label in labels):
+            raise UsageError(f"{error} Ranges of scores are written as in {FORMS}.") from None
+        raise
 
 
 def label_in(text: str) -> str:
@@ -125,11 +155,41 @@ def read_page(
     return client.list_tracks({**query, "limit": limit, "cursor": cursor})
 
 
-def why_none(client: Client, model: str | None) -> str:
+def why_none(client: Client, query: Mapping[str, Any]) -> str:
     if not any(library.tracks for library in client.list_libraries()):
         return "There are no tracks yet: `mfa label FOLDER` finds and labels those of a folder."
-    said = "No track is like that; `mfa models show` lists the labels, `mfa libraries` the libraries."
-    return " ".join((said, *unlabelled(client, model)))
+    said = nearest_below(client, query) or (
+        "No track is like that; `mfa models show` lists the labels, `mfa libraries` the libraries."
+    )
+    return " ".join((said, *unlabelled(client, query.get("model"))))
+
+
+def nearest_below(client: Client, query: Mapping[str, Any]) -> str | None:
+    """The highest score below the threshold, if one label was asked for, and how to ask for such scores."""
+    labels, scores = query.get("genre") or [], (query.get("min_score"), query.get("max_score"))
+    if len(labels) != 1 or not isinstance(read_label(labels[0]), str) or scores != (None, None):
+        return None
+    (label,) = labels
+    any_score = {**query, "genre": str(LabelScores(label, 0.0)), "sort": TrackOrder.SCORE, "limit": 1}
+    highest = [
+        score
+        for track in client.list_tracks(any_score).items
+        for name, score in ((track.prediction and track.prediction.scores) or {}).items()
+        if name_key(name) == name_key(label)
+    ]
+    if not highest or highest[0] <= 0:
+        return None
+    least = rounded_down(highest[0])
+    return (
+        f"No track has a score for {label} that reaches its threshold. The highest is {highest[0]:.3g}: "
+        f"`mfa tracks {shlex.quote(f'{label}:{least}..')}` finds it."
+    )
+
+
+def rounded_down(score: float) -> str:
+    """To two decimals, or one digit behind the zeros, as a plain number that is not higher."""
+    places = max(2, -math.floor(math.log10(score)))
+    return f"{math.floor(score * 10**places) / 10**places:.{places}f}"
 
 
 def unlabelled(client: Client, model: str | None = None) -> list[str]:

@@ -168,7 +168,7 @@ def show_outcome(outcome: schemas.TrainingOutcome) -> None:
         ("label", "tracks", "ROC-AUC", "PR-AUC", "F1"),
         ((each.label, each.support, each.roc_auc, each.pr_auc, each.f1) for each in outcome.labels),
     )
-    show_measured(outcome.measured_labels, len(outcome.labels), outcome.unmeasured)
+    show_measured(outcome.measured_labels, len(outcome.labels))
     if worse := below_guessing(outcome):
         display.say(f"Ranked worse than by guessing (ROC-AUC below {RANDOM}): {', '.join(worse)}.", "red")
     if outcome.dropped:

@@ -22,7 +22,7 @@ from core.config.tuning import TuningConfig, load_tuning
 HEEDED = {  # options by what is tuned
     "config": ("trials", "max_parallel"),
     "resume": ("trials",),
-    "thresholds": ("beta", "min_precision"),
+    "thresholds": ("beta", "min_precision", "force"),
 }
 
 
@@ -49,6 +49,9 @@ def tune(
     min_precision: Annotated[
         float | None, typer.Option(min=0.01, max=1, help="Maximise recall at this precision or a higher one.")
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Register a version also for a gain that may be chance.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Tune an experiment, or the thresholds of a model."""
@@ -68,7 +71,7 @@ def tune(
             study_id = find_study(client, resume)
             follow_study(client, client.resume_study(study_id, trials or 0), as_json=as_json)
         elif thresholds is not None:
-            wanted = ThresholdParams(model=thresholds, beta=beta, min_precision=min_precision)
+            wanted = ThresholdParams(model=thresholds, beta=beta, min_precision=min_precision, force=force)
             tune_thresholds(client, wanted, as_json=as_json)
 
 
@@ -128,7 +131,7 @@ def show_thresholds(outcome: schemas.ThresholdOutcome) -> None:
 
 
 def show_next(outcome: schemas.ThresholdOutcome) -> None:
-    """To promote is proposed only after a gain; without one there is no version to promote."""
+    """To promote is proposed only after a gain that is shown."""
     if outcome.verdict == "better":
         display.say(f"The same weights with these thresholds are {outcome.model}.", "bold")
         display.say(
@@ -136,11 +139,28 @@ def show_next(outcome: schemas.ThresholdOutcome) -> None:
             f"`mfa models promote {outcome.model}` makes it the default model."
         )
         return
-    reason = "No threshold is another one" if outcome.verdict == "unchanged" else "No gain is shown"
-    registered = "no version is registered, and the model stays as it is"
+    display.say(f"{reason_of(outcome)}: {registered_of(outcome)}.", "bold")
+
+
+def reason_of(outcome: schemas.ThresholdOutcome) -> str:
+    """Why the thresholds are not proposed."""
+    if outcome.verdict == "unchanged":
+        return "No threshold is another one"
+    if outcome.verdict == "undecided" and outcome.chance is not None:
+        return (
+            "The gain may be chance: of thresholds that are worth the same, one looks better by as much in "
+            f"{outcome.chance:.0%} of cases"
+        )
+    return "No gain is shown"
+
+
+def registered_of(outcome: schemas.ThresholdOutcome) -> str:
+    if outcome.verdict == "undecided" and outcome.model is not None:
+        return f"as you forced it, {outcome.model} has these thresholds"
     if outcome.model is not None:  # by an earlier version of the server
-        registered = f"there is no reason to promote {outcome.model}"
-    display.say(f"{reason}: {registered}.", "bold")
+        return f"there is no reason to promote {outcome.model}"
+    others = "; `--force` registers one" if outcome.verdict == "undecided" else ""
+    return f"no version is registered, and the model stays as it is{others}"
 
 
 def _figures(label: schemas.LabelThreshold) -> tuple[float | None, ...]:

@@ -18,7 +18,7 @@ from api.pages.rendering import render
 from api.routes.keys import create_key
 from api.routes.system import read_versions
 from api.security.access import needs_api_keys
-from core.errors import MFAError
+from core.errors import LibraryElsewhere, MFAError
 from core.scopes import Scope
 from core.services.changes import change_library, delete_library
 from core.services.effective_settings import list_settings
@@ -74,11 +74,12 @@ def rename_or_move(
     library: Text = "",
     name: Text = "",
     path: Text = "",
+    force: Annotated[bool, Form()] = False,
 ) -> Response:
     try:
-        asked = schemas.LibraryChange(name=name.strip(), path=path.strip())
+        asked = schemas.LibraryChange(name=name.strip(), path=path.strip(), force=force)
         with transaction(sessions) as session:
-            change_library(session, library, asked.name, asked.path)
+            change_library(session, library, asked.name, asked.path, force=asked.force)
     except (ValidationError, MFAError) as error:
         filled = {"name": name, "path": path}
         with transaction(sessions) as session:
@@ -156,6 +157,7 @@ def _show(
         versions=read_versions(session),
         form=form,
         error=_sentence(error),
+        is_elsewhere=isinstance(error, LibraryElsewhere),
         filled=filled or {},
     )
 

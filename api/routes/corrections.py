@@ -28,7 +28,13 @@ def list_corrections(
 
 def _listed(row: ChangeRow) -> schemas.ListedChange:
     change = schemas.CorrectionChange.model_validate(row.change)
-    return schemas.ListedChange(**dict(change), entries=row.entries, standing=row.standing)
+    return schemas.ListedChange(
+        **dict(change),
+        entries=row.entries,
+        standing=row.standing,
+        track_id=row.track and row.track.id,
+        path=row.track and row.track.path,
+    )
 
 
 @router.post("", responses=problems(400, 404, 413))

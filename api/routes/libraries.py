@@ -45,9 +45,10 @@ def change_library(name: Name, body: schemas.LibraryChange, session: SessionDep)
     """Rename a library, or say where its folder has moved to. Its tracks keep their ids, labels and vectors.
 
     A folder that has moved is not analysed again: paths are relative to it. 409 when another library has the
-    name, and for a new folder while an open job reads the library.
+    name, and for a new folder while an open job reads the library, or if most of its files are not there: the
+    code is `library_elsewhere` then, and `force` moves it nevertheless.
     """
-    library = changes.change_library(session, name, body.name, body.path)
+    library = changes.change_library(session, name, body.name, body.path, force=body.force)
     return views.library(library, service.count_present(session, library))
 
 

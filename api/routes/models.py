@@ -7,7 +7,7 @@ from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.orm import Session
 
 from api import schemas, views
-from api.deps import ADMIN, READ, ContextDep, ReadsDep, SessionDep, SessionsDep
+from api.deps import ADMIN, READ, ContextDep, Cursor, ReadsDep, SessionDep, SessionsDep
 from api.model_comparison import side_by_side
 from api.routes import DELETED, make_router, problems
 from api.waiting import NOT_DONE_YET, Prefer, answer_in_time
@@ -24,6 +24,7 @@ from core.store.tables import Job, Model
 router = make_router("models")
 
 DEFAULTS = schemas.PreviewOptions()
+ModelLimit = Annotated[int | None, Query(ge=1, le=1000, description="models per page; not given: all in one")]
 Version = Annotated[str, Path(max_length=210, description="`name@version`", examples=["my-genres@2"])]
 Reference = Annotated[
     str, Path(max_length=200, description="alias, `name` or `name@version`", examples=["my-genres@2"])
@@ -32,9 +33,11 @@ Name = Annotated[str, Path(max_length=200, description="name of a model", exampl
 
 
 @router.get("", dependencies=[READ])
-def list_models(session: SessionDep) -> schemas.Page[schemas.Model]:
-    """Every version of every model, newest first."""
-    return _page(session, None)
+def list_models(
+    session: SessionDep, cursor: Cursor = None, limit: ModelLimit = None
+) -> schemas.Page[schemas.Model]:
+    """Every version of every model by name, of one name the newest first."""
+    return _page(session, None, cursor, limit)
 
 
 @router.get("/compare", dependencies=[READ], responses=problems(404))
@@ -55,15 +58,20 @@ def compare_models(
 
 
 @router.get("/{name}", dependencies=[READ], responses=problems(404))
-def list_versions(name: Name, session: SessionDep) -> schemas.Page[schemas.Model]:
+def list_versions(
+    name: Name, session: SessionDep, cursor: Cursor = None, limit: ModelLimit = None
+) -> schemas.Page[schemas.Model]:
     """The versions of one model, newest first."""
-    return _page(session, name)
+    return _page(session, name, cursor, limit)
 
 
-def _page(session: SessionDep, name: str | None) -> schemas.Page[schemas.Model]:
-    aliases, rows = service.list_aliases(session), service.list_models(session, name)
-    runs = find_trainings(session, rows)
-    return schemas.Page(items=[views.model(row, aliases, runs.get(row.id)) for row in rows])
+def _page(
+    session: Session, name: str | None, cursor: str | None, limit: int | None
+) -> schemas.Page[schemas.Model]:
+    aliases, page = service.list_aliases(session), service.page_models(session, name, cursor, limit)
+    runs = find_trainings(session, page.items)
+    items = [views.model(row, aliases, runs.get(row.id)) for row in page.items]
+    return schemas.Page(items=items, next_cursor=page.next_cursor)
 
 
 def _seen(session: SessionDep, model: Model) -> schemas.Model:

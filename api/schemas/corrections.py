@@ -113,6 +113,10 @@ class CorrectionChange(Response):
 class ListedChange(CorrectionChange):
     entries: int = Field(description="verdicts that it has written")
     standing: int = Field(description="of which nobody has changed since")
+    track_id: UUID | None = Field(
+        default=None, description="the track, if it is about one: the first of those with its audio"
+    )
+    path: str | None = Field(default=None, description="of that track, relative to its library")
 
 
 class CorrectionEntry(Response):

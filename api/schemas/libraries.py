@@ -32,6 +32,8 @@ class LibraryChange(Request):
         default=None, description="absolute path of its folder on the server", min_length=1, max_length=4096
     )
 
+    force: bool = Field(default=False, description="also a folder in which most files of the library are not")
+
     @model_validator(mode="after")
     def _check_something(self) -> Self:
         if self.name is None and self.path is None:

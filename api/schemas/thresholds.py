@@ -50,8 +50,8 @@ class ThresholdOutcome(Response):
     """The result of threshold tuning."""
 
     model: str | None = Field(
-        description="`name@version`, the same weights with new thresholds; null without a gain (`verdict` is "
-        "not `better`): then nothing is registered. Earlier versions registered it nevertheless"
+        description="`name@version`, the same weights with new thresholds; null if none is registered, as "
+        "without a gain that is shown (`verdict` is not `better`), unless `force` asked for it nevertheless"
     )
     labels: list[LabelThreshold]
     unreached: list[str] = Field(
@@ -70,12 +70,18 @@ class ThresholdOutcome(Response):
         "without; false if all validation tracks are of one artist or album: then they are too high",
     )
     measure: str | None = Field(default=None, description="what `value` and `value_before` are")
-    verdict: Literal["better", "not_better", "unchanged"] | None = Field(
+    verdict: Literal["better", "undecided", "not_better", "unchanged"] | None = Field(
         default=None,
-        description="whether `value` is higher than `value_before`; `unchanged` if every threshold is",
+        description="whether `value` is higher than `value_before`: `undecided` if it is by no more than "
+        "chance may do, `unchanged` if every threshold is",
     )
     value_before: float | None = Field(
         default=None,
         description="with the former thresholds, on the same tracks; if they were chosen on these, too high",
     )
     value: float | None = None
+    chance: float | None = Field(
+        default=None,
+        description="of a gain as high if the former thresholds were as good, by a randomization test over "
+        "artists; from 0.05 on a gain is `undecided`. Null without a gain",
+    )

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 from core.config.base import Config
 from core.config.dataset import DatasetConfig, LabelConfig, SplitConfig
 from core.config.errors import explain
-from core.config.models import FeatureConfig, ModelConfig, RandomForestConfig, TransferConfig
+from core.config.models import EnsembleConfig, FeatureConfig, ModelConfig, RandomForestConfig, TransferConfig
 from core.config.yaml_files import read_mapping
 from core.errors import InvalidConfig
 
@@ -81,7 +81,13 @@ class TrainingConfig(Config):
     ] = 0.999
     patience: (
         Annotated[
-            int, Field(ge=1, le=100_000, description="epochs without improvement of the validation loss")
+            int,
+            Field(
+                ge=1,
+                le=100_000,
+                description="epochs without improvement of the validation loss; in a cross-validation, of a "
+                "fifth of the fold's training tracks",
+            ),
         ]
         | None
     ) = 10
@@ -152,6 +158,18 @@ class ExperimentConfig(Config):
         seed = self.seed if self.split.seed is None else self.split.seed
         return self.split.model_copy(update={"seed": seed})
 
+    @property
+    def has_epochs(self) -> bool:
+        """Whether the model is trained by gradient descent, for many epochs."""
+        if isinstance(self.model, TransferConfig):
+            return self.model.head != "logistic"
+        return not isinstance(self.model, RandomForestConfig | EnsembleConfig)
+
+    @property
+    def stops_early(self) -> bool:
+        """Whether a fit ends when its validation loss no longer improves."""
+        return self.has_epochs and self.training.patience is not None
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.model.kind == "musicnn":
@@ -189,6 +207,7 @@ GRADIENT = (
     "ema_decay",
     "loss",
     "epochs",
+    "patience",
     "batch_size",
 )
 UNUSED_KEYS = {
@@ -196,7 +215,7 @@ UNUSED_KEYS = {
     "model.kind: transfer": ("augmentation", "training.patches_per_track", "training.validation_patches"),
     "model.kind: random_forest": ("augmentation", *(f"training.{name}" for name in GRADIENT)),
     "model.kind: ensemble": ("augmentation", "training"),
-    "split.folds": ("split.validation", "split.test", "training.patience"),
+    "split.folds": ("split.validation", "split.test"),
 }
 
 

@@ -108,6 +108,7 @@ class ThresholdParams(Config):
     min_precision: float | None = Field(
         default=None, gt=0, le=1, description="instead: the most recall with at least this precision"
     )
+    force: bool = Field(default=False, description="register a version also for a gain that may be chance")
 
     @model_validator(mode="after")
     def _check(self) -> Self:

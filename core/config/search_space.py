@@ -208,7 +208,9 @@ def _check_losses(config: TuningConfig, base: Mapping[str, Any]) -> None:
     without = set(kinds.choices if isinstance(kinds, Choices) else (base["model"]["kind"],))
     for field in _wanting_losses(config):
         if (base.get("split", {}).get("folds") or 1) > 1:
-            raise InvalidConfig(f"{field}: under cross-validation (split.folds) there is no validation loss.")
+            raise InvalidConfig(
+                f"{field}: under cross-validation (split.folds) there is no one validation loss."
+            )
         if without <= set(WITHOUT_LOSS) or (field == "objectives" and without & set(WITHOUT_LOSS)):
             raise InvalidConfig(f"{field}: {', '.join(WITHOUT_LOSS)} have no validation loss.")
         for key in config.space:
@@ -248,7 +250,7 @@ def _with(
 def trial_experiment(config: TuningConfig, values: Mapping[str, Any]) -> ExperimentConfig:
     """The experiment of a trial, without confidence intervals, which are not used.
 
-    Where validation losses are compared, a small dataset is split once: a cross-validation has none.
+    Where validation losses are compared, a small dataset is split once: a cross-validation has one per fold.
     """
     base = parse_experiment(_base(config))
     # Trials that differ in the seed are measured on the same split.

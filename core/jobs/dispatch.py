@@ -2,15 +2,19 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
-from sqlalchemy import ColumnElement, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from core.jobs.jobs import OPEN_UNIT_STATES
-from core.jobs.kinds import unit_specs
+from core.jobs.kinds import UnitSpec, queues, unit_specs
 from core.states import JobState, UnitState
 from core.store.clock import seconds
 from core.store.tables import Job, JobUnit
+
+_IS_OPEN = Job.state.in_((JobState.QUEUED, JobState.RUNNING))
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,19 @@ class TaskMessage:
     kind: str
     queue: str
     is_urgent: bool  # its last worker vanished: it has waited for its turn before
+
+
+def ready_queues(session: Session) -> list[str]:
+    """The queues with ready units of jobs that are not being cancelled, whether they are due or not."""
+    found = session.execute(_have_ready(queues())).one()
+    return [queue for queue, has_ready in zip(queues(), found, strict=True) if has_ready]
+
+
+@cache
+def _have_ready(names: Sequence[str]) -> Select[*tuple[Any, ...]]:
+    """A column per queue: a look at one index for each, however many units are ready."""
+    is_ready = exists().where(JobUnit.job_id == Job.id, JobUnit.state == UnitState.READY, _IS_OPEN)
+    return select(*(is_ready.where(JobUnit.queue == queue).label(queue) for queue in names))
 
 
 def take_ready(session: Session, queue: str, window: int) -> list[TaskMessage]:
@@ -33,15 +50,23 @@ def take_ready(session: Session, queue: str, window: int) -> list[TaskMessage]:
 
 
 def _abandoned_units(session: Session, queue: str, limit: int) -> Sequence[int]:
-    is_open = exists().where(Job.id == JobUnit.job_id, Job.state.in_((JobState.QUEUED, JobState.RUNNING)))
-    abandoned = select(JobUnit.id).where(
-        JobUnit.queue == queue,
-        JobUnit.state == UnitState.READY,
-        JobUnit.crash_count > 0,
-        JobUnit.run_after <= func.clock_timestamp(),
-        is_open,
+    return session.scalars(_abandoned(), {"queue": queue, "limit": limit}).all()
+
+
+@cache
+def _abandoned() -> Select[int]:
+    return (
+        select(JobUnit.id)
+        .where(
+            JobUnit.queue == bindparam("queue"),
+            JobUnit.state == UnitState.READY,
+            JobUnit.crash_count > 0,
+            JobUnit.run_after <= func.clock_timestamp(),
+            exists().where(Job.id == JobUnit.job_id, _IS_OPEN),
+        )
+        .order_by(JobUnit.id)
+        .limit(bindparam("limit"))
     )
-    return session.scalars(abandoned.order_by(JobUnit.id).limit(limit)).all()
 
 
 def _next_units(session: Session, queue: str, window: int) -> Sequence[int]:
@@ -51,30 +76,36 @@ def _next_units(session: Session, queue: str, window: int) -> Sequence[int]:
     room = window - (waiting or 0)
     if room <= 0:
         return []
+    return session.scalars(_taking_turns(unit_specs()), {"queue": queue, "room": room}).all()
+
+
+@cache
+def _taking_turns(specs: Sequence[UnitSpec]) -> Select[int]:
+    """Built once: that takes longer than to run it."""
     rank = func.row_number().over(order_by=JobUnit.id).label("rank")
     candidates = (
         select(JobUnit.id, rank)
         .where(
             JobUnit.job_id == Job.id,
-            JobUnit.queue == queue,
+            JobUnit.queue == bindparam("queue"),
             JobUnit.state == UnitState.READY,
             JobUnit.run_after <= func.clock_timestamp(),
-            *_may_start(),
+            *_may_start(specs),
         )
         .order_by(JobUnit.id)
-        .limit(room)
+        .limit(bindparam("room"))
         .lateral()
     )
-    return session.scalars(
+    return (
         select(candidates.c.id)
         .select_from(Job)
-        .join(candidates, Job.state.in_((JobState.QUEUED, JobState.RUNNING)))
+        .join(candidates, _IS_OPEN)
         .order_by(candidates.c.rank, Job.created_at)
-        .limit(room)
-    ).all()
+        .limit(bindparam("room"))
+    )
 
 
-def _may_start() -> list[ColumnElement[bool]]:
+def _may_start(specs: Sequence[UnitSpec]) -> list[ColumnElement[bool]]:
     """For each kind of unit that waits for others: that those of its job have ended."""
     earlier = aliased(JobUnit)
     return [
@@ -86,7 +117,7 @@ def _may_start() -> list[ColumnElement[bool]]:
                 earlier.state.in_(OPEN_UNIT_STATES),
             ),
         )
-        for spec in unit_specs()
+        for spec in specs
         if spec.after
     ]
 

@@ -46,8 +46,8 @@ def make_celery(settings: Settings) -> Celery:
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,
         worker_pool="prefork",
-        worker_pool_start_method="spawn",  # a forked child cannot use CUDA and may hang in BLAS
-        worker_proc_alive_timeout=120,  # importing torch takes longer than the default 4 s
+        worker_pool_start_method="fork",  # from a parent that never imports torch: see workers.app
+        worker_proc_alive_timeout=60,  # of a machine that is busy; the default is 4 s
         worker_lost_wait=2,
         worker_max_tasks_per_child=200,
         worker_enable_remote_control=False,
@@ -58,6 +58,9 @@ def make_celery(settings: Settings) -> Celery:
         broker_transport_options={
             "global_keyprefix": KEY_PREFIX,
             "queue_order_strategy": "priority",  # a worker looks at its queues in the order it was given
+            # Seconds that the broker waits for a message before it answers that there is none: so rarely a
+            # worker at rest is woken, and so long it may take to stop.
+            "polling_interval": 3,
             "visibility_timeout": 3600,
             "socket_timeout": 10,  # by default a publish on a dead connection blocks forever
             "socket_connect_timeout": 3,

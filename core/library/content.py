@@ -11,7 +11,7 @@ TAGS_VERSION = 1  # of the tag reader; tags read by an older version are read ag
 NOT_READ = 0  # version of tags to be read by the next analysis
 
 _BLOCK_BYTES, _PROGRESS_BYTES = 1 << 20, 16 << 20
-_WITHOUT_PACKETS = b"mfa file 1\0"
+WITHOUT_PACKETS = b"mfa file 1\0"  # in front of the hash of a file whose audio cannot be hashed
 
 
 @dataclass(frozen=True)
@@ -41,4 +41,4 @@ def file_hash(file: BinaryIO, on_progress: Callable[[], None] = lambda: None) ->
 
 def identity_without_audio(file_hash: bytes) -> bytes:
     """Substitute for the content hash of a file whose audio cannot be hashed, distinct from its file hash."""
-    return hashlib.sha256(_WITHOUT_PACKETS + file_hash).digest()
+    return hashlib.sha256(WITHOUT_PACKETS + file_hash).digest()

@@ -35,6 +35,7 @@ class Plan(BaseModel):
 
 
 SERVERS_ONLY = Plan()
+QUIET = ("--without-gossip", "--without-mingle", "--without-heartbeat")  # of Celery: rows tell who is alive
 
 
 def full_plan(settings: Settings) -> Plan:
@@ -68,7 +69,7 @@ def python(name: str, *arguments: str, stop_order: int = 0) -> Command:
 def worker(name: str, queues: str, processes: int) -> Command:
     """A Celery worker that takes messages from `queues`."""
     pool = ("-c", str(processes), "-n", f"{name}@%h", "--pool", "prefork")
-    arguments = ("celery", "-A", "workers.app", "worker", "-Q", queues, *pool)
+    arguments = ("celery", "-A", "workers.app", "worker", "-Q", queues, *pool, *QUIET)
     return python(f"worker-{name}", *arguments, stop_order=1)
 
 

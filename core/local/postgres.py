@@ -26,6 +26,8 @@ OPTIONS = {
     "max_wal_size": "512MB",
     "synchronous_commit": "on",
     "max_parallel_maintenance_workers": "0",  # they need more /dev/shm than a container has
+    "io_method": "sync",  # no processes for reading ahead
+    "max_logical_replication_workers": "0",  # nor one that would start them
     "log_min_messages": "warning",
     "timezone": "UTC",
 }

@@ -30,6 +30,7 @@ START_TIMEOUT_S = 180
 RAPID_EXIT_S = 6  # a service that runs longer has recovered
 MAX_RAPID_EXITS = 5
 RETRY_S = 1.0
+WATCH_EVERY_S = 10.0  # at least, besides at the end of a process
 
 logger = logging.getLogger(__name__)
 
@@ -46,15 +47,23 @@ class Supervisor:
         self.plan = plan
         self.services: list[Service] = []
         self.stopping = False
+        self.woken = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.is_recorded = True  # whether `stack.json` is up to date
 
     def request_stop(self, *_: object) -> None:
         self.stopping = True
+        self.wake()
+
+    def wake(self, *_: object) -> None:
+        """End the wait. A handler of signals, such as the one that a process has ended."""
+        os.eventfd_write(self.woken, 1)
 
     def wait(self, seconds: float) -> None:
-        """Sleep, or raise StopRequested as soon as a stop is requested."""
-        readable, _, _ = select.select([sys.stdin], [], [], seconds)
-        if self.stopping or (readable and not os.read(sys.stdin.fileno(), 1024)):
+        """Sleep, or until woken; raise StopRequested as soon as a stop is requested."""
+        readable, _, _ = select.select([sys.stdin, self.woken], [], [], seconds)
+        if self.woken in readable:
+            os.eventfd_read(self.woken)
+        if self.stopping or (sys.stdin in readable and not os.read(sys.stdin.fileno(), 1024)):
             raise StopRequested
 
     def run(self) -> None:
@@ -163,7 +172,7 @@ class Supervisor:
     def watch(self) -> None:
         """Restart services that exit, with a growing delay after rapid exits."""
         while True:
-            self.wait(0.2)
+            self.wait(WATCH_EVERY_S if self.is_calm() else 0.2)
             if not self.is_recorded:
                 self.write_record()
             for service in self.services:
@@ -172,6 +181,10 @@ class Supervisor:
                         self.restart(service)
                 elif (code := service.exit_code()) is not None:
                     self.handle_exit(service, code)
+
+    def is_calm(self) -> bool:
+        """Whether nothing is to be done until a process ends."""
+        return self.is_recorded and all(service.process for service in self.services)
 
     def restart(self, service: Service) -> None:
         """Start a service again, or schedule another attempt if that fails, for example on a full disk."""
@@ -264,6 +277,7 @@ def main() -> None:
     supervisor = Supervisor(get_settings(), Plan.model_validate_json(line))
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, supervisor.request_stop)
+    signal.signal(signal.SIGCHLD, supervisor.wake)
     try:
         supervisor.run()
     except StopRequested:

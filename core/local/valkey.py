@@ -17,6 +17,7 @@ maxmemory-policy noeviction
 daemonize no
 set-proc-title no
 loglevel notice
+hz 1
 """
 
 

@@ -46,6 +46,7 @@ class Commands(TyperGroup):
         except BrokenPipeError:
             # Who reads the output has seen enough; what is still in the buffer must not fail at the exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit from None
         except OSError as error:
             complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
         except typer.Abort as abort:

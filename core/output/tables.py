@@ -20,6 +20,10 @@ class Name(str):
     """Text to copy from a table, such as a model: not folded if it can be helped."""
 
 
+class Tenths(float):
+    """A number of which people read one decimal, such as seconds."""
+
+
 Cell = str | int | float | UUID | datetime | None
 
 
@@ -36,9 +40,11 @@ def show_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Cell]
 
 
 def _print_boxed(title: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
+    """Without the columns of which no row has a value."""
     table = Table(title=printable(title) or None, title_justify="left", title_style="bold")
-    cells = [words_of([row[place] for row in rows]) for place in range(len(columns))]
-    for place, (column, words) in enumerate(zip(columns, cells, strict=True)):
+    filled = [place for place in range(len(columns)) if any(row[place] not in (None, "") for row in rows)]
+    cells = [words_of([row[place] for row in rows]) for place in filled]
+    for place, words in zip(filled, cells, strict=True):
         values = [row[place] for row in rows if row[place] is not None]
         width = max(map(len, words), default=0)
         is_text = any(isinstance(value, str) for value in values)
@@ -46,7 +52,7 @@ def _print_boxed(title: str, columns: Sequence[str], rows: Sequence[Sequence[Cel
         keep = is_whole and width <= WHOLE_WIDTH
         is_number = bool(values) and all(isinstance(value, int | float) for value in values)
         table.add_column(
-            column,
+            columns[place],
             justify="right" if is_number else "left",
             no_wrap=keep,
             min_width=width if keep else None,
@@ -85,6 +91,8 @@ def _word(value: Cell, short: int) -> str:
         return "-"
     if isinstance(value, UUID):
         return str(value)[:short]
+    if isinstance(value, Tenths):
+        return f"{value:.1f}"
     if isinstance(value, float):
         return f"{value:.3f}"
     if isinstance(value, datetime):

@@ -42,7 +42,7 @@ from core.jobs.kinds import job_spec, job_specs
 from core.services.trials import lock_study
 from core.states import TERMINAL_JOB_STATES
 from core.store.experiments import retire_version
-from core.store.libraries import no_such_library, resolve_folder
+from core.store.libraries import check_files, no_such_library, resolve_folder
 from core.store.registry import PREVIOUS_ALIAS, artifact_folder, lock_registry, no_such_model
 from core.store.tables import Experiment, Job, JobUnit, Library, Model, ModelAlias, Run
 
@@ -58,8 +58,12 @@ _RENAME_IN_STUDIES = text(
 _ENSEMBLES = select(Model).where(Model.kind == "ensemble")
 
 
-def change_library(session: Session, name: str, new_name: str | None, new_path: str | None) -> Library:
+def change_library(
+    session: Session, name: str, new_name: str | None, new_path: str | None, *, force: bool = False
+) -> Library:
     """Give a library another name or folder; None leaves it as it is. Its tracks and results stay.
+
+    A folder that lacks most of its files is refused, unless with `force`.
 
     Jobs know their library by its id, so a new name may come while they run; their parameters keep the name
     that was asked for. The folder may only change while no job reads it.
@@ -67,6 +71,8 @@ def change_library(session: Session, name: str, new_name: str | None, new_path: 
     library = _lock_library(session, name)
     if new_path is not None and (folder := resolve_folder(new_path)) != library.path:
         _refuse_open_job(session, Job.library_id == library.id, LibraryInUse, f"the library {name!r}")
+        if not force:
+            check_files(session, library, folder)
         library.path = folder
     if new_name is not None and new_name != library.name:
         try:

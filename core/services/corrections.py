@@ -6,6 +6,7 @@ Everything is validated before anything is written, and what a request leaves ou
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select
@@ -17,13 +18,14 @@ from core.library.genres import split_genres
 from core.spelling import clean, name_key
 from core.states import Verdict
 from core.store.correction_changes import NewCorrection, Written, write_corrections
-from core.store.corrections import get_content_hash
+from core.store.corrections import get_content_hash, hold_audio, stands_for_file
 from core.store.label_sets import read_vocabulary
 from core.store.libraries import get_library_by_name
 from core.store.tables import Library, Model, Track
 from core.store.track_filters import TrackFilter, matching
 
 MOST_TRACKS = 100_000  # of one request
+AUDIO = (Track.id, Track.content_hash, stands_for_file())  # of a track
 MOST_VERDICTS = 200_000  # of one request: tracks times labels
 LISTED_PROBLEMS = 1000
 MEANINGS = {
@@ -94,13 +96,14 @@ def correct_matching(
 ) -> Bulk:
     """Correct labels of all tracks that are meant. Raises TooManyTracks."""
     spelt = spelt_verdicts(session, verdicts, allow_new=allow_new)
-    tracks = select(Track.content_hash).join(Library, Library.id == Track.library_id)  # not of deleted ones
+    tracks = select(*AUDIO).join(Library, Library.id == Track.library_id)  # not of deleted ones
     query = tracks.where(*matching(session, model, wanted)).limit(MOST_TRACKS + 1)
-    digests = session.scalars(query).all()
-    if len(digests) > MOST_TRACKS:
+    found = session.execute(query).all()
+    if len(found) > MOST_TRACKS:
         raise TooManyTracks(
             f"The query matches more than {MOST_TRACKS:,} tracks: narrow it down, for example by library."
         )
+    digests = _hold(session, found)
     audio = {digest for digest in digests if digest is not None}
     _check_verdicts(len(audio) * len(spelt))
     corrections = [
@@ -163,7 +166,7 @@ def import_tags(
     where = [Track.library_id == get_library_by_name(session, library).id, Track.missing_at.is_(None)]
     if folder:
         where.append(Track.path.startswith(f"{folder}/", autoescape=True))
-    columns = select(Track.path, Track.content_hash, Track.tags["genre"])
+    columns = select(*AUDIO, Track.path, Track.tags["genre"])
     tags = session.execute(columns.where(*where).order_by(Track.path).limit(MOST_TRACKS + 1)).all()
     if len(tags) > MOST_TRACKS:
         raise TooManyTracks(
@@ -172,7 +175,7 @@ def import_tags(
     vocabulary = read_vocabulary(session)
     found = Import(rows=len(tags))
     wanted: dict[tuple[bytes, str], NewCorrection] = {}
-    for path, digest, genres in tags:
+    for digest, (*_, path, genres) in zip(_hold(session, tags), tags, strict=True):
         if digest is None:
             found.leave_out(None, path, "track_not_analysed", f"{MEANINGS['track_not_analysed']}: {path!r}.")
             continue
@@ -241,10 +244,22 @@ def _write(
 
 def _audio_by_path(session: Session, library: str) -> dict[str, bytes | None]:
     """Audio of the present tracks of a library by their paths, in one Unicode form."""
-    query = select(Track.path, Track.content_hash).where(
+    query = select(*AUDIO, Track.path).where(
         Track.library_id == get_library_by_name(session, library).id, Track.missing_at.is_(None)
     )
-    return {_composed(path): digest for path, digest in session.execute(query)}
+    tracks = session.execute(query).all()
+    return {
+        _composed(path): digest for digest, (*_, path) in zip(_hold(session, tracks), tracks, strict=True)
+    }
+
+
+def _hold(session: Session, tracks: Sequence[Sequence[Any]]) -> list[bytes | None]:
+    """The audio of tracks, given as `AUDIO`, which keeps its key until the transaction ends.
+
+    Only a key that stands for a file may change, so only tracks with such a key are locked.
+    """
+    held = hold_audio(session, [track_id for track_id, _, is_of_file, *_ in tracks if is_of_file])
+    return [held.get(track_id, digest) for track_id, digest, *_ in tracks]
 
 
 def _composed(path: str) -> str:

@@ -18,7 +18,7 @@ from core.store.session import SessionFactory, transaction
 from core.store.tables import Model
 from core.store.track_filters import find_label
 
-WHO_HAS_ONE = "only a cross-validated training of a logistic head measures one."
+WHO_HAS_ONE = "only the training of a logistic head measures one."
 TRAINED_ON = (
     "The model was trained on some of these tracks, so its scores may agree with labels that are wrong."
 )
@@ -41,6 +41,7 @@ class Asked:
 class Forecast:
     """How many more corrected tracks give 95 % of the macro-F1 that the model approaches.
 
+    As many are learnt from as in its training: of a single split, only its training part.
     `more` is None if that cannot be told, with the reason; `high` is None if it is too far to tell. A 95 %
     interval.
     """
@@ -115,15 +116,19 @@ def forecast(session: Session, model: Model, library: str | None) -> Forecast:
     if curve["needed"] is None:
         return Forecast(reason=curve["reason"], unmeasured=unmeasured)
     wanted = None if library is None else get_library_by_name(session, library)
-    trained_on: int = results["tracks"]["all"]
-    most = math.ceil(max(curve[name] or 0 for name in ("needed", "low", "high")))
+    tracks: dict[str, int] = results["tracks"]
+    learnt_from = tracks.get("train", tracks["all"])  # the other parts of a single split measure
+
+    def in_all(needed: int) -> int:
+        return math.ceil(needed * tracks["all"] / learnt_from)
+
+    most = in_all(max(curve[name] or 0 for name in ("needed", "low", "high")))
     since = count_corrected_since(
-        session, wanted, run.created_at, new_to=model.id, at_most=max(0, most - trained_on)
+        session, wanted, run.created_at, new_to=model.id, at_most=max(0, most - tracks["all"])
     )
-    have = trained_on + since
 
     def more(needed: int) -> int:
-        return max(0, math.ceil(needed) - have)
+        return max(0, in_all(needed) - tracks["all"] - since)
 
     high = None if curve["high"] is None else more(curve["high"])
     return Forecast(more(curve["needed"]), more(curve["low"]), high, curve["plateau"], unmeasured=unmeasured)

@@ -24,18 +24,24 @@ def record_epochs(
     """Write reports of epochs, again those of a resumed run, and renew the lease.
 
     A new epoch is progress: earlier failures of the unit no longer count. `counted`: the unit's counter
-    becomes the number of epochs, and the job's total what the reports say: the dataset may decide on it.
+    becomes the number of epochs, and the job's total those and the ones to come, at most: the dataset may
+    decide on them, and fits may end early.
     """
     before, reported = save_epochs(session, run_id, reports)
     if counted:
         count_done(session, claim, reported)
         if reports:
-            fits = reports[-1]["folds"] + 1 if reports[-1]["folds"] else 1
-            session.get_one(Job, claim.job_id).total = max(reported, fits * reports[-1]["epochs"])
+            session.get_one(Job, claim.job_id).total = reported + _epochs_to_come(reports[-1])
     elif reported > before:
         reset_failures(session, claim)
     else:
         renew_lease(session, claim)
+
+
+def _epochs_to_come(last: Mapping[str, Any]) -> int:
+    """Epochs after this one, at most: of its fit, of further folds, and of the final fit after them."""
+    fits = 0 if last["folds"] is None else last["folds"] - last["fold"] + 1
+    return int(last["epochs"] - last["epoch"] + fits * last["epochs"])
 
 
 def finish_run(session: Session, claim: Claim, run: Run, finished: FinishedTraining, model: Model) -> None:

@@ -1,5 +1,7 @@
 """Jobs that tune the label thresholds of a model."""
 
+from typing import Any
+
 from sqlalchemy.orm import Session
 
 from core.config.params import JobKind, ThresholdParams
@@ -21,14 +23,19 @@ def prepare_thresholds(session: Session, params: ThresholdParams, _context: Subm
     check_model_name(model.name)
     if not (artifact_folder(model) / VALIDATION_FILE).is_file():
         raise InvalidConfig(
-            f"model: {model.reference} has no scores of validation tracks, which only models "
-            "trained here have; train it again."
+            f"model: {model.reference} has no scores of validation tracks, on which thresholds are "
+            "chosen: only models that are trained here have them."
         )
     if model.single_label:
         raise InvalidConfig(
             f"model: {model.reference} has no thresholds: it gives a track the one label that scores highest."
         )
     return NewJob(JobKind.THRESHOLDS, params.model_dump(mode="json"), total=1, model_id=model.id)
+
+
+def threshold_identity(params: ThresholdParams) -> dict[str, Any]:
+    """As before there was `force`, so that a request is the same as ever without it."""
+    return params.model_dump(mode="json", exclude=None if params.force else {"force"})
 
 
 def _refuse_retry(_session: Session, _old: Job) -> NewJob:
@@ -41,5 +48,6 @@ THRESHOLDS = JobSpec(
     first_unit=THRESHOLDS_UNIT,
     prepare=prepare_thresholds,
     retry=_refuse_retry,
+    identity=threshold_identity,
     hold_references=hold_library_and_model,
 )

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.config.experiment import ExperimentConfig, load_experiment, parse_experiment
-from core.config.models import EnsembleConfig, ModelConfig, RandomForestConfig, TransferConfig
+from core.config.models import EnsembleConfig, ModelConfig, TransferConfig
 from core.config.params import JobKind, TrainingParams
 from core.errors import InvalidConfig, NothingToRetry
 from core.jobs.kinds import JobSpec, NewJob, Progress, SubmissionContext, UnitSpec
@@ -124,11 +124,7 @@ def check_name(config: ExperimentConfig) -> None:
 def planned_epochs(config: ExperimentConfig) -> int:
     """Epochs of all fits together, unless the dataset decides otherwise or some fits stop early."""
     fits = config.split.most_fits
-    if isinstance(config.model, RandomForestConfig | EnsembleConfig):
-        return fits
-    if isinstance(config.model, TransferConfig) and config.model.head == "logistic":
-        return fits
-    return fits * config.training.epochs
+    return fits * config.training.epochs if config.has_epochs else fits
 
 
 def check_bases(session: Session, model: ModelConfig) -> None:

@@ -16,14 +16,14 @@ from core.config.search_space import best_experiment, check_space, explicit_fiel
 from core.config.tuning import Choices, GridConfig, TuningConfig, load_tuning, parse_tuning
 from core.errors import GridExhausted, MFAError, NoBestTrial, NothingToRetry, StudyAtWork
 from core.jobs.jobs import OPEN_JOB_STATES
-from core.jobs.kinds import JobSpec, NewJob, SubmissionContext, UnitSpec, dump_params
+from core.jobs.kinds import JobSpec, NewJob, SubmissionContext, UnitSpec
 from core.jobs.submission import Submission, submit
 from core.services import queues
 from core.services.datasets import check_labels, place_dataset
 from core.services.preparation import PHASE, PLAN_INPUTS, PREPARE, describe_preparation
 from core.services.references import hold_library_and_model
 from core.services.studies import find_front, find_leaders, get_study, list_trials
-from core.services.thresholds import prepare_thresholds
+from core.services.thresholds import prepare_thresholds, threshold_identity
 from core.services.training import (
     TRAINING_TIME_LIMIT_S,
     check_bases,
@@ -194,7 +194,7 @@ def _prepare_best(session: Session, study_id: UUID, number: int | None, context:
 def _identity(params: TuningParams) -> dict[str, Any]:
     """Only what was asked for: a study, or thresholds."""
     if params.thresholds is not None:
-        return {"thresholds": dump_params(params.thresholds)}
+        return {"thresholds": threshold_identity(params.thresholds)}
     return {"study": params.study}
 
 

@@ -5,7 +5,7 @@ A change is what one request has written, on one track or on many; it is undone 
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -44,10 +44,13 @@ from core.store.tables import (
     Correction,
     CorrectionChange,
     CorrectionEntry,
+    Library,
     Review,
+    Track,
 )
 
 LISTED_ENTRIES = 200  # of the history of one piece of audio, the newest first
+MOST_OF_ONE = 50  # verdicts of a change that may be about one piece of audio
 PER_STATEMENT = 10_000  # verdicts; a second or so
 COLUMNS = ("content_hash", "label_key", "label", "verdict")
 
@@ -88,6 +91,7 @@ class ChangeRow:
     change: CorrectionChange
     entries: int  # verdicts that it has written
     standing: int  # of which nobody has changed since
+    track: Track | None = None  # the first that holds its audio, where it is listed and about one
 
 
 def write_corrections(
@@ -320,7 +324,23 @@ def list_changes(
     if cursor is not None:
         query = query.where(key < tuple_(*map(literal, decode_cursor(cursor, datetime.fromisoformat, UUID))))
     rows = [ChangeRow(*row) for row in session.execute(query.limit(limit + 1))]
-    return cut_page(rows, limit, lambda row: (row.change.created_at, row.change.id))
+    page = cut_page(rows, limit, lambda row: (row.change.created_at, row.change.id))
+    tracks = _find_tracks(session, [row.change.id for row in page.items if row.entries <= MOST_OF_ONE])
+    return replace(page, items=[replace(row, track=tracks.get(row.change.id)) for row in page.items])
+
+
+def _find_tracks(session: Session, change_ids: Sequence[UUID]) -> dict[UUID, Track]:
+    """Of the changes that are about one piece of audio: the first track that holds it, by its id."""
+    of_changes = CorrectionEntry.change_id.in_(change_ids)
+    pairs = select(CorrectionEntry.change_id, CorrectionEntry.content_hash).where(of_changes).distinct()
+    audio: dict[UUID, list[bytes]] = {}
+    for change_id, digest in session.execute(pairs):
+        audio.setdefault(change_id, []).append(digest)
+    wanted = {change_id: digests[0] for change_id, digests in audio.items() if len(digests) == 1}
+    holding = select(Track).join(Library, Library.id == Track.library_id)
+    holding = holding.where(Track.content_hash.in_(set(wanted.values()))).order_by(Track.id.desc())
+    found = {track.content_hash: track for track in session.scalars(holding)}
+    return {change_id: found[digest] for change_id, digest in wanted.items() if digest in found}
 
 
 def find_change(session: Session, change_id: UUID) -> ChangeRow:

@@ -8,15 +8,20 @@ from uuid import UUID
 from sqlalchemy import (
     ColumnElement,
     LargeBinary,
+    Uuid,
+    any_,
     cast,
     exists,
     func,
+    literal,
+    or_,
     select,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session, aliased
 
 from core.errors import TrackNotAnalysed, TrackNotFound
+from core.library.content import WITHOUT_PACKETS
 from core.states import Verdict
 from core.store.tables import (
     Correction,
@@ -141,3 +146,21 @@ def get_content_hash(session: Session, track_id: UUID, *, hold: bool = False) ->
     if row.content_hash is None:
         raise TrackNotAnalysed(NOT_IDENTIFIED)
     return bytes(row.content_hash)
+
+
+def stands_for_file() -> ColumnElement[bool]:
+    """Whether a track is known by a hash of its file, until its audio can be hashed.
+
+    An earlier version knew no other, and audio is not hashed while a decoder fails.
+    """
+    prefixed = literal(WITHOUT_PACKETS, LargeBinary).op("||", return_type=LargeBinary())(Track.file_hash)
+    return or_(Track.content_hash == Track.file_hash, Track.content_hash == func.sha256(prefixed))
+
+
+def hold_audio(session: Session, track_ids: Collection[UUID]) -> dict[UUID, bytes | None]:
+    """Which audio these tracks hold, and go on holding until the transaction ends."""
+    if not track_ids:
+        return {}
+    held = select(Track.id, Track.content_hash).where(Track.id == any_(cast(list(track_ids), ARRAY(Uuid))))
+    rows = session.execute(held.order_by(Track.id).with_for_update(read=True))
+    return {track_id: digest for track_id, digest in rows}

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from core.errors import (
     ItemError,
+    LibraryElsewhere,
     LibraryExists,
     LibraryFolderMissing,
     LibraryNotFound,
@@ -20,8 +21,10 @@ from core.errors import (
 )
 from core.library.paths import find_beneath, open_folder, validate_relative
 from core.spelling import suggest
-from core.store.tables import Library
+from core.store.tables import Library, Track
 from core.store.track_counts import count_tracks
+
+COMPARED_TRACKS = 100  # of a library that moves
 
 
 def create_library(session: Session, name: str, path: str) -> tuple[Library, bool]:
@@ -98,6 +101,23 @@ def check_folder(library: Library, path: str) -> None:
     except OSError as error:
         sentence = f"The folder of the library {library.name!r} does not answer: {error.strerror}."
         raise Unavailable(sentence) from error
+
+
+def check_files(session: Session, library: Library, folder: str) -> None:
+    """Check that a folder holds most files of a library, by up to `COMPARED_TRACKS` of them.
+
+    Raises LibraryElsewhere.
+    """
+    present = (Track.library_id == library.id, Track.missing_at.is_(None))
+    query = select(Track.path).where(*present).order_by(Track.id).limit(COMPARED_TRACKS)
+    paths = session.scalars(query).all()
+    found = sum(os.path.lexists(os.path.join(folder, path)) for path in paths)
+    if 2 * found < len(paths):
+        raise LibraryElsewhere(
+            f"Only {found} of {len(paths)} tracks of the library {library.name!r} that were looked for "
+            f"are in {folder}: name the folder that holds what {library.path} has held. `force` moves the "
+            "library there nevertheless."
+        )
 
 
 def list_library_names(session: Session) -> list[str]:

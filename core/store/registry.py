@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from core.config.models import ModelConfig, is_single_label
 from core.errors import Conflict, InvalidConfig, ModelBeingDeleted, ModelNotFound, NothingToRollBackTo
 from core.spelling import suggest
+from core.store.cursor import Page, cut_page, decode_cursor
 from core.store.embeddings import HEAD
 from core.store.tables import Encoder, Model, ModelAlias
 
@@ -149,14 +150,23 @@ def lock_registry(session: Session) -> None:
 
 
 def list_models(session: Session, name: str | None = None) -> list[Model]:
-    """All versions, newest first, or those of one name. Raises ModelNotFound."""
+    """All versions by name, of one name the newest first, or those of one name. Raises ModelNotFound."""
+    return list(page_models(session, name, None, None).items)
+
+
+def page_models(session: Session, name: str | None, cursor: str | None, limit: int | None) -> Page[Model]:
+    """Up to `limit` of `list_models`, in its order; None: all. Raises ModelNotFound and InvalidCursor."""
     query = select(Model).order_by(Model.name, Model.version.desc())
     if name is not None:
         query = query.where(Model.name == name)
-    models = list(session.scalars(query))
-    if name is not None and not models:
+    if cursor is not None:
+        last_name, last_version = decode_cursor(cursor, str, int)
+        older = (Model.name == last_name) & (Model.version < last_version)
+        query = query.where((Model.name > last_name) | older)
+    models = session.scalars(query if limit is None else query.limit(limit + 1)).all()
+    if name is not None and cursor is None and not models:
         raise no_such_model(session, name)
-    return models
+    return cut_page(models, limit or len(models), lambda model: (model.name, model.version))
 
 
 def list_aliases(session: Session) -> dict[str, int]:

@@ -7,6 +7,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from core.store.session import SessionFactory
+from core.store.tables import Map, MapPoint, Model
+from tests.support.builders import make_map
 
 COLOURED = """
 const canvas = document.querySelector(".map-frame canvas");
@@ -50,6 +52,27 @@ def test_points_are_drawn_named_searched_and_opened(
     finally:
         if script:
             browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
+
+
+def test_a_map_that_is_replaced_meanwhile_is_told_and_loaded(
+    browser: Chrome, site: str, filled: SessionFactory
+):
+    browser.get(f"{site}/map")
+    wait = WebDriverWait(browser, 15)
+    wait.until(lambda driver: driver.find_elements(By.CSS_SELECTOR, "mfa-map[data-drawn]"))
+    with filled.begin() as session:
+        old = session.query(Map).one()
+        points = session.query(MapPoint).filter_by(map_id=old.id).all()
+        model = session.query(Model).one()
+        make_map(session, model, [(each.content_hash, each.y, each.x) for each in points])
+    browser.execute_script("window.same = true")
+    browser.find_element(By.ID, "find").send_keys("jazz", Keys.ENTER)
+    wait.until(lambda driver: not driver.execute_script("return window.same"))
+    said = wait.until(lambda driver: driver.find_element(By.CLASS_NAME, "map-said"))
+    wait.until(lambda _: said.text == "A newer map has been drawn meanwhile: this is it.")
+    wait.until(lambda driver: driver.find_elements(By.CSS_SELECTOR, "mfa-map[data-drawn]"))
+    browser.find_element(By.ID, "find").send_keys("jazz", Keys.ENTER)
+    wait.until(lambda _: said.text == "3 points are marked.")
 
 
 def test_the_tracks_in_view_are_listed(browser: Chrome, site: str, filled: SessionFactory):

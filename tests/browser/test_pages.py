@@ -1,9 +1,13 @@
 """What holds for every page in a real browser."""
 
+import csv
+import io
+
 import httpx
 import pytest
 from selenium.webdriver import Chrome, Keys
 from selenium.webdriver.common.by import By
+from selenium.webdriver.support.expected_conditions import url_contains
 from selenium.webdriver.support.ui import WebDriverWait
 
 from core.states import JobState
@@ -63,6 +67,25 @@ def test_a_page_follows_the_server(browser: Chrome, site: str, rest: httpx.Clien
     with filled.begin() as session:
         session.get_one(Job, job).state = JobState.CANCELLED
     WebDriverWait(browser, 15).until(lambda _: "cancelled" in row.text)  # the same row: it is not replaced
+
+
+def test_one_facet_after_another_narrows_the_list_and_what_is_found_is_exported(
+    browser: Chrome, site: str, filled: SessionFactory
+):
+    browser.get(f"{site}/library")
+    wait = WebDriverWait(browser, 15)
+    for label in ("rock", "jazz"):
+        facet = f"//aside[@id='facets']//a[not(@class='not') and starts-with(., '{label}')]"
+        browser.find_element(By.XPATH, facet).click()
+        wait.until(url_contains(f"genre={label}"))
+    shown = {
+        each.text.split(" / ")[1] for each in browser.find_elements(By.CSS_SELECTOR, "table.tracks .path")
+    }
+    export = browser.find_element(By.XPATH, "//a[@download and contains(., 'CSV')]")
+    read = "return fetch(arguments[0]).then((answer) => answer.text())"
+    rows = list(csv.DictReader(io.StringIO(browser.execute_script(read, export.get_attribute("href")))))
+    assert {row["path"] for row in rows} == shown
+    assert len(rows) == 3
 
 
 def test_pages_work_below_a_path_of_a_proxy(browser: Chrome, keyed_url: str, filled: SessionFactory):

@@ -1,19 +1,21 @@
 """Gateway, broker and workers go away while a page is open: it says so, and goes on by itself."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import timedelta
+from pathlib import Path
 
 import httpx
 import pytest
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 
 from core.jobs.kinds import serving_queues
 from core.jobs.workers import DEAD_AFTER_S, record_heartbeat
@@ -22,8 +24,10 @@ from core.local.command import environment_of, free_port
 from core.settings import PROJECT, Settings
 from core.states import JobState
 from core.store.session import SessionFactory
-from core.store.tables import Job, Worker
+from core.store.tables import Job, JobUnit, Worker
 from tests.support.chromium import complaints
+from tests.support.planned import expire, make_due
+from workers.dispatcher import Dispatcher
 
 PATIENCE_S = 30  # the longest pause between two tries of a page is 15 s
 AWAY = "The server does not answer; trying again."
@@ -51,6 +55,9 @@ class Server:
             assert time.monotonic() < deadline
             time.sleep(0.05)
 
+    def is_dead(self) -> bool:
+        return self._process is not None and self._process.poll() is not None
+
     def kill(self) -> None:
         if self._process is not None:
             self._process.kill()
@@ -66,7 +73,7 @@ def started(server: Server) -> Iterator[Server]:
         server.kill()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def broker(open_settings: Settings) -> Iterator[tuple[Server, str]]:
     port, password = free_port(), valkey.new_password()
     command = valkey.server(port, password)
@@ -75,7 +82,7 @@ def broker(open_settings: Settings) -> Iterator[tuple[Server, str]]:
         yield server, valkey.url(port, password)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def gateway(open_settings: Settings, broker: tuple[Server, str]) -> Iterator[tuple[Server, str]]:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
@@ -92,10 +99,19 @@ def gateway(open_settings: Settings, broker: tuple[Server, str]) -> Iterator[tup
         yield server, url
 
 
-def beat(sessions: SessionFactory) -> None:
+def beat(sessions: SessionFactory, *but: str) -> None:
+    """Of a dispatcher, and of a worker that serves all queues but some."""
     with sessions.begin() as session:
-        record_heartbeat(session, "worker@here", sorted(serving_queues()), 1, draining=False)
+        served = sorted(set(serving_queues()) - set(but))
+        record_heartbeat(session, "worker@here", served, 1, draining=False)
         record_heartbeat(session, "dispatcher-here", [], 0, draining=False)
+
+
+def age(sessions: SessionFactory, worker: str) -> None:
+    """As if it had been killed so long ago that this is noticed."""
+    with sessions.begin() as session:
+        long_ago = func.now() - timedelta(seconds=DEAD_AFTER_S + 1)
+        session.execute(update(Worker).where(Worker.name == worker).values(beat_at=long_ago))
 
 
 def test_a_page_outlives_its_servers(
@@ -127,13 +143,61 @@ def test_a_page_outlives_its_servers(
     beat(filled)
     wait.until(lambda _: not said.is_displayed())
 
-    with filled.begin() as session:  # as if it had been killed so long ago
-        long_ago = func.now() - timedelta(seconds=DEAD_AFTER_S + 1)
-        session.execute(update(Worker).where(Worker.name == "worker@here").values(beat_at=long_ago))
-    wait.until(lambda _: "No worker takes from the queue" in said.text)
-    beat(filled)
-    wait.until(lambda _: not said.is_displayed())
-
     assert browser.execute_script("return window.same")  # the page was never reloaded
     browser.get("about:blank")  # or it would miss the gateway at the end
     assert all("ERR_" in each for each in complaints(browser))  # that the killed gateway did not answer
+
+
+def test_a_page_outlives_a_worker_that_is_killed_at_work(
+    browser: Chrome,
+    broker: tuple[Server, str],
+    gateway: tuple[Server, str],
+    filled: SessionFactory,
+    open_settings: Settings,
+    tmp_path: Path,
+):
+    """It dies in the middle of a map, which another one draws while the page of the job stays open."""
+    failpoints = tmp_path / "failpoints"
+    failpoints.mkdir()
+    (failpoints / "map-written").touch()
+    settings = open_settings.model_copy(update={"broker_url": broker[1], "failpoints_dir": failpoints})
+    url, name = gateway[1], f"mortal@{socket.gethostname()}"
+    wait = WebDriverWait(browser, PATIENCE_S)
+
+    def is_seen() -> bool:
+        with filled() as session:
+            return session.scalar(select(Worker).where(Worker.name == name)) is not None
+
+    def is_shown(word: str) -> bool:
+        return word in browser.find_element(By.TAG_NAME, "main").text
+
+    celery = ["-m", "celery", "-A", "workers.app", "worker", "-Q", "batch", "-P", "solo", "-n", name]
+    quiet = ["-l", "error", "--without-gossip", "--without-mingle"]
+    worker = Server([sys.executable, *celery, *quiet], "", settings, is_seen)
+    with filled.begin() as session:
+        session.execute(delete(JobUnit))  # of jobs that this is not about
+    with started(worker), closing(Dispatcher(settings)) as dispatcher:
+        asked = {"kind": "map", "params": {}}
+        job = httpx.post(f"{url}/api/v1/jobs", json=asked, trust_env=False).raise_for_status().json()
+        beat(filled, "batch")
+        browser.get(f"{url}/jobs/{job['id']}")
+        said = browser.find_element(By.TAG_NAME, "mfa-connection")
+        wait.until(lambda _: not said.is_displayed())
+        browser.execute_script("window.same = true")
+        wait.until(lambda _: dispatcher.tick() and worker.is_dead())
+
+        beat(filled, "batch")
+        age(filled, name)
+        wait.until(lambda _: "No worker takes from the queue" in said.text)
+        assert not is_shown("succeeded")
+        with filled.begin() as session:
+            session.execute(delete(Worker).where(Worker.name == name))
+            unit_id = session.scalars(select(JobUnit.id)).one()
+        worker.start()
+        expire(filled, unit_id)
+        dispatcher.tick()
+        make_due(filled, unit_id)  # without the pause after a crash
+        beat(filled, "batch")
+        wait.until(lambda _: dispatcher.tick() and is_shown("succeeded") and not said.is_displayed())
+        assert browser.execute_script("return window.same")
+        browser.get("about:blank")

@@ -18,6 +18,7 @@ FLAGS = (
     "--enable-unsafe-swiftshader",
     "--disable-gpu-compositing",
     "--autoplay-policy=no-user-gesture-required",
+    "--force-prefers-reduced-motion",  # or elements move away while they are clicked
     "--lang=en",
 )
 WIDTHS = (390, 1024, 1440)

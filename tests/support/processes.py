@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import psutil
 
-POOL_CHILD = "spawn_main"  # in the command line of what Celery's pool starts
+POOL_CHILD = "workers.app"  # in the command line of what Celery's pool forks, as in that of its parent
 DECODER = "sandbox.helper"
 
 

@@ -16,6 +16,7 @@ const SOUND_S = 5;
 const SOUND_FROM = 0.3; // of the track
 const KNOWN = 300; // points whose tracks are remembered
 const KEYS = { ArrowLeft: [STEP_PX, 0], ArrowRight: [-STEP_PX, 0], ArrowUp: [0, STEP_PX], ArrowDown: [0, -STEP_PX] };
+const REPLACED = "mfa-map-replaced"; // noted across a reload
 const LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 
 class MusicMap extends HTMLElement {
@@ -45,21 +46,39 @@ class MusicMap extends HTMLElement {
     this.#frame = this.querySelector(".map-frame");
     this.#tip = this.querySelector(".map-tip");
     this.#said = this.querySelector(".map-said");
+    if (sessionStorage.getItem(REPLACED)) this.#say("A newer map has been drawn meanwhile: this is it.");
+    sessionStorage.removeItem(REPLACED);
     this.#load().catch(() => this.#say("The map cannot be read now; load the page again."));
+  }
+
+  // Another map than that of the page answers: places of the two mean different tracks.
+  replace() {
+    sessionStorage.setItem(REPLACED, "yes");
+    this.#say("A newer map has been drawn: it is being loaded.");
+    location.reload();
+  }
+
+  // Whether an answer is of the map of the page; if not, that is loaded.
+  #isCurrent(mapId) {
+    if (mapId !== this.#mapId) this.replace();
+    return mapId === this.#mapId;
   }
 
   async #load() {
     const [facts, positions, colours] = await Promise.all([
       this.#ask("").then((answer) => answer.json()),
-      this.#ask("/points").then((answer) => answer.arrayBuffer()),
-      this.#ask("/colours").then((answer) => answer.arrayBuffer()),
+      this.#ask("/points"),
+      this.#ask("/colours"),
     ]);
-    this.#positions = toNumbers(positions);
+    this.#mapId = facts.map_id;
+    if (!this.#isCurrent(mapOf(positions)) || !this.#isCurrent(mapOf(colours))) return;
+    this.#positions = toNumbers(await positions.arrayBuffer());
     this.#points = this.#makePoints();
     this.#points.onDrawn = () => this.dispatchEvent(new Event("drawn", { bubbles: true }));
     this.#build(facts);
-    this.#palette.useLabels(new Uint8Array(colours), facts.labels);
-    const { tracks, complete } = await (await this.#ask("/unplaced")).json();
+    this.#palette.useLabels(new Uint8Array(await colours.arrayBuffer()), facts.labels);
+    const { map_id: mapId, tracks, complete } = await (await this.#ask("/unplaced")).json();
+    if (!this.#isCurrent(mapId)) return;
     const have = `${tracks.toLocaleString("en")}${complete ? "" : " or more"} ${tracks === 1 ? "track has" : "tracks have"}`;
     if (tracks) this.#say(`${have} no point on this map: analyse them, then draw the map again.`);
   }
@@ -89,7 +108,6 @@ class MusicMap extends HTMLElement {
   }
 
   #build(facts) {
-    this.#mapId = facts.map_id;
     this.dataset.drawn = "";
     this.#canvas.tabIndex = 0;
     this.#canvas.setAttribute("role", "application");
@@ -268,7 +286,7 @@ class MusicMap extends HTMLElement {
 
   async #tell(place) {
     const point = await this.#find(place);
-    if (place !== this.#meant) return;
+    if (place !== this.#meant || !this.#isCurrent(point.map_id)) return;
     const [track] = point.tracks;
     const title = document.createElement("b");
     title.textContent = track ? nameOf(track) : "This track is gone.";
@@ -304,7 +322,7 @@ class MusicMap extends HTMLElement {
       return await this.#known.get(place);
     } catch {
       this.#known.delete(place);
-      return { tracks: [] };
+      return { map_id: this.#mapId, tracks: [] };
     }
   }
 
@@ -321,7 +339,9 @@ class MusicMap extends HTMLElement {
 
   async #open(place) {
     if (place < 0) return;
-    const [track] = (await this.#find(place)).tracks;
+    const { map_id: mapId, tracks } = await this.#find(place);
+    if (!this.#isCurrent(mapId)) return;
+    const [track] = tracks;
     if (track) location.href = `${this.dataset.page}${track.id}`;
     else this.#say("This track is gone.");
   }
@@ -346,7 +366,7 @@ class MusicMap extends HTMLElement {
     if (by === "score") parameters.label = label;
     if (by === "disagreement") parameters.against = against;
     const answer = await this.#ask("/colours", parameters);
-    if (!answer.headers.get("ETag")?.startsWith(`"${this.#mapId}.`)) return location.reload(); // another map by now
+    if (!this.#isCurrent(mapOf(answer))) return;
     const colours = new Uint8Array(await answer.arrayBuffer());
     const libraries = by === "library" ? await this.#libraries() : [];
     this.#palette.use(by, colours, libraries);
@@ -365,6 +385,7 @@ class MusicMap extends HTMLElement {
       return;
     }
     const found = await (await this.#ask("/matches", { text })).json();
+    if (!this.#isCurrent(found.map_id)) return;
     this.#matches = found.places;
     const count = `${found.places.length}${found.complete ? "" : " and more"}`;
     this.#say(found.places.length ? `${count} ${found.places.length === 1 ? "point is" : "points are"} marked.` : "No track on the map is like that.");
@@ -415,6 +436,11 @@ function nameOf(track) {
   return String(track.tags?.title ?? track.path.split("/").at(-1));
 }
 
+// The id of the map in the ETag of an answer of bytes.
+function mapOf(answer) {
+  return answer.headers.get("ETag")?.match(/"([0-9a-f-]{36})/)?.[1];
+}
+
 // The server sends 16-bit numbers with their low byte first.
 function toNumbers(buffer) {
   if (LITTLE_ENDIAN) return new Uint16Array(buffer);
@@ -425,6 +451,11 @@ function toNumbers(buffer) {
 // A new map has been drawn: its points, names and table are read again.
 const current = () => document.getElementById("current-map")?.dataset.map;
 const shown = current();
-document.getElementById("drawing")?.addEventListener("refreshed", () => current() === shown || location.reload());
+document.getElementById("drawing")?.addEventListener("refreshed", () => {
+  if (current() === shown) return;
+  const map = document.querySelector("mfa-map");
+  if (map) map.replace();
+  else location.reload(); // the first one
+});
 
 customElements.define("mfa-map", MusicMap);

@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from core.config.dataset import LabelConfig, PathLabels
+from core.errors import UnusableDataset
 from core.library.genres import SEPARATORS, split_genres
 from core.ml.datasets.examples import Dataset, Example
 from core.ml.datasets.labels import renaming, selected_labels
@@ -52,6 +53,12 @@ def read(
     notes: list[str] = []
     if corrections:
         labels, notes = _all_corrected(labels, [track.verdicts for track in ordered], facets or {})
+    if labels_from == "genre_tags" and ordered and not any(labels):
+        raise UnusableDataset(
+            f"None of the {len(ordered)} tracks of the library {root.name} has a genre tag: take their "
+            "labels from folders (`labels_from: folder`, `mfa train LIBRARY --labels folder`) or from what "
+            "people said (`kind: corrections`, `--labels corrections`)."
+        )
     examples = tuple(
         Example(track.path, root / track.path, found, track.artist or None, track.album or None)
         for track, found in zip(ordered, labels, strict=True)

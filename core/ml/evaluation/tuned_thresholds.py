@@ -11,12 +11,14 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from core.ml.evaluation.arrays import Bools, Floats, nan_mean
+from core.ml.evaluation.arrays import Bools, Floats
+from core.ml.evaluation.randomization import chance_of_gain
 from core.ml.evaluation.thresholds import choose_thresholds, cross_fitted, thresholds_for_precision
 
 Folds = npt.NDArray[np.int64]  # (N,)
-Verdict = Literal["better", "not_better", "unchanged"]
+Verdict = Literal["better", "undecided", "not_better", "unchanged"]
 STEPS = 6
+MOST_CHANCE = 0.05  # of a gain that counts as shown
 NOT_LEARNT = "no validation track that has it was scored by a model that had learnt it"
 
 
@@ -36,7 +38,7 @@ class Aim:
 
 @dataclass(frozen=True)
 class Counts:
-    """Decisions per label (L,) on the tracks that count for it."""
+    """Decisions per label (..., L) on the tracks that count for it."""
 
     hits: npt.NDArray[np.int64]
     given: npt.NDArray[np.int64]
@@ -54,7 +56,7 @@ class Counts:
 
 
 def _shares(parts: npt.NDArray[np.int64], wholes: npt.NDArray[np.int64]) -> Floats:
-    return np.asarray(np.divide(parts, wholes, out=np.full(len(parts), np.nan), where=wholes > 0))
+    return np.asarray(np.divide(parts, wholes, out=np.full(parts.shape, np.nan), where=wholes > 0))
 
 
 @dataclass(frozen=True)
@@ -74,18 +76,32 @@ class TunedThresholds:
     unreached: Bools  # (L,): labels without the precision that was asked for
     value_before: float  # of the aim, a mean over the measured labels; NaN without any
     value: float
+    chance: float | None  # of a gain as high if both thresholds were worth the same; None without a gain
 
     def verdict(self, before: Sequence[float]) -> Verdict:
-        """Whether the aim is shown to be reached better than by the thresholds `before` (L,)."""
+        """Whether the aim is shown to be reached better than by the thresholds `before` (L,).
+
+        Undecided if it is reached better, but by no more than chance may do.
+        """
         if np.allclose(self.thresholds, before, rtol=0, atol=1e-6):
             return "unchanged"
-        return "better" if self.value > self.value_before else "not_better"
+        if self.chance is None:
+            return "not_better"
+        return "better" if self.chance < MOST_CHANCE else "undecided"
 
 
 def tune(
-    aim: Aim, targets: Bools, scores: Floats, known: Bools, folds: Sequence[int], former: Sequence[float]
+    aim: Aim,
+    targets: Bools,
+    scores: Floats,
+    known: Bools,
+    groups: Sequence[int],
+    folds: Sequence[int],
+    former: Sequence[float],
 ) -> TunedThresholds:
     """Choose thresholds on scores (N, L), of which only `known` ones count, in place of `former` ones (L,).
+
+    `groups` (N,): tracks of a group, as of an artist, are not independent; each is in one of the `folds`.
 
     A label that cannot be measured, or whose precision on tracks of other `folds` (N,) is lower than asked
     for, keeps its former threshold. So does one whose former threshold has that precision and no less recall.
@@ -98,8 +114,8 @@ def tune(
     def choose(rows: npt.NDArray[np.intp]) -> Floats:
         return _choose(aim, targets[rows], scores[rows], known[rows], numbers[rows])
 
-    new = _count(targets, cross_fitted(targets, scores, folds, choose), known)
-    before = _count(targets, scores >= limits, known)
+    decided, decided_before = cross_fitted(targets, scores, folds, choose), scores >= limits
+    new, before = _count(targets, decided, known), _count(targets, decided_before, known)
     measured = before.positives > 0
     is_single = len(set(folds)) == 1
     fitted = _count(targets, scores >= chosen, known)
@@ -112,6 +128,12 @@ def tune(
     counts = Counts(
         np.where(keeps, before.hits, new.hits), np.where(keeps, before.given, new.given), before.positives
     )
+    value_before, value = float(_value(aim, before, measured)), float(_value(aim, counts, measured))
+    chance = None
+    if value > value_before:
+        changes = np.where(known & ~keeps, decided.astype(np.int64) - decided_before, 0)
+        differences = _by_group(targets, changes, groups)
+        chance = _chance(aim, (counts, before), differences, measured)
     return TunedThresholds(
         thresholds=np.where(keeps, limits, chosen),
         counts=counts,
@@ -119,8 +141,9 @@ def tune(
         kept=kept,
         measured=measured,
         unreached=np.array([reason is not None and aim.min_precision is not None for reason in missed]),
-        value_before=_value(aim, before, measured),
-        value=_value(aim, counts, measured),
+        value_before=value_before,
+        value=value,
+        chance=chance,
     )
 
 
@@ -191,12 +214,43 @@ def _why_no_gain(aim: Aim, before: Counts, new: Counts, place: int) -> str | Non
     return f"it has a precision of {before.precision[place]:.3f} already, and no other one more recall"
 
 
-def _value(aim: Aim, counts: Counts, measured: Bools) -> float:
-    """The mean F-beta, or the mean recall at the precision, which is 0 for labels that do not reach it."""
+def _value(aim: Aim, counts: Counts, measured: Bools) -> Floats:
+    """The mean F-beta, or the mean recall at the precision, which is 0 for labels that do not reach it.
+
+    One for each row of the counts (..., L); NaN if no label is measured.
+    """
     if aim.min_precision is not None:
         reached = np.nan_to_num(counts.precision) >= aim.min_precision
-        return nan_mean(np.where(measured, np.where(reached, counts.recall, 0.0), np.nan))
-    weight = aim.beta**2
-    whole = counts.given + weight * counts.positives
-    f = np.divide((1 + weight) * counts.hits, whole, out=np.zeros(len(whole)), where=whole > 0)
-    return nan_mean(np.where(measured, f, np.nan))
+        of_labels = np.where(reached, counts.recall, 0.0)
+    else:
+        weight = aim.beta**2
+        whole = counts.given + weight * counts.positives
+        of_labels = np.divide((1 + weight) * counts.hits, whole, out=np.zeros(whole.shape), where=whole > 0)
+    if not measured.any():
+        return np.full(of_labels.shape[:-1], np.nan)
+    return np.asarray(of_labels[..., measured].mean(axis=-1))
+
+
+def _by_group(targets: Bools, changes: npt.NDArray[np.int64], groups: Sequence[int]) -> tuple[Floats, Floats]:
+    """How many more hits, and labels given, each group has by changed decisions (N, L): (G, L) of each."""
+    numbers, places = np.unique(np.asarray(groups), return_inverse=True)
+    hits, given = np.zeros((2, len(numbers), changes.shape[1]))
+    np.add.at(hits, places, changes * targets)
+    np.add.at(given, places, changes)
+    return hits, given
+
+
+def _chance(
+    aim: Aim, counts: tuple[Counts, Counts], differences: tuple[Floats, Floats], measured: Bools
+) -> float:
+    """The chance of a gain as high as of the first counts over the second, were both thresholds alike."""
+    new, old = counts
+
+    def gain(exchanged: Floats) -> Floats:
+        hits, given = (np.rint(exchanged @ each).astype(np.int64) for each in differences)
+        positives = np.broadcast_to(new.positives, hits.shape)
+        ours = Counts(new.hits - hits, new.given - given, positives)
+        theirs = Counts(old.hits + hits, old.given + given, positives)
+        return _value(aim, ours, measured) - _value(aim, theirs, measured)
+
+    return chance_of_gain(gain, len(differences[0]))

@@ -70,6 +70,8 @@ class Stage:
     fold: int | None = None  # from 1
     folds: int | None = None
     epoch_tracks: int | None = None  # of the fit on all tracks, so that those of the folds take as many steps
+    scores_training: bool = False  # whether the training tracks are scored too, each by a fit without it
+    epochs: int | None = None  # if not all of the configuration, whose learning rates these have
 
     def seed(self, of_training: int) -> int:
         """The seed of this fit: different for every fit of every training."""

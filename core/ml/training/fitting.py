@@ -12,6 +12,7 @@ from core.ml.datasets.examples import Part
 from core.ml.training.bases import Resolved
 from core.ml.training.checkpoint import Checkpoint, Checkpoints
 from core.ml.training.context import Stage, TrainingContext
+from core.ml.training.early_stopping import best_epochs, describe, final_epochs, with_validation
 from core.ml.training.learners import fit_model
 from core.ml.training.prediction import HeldOutScores, Scores, joined, predict
 from core.ml.training.prepared_dataset import PreparedDataset
@@ -26,6 +27,7 @@ class Fitted:
     history: list[EpochReport]
     validation: HeldOutScores  # for choosing thresholds and calibration; may contain training tracks
     test: HeldOutScores  # with cross-validation the same as `validation`
+    notes: tuple[str, ...] = ()  # sentences on how the fits ended
 
 
 def fit_all(
@@ -41,7 +43,7 @@ def _hold_out(
     resolved: Resolved, prepared: PreparedDataset, context: TrainingContext, checkpoints: Path
 ) -> Fitted:
     rows = {part: prepared.rows(prepared.splits[0].part(part)) for part in Part}
-    stage = Stage(rows[Part.TRAIN], rows[Part.VALIDATION], checkpoints / "only")
+    stage = Stage(rows[Part.TRAIN], rows[Part.VALIDATION], checkpoints / "only", scores_training=True)
     fitted = fit_model(resolved, prepared, stage, context)
     validation, test = (
         HeldOutScores(rows[part], _score(fitted.module, prepared, rows[part], context), [0] * len(rows[part]))
@@ -57,8 +59,9 @@ def _cross_validate(
 ) -> Fitted:
     """Score every track by the model that was not trained on it; the final model is trained on all tracks."""
     parts = list(_folds(resolved, prepared, context, checkpoints))
+    best = best_epochs([history for _, _, history in parts])
     everything = list(range(len(prepared.dataset.examples)))
-    stage = Stage(everything, [], checkpoints / "final")
+    stage = Stage(everything, [], checkpoints / "final", epochs=final_epochs(best))
     fitted = fit_model(resolved, prepared, stage, context)
     scored = HeldOutScores(
         rows=[row for rows, _, _ in parts for row in rows],
@@ -66,7 +69,8 @@ def _cross_validate(
         folds=[fold for fold, (rows, _, _) in enumerate(parts, start=1) for _ in rows],
     )
     history = [report for _, _, of_fold in parts for report in of_fold] + fitted.reports
-    return Fitted(fitted.module, history, scored, scored)
+    note = describe(best, resolved.config)
+    return Fitted(fitted.module, history, scored, scored, (note,) if note else ())
 
 
 def _folds(
@@ -82,6 +86,7 @@ def _folds(
             folder = checkpoints / f"fold-{number}"
             train = prepared.rows(split.train)
             stage = Stage(train, [], folder, fold=number, folds=count, epoch_tracks=total)
+            stage = with_validation(stage, prepared, resolved.config)
             fitted = fit_model(resolved, prepared, stage, context)
             history, scores = fitted.reports, _score(fitted.module, prepared, rows, context)
             if is_first():

@@ -55,10 +55,14 @@ def recall(status: os.stat_result, cache_dir: Path) -> Identity | None:
 
 
 def identify(file: BinaryIO, cache_dir: Path) -> Identity:
-    """Read the whole file and cache its identity. Raises Unreadable if the disk cannot read it."""
+    """Read the whole file and cache its identity. Raises Unreadable if the disk cannot read it.
+
+    Where its audio could not be hashed, the substitute is not cached: the next reader tries again.
+    """
     try:
         before = os.fstat(file.fileno())
-        content = hash_audio(file) or identity_without_audio(file_hash(file))
+        audio = hash_audio(file)
+        content = audio or identity_without_audio(file_hash(file))
         credits, tags_error = read_credits(file)
         after = os.fstat(file.fileno())
     except OSError as error:
@@ -68,7 +72,7 @@ def identify(file: BinaryIO, cache_dir: Path) -> Identity:
     if tags_error is not None:
         log.warning("the tags of %.300r cannot all be read: %s", str(file.name), tags_error)
     found = Identity(content.hex(), credits)
-    if _key(before) == _key(after):
+    if audio is not None and _key(before) == _key(after):
         remember(after, found, cache_dir)
     return found
 

@@ -28,7 +28,7 @@ class FittedModel:
 
     module: nn.Module
     reports: list[EpochReport]
-    out_of_fold: HeldOutScores | None = None  # of the training tracks, each by a fit without it
+    out_of_fold: HeldOutScores | None = None  # of the training tracks, if the kind of model can score them
 
 
 def fit_model(

@@ -20,11 +20,12 @@ def fit_network(
 ) -> tuple[nn.Module, list[EpochReport]]:
     """The network with its best averaged weights, and the report of every epoch. Raises TrainingStopped."""
     training = context.config.training
+    epochs = stage.epochs or training.epochs
     with torch.random.fork_rng():
         torch.manual_seed(stage.seed(context.config.seed))
         fit = start(model, tracks, stage, context)
         trained = share_gradients(fit.model, context.device)
-        while fit.progress.epoch < training.epochs and not fit.progress.is_exhausted(training.patience):
+        while fit.progress.epoch < epochs and not fit.progress.is_exhausted(training.patience):
             _train_epoch(fit, trained)
             _end_epoch(fit)
     if fit.best:
@@ -73,7 +74,7 @@ def _end_epoch(fit: Fit) -> None:
         raise
     report = EpochReport(
         epoch=progress.epoch + 1,
-        epochs=fit.context.config.training.epochs,
+        epochs=stage.epochs or fit.context.config.training.epochs,
         fold=stage.fold,
         folds=stage.folds,
         train_loss=progress.loss_sum / fit.sampler.steps,

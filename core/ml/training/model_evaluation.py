@@ -131,6 +131,7 @@ def evaluate_model(
             unmeasured=unmeasured,
             left_out=len(truth) - len(kept),
             by_default=[] if exclusive else _undecided(prepared, fitted.validation),
+            notes=fitted.notes,
             searched=searched,
         ),
         co_occurrence=counts,

@@ -39,19 +39,21 @@ def make_results(
     unmeasured: Mapping[str, str],
     left_out: int,
     by_default: Sequence[str],
+    notes: Sequence[str] = (),
     searched: bool = False,
 ) -> dict[str, Any]:
     """`postprocessed`: targets, and scores (N, L) as users get them; `co_occurrence`: counts (L, L).
 
     `supports` (L,): held-out tracks with each label; `unmeasured`: why labels cannot be measured; `left_out`:
     how many tracks have only labels that the model which scored them had not learnt, and are not measured on;
-    `by_default`: labels whose threshold no validation track has decided.
+    `by_default`: labels whose threshold no validation track has decided; `notes`: how the fits ended.
     """
     splits = prepared.splits
     errors, squares = calibration_error(*postprocessed), brier_score(*postprocessed)
     parts = {part.value: len(splits[0].part(part)) for part in Part} if len(splits) == 1 else None
     warnings = unmeasured_notes(unmeasured, left_out, by_default)
     warnings += [*unused_keys(resolved.config), *(text for split in splits for text in split.report.warnings)]
+    warnings += notes
     warnings += [
         f"{base.name} may have been trained on test tracks of this model: its scores may be too high."
         for base in resolved.bases

@@ -20,6 +20,14 @@ def write_threshold_card(card: ModelCard, result: Mapping[str, Any]) -> str:
         else "All validation tracks are of one artist or album: precision and recall are those on the tracks "
         "that the thresholds were chosen on, and too high."
     )
+    chance = (
+        [
+            "The gain may be chance: of thresholds that are worth the same, one looks better by as much in "
+            f"{result['chance']:.0%} of cases."
+        ]
+        if result["verdict"] == "undecided"
+        else []
+    )
     kept = [
         f"- {one['label']} keeps its threshold: {one['kept']}." for one in result["labels"] if one["kept"]
     ]
@@ -31,6 +39,7 @@ def write_threshold_card(card: ModelCard, result: Mapping[str, Any]) -> str:
         measured,
         f"The {result['measure']}: {number_of(result['value'])}, with the former thresholds "
         f"{number_of(result['value_before'])}.",
+        *chance,
         "",
         *rows,
         *([""] if kept else []),

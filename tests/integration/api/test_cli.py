@@ -452,7 +452,8 @@ def test_a_stack_that_cannot_start_is_one_line(mfa, files, monkeypatch):
 def test_libraries_are_listed_renamed_moved_and_removed(mfa, db, music):
     with db.begin() as session:
         library = make_library(session, name="home", path=str(music))
-        make_track(session, library)
+        make_track(session, library, path="there.mp3")
+    (music / "jazz" / "there.mp3").touch()
     listed = mfa("libraries").stdout
     assert "home" in listed
     assert str(music) in listed

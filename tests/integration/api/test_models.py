@@ -229,3 +229,24 @@ def test_only_two_to_ten_known_models_are_compared(http):
         ("other,nope", 404, "model_not_found"),
     ):
         assert problem_of(http.get(f"{MODELS}/compare", params={"models": names}), status) == code, names
+
+
+def test_models_are_paged_if_a_limit_is_given_and_else_come_at_once(http, db):
+    with db.begin() as session:
+        for name, version in (("a", 1), ("a", 2), ("a", 10), ("b", 1)):
+            make_model(session, alias=None, name=name, version=version)
+    everything = http.get(MODELS).json()
+    assert everything["next_cursor"] is None
+    found: list[Any] = []
+    query: dict[str, Any] = {"limit": 3}
+    while "cursor" not in query or query["cursor"]:
+        page = http.get(MODELS, params=query).json()
+        assert len(page["items"]) == 3 or not page["next_cursor"]
+        found += page["items"]
+        query["cursor"] = page["next_cursor"]
+    assert found == everything["items"]
+    assert [each["version"] for each in found if each["name"] == "a"] == [10, 2, 1]
+    of_one = http.get(f"{MODELS}/a", params={"limit": 2}).json()
+    rest = http.get(f"{MODELS}/a", params={"cursor": of_one["next_cursor"]}).json()
+    assert [each["version"] for each in of_one["items"] + rest["items"]] == [10, 2, 1]
+    assert problem_of(http.get(MODELS, params={"cursor": "x"}), 422) == "invalid_cursor"

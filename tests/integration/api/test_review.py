@@ -96,6 +96,10 @@ CURVE = {"needed": 71, "low": 52, "high": None, "plateau": 0.86, "reason": None}
             {"tracks": {"all": 40}, "learning_curve": CURVE},
             {"more": 30, "low": 11, "high": None, "plateau": 0.86, "reason": None, "unmeasured": []},
         ),
+        (
+            {"tracks": {"all": 50, "train": 40}, "learning_curve": CURVE},
+            {"more": 38, "low": 14, "high": None},
+        ),
         ({"tracks": {"all": 90}, "learning_curve": CURVE | {"high": 95}}, {"more": 0, "low": 0, "high": 4}),
         (
             {

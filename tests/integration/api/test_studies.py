@@ -434,7 +434,7 @@ def test_tune_follows_its_trials_and_shows_the_best(mfa, db, monkeypatch, open_s
     assert "The best is trial 1" in result.stdout
     assert "training.lr 0.02" in result.stdout
     assert "A trial failed: The loss is nan." in result.stdout
-    assert "Share of the variance of roc_auc_macro" in result.stdout
+    assert "Share of the variance of ROC-AUC, mean over labels" in result.stdout
     with db() as session:
         study = session.scalars(select(Study)).one()
     assert study.config["n_trials"] == 9

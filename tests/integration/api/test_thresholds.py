@@ -33,10 +33,16 @@ def _trained_model(db, tmp_path: Path) -> None:
 def test_a_job_of_its_own_kind_is_made(http, body):
     response = http.post(JOBS, json=body, headers={"Idempotency-Key": "once"})
     job = response.json()
-    assert (response.status_code, job["kind"], job["params"]) == (202, "thresholds", PARAMS)
+    assert (response.status_code, job["kind"], job["params"]) == (
+        202,
+        "thresholds",
+        PARAMS | {"force": False},
+    )
     assert (job["state"], job["progress"]["total"]) == ("queued", 1)
     again = http.post(JOBS, json=body, headers={"Idempotency-Key": "once"})
     assert (again.json()["id"], again.headers["Idempotent-Replayed"]) == (job["id"], "true")
+    forced = {"kind": "thresholds", "params": PARAMS | {"force": True}}
+    assert http.post(JOBS, json=forced, headers={"Idempotency-Key": "once"}).status_code == 422
     (other,) = (form for form in FORMS if form is not body)
     assert http.post(JOBS, json=other, headers={"Idempotency-Key": "once"}).status_code == 422
 

@@ -152,7 +152,8 @@ def test_a_model_is_shown_with_intervals_notes_and_what_cannot_be_measured(mfa, 
     for name in ("twelve@1", "twelve@2"):
         shown = mfa("models", "show", name).stdout
         assert "ROC-AUC, mean over labels\t0.9\t0.8\t0.95\n" in shown
-        assert "harp cannot be measured: its 2 tracks are of one artist or album." in shown
+        assert "means over labels are of the 1 of" in shown.lower()
+        assert shown.count("harp") == 1
         assert "Note: These labels cannot be measured (harp)." in shown
         assert ("thresholds are not those of twelve@1" in shown) == (name == "twelve@2")
         assert "measured_labels" not in shown

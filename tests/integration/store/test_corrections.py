@@ -10,8 +10,10 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from core.errors import ChangeNotFound, Invalid
+from core.library.content import identity_without_audio
+from core.library.correction_files import Row
 from core.services.changes import delete_library
-from core.services.corrections import correct_track
+from core.services.corrections import correct_matching, correct_track, import_rows, import_tags
 from core.services.sweep import sweep_tracks
 from core.states import LabelSource, Verdict
 from core.store.contents import move_results
@@ -41,7 +43,7 @@ COLUMNS_OF_REVIEW = (
     Review.sampled_at,
     Review.confirmed_at,
 )
-AUDIO, OTHER = b"a" * 32, b"b" * 32
+AUDIO, OTHER, FILE = b"a" * 32, b"b" * 32, b"f" * 32
 YES, NO, UNSURE = Verdict.YES, Verdict.NO, Verdict.UNSURE
 
 
@@ -338,6 +340,39 @@ def test_a_correction_of_a_track_whose_audio_gets_another_key_meanwhile_moves_wi
     with transaction(clean_database) as session:
         assert session.scalars(select(Track.content_hash)).all() == [OTHER]
         assert said(session, OTHER) == {"jazz": YES}
+
+
+@pytest.mark.parametrize("way", ["query", "csv", "tags"])
+@pytest.mark.parametrize("key", [FILE, identity_without_audio(FILE)], ids=["file", "substitute"])
+def test_corrections_of_many_tracks_move_with_those_whose_audio_gets_its_own_key_meanwhile(
+    clean_database, way, key
+):
+    with transaction(clean_database) as session:
+        model, library = make_model(session), make_library(session, name="home")
+        make_track(session, library, path="a.mp3", content_hash=key, file_hash=FILE, tags={"genre": ["jazz"]})
+
+    def correct(session: Session) -> None:
+        options: Any = {"author": "me", "note": None, "allow_new": True, "dry_run": False}
+        if way == "query":
+            correct_matching(session, model, TrackFilter(), {"jazz": YES}, **options)
+        elif way == "csv":
+            import_rows(session, "home", [Row(2, "a.mp3", "jazz", YES)], **options)
+        else:
+            import_tags(session, "home", "", separators=";", aliases={}, **options)
+
+    def move() -> None:
+        with transaction(clean_database) as session:
+            move_results(session, {key: OTHER})
+
+    mover = threading.Thread(target=move)
+    with transaction(clean_database) as session:
+        correct(session)
+        mover.start()
+        mover.join(timeout=0.3)
+    mover.join(timeout=10)
+    with transaction(clean_database) as session:
+        assert said(session, OTHER) == {"jazz": YES}
+        assert said(session, key) == {}
 
 
 def test_people_who_correct_the_same_tracks_at_once_lose_nothing(clean_database):

@@ -23,8 +23,10 @@ from tests.support.builders import make_model, make_run
 from tests.support.planned import LEASE_S
 
 
-def reports(*epochs: int, fold: int | None = None, loss: float = 1.0) -> list[dict[str, Any]]:
-    shape = {"folds": None, "epochs": 10, "fold": fold}
+def reports(
+    *epochs: int, fold: int | None = None, folds: int | None = None, loss: float = 1.0
+) -> list[dict[str, Any]]:
+    shape = {"folds": folds, "epochs": 10, "fold": fold}
     return [{"epoch": epoch, "train_loss": loss} | shape for epoch in epochs]
 
 
@@ -56,6 +58,20 @@ def test_epochs_are_written_once_however_often_they_are_reported(session, claime
     assert [(each.fold, each.epoch) for each in found] == [(1, 1), (0, 1), (0, 2), (0, 3), (0, 4)]
     assert [each.metrics["train_loss"] for each in found[1:]] == [1.0, 0.5, 0.5, 0.5]
     assert (unit.done, unit.crash_count) == (5, 0)
+
+
+def test_the_total_of_a_job_counts_no_epochs_that_ended_fits_have_left_out(session, claimed):
+    job, found = session.get_one(Job, claimed.job_id), []
+    of_final = [report | {"epochs": 2} for report in reports(1, 2)]
+    for new in (
+        reports(1, fold=1, folds=2),
+        reports(2, 3, fold=1, folds=2),
+        reports(1, fold=2, folds=2),
+        of_final,
+    ):
+        record_epochs(session, claimed, claimed.job_id, new, counted=True)
+        found.append(job.total)
+    assert found == [30, 30, 3 + 20, 4 + 2]
 
 
 @pytest.mark.parametrize("counted", [True, False])

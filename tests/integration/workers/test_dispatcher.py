@@ -13,6 +13,7 @@ from uuid import uuid4
 import pytest
 from redis import Redis
 from sqlalchemy import select, text, update
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from core.jobs import endings, reaping
@@ -26,10 +27,12 @@ from core.store.tables import Job, JobUnit, Worker
 from tests.support.builders import make_job, make_run, make_worker
 from tests.support.planned import claim, expire, finish, plan_job, read_job, read_unit, try_claim
 from workers import dispatcher as dispatcher_module
-from workers.dispatcher import WINDOW_PER_SLOT, Dispatcher, NotificationListener
+from workers.dispatcher import WINDOW_PER_SLOT, Dispatcher
+from workers.notifications import NotificationListener
 
 DATABASE_OF_THESE_TESTS = 9
 DAY_S = 24 * 3600
+LONG_S = 60.0  # longer than any wait in here may take
 
 
 @pytest.fixture(autouse=True)
@@ -415,20 +418,24 @@ def test_the_sweep_removes_rows_of_dead_workers(dispatcher, clean_database):
 
 
 @pytest.fixture
-def listener(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[NotificationListener]:
-    monkeypatch.setattr(dispatcher_module, "TICK_S", 0.01)
+def listener(database_url: str) -> Iterator[NotificationListener]:
     made = NotificationListener(database_url)
-    made.wait()  # listens from now on
+    made.wait(LONG_S)  # listens from now on
     yield made
     made.close()
 
 
-def test_new_units_wake_the_dispatcher(listener, clean_database, monkeypatch):
-    monkeypatch.setattr(dispatcher_module, "TICK_S", 60.0)
+def took_s(act: Callable[[], object]) -> float:
+    begun = time.monotonic()
+    act()
+    return time.monotonic() - begun
+
+
+def test_new_units_wake_the_dispatcher(listener, clean_database):
     awake = threading.Event()
 
     def wait() -> None:
-        listener.wait()
+        listener.wait(LONG_S)
         awake.set()
 
     thread = threading.Thread(target=wait, daemon=True)
@@ -440,17 +447,40 @@ def test_new_units_wake_the_dispatcher(listener, clean_database, monkeypatch):
     thread.join(timeout=10)
 
 
-def test_a_lost_connection_only_costs_a_tick(listener, clean_database, monkeypatch):
+def test_a_request_to_stop_ends_every_wait(listener):
+    listener.wake()
+    assert took_s(lambda: (listener.wait(LONG_S), listener.wait(LONG_S))) < 30
+
+
+def test_a_lost_connection_only_costs_a_second(listener, clean_database):
     listening = (
         "SELECT pid FROM pg_stat_activity WHERE query LIKE 'LISTEN %' AND datname = current_database()"
     )
     with clean_database() as session:
         session.execute(text(f"SELECT pg_terminate_backend(pid) FROM ({listening}) AS listeners"))
-    listener.wait()
-    listener.wait()
-    monkeypatch.setattr(dispatcher_module, "TICK_S", 60.0)
+    assert took_s(lambda: (listener.wait(LONG_S), listener.wait(LONG_S))) < 30
     with transaction(clean_database) as session:
         notify_dispatcher(session)
-    begun = time.monotonic()
-    listener.wait()
-    assert time.monotonic() - begun < 30
+    assert took_s(lambda: listener.wait(LONG_S)) < 30
+
+
+def test_it_rests_while_no_job_is_open(dispatcher, clean_database):
+    assert dispatcher.is_at_rest
+    (unit_id,) = plan_job(clean_database, 0).unit_ids
+    dispatcher.tick()
+    assert not dispatcher.is_at_rest
+    claimed = claim(clean_database, unit_id)
+    dispatcher.tick()
+    assert not dispatcher.is_at_rest
+    finish(clean_database, claimed)
+    dispatcher.tick()
+    assert dispatcher.is_at_rest
+
+
+def test_it_does_not_rest_when_the_database_is_away(dispatcher, monkeypatch):
+    def fail(_session: Session) -> bool:
+        raise OperationalError("SELECT", {}, Exception("gone"))
+
+    monkeypatch.setattr(dispatcher_module, "has_open_jobs", fail)
+    assert not dispatcher.tick()
+    assert not dispatcher.is_at_rest

@@ -16,6 +16,7 @@ from redis.exceptions import ConnectionError as BrokerAway
 from sqlalchemy import make_url, select
 
 from core.jobs.queue import KEY_PREFIX
+from core.local.command import QUIET
 from core.settings import PROJECT
 from core.store.session import SessionFactory
 from core.store.tables import Worker
@@ -26,7 +27,7 @@ from workers.liveness import QUEUE_PREFIX, STALLED_AFTER, LivenessProbe
 WORKER = """
 from workers import liveness
 from workers.app import app
-liveness.SEND_EVERY_S = 0.3
+liveness.SEND_EVERY_S = 0.6
 app.conf.broker_transport_options["socket_timeout"] = 1  # so long the end waits for the dead connection
 from celery.__main__ import main
 main()
@@ -134,11 +135,23 @@ def wire(broker_url: str) -> Iterator[Wire]:
 
 @contextmanager
 def started(environment: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    argv = (sys.executable, "-c", WORKER, "-A", "workers.app", "worker", "-Q", "interactive", "-c", "1")
+    argv = (
+        sys.executable,
+        "-c",
+        WORKER,
+        "-A",
+        "workers.app",
+        "worker",
+        "-Q",
+        "interactive",
+        "-c",
+        "1",
+        *QUIET,
+    )
     with (
         log.open("wb") as output,
         subprocess.Popen(
-            (*argv, "-n", "stalled@test"),
+            (*argv, *QUIET, "-n", "stalled@test"),
             env=environment,
             cwd=PROJECT,
             stdout=output,

@@ -1,6 +1,8 @@
 """A map places all audio with an embedding, appears as a whole, and survives a kill."""
 
+import time
 from collections.abc import Sequence
+from threading import Event
 from typing import Any
 from uuid import UUID
 
@@ -26,6 +28,7 @@ from core.store.tables import Embedding, Map, MapPoint
 from tests.support.builders import make_analysed_track, make_library, make_model, make_track
 from tests.support.planned import expire, make_due, read_job, read_unit, reap
 from tests.support.worker import open_units, run, work_off
+from workers import lease as lease_module
 from workers import maps
 from workers.lease import Lease, Stop
 
@@ -222,6 +225,26 @@ def test_a_cancelled_map_never_appears(sessions):
     assert current(sessions, "home").points == COUNT
     with pytest.raises(NothingToRetry), transaction(sessions) as session:
         retry_job(session, again, ME)
+
+
+def test_a_cancel_is_obeyed_while_landmarks_are_laid_out(sessions, monkeypatch):
+    """As t-SNE takes many seconds, nobody waits for its end."""
+    job_id, is_over = submit(sessions, library="home"), Event()
+
+    def take_long(*arguments: Any) -> Any:
+        with transaction(sessions) as session:
+            cancel_job(session, job_id)
+        is_over.wait(60)
+        return layout.lay_out(*arguments)
+
+    monkeypatch.setattr(maps, "lay_out", take_long)
+    monkeypatch.setattr(maps, "LOOK_EVERY_S", 0.02)
+    monkeypatch.setattr(lease_module, "POLL_EVERY_S", 0.05)
+    began = time.monotonic()
+    run(sessions, open_units(sessions, job_id)[0].id, maps.draw_map)
+    is_over.set()
+    assert time.monotonic() - began < 20
+    assert read_job(sessions, job_id).state == JobState.CANCELLED
 
 
 def test_what_cannot_be_drawn_is_refused_at_once(sessions):

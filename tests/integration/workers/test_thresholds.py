@@ -23,7 +23,7 @@ from core.jobs.submission import submit_job
 from core.ml.models import artifact
 from core.ml.models.artifact import ModelCard
 from core.ml.models.zoo import build
-from core.ml.training.records import README_FILE, VALIDATION_FILE
+from core.ml.training.records import README_FILE, VALIDATION_FILE, ValidationScores
 from core.settings import Settings
 from core.states import JobState
 from core.store.predictions import NewPrediction, copy_predictions, save_predictions
@@ -39,8 +39,8 @@ from workers.install import install
 
 FORMER = (0.95, 0.95, 0.5)  # no track gets the first two labels by them
 LABELS = ("rock", "jazz", "folk")
-TARGETS = [[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 0]]
-SCORES = [[0.9, 0.2, 0.1], [0.8, 0.4, 0.2], [0.3, 0.6, 0.3], [0.1, 0.9, 0.4]]
+TARGETS = [[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 0]] * 5
+SCORES = [[0.9, 0.2, 0.1], [0.8, 0.4, 0.2], [0.3, 0.6, 0.3], [0.1, 0.9, 0.4]] * 5
 
 
 class Killed(BaseException):
@@ -126,6 +126,25 @@ def test_without_a_gain_no_version_is_registered_that_the_name_would_mean(learne
     assert [each["threshold"] for each in result["labels"]] == [0.5, 0.5, 0.5]
     assert result["labels"][0]["kept"].startswith("it has a precision of 1.000 already")
     assert versions(learned) == [1]
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_gain_that_may_be_chance_is_registered_only_where_that_is_forced(
+    learned, process_settings, monkeypatch, force
+):
+    few = ValidationScores(
+        np.array(SCORES[:4]), np.array(TARGETS[:4]), np.arange(4), np.ones((4, len(LABELS)), bool)
+    )
+    monkeypatch.setattr(thresholds, "read_validation", lambda _: few)
+    job_id, unit_id = submit(learned, force=force)
+    run(learned.sessions, unit_id, thresholds.tune_thresholds)
+    result = answer(learned, job_id)
+    assert (result["verdict"], result["model"]) == ("undecided", "mine@2" if force else None)
+    assert 0.05 < result["chance"] < 1
+    assert versions(learned) == ([1, 2] if force else [1])
+    if force:
+        card = (process_settings.models_dir / "mine-2" / README_FILE).read_text()
+        assert "The gain may be chance" in card
 
 
 @pytest.mark.parametrize("place", ["install", "register_artifact", "_relabel"])

@@ -1,15 +1,19 @@
 """Sentences of the command line."""
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
 from uuid import UUID
 
 import pytest
 
 from api import schemas
-from api.client.display import duration_of, labels_of, time_left
+from api.client.display import duration_of, labels_of, megabytes_of, tenths_of, time_left
 from api.client.http import Client, Refused, Unreachable
 from api.client.label import summary
+from api.client.preview import show_warnings
 from api.client.progress import ACTIVITIES, activity_of, follow, progress_of, reading_of
+from core.output.tables import tsv_value, words_of
 from core.states import Activity
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -90,6 +94,23 @@ def test_durations_in_words(seconds, text):
 )
 def test_the_time_that_is_left_is_an_estimate(seconds, text):
     assert time_left(seconds) == text
+
+
+def test_seconds_and_megabytes_have_one_decimal_for_people_and_all_through_a_pipe():
+    assert words_of([tenths_of(184.3456), None, megabytes_of(2_348_000)]) == ["184.3", "-", "2.3"]
+    assert tsv_value(tenths_of(184.3456)) == "184.3456"
+
+
+def test_a_note_on_several_models_is_told_once(capsys):
+    models: Any = [
+        SimpleNamespace(model="a@1", warnings=["Few tracks.", "Old."]),
+        SimpleNamespace(model="b@1", warnings=["Few tracks."]),
+    ]
+    show_warnings(models)
+    assert capsys.readouterr().out.splitlines() == [
+        "Note on a@1 and b@1: Few tracks.",
+        "Note on a@1: Old.",
+    ]
 
 
 def test_only_the_top_labels_are_shown():

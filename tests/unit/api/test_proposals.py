@@ -45,6 +45,16 @@ def test_a_promotion_is_proposed_only_after_a_gain(capsys, verdict, sentence):
     assert "0.600, with the former thresholds 0.500" in said.replace("\n", " ")
 
 
+@pytest.mark.parametrize("model", [None, "mine@2"])
+def test_a_gain_that_may_be_chance_is_told_with_how_likely_that_is(capsys, model):
+    show_thresholds(outcome(verdict="undecided", model=model, chance=0.5))
+    said = capsys.readouterr().out.replace("\n", " ")
+    assert "one looks better by as much in 50% of cases" in said
+    assert ("`--force` registers one" in said) == (model is None)
+    assert ("as you forced it, mine@2 has these thresholds" in said) == (model is not None)
+    assert "promote" not in said
+
+
 def test_an_outcome_of_an_earlier_version_proposes_nothing(capsys):
     show_thresholds(outcome(verdict=None, measure=None))
     said = capsys.readouterr().out

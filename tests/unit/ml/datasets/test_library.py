@@ -3,7 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from core.config.dataset import LabelConfig, LibraryDataset
+from core.errors import UnusableDataset
 from core.ml.datasets import library
 from core.ml.datasets.catalogue import read_library
 from core.ml.datasets.library import TaggedTrack
@@ -21,6 +24,13 @@ def test_tags_are_cut_at_separators(tmp_path):
         tmp_path, ["Rock; Pop/Rock"], ["Jazz|Blues", "Soul"], ["R&B, Funk"], ["Drum & Bass"], [" ; "], []
     )
     assert found == [("Rock", "Pop"), ("Jazz", "Blues", "Soul"), ("R&B", "Funk"), ("Drum & Bass",), (), ()]
+
+
+def test_a_library_without_genre_tags_names_the_other_sources_of_labels(tmp_path):
+    with pytest.raises(UnusableDataset, match=r"None of the 2 tracks of the library .* --labels folder"):
+        labels(tmp_path, [], [" ; "])
+    assert labels(tmp_path) == []
+    assert labels(tmp_path, [], labels_from="folder") == [()]
 
 
 def test_other_separators_can_be_chosen(tmp_path):

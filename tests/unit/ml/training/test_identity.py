@@ -52,6 +52,17 @@ def test_a_file_that_has_just_been_written_is_not_remembered(tmp_path, monkeypat
     assert recall(path.stat(), tmp_path / "cache") is None
 
 
+def test_a_substitute_for_audio_that_could_not_be_hashed_is_not_remembered(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.wav", tone(440, 1))
+    with monkeypatch.context() as patch:
+        patch.setattr(identity, "hash_audio", lambda _: None)
+        substitute = remember(path, tmp_path / "cache")
+    assert recall(path.stat(), tmp_path / "cache") is None
+    found = remember(path, tmp_path / "cache")
+    assert found.content != substitute.content
+    assert recall(path.stat(), tmp_path / "cache") == found
+
+
 @pytest.mark.parametrize(
     "damage",
     [b"", b"[]", b"{}", b'{"content": "../x", "credits": {}}', b'{"content": 1, "credits": {}}', b"\xff"],

@@ -6,9 +6,11 @@ import torch
 
 from core.config.models import MusicnnConfig, TransferConfig
 from core.ml.models.transfer import Head
+from core.ml.training import logistic_head
 from core.ml.training.context import Stage, Tracks
 from core.ml.training.inputs import VectorInputs
 from core.ml.training.logistic_head import C_OF_FEW, PENALTIES, fit_logistic_head
+from core.ml.training.logistic_regression import Design
 from tests.unit.ml.training.experiments import make_config, make_context
 
 WIDTH = 12
@@ -27,14 +29,14 @@ def make_tracks(
     return Tracks(inputs, torch.from_numpy(targets).float(), tuple("abcdefgh"[:labels]))
 
 
-def fit(tracks: Tracks, folder, groups=None, train=None, validation=(), **model):
+def fit(tracks: Tracks, folder, groups=None, train=None, validation=(), scores_training=True, **model):
     rows = list(range(len(tracks.targets)) if train is None else train)
     single = bool((tracks.targets.sum(1) == 1).all())
     config = TransferConfig(network=NETWORK, single_label=single, **model)
     context = make_context(make_config(model={"kind": "transfer"}).model_copy(update={"model": config}))
     head = Head(config, len(tracks.labels))
     head.standardise(tracks.inputs.batch(rows, np.zeros(len(rows))))
-    stage = Stage(rows, list(validation), folder)
+    stage = Stage(rows, list(validation), folder, scores_training=scores_training)
     return fit_logistic_head(head, tracks, rows if groups is None else groups, stage, context)
 
 
@@ -99,3 +101,36 @@ def test_the_report_has_both_losses_and_the_metrics_of_validation(tmp_path):
     assert 0 < report.train_loss < report.validation_loss < 1.2
     assert report.validation["f1_macro"] > 0.6
     assert report.steps > 0
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_of_many_tracks_some_choose_the_penalty_and_all_are_learnt_from_and_scored(
+    tmp_path, monkeypatch, several
+):
+    tracks = make_tracks(240, 4, several=several)
+    usual = fit(tracks, tmp_path)
+    monkeypatch.setattr(logistic_head, "SEARCHED", 80)
+    found = fit(tracks, tmp_path)
+    steps = [PENALTIES.index(c_of(each)) for each in (usual, found)]
+    assert abs(steps[0] - steps[1]) <= 1
+    inputs = found.head.standardised(tracks.inputs.batch(range(240), np.zeros(240))).double().numpy()
+    exact = Design(inputs).fit(tracks.targets.numpy() > 0, c_of(found), exclusive=not several)
+    logits, _ = found.head(tracks.inputs.batch(range(240), np.zeros(240)))
+    scores = logits.sigmoid().detach().numpy()
+    assert scores == pytest.approx(exact.scores(inputs, exclusive=not several), abs=1e-4)
+    assert found.out_of_fold.rows == list(range(240))
+    assert found.out_of_fold.scores == pytest.approx(usual.out_of_fold.scores, abs=0.15)
+
+
+@pytest.mark.parametrize(("given", "designs"), [({"inverse_regularization": 0.1}, 1), ({}, 6)])
+def test_training_tracks_are_scored_only_on_request(tmp_path, monkeypatch, given, designs):
+    made = []
+
+    class Counted(Design):
+        def __init__(self, inputs: np.ndarray) -> None:
+            made.append(len(inputs))
+            super().__init__(inputs)
+
+    monkeypatch.setattr(logistic_head, "Design", Counted)
+    assert fit(make_tracks(40, 4), tmp_path, scores_training=False, **given).out_of_fold is None
+    assert made == [32] * (designs - 1) + [40]

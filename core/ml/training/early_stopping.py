@@ -1,0 +1,70 @@
+"""When the fits of a cross-validation end.
+
+Each fold is ended by the loss of a part of its own training tracks, which it does not learn from. So the
+tracks that score it have no say in its number of epochs, as they have none in the penalty of a logistic head.
+Shapes: M training tracks, L labels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import median_high
+
+import numpy as np
+
+from core.config.experiment import ExperimentConfig
+from core.ml.datasets.stratify import assign_folds
+from core.ml.evaluation.arrays import Bools
+from core.ml.training.context import Stage
+from core.ml.training.prepared_dataset import PreparedDataset
+from core.ml.training.reports import EpochReport
+
+PARTS = 5  # of the training tracks, of which one is held back
+FEWEST = 3  # training tracks per label, on average: the loss of a part of fewer says nothing
+
+
+def with_validation(stage: Stage, prepared: PreparedDataset, config: ExperimentConfig) -> Stage:
+    """The stage with a part of its training tracks held back, if the model stops early and has enough."""
+    if not config.stops_early:
+        return stage
+    rows = np.array(stage.train)
+    targets = prepared.tracks.targets.numpy()[rows] > 0
+    groups = [prepared.groups[row] for row in stage.train]
+    held_back = hold_back(targets, groups, stage.seed(config.seed))
+    return replace(stage, train=rows[~held_back].tolist(), validation=rows[held_back].tolist())
+
+
+def hold_back(targets: Bools, groups: Sequence[int], seed: int) -> Bools:
+    """Which tracks (M,) validate a fit, given targets (M, L) and groups (M,), whose tracks stay together.
+
+    None of too few tracks, and none of a group without which a label would have no tracks to learn from.
+    """
+    if targets.sum() < FEWEST * targets.shape[1]:
+        return np.zeros(len(targets), bool)
+    held_back = np.array(assign_folds(targets, groups, PARTS, seed)) == PARTS - 1
+    lost = targets.any(axis=0) & ~targets[~held_back].any(axis=0)
+    needed = np.asarray(groups)[targets[:, lost].any(axis=1)]
+    return np.asarray(held_back & ~np.isin(groups, needed))
+
+
+def best_epochs(histories: Sequence[Sequence[EpochReport]]) -> list[int]:
+    """The epoch of each fold with the least validation loss, of those that have one."""
+    validated = [[report for report in history if report.is_best] for history in histories]
+    return [best[-1].epoch for best in validated if best]
+
+
+def final_epochs(best: Sequence[int]) -> int | None:
+    """The epochs of the fit on all tracks: the median of the folds' best; None, for all, if none is known."""
+    return median_high(best) if best else None
+
+
+def describe(best: Sequence[int], config: ExperimentConfig) -> str | None:
+    """How many epochs the fits took, and what that means for the scores; None if nothing stops early."""
+    if not config.stops_early:
+        return None
+    if not best:
+        return f"The folds have too few tracks to stop early: every fit took {config.training.epochs} epochs."
+    return (
+        f"The model learnt from all tracks for {final_epochs(best)} epochs, the median of the best epochs of "
+        f"the folds ({min(best)} to {max(best)}). Each fold held back a fifth of its training tracks to find "
+        "its own, so it learnt from fewer tracks than the model, and its scores are rather too low than high."
+    )
