@@ -40,6 +40,7 @@ from core.settings import Settings, get_settings
 from core.store.browser_sessions import delete_expired_sessions
 from core.store.session import SessionFactory, create_database_engine, create_session_factory, transaction
 from core.store.tables import Job
+from core.store.track_counts import add_up_counts
 from workers.leftovers import remove_job_folders, remove_staging
 from workers.notifications import NotificationListener
 from workers.sweeper import Sweeper
@@ -155,10 +156,11 @@ class Dispatcher:
             remove_worker(session, self.name)
 
     def sweep(self) -> None:
-        """Housekeeping that may be late: rows of dead workers, files that no open job needs."""
+        """Housekeeping that may be late: dead workers, sums of counts, files that no open job needs."""
         with transaction(self.sessions) as session:
             remove_dead_workers(session)
             delete_expired_sessions(session)
+            add_up_counts(session)
             wanted = set(session.scalars(select(Job.id).where(Job.state.in_(OPEN_JOB_STATES))))
             temporary = set(session.scalars(select(Job.id).where(Job.kind.in_(_without_checkpoints()))))
         for upload in self.uploads_dir.glob("*"):

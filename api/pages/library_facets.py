@@ -8,7 +8,7 @@ from api.pages.library_choice import Choice
 from core.label_scores import LabelScores
 from core.library.label_facets import ERA, GENRE, MOOD, VOICES, facet_of
 from core.spelling import name_key
-from core.store.facets import MOST_MISSING, Facets
+from core.store.facets import Facets
 
 SHOWN = 8  # values of a group; the rest is folded
 LABELS = {GENRE: "Genre", MOOD: "Mood", ERA: "Era", VOICES: "Instruments and voice"}
@@ -86,11 +86,10 @@ def _label(choice: Choice, label: str, count: int) -> Value:
 
 
 def _states(choice: Choice, found: Facets) -> list[Value]:
-    missing = "file is missing" if found.missing < MOST_MISSING else "file is missing, at least"
     states = [
         ("corrected by people", found.corrected, "corrected", choice.corrected is True),
         ("somebody was unsure", found.unsure, "unsure", choice.unsure),
-        (missing, found.missing, "missing", choice.missing),
+        ("file is missing", found.missing, "missing", choice.missing),
     ]
     return [
         Value(text, count, f"?{choice.query(**{name: None if is_chosen else True})}", is_chosen)

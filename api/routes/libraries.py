@@ -24,7 +24,7 @@ def create_library(body: schemas.LibraryRequest, session: SessionDep, response: 
     library, created = service.create_library(session, body.name, body.path)
     if not created:
         response.status_code = 200
-    return views.library(library, service.count_tracks(session, library))
+    return views.library(library, service.count_present(session, library))
 
 
 @router.get("", dependencies=[READ])
@@ -37,7 +37,7 @@ def list_libraries(session: SessionDep) -> schemas.Page[schemas.Library]:
 def get_library(name: Name, session: SessionDep) -> schemas.Library:
     """A library with the number of its tracks. A `/` in its name may be sent as it is."""
     library = service.get_library_by_name(session, name)
-    return views.library(library, service.count_tracks(session, library))
+    return views.library(library, service.count_present(session, library))
 
 
 @router.patch("/{name:path}", dependencies=[ADMIN], responses=problems(400, 404, 409, 413))
@@ -49,7 +49,7 @@ def change_library(name: Name, body: schemas.LibraryChange, session: SessionDep)
     code is `library_elsewhere` then, and `force` moves it nevertheless.
     """
     library = changes.change_library(session, name, body.name, body.path, force=body.force)
-    return views.library(library, service.count_tracks(session, library))
+    return views.library(library, service.count_present(session, library))
 
 
 @router.delete("/{name:path}", status_code=204, dependencies=[ADMIN], responses=DELETED | problems(404, 409))

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from api.schemas.base import Response
 from api.schemas.jobs import Job
+from api.schemas.tracks import LabelCount
 from core.scopes import Scope
 
 
@@ -57,7 +58,7 @@ class Failure(Response):
 
 
 class LibraryTotals(Response):
-    """Of all libraries together, counted exactly at `counted_at`."""
+    """Of all libraries together, counted at `counted_at`; exact but for estimates of labels."""
 
     libraries: int
     tracks: int = Field(description="without missing ones")
@@ -67,6 +68,10 @@ class LibraryTotals(Response):
     labelled: int = Field(description="tracks that the model has labelled")
     hours: float = Field(description="of the labelled tracks")
     model: str | None = Field(description="the default one; null if there is none")
+    top_labels: list[LabelCount] = Field(
+        description="those that most tracks have by this model and by people, at most 12"
+    )
+    top_labels_exact: bool = Field(description="whether these tracks were counted; else they are estimates")
     counted_at: datetime
 
 

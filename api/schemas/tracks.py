@@ -67,7 +67,7 @@ class TrackFacets(Response):
     sampled: int | None = Field(description="on how many tracks the estimates are based; null if exact")
     tracks: int = Field(description="all that match")
     missing: int = Field(
-        description="further ones whose file is gone; exact up to 10,000, no more are counted"
+        description="further ones whose file is gone; with filters an estimate if over 1,000 are missing"
     )
     analysed: int = Field(description="that the model has labelled")
     corrected: int = Field(description="of whose labels people said something")

@@ -18,10 +18,11 @@ import psutil
 
 from core.local.command import Command
 
+# A million tracks and their indexes take 2 GB, of which pages read a part.
+CACHE_PART, LEAST_CACHE_MB, MOST_CACHE_MB = 16, 128, 1024
 OPTIONS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",  # socket paths are limited to about 100 characters
-    "shared_buffers": "128MB",
     "max_wal_size": "512MB",
     "synchronous_commit": "on",
     "max_parallel_maintenance_workers": "0",  # they need more /dev/shm than a container has
@@ -87,10 +88,17 @@ def promote_cluster(root: Path) -> None:
     (root / "new").rename(root / "cluster")
 
 
+def chosen_options() -> dict[str, str]:
+    """`OPTIONS` and the size of the cache: a part of the machine's memory, used as far as there are data."""
+    part = psutil.virtual_memory().total // CACHE_PART
+    cache_mb = min(max(part // 2**20, LEAST_CACHE_MB), MOST_CACHE_MB)
+    return OPTIONS | {"shared_buffers": f"{cache_mb}MB"}
+
+
 def server(root: Path, port: int) -> Command:
     """The server process on `127.0.0.1:port`; SIGINT requests a fast shutdown."""
     cluster = root / "cluster"
-    options = [part for name, value in OPTIONS.items() for part in ("-c", f"{name}={value}")]
+    options = [part for name, value in chosen_options().items() for part in ("-c", f"{name}={value}")]
     argv = (str(binaries() / "postgres"), "-D", str(cluster), "-p", str(port), *options)
     return Command(
         name="postgres",

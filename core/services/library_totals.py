@@ -1,23 +1,30 @@
-"""What the libraries hold in total, counted exactly, at most now and then.
+"""What the libraries hold in total, counted at most now and then.
 
-Counting a million tracks takes seconds, so an answer may be some time old, and says when it was counted.
+Counting a million tracks takes seconds, so an answer may be some time old, and says when it was counted. The
+last totals are a row, so that a gateway that starts has them at once.
 """
 
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from core.errors import ModelNotFound
+from core.store.facets import LabelCount, count_facets
 from core.store.registry import resolve_model
 from core.store.session import SessionFactory
-from core.store.tables import Library, Model, Prediction, Track
+from core.store.tables import KeptTotals, Library, Model, Prediction, Track
+from core.store.track_filters import EVERYTHING
 
 INLINE_S = 0.05  # a count that takes no longer is made while a request waits
 IDLE_PER_WORK = 20  # counting takes at most this part of the time
+TOP_LABELS = 12
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,8 @@ class LibraryTotals:
     labelled: int  # tracks that the default model has labelled
     hours: float  # of the labelled tracks
     model: str | None  # the default one; None if there is none
+    top_labels: Sequence[LabelCount]  # those that most tracks have, by the default model and by people
+    top_labels_exact: bool  # whether their tracks were counted; else the counts are estimates
     counted_at: datetime
 
 
@@ -44,6 +53,7 @@ def count_totals(session: Session) -> LibraryTotals:
     )
     tracks, missing, size = session.execute(files.join(Library, Library.id == Track.library_id)).one()
     duplicates, labelled, duration_s = _count_audio(session, model)
+    top_labels, are_exact = _count_labels(session, model)
     return LibraryTotals(
         libraries=session.scalar(select(func.count()).select_from(Library)) or 0,
         tracks=tracks,
@@ -53,6 +63,8 @@ def count_totals(session: Session) -> LibraryTotals:
         labelled=labelled,
         hours=round(duration_s / 3600, 2),
         model=None if model is None else model.reference,
+        top_labels=top_labels,
+        top_labels_exact=are_exact,
         counted_at=datetime.now(UTC),
     )
 
@@ -86,8 +98,32 @@ def _count_audio(session: Session, model: Model | None) -> tuple[int, int, float
     return int(duplicates or 0), int(labelled or 0), float(duration_s or 0)
 
 
+def _count_labels(session: Session, model: Model | None) -> tuple[list[LabelCount], bool]:
+    if model is None:
+        return [], True
+    found = count_facets(session, model, EVERYTHING)
+    return [each for each in found.labels[:TOP_LABELS] if each.count], found.exact
+
+
+def _keep(session: Session, totals: LibraryTotals, took_s: float) -> None:
+    facts = asdict(totals)
+    values = {"id": 1, "counted_at": facts.pop("counted_at"), "took_s": took_s, "facts": facts}
+    statement = insert(KeptTotals).values(values)
+    session.execute(statement.on_conflict_do_update(index_elements=[KeptTotals.id], set_=values))
+
+
+def _read_kept(session: Session) -> tuple[LibraryTotals, float] | None:
+    """The last totals and the seconds that counting took; None if there are none of this version."""
+    kept = session.get(KeptTotals, 1)
+    if kept is None or {*kept.facts, "counted_at"} != {each.name for each in fields(LibraryTotals)}:
+        return None
+    facts: dict[str, Any] = dict(kept.facts)
+    labels = [LabelCount(**each) for each in facts.pop("top_labels")]
+    return LibraryTotals(**facts, top_labels=labels, counted_at=kept.counted_at), kept.took_s
+
+
 class KnownTotals:
-    """The totals of one process. Thread-safe."""
+    """The totals of one process, at first those of the one before it. Thread-safe."""
 
     def __init__(self, sessions: SessionFactory) -> None:
         self._sessions = sessions
@@ -97,7 +133,7 @@ class KnownTotals:
 
     def get(self) -> tuple[LibraryTotals, bool]:
         """The cached totals, and whether the caller should refresh them with `renew` after its response."""
-        known = self._known
+        known = self._known or self._read_kept()
         if known is None or (self._is_old() and self._took_s <= INLINE_S):
             known = self.count()
         return known, self._is_old()
@@ -120,11 +156,22 @@ class KnownTotals:
 
     def _measure(self) -> LibraryTotals:
         start = time.monotonic()
-        with self._sessions() as session:
+        with self._sessions.begin() as session:
             self._known = totals = count_totals(session)
-        self._counted = time.monotonic()
-        self._took_s = self._counted - start
+            self._counted = time.monotonic()
+            self._took_s = self._counted - start
+            _keep(session, totals, self._took_s)
         return totals
+
+    def _read_kept(self) -> LibraryTotals | None:
+        with self._sessions() as session:
+            kept = _read_kept(session)
+        if kept is None:
+            return None
+        self._known, self._took_s = kept
+        age = datetime.now(UTC) - self._known.counted_at
+        self._counted = time.monotonic() - age.total_seconds()
+        return self._known
 
     def _is_old(self) -> bool:
         return time.monotonic() - self._counted > IDLE_PER_WORK * self._took_s

@@ -10,7 +10,7 @@ from core.services.references import hold_library_and_model, hold_model
 from core.store.libraries import get_library_by_name
 from core.store.registry import resolve_model
 from core.store.tables import Job
-from core.store.tracks import count_present
+from core.store.track_counts import count_tracks
 
 MOST_AT_ONCE = 20_000  # tracks of a preview that uploads may wait for: it takes about two seconds
 # Stores nothing until it is complete, so a killed one starts again.
@@ -27,7 +27,8 @@ def prepare_preview(session: Session, params: PreviewParams, _context: Submissio
         raise Invalid(f"{model.reference} would be compared with itself: name another model as `against`.")
     library = None if params.library is None else get_library_by_name(session, params.library)
     library_id = None if library is None else library.id
-    total = count_present(session, library_id)
+    counted = count_tracks(session)
+    total = sum(each.present for key, each in counted.items() if library_id in (None, key))
     return NewJob(
         JobKind.PREVIEW,
         {"model": model.reference, "against": against.reference, "library": params.library},

@@ -7,8 +7,22 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import CTE, ColumnElement, and_, exists, func, literal, select, union_all, values
+from sqlalchemy import (
+    ARRAY,
+    CTE,
+    ColumnElement,
+    Uuid,
+    and_,
+    any_,
+    exists,
+    func,
+    literal,
+    select,
+    union_all,
+    values,
+)
 from sqlalchemy import Text as TextType
 from sqlalchemy import column as named_column
 from sqlalchemy.orm import Session
@@ -18,14 +32,24 @@ from core.spelling import name_key
 from core.states import Verdict
 from core.store.label_sets import list_label_sets
 from core.store.tables import Correction, Library, Model, Prediction, PredictionLabel, Track
-from core.store.track_filters import DECIDED, TrackFilter, matching, suffix_of_path, year_of_tags
-from core.store.track_plans import MANY, below, estimate_tracks, gather, one_by_one
+from core.store.track_counts import count_tracks
+from core.store.track_filters import (
+    DECIDED,
+    EVERYTHING,
+    TrackFilter,
+    matching,
+    suffix_of_path,
+    year_of_tags,
+)
+from core.store.track_plans import MANY, Try, below, estimate_tracks, gather, one_by_one
 
-SAMPLE = 2000  # tracks, of all or, where of these fewer than `ENOUGH` match, of those that match
-ENOUGH = 30
-LARGE_SAMPLE = 16_000  # of all, where fewer match and nothing that they must have is rare by itself
+# Of all tracks. Where fewer match, so large a part of all is gathered from an index that about `FEW` will do.
+SAMPLE = Try(2000, 30)
+SAMPLE_BY_WORDS = Try(1000, 200)
+FEW = 500
+LARGE_SAMPLE = 16_000  # of all, where no index finds those that match
 MOST_VALUES = 200  # of a facet
-MOST_MISSING = 10_000  # that are counted
+MOST_MISSING = 1000  # that are looked at
 
 
 @dataclass(frozen=True)
@@ -42,7 +66,7 @@ class Facets:
     exact: bool
     sampled: int | None  # tracks of the sample that match; None where all were counted
     tracks: int
-    missing: int  # that match but for their file being gone, up to `MOST_MISSING`
+    missing: int  # that match but for their file being gone; see `_count_missing`
     analysed: int  # by the model
     corrected: int
     unsure: int  # of which people could not tell some label
@@ -58,28 +82,35 @@ def count_facets(session: Session, model: Model, wanted: TrackFilter) -> Facets:
     known = estimate_tracks(session)
     if known <= MANY:
         return _facets(session, model, wanted, _count(session, model, _meant(*where)), None)
-    share, found = _try(session, model, where, SAMPLE / known)
-    if found["all", ""] < ENOUGH:
-        few = gather(session, model, wanted, wanted.labels, where, Track.id)
-        if few is None:
-            share, found = _try(session, model, where, LARGE_SAMPLE / known)
-        else:
-            some = select(few.c.id).order_by(few.c.id).limit(SAMPLE)
-            found = _count(session, model, _meant(Track.id.in_(some)), few)
-            if found["all", ""] == found["found", ""]:
-                return _facets(session, model, wanted, found, None)
-            share = found["all", ""] / found["found", ""]
-    scaled = Counter({key: round(count / share) for key, count in found.items()})
-    return _facets(session, model, wanted, scaled, found["all", ""])
+    found, share = _sample(session, model, wanted, where, known)
+    with one_by_one(session, "hashjoin", "seqscan"):  # of small tables
+        counts = _count(session, model, _meant(Track.id == any_(literal(found, ARRAY(Uuid)))))
+    if share == 1:
+        return _facets(session, model, wanted, counts, None)
+    scaled = Counter({key: round(count / share) for key, count in counts.items()})
+    return _facets(session, model, wanted, scaled, len(found))
 
 
-def _try(
-    session: Session, model: Model, where: Sequence[ColumnElement[bool]], share: float
-) -> tuple[float, "Counts"]:
-    """The counts in a sample of this share of all tracks."""
-    share = min(share, 1.0)
-    with one_by_one(session):
-        return share, _count(session, model, _meant(below(share), *where))
+def _sample(
+    session: Session, model: Model, wanted: TrackFilter, where: Sequence[ColumnElement[bool]], known: float
+) -> tuple[Sequence[UUID], float]:
+    """The tracks that match in a fair sample of this share of all; 1 for all of them."""
+
+    def look_at(tracks: int) -> tuple[Sequence[UUID], float]:
+        share = min(1.0, tracks / known)
+        query = select(Track.id).join(Library, Library.id == Track.library_id).where(below(share), *where)
+        with one_by_one(session):
+            return session.scalars(query).all(), share
+
+    first = SAMPLE_BY_WORDS if wanted.words else SAMPLE
+    found, share = look_at(first.tracks)
+    if len(found) >= first.enough or share == 1:
+        return found, share
+    wider = min(1.0, share * FEW / max(len(found), 1))
+    gathered = gather(session, model, wanted, wanted.labels, where, Track.id, share=wider)
+    if gathered is None:
+        return look_at(LARGE_SAMPLE)
+    return session.scalars(select(gathered.c.id)).all(), wider
 
 
 Counts = Counter[tuple[str, str]]  # by kind and value
@@ -97,8 +128,8 @@ def _meant(*where: ColumnElement[bool]) -> CTE:
     return tracks.cte("meant").prefix_with("MATERIALIZED")
 
 
-def _count(session: Session, model: Model, meant: CTE, found: CTE | None = None) -> Counts:
-    """Counts of what is meant, and how many were `found` in all; one statement looks for the tracks once."""
+def _count(session: Session, model: Model, meant: CTE) -> Counts:
+    """Counts of what is meant, in one statement, which looks for the tracks once."""
     said = and_(Correction.content_hash == meant.c.content_hash, Correction.verdict.is_not(None))
     unsure = and_(Correction.content_hash == meant.c.content_hash, Correction.verdict == Verdict.UNSURE)
     analysed = and_(Prediction.content_hash == meant.c.content_hash, Prediction.model_id == model.id)
@@ -111,8 +142,6 @@ def _count(session: Session, model: Model, meant: CTE, found: CTE | None = None)
         column = meant.c[name]
         parts.append(select(literal(name, TextType), column, func.count()).group_by(column))
     parts += _labels(model, meant.c.content_hash)
-    if found is not None:
-        parts.append(select(literal("found", TextType), nothing, func.count()).select_from(found))
     counts: Counts = Counter()
     for kind, value, count in session.execute(union_all(*parts)):
         counts[str(kind), str(value)] += count
@@ -170,9 +199,17 @@ def _facets(
 
 
 def _count_missing(session: Session, model: Model, wanted: TrackFilter) -> int:
+    """Of many missing tracks an estimate, from a fair sample of `MOST_MISSING`."""
+    counted = count_tracks(session)
+    missing = sum(each.missing for each in counted.values())
+    if wanted in (EVERYTHING, TrackFilter(missing=True)):
+        return missing
+    share = min(1.0, MOST_MISSING / max(missing, 1))
     where = matching(session, model, replace(wanted, missing=True))
-    some = select(Track.id).join(Library, Library.id == Track.library_id).where(*where).limit(MOST_MISSING)
-    return session.scalar(select(func.count()).select_from(some.subquery())) or 0
+    query = select(func.count()).select_from(Track).join(Library, Library.id == Track.library_id)
+    with one_by_one(session):
+        found = session.scalar(query.where(*where, below(share))) or 0
+    return round(found / share)
 
 
 def _label_counts(session: Session, model: Model, counts: Counts) -> list[LabelCount]:

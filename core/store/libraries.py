@@ -4,7 +4,7 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -22,6 +22,7 @@ from core.errors import (
 from core.library.paths import find_beneath, open_folder, validate_relative
 from core.spelling import suggest
 from core.store.tables import Library, Track
+from core.store.track_counts import count_tracks
 
 COMPARED_TRACKS = 100  # of a library that moves
 
@@ -119,12 +120,6 @@ def check_files(session: Session, library: Library, folder: str) -> None:
         )
 
 
-def count_tracks(session: Session, library: Library) -> int:
-    """Number of present tracks of a library."""
-    query = select(func.count()).where(Track.library_id == library.id, Track.missing_at.is_(None))
-    return session.scalar(query) or 0
-
-
 def list_library_names(session: Session) -> list[str]:
     """In alphabetical order; spares counting the tracks."""
     return list(session.scalars(select(Library.name).order_by(Library.name)))
@@ -137,9 +132,12 @@ def find_folders(session: Session, names: Collection[str]) -> dict[str, str]:
 
 def list_libraries(session: Session) -> list[tuple[Library, int]]:
     """All libraries by name, each with its number of present tracks."""
-    present = (Track.library_id == Library.id) & Track.missing_at.is_(None)
-    query = select(Library, func.count(Track.id)).outerjoin(Track, present)
-    return [
-        (library, count)
-        for library, count in session.execute(query.group_by(Library.id).order_by(Library.name))
-    ]
+    counted = count_tracks(session)
+    libraries = session.scalars(select(Library).order_by(Library.name))
+    return [(library, counted[library.id].present) for library in libraries if library.id in counted]
+
+
+def count_present(session: Session, library: Library) -> int:
+    """Number of present tracks of a library."""
+    counted = count_tracks(session).get(library.id)
+    return 0 if counted is None else counted.present

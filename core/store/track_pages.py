@@ -5,16 +5,21 @@ end those whose score is below the label's threshold, if they are asked for.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    ARRAY,
     REAL,
     ColumnElement,
     Select,
     SQLColumnExpression,
+    Uuid,
+    any_,
     cast,
+    literal,
     or_,
     select,
     tuple_,
@@ -25,7 +30,7 @@ from core.errors import Invalid, InvalidCursor
 from core.label_scores import LabelScores
 from core.states import TrackOrder, Verdict
 from core.store.cursor import Page, cut_page, decode_cursor
-from core.store.tables import Correction, Model, Prediction, PredictionLabel, Track
+from core.store.tables import Correction, Library, Model, Prediction, PredictionLabel, Track
 from core.store.track_filters import (
     EVERYTHING,
     TrackFilter,
@@ -87,6 +92,13 @@ class Keys:
         here, there = tuple_(*columns), tuple_(*after)
         return ordered.where(here < there if self.descending else here > there)
 
+    def precede(self, last: Sequence[Any]) -> ColumnElement[bool]:
+        """Whether a track comes before a position."""
+        here, there = tuple_(*self.columns), tuple_(*last)
+        return here > there if self.descending else here < there
+
+
+WALKED = 20_000  # tracks, in which a page of what is frequent is looked for
 
 ORDERS = {
     None: Keys((Track.id,), (UUID,)),
@@ -103,21 +115,43 @@ def _in_order(
     after: tuple[Any, ...] | None,
     limit: int,
 ) -> Sequence[Any]:
+    if wanted == EVERYTHING or (known := estimate_tracks(session)) < MANY:
+        query = tracks_with(model).where(*matching(session, model, wanted))
+        return session.execute(keys.follow(query, keys.columns, after).limit(limit)).all()
+    while True:
+        ids = _find_in_order(session, model, wanted, keys, after, limit, known)
+        page = tracks_with(model).where(Track.id == any_(literal(ids, ARRAY(Uuid))))
+        rows = session.execute(keys.follow(page, keys.columns, None)).all()
+        if len(rows) == len(ids):  # none has been deleted in between
+            return rows
+
+
+def _find_in_order(
+    session: Session,
+    model: Model,
+    wanted: TrackFilter,
+    keys: Keys,
+    after: tuple[Any, ...] | None,
+    limit: int,
+    known: float,
+) -> Sequence[UUID]:
+    """The ids of a page of tracks, among about `known` ones."""
     where = matching(session, model, wanted)
-    tracks = tracks_with(model)
-    one_after_another = keys.follow(tracks.where(*where), keys.columns, after).limit(limit)
-    known = estimate_tracks(session)
-    if known < MANY or wanted == EVERYTHING:
-        return session.execute(one_after_another).all()
-    columns = dict.fromkeys((Track.id, *keys.columns))
-    is_soon_found = is_frequent(session, where, known)
-    found = None if is_soon_found else gather(session, model, wanted, wanted.labels, where, *columns)
-    if found is None:
+    ids = keys.follow(select(Track.id).join(Library).where(*where), keys.columns, after).limit(limit)
+    if is_frequent(session, wanted, where, known):
+        # Not to the end: all that match may be there, such as in the last library.
         with one_by_one(session):
-            return session.execute(one_after_another).all()
-    of_page = keys.follow(select(found.c.id), [found.c[key.key] for key in keys.columns], after)
-    page = tracks.where(Track.id.in_(of_page.limit(limit)))
-    return session.execute(keys.follow(page, keys.columns, None)).all()
+            ordered = keys.follow(select(*keys.columns), keys.columns, after)
+            last = session.execute(ordered.offset(WALKED).limit(1)).one_or_none()
+            found = session.scalars(ids if last is None else ids.where(keys.precede(last))).all()
+        if last is None or len(found) == limit:
+            return found
+    gathered = gather(session, model, wanted, wanted.labels, where, *dict.fromkeys((Track.id, *keys.columns)))
+    if gathered is not None:
+        columns = [gathered.c[key.key] for key in keys.columns]
+        return session.scalars(keys.follow(select(gathered.c.id), columns, after).limit(limit)).all()
+    with one_by_one(session):
+        return session.scalars(ids).all()
 
 
 def _page_by_duration(
@@ -125,22 +159,40 @@ def _page_by_duration(
 ) -> Page[TrackRow]:
     """The longest first, then those that the model has not analysed, whose cursor has no duration."""
     shortest, last_id = (None, None) if cursor is None else decode_cursor(cursor, _duration, UUID)
-    query = tracks_with(model).where(*matching(session, model, wanted)).limit(limit + 1)
+    where, is_walked = _found_or_matching(session, model, wanted)
+    query = tracks_with(model).where(*where)
     key = (Prediction.duration_s, Track.id)
     rows: list[TrackRow] = []
-    if cursor is None or shortest is not None:
-        known = query.where(Prediction.duration_s.is_not(None))
-        if last_id is not None:
-            known = known.where(tuple_(*key) < tuple_(cast(shortest, REAL), last_id))
-        rows = [track_row(*row) for row in session.execute(known.order_by(*(each.desc() for each in key)))]
-    if len(rows) <= limit:
-        unknown = query.where(Prediction.duration_s.is_(None)).limit(limit + 1 - len(rows))
-        if shortest is None and last_id is not None:
-            unknown = unknown.where(Track.id > last_id)
-        rows += [track_row(*row) for row in session.execute(unknown.order_by(Track.id))]
+    # Tracks of equal durations are sorted by their ids.
+    with one_by_one(session, "incremental_sort") if is_walked else nullcontext():
+        if cursor is None or shortest is not None:
+            known = query.where(Prediction.duration_s.is_not(None)).order_by(*(each.desc() for each in key))
+            if last_id is not None:
+                known = known.where(tuple_(*key) < tuple_(cast(shortest, REAL), last_id))
+            rows = [track_row(*row) for row in session.execute(known.limit(limit + 1))]
+        if len(rows) <= limit:
+            unknown = query.where(Prediction.duration_s.is_(None)).limit(limit + 1 - len(rows))
+            if shortest is None and last_id is not None:
+                unknown = unknown.where(Track.id > last_id)
+            rows += [track_row(*row) for row in session.execute(unknown.order_by(Track.id))]
     return cut_page(
         rows, limit, lambda row: (row.prediction.duration_s if row.prediction else None, row.track.id)
     )
+
+
+def _found_or_matching(
+    session: Session, model: Model, wanted: TrackFilter
+) -> tuple[list[ColumnElement[bool]], bool]:
+    """What holds of the tracks that match, gathered if they are rare; whether all are looked at for it."""
+    where = matching(session, model, wanted)
+    known = estimate_tracks(session)
+    if known < MANY:
+        return where, False
+    if wanted != EVERYTHING and not is_frequent(session, wanted, where, known):
+        found = gather(session, model, wanted, wanted.labels, where, Track.id)
+        if found is not None:
+            return [Track.id.in_(select(found.c.id))], False
+    return where, True
 
 
 def _duration(value: Any) -> float | None:
@@ -182,7 +234,7 @@ def _besides(session: Session, model: Model, wanted: TrackFilter) -> Select[*tup
     where = besides_genre(session, model, wanted)
     label_only = TrackFilter(wanted.genre, min_score=wanted.min_score, max_score=wanted.max_score)
     known = estimate_tracks(session)
-    if known < MANY or wanted == label_only or is_frequent(session, where, known):
+    if known < MANY or wanted == label_only or is_frequent(session, wanted, where, known):
         return tracks_with(model).where(*where)
     found = gather(session, model, wanted, wanted.labels[1:], where, Track.id)
     return tracks_with(model).where(*(where if found is None else [Track.id.in_(select(found.c.id))]))

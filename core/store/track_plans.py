@@ -6,6 +6,7 @@ Ids are random: those below a bound are a fair sample of all, whatever order the
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 from uuid import UUID
@@ -24,23 +25,33 @@ from core.store.track_filters import (
 )
 
 MANY = 16_000  # tracks: among fewer any way is fast
-TRIED = 1000  # tracks of the sample
-ENOUGH = 20  # of these that match, so that a page of such is soon found by looking at tracks one by one
 
 # As the planner does: the density at the last (auto)vacuum, and the size of now.
 ESTIMATED_TRACKS = text(
     "SELECT pg_relation_size(oid) / 8192.0 * CASE WHEN reltuples > 0 THEN reltuples / greatest(relpages, 1)"
     " ELSE 20 END FROM pg_class WHERE oid = to_regclass('tracks')"
 )
-NEITHER_GATHER_NOR_SORT = select(
-    func.set_config("enable_bitmapscan", "off", True), func.set_config("enable_sort", "off", True)
-)
-GATHER_AND_SORT = select(
-    func.set_config("enable_bitmapscan", "on", True), func.set_config("enable_sort", "on", True)
-)
+# Whatever does not come in order, or reads a table to its end for a few rows of it.
+GATHERING = frozenset(("bitmapscan", "sort", "incremental_sort", "seqscan", "hashjoin", "mergejoin"))
 # Until the transaction ends: some thousand tracks are looked up in an index rather than found in all.
 LOOK_UP = select(func.set_config("random_page_cost", "1.1", True))
 MOST_COMPARED = 20_000  # rows of a label; one that has fewer is rare
+
+
+@dataclass(frozen=True)
+class Try:
+    """On how many tracks conditions are tried, and how many of these must match for them to be frequent.
+
+    The slower the conditions are to check one by one, the more frequent must they be.
+    """
+
+    tracks: int
+    enough: int
+
+
+TRY_WORDS = Try(200, 10)  # the words of a track take some 50 microseconds
+TRY_LABELS = Try(1000, 10)
+TRY_COLUMNS = Try(1000, 5)
 
 
 def estimate_tracks(session: Session) -> float:
@@ -50,25 +61,35 @@ def estimate_tracks(session: Session) -> float:
 
 def below(share: float) -> ColumnElement[bool]:
     """A fair sample of this share of all tracks, at most 1."""
-    return Track.id <= UUID(int=int(share * (2**128 - 1)))
+    return Track.id <= UUID(int=min(int(share * 2**128), 2**128 - 1))
 
 
 @contextmanager
-def one_by_one(session: Session) -> Iterator[None]:
+def one_by_one(session: Session, *allowed: str) -> Iterator[None]:
     """Statements in this block look at tracks one by one, in order or those of a sample.
 
-    An index of words or years could bring a million of which few are needed.
+    An index of words or years could bring a million of which few are needed. `allowed` are ways of
+    `GATHERING` that may be used all the same.
     """
-    session.execute(NEITHER_GATHER_NOR_SORT)
+    avoided = sorted(GATHERING.difference(allowed))
+    session.execute(select(*(func.set_config(f"enable_{each}", "off", True) for each in avoided)))
     yield
-    session.execute(GATHER_AND_SORT)
+    session.execute(select(*(func.set_config(f"enable_{each}", "on", True) for each in avoided)))
 
 
-def is_frequent(session: Session, where: Sequence[ColumnElement[bool]], known: float) -> bool:
+def is_frequent(
+    session: Session, wanted: TrackFilter, where: Sequence[ColumnElement[bool]], known: float
+) -> bool:
     """Whether checking tracks one by one, among about `known` ones, soon finds a page of matches."""
-    tried = select(Track.id).join(Library, Library.id == Track.library_id).where(below(TRIED / known), *where)
+    effort = TRY_COLUMNS
+    if wanted.labels or wanted.not_labels:
+        effort = TRY_LABELS
+    if wanted.words:
+        effort = TRY_WORDS
+    sample = below(effort.tracks / known)
+    tried = select(Track.id).join(Library, Library.id == Track.library_id).where(sample, *where)
     with one_by_one(session):
-        return len(session.scalars(tried.limit(ENOUGH)).all()) == ENOUGH
+        return len(session.scalars(tried.limit(effort.enough)).all()) == effort.enough
 
 
 def gather(
@@ -78,25 +99,22 @@ def gather(
     labels: Sequence[LabelScores],
     where: Sequence[ColumnElement[bool]],
     *columns: InstrumentedAttribute[Any],
+    share: float = 1.0,
 ) -> CTE | None:
     """All tracks that match, with these columns; `labels` are those that they must have by `where`.
 
-    None where nothing that they must have is rare by itself.
+    With a `share` only a fair sample of them: those of a range of audio where labels or verdicts find them,
+    else of a range of ids. None where no index finds what they must have.
     """
-    start = _rarest_label(session, model, labels)
+    start = _audio_with_all(session, model, labels, share)
+    if share < 1:
+        is_by_audio = start or wanted.corrected or wanted.unsure
+        start = [*start, Track.content_hash <= _bound(share) if is_by_audio else below(share)]
     if not start and not _has_index(wanted):
         return None
     session.execute(LOOK_UP)
     found = select(*columns).join(Library, Library.id == Track.library_id).where(*start, *where)
     return found.cte("found").prefix_with("MATERIALIZED")
-
-
-def _rarest_label(session: Session, model: Model, labels: Sequence[LabelScores]) -> list[ColumnElement[bool]]:
-    """What follows from having a rare label, but lets Postgres start from its rows."""
-    sources = [_audio_with(session, model, each) for each in labels]
-    counted = [(_count_some(session, source), source) for source in sources if source is not None]
-    rare = [(count, source) for count, source in counted if count < MOST_COMPARED]
-    return [Track.content_hash.in_(min(rare, key=itemgetter(0))[1])] if rare else []
 
 
 def _has_index(wanted: TrackFilter) -> bool:
@@ -106,16 +124,50 @@ def _has_index(wanted: TrackFilter) -> bool:
     return any(names) or any(flags)
 
 
-def _audio_with(session: Session, model: Model, wanted: LabelScores) -> Any:
-    """The audio that may have a label; None where only the scores of all audio tell."""
+def _bound(share: float) -> bytes:
+    """The content hash that this share of all audio, below 1, does not exceed: they are random."""
+    return int(share * 2**64).to_bytes(8, "big")
+
+
+def _audio_with_all(
+    session: Session, model: Model, labels: Sequence[LabelScores], share: float
+) -> list[ColumnElement[bool]]:
+    """What follows from having these labels, but lets Postgres start from the rows of them.
+
+    Those of a rare label; else the audio of several, from ranges of an index. Empty where that finds too
+    much: for one frequent label, and for scores that no row has.
+    """
+    sources = [_audio_with(session, model, each, share) for each in labels]
+    indexed = [source for source in sources if source is not None]
+    counted = [(_count_some(session, source), source) for source in indexed]
+    rare = [(count, source) for count, source in counted if count < MOST_COMPARED]
+    if rare:
+        return [Track.content_hash.in_(min(rare, key=itemgetter(0))[1])]
+    if len(indexed) < 2:
+        return []
+    first, *others = [source.subquery() for source in indexed]
+    joined = select(first.c.content_hash)
+    for other in others:
+        joined = joined.join(other, other.c.content_hash == first.c.content_hash)
+    all_of_them = joined.cte("with_all").prefix_with("MATERIALIZED")
+    return [Track.content_hash.in_(select(all_of_them.c.content_hash))]
+
+
+def _audio_with(session: Session, model: Model, wanted: LabelScores, share: float) -> Any:
+    """The audio that may have a label, a share of it; None where only the scores of all audio tell."""
     label = find_label(session, model, wanted.label)
     confirmed = select(Correction.content_hash).where(*is_confirmed(wanted.label))
+    given = select(PredictionLabel.content_hash)
+    if share < 1:
+        confirmed = confirmed.where(Correction.content_hash <= _bound(share))
+        given = given.where(PredictionLabel.content_hash <= _bound(share))
     if label is None:
         return confirmed
     if reaches_below(model, label, wanted):
         return None
-    given = select(PredictionLabel.content_hash).where(*has_label_row(model, label, wanted))
-    return union_all(confirmed, given)
+    given = given.where(*has_label_row(model, label, wanted))
+    # Without the other part it comes in the order of an index.
+    return given if session.scalar(confirmed.limit(1)) is None else union_all(confirmed, given)
 
 
 def _count_some(session: Session, source: Any) -> int:

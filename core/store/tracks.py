@@ -234,15 +234,6 @@ def list_contents(session: Session, library: Library) -> dict[str, bytes]:
     return {path: content for path, content in session.execute(query) if content is not None}
 
 
-def count_present(session: Session, library_id: UUID | None) -> int:
-    """Number of present tracks of one library or of all."""
-    present = select(func.count(Track.id)).join(Library, Library.id == Track.library_id)
-    present = present.where(Track.missing_at.is_(None))
-    if library_id is not None:
-        present = present.where(Track.library_id == library_id)
-    return session.scalar(present) or 0
-
-
 def list_sizes(session: Session, library: Library) -> dict[str, tuple[UUID, int]]:
     """Path of every present track of a library, with its id and size in bytes."""
     query = select(Track.path, Track.id, Track.size)

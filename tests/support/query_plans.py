@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 
 def explain(session: Session, call: Callable[[], Any]) -> str:
-    """The plan that Postgres chooses by itself for the last statement of a call."""
+    """The plans of the statements of a call, under the settings that it makes in between."""
     bind = session.get_bind()
     statements: list[tuple[str, Any]] = []
 
@@ -20,5 +20,10 @@ def explain(session: Session, call: Callable[[], Any]) -> str:
         call()
     finally:
         event.remove(bind, "before_cursor_execute", note)
-    statement, parameters = statements[-1]
-    return "\n".join(session.connection().exec_driver_sql(f"EXPLAIN {statement}", parameters).scalars())
+    plans: list[str] = []
+    for statement, parameters in statements:
+        if "set_config" in statement:
+            session.connection().exec_driver_sql(statement, parameters)
+        elif statement.startswith(("SELECT", "WITH")):
+            plans += session.connection().exec_driver_sql(f"EXPLAIN {statement}", parameters).scalars()
+    return "\n".join(plans)

@@ -4,7 +4,7 @@ from core.store.tables.api_keys import ApiKey, BrowserSession
 from core.store.tables.corrections import Correction, CorrectionChange, CorrectionEntry, LabelSet, Review
 from core.store.tables.experiments import Epoch, Experiment, Run, Study, Trial
 from core.store.tables.jobs import Job, JobItem, JobUnit, Worker
-from core.store.tables.libraries import Library, Track
+from core.store.tables.libraries import KeptTotals, Library, Track, TrackCount
 from core.store.tables.maps import Map, MapPoint
 from core.store.tables.models import Encoder, Model, ModelAlias, Retraining, TrainingTrack
 from core.store.tables.results import Cover, Embedding, Prediction, PredictionLabel, Waveform
@@ -24,6 +24,7 @@ __all__ = [
     "Job",
     "JobItem",
     "JobUnit",
+    "KeptTotals",
     "LabelSet",
     "Library",
     "Map",
@@ -38,6 +39,7 @@ __all__ = [
     "SavedQuery",
     "Study",
     "Track",
+    "TrackCount",
     "TrainingTrack",
     "Trial",
     "Waveform",

@@ -5,8 +5,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import (
+    REAL,
     BigInteger,
+    CheckConstraint,
     ForeignKey,
+    Identity,
     Index,
     LargeBinary,
     SmallInteger,
@@ -65,3 +68,30 @@ class Track(Base):
     tags_version: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")  # of their reader
     seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
     missing_at: Mapped[datetime | None]
+
+
+class TrackCount(Base):
+    """A change of the number of tracks in a library; the sum of its rows is how many there are.
+
+    Triggers on `tracks` write it in the same transaction, so that the sums are exact and no writer waits for
+    another. It refers to no library, as rows may outlive one until they are added up.
+    """
+
+    __tablename__ = "track_counts"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    library_id: Mapped[UUID]
+    present: Mapped[int] = mapped_column(BigInteger)
+    missing: Mapped[int] = mapped_column(BigInteger)
+
+
+class KeptTotals(Base):
+    """What all libraries hold, as last counted: see `core.services.library_totals`. The only row."""
+
+    __tablename__ = "kept_totals"
+    __table_args__ = (CheckConstraint("id = 1", name="single"),)
+
+    id: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    counted_at: Mapped[datetime]
+    took_s: Mapped[float] = mapped_column(REAL)
+    facts: Mapped[dict[str, Any]]

@@ -42,7 +42,17 @@ class PredictionLabel(Base):
     """A label whose score reached its threshold, as a row, so that `genre and min_score` is an index scan."""
 
     __tablename__ = "prediction_labels"
-    __table_args__ = (Index("ix_prediction_labels_model_id_label_score", "model_id", "label", "score"),)
+    __table_args__ = (
+        Index("ix_prediction_labels_model_id_label_score", "model_id", "label", "score"),
+        # Which audio has several labels is found in ranges of it, and samples of the audio with a label.
+        Index(
+            "ix_prediction_labels_model_id_label_content_hash",
+            "model_id",
+            "label",
+            "content_hash",
+            postgresql_include=["score"],
+        ),
+    )
 
     content_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     model_id: Mapped[int] = mapped_column(ForeignKey("models.id"), primary_key=True)

@@ -4,16 +4,17 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
-from core.states import Verdict
-from core.store import facets
+from core.states import TrackOrder, Verdict
+from core.store import facets, track_pages, track_plans
 from core.store.correction_changes import NewCorrection, write_corrections
 from core.store.label_sets import SetLabel, create_label_set
 from core.store.session import SessionFactory
 from core.store.tables import Track
 from core.store.track_filters import EVERYTHING, TrackFilter
 from core.store.track_pages import list_tracks
+from core.store.track_plans import Try
 from tests.integration.api.gateway import problem_of
 from tests.support.builders import make_analysed_track, make_library, make_model, make_track
 from tests.support.query_plans import explain
@@ -191,7 +192,7 @@ def many(session):
 
 
 def test_counts_of_many_tracks_are_estimates_from_a_fair_sample(session, many, monkeypatch):
-    monkeypatch.setattr(facets, "SAMPLE", 4000)
+    monkeypatch.setattr(facets, "SAMPLE", Try(4000, 30))
     found = facets.count_facets(session, many, EVERYTHING)
     assert found.exact is False
     assert found.tracks == pytest.approx(20_000, rel=0.1)
@@ -202,9 +203,72 @@ def test_counts_of_many_tracks_are_estimates_from_a_fair_sample(session, many, m
 
 
 def test_few_tracks_among_many_are_counted_exactly(session, many, monkeypatch):
-    monkeypatch.setattr(facets, "SAMPLE", 1000)
+    monkeypatch.setattr(facets, "SAMPLE", Try(1000, 30))
     found = facets.count_facets(session, many, TrackFilter(year="1984"))
     assert (found.exact, found.sampled, found.tracks) == (True, None, 10)
+
+
+@pytest.fixture
+def paired(session, many):
+    """`jazz` for 2,000 tracks, of which 500 have `rock`, too, and two of these are no `jazz` for people."""
+    session.execute(
+        text(
+            """INSERT INTO prediction_labels (content_hash, model_id, label, score)
+               SELECT sha256(n::text::bytea), :model, 'jazz', 0.5 FROM generate_series(18001, 20000) AS n"""
+        ),
+        {"model": many.id},
+    )
+    for track in session.scalars(select(Track).where(Track.path.in_(["a/20000.mp3", "a/19996.mp3"]))):
+        say(session, track, jazz="no")
+    session.execute(text("ANALYZE prediction_labels"))
+    return many
+
+
+@pytest.mark.parametrize("order", [None, TrackOrder.PATH, TrackOrder.DATE, TrackOrder.DURATION])
+@pytest.mark.parametrize("compared", [20_000, 0])
+def test_pages_of_two_labels_have_all_tracks_that_have_both(session, paired, monkeypatch, order, compared):
+    """Whether one of them is rare, or their ranges are merged."""
+    monkeypatch.setattr(track_plans, "MOST_COMPARED", compared)
+    monkeypatch.setattr(track_plans, "TRY_LABELS", Try(100, 100))  # whatever matches counts as rare
+    wanted = TrackFilter(genre="rock", genres_too=("jazz",))
+    found: list[str] = []
+    cursor = None
+    while not found or cursor is not None:
+        page = list_tracks(session, paired, wanted, order=order, cursor=cursor, limit=200)
+        found += [row.track.path for row in page.items]
+        cursor = page.next_cursor
+    assert len(found) == 498
+    assert set(found) == {f"a/{number}.mp3" for number in range(18_004, 19_996, 4)}
+
+
+def test_of_two_labels_that_are_rarely_together_a_sample_is_gathered(session, paired, monkeypatch):
+    monkeypatch.setattr(facets, "SAMPLE", Try(1000, 1000))
+    monkeypatch.setattr(facets, "FEW", 250)
+    monkeypatch.setattr(track_plans, "MOST_COMPARED", 0)
+    found = facets.count_facets(session, paired, TrackFilter(genre="rock", genres_too=("jazz",)))
+    assert found.exact is False
+    assert 100 < (found.sampled or 0) < 498
+    assert found.tracks == pytest.approx(498, rel=0.3)
+    assert counts_of(found) == pytest.approx({"rock": found.tracks, "jazz": found.tracks})
+
+
+def counts_of(found: facets.Facets) -> dict[str, int]:
+    return {each.label: each.count for each in found.labels}
+
+
+def test_what_lies_at_the_end_of_an_order_is_found_after_a_bounded_walk(session, many, monkeypatch):
+    monkeypatch.setattr(track_pages, "WALKED", 100)
+    monkeypatch.setattr(track_plans, "TRY_COLUMNS", Try(20_000, 1))  # whatever matches counts as frequent
+    page = list_tracks(session, many, TrackFilter(year="1984"), order=TrackOrder.DATE, limit=20)
+    assert len(page.items) == 10
+
+
+def test_missing_tracks_of_a_filter_are_estimated_if_there_are_many(session, many, monkeypatch):
+    session.execute(text("UPDATE tracks SET missing_at = now() WHERE size = 1 AND path LIKE '%7.mp3'"))
+    files = TrackFilter(suffix=".mp3")
+    assert facets.count_facets(session, many, EVERYTHING).missing == 2000
+    monkeypatch.setattr(facets, "MOST_MISSING", 500)
+    assert facets.count_facets(session, many, files).missing == pytest.approx(2000, rel=0.3)
 
 
 @pytest.mark.parametrize(

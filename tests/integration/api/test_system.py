@@ -12,6 +12,7 @@ from core.services.activity import list_failures
 from core.services.library_totals import KnownTotals
 from core.services.monitoring import newest_revision
 from core.states import ItemState, JobState, UnitState
+from core.store.tables import KeptTotals
 from tests.integration.api.gateway import bearer
 from tests.support.builders import (
     make_analysed_track,
@@ -169,6 +170,24 @@ def test_totals_that_take_long_are_counted_behind_the_answer(db, monkeypatch):
     assert (totals.tracks, is_old) == (0, True)
     known.count()
     assert known.get()[0].tracks == 1
+
+
+def test_a_gateway_that_starts_has_the_totals_of_the_one_before_it(db, monkeypatch):
+    with db.begin() as session:
+        library, model = make_library(session), make_model(session)
+        make_analysed_track(session, library, model, "a.mp3", [0.9, 0.0, 0.0])
+    counted = KnownTotals(db).count()
+    assert [(each.label, each.count) for each in counted.top_labels] == [("rock", 1)]
+    monkeypatch.setattr(library_totals, "INLINE_S", 0)
+    assert KnownTotals(db).get() == (counted, True)
+    monkeypatch.setattr(library_totals, "IDLE_PER_WORK", 1e6)
+    assert KnownTotals(db).get() == (counted, False)
+
+
+def test_totals_that_another_version_has_kept_are_counted_again(db):
+    with db.begin() as session:
+        session.add(KeptTotals(id=1, counted_at=LONG_AGO, took_s=1e9, facts={"songs": 7}))
+    assert KnownTotals(db).get()[0].tracks == 0
 
 
 @pytest.mark.parametrize(("scope", "scopes"), [("read", ["read"]), ("admin", ["read", "write", "admin"])])

@@ -52,13 +52,18 @@ def test_a_server_at_work_shows_jobs_failures_and_totals(http, db, monkeypatch):
     assert f"jobs/{failed.id}#failures" in page
 
 
-def test_the_most_frequent_labels_lead_to_their_tracks(http, db):
+def with_labels(http: httpx.Client) -> str:
+    page = http.get("/", headers=HTML).text
+    return page[page.index("Top labels") :] if "Top labels" in page else ""
+
+
+def test_the_most_frequent_labels_lead_to_their_tracks(http, db, monkeypatch):
+    monkeypatch.setattr("core.services.library_totals.IDLE_PER_WORK", 0)
     with db.begin() as session:
         library, model = make_library(session), make_model(session)
         for number, scores in enumerate(([0.9, 0.2, 0.0], [0.8, 0.0, 0.0])):
             make_analysed_track(session, library, model, f"{number}.mp3", scores)
-    page = http.get("/", headers=HTML).text
-    bars = page[page.index("Top labels") :]
+    bars = eventually(lambda: with_labels(http))  # totals are counted now and then
     assert re.findall(
         r'genre=(\w+)">\w+</a></dt><dd>(\d)</dd><dd class="all"><progress max="100" value="([\d.]+)"', bars
     ) == [
