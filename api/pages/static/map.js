@@ -80,7 +80,7 @@ class MusicMap extends HTMLElement {
     const { map_id: mapId, tracks, complete } = await (await this.#ask("/unplaced")).json();
     if (!this.#isCurrent(mapId)) return;
     const have = `${tracks.toLocaleString("en")}${complete ? "" : " or more"} ${tracks === 1 ? "track has" : "tracks have"}`;
-    if (tracks) this.#say(`${have} no point on this map: analyse them, then draw the map again.`);
+    if (tracks) this.#say(`${this.#said.textContent} ${have} no point on this map: analyse them, then draw the map again.`.trim());
   }
 
   // On a new canvas, by the GPU if there is one.
