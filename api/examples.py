@@ -193,6 +193,11 @@ SYSTEM = {
         "labelled": 310,
         "hours": 20.4,
         "model": MODEL,
+        "top_labels": [
+            {"label": "rock", "facet": "genre", "count": 96},
+            {"label": "sad", "facet": "mood", "count": 71},
+        ],
+        "top_labels_exact": True,
         "counted_at": WHEN,
     },
     "versions": {"server": VERSION, "python": "3.12.7", "postgres": "18.1", "migration": "0016"},
