@@ -36,6 +36,7 @@ GATHERING = frozenset(("bitmapscan", "sort", "incremental_sort", "seqscan", "has
 # Until the transaction ends: some thousand tracks are looked up in an index rather than found in all.
 LOOK_UP = select(func.set_config("random_page_cost", "1.1", True))
 MOST_COMPARED = 20_000  # rows of a label; one that has fewer is rare
+FEW_COMPARED = 1000  # rows, of which each is rather looked up than all merged with those of other labels
 
 
 @dataclass(frozen=True)
@@ -140,11 +141,11 @@ def _audio_with_all(
     sources = [_audio_with(session, model, each, share) for each in labels]
     indexed = [source for source in sources if source is not None]
     counted = [(_count_some(session, source), source) for source in indexed]
-    rare = [(count, source) for count, source in counted if count < MOST_COMPARED]
-    if rare:
-        return [Track.content_hash.in_(min(rare, key=itemgetter(0))[1])]
-    if len(indexed) < 2:
+    if not counted:
         return []
+    least, rarest = min(counted, key=itemgetter(0))
+    if len(counted) == 1 or least < min(FEW_COMPARED, MOST_COMPARED):
+        return [Track.content_hash.in_(rarest)] if least < MOST_COMPARED else []
     first, *others = [source.subquery() for source in indexed]
     joined = select(first.c.content_hash)
     for other in others:
