@@ -39,7 +39,7 @@ def ask_until_done(client: Client, strategy: str, label: str | None, library: st
     Tracks that were not answered are given back in the end, also after Ctrl-C.
     """
     folders = {each.name: Path(each.path) for each in client.list_libraries()}
-    answered, undecided = 0, None
+    answered, undecided, about = 0, None, ""
     taken: dict[UUID, float] = {}  # tracks that were not answered, and when their leases end by our clock
     try:
         while True:
@@ -48,7 +48,7 @@ def ask_until_done(client: Client, strategy: str, label: str | None, library: st
             taken |= {each.track.id: until for each in batch.items}
             for line in introduction(batch) if undecided is None else ():
                 display.say(line)
-            undecided = batch.progress.undecided
+            undecided, about = batch.progress.undecided, "" if batch.progress.exact else "about "
             if not batch.items:
                 display.say(f"Nothing is left to ask about now. {tracks_of(answered)} answered.", "bold")
                 for line in () if answered else unlabelled(client):
@@ -63,7 +63,7 @@ def ask_until_done(client: Client, strategy: str, label: str | None, library: st
                 while verdicts and not answer(client, question.track.id, verdicts):
                     verdicts = ask(batch.label)
                 if verdicts is None:
-                    display.say(f"{tracks_of(answered)} answered, {undecided} undecided.", "bold")
+                    display.say(f"{tracks_of(answered)} answered, {about}{undecided} undecided.", "bold")
                     return
                 if verdicts:
                     del taken[question.track.id]

@@ -28,9 +28,9 @@ from core.store.correction_changes import undo_change
 from core.store.label_sets import read_vocabulary
 from core.store.libraries import list_library_names
 from core.store.registry import resolve_model
-from core.store.review import count_decided
 from core.store.review_leases import lease_again, release
 from core.store.review_order import may_hide_errors
+from core.store.review_pool import count_decided
 from core.store.session import transaction
 from core.store.tracks import get_track
 

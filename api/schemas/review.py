@@ -26,6 +26,9 @@ class ReviewProgress(Response):
     decided: int = Field(description="somebody said something of the label or, without one, of any")
     undecided: int
     leased: int = Field(description="somebody is being asked about them, the tracks of this answer included")
+    exact: bool = Field(
+        default=True, description="whether these were counted; else `undecided` is an estimate within 2 %"
+    )
 
 
 class ReviewForecast(Response):

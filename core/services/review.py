@@ -12,8 +12,9 @@ from core.store.corrections import count_corrected_since
 from core.store.experiments import find_training
 from core.store.libraries import get_library_by_name
 from core.store.registry import resolve_model
-from core.store.review import Progress, Question
+from core.store.review import Question
 from core.store.review_order import may_hide_errors
+from core.store.review_pool import Progress, count_progress
 from core.store.session import SessionFactory, transaction
 from core.store.tables import Model
 from core.store.track_filters import find_label
@@ -72,7 +73,7 @@ def take_questions(sessions: SessionFactory, asked: Asked, reviewer: str) -> Bat
     with transaction(sessions) as session:
         model, label, questions = lease_questions(session, asked, reviewer)
     with transaction(sessions) as session:
-        progress = store.count_progress(session, model, label, asked.library)
+        progress = count_progress(session, model, label, asked.library)
         hides = asked.strategy == Strategy.SUSPECT and may_hide_errors(session, model)
         return Batch(
             model, label, questions, progress, forecast(session, model, asked.library), [TRAINED_ON] * hides

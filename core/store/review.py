@@ -10,15 +10,15 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Text, exists, func, or_, select, true
+from sqlalchemy import ColumnElement, Select, Text, func, or_, select, true
 from sqlalchemy.orm import Session
 
-from core.spelling import name_key
 from core.states import Strategy
 from core.store.libraries import get_library_by_name
 from core.store.review_leases import is_leased, lease_audio, lock_leases
 from core.store.review_order import rank_audio
-from core.store.tables import Correction, Library, Model, Prediction, Review, Track
+from core.store.review_pool import choose_pool, is_present, there
+from core.store.tables import Library, Model, Review, Track
 from core.store.tracks import TrackRow, track_row, tracks_with
 
 WINDOW = 20  # candidates per track that is asked for, to have several albums to choose from
@@ -29,15 +29,6 @@ class Question:
     row: TrackRow
     value: float  # margin, self-confidence, or number of labels; of `random` without meaning
     leased_until: datetime
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Pieces of audio that the model has labelled."""
-
-    decided: int  # somebody said something of the label or, without one, of any label
-    undecided: int
-    leased: int  # somebody is being asked about them now
 
 
 @dataclass(frozen=True)
@@ -67,8 +58,8 @@ def take_questions(
     `disagreement`. Takers wait for each other until their transactions end. Raises Invalid.
     """
     lock_leases(session)
-    ranked = rank_audio(model, strategy, label, other)
     library_id = None if library is None else get_library_by_name(session, library).id
+    ranked = rank_audio(model, strategy, label, other, choose_pool(session, model, label, library_id))
     window = n * WINDOW if strategy == Strategy.MARGIN else n
     found = [_Candidate(*row) for row in session.execute(_candidates(ranked, library_id, window))]
     found.sort(key=lambda each: -each.value if strategy == Strategy.DISAGREEMENT else each.value)
@@ -130,53 +121,18 @@ def _album() -> ColumnElement[Any]:
     return folder.concat(func.nullif(Track.tags["album"].astext, ""))
 
 
-def count_progress(session: Session, model: Model, label: str | None, library: str | None) -> Progress:
-    library_id = None if library is None else get_library_by_name(session, library).id
-    of_label = [] if label is None else [Correction.label_key == name_key(label)]
-    decided = select(Correction.content_hash).where(Correction.verdict.is_not(None), *of_label).distinct()
-    leased = select(Review.content_hash).where(Review.leased_until > func.clock_timestamp())
-    # Joined: EXISTS in a FILTER would be looked up row by row.
-    known, asked = decided.subquery(), leased.subquery()
-    counts = (
-        select(func.count(), func.count(known.c.content_hash), func.count(asked.c.content_hash))
-        .select_from(Prediction)
-        .outerjoin(known, known.c.content_hash == Prediction.content_hash)
-        .outerjoin(asked, asked.c.content_hash == Prediction.content_hash)
-        .where(Prediction.model_id == model.id, _is_present(Prediction.content_hash, library_id))
-    )
-    total, of_decided, of_leased = session.execute(counts).one()
-    return Progress(of_decided, total - of_decided, of_leased)
-
-
-def count_decided(session: Session) -> int:
-    """Pieces of audio of which somebody has said something that stands, of any library."""
-    decided = select(Correction.content_hash).where(Correction.verdict.is_not(None)).distinct()
-    return session.scalar(select(func.count()).select_from(decided.subquery())) or 0
-
-
 def _candidates(
     ranked: Select[*tuple[Any, ...]], library_id: UUID | None, limit: int
 ) -> Select[*tuple[Any, ...]]:
     """The first that are there and that nobody is being asked about, each with one of its tracks."""
     digest = ranked.selected_columns["content_hash"]
-    first = ranked.where(_is_present(digest, library_id), ~is_leased(digest)).limit(limit).subquery()
+    first = ranked.where(is_present(digest, library_id), ~is_leased(digest)).limit(limit).subquery()
     track = (
         select(Track.id, _album().label("album"))
         .join(Library, Library.id == Track.library_id)
-        .where(Track.content_hash == first.c.content_hash, *_there(library_id))
+        .where(Track.content_hash == first.c.content_hash, *there(library_id))
         .order_by(Track.path, Track.id)
         .limit(1)
         .lateral("track")
     )
     return select(first.c.content_hash, first.c.value, track.c.id, track.c.album).join(track, true())
-
-
-def _is_present(content_hash: Any, library_id: UUID | None) -> ColumnElement[bool]:
-    """Whether some track that is not missing holds the audio."""
-    of_library = Library.id == Track.library_id
-    return exists().where(of_library, Track.content_hash == content_hash, *_there(library_id))
-
-
-def _there(library_id: UUID | None) -> list[ColumnElement[bool]]:
-    of_library = [] if library_id is None else [Track.library_id == library_id]
-    return [Track.missing_at.is_(None), *of_library]

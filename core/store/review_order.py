@@ -4,9 +4,9 @@ from typing import Any
 
 from sqlalchemy import (
     ARRAY,
-    ColumnElement,
     Float,
     Select,
+    Subquery,
     Text,
     TextClause,
     case,
@@ -44,19 +44,20 @@ MARGINS = {
 
 
 def rank_audio(
-    model: Model, strategy: Strategy, label: str | None, other: Model | None
+    model: Model, strategy: Strategy, label: str | None, other: Model | None, pool: Subquery
 ) -> Select[*tuple[Any, ...]]:
-    """A query for audio that may be asked about, and the value by which it is ordered."""
+    """A query for audio that may be asked about, and the value by which it is ordered.
+
+    `pool` has hashes and scores of undecided audio; what people said is suspected of all.
+    """
     if strategy == Strategy.SUSPECT:
         return _suspects(model, label)
     if strategy == Strategy.DISAGREEMENT:
         if other is None:
             raise Invalid("Name the `other` model to compare with.")
-        return _disagreements(model, other, label)
+        return _disagreements(model, other, label, pool)
     value = func.random() if strategy == Strategy.RANDOM else _margin(model, label)
-    undecided = ~is_decided(Prediction.content_hash, label)
-    query = select(Prediction.content_hash, cast(value, Float).label("value"))
-    return query.where(Prediction.model_id == model.id, undecided).order_by(text("value"))
+    return select(pool.c.content_hash, cast(value, Float).label("value")).order_by(text("value"))
 
 
 def _margin(model: Model, label: str | None) -> TextClause:
@@ -103,8 +104,8 @@ def _suspects(model: Model, label: str | None) -> Select[*tuple[Any, ...]]:
     )
 
 
-def _disagreements(model: Model, other: Model, label: str | None) -> Select[*tuple[Any, ...]]:
-    """Undecided audio by the number of labels, among those of both models, that only one model gives it."""
+def _disagreements(model: Model, other: Model, label: str | None, pool: Subquery) -> Select[*tuple[Any, ...]]:
+    """Audio of the pool by the number of labels, among those of both models, that only one gives it."""
     shared = sorted({*model.labels} & {*other.labels} & ({*model.labels} if label is None else {label}))
     if not shared:
         raise Invalid(f"{model.reference} and {other.reference} share no such label.")
@@ -112,7 +113,11 @@ def _disagreements(model: Model, other: Model, label: str | None) -> Select[*tup
     given = PredictionLabel
     by_one = (
         select(given.content_hash)
-        .where(given.model_id.in_((model.id, other.id)), given.label.in_(shared))
+        .where(
+            given.content_hash.in_(select(pool.c.content_hash)),
+            given.model_id.in_((model.id, other.id)),
+            given.label.in_(shared),
+        )
         .group_by(given.content_hash, given.label)
         .having(func.count() == 1)
         .subquery()
@@ -122,19 +127,10 @@ def _disagreements(model: Model, other: Model, label: str | None) -> Select[*tup
         .group_by(by_one.c.content_hash)
         .subquery()
     )
-    by_both = [
-        exists().where(Prediction.content_hash == counted.c.content_hash, Prediction.model_id == each.id)
-        for each in (model, other)
-    ]
-    undecided = ~is_decided(counted.c.content_hash, label)
-    return select(counted).where(*by_both, undecided).order_by(counted.c.value.desc())
-
-
-def is_decided(content_hash: Any, label: str | None) -> ColumnElement[bool]:
-    """Whether somebody said something of the label, or of any."""
-    of_label = [] if label is None else [Correction.label_key == name_key(label)]
-    said = (Correction.content_hash == content_hash, Correction.verdict.is_not(None))
-    return exists().where(*said, *of_label)
+    by_other = exists().where(
+        Prediction.content_hash == counted.c.content_hash, Prediction.model_id == other.id
+    )
+    return select(counted).where(by_other).order_by(counted.c.value.desc())
 
 
 def may_hide_errors(session: Session, model: Model) -> bool:

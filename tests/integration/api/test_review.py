@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import func, select, text
 
 from core.services.review import WHO_HAS_ONE
-from core.store import review
 from core.store.review_leases import REVIEW_LOCK
+from core.store.review_pool import Progress, count_progress
 from core.store.tables import Review
 from core.store.training_tracks import save_training_tracks
 from tests.integration.api.gateway import bearer, problem_of
@@ -31,25 +31,25 @@ def test_a_track_is_asked_about_once_and_its_correction_is_progress(http, db):
     (question,) = first["items"]
     assert question["track"]["path"] == "b"
     assert abs(question["value"] - 0.05) < 1e-6
-    assert first["progress"] == {"decided": 0, "undecided": 2, "leased": 1}
+    assert first["progress"] == {"decided": 0, "undecided": 2, "leased": 1, "exact": True}
     labels = {"labels": {"rock": "no"}}
     assert http.put(f"/api/v1/tracks/{question['track']['id']}/labels", json=labels).status_code == 200
     second = http.get(REVIEW, params={"label": "rock"}).json()
     assert [each["track"]["path"] for each in second["items"]] == ["a"]
-    assert second["progress"] == {"decided": 1, "undecided": 1, "leased": 1}
+    assert second["progress"] == {"decided": 1, "undecided": 1, "leased": 1, "exact": True}
     assert http.get(REVIEW, params={"strategy": "suspect"}).json()["warnings"] == []
 
 
 def test_nobody_waits_for_progress_to_be_counted(http, db, monkeypatch):
     free = []
 
-    def count(*arguments: Any) -> review.Progress:
+    def count(*arguments: Any) -> Progress:
         with db() as session:
             free.append(session.scalar(select(func.pg_try_advisory_xact_lock(REVIEW_LOCK))))
         return counted(*arguments)
 
-    counted = review.count_progress
-    monkeypatch.setattr(review, "count_progress", count)
+    counted = count_progress
+    monkeypatch.setattr("core.services.review.count_progress", count)
     with db.begin() as session:
         make_analysed_track(session, make_library(session), make_model(session), "a")
     assert len(http.get(REVIEW).json()["items"]) == 1

@@ -15,9 +15,10 @@ from core.errors import Invalid
 from core.states import Strategy, Verdict
 from core.store.correction_changes import NewCorrection, write_corrections
 from core.store.corrections import find_corrections, find_sampled
-from core.store.review import count_progress, take_questions
+from core.store.review import take_questions
 from core.store.review_leases import lease_again, release
 from core.store.review_order import may_hide_errors
+from core.store.review_pool import count_progress
 from core.store.session import transaction
 from core.store.tables import CorrectionChange, CorrectionEntry, Model, Review, Track
 from core.store.training_tracks import save_training_tracks
@@ -104,6 +105,23 @@ def test_what_is_leased_decided_missing_or_elsewhere_is_not_asked_about(session)
     assert sorted(take(session, model, Strategy.RANDOM, library="home")) == ["a", "c"]
     say(session, tracks["a"], "jazz", NO)  # ends the lease of its audio
     assert count_progress(session, model, None, "home").leased == 1
+
+
+@pytest.mark.parametrize("strategy", [Strategy.RANDOM, Strategy.MARGIN])
+def test_among_very_many_a_random_part_is_considered_and_everything_is_asked_about_once(
+    session, monkeypatch, strategy
+):
+    monkeypatch.setattr("core.store.review_pool.POOL", 8)
+    model, library = make_model(session), make_library(session)
+    for number in range(30):
+        content_hash = (number * 2**256 // 30).to_bytes(32)
+        make_analysed_track(session, library, model, str(number), content_hash=content_hash)
+    found = count_progress(session, model, None, None)
+    assert not found.exact
+    assert 25 <= found.undecided <= 35
+    asked = [path for _ in range(6) for path in take(session, model, strategy, 5)]
+    assert sorted(asked, key=int) == [str(number) for number in range(30)]
+    assert take(session, model, strategy) == []
 
 
 def test_nor_does_it_from_one_answer_to_the_next(session):
