@@ -22,8 +22,8 @@ def check_data_dir(data_dir: Path, min_free_mb: int) -> None:
                 f"Only {free_mb} MB are free where {data_dir} is, and {min_free_mb} MB are needed "
                 "(MFA_MIN_FREE_MB); make room or set MFA_DATA_DIR to another disk."
             )
-        with tempfile.TemporaryFile(dir=data_dir):
-            pass
+        with tempfile.TemporaryFile(dir=data_dir, buffering=0) as probe:
+            probe.write(b"\0")  # a quota shows only when something is written
     except OSError as error:
         raise DataDirNotWritable(
             f"{data_dir} cannot be written to ({error.strerror}); set MFA_DATA_DIR to a folder of yours."
