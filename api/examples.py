@@ -347,6 +347,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "sampled": None,
         "tracks": 1200,
         "missing": 3,
+        "missing_exact": True,
         "analysed": 1180,
         "corrected": 40,
         "unsure": 2,

@@ -143,7 +143,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.sessions = create_session_factory(engine, **asked)
     app.state.reads = create_session_factory(engine.execution_options(isolation_level="AUTOCOMMIT"), **asked)
     app.state.watch = Watch(app.state.reads, settings)
-    app.state.totals = KnownTotals(app.state.reads)
+    app.state.totals = KnownTotals(app.state.sessions)
     app.state.registry = CollectorRegistry()
     for module in ROUTERS:
         app.include_router(module.router)

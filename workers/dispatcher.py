@@ -72,7 +72,7 @@ class Dispatcher:
         self.space = SpaceCheck(settings, self.sessions)
         self.shortage: str | None = None
         self.sweeper = Sweeper(self.sessions, settings)
-        self.is_behind = False  # with removing what has been deleted
+        self.is_behind = False  # with removing what has been deleted, or adding up counts
         self.name = f"{DISPATCHER}{os.getpid()}@{socket.gethostname()}"
         self.is_at_rest = False  # no job is open
         self.next_heartbeat = 0.0
@@ -160,7 +160,7 @@ class Dispatcher:
         with transaction(self.sessions) as session:
             remove_dead_workers(session)
             delete_expired_sessions(session)
-            add_up_counts(session)
+            has_counts = add_up_counts(session)
             wanted = set(session.scalars(select(Job.id).where(Job.state.in_(OPEN_JOB_STATES))))
             temporary = set(session.scalars(select(Job.id).where(Job.kind.in_(_without_checkpoints()))))
         for upload in self.uploads_dir.glob("*"):
@@ -169,7 +169,7 @@ class Dispatcher:
         remove_staging(self.models_dir)
         remove_job_folders(self.training_dir, wanted, temporary)
         has_old = self._delete_old_jobs()
-        self.is_behind = self.sweeper.sweep(DELETE_FOR_S) or has_old
+        self.is_behind = self.sweeper.sweep(DELETE_FOR_S) or has_old or has_counts
 
     def retrain(self) -> None:
         """Submit trainings of models of which enough tracks have been corrected; see `retrain_if_due`."""

@@ -86,10 +86,11 @@ def _label(choice: Choice, label: str, count: int) -> Value:
 
 
 def _states(choice: Choice, found: Facets) -> list[Value]:
+    missing = "file is missing" if found.missing_exact else "file is missing, about"
     states = [
         ("corrected by people", found.corrected, "corrected", choice.corrected is True),
         ("somebody was unsure", found.unsure, "unsure", choice.unsure),
-        ("file is missing", found.missing, "missing", choice.missing),
+        (missing, found.missing, "missing", choice.missing),
     ]
     return [
         Value(text, count, f"?{choice.query(**{name: None if is_chosen else True})}", is_chosen)

@@ -66,9 +66,8 @@ class TrackFacets(Response):
     exact: bool = Field(description="whether all tracks were counted; else the counts are estimates")
     sampled: int | None = Field(description="on how many tracks the estimates are based; null if exact")
     tracks: int = Field(description="all that match")
-    missing: int = Field(
-        description="further ones whose file is gone; with filters an estimate if over 1,000 are missing"
-    )
+    missing: int = Field(description="those that match but for their file being gone")
+    missing_exact: bool = Field(description="whether these were counted; else `missing` is an estimate")
     analysed: int = Field(description="that the model has labelled")
     corrected: int = Field(description="of whose labels people said something")
     unsure: int = Field(description="of which somebody could not tell whether they have a label")

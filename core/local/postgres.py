@@ -20,6 +20,7 @@ from core.local.command import Command
 
 # A million tracks and their indexes take 2 GB, of which pages read a part.
 CACHE_PART, LEAST_CACHE_MB, MOST_CACHE_MB = 16, 128, 1024
+MEMORY_LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container, in bytes, or `max`
 OPTIONS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",  # socket paths are limited to about 100 characters
@@ -89,10 +90,19 @@ def promote_cluster(root: Path) -> None:
 
 
 def chosen_options() -> dict[str, str]:
-    """`OPTIONS` and the size of the cache: a part of the machine's memory, used as far as there are data."""
-    part = psutil.virtual_memory().total // CACHE_PART
+    """`OPTIONS` and the size of the cache: a part of the memory, used as far as there are data."""
+    part = usable_memory() // CACHE_PART
     cache_mb = min(max(part // 2**20, LEAST_CACHE_MB), MOST_CACHE_MB)
     return OPTIONS | {"shared_buffers": f"{cache_mb}MB"}
+
+
+def usable_memory() -> int:
+    """Bytes that the machine has or, if that is less, that the container may use."""
+    total: int = psutil.virtual_memory().total
+    try:
+        return min(total, int(MEMORY_LIMIT.read_text()))
+    except (OSError, ValueError):
+        return total
 
 
 def server(root: Path, port: int) -> Command:

@@ -4,6 +4,7 @@ Counting a million tracks takes seconds, so an answer may be some time old, and 
 last totals are a row, so that a gateway that starts has them at once.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from core.errors import ModelNotFound
@@ -21,6 +23,8 @@ from core.store.registry import resolve_model
 from core.store.session import SessionFactory
 from core.store.tables import KeptTotals, Library, Model, Prediction, Track
 from core.store.track_filters import EVERYTHING
+
+log = logging.getLogger("core.services.library_totals")
 
 INLINE_S = 0.05  # a count that takes no longer is made while a request waits
 IDLE_PER_WORK = 20  # counting takes at most this part of the time
@@ -134,9 +138,9 @@ class KnownTotals:
     def get(self) -> tuple[LibraryTotals, bool]:
         """The cached totals, and whether the caller should refresh them with `renew` after its response."""
         known = self._known or self._read_kept()
-        if known is None or (self._is_old() and self._took_s <= INLINE_S):
+        if known is None or (self._is_old(known) and self._took_s <= INLINE_S):
             known = self.count()
-        return known, self._is_old()
+        return known, self._is_old(known)
 
     def renew(self) -> None:
         """Count, unless another thread is counting."""
@@ -160,8 +164,16 @@ class KnownTotals:
             self._known = totals = count_totals(session)
             self._counted = time.monotonic()
             self._took_s = self._counted - start
-            _keep(session, totals, self._took_s)
+        self._keep(totals)
         return totals
+
+    def _keep(self, totals: LibraryTotals) -> None:
+        """For the next process; where nothing can be written, these totals are right all the same."""
+        try:
+            with self._sessions.begin() as session:
+                _keep(session, totals, self._took_s)
+        except DBAPIError as error:
+            log.warning("the totals of the libraries cannot be kept: %s", error.orig)
 
     def _read_kept(self) -> LibraryTotals | None:
         with self._sessions() as session:
@@ -169,9 +181,14 @@ class KnownTotals:
         if kept is None:
             return None
         self._known, self._took_s = kept
-        age = datetime.now(UTC) - self._known.counted_at
-        self._counted = time.monotonic() - age.total_seconds()
+        age_s = (datetime.now(UTC) - self._known.counted_at).total_seconds()
+        self._counted = time.monotonic() - max(age_s, 0.0)  # the clock may have been ahead
         return self._known
 
-    def _is_old(self) -> bool:
-        return time.monotonic() - self._counted > IDLE_PER_WORK * self._took_s
+    def _is_old(self, known: LibraryTotals) -> bool:
+        """Whether it is time to count again, or another model has become the default one."""
+        if time.monotonic() - self._counted > IDLE_PER_WORK * self._took_s:
+            return True
+        with self._sessions() as session:
+            model = _default_model(session)
+        return known.model != (None if model is None else model.reference)

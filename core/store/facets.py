@@ -66,7 +66,8 @@ class Facets:
     exact: bool
     sampled: int | None  # tracks of the sample that match; None where all were counted
     tracks: int
-    missing: int  # that match but for their file being gone; see `_count_missing`
+    missing: int  # that match but for their file being gone
+    missing_exact: bool  # whether these were counted; else `missing` is an estimate
     analysed: int  # by the model
     corrected: int
     unsure: int  # of which people could not tell some label
@@ -183,11 +184,15 @@ def _facets(
         found = Counter({value: count for (of, value), count in counts.items() if of == kind and value})
         return dict(found.most_common(MOST_VALUES))
 
+    missing, missing_exact = counts["all", ""], True
+    if not wanted.missing or sampled is not None:
+        missing, missing_exact = _count_missing(session, model, wanted)
     return Facets(
         exact=sampled is None,
         sampled=sampled,
         tracks=counts["all", ""],
-        missing=_count_missing(session, model, wanted),
+        missing=missing,
+        missing_exact=missing_exact,
         analysed=counts["analysed", ""],
         corrected=counts["corrected", ""],
         unsure=counts["unsure", ""],
@@ -198,18 +203,22 @@ def _facets(
     )
 
 
-def _count_missing(session: Session, model: Model, wanted: TrackFilter) -> int:
-    """Of many missing tracks an estimate, from a fair sample of `MOST_MISSING`."""
+def _count_missing(session: Session, model: Model, wanted: TrackFilter) -> tuple[int, bool]:
+    """How many match but for their file being gone, and whether this is exact.
+
+    If many of many tracks are missing, it is an estimate from a fair sample of `MOST_MISSING`.
+    """
     counted = count_tracks(session)
     missing = sum(each.missing for each in counted.values())
     if wanted in (EVERYTHING, TrackFilter(missing=True)):
-        return missing
-    share = min(1.0, MOST_MISSING / max(missing, 1))
+        return missing, True
+    is_exact = missing <= MOST_MISSING or estimate_tracks(session) <= MANY
+    share = 1.0 if is_exact else MOST_MISSING / missing
     where = matching(session, model, replace(wanted, missing=True))
     query = select(func.count()).select_from(Track).join(Library, Library.id == Track.library_id)
     with one_by_one(session):
         found = session.scalar(query.where(*where, below(share))) or 0
-    return round(found / share)
+    return round(found / share), is_exact
 
 
 def _label_counts(session: Session, model: Model, counts: Counts) -> list[LabelCount]:

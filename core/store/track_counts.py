@@ -18,10 +18,13 @@ _ADD_UP = text(
     removed AS (
         DELETE FROM track_counts USING first WHERE first.id = track_counts.id
         RETURNING library_id, present, missing
+    ),
+    added AS (
+        INSERT INTO track_counts (library_id, present, missing)
+        SELECT library_id, sum(present), sum(missing) FROM removed GROUP BY library_id
+        HAVING sum(present) <> 0 OR sum(missing) <> 0
     )
-    INSERT INTO track_counts (library_id, present, missing)
-    SELECT library_id, sum(present), sum(missing) FROM removed GROUP BY library_id
-    HAVING sum(present) <> 0 OR sum(missing) <> 0
+    SELECT count(*) FROM removed
     """
 )
 
@@ -42,7 +45,12 @@ def count_tracks(session: Session) -> Mapping[UUID, Counted]:
     }
 
 
-def add_up_counts(session: Session) -> None:
-    """Replace up to `PIECE` rows by one for each library, unless there are few; others may meanwhile."""
-    if len(session.scalars(select(TrackCount.id).limit(FEW + 1)).all()) > FEW:
-        session.execute(_ADD_UP, {"piece": PIECE})
+def add_up_counts(session: Session) -> bool:
+    """Replace up to `PIECE` rows by one for each library, unless there are few; whether there may be more.
+
+    Others may do so at the same time.
+    """
+    if len(session.scalars(select(TrackCount.id).limit(FEW + 1)).all()) <= FEW:
+        return False
+    removed: int = session.execute(_ADD_UP, {"piece": PIECE}).scalar_one()
+    return removed == PIECE

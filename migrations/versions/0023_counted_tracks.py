@@ -1,8 +1,8 @@
 """how many tracks each library has, kept by triggers; totals of before; the audio of each label as an index
 
 Of a million tracks (on two busy cores): counting them takes 6 s, the index of 2.5 million labels 47 s and 190 MB.
-Nothing is written to `tracks` and `prediction_labels` meanwhile. Words are found as before, but in half the time, so
-that their index stays as it is.
+Nothing is written to `prediction_labels` from the beginning of the index, to `tracks` during the count. Words are
+found as before, but in about a third less time, so that their index stays as it is.
 """
 
 import sqlalchemy as sa
@@ -50,24 +50,26 @@ COUNT = """
             INSERT INTO track_counts (library_id, present, missing)
             SELECT library_id, count(missing_at) - count(*), -count(missing_at) FROM removed GROUP BY library_id;
         ELSIF TG_OP = 'UPDATE' THEN
-            INSERT INTO track_counts (library_id, present, missing) VALUES
-                (OLD.library_id, num_nonnulls(OLD.missing_at) - 1, -num_nonnulls(OLD.missing_at)),
-                (NEW.library_id, 1 - num_nonnulls(NEW.missing_at), num_nonnulls(NEW.missing_at));
+            INSERT INTO track_counts (library_id, present, missing)
+            SELECT library_id, sum(present), sum(missing) FROM (
+                SELECT library_id, num_nulls(missing_at), num_nonnulls(missing_at) FROM added
+                UNION ALL SELECT library_id, -num_nulls(missing_at), -num_nonnulls(missing_at) FROM removed
+            ) AS change (library_id, present, missing)
+            GROUP BY library_id HAVING sum(present) <> 0 OR sum(missing) <> 0;
         ELSE
-            DELETE FROM track_counts;
+            LOCK TABLE track_counts IN SHARE ROW EXCLUSIVE MODE;  -- sums that are being written would remain
+            DELETE FROM track_counts;  -- not truncated, as the statement may do that itself
         END IF;
         RETURN NULL;
     END $$
 """
-# Of updates only those that change a count, row by row: most have other columns.
 TRIGGERS = (
     """CREATE TRIGGER count_added_tracks AFTER INSERT ON tracks REFERENCING NEW TABLE AS added
        FOR EACH STATEMENT EXECUTE FUNCTION count_tracks()""",
     """CREATE TRIGGER count_removed_tracks AFTER DELETE ON tracks REFERENCING OLD TABLE AS removed
        FOR EACH STATEMENT EXECUTE FUNCTION count_tracks()""",
-    """CREATE TRIGGER count_changed_tracks AFTER UPDATE OF missing_at, library_id ON tracks FOR EACH ROW
-       WHEN ((OLD.missing_at IS NULL) <> (NEW.missing_at IS NULL) OR OLD.library_id <> NEW.library_id)
-       EXECUTE FUNCTION count_tracks()""",
+    """CREATE TRIGGER count_changed_tracks AFTER UPDATE ON tracks REFERENCING OLD TABLE AS removed NEW TABLE AS added
+       FOR EACH STATEMENT EXECUTE FUNCTION count_tracks()""",
     """CREATE TRIGGER count_no_tracks AFTER TRUNCATE ON tracks
        FOR EACH STATEMENT EXECUTE FUNCTION count_tracks()""",
 )
@@ -94,14 +96,14 @@ def upgrade() -> None:
     sa.CheckConstraint('id = 1', name=op.f('ck_kept_totals_single')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_kept_totals'))
     )
-    op.execute(COUNT)
-    for trigger in TRIGGERS:
-        op.execute(trigger)
     op.execute(TRACK_WORDS)
     op.create_index(
         'ix_prediction_labels_model_id_label_content_hash', 'prediction_labels', ['model_id', 'label', 'content_hash'],
         unique=False, postgresql_include=['score'],
     )
+    op.execute(COUNT)
+    for trigger in TRIGGERS:
+        op.execute(trigger)
     op.execute(COUNTED)  # none is added meanwhile: the triggers hold a lock on the table
 
 

@@ -1,11 +1,14 @@
 """How many tracks have what, and filters by words, suffix, year and verdicts."""
 
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 from sqlalchemy import select, text
 
+from api.pages.library_choice import Choice
+from api.pages.library_facets import group_facets
 from core.states import TrackOrder, Verdict
 from core.store import facets, track_pages, track_plans
 from core.store.correction_changes import NewCorrection, write_corrections
@@ -21,6 +24,23 @@ from tests.support.query_plans import explain
 
 TRACKS = "/api/v1/tracks"
 GONE = "2026-01-01T00:00:00Z"
+CHOICE = Choice(
+    labels=(),
+    not_labels=(),
+    text=None,
+    q=None,
+    path=None,
+    area=None,
+    library=None,
+    suffix=None,
+    year=None,
+    missing=False,
+    corrected=None,
+    unsure=False,
+    unreadable_tags=False,
+    sort=None,
+    model="default",
+)
 
 
 def say(session: Any, track: Track, **verdicts: str) -> None:
@@ -74,6 +94,7 @@ def test_facets_count_what_tracks_have(http, tracks):
         "sampled": None,
         "tracks": 5,
         "missing": 1,
+        "missing_exact": True,
         "analysed": 4,
         "corrected": 3,
         "unsure": 1,
@@ -268,7 +289,29 @@ def test_missing_tracks_of_a_filter_are_estimated_if_there_are_many(session, man
     files = TrackFilter(suffix=".mp3")
     assert facets.count_facets(session, many, EVERYTHING).missing == 2000
     monkeypatch.setattr(facets, "MOST_MISSING", 500)
-    assert facets.count_facets(session, many, files).missing == pytest.approx(2000, rel=0.3)
+    found = facets.count_facets(session, many, files)
+    assert found.missing == pytest.approx(2000, rel=0.3)
+    assert found.missing_exact is False
+    assert facets.count_facets(session, many, TrackFilter(missing=True)).missing_exact is True
+
+
+def test_missing_tracks_of_few_are_counted(session, monkeypatch):
+    monkeypatch.setattr(facets, "MOST_MISSING", 5)
+    model, library = make_model(session), make_library(session)
+    for number in range(60):
+        make_track(session, library, path=f"{number}.{('mp3', 'wv', 'wv')[number % 3]}", missing_at=GONE)
+    session.execute(text("ANALYZE tracks"))
+    for missing, tracks in ((False, 0), (True, 40)):
+        found = facets.count_facets(session, model, TrackFilter(suffix=".wv", missing=missing))
+        assert (found.exact, found.tracks, found.missing, found.missing_exact) == (True, tracks, 40, True)
+
+
+def test_the_page_says_which_count_of_missing_tracks_is_an_estimate(session):
+    make_track(session, make_library(session), missing_at=GONE)
+    found = facets.count_facets(session, make_model(session), EVERYTHING)
+    for is_exact, text_of in ((True, "file is missing"), (False, "file is missing, about")):
+        groups = group_facets(CHOICE, replace(found, missing_exact=is_exact), [])
+        assert [(each.text, each.count) for group in groups for each in group.values] == [(text_of, 1)]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine, update
 
 from core import VERSION
 from core.jobs.workers import DISPATCHER, record_heartbeat
@@ -12,7 +13,8 @@ from core.services.activity import list_failures
 from core.services.library_totals import KnownTotals
 from core.services.monitoring import newest_revision
 from core.states import ItemState, JobState, UnitState
-from core.store.tables import KeptTotals
+from core.store.session import SessionFactory, create_session_factory
+from core.store.tables import KeptTotals, ModelAlias
 from tests.integration.api.gateway import bearer
 from tests.support.builders import (
     make_analysed_track,
@@ -151,19 +153,10 @@ def test_totals_count_present_tracks_and_each_copy_of_audio(session):
     assert (totals.bytes, totals.model) == (4007, "test-model@1")
 
 
-def test_totals_that_are_quick_to_count_are_always_new(http, db):
-    counts = []
-    for _ in range(2):
-        counts.append(http.get(SYSTEM).json()["library"]["tracks"])
-        with db.begin() as session:
-            make_track(session)
-    assert counts == [0, 1]
-
-
 def test_totals_that_take_long_are_counted_behind_the_answer(db, monkeypatch):
     monkeypatch.setattr(library_totals, "INLINE_S", 0)
     known = KnownTotals(db)
-    known.get()
+    known.count()
     with db.begin() as session:
         make_track(session)
     totals, is_old = known.get()
@@ -188,6 +181,58 @@ def test_totals_that_another_version_has_kept_are_counted_again(db):
     with db.begin() as session:
         session.add(KeptTotals(id=1, counted_at=LONG_AGO, took_s=1e9, facts={"songs": 7}))
     assert KnownTotals(db).get()[0].tracks == 0
+
+
+def keep(db: SessionFactory, counted_at: datetime) -> None:
+    KnownTotals(db).count()
+    with db.begin() as session:
+        session.execute(update(KeptTotals).values(counted_at=counted_at))
+
+
+def test_totals_from_a_clock_that_was_ahead_grow_old_too(db, monkeypatch):
+    monkeypatch.setattr(library_totals, "INLINE_S", 0)
+    keep(db, datetime(2999, 1, 1, tzinfo=UTC))
+    assert KnownTotals(db).get()[1] is True
+
+
+@pytest.mark.parametrize(("inline_s", "shown"), [(60, ("other@1", False)), (0, ("test-model@1", True))])
+def test_totals_are_old_once_another_model_is_the_default_one(db, monkeypatch, inline_s, shown):
+    monkeypatch.setattr(library_totals, "IDLE_PER_WORK", 1e6)
+    monkeypatch.setattr(library_totals, "INLINE_S", inline_s)
+    with db.begin() as session:
+        make_model(session)
+        other = make_model(session, alias=None, name="other").id
+    known = KnownTotals(db)
+    known.count()
+    assert known.get()[1] is False
+    with db.begin() as session:
+        session.execute(update(ModelAlias).values(model_id=other))
+    totals, is_old = known.get()
+    assert (totals.model, is_old) == shown
+    known.renew()
+    assert known.get()[1] is False
+
+
+def test_totals_are_counted_where_nothing_can_be_written(db, caplog):
+    with db.begin() as session:
+        make_track(session)
+    standby = create_engine(
+        db.kw["bind"].url, connect_args={"options": "-c default_transaction_read_only=on"}
+    )
+    known = KnownTotals(create_session_factory(standby))
+    assert known.get()[0].tracks == 1
+    assert known.get()[0].tracks == 1
+    standby.dispose()
+    assert "the totals of the libraries cannot be kept" in caplog.text
+
+
+def test_totals_that_are_quick_to_count_are_always_new(http, db):
+    counts = []
+    for _ in range(2):
+        counts.append(http.get(SYSTEM).json()["library"]["tracks"])
+        with db.begin() as session:
+            make_track(session)
+    assert counts == [0, 1]
 
 
 @pytest.mark.parametrize(("scope", "scopes"), [("read", ["read"]), ("admin", ["read", "write", "admin"])])

@@ -3,6 +3,7 @@
 import re
 
 import httpx
+from sqlalchemy import text
 
 from core.states import JobState
 from tests.support.builders import (
@@ -48,6 +49,7 @@ def test_a_server_at_work_shows_jobs_failures_and_totals(http, db, monkeypatch):
     page = eventually(lambda: without_steps(http))  # totals are counted now and then
     assert f'id="job-{job.id}"' in page
     assert "4 of 10" in page
+    assert re.search(r"Counted <time [^>]*>just now</time>", page)
     assert "not_audio" in page
     assert f"jobs/{failed.id}#failures" in page
 
@@ -63,6 +65,7 @@ def test_the_most_frequent_labels_lead_to_their_tracks(http, db, monkeypatch):
         library, model = make_library(session), make_model(session)
         for number, scores in enumerate(([0.9, 0.2, 0.0], [0.8, 0.0, 0.0])):
             make_analysed_track(session, library, model, f"{number}.mp3", scores)
+        session.execute(text("ANALYZE tracks"))
     bars = eventually(lambda: with_labels(http))  # totals are counted now and then
     assert re.findall(
         r'genre=(\w+)">\w+</a></dt><dd>(\d)</dd><dd class="all"><progress max="100" value="([\d.]+)"', bars

@@ -1,6 +1,7 @@
 """The numbers of tracks that triggers keep are those of the rows, whatever happens to these."""
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import delete, func, select, text, update
@@ -13,8 +14,10 @@ from core.store.tables import Library, Track, TrackCount
 from core.store.track_counts import Counted, add_up_counts, count_tracks
 from core.store.tracks import SeenFile, upsert_tracks
 from tests.support.builders import make_library
+from tests.support.stack import eventually
 
 GONE = "2026-01-01T00:00:00Z"
+WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'track_counts'::regclass"
 
 
 def seen(*names: str) -> list[SeenFile]:
@@ -54,17 +57,55 @@ def test_counts_follow_what_is_written(session, home):
     assert count_tracks(session) == in_rows(session)
     session.execute(delete(Track).where(Track.path.in_(["a", "b"])))
     assert count_tracks(session) == in_rows(session) == {home.id: Counted(1, 0), away.id: Counted(2, 0)}
-    session.execute(text("TRUNCATE tracks CASCADE"))
+    session.execute(text("TRUNCATE tracks, track_counts CASCADE"))
     assert set(count_tracks(session).values()) == {Counted(0, 0)}
 
 
+def count_rows(session: Session) -> int:
+    return session.scalar(select(func.count()).select_from(TrackCount)) or 0
+
+
+def test_a_statement_writes_one_row_per_library_whose_numbers_change(session, home):
+    before = count_rows(session)
+    mark(session, "a", "b", "c")
+    assert count_rows(session) == before + 1
+    upsert_tracks(session, home.id, seen("a", "b"))
+    assert count_rows(session) == before + 2
+    session.execute(update(Track).values(size=2))
+    mark(session, "c")
+    assert count_rows(session) == before + 2
+
+
+def test_truncating_waits_for_sums_and_removes_them_too(clean_database: SessionFactory, monkeypatch):
+    monkeypatch.setattr(track_counts, "FEW", 0)
+    with clean_database.begin() as session:
+        library_id = make_library(session).id
+        upsert_tracks(session, library_id, seen("a"))
+
+    def truncate() -> None:
+        with clean_database.begin() as session:
+            session.execute(text("TRUNCATE tracks CASCADE"))
+
+    with ThreadPoolExecutor(1) as pool:
+        with clean_database.begin() as session:
+            add_up_counts(session)
+            truncated = pool.submit(truncate)
+            eventually(lambda: session.scalar(text(WAITING)))
+        truncated.result()
+    with clean_database() as session:
+        assert count_tracks(session)[library_id] == Counted(0, 0)
+
+
 def test_sums_say_the_same_as_the_rows_that_they_replace(session, home, monkeypatch):
-    monkeypatch.setattr(track_counts, "FEW", 2)
+    monkeypatch.setattr(track_counts, "FEW", 3)
     monkeypatch.setattr(track_counts, "PIECE", 3)
     mark(session, "a", "b")
-    before = session.scalar(select(func.count()).select_from(TrackCount))
-    add_up_counts(session)
-    assert session.scalar(select(func.count()).select_from(TrackCount)) < before
+    upsert_tracks(session, home.id, seen("f"))
+    before = count_rows(session)
+    assert before == 4
+    assert add_up_counts(session) is True
+    assert count_rows(session) < before
+    assert add_up_counts(session) is False
     assert count_tracks(session) == in_rows(session)
 
 
