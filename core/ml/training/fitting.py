@@ -61,7 +61,7 @@ def _cross_validate(
     parts = list(_folds(resolved, prepared, context, checkpoints))
     best = best_epochs([history for _, _, history in parts])
     everything = list(range(len(prepared.dataset.examples)))
-    stage = Stage(everything, [], checkpoints / "final", epochs=final_epochs(best))
+    stage = Stage(everything, [], checkpoints / "final", epochs=final_epochs(best, resolved.config))
     fitted = fit_model(resolved, prepared, stage, context)
     scored = HeldOutScores(
         rows=[row for rows, _, _ in parts for row in rows],
