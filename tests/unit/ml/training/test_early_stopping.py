@@ -43,10 +43,16 @@ def make_dataset(per_label: int = 10) -> PreparedDataset:
     return PreparedDataset(dataset, tracks, tuple(range(count)), folds(dataset, 3), {}, {}, "", ())
 
 
-def fit(prepared: PreparedDataset, folder: Path, stop_after: int = 10**6, **training: Any) -> Fitted:
+def fit(
+    prepared: PreparedDataset,
+    folder: Path,
+    stop_after: int = 10**6,
+    model: TransferConfig = MODEL,
+    **training: Any,
+) -> Fitted:
     """All fits; stopped when so many epochs have been reported."""
     config = make_config(model={"kind": "transfer"}, split={"folds": 3}, training=TRAINING | training)
-    config = config.model_copy(update={"model": MODEL})
+    config = config.model_copy(update={"model": model})
     reports: list[EpochReport] = []
     context = replace(make_context(config, reports), should_stop=lambda: len(reports) >= stop_after)
     return fit_all(Resolved(config), prepared, context, folder)
@@ -142,6 +148,12 @@ def test_folds_that_hold_nothing_back_count_with_all_epochs_and_are_told(best, e
     config = config.model_copy(update={"model": MODEL})
     assert final_epochs(best, config) == epochs
     assert words in str(describe(best, config))
+
+
+def test_the_fit_on_all_tracks_says_how_many_of_them_chose_the_penalty(tmp_path, monkeypatch):
+    monkeypatch.setattr("core.ml.training.logistic_head.SEARCHED", 10)
+    fitted = fit(make_dataset(), tmp_path / "run", model=MODEL.model_copy(update={"head": "logistic"}))
+    assert fitted.notes == ("10 of 20 training tracks, drawn at random, chose the penalty.",)
 
 
 def test_models_without_epochs_say_nothing_of_them():
