@@ -267,7 +267,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "CorrectionOutcome": CHANGED,
     "CorrectedTrack": CHANGED | TRACK_LABELS,
     "TrackLabels": TRACK_LABELS,
-    "ListedChange": CHANGE | {"entries": 2, "standing": 2, "track_id": TRACK_ID, "path": "jazz/song.mp3"},
+    "ListedChange": CHANGE
+    | {"entries": 2, "standing": 2, "track_id": TRACK_ID, "library": "home", "path": "jazz/song.mp3"},
     "BulkCorrectionRequest": {
         "query": {"library": "home", "q": "christmas"},
         "labels": {"christmas": "yes"},

@@ -62,6 +62,7 @@ class SharedStacks(LoadFileScheduling):  # type: ignore[misc]
         return next((folder for folder in SHARED if file.startswith(folder)), file)
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SharedStacks:
     return SharedStacks(config, log)
 
@@ -137,7 +138,7 @@ def session(sessions: SessionFactory) -> Iterator[Session]:
 
 @pytest.fixture
 def clean_database(sessions: SessionFactory) -> Iterator[SessionFactory]:
-    """For tests that need real commits, not together with `session`: tables empty before and after."""
+    """For tests that need real commits, not together with `session`: tables empty, also after it."""
     yield sessions
     _empty(sessions)
 

@@ -261,10 +261,10 @@ def run(settings: Settings) -> None:
             stop.wait(1.0)
         next_due = min(dispatcher.next_heartbeat, next_sweep, next_retraining)
         listener.wait(max(next_due - time.monotonic(), 0) if dispatcher.is_at_rest else TICK_S)
-    listener.close()
     with suppress(DBAPIError):
         dispatcher.sign_off()
     dispatcher.close()
+    listener.close()  # last, as a signal may still wake it
 
 
 if __name__ == "__main__":

@@ -45,15 +45,19 @@ class Heartbeat:
 
     def _run(self) -> None:
         while not self._stopped:
-            try:
-                with NO_FORK, transaction(self.sessions) as session:
-                    record_heartbeat(session, *self._row, draining=self._draining.is_set())
-            except SQLAlchemyError as error:
-                log.warning("the heartbeat cannot be written: %s", error)
+            with NO_FORK:
+                self._write()
             self._changed.wait(HEARTBEAT_EVERY_S)
             self._changed.clear()
         with transaction(self.sessions) as session:
             remove_worker(session, self._row[0])
+
+    def _write(self) -> None:
+        try:
+            with transaction(self.sessions) as session:
+                record_heartbeat(session, *self._row, draining=self._draining.is_set())
+        except SQLAlchemyError as error:
+            log.warning("the heartbeat cannot be written: %s", error)
 
 
 _heartbeat: Heartbeat | None = None

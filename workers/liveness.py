@@ -56,10 +56,12 @@ class LivenessProbe:
     def _run(self) -> None:
         while not self._stopped.wait(SEND_EVERY_S):
             if self.is_stalled():
-                log.critical("the consumer has stalled although the broker answers: the worker ends")
+                with NO_FORK:
+                    log.critical("the consumer has stalled although the broker answers: the worker ends")
                 self._end()
                 return
-            self.send()
+            with NO_FORK:
+                self.send()
 
     def is_stalled(self) -> bool:
         """A worker without a free slot reads no messages, so it is not judged."""
@@ -71,8 +73,7 @@ class LivenessProbe:
         """Send one probe. A broker outage says nothing about the consumer."""
         self._unanswered += 1  # before the reply can arrive
         try:
-            with NO_FORK:
-                self._send()
+            self._send()
         except BROKER_ERRORS as error:
             log.warning("the broker does not answer: %s", error)
             self._unanswered = 0

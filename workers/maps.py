@@ -10,6 +10,7 @@ from uuid import UUID
 
 import numpy as np
 from sqlalchemy.orm import Session
+from threadpoolctl import threadpool_limits
 
 from core.config.params import MapParams
 from core.errors import ModelNotFound, NothingToDraw
@@ -76,19 +77,22 @@ def draw_map(lease: Lease) -> None:
 def _lay_out(lease: Lease, vectors: Array, seed: int) -> Layout:
     """In a thread, as t-SNE works for many seconds and cannot be interrupted.
 
-    Raises Stopped when the work should end: then nobody waits for the thread, which ends with its result.
+    Raises Stopped when the work should end: then nobody waits for the thread, which ends with its result. The
+    threads of BLAS are those of the process, so they are limited here and not there: a thread that outlives
+    its unit must not give them back in the middle of the next one.
     """
     found: Future[Layout] = Future()
 
     def work() -> None:
         try:
             found.set_result(lay_out(vectors, seed))
-        except Exception as error:
+        except BaseException as error:
             found.set_exception(error)
 
-    Thread(target=work, name="layout", daemon=True).start()
-    while not wait([found], timeout=LOOK_EVERY_S).done:
-        lease.check()
+    with threadpool_limits(limits=1, user_api="blas"):
+        Thread(target=work, name="layout", daemon=True).start()
+        while not wait([found], timeout=LOOK_EVERY_S).done:
+            lease.check()
     return found.result()
 
 

@@ -5,6 +5,7 @@ shares its memory with its parent until its first unit.
 """
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from celery import signals
@@ -17,9 +18,17 @@ LOOK_EVERY_S = 60.0
 IDLE_LOOKS = 5  # in a row without a unit, until children are replaced
 
 
+# The end of a child is reported before it can be waited for: the pool, which starts another one then, looks
+# again after 5 s by itself.
+LOOK_AGAIN_S = (0.05, 0.2, 1.0)
+
+
 class Recycling:
-    def __init__(self, pool: BasePool) -> None:
+    """Counts the looks at a pool that found it idle; `call_after` calls a function in so many seconds."""
+
+    def __init__(self, pool: BasePool, call_after: Callable[[float, Callable[[], None]], object]) -> None:
         self._pool = pool
+        self._call_after = call_after
         self._seen = 0  # units that had been started at the last look
         self._idle_looks = 0
 
@@ -36,10 +45,14 @@ class Recycling:
     def _replace(self) -> None:
         count = self._pool.num_processes
         log.info("%d idle pool processes are replaced", count)
-        self._pool.shrink(count)
-        self._pool.grow(count)
+        try:
+            self._pool.shrink(count)
+        finally:
+            self._pool.grow(count - self._pool.num_processes)
+        for delay_s in LOOK_AGAIN_S:
+            self._call_after(delay_s, self._pool.maintain_pool)
 
 
 @signals.worker_ready.connect
 def _start(sender: Any, **_: Any) -> None:
-    sender.timer.call_repeatedly(LOOK_EVERY_S, Recycling(sender.pool).look)
+    sender.timer.call_repeatedly(LOOK_EVERY_S, Recycling(sender.pool, sender.timer.call_after).look)

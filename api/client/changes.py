@@ -10,12 +10,13 @@ def changes(limit: Limit = None, as_json: Json = False) -> None:
     with connect() as client:
         show_list(
             Pages(client.list_changes, most_of(limit)),
-            ("id", "by", "from", "track", "labels", "standing", "note", "made"),
+            ("id", "by", "from", "track", "library", "labels", "standing", "note", "made"),
             lambda change: (
                 change.id,
                 change.author,
                 change.origin,
                 change.path,
+                change.library,
                 change.entries,
                 change.standing,
                 change.note,

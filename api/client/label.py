@@ -1,5 +1,6 @@
 """Label a folder: name it as a library, submit the job, follow it, show the results."""
 
+import os
 import re
 import shlex
 from itertools import islice
@@ -101,19 +102,19 @@ def find_or_create_library(client: Client, folder: Path, name: str | None) -> tu
 
 
 def refuse_moved(client: Client, folder: Path, known: list[schemas.Library]) -> None:
-    """Raise UsageError if the folder holds what a library whose folder is gone has held."""
+    """Raise UsageError if the folder holds the files of a library whose folder cannot be seen from here."""
     for library in known:
-        if Path(library.path).is_dir():
+        if os.path.isdir(library.path):  # Path.is_dir raises an error where it may not look
             continue
         tracks = client.list_tracks({"library": library.name, "limit": COMPARED_TRACKS}).items
         found = sum(has_size(folder / track.path, track.size) for track in tracks)
         if 2 * found > len(tracks):
             name = shlex.quote(library.name)
             raise UsageError(
-                f"It looks like the library {library.name} has moved: its folder {library.path} is gone, and "
-                f"{found} of {len(tracks)} of its tracks are here. `mfa libraries move {name} "
-                f"{shlex.quote(str(folder))}` says so, and nothing is analysed again; `--library NAME` makes "
-                "another library of the folder."
+                f"It looks like the library {library.name} has moved: its folder {library.path} is not "
+                f"there, or cannot be seen from here, and {found} of {len(tracks)} of its tracks are here. "
+                f"`mfa libraries move {name} {shlex.quote(str(folder))}` says so, and nothing is analysed "
+                "again; `--library NAME` makes another library of the folder."
             )
 
 

@@ -16,6 +16,7 @@ from api.schemas.queries import QueryName
 from core.output.command_group import plain
 
 app = typer.Typer(help="List the saved queries of tracks; remove one.")
+REPEATED = ("genre", "not_genre")
 
 
 @app.callback(invoke_without_command=True)
@@ -69,6 +70,7 @@ def save(client: Client, name: str, query: dict[str, object]) -> None:
     display.note(f"The query is saved: `mfa tracks --query {shlex.quote(name)}` asks it again.")
 
 
-def read(client: Client, name: str) -> dict[str, list[str]]:
-    """The parameters of `GET /tracks` in a saved query."""
-    return parse_qs(client.get_query(check_name(name)).query)
+def read(client: Client, name: str) -> dict[str, str | list[str]]:
+    """The parameters of `GET /tracks` in a saved query; those that may be repeated as lists."""
+    saved = parse_qs(client.get_query(check_name(name)).query)
+    return {key: values if key in REPEATED else values[0] for key, values in saved.items()}

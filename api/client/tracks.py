@@ -114,6 +114,9 @@ def tracks(
         if query is not None:
             asked_for = queries.read(client, query)
             asked = {label_in(each) for each in asked_for.get("genre") or ()}
+        if save_as is not None:
+            client.list_tracks({**asked_for, "limit": 1})  # what the server refuses to ask is not saved
+            queries.save(client, save_as, asked_for)
         found = Pages(partial(read_page, client, asked_for), most)
         if to_file:
             export(client, found, m3u, csv, as_json=as_json)
@@ -125,8 +128,6 @@ def tracks(
                 as_json=as_json,
                 when_empty=lambda: why_none(client, asked_for),
             )
-        if save_as is not None:
-            queries.save(client, save_as, asked_for)
 
 
 @contextmanager
@@ -165,9 +166,11 @@ def why_none(client: Client, query: Mapping[str, Any]) -> str:
 
 
 def nearest_below(client: Client, query: Mapping[str, Any]) -> str | None:
-    """The highest score below the threshold, if one label was asked for, and how to ask for such scores."""
-    labels, scores = query.get("genre") or [], (query.get("min_score"), query.get("max_score"))
-    if len(labels) != 1 or not isinstance(read_label(labels[0]), str) or scores != (None, None):
+    """If nothing but one label was asked for: its highest score, and how to ask for such scores."""
+    labels = query.get("genre") or []
+    if any(value for name, value in query.items() if name not in ("genre", "sort")):
+        return None
+    if len(labels) != 1 or not isinstance(read_label(labels[0]), str):
         return None
     (label,) = labels
     any_score = {**query, "genre": str(LabelScores(label, 0.0)), "sort": TrackOrder.SCORE, "limit": 1}
@@ -181,7 +184,7 @@ def nearest_below(client: Client, query: Mapping[str, Any]) -> str | None:
         return None
     least = rounded_down(highest[0])
     return (
-        f"No track has a score for {label} that reaches its threshold. The highest is {highest[0]:.3g}: "
+        f"No track is given {label}. Where nobody said otherwise, its highest score is {highest[0]:.3g}: "
         f"`mfa tracks {shlex.quote(f'{label}:{least}..')}` finds it."
     )
 

@@ -39,7 +39,10 @@ def charts_of(epochs: Sequence[schemas.Epoch]) -> list[Chart]:
 
 
 def side_by_side(runs: Mapping[str, Sequence[schemas.Epoch]]) -> list[Chart]:
-    """Runs by their names, each as the mean of its fits at each epoch."""
+    """Runs by their names, each as the mean of its folds at the epochs that all of them have reached.
+
+    Folds end at epochs of their own: a mean of those that are left would be one of other tracks each time.
+    """
 
     def series(value: Value) -> list[Series]:
         return [Series(name, _mean_points(epochs, value)) for name, epochs in runs.items()]
@@ -67,7 +70,11 @@ def _points(epochs: Sequence[schemas.Epoch], value: Value) -> list[tuple[float, 
 
 
 def _mean_points(epochs: Sequence[schemas.Epoch], value: Value) -> list[tuple[float, float]]:
+    """Of all folds that have the value, or of the only fit."""
+    fits = [each for each in epochs if each.fold] or epochs
+    points = [(each.fold, each.epoch, found) for each in fits if (found := value(each)) is not None]
     by_epoch: dict[float, list[float]] = {}
-    for epoch, found in _points(epochs, value):
+    for _, epoch, found in points:
         by_epoch.setdefault(epoch, []).append(found)
-    return [(epoch, fmean(values)) for epoch, values in sorted(by_epoch.items())]
+    count = len({fold for fold, _, _ in points})
+    return [(epoch, fmean(values)) for epoch, values in sorted(by_epoch.items()) if len(values) == count]

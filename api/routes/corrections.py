@@ -33,6 +33,7 @@ def _listed(row: ChangeRow) -> schemas.ListedChange:
         entries=row.entries,
         standing=row.standing,
         track_id=row.track and row.track.id,
+        library=row.library,
         path=row.track and row.track.path,
     )
 

@@ -114,8 +114,10 @@ class ListedChange(CorrectionChange):
     entries: int = Field(description="verdicts that it has written")
     standing: int = Field(description="of which nobody has changed since")
     track_id: UUID | None = Field(
-        default=None, description="the track, if it is about one: the first of those with its audio"
+        default=None,
+        description="the track, if it is at most 50 verdicts on one: the first of those with its audio",
     )
+    library: str | None = Field(default=None, description="name of the library of that track")
     path: str | None = Field(default=None, description="of that track, relative to its library")
 
 

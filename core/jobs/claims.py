@@ -129,7 +129,7 @@ def expire_lease(session: Session, claimed_by: str, *, crashed: bool = False) ->
         update(JobUnit)
         .where(JobUnit.claimed_by == claimed_by, JobUnit.state == UnitState.RUNNING)
         .values(
-            lease_until=func.clock_timestamp(),
+            lease_until=func.least(JobUnit.lease_until, func.clock_timestamp()),  # never later than it was
             crash_count=JobUnit.crash_count + (SELF_CRASH_PENALTY if crashed else 0),
         )
         .returning(JobUnit.id, JobUnit.current_pos)

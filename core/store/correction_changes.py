@@ -92,6 +92,7 @@ class ChangeRow:
     entries: int  # verdicts that it has written
     standing: int  # of which nobody has changed since
     track: Track | None = None  # the first that holds its audio, where it is listed and about one
+    library: str | None = None  # name, of that track
 
 
 def write_corrections(
@@ -326,20 +327,27 @@ def list_changes(
     rows = [ChangeRow(*row) for row in session.execute(query.limit(limit + 1))]
     page = cut_page(rows, limit, lambda row: (row.change.created_at, row.change.id))
     tracks = _find_tracks(session, [row.change.id for row in page.items if row.entries <= MOST_OF_ONE])
-    return replace(page, items=[replace(row, track=tracks.get(row.change.id)) for row in page.items])
+    found = [(row, *tracks.get(row.change.id, (None, None))) for row in page.items]
+    return replace(page, items=[replace(row, track=track, library=library) for row, track, library in found])
 
 
-def _find_tracks(session: Session, change_ids: Sequence[UUID]) -> dict[UUID, Track]:
-    """Of the changes that are about one piece of audio: the first track that holds it, by its id."""
+def _find_tracks(session: Session, change_ids: Sequence[UUID]) -> dict[UUID, tuple[Track, str]]:
+    """Of the changes that are about one piece of audio: the first track that holds it, by its id, and the
+    name of its library."""
     of_changes = CorrectionEntry.change_id.in_(change_ids)
     pairs = select(CorrectionEntry.change_id, CorrectionEntry.content_hash).where(of_changes).distinct()
     audio: dict[UUID, list[bytes]] = {}
     for change_id, digest in session.execute(pairs):
         audio.setdefault(change_id, []).append(digest)
     wanted = {change_id: digests[0] for change_id, digests in audio.items() if len(digests) == 1}
-    holding = select(Track).join(Library, Library.id == Track.library_id)
-    holding = holding.where(Track.content_hash.in_(set(wanted.values()))).order_by(Track.id.desc())
-    found = {track.content_hash: track for track in session.scalars(holding)}
+    holding = (
+        select(Track, Library.name)
+        .ext(distinct_on(Track.content_hash))
+        .join(Library, Library.id == Track.library_id)
+        .where(Track.content_hash.in_(set(wanted.values())))
+        .order_by(Track.content_hash, Track.id)
+    )
+    found = {track.content_hash: (track, library) for track, library in session.execute(holding)}
     return {change_id: found[digest] for change_id, digest in wanted.items() if digest in found}
 
 

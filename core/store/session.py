@@ -19,7 +19,9 @@ SessionFactory = sessionmaker[Session]
 # All statements are short: the timeouts stop a faulty one from holding its locks, and to compile them takes
 # longer than it saves.
 TIMEOUTS = "-c statement_timeout=30s -c lock_timeout=5s -c idle_in_transaction_session_timeout=30s"
-SERVER_OPTIONS = f"{TIMEOUTS} -c jit=off"
+# A plan for any values, which Postgres makes after some executions, cannot use an index of what is open, and
+# reads all that has ended.
+SERVER_OPTIONS = f"{TIMEOUTS} -c jit=off -c plan_cache_mode=force_custom_plan"
 # A dead connection is detected within half a minute instead of the system's two hours.
 PROBES = {"keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3}
 DEAD_AFTER = {"tcp_user_timeout": 30_000} | PROBES  # ms; seconds

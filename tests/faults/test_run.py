@@ -33,7 +33,9 @@ def shortfalls(**changed: Any) -> list[str]:
     moves, acknowledged = changed.pop("moves", [REAPED]), changed.pop("acknowledged", [CANCELLED])
     jobs = changed.pop("jobs", [RETRY])
     stopped = [Injected(Fault.ZOMBIE, 1.0, claims=[CLAIM])]
-    injector: Any = SimpleNamespace(injected=stopped, refused_zombies=changed.pop("refused_zombies", 1))
+    injector: Any = SimpleNamespace(
+        injected=stopped, refused_zombies=changed.pop("refused_zombies", 1), unrefused_zombies=[]
+    )
     history = History(moves=moves, acknowledged=acknowledged, jobs=jobs)
     return list(runs._shortfalls(CI, history, injector, FIGURES | changed))
 

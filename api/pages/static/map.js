@@ -46,22 +46,22 @@ class MusicMap extends HTMLElement {
     this.#frame = this.querySelector(".map-frame");
     this.#tip = this.querySelector(".map-tip");
     this.#said = this.querySelector(".map-said");
-    if (sessionStorage.getItem(REPLACED)) this.#say("A newer map has been drawn meanwhile: this is it.");
-    sessionStorage.removeItem(REPLACED);
+    if (wasReplaced()) this.#say("A newer map has been drawn meanwhile: this is it.");
     this.#load().catch(() => this.#say("The map cannot be read now; load the page again."));
   }
 
   // Another map than that of the page answers: places of the two mean different tracks.
   replace() {
-    sessionStorage.setItem(REPLACED, "yes");
+    noteReplaced();
     this.#say("A newer map has been drawn: it is being loaded.");
     location.reload();
   }
 
-  // Whether an answer is of the map of the page; if not, that is loaded.
+  // Whether an answer is of the map of the page, also if it does not say so; if not, that is loaded.
   #isCurrent(mapId) {
-    if (mapId !== this.#mapId) this.replace();
-    return mapId === this.#mapId;
+    if (mapId === undefined || mapId === this.#mapId) return true;
+    this.replace();
+    return false;
   }
 
   async #load() {
@@ -436,7 +436,26 @@ function nameOf(track) {
   return String(track.tags?.title ?? track.path.split("/").at(-1));
 }
 
-// The id of the map in the ETag of an answer of bytes.
+// Whether the page was loaded because of a newer map. Where the browser keeps nothing, that is not told.
+function wasReplaced() {
+  try {
+    const replaced = sessionStorage.getItem(REPLACED) !== null;
+    sessionStorage.removeItem(REPLACED);
+    return replaced;
+  } catch {
+    return false;
+  }
+}
+
+function noteReplaced() {
+  try {
+    sessionStorage.setItem(REPLACED, "yes");
+  } catch {
+    // The browser keeps nothing.
+  }
+}
+
+// The id of the map in the ETag of an answer of bytes; undefined behind a proxy that strips it.
 function mapOf(answer) {
   return answer.headers.get("ETag")?.match(/"([0-9a-f-]{36})/)?.[1];
 }

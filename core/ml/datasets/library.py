@@ -54,10 +54,13 @@ def read(
     if corrections:
         labels, notes = _all_corrected(labels, [track.verdicts for track in ordered], facets or {})
     if labels_from == "genre_tags" and ordered and not any(labels):
+        tagged = "has a genre tag" + (", and people gave them no label" if corrections else "")
+        said = (
+            "" if corrections else " or from what people said (`kind: corrections`, `--labels corrections`)"
+        )
         raise UnusableDataset(
-            f"None of the {len(ordered)} tracks of the library {root.name} has a genre tag: take their "
-            "labels from folders (`labels_from: folder`, `mfa train LIBRARY --labels folder`) or from what "
-            "people said (`kind: corrections`, `--labels corrections`)."
+            f"None of the {len(ordered)} tracks {tagged}: take their labels from folders "
+            f"(`labels_from: folder`, `mfa train LIBRARY --labels folder`){said}."
         )
     examples = tuple(
         Example(track.path, root / track.path, found, track.artist or None, track.album or None)

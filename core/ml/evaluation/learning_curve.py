@@ -57,7 +57,10 @@ def fit_learning_curve(
     low, high = np.quantile(drawn, (0.025, 0.975))
     limit = FARTHEST * measured[-1]
     if needed[0] > limit:
-        reason = f"The score still rises: more than {limit} tracks are needed, which is too far to tell."
+        reason = (
+            f"The score still rises after learning from {measured[-1]} tracks: "
+            "how many are needed is too far to tell."
+        )
         return LearningCurve(measured, scores, reason=reason)
     if needed[0] <= measured[0]:
         reason = (

@@ -85,27 +85,34 @@ def cross_fitted(
 
 
 def thresholds_for_precision(
-    targets: npt.ArrayLike, scores: npt.ArrayLike, least: float, known: Bools | None = None
+    targets: npt.ArrayLike, scores: npt.ArrayLike, least: npt.ArrayLike, known: Bools | None = None
 ) -> Floats:
-    """The lowest threshold per label (L,) with at least the precision `least`, for maximum recall.
+    """The lowest threshold per label with at least the precision `least`, for maximum recall.
 
-    If no threshold reaches it, the one with the highest precision. Only `known` scores (N, L) count; NaN for
-    a label without positives among them.
+    (L,) for one precision, (P, L) for several (P,). If no threshold reaches it, the one with the highest
+    precision. Only `known` scores (N, L) count; NaN for a label without positives among them.
     """
     truth, given = checked(targets, scores)
     used = np.ones_like(truth) if known is None else known
+    asked = np.atleast_1d(np.asarray(least, float))
     columns = zip(truth.T, given.T, used.T, strict=True)
-    return np.array([_threshold_for_precision(of[rows], scored[rows], least) for of, scored, rows in columns])
+    found = np.array(
+        [_thresholds_for_precision(of[rows], scored[rows], asked) for of, scored, rows in columns]
+    )
+    return found.T.reshape(*np.shape(least), truth.shape[1])
 
 
-def _threshold_for_precision(truth: Bools, scores: Floats, least: float) -> float:
+def _thresholds_for_precision(truth: Bools, scores: Floats, asked: Floats) -> Floats:
     if not truth.any():
-        return float("nan")
+        return np.full(len(asked), np.nan)
     ranked, ends, hits = _decisions(truth, scores)
     precision = hits / (ends + 1)
-    reaching = np.flatnonzero(precision >= least)
-    best = np.flatnonzero(precision == precision.max())
-    return _between(ranked, int(ends[(reaching if len(reaching) else best)[-1]]))
+    reaching = precision >= asked[:, None]
+    lowest = len(ends) - 1 - reaching[:, ::-1].argmax(axis=1)
+    best = np.flatnonzero(precision == precision.max())[-1]
+    found = ends[np.where(reaching.any(axis=1), lowest, best)]
+    below = ranked[np.minimum(found + 1, len(ranked) - 1)]
+    return np.asarray((ranked[found] + below) / 2)
 
 
 def precision_recall_front(truth: Bools, scores: Floats) -> list[tuple[float, float, float]]:

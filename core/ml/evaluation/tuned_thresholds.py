@@ -5,7 +5,6 @@ Shapes: N tracks, L labels.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -107,17 +106,51 @@ def tune(
     for, keeps its former threshold. So does one whose former threshold has that precision and no less recall.
     With a single fold nothing is known of other tracks, so that no label is taken to reach a precision.
     """
-    limits = np.asarray(former, float)
-    numbers = np.asarray(folds)
-    chosen = _choose(aim, targets, scores, known, numbers)
+    limits, numbers = np.asarray(former, float), np.asarray(folds)
+    selected = _select(aim, targets, scores, known, numbers, limits)
+    before, counts, measured = selected.before, selected.counts, selected.measured
+    value_before, value = float(_value(aim, before, measured)), float(_value(aim, counts, measured))
+    chance = None
+    if value > value_before:
+        chance = _chance(aim, targets, scores, known, groups, numbers, limits)
+    return TunedThresholds(
+        thresholds=selected.thresholds,
+        counts=counts,
+        before=before,
+        kept=selected.kept,
+        measured=measured,
+        unreached=selected.unreached,
+        value_before=value_before,
+        value=value,
+        chance=chance,
+    )
+
+
+@dataclass(frozen=True)
+class _Selected:
+    """See `TunedThresholds`."""
+
+    thresholds: Floats
+    counts: Counts
+    before: Counts
+    kept: tuple[str | None, ...]
+    measured: Bools
+    unreached: Bools
+
+
+def _select(
+    aim: Aim, targets: Bools, scores: Floats, known: Bools, folds: Folds, limits: Floats
+) -> _Selected:
+    """Choose thresholds, and which labels get them in place of `limits` (L,)."""
+    chosen = _choose(aim, targets, scores, known, folds)
 
     def choose(rows: npt.NDArray[np.intp]) -> Floats:
-        return _choose(aim, targets[rows], scores[rows], known[rows], numbers[rows])
+        return _choose(aim, targets[rows], scores[rows], known[rows], folds[rows])
 
-    decided, decided_before = cross_fitted(targets, scores, folds, choose), scores >= limits
-    new, before = _count(targets, decided, known), _count(targets, decided_before, known)
+    new = _count(targets, cross_fitted(targets, scores, folds, choose), known)
+    before = _count(targets, scores >= limits, known)
     measured = before.positives > 0
-    is_single = len(set(folds)) == 1
+    is_single = len(np.unique(folds)) == 1
     fitted = _count(targets, scores >= chosen, known)
     missed = [
         NOT_LEARNT if not measured[place] else _why_missed(aim, fitted, new, place, is_single=is_single)
@@ -125,25 +158,15 @@ def tune(
     ]
     kept = tuple(reason or _why_no_gain(aim, before, new, place) for place, reason in enumerate(missed))
     keeps = np.array([reason is not None for reason in kept])
-    counts = Counts(
-        np.where(keeps, before.hits, new.hits), np.where(keeps, before.given, new.given), before.positives
-    )
-    value_before, value = float(_value(aim, before, measured)), float(_value(aim, counts, measured))
-    chance = None
-    if value > value_before:
-        changes = np.where(known & ~keeps, decided.astype(np.int64) - decided_before, 0)
-        differences = _by_group(targets, changes, groups)
-        chance = _chance(aim, (counts, before), differences, measured)
-    return TunedThresholds(
+    return _Selected(
         thresholds=np.where(keeps, limits, chosen),
-        counts=counts,
+        counts=Counts(
+            np.where(keeps, before.hits, new.hits), np.where(keeps, before.given, new.given), before.positives
+        ),
         before=before,
         kept=kept,
         measured=measured,
         unreached=np.array([reason is not None and aim.min_precision is not None for reason in missed]),
-        value_before=value_before,
-        value=value,
-        chance=chance,
     )
 
 
@@ -161,20 +184,23 @@ def _for_precision(least: float, targets: Bools, scores: Floats, known: Bools, f
     by a standard error or, if there is none, that with which it is missed least.
     """
     asked = np.linspace(least, 1, STEPS)
-
-    def choose(rows: npt.NDArray[np.intp], precision: float) -> Floats:
-        return thresholds_for_precision(targets[rows], scores[rows], precision, known[rows])
-
-    decided = (cross_fitted(targets, scores, folds, partial(choose, precision=each)) for each in asked)
-    margins = np.array([_margin(_count(targets, each, known), least) for each in decided])  # (STEPS, L)
+    hits, given = np.zeros((2, STEPS, targets.shape[1]), np.int64)
+    for fold in np.unique(folds):
+        inside = folds == fold
+        others = inside if inside.all() else ~inside
+        limits = thresholds_for_precision(targets[others], scores[others], asked, known[others])
+        for step in range(STEPS):
+            counts = _count(targets[inside], scores[inside] >= limits[step], known[inside])
+            hits[step] += counts.hits
+            given[step] += counts.given
+    margins = _margin(Counts(hits, given, (targets & known).sum(axis=0)), least)  # (STEPS, L)
     first = np.where((margins >= 0).any(axis=0), (margins >= 0).argmax(axis=0), margins.argmax(axis=0))
-    everything = np.arange(len(scores))
-    thresholds = np.array([choose(everything, each) for each in asked])
+    thresholds = thresholds_for_precision(targets, scores, asked, known)
     return np.asarray(thresholds[first, np.arange(len(first))])
 
 
 def _margin(counts: Counts, least: float) -> Floats:
-    """By how much more than a standard error a precision is reached (L,); -1 for labels never given."""
+    """By how much more than a standard error a precision is reached (..., L); -1 for labels never given."""
     error = np.sqrt(counts.precision * (1 - counts.precision) / np.maximum(counts.given, 1))
     return np.nan_to_num(counts.precision - error - least, nan=-1.0)
 
@@ -241,10 +267,28 @@ def _by_group(targets: Bools, changes: npt.NDArray[np.int64], groups: Sequence[i
 
 
 def _chance(
-    aim: Aim, counts: tuple[Counts, Counts], differences: tuple[Floats, Floats], measured: Bools
+    aim: Aim,
+    targets: Bools,
+    scores: Floats,
+    known: Bools,
+    groups: Sequence[int],
+    folds: Folds,
+    limits: Floats,
 ) -> float:
-    """The chance of a gain as high as of the first counts over the second, were both thresholds alike."""
-    new, old = counts
+    """The chance of as high a gain over `limits` (L,), were both thresholds alike.
+
+    The gain is that of decisions in whose thresholds the track has no say, nor in which labels get them:
+    labels that were picked by the decisions under test would show a gain of whatever is worth the same.
+    """
+
+    def choose(rows: npt.NDArray[np.intp]) -> Floats:
+        return _select(aim, targets[rows], scores[rows], known[rows], folds[rows], limits).thresholds
+
+    decided, decided_before = cross_fitted(targets, scores, folds, choose), scores >= limits
+    new, old = _count(targets, decided, known), _count(targets, decided_before, known)
+    measured = old.positives > 0
+    changes = np.where(known, decided.astype(np.int64) - decided_before, 0)
+    differences = _by_group(targets, changes, groups)
 
     def gain(exchanged: Floats) -> Floats:
         hits, given = (np.rint(exchanged @ each).astype(np.int64) for each in differences)

@@ -89,8 +89,9 @@ def _arrange(landmarks: Array, seed: int) -> Any:
         max_iter=ITERATIONS,
         random_state=seed,
     )
-    # The other cores belong to other workers; threads that share a core mostly wait for each other.
-    with threadpool_limits(limits=1):
+    # The other cores belong to other workers; threads that share a core mostly wait for each other. This
+    # limit holds for the calling thread only, that of BLAS would for the process.
+    with threadpool_limits(limits=1, user_api="openmp"):
         return tsne.fit_transform(components)
 
 

@@ -46,25 +46,34 @@ def hold_back(targets: Bools, groups: Sequence[int], seed: int) -> Bools:
     return np.asarray(held_back & ~np.isin(groups, needed))
 
 
-def best_epochs(histories: Sequence[Sequence[EpochReport]]) -> list[int]:
-    """The epoch of each fold with the least validation loss, of those that have one."""
+def best_epochs(histories: Sequence[Sequence[EpochReport]]) -> list[int | None]:
+    """The epoch of each fold with the least validation loss; None of a fold that held nothing back."""
     validated = [[report for report in history if report.is_best] for history in histories]
-    return [best[-1].epoch for best in validated if best]
+    return [best[-1].epoch if best else None for best in validated]
 
 
-def final_epochs(best: Sequence[int]) -> int | None:
-    """The epochs of the fit on all tracks: the median of the folds' best; None, for all, if none is known."""
-    return median_high(best) if best else None
+def final_epochs(best: Sequence[int | None], config: ExperimentConfig) -> int | None:
+    """The epochs of the fit on all tracks: the median of those of the folds. None if nothing stops early.
+
+    A fold that held nothing back counts with all epochs, which it took.
+    """
+    if not config.stops_early:
+        return None
+    return median_high(config.training.epochs if each is None else each for each in best)
 
 
-def describe(best: Sequence[int], config: ExperimentConfig) -> str | None:
+def describe(best: Sequence[int | None], config: ExperimentConfig) -> str | None:
     """How many epochs the fits took, and what that means for the scores; None if nothing stops early."""
     if not config.stops_early:
         return None
-    if not best:
-        return f"The folds have too few tracks to stop early: every fit took {config.training.epochs} epochs."
+    known, epochs = [each for each in best if each is not None], config.training.epochs
+    if not known:
+        return f"The folds have too few tracks or artists to stop early: every fit took {epochs} epochs."
+    others = len(best) - len(known)
+    took_all = f"; {others} of {len(best)} held nothing back and took all {epochs}" if others else ""
     return (
-        f"The model learnt from all tracks for {final_epochs(best)} epochs, the median of the best epochs of "
-        f"the folds ({min(best)} to {max(best)}). Each fold held back a fifth of its training tracks to find "
-        "its own, so it learnt from fewer tracks than the model, and its scores are rather too low than high."
+        f"The model learnt from all tracks for {final_epochs(best, config)} epochs, the median of the best "
+        f"epochs of the folds ({min(known)} to {max(known)}{took_all}). To find its own, a fold held back up "
+        "to a fifth of its training tracks, of labels with enough artists, so it learnt from fewer tracks "
+        "than the model, and its scores are rather too low than high."
     )

@@ -27,7 +27,7 @@ class Fitted:
     history: list[EpochReport]
     validation: HeldOutScores  # for choosing thresholds and calibration; may contain training tracks
     test: HeldOutScores  # with cross-validation the same as `validation`
-    notes: tuple[str, ...] = ()  # sentences on how the fits ended
+    notes: tuple[str, ...] = ()  # sentences on how the fits were made and ended
 
 
 def fit_all(
@@ -51,7 +51,7 @@ def _hold_out(
     )
     if fitted.out_of_fold is not None:
         validation = joined((fitted.out_of_fold, validation))
-    return Fitted(fitted.module, fitted.reports, validation, test)
+    return Fitted(fitted.module, fitted.reports, validation, test, _notes(fitted.note))
 
 
 def _cross_validate(
@@ -61,7 +61,7 @@ def _cross_validate(
     parts = list(_folds(resolved, prepared, context, checkpoints))
     best = best_epochs([history for _, _, history in parts])
     everything = list(range(len(prepared.dataset.examples)))
-    stage = Stage(everything, [], checkpoints / "final", epochs=final_epochs(best))
+    stage = Stage(everything, [], checkpoints / "final", epochs=final_epochs(best, resolved.config))
     fitted = fit_model(resolved, prepared, stage, context)
     scored = HeldOutScores(
         rows=[row for rows, _, _ in parts for row in rows],
@@ -69,8 +69,12 @@ def _cross_validate(
         folds=[fold for fold, (rows, _, _) in enumerate(parts, start=1) for _ in rows],
     )
     history = [report for _, _, of_fold in parts for report in of_fold] + fitted.reports
-    note = describe(best, resolved.config)
-    return Fitted(fitted.module, history, scored, scored, (note,) if note else ())
+    notes = _notes(describe(best, resolved.config), fitted.note)
+    return Fitted(fitted.module, history, scored, scored, notes)
+
+
+def _notes(*sentences: str | None) -> tuple[str, ...]:
+    return tuple(sentence for sentence in sentences if sentence)
 
 
 def _folds(

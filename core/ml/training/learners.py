@@ -29,6 +29,7 @@ class FittedModel:
     module: nn.Module
     reports: list[EpochReport]
     out_of_fold: HeldOutScores | None = None  # of the training tracks, if the kind of model can score them
+    note: str | None = None  # a sentence on how the fit was made
 
 
 def fit_model(
@@ -45,7 +46,7 @@ def fit_model(
             if config.model.head == "logistic":
                 groups = [prepared.groups[row] for row in stage.train]
                 fit = fit_logistic_head(head, tracks, groups, stage, context)
-                return FittedModel(fit.head, fit.reports, fit.out_of_fold)
+                return FittedModel(fit.head, fit.reports, fit.out_of_fold, fit.note)
             start_at_prior(head.last, tracks, stage, exclusive=is_single_label(config.model))
             return FittedModel(*fit_network(head, tracks, stage, context))
         if isinstance(config.model, EnsembleConfig):

@@ -43,6 +43,7 @@ class LogisticFit:
     head: Head
     reports: list[EpochReport]
     out_of_fold: HeldOutScores | None  # of the training tracks, if asked for and not all are of one group
+    note: str | None = None  # a sentence, if a part of the tracks chose the penalty
 
 
 @dataclass(frozen=True)
@@ -89,9 +90,13 @@ def fit_logistic_head(
     seed = stage.seed(context.config.seed)
     searched = examples.sample(SEARCHED, seed)
     folds = searched.folds(seed)
-    candidates = _candidates(config.inverse_regularization, searched.targets, folds, exclusive=exclusive)
+    candidates = _candidates(config.inverse_regularization, targets, folds, exclusive=exclusive)
     read_s = time.perf_counter() - began
-    c, start, out_of_fold = candidates[0], None, None
+    c, start, out_of_fold, note = candidates[0], None, None, None
+    if len(candidates) > 1 and searched is not examples:
+        note = (
+            f"{len(searched.targets)} of {len(targets)} training tracks, drawn at random, chose the penalty."
+        )
     validate_folds = partial(_cross_validate, context=context, exclusive=exclusive)
     # The same sums in the same order on every machine; the products are too small to be divided.
     with threadpool_limits(limits=1, user_api="blas"):
@@ -129,7 +134,7 @@ def fit_logistic_head(
         is_best=True,
     )
     context.on_epoch(report)
-    return LogisticFit(head, [report], out_of_fold)
+    return LogisticFit(head, [report], out_of_fold, note)
 
 
 def _candidates(

@@ -58,7 +58,7 @@ def test_a_folder_that_has_moved_does_not_become_a_second_library(mfa, db, tmp_p
             make_track(session, library, path=name, size=10)
     refused = mfa("label", here)
     assert refused.exit_code == 2
-    assert "2 of 3 of its tracks are here" in refused.stderr
+    assert "is not there, or cannot be seen from here, and 2 of 3 of its tracks are here" in refused.stderr
     assert f"`mfa libraries move 'my music' {here}`" in refused.stderr
     with db() as session:
         assert session.scalars(select(Library.name)).all() == ["my music"]
@@ -72,6 +72,15 @@ def test_other_music_is_labelled_also_while_the_folder_of_a_library_is_gone(mfa,
         library = make_library(session, name="gone", path=str(tmp_path / "old"))
         for name, size in (("a.mp3", 99), ("b.mp3", 10)):  # the first is another file of the same name
             make_track(session, library, path=name, size=size)
+    with worker(db):
+        assert mfa("label", here).exit_code == 0
+
+
+def test_music_is_labelled_also_where_the_folder_of_another_library_cannot_be_looked_at(mfa, db, tmp_path):
+    here = fill(tmp_path / "new", ("a.mp3",))
+    with db.begin() as session:
+        make_model(session)
+        make_library(session, name="other", path=f"/{'x' * 300}")  # stat: File name too long
     with worker(db):
         assert mfa("label", here).exit_code == 0
 
@@ -95,13 +104,27 @@ def test_a_library_does_not_move_to_a_folder_without_its_files_unless_forced(mfa
 @pytest.mark.parametrize(("score", "least"), [(0.0234, "0.02"), (0.0031, "0.003"), (0.0999, "0.09")])
 def test_a_label_that_no_track_reaches_is_told_with_the_highest_score(mfa, db, tmp_path, score, least):
     with db.begin() as session:
-        model, library = make_model(session), make_library(session, path=str(tmp_path))
+        model, library = make_model(session), make_library(session, name="home", path=str(tmp_path))
         make_analysed_track(session, library, model, "a.mp3", [score, 0.9, 0.0])
         make_analysed_track(session, library, model, "b.mp3", [score / 2, 0.9, 0.0])
     said = mfa("tracks", "rock").stderr
-    assert f"The highest is {score:.3g}: `mfa tracks rock:{least}..` finds it." in said
+    assert "No track is given rock." in said
+    assert f"is {score:.3g}: `mfa tracks rock:{least}..` finds it." in said
     assert mfa("tracks", f"rock:{least}..").stdout.count("a.mp3") == 1
-    assert "No track is like that" in mfa("tracks", "rock", "--min-score", 0.5).stderr
+
+
+def test_the_highest_score_is_of_tracks_that_nobody_refused_and_of_a_search_for_nothing_but_a_label(
+    mfa, db, tmp_path
+):
+    with db.begin() as session:
+        model, library = make_model(session), make_library(session, name="home", path=str(tmp_path))
+        for name, score in (("a.mp3", 0.09), ("b.mp3", 0.03)):
+            make_analysed_track(session, library, model, name, [score, 0.9, 0.0])
+    assert mfa("correct", "a.mp3", "-rock").exit_code == 0
+    assert "Where nobody said otherwise, its highest score is 0.03: " in mfa("tracks", "rock").stderr
+    assert "a.mp3" not in mfa("tracks", "rock:0.03..").stdout
+    for more in (("--min-score", 0.5), ("--library", "home"), ("--model", "test-model@1"), ("--not", "jazz")):
+        assert "No track is like that" in mfa("tracks", "rock", *more).stderr
 
 
 def test_what_was_meant_as_a_range_is_told_how_ranges_are_written(mfa, db):
@@ -153,7 +176,8 @@ def test_a_change_names_its_track(mfa, http, db, tmp_path):
     http.post("/api/v1/corrections", json=body).raise_for_status()
     header, of_all, of_one = (line.split("\t") for line in mfa("changes").stdout.splitlines())
     place = header.index("track")
-    assert (of_all[place], of_one[place]) == ("", "b.mp3")
+    assert header[place + 1] == "library"
+    assert (of_all[place : place + 2], of_one[place : place + 2]) == (["", ""], ["b.mp3", "home"])
 
 
 def test_columns_without_a_value_are_left_out_on_a_terminal_only(terminal, mfa, db):

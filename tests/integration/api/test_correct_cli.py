@@ -46,10 +46,10 @@ def test_changes_are_listed_and_taken_back_step_by_step(mfa):
     mfa("correct", "a.mp3", "+jazz")
     mfa("correct", "a.mp3", "-rock", "--note", "by ear")
     rows = [line.split("\t") for line in mfa("changes").stdout.splitlines()]
-    assert [row[1:7] for row in rows] == [
-        ["by", "from", "track", "labels", "standing", "note"],
-        ["local", "track", "a.mp3", "1", "1", "by ear"],
-        ["local", "track", "a.mp3", "1", "1", ""],
+    assert [row[1:8] for row in rows] == [
+        ["by", "from", "track", "library", "labels", "standing", "note"],
+        ["local", "track", "a.mp3", "Home Music", "1", "1", "by ear"],
+        ["local", "track", "a.mp3", "Home Music", "1", "1", ""],
     ]
     newest = rows[1][0]
     assert f"rock\tno\t{newest}\tlocal\t" in mfa("track", "a.mp3").stdout

@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+import typer
 
-from api.client import maps
+from api.client import maps, tracks
 from core.store.session import SessionFactory
 from tests.integration.api.test_cli import Run, runner
 from tests.support.builders import make_analysed_track, make_job, make_library, make_model
@@ -47,6 +48,27 @@ def test_a_search_is_saved_asked_again_listed_and_removed(mfa, http, tmp_path):
     gone = mfa("tracks", "--query", "only rock")
     assert gone.exit_code == 1
     assert "There is no saved query 'only rock'; `mfa queries` lists them." in gone.stderr
+
+
+def test_a_search_is_saved_also_if_its_reader_has_seen_enough_unless_it_is_refused(mfa, http, monkeypatch):
+    def close(*_arguments, **_options):
+        raise typer.Exit
+
+    monkeypatch.setattr(tracks, "show_list", close)
+    assert mfa("tracks", "rock", "--save-as", "mine").exit_code == 0
+    assert http.get("/api/v1/queries/mine").json()["query"] == "genre=rock"
+    assert mfa("tracks", "rokc", "--save-as", "wrong").exit_code == 1
+    assert http.get("/api/v1/queries/wrong").status_code == 404
+
+
+def test_hints_on_a_saved_search_name_its_model(mfa, db):
+    with db.begin() as session:
+        make_model(session, name="other", alias=None)
+    for arguments in (("rock", "--not", "jazz", "--model", "other@1"), ("rock", "--model", "other@1")):
+        assert mfa("tracks", *arguments, "--save-as", "mine").exit_code == 0
+        said = mfa("tracks", "--query", "mine").stderr
+        assert "labelled by other@1 yet: `mfa label FOLDER --model other@1`" in said
+        assert said == mfa("tracks", *arguments).stderr
 
 
 @pytest.mark.parametrize(

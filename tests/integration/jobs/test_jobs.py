@@ -7,7 +7,7 @@ from threading import Barrier
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from core.config.params import AnalysisParams, PredictParams
 from core.errors import (
@@ -22,8 +22,9 @@ from core.errors import (
 )
 from core.jobs import endings, reaping
 from core.jobs.claims import Claim, hold_lease, is_cancelling
+from core.jobs.dispatch import ready_queues
 from core.jobs.endings import finish_complete_jobs
-from core.jobs.jobs import cancel_job, get_job, list_jobs
+from core.jobs.jobs import cancel_job, get_job, has_open_jobs, list_jobs
 from core.jobs.kinds import SubmissionContext
 from core.jobs.progress import get_progress
 from core.jobs.submission import retry_job, submit_job
@@ -296,3 +297,13 @@ def test_jobs_are_listed_newest_first_page_by_page(clean_database):
                 break
         assert seen == job_ids[::-1]
         assert [job.id for job in list_jobs(session, None, 9, JobState.RUNNING).items] == []
+
+
+def test_what_is_asked_every_second_is_planned_for_what_is_open(session):
+    for _ in range(12):  # after some executions Postgres may keep a plan for any state of a job
+        has_open_jobs(session)
+        ready_queues(session)
+    query = "SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE statement LIKE '%jobs%'"
+    prepared = session.execute(text(query)).all()
+    assert len(prepared) >= 2
+    assert [generic for generic, _ in prepared if generic] == []

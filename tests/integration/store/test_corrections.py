@@ -1,6 +1,7 @@
 """Corrections: the last word per label and audio, its history, undo, and what happens side by side."""
 
 import threading
+import time
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -53,6 +54,21 @@ def say(
     assert audio is not None
     corrections = [NewCorrection(audio, label, verdict) for label, verdict in verdicts.items()]
     return write_corrections(session, corrections, **{"author": "local", "origin": "track"} | options)
+
+
+def start_and_wait_for_its_lock(mover: threading.Thread, session: Session) -> None:
+    """Start what waits for a lock that the transaction of `session` holds; return when it waits."""
+    mover.start()
+    waits = text(
+        "SELECT EXISTS (SELECT FROM pg_locks "
+        "WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid)))"
+    )
+    for _ in range(500):
+        if session.scalar(waits):
+            break
+        time.sleep(0.01)
+    assert session.scalar(waits)
+    assert mover.is_alive()
 
 
 def said(session: Session, audio: bytes = AUDIO) -> Corrections:
@@ -135,6 +151,25 @@ def test_changes_are_listed_the_newest_first_with_what_stands_of_them(session):
     assert len(rows) == 3
     # They lie in one transaction here, so in the order of their ids.
     assert sorted((row.entries, row.standing) for row in rows) == [(1, 0), (1, 1), (1, 1)]
+
+
+def test_of_a_change_on_one_piece_of_audio_one_track_is_read_and_named_with_its_library(session):
+    libraries = [make_library(session, name=name) for name in ("a", "b")]
+    copies = [
+        make_track(session, library, path=f"{number}.mp3", content_hash=AUDIO)
+        for library in libraries
+        for number in range(3)
+    ]
+    say(session, {"jazz": YES})
+    say(session, {f"label {number}": YES for number in range(51)})
+    session.expunge_all()
+    shown = {row.entries: row for row in list_changes(session).items}
+    first = min(copies, key=lambda track: track.id)
+    assert shown[1].track is not None
+    assert shown[1].track.id == first.id
+    assert shown[1].library == ("a" if first.library_id == libraries[0].id else "b")
+    assert (shown[51].track, shown[51].library) == (None, None)
+    assert sum(isinstance(each, Track) for each in session) == 1
 
 
 def test_people_outrank_the_model(session):
@@ -334,16 +369,23 @@ def test_a_correction_of_a_track_whose_audio_gets_another_key_meanwhile_moves_wi
     mover = threading.Thread(target=move)
     with transaction(clean_database) as session:
         correct_track(session, track.id, {"jazz": YES}, author="me", note=None, allow_new=True)
-        mover.start()
-        mover.join(timeout=0.3)
+        start_and_wait_for_its_lock(mover, session)
     mover.join(timeout=10)
     with transaction(clean_database) as session:
         assert session.scalars(select(Track.content_hash)).all() == [OTHER]
         assert said(session, OTHER) == {"jazz": YES}
 
 
-@pytest.mark.parametrize("way", ["query", "csv", "tags"])
-@pytest.mark.parametrize("key", [FILE, identity_without_audio(FILE)], ids=["file", "substitute"])
+@pytest.mark.parametrize(
+    ("way", "key"),
+    [
+        ("query", FILE),
+        ("csv", FILE),
+        ("tags", FILE),
+        ("query", identity_without_audio(FILE)),
+    ],
+    ids=["query", "csv", "tags", "substitute"],
+)
 def test_corrections_of_many_tracks_move_with_those_whose_audio_gets_its_own_key_meanwhile(
     clean_database, way, key
 ):
@@ -367,8 +409,7 @@ def test_corrections_of_many_tracks_move_with_those_whose_audio_gets_its_own_key
     mover = threading.Thread(target=move)
     with transaction(clean_database) as session:
         correct(session)
-        mover.start()
-        mover.join(timeout=0.3)
+        start_and_wait_for_its_lock(mover, session)
     mover.join(timeout=10)
     with transaction(clean_database) as session:
         assert said(session, OTHER) == {"jazz": YES}

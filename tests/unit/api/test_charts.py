@@ -54,3 +54,12 @@ def test_runs_side_by_side_are_the_means_of_their_folds():
     loss = side_by_side({"one": FOLDS, "two": [epoch(None, 1, 0.25)]})[0]
     assert [line.values for line in loss.lines] == ["1:1.5 2:0.75 3:0.5", "1:0.25"]
     assert [key.text for key in loss.keys] == ["one: 0.5", "two: 0.25"]
+
+
+def test_the_mean_of_folds_ends_where_the_first_of_them_ends():
+    """Fold 2 has the higher losses: without it the mean would fall. The fit on all tracks is no fold."""
+    epochs = [each for each in FOLDS if (each.fold, each.epoch) != (2, 3)]
+    epochs += [epoch(None, number, 0.1) for number in (1, 2)]
+    training, validation = side_by_side({"one": epochs})[:2]
+    assert [line.values for line in training.lines] == ["1:1.5 2:0.75"]
+    assert [line.values for line in validation.lines] == ["1:3 2:1.5"]

@@ -10,7 +10,7 @@ class Pool:
     """A pool of two, as Celery shrinks and grows it."""
 
     def __init__(self) -> None:
-        self.num_processes, self.replaced = 2, 0
+        self.num_processes, self.replaced, self.looks = 2, 0, 0
 
     def shrink(self, count: int) -> None:
         self.num_processes -= count
@@ -18,6 +18,9 @@ class Pool:
 
     def grow(self, count: int) -> None:
         self.num_processes += count
+
+    def maintain_pool(self) -> None:
+        self.looks += 1
 
 
 @pytest.fixture
@@ -29,7 +32,7 @@ def pool() -> Pool:
 def recycling(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> Recycling:
     monkeypatch.setattr(state, "all_total_count", [0])
     monkeypatch.setattr(state, "reserved_requests", set())
-    return Recycling(pool)
+    return Recycling(pool, lambda _, call: call())
 
 
 def look(recycling: Recycling, times: int) -> None:
@@ -48,6 +51,7 @@ def test_idle_children_are_replaced_once(pool, recycling):
     assert pool.replaced == 0
     look(recycling, 3 * IDLE_LOOKS)
     assert (pool.replaced, pool.num_processes) == (2, 2)
+    assert pool.looks > 1  # as a child may end a little later than it says
     state.all_total_count[0] = 2
     look(recycling, 1 + IDLE_LOOKS)
     assert pool.replaced == 4
@@ -68,3 +72,15 @@ def test_a_unit_between_two_looks_counts_as_work(pool, recycling):
         state.all_total_count[0] = units
         recycling.look()
     assert pool.replaced == 0
+
+
+def test_a_pool_that_had_lost_a_child_gets_its_size_back(pool, recycling, monkeypatch):
+    def shrink(count: int) -> None:
+        pool.num_processes -= 1
+        raise ValueError("Can't shrink pool. All processes busy!")
+
+    monkeypatch.setattr(pool, "shrink", shrink)
+    state.all_total_count[0] = 1
+    with pytest.raises(ValueError, match="shrink"):
+        look(recycling, 1 + IDLE_LOOKS)
+    assert pool.num_processes == 2

@@ -27,8 +27,15 @@ def test_tags_are_cut_at_separators(tmp_path):
 
 
 def test_a_library_without_genre_tags_names_the_other_sources_of_labels(tmp_path):
-    with pytest.raises(UnusableDataset, match=r"None of the 2 tracks of the library .* --labels folder"):
+    with pytest.raises(
+        UnusableDataset, match=r"None of the 2 tracks has a genre tag: .* --labels folder"
+    ) as told:
         labels(tmp_path, [], [" ; "])
+    assert "--labels corrections" in str(told.value.detail)
+    with pytest.raises(UnusableDataset, match="has a genre tag, and people gave them no label") as told:
+        labels(tmp_path, [], corrections=True)
+    assert "--labels corrections" not in str(told.value.detail)
+    assert tmp_path.name not in str(told.value.detail)
     assert labels(tmp_path) == []
     assert labels(tmp_path, [], labels_from="folder") == [()]
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from core.ml.evaluation.learning_curve import FARTHEST, _needed, fit_learning_curve
+from core.ml.evaluation.learning_curve import _needed, fit_learning_curve
 
 SIZES = (12, 20, 33, 55, 92, 150)
 
@@ -55,7 +55,10 @@ def test_what_lies_too_far_ahead_or_is_of_too_few_artists_is_not_told():
     targets, decisions = decided(random, 200, [0.1, 0.15, 0.2, 0.25, 0.3, 0.35])
     found = fit_learning_curve(SIZES, targets, decisions, list(range(200)))
     assert found.needed is None
-    assert f"more than {FARTHEST * SIZES[-1]} tracks" in str(found.reason)
+    # The model itself may have learnt from more tracks than any limit that a curve tells.
+    assert found.reason == (
+        "The score still rises after learning from 150 tracks: how many are needed is too far to tell."
+    )
     few = fit_learning_curve(SIZES, targets, decisions, [number % 9 for number in range(200)])
     assert (few.needed, few.reason) == (None, "The tracks are by 9 artists; at least 10 are needed.")
     assert len(few.scores) == len(SIZES)

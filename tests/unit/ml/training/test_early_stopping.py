@@ -14,7 +14,7 @@ from core.ml.datasets.examples import Dataset, Example
 from core.ml.datasets.splits import folds
 from core.ml.training.bases import Resolved
 from core.ml.training.context import Tracks, TrainingStopped
-from core.ml.training.early_stopping import describe, hold_back
+from core.ml.training.early_stopping import describe, final_epochs, hold_back
 from core.ml.training.fitting import Fitted, fit_all
 from core.ml.training.inputs import VectorInputs
 from core.ml.training.prepared_dataset import PreparedDataset
@@ -43,10 +43,16 @@ def make_dataset(per_label: int = 10) -> PreparedDataset:
     return PreparedDataset(dataset, tracks, tuple(range(count)), folds(dataset, 3), {}, {}, "", ())
 
 
-def fit(prepared: PreparedDataset, folder: Path, stop_after: int = 10**6, **training: Any) -> Fitted:
+def fit(
+    prepared: PreparedDataset,
+    folder: Path,
+    stop_after: int = 10**6,
+    model: TransferConfig = MODEL,
+    **training: Any,
+) -> Fitted:
     """All fits; stopped when so many epochs have been reported."""
     config = make_config(model={"kind": "transfer"}, split={"folds": 3}, training=TRAINING | training)
-    config = config.model_copy(update={"model": MODEL})
+    config = config.model_copy(update={"model": model})
     reports: list[EpochReport] = []
     context = replace(make_context(config, reports), should_stop=lambda: len(reports) >= stop_after)
     return fit_all(Resolved(config), prepared, context, folder)
@@ -126,6 +132,28 @@ def test_what_is_held_back_divides_no_group_and_leaves_every_label_tracks_to_lea
         assert 0.1 < held_back.mean() < 0.3
         assert len({(group, back) for group, back in zip(groups, held_back, strict=True)}) == 40
         assert targets[~held_back].any(axis=0).all()
+
+
+@pytest.mark.parametrize(
+    ("best", "epochs", "words"),
+    [
+        ((4, 6, 5), 5, "the median of the best epochs of the folds (4 to 6). To find"),
+        ((4, None, 5), 5, "(4 to 5; 1 of 3 held nothing back and took all 12). To find"),
+        ((4, None, None), 12, "(4 to 4; 2 of 3 held nothing back and took all 12). To find"),
+        ((None, None, None), 12, "too few tracks or artists to stop early: every fit took 12 epochs."),
+    ],
+)
+def test_folds_that_hold_nothing_back_count_with_all_epochs_and_are_told(best, epochs, words):
+    config = make_config(model={"kind": "transfer"}, split={"folds": 3}, training=TRAINING)
+    config = config.model_copy(update={"model": MODEL})
+    assert final_epochs(best, config) == epochs
+    assert words in str(describe(best, config))
+
+
+def test_the_fit_on_all_tracks_says_how_many_of_them_chose_the_penalty(tmp_path, monkeypatch):
+    monkeypatch.setattr("core.ml.training.logistic_head.SEARCHED", 10)
+    fitted = fit(make_dataset(), tmp_path / "run", model=MODEL.model_copy(update={"head": "logistic"}))
+    assert fitted.notes == ("10 of 20 training tracks, drawn at random, chose the penalty.",)
 
 
 def test_models_without_epochs_say_nothing_of_them():

@@ -122,6 +122,17 @@ def test_of_many_tracks_some_choose_the_penalty_and_all_are_learnt_from_and_scor
     assert found.out_of_fold.scores == pytest.approx(usual.out_of_fold.scores, abs=0.15)
 
 
+def test_whether_there_are_tracks_enough_to_choose_by_is_told_by_all_of_them(tmp_path, monkeypatch):
+    """Of 64 tracks of 8 labels 20 choose, fewer than three per label."""
+    tracks = make_tracks(64, 8, noise=4)
+    assert fit(tracks, tmp_path).note is None
+    monkeypatch.setattr(logistic_head, "SEARCHED", 20)
+    found = fit(tracks, tmp_path)
+    assert c_of(found) < C_OF_FEW[True]
+    assert found.note == "20 of 64 training tracks, drawn at random, chose the penalty."
+    assert fit(tracks, tmp_path, inverse_regularization=0.1).note is None
+
+
 @pytest.mark.parametrize(("given", "designs"), [({"inverse_regularization": 0.1}, 1), ({}, 6)])
 def test_training_tracks_are_scored_only_on_request(tmp_path, monkeypatch, given, designs):
     made = []
