@@ -24,7 +24,8 @@ POLL_EVERY_S = 0.3
 RETRY_AFTER_S = 0.2
 UPLOADS = 10**12  # the sounds from here on are in no folder
 CANCEL_EVERY = 4  # submissions, from the second on, if they are of folders
-REFUSED_WRITE = "The upload cannot be stored"
+# Of an upload: while it is written, or before, as soon as the gateway knows that nothing can be.
+REFUSED_WRITES = ("The upload cannot be stored", "The data folder cannot be written")
 ENDED_ALREADY = "ended before its cancel"
 PATIENCE_S = 120.0  # for an acknowledgement: longer than any outage
 
@@ -193,7 +194,7 @@ class Clients:
                     self.answers[ENDED_ALREADY] += 1
                     return response
                 self.answers[str(response.status_code)] += 1
-                self.refused_writes += REFUSED_WRITE in response.text
+                self.refused_writes += any(refusal in response.text for refusal in REFUSED_WRITES)
                 if response.is_success:
                     return response
             time.sleep(RETRY_AFTER_S)
