@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Text, func, or_, select, true
+from sqlalchemy import ColumnElement, Select, Text, func, select, true, union_all
 from sqlalchemy.orm import Session
 
 from core.states import Strategy
@@ -103,16 +103,15 @@ def _last_albums(session: Session, reviewer: str) -> set[str | None]:
     those that have ended.
     """
     now = func.clock_timestamp()
-    newest = [
-        Track.content_hash.in_(
-            select(Review.content_hash)
-            .where(Review.reviewer == reviewer, kind)
-            .order_by(Review.leased_until.desc())
-            .limit(1)
-        )
+    newest = (
+        select(Review.content_hash)
+        .where(Review.reviewer == reviewer, kind)
+        .order_by(Review.leased_until.desc())
+        .limit(1)
         for kind in (Review.leased_until > now, Review.leased_until <= now)
-    ]
-    return set(session.scalars(select(_album()).where(or_(*newest))))
+    )
+    audio = session.scalars(union_all(*(select(each.subquery()) for each in newest))).all()
+    return set(session.scalars(select(_album()).where(Track.content_hash.in_(audio))))
 
 
 def _album() -> ColumnElement[Any]:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from core.spelling import name_key
 from core.store.libraries import get_library_by_name
 from core.store.review_leases import is_leased
-from core.store.tables import Correction, Library, Model, Prediction, Track
+from core.store.tables import Correction, Library, Model, Prediction, Review, Track
 from core.store.track_counts import count_tracks
 
 POOL = 20_000  # pieces of audio at most, as ranking a million takes half a minute
@@ -51,7 +51,9 @@ def count_progress(session: Session, model: Model, label: str | None, library: s
     digest = Prediction.content_hash
     labelled = select(digest).where(Prediction.model_id == model.id, is_present(digest, library_id))
     decided = _count(session, labelled.where(is_decided(digest, label)))
-    leased = _count(session, labelled.where(is_leased(digest)))
+    # Joined: an EXISTS with a clock is looked up for each of a million rows.
+    is_lease = (Review.content_hash == digest) & (Review.leased_until > func.clock_timestamp())
+    leased = _count(session, labelled.join(Review, is_lease))
     total, is_exact = None, not _may_exceed_pool(session, library_id)
     if not is_exact:
         total = _estimate(session, labelled)
