@@ -83,14 +83,7 @@ def tracks(
     as_json: Json = False,
 ) -> None:
     """Search the tracks by labels, scores, library, path and tags."""
-    if not labels and (min_score is not None or max_score is not None):
-        raise UsageError(
-            "Scores are those of labels: name a LABEL, such as `mfa tracks jazz --min-score 0.5`."
-        )
-    if sort is TrackOrder.SCORE and not labels:
-        raise UsageError("Only tracks of a label have an order by score: name a LABEL.")
-    if min_score is not None and max_score is not None and min_score > max_score:
-        raise UsageError("--min-score is higher than --max-score, so no score lies between them.")
+    check_scores(labels, min_score, max_score, sort)
     asked = {label_in(each) for each in labels or ()}
     if query is not None:
         refuse_others(context, "--query", {"query", "limit", "m3u", "csv", "as_json"})
@@ -128,6 +121,20 @@ def tracks(
                 as_json=as_json,
                 when_empty=lambda: why_none(client, asked_for),
             )
+
+
+def check_scores(
+    labels: list[str] | None, min_score: float | None, max_score: float | None, sort: TrackOrder | None
+) -> None:
+    """Raises UsageError if scores are asked for without a label, or none lies in the range."""
+    if not labels and (min_score is not None or max_score is not None):
+        raise UsageError(
+            "Scores are those of labels: name a LABEL, such as `mfa tracks jazz --min-score 0.5`."
+        )
+    if sort is TrackOrder.SCORE and not labels:
+        raise UsageError("Only tracks of a label have an order by score: name a LABEL.")
+    if min_score is not None and max_score is not None and min_score > max_score:
+        raise UsageError("--min-score is higher than --max-score, so no score lies between them.")
 
 
 @contextmanager

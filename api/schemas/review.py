@@ -27,7 +27,8 @@ class ReviewProgress(Response):
     undecided: int
     leased: int = Field(description="somebody is being asked about them, the tracks of this answer included")
     exact: bool = Field(
-        default=True, description="whether these were counted; else `undecided` is an estimate within 2 %"
+        default=True,
+        description="whether these were counted; else `undecided` is an estimate (standard error 0.7 %)",
     )
 
 

@@ -58,8 +58,8 @@ def make_celery(settings: Settings) -> Celery:
         broker_transport_options={
             "global_keyprefix": KEY_PREFIX,
             "queue_order_strategy": "priority",  # a worker looks at its queues in the order it was given
-            # Seconds that the broker waits for a message before it answers that there is none: so rarely a
-            # worker at rest is woken, and so long it may take to stop.
+            # Seconds that one poll of the broker waits for a message. A longer wait wakes an idle worker less
+            # often, but a worker may take that long to stop.
             "polling_interval": 3,
             "visibility_timeout": 3600,
             "socket_timeout": 10,  # by default a publish on a dead connection blocks forever

@@ -42,7 +42,7 @@ class Asked:
 class Forecast:
     """How many more corrected tracks give 95 % of the macro-F1 that the model approaches.
 
-    As many are learnt from as in its training: of a single split, only its training part.
+    Assumes the same share of training tracks as in that training: with a single split, its training part.
     `more` is None if that cannot be told, with the reason; `high` is None if it is too far to tell. A 95 %
     interval.
     """

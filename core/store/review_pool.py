@@ -14,7 +14,7 @@ from core.store.review_leases import is_leased
 from core.store.tables import Correction, Library, Model, Prediction, Review, Track
 from core.store.track_counts import count_tracks
 
-POOL = 20_000  # pieces of audio at most, as ranking a million takes half a minute
+POOL = 20_000  # pieces of audio at most: ranking a million exceeds the statement timeout
 HASH_BYTES = 8  # of a content hash, which say what part of all hashes is smaller
 HASHES = 2.0 ** (8 * HASH_BYTES)
 
@@ -51,15 +51,12 @@ def count_progress(session: Session, model: Model, label: str | None, library: s
     digest = Prediction.content_hash
     labelled = select(digest).where(Prediction.model_id == model.id, is_present(digest, library_id))
     decided = _count(session, labelled.where(is_decided(digest, label)))
-    # Joined: an EXISTS with a clock is looked up for each of a million rows.
+    # A join, as Postgres evaluates EXISTS with a volatile function for each of a million rows.
     is_lease = (Review.content_hash == digest) & (Review.leased_until > func.clock_timestamp())
     leased = _count(session, labelled.join(Review, is_lease))
-    total, is_exact = None, not _may_exceed_pool(session, library_id)
-    if not is_exact:
-        total = _estimate(session, labelled)
-    if total is None:
-        total, is_exact = _count(session, labelled), True
-    return Progress(decided, max(0, total - decided), leased, is_exact)
+    estimate = _estimate(session, labelled) if _may_exceed_pool(session, library_id) else None
+    total = _count(session, labelled) if estimate is None else estimate
+    return Progress(decided, max(0, total - decided), leased, exact=estimate is None)
 
 
 def count_decided(session: Session) -> int:

@@ -108,7 +108,7 @@ def beat(sessions: SessionFactory, *but: str) -> None:
 
 
 def age(sessions: SessionFactory, worker: str) -> None:
-    """As if it had been killed so long ago that this is noticed."""
+    """Make the last heartbeat of a worker too old to count as alive."""
     with sessions.begin() as session:
         long_ago = func.now() - timedelta(seconds=DEAD_AFTER_S + 1)
         session.execute(update(Worker).where(Worker.name == worker).values(beat_at=long_ago))

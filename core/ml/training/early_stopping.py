@@ -72,8 +72,8 @@ def describe(best: Sequence[int | None], config: ExperimentConfig) -> str | None
     others = len(best) - len(known)
     took_all = f"; {others} of {len(best)} held nothing back and took all {epochs}" if others else ""
     return (
-        f"The model learnt from all tracks for {final_epochs(best, config)} epochs, the median of the best "
-        f"epochs of the folds ({min(known)} to {max(known)}{took_all}). To find its own, a fold held back up "
-        "to a fifth of its training tracks, of labels with enough artists, so it learnt from fewer tracks "
-        "than the model, and its scores are rather too low than high."
+        f"The model was trained on all tracks for {final_epochs(best, config)} epochs, the median of the "
+        f"best epochs of the folds ({min(known)} to {max(known)}{took_all}). To find its best epoch, a fold "
+        "held back up to a fifth of its training tracks, from labels with enough artists. It was therefore "
+        "trained on fewer tracks than the model, and its scores tend to be too low rather than too high."
     )

@@ -6,9 +6,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from api.client import display
 from api.main import create_app
 from core.settings import Settings
 from core.store.session import SessionFactory
+from tests.integration.api.command import Run, runner
 from tests.integration.api.gateway import running
 
 
@@ -61,3 +63,17 @@ def music(tmp_path: Path) -> Path:
     """A folder with a folder in it."""
     (tmp_path / "music" / "jazz").mkdir(parents=True)
     return tmp_path / "music"
+
+
+@pytest.fixture
+def mfa(open_url: str, db: SessionFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs the command in an empty folder, with the settings of the open gateway."""
+    return runner(open_url, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def terminal(mfa: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The command on a terminal of 80 columns."""
+    monkeypatch.setattr(display.console, "_force_terminal", True)
+    monkeypatch.setattr(display.console, "width", 80)
+    return mfa

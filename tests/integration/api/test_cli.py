@@ -1,19 +1,18 @@
 """The `mfa` command against a real gateway."""
 
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import httpx
 import pytest
 from sqlalchemy import select, update
 from typer.testing import CliRunner
 
-from api.client import cli, connection, display, label, local, progress
+from api.client import connection, label, local, progress
 from api.client.cli import app
 from api.client.http import Client
 from core.config.experiment import load_experiment
@@ -25,6 +24,7 @@ from core.settings import PROJECT, Settings, get_settings
 from core.states import JobState
 from core.store.session import SessionFactory
 from core.store.tables import ApiKey, Job, Library
+from tests.integration.api.command import runner
 from tests.integration.api.stand_in import worker
 from tests.support.builders import (
     make_analysed_track,
@@ -37,24 +37,6 @@ from tests.support.builders import (
     make_track,
 )
 from workers.datasets import read
-
-Run = Callable[..., Any]  # its answer is a `Result` of Click
-
-
-@pytest.fixture
-def mfa(open_url: str, db: SessionFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs the command in an empty folder, with the settings of the open gateway."""
-    return runner(open_url, tmp_path, monkeypatch)
-
-
-def runner(url: str, data_dir: Path, monkeypatch: pytest.MonkeyPatch, **overrides: Any) -> Run:
-    address = httpx.URL(url)
-    settings = Settings(host=address.host, port=address.port, data_dir=data_dir, **overrides)
-    for module in (connection, cli):
-        monkeypatch.setattr(module, "get_settings", lambda: settings)
-    monkeypatch.setattr(display.console, "width", 200)
-    monkeypatch.chdir(data_dir)
-    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 @pytest.fixture

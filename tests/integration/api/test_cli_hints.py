@@ -11,13 +11,11 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select
 
-from api.client import display, retraining
+from api.client import retraining
 from core.config.params import JobKind
-from core.store.session import SessionFactory
 from core.store.tables import Library
 from tests.integration.api.gateway import problem_of
 from tests.integration.api.stand_in import worker
-from tests.integration.api.test_cli import Run, runner
 from tests.support.builders import (
     make_analysed_track,
     make_job,
@@ -27,18 +25,6 @@ from tests.support.builders import (
     make_track,
     make_trial,
 )
-
-
-@pytest.fixture
-def mfa(open_url: str, db: SessionFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    return runner(open_url, tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch, mfa: Run) -> Run:
-    monkeypatch.setattr(display.console, "_force_terminal", True)
-    monkeypatch.setattr(display.console, "width", 80)
-    return mfa
 
 
 def fill(folder: Path, names: tuple[str, ...]) -> Path:

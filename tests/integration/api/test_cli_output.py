@@ -19,7 +19,7 @@ from core import VERSION
 from core.states import JobState
 from core.store.session import SessionFactory
 from core.store.tables import Job, Track
-from tests.integration.api.test_cli import Run, runner
+from tests.integration.api.command import runner
 from tests.support.builders import (
     make_analysed_track,
     make_finished_job,
@@ -33,19 +33,6 @@ from tests.support.builders import (
 DEEP = "Some Artist With a Long Name/Some Album (Remastered 2011) [Deluxe Edition]/07 - Café.flac"
 STYLES = re.compile(r"\x1b\[[\d;]*m")
 COLOURS = re.compile(r"\x1b\[(?:\d+;)*3\d")
-
-
-@pytest.fixture
-def mfa(open_url: str, db: SessionFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    return runner(open_url, tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch, mfa: Run) -> Run:
-    """The command on a terminal of 80 columns."""
-    monkeypatch.setattr(display.console, "_force_terminal", True)
-    monkeypatch.setattr(display.console, "width", 80)
-    return mfa
 
 
 @pytest.fixture

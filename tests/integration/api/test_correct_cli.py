@@ -14,7 +14,7 @@ from api.client.review import forecast
 from api.schemas import ReviewForecast
 from core.store.session import SessionFactory
 from core.store.tables import Job, Library, Model, Review
-from tests.integration.api.test_cli import Run, runner
+from tests.integration.api.command import Run, runner
 from tests.support.builders import make_analysed_track, make_library, make_model
 
 

@@ -14,7 +14,7 @@ from core.states import Verdict
 from core.store.correction_changes import NewCorrection, write_corrections
 from core.store.session import SessionFactory
 from core.store.tables import JobUnit
-from tests.integration.api.test_cli import Run, runner
+from tests.integration.api.command import Run, runner
 from tests.support.builders import make_analysed_track, make_library, make_model, make_prediction
 from tests.support.worker import run, until
 

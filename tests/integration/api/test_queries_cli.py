@@ -8,7 +8,7 @@ import typer
 
 from api.client import maps, tracks
 from core.store.session import SessionFactory
-from tests.integration.api.test_cli import Run, runner
+from tests.integration.api.command import Run, runner
 from tests.support.builders import make_analysed_track, make_job, make_library, make_model
 
 

@@ -7,8 +7,8 @@ import pytest
 from core.states import JobState, Verdict
 from core.store.correction_changes import NewCorrection, write_corrections
 from core.store.tables import Job, Model, Retraining
+from tests.integration.api.command import runner
 from tests.integration.api.gateway import problem_of
-from tests.integration.api.test_cli import runner
 from tests.support.builders import make_analysed_track, make_library, make_model, make_run
 
 RETRAININGS = "/api/v1/retrainings"

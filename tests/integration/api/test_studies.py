@@ -20,8 +20,8 @@ from core.states import JobState
 from core.store.cursor import encode_cursor
 from core.store.session import SessionFactory
 from core.store.tables import Epoch, Job, JobUnit, Library, Model, Study, Trial
+from tests.integration.api.command import Run, runner
 from tests.integration.api.gateway import bearer, problem_of
-from tests.integration.api.test_cli import Run, runner
 from tests.support.builders import make_api_key, make_library, make_model
 
 JOBS, STUDIES = "/api/v1/jobs", "/api/v1/studies"

@@ -12,7 +12,7 @@ from core.states import JobState
 from core.store.session import SessionFactory
 from core.store.tables import Job
 from core.store.tables import Run as RunOfJob
-from tests.integration.api.test_cli import Run, runner
+from tests.integration.api.command import Run, runner
 from tests.integration.api.test_trainings import EXPERIMENT, RESULTS
 from tests.support.builders import make_library, make_model, make_run
 

@@ -55,7 +55,7 @@ def test_what_lies_too_far_ahead_or_is_of_too_few_artists_is_not_told():
     targets, decisions = decided(random, 200, [0.1, 0.15, 0.2, 0.25, 0.3, 0.35])
     found = fit_learning_curve(SIZES, targets, decisions, list(range(200)))
     assert found.needed is None
-    # The model itself may have learnt from more tracks than any limit that a curve tells.
+    # No number of tracks that would be enough: the model may have been trained on more already.
     assert found.reason == (
         "The score still rises after learning from 150 tracks: how many are needed is too far to tell."
     )
