@@ -67,7 +67,7 @@ def save(client: Client, name: str, query: dict[str, object]) -> None:
     """`query` as in `GET /tracks`; None where it does not say."""
     given = {key: value for key, value in query.items() if value is not None}
     client.save_query(name, urlencode(given, doseq=True))
-    display.note(f"The query is saved: `mfa tracks --query {shlex.quote(name)}` asks it again.")
+    display.note(f"The query is saved: `mfa tracks --query {shlex.quote(name)}` runs it again.")
 
 
 def read(client: Client, name: str) -> dict[str, str | list[str]]:
