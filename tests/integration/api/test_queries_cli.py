@@ -32,7 +32,7 @@ def test_a_search_is_saved_asked_again_listed_and_removed(mfa, http, tmp_path):
     search = ("tracks", "rock:0.2..", "--not", "jazz", "--library", "home")
     saved = mfa(*search, "--save-as", "only rock")
     assert paths(saved.stdout) == ["rock.mp3"]
-    assert "`mfa tracks --query 'only rock'` asks it again" in saved.stderr
+    assert "`mfa tracks --query 'only rock'` runs it again" in saved.stderr
     again = mfa("tracks", "--query", "only rock")
     assert again.stdout == saved.stdout
     assert http.get("/api/v1/queries/only rock").json()["query"] == (
